@@ -1,0 +1,1 @@
+"""Gatepost: a mail security relay with its management API in one process."""

@@ -1,0 +1,66 @@
+"""One record for each thing that befalls a mail: the trace, the log line and the metrics are made from it."""
+
+import time
+from collections.abc import Callable
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from gatepost.model.stored import TraceEvent
+
+Clock = Callable[[], int]
+"""Returns the time as epoch milliseconds; tests hold it still."""
+
+
+def wall_clock() -> int:
+    return time.time_ns() // 1_000_000
+
+
+log = structlog.get_logger("gatepost")
+
+
+class Metrics:
+    """What `/metrics` shows; one registry for each Gatepost, so that several can live in one process."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(name, text, labels, registry=self.registry)
+
+        def gauge(name: str, text: str, *labels: str) -> Gauge:
+            return Gauge(name, text, labels, registry=self.registry)
+
+        def histogram(name: str, text: str, *labels: str) -> Histogram:
+            return Histogram(name, text, labels, registry=self.registry)
+
+        self.connections = counter("gatepost_smtp_connections", "SMTP connections", "listener", "result")
+        self.sessions = gauge("gatepost_smtp_sessions", "Open SMTP sessions", "listener")
+        self.refusals = counter("gatepost_smtp_rejected", "SMTP commands and mails refused", "code")
+        self.messages = counter("gatepost_messages", "Mails judged, one for each recipient", "direction", "category", "action")
+        self.received_bytes = counter("gatepost_received_bytes", "Octets of mail accepted")
+        self.scan_seconds = histogram("gatepost_scan_duration_seconds", "Time in the pipeline", "filter")
+        self.deliveries = counter("gatepost_deliveries", "Delivery attempts", "result")
+        self.delivery_seconds = histogram("gatepost_delivery_duration_seconds", "Time of one delivery attempt")
+        self.queued = gauge("gatepost_queue_messages", "Deliveries in the queue", "state")
+        self.commits = counter("gatepost_store_commits", "Transactions committed")
+        self.commit_items = counter("gatepost_store_commit_items", "Writes in those transactions")
+        self.wal_bytes = gauge("gatepost_store_wal_bytes", "Size of the write-ahead log")
+        self.store_healthy = gauge("gatepost_store_healthy", "1 while the store takes writes")
+        self.purged = counter("gatepost_purged", "Stored copies removed at the end of their term", "folder")
+        self.requests = counter("gatepost_http_requests", "HTTP requests", "method", "status")
+        self.auth_failures = counter("gatepost_auth_failures", "Refused sign-ins", "door")
+
+
+class Trail:
+    """Collects the events of one mail while it goes round; the store keeps it with the verdict's commit."""
+
+    __slots__ = ("_clock", "events")
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.events: list[TraceEvent] = []
+
+    def add(self, event: str, text: str = "", *, mailbox: str | None = None, **data: object) -> None:
+        """Note an event at the present time; `mailbox` names the one recipient it concerns."""
+        self.events.append(TraceEvent(at=self._clock(), event=event, mailbox=mailbox, text=text, data=data))

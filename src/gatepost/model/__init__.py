@@ -1,0 +1,1 @@
+"""The words: frozen structs, enums and pure rules; no I/O, no clock."""

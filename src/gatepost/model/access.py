@@ -1,0 +1,55 @@
+"""Who may do what: accounts, tokens, permissions (contract section 1, semantics F3)."""
+
+import msgspec
+
+
+class Admin(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """An administrator's account. Dates in epoch milliseconds."""
+
+    id: int = 0
+    login: str
+    display_name: str | None = None
+    email: str | None = None
+    password_hash: str | None = None
+    enabled: bool = True
+    language: str = "EN"
+    totp: bool = False
+    sys_admin: bool = False
+    last_connection_date: int | None = None
+    created_at: int
+
+
+class Token(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A personal token; `digest` is the SHA-256 (hex) of its value, which is shown once.
+
+    Exactly one of `admin_id` and `user_id` is set. `expiration` None means never.
+    """
+
+    id: int = 0
+    admin_id: int | None = None
+    user_id: int | None = None
+    name: str
+    digest: str
+    expiration: int | None = None
+    created_at: int
+    last_use: int | None = None
+
+
+class Caller(msgspec.Struct, frozen=True, kw_only=True):
+    """Who asks. Rights are looked up at use time, so that a withdrawn right acts at once."""
+
+    admin_id: int | None = None
+    user_id: int | None = None
+    login: str = ""
+    sys_admin: bool = False
+    token_id: int | None = None
+
+
+RESOURCES = (
+    "ADMINS DOMAINS POLICIES USERS GROUPS RULES DKIM OPTIONS HEALTH MAILS QUEUE ROUTES AUDIT".split()
+)
+PERMISSIONS = frozenset(
+    [f"{resource}_{verb}" for resource in RESOURCES for verb in ("READ", "WRITE")]
+    + "GRANT IMPERSONATE MAIL_CONTENT MAIL_SEND QUARANTINE_RELEASE VIRUS_RELEASE TASK_WELCOME TASK_TOKEN "
+    "TASK_PASSWORD_RESET TASK_SPAMFIGHT TASK_REMEDIATE".split()
+)

@@ -1,0 +1,98 @@
+"""An envelope: who brought a mail, from whom, for whom; and the body it came with."""
+
+from enum import StrEnum
+
+import msgspec
+
+from gatepost.model.address import Address
+from gatepost.model.policy import Policy
+from gatepost.model.rules import RuleSet
+
+
+class Role(StrEnum):
+    """What a listener is for."""
+
+    MX = "mx"
+    SUBMISSION = "submission"
+    TRUSTED = "trusted"
+
+
+class Direction(StrEnum):
+    IN = "in"
+    OUT = "out"
+
+
+class Login(msgspec.Struct, frozen=True):
+    """Who signed in on a session: a mailbox user."""
+
+    user_id: int
+    domain_id: int
+    email: str
+
+
+class Client(msgspec.Struct, frozen=True, kw_only=True):
+    """The peer of a session. `ip` is the real client's (from PROXY where a named peer sent it)."""
+
+    ip: str
+    port: int = 0
+    helo: str = ""
+    esmtp: bool = False
+    tls: str | None = None  # "TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 (256/256 bits)"
+    login: Login | None = None
+    listener: str = ""
+    role: Role = Role.MX
+    session: str = ""  # id for the log
+
+
+class Dsn(msgspec.Struct, frozen=True):
+    """What RFC 3461 lets a sender ask for each recipient; `notify` is empty when nothing was said."""
+
+    notify: frozenset[str] = frozenset()  # NEVER, or of SUCCESS FAILURE DELAY
+    orcpt: str | None = None  # as given, xtext kept
+    ret: str | None = None  # FULL or HDRS
+    envid: str | None = None  # as given, xtext kept
+
+
+class Recipient(msgspec.Struct, frozen=True, kw_only=True):
+    """One address of an envelope, resolved.
+
+    `address` is where the mail goes; `given` is what the client named (an alias domain's or a group's address).
+    `domain_id` None means the address lies outside (relayed mail). `user_id` None: an address without account.
+    `platform_id` None: by MX or smarthost. `policy` None only for a relayed recipient (the sender's policy judges).
+    """
+
+    address: Address
+    given: Address
+    domain_id: int | None = None
+    domain: str | None = None
+    user_id: int | None = None
+    policy: Policy | None = None
+    platform_id: int | None = None
+    rules: RuleSet = RuleSet()
+    provision: bool = False  # make the account at the first CLEAN mail (rules 7)
+    group: str | None = None  # the group it came through
+    clean_only: bool = False  # an outside member of a group gets only CLEAN mail (rules 9)
+    sender: str | None = None  # an SRS sender, where the envelope's can't be used
+    dsn: Dsn = Dsn()
+
+
+class Envelope(msgspec.Struct, frozen=True, kw_only=True):
+    """A mail's envelope. `id` is 32 hex characters, ordered by time; `received` in epoch milliseconds."""
+
+    id: str
+    client: Client
+    sender: Address | None  # None: the null sender
+    recipients: tuple[Recipient, ...]
+    direction: Direction
+    received: int
+    smtputf8: bool = False
+    eightbit: bool = False  # BODY=8BITMIME was said
+    dsn: Dsn = Dsn()  # RET and ENVID
+
+
+class Body(msgspec.Struct, frozen=True):
+    """A mail's bytes as received, CRLF lines, dots unstuffed: in memory, or a spooled file when large."""
+
+    size: int
+    data: bytes | None = None
+    path: str | None = None

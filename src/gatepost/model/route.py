@@ -1,0 +1,60 @@
+"""Where mail goes next: a platform's transports, and the ways to reach one."""
+
+from enum import StrEnum
+
+import msgspec
+
+
+class Transport(StrEnum):
+    """How a next hop is spoken to (contract section 5)."""
+
+    SMTP = "SMTP"  # plain
+    SMTPS_ENCRYPT = "SMTPS_ENCRYPT"  # TLS required and verified; implicit on port 465, else STARTTLS
+    SMTPS_MAY = "SMTPS_MAY"  # TLS where offered, not verified
+
+
+class Platform(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A customer's mail server with its sign-in and remediation settings.
+
+    `api_data` and `auth_data` are sealed JSON texts (`store` never sees them in clear).
+    """
+
+    id: int = 0
+    domain_id: int
+    name: str
+    transport_dest: str
+    transport_type: Transport
+    transport_port: int
+    fallback_transport_dest: str | None = None
+    fallback_transport_type: Transport | None = None
+    fallback_transport_port: int | None = None
+    api_type: str | None = None
+    api_data: str | None = None
+    auth_type: str | None = None
+    auth_data: str | None = None
+    default: bool = False
+
+
+class Hop(msgspec.Struct, frozen=True):
+    """One server to hand mail to: a name or address literal text, a port, and how to speak to it."""
+
+    host: str
+    port: int
+    transport: Transport
+
+
+class Route(msgspec.Struct, frozen=True):
+    """The way of a mail to a recipient: given hops in order of trial, or the MX of `domain` when there are none."""
+
+    hops: tuple[Hop, ...] = ()
+    domain: str | None = None
+    max_connections: int | None = None  # None: the queue's own limit
+
+
+def platform_route(platform: Platform) -> Route:
+    """Return the main transport of a platform, then its fallback."""
+    hops = [Hop(platform.transport_dest, platform.transport_port, platform.transport_type)]
+    if platform.fallback_transport_dest and platform.fallback_transport_port:
+        kind = platform.fallback_transport_type or platform.transport_type
+        hops.append(Hop(platform.fallback_transport_dest, platform.fallback_transport_port, kind))
+    return Route(hops=tuple(hops))

@@ -1,0 +1,106 @@
+"""What lasts of a mail: its row, the copies on folders, the deliveries on their way, the trace."""
+
+from enum import StrEnum
+
+import msgspec
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """One received mail. `id` is the envelope's; header texts are decoded and cut to 512 characters."""
+
+    id: str
+    received: int  # epoch milliseconds
+    size: int  # octets
+    direction: str
+    sender: str  # "" for the null sender
+    client_ip: str
+    helo: str
+    message_id: str  # as in the header, with <>; "" when absent
+    subject: str
+    header_from: str
+    header_to: str
+    header_cc: str
+    sent: int | None  # the Date header, epoch milliseconds
+    spooled: bool = False  # the body is a file, not a row
+    has_attachments: bool = False
+
+
+class Copy(msgspec.Struct, frozen=True, kw_only=True):
+    """A kept copy of a mail in a folder of one mailbox. `id` is given by the store."""
+
+    id: int = 0
+    mail_id: str
+    mailbox: str  # the address key
+    domain_id: int
+    user_id: int | None
+    folder: str  # verdict.Folder
+    category: str  # verdict.Category name
+    score: float
+    infected: bool
+    tag: str = ""  # the subject prefix that a delivered copy would carry
+    reason: str = ""
+    stored_at: int
+    expires_at: int
+    released_at: int | None = None
+    seen: bool = False
+
+
+class State(StrEnum):
+    """A delivery's state."""
+
+    QUEUED = "queued"
+    HELD = "held"  # by an administrator
+    DELIVERED = "delivered"
+    BOUNCED = "bounced"
+    EXPIRED = "expired"
+    DELETED = "deleted"
+
+
+class Delivery(msgspec.Struct, frozen=True, kw_only=True):
+    """A mail on its way to one recipient. `due`, `expires`, `created` in epoch milliseconds."""
+
+    id: int = 0
+    mail_id: str
+    recipient: str  # address text as it goes on the wire
+    sender: str  # "" for the null sender
+    domain_id: int | None = None  # whose mail it is, for scope
+    platform_id: int | None = None  # None: smarthost or MX
+    state: State = State.QUEUED
+    attempts: int = 0
+    due: int
+    expires: int
+    created: int
+    tag: str = ""  # subject prefix
+    release: bool = False  # from a folder: no second one while this is on its way (contract A65)
+    smtputf8: bool = False
+    proven: bool = False  # the sender is known to be true: a DSN may go to him (rules 8)
+    notify: str = ""  # comma-separated, RFC 3461
+    orcpt: str | None = None
+    ret: str | None = None
+    envid: str | None = None
+    delay_told: bool = False
+    last_reply: str | None = None
+    remote_id: str | None = None  # the next hop's queue id
+    done_at: int | None = None
+    log: list["Attempt"] = []
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One try to deliver: when (epoch milliseconds), where, how it was answered, how long it took (milliseconds)."""
+
+    at: int
+    hop: str  # host[ip]:port
+    tls: str | None = None
+    code: int = 0  # 0: no answer
+    reply: str = ""
+    took: int = 0
+
+
+class TraceEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One thing that befell a mail. `mailbox` None is common to all recipients (rules 12)."""
+
+    at: int  # epoch milliseconds
+    event: str  # the field's names: received, scanned, verdict, queued, attempt, delivered ...
+    mailbox: str | None = None
+    text: str = ""
+    data: dict[str, object] = {}

@@ -1,0 +1,92 @@
+"""What filters find, and what the judge makes of it for each recipient."""
+
+from enum import IntEnum, StrEnum
+
+import msgspec
+
+
+class Category(IntEnum):
+    """What a mail is, by gravity: the larger value is the graver."""
+
+    CLEAN = 0
+    ADVERT = 1
+    SPAM = 2
+    SENDER_VERIFY = 3
+    BAD_HEADERS = 4
+    BAD_ENCODING = 5
+    BAD_ATTACHMENT = 6
+    BLOCKED = 7
+    VIRUS = 8
+    OVERSIZE = 9  # refused, never stored (rules 3)
+
+    # What a finding may also say; never a verdict's category.
+    ALLOWED = -1  # a sender rule lets it pass; what that outweighs is the judge's knowledge
+    SCORE = -2  # points for the spam score, nothing more
+    UNSURE = -3  # the filter failed or ran out of time; `on_error` says what follows
+    NOTE = -4  # for the trace alone
+
+
+class OnError(StrEnum):
+    """What follows when a filter can't say."""
+
+    DEFER = "defer"
+    ACCEPT = "accept"
+    QUARANTINE = "quarantine"
+
+
+class Action(StrEnum):
+    DELIVER = "deliver"
+    HOLD = "hold"
+    REJECT = "reject"
+    DEFER = "defer"
+
+
+class Folder(StrEnum):
+    """Where a kept copy lies."""
+
+    QUARANTINE = "quarantine"  # not delivered; days
+    RETENTION = "retention"  # delivered copies for re-reading; days
+    ARCHIVE = "archive"  # months
+    SYSTEM = "system"  # a hold that no store flag asks for; days (rules 3)
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One fact that one filter states about a mail, or about a mail and one rule set.
+
+    `symbol` is UPPER_SNAKE; `reason` a sentence for people, free of raw input controls; `score` counts toward the
+    spam score; `on_error` only with UNSURE; `rule_id` the rule that matched, its `owner` as text.
+    `hold` marks a finding that is held (never refused) when it decides: content that could not be looked into.
+    """
+
+    category: Category
+    symbol: str
+    reason: str
+    by: str
+    score: float = 0.0
+    rule_id: int | None = None
+    owner: str | None = None
+    on_error: OnError | None = None
+    hold: bool | None = None
+
+
+class Keep(msgspec.Struct, frozen=True):
+    """A copy to store: in which folder, and until when (epoch milliseconds)."""
+
+    folder: Folder
+    until: int
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What becomes of a mail for one recipient.
+
+    `category` is the case that decided (the gravest found, for a delivered mail); `tags` are subject prefixes in
+    order; `path` says in sentences how the judge came to it; `because` are the findings that counted.
+    """
+
+    action: Action
+    category: Category
+    score: float
+    tags: tuple[str, ...] = ()
+    keep: tuple[Keep, ...] = ()
+    because: tuple[Finding, ...] = ()
+    path: tuple[str, ...] = ()

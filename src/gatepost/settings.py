@@ -1,0 +1,421 @@
+"""Settings: defaults <- file <- conf.d <- GATEPOST_SECTION__KEY <- flags, decoded into one frozen Settings.
+
+Each key's one-line meaning stands in its section's `DOC`; `config/gatepost.toml` is made from it.
+"""
+
+import os
+import re
+import socket
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import msgspec
+
+from gatepost.model.envelope import Role
+from gatepost.model.verdict import OnError
+
+SECOND = 1000
+DEFAULT_PATH = Path("/etc/gatepost/gatepost.toml")
+
+
+class SettingsError(Exception):
+    """The settings can't be used; the text names the file or variable and the key."""
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of the file. `DOC` gives each key's one line of why."""
+
+
+class Listener(Section):
+    """One `[[smtp.listener]]`."""
+
+    DOC: ClassVar[dict[str, str]] = {
+        "role": "mx (from the world), submission (sign-in and TLS required) or trusted (relay for outgoing subnets)",
+        "listen": "address:port; [::1]:25 for IPv6; fd:NAME for a systemd socket of that name",
+        "tls": "none, starttls (offered once a certificate is set) or implicit (TLS from the first octet)",
+        "certificate": "PEM file with the chain; empty: the [smtp] certificate",
+        "key": "PEM file with the private key; empty: the [smtp] key",
+        "proxy_protocol_from": "peers (addresses or networks) whose PROXY header is believed, and required",
+        "normalise_newlines": "turn bare CR and LF into CRLF instead of refusing them; for trusted clients only",
+    }
+    role: Role = Role.MX
+    listen: str = "127.0.0.1:2525"
+    tls: str = "starttls"
+    certificate: str = ""
+    key: str = ""
+    proxy_protocol_from: list[str] = []
+    normalise_newlines: bool = False
+
+
+class Smtp(Section):
+    DOC: ClassVar[dict[str, str]] = {
+        "hostname": "the name in the banner, Received and EHLO; empty: the machine's full name",
+        "listener": "the listeners; none given: one mx on 127.0.0.1:2525",
+        "certificate": "PEM file with the certificate chain for STARTTLS and implicit TLS; read again on SIGHUP",
+        "key": "PEM file with the private key",
+        "verify_recipients": "ask the domain's platform about addresses that have no account (rules of recipients)",
+        "split_policies": "answer 452 4.5.3 to a recipient whose policy differs from the first one's",
+        "advertise_dsn": "offer DSN (RFC 3461)",
+        "gateway_names": "names and addresses that are this gateway, for MX checks and loop detection",
+    }
+    hostname: str = ""
+    listener: list[Listener] = msgspec.field(default_factory=lambda: [Listener()])
+    certificate: str = ""
+    key: str = ""
+    verify_recipients: bool = True
+    split_policies: bool = False
+    advertise_dsn: bool = True
+    gateway_names: list[str] = []
+
+
+class Http(Section):
+    DOC: ClassVar[dict[str, str]] = {
+        "listen": "address:port pairs of the REST API; fd:NAME for a systemd socket; an empty list: no API",
+        "base_url": "the address under which clients reach the API, for Location headers; empty: from the request",
+        "trusted_proxies": "peers whose X-Forwarded-For and X-Forwarded-Proto are believed",
+        "certificate": "PEM file with the chain; empty: plain HTTP",
+        "key": "PEM file with the private key",
+        "max_json_bytes": "largest JSON body",
+        "header_timeout": "seconds for a request's head, and for an idle connection",
+        "min_body_rate": "octets a second that a body must reach",
+        "max_connections": "open connections in all",
+        "guesses_per_minute": "refused sign-ins from one address before 429",
+    }
+    listen: list[str] = msgspec.field(default_factory=lambda: ["127.0.0.1:8025"])
+    base_url: str = ""
+    trusted_proxies: list[str] = []
+    certificate: str = ""
+    key: str = ""
+    max_json_bytes: int = 1_000_000
+    header_timeout: float = 15.0
+    min_body_rate: int = 500
+    max_connections: int = 2000
+    guesses_per_minute: int = 10
+
+
+class StoreSettings(Section):
+    DOC: ClassVar[dict[str, str]] = {
+        "directory": "where everything lasts: gatepost.db, spool/, master.key; a relative path counts from the file",
+        "key_file": "the master key; empty: master.key in the directory",
+        "spool_cut": "bodies of at least so many octets are files, smaller ones rows",
+        "reserve_bytes": "free space below which mail is refused with 452",
+        "reserve_percent": "the same, as a share of the file system",
+        "readers": "threads for long reads",
+    }
+    directory: str = "/var/lib/gatepost"
+    key_file: str = ""
+    spool_cut: int = 262_144
+    reserve_bytes: int = 200_000_000
+    reserve_percent: float = 5.0
+    readers: int = 2
+
+
+class Dns(Section):
+    DOC: ClassVar[dict[str, str]] = {
+        "servers": "resolvers, address or address:port; empty: the system's",
+        "timeout": "seconds for one question in all",
+        "cache": "answers kept in memory",
+    }
+    servers: list[str] = []
+    timeout: float = 5.0
+    cache: int = 20_000
+
+
+class Relay(Section):
+    DOC: ClassVar[dict[str, str]] = {
+        "smarthost": "host:port that takes all leaving mail; empty: by MX",
+        "smarthost_transport": "SMTP, SMTPS_ENCRYPT or SMTPS_MAY",
+        "mx_port": "the port at MX hosts",
+        "mx_transport": "how MX hosts are spoken to",
+        "allow_private_destinations": "may MX results be private or loopback addresses?",
+        "private_platforms": "who may save or check platforms on private addresses: sysadmin, everyone, nobody",
+        "source_address": "local address of outgoing connections; empty: the system's choice",
+        "ca_file": "PEM file with the authorities for SMTPS_ENCRYPT; empty: the system's",
+        "connect_timeout": "seconds to connect to one address",
+        "command_timeout": "seconds for a reply to a command",
+        "data_timeout": "seconds for the reply after the end of data",
+        "connections": "connections to one destination at once",
+        "reuse": "mails over one connection",
+        "idle": "seconds a connection waits for the next mail",
+    }
+    smarthost: str = ""
+    smarthost_transport: str = "SMTPS_MAY"
+    mx_port: int = 25
+    mx_transport: str = "SMTPS_MAY"
+    allow_private_destinations: bool = False
+    private_platforms: str = "sysadmin"
+    source_address: str = ""
+    ca_file: str = ""
+    connect_timeout: float = 30.0
+    command_timeout: float = 300.0
+    data_timeout: float = 600.0
+    connections: int = 20
+    reuse: int = 100
+    idle: float = 30.0
+
+
+class Queue(Section):
+    DOC: ClassVar[dict[str, str]] = {
+        "life": "seconds until a delivery is given up",
+        "first_retry": "seconds to the first retry; each next wait is double",
+        "max_retry": "longest wait in seconds",
+        "delay_notice": "seconds until a sender who asked for it is told of a delay",
+        "memory_bytes": "bodies kept in memory for their first delivery",
+        "concurrency": "deliveries under way at once",
+    }
+    life: int = 432_000
+    first_retry: int = 300
+    max_retry: int = 4000
+    delay_notice: int = 14_400
+    memory_bytes: int = 64_000_000
+    concurrency: int = 200
+
+
+class Limits(Section):
+    DOC: ClassVar[dict[str, str]] = {
+        "message_bytes": "largest mail; a policy may ask for less",
+        "recipients": "recipients of one mail",
+        "connections": "SMTP connections in all",
+        "connections_per_ip": "SMTP connections of one address",
+        "errors": "refused commands before 421",
+        "junk_commands": "NOOP, RSET, VRFY, HELP before 421",
+        "unknown_recipients": "unknown recipients in a session before 421",
+        "idle": "seconds without a command before 421",
+        "session": "longest session in seconds",
+        "min_data_rate": "octets a second, over a minute, that a DATA must reach",
+        "body_line": "longest line of a body in octets",
+        "received_headers": "Received headers before a mail counts as looping",
+        "group_members": "addresses that a group may stand for",
+        "auth_failures": "refused sign-ins in a session before 421",
+        "auth_failures_per_ip": "refused sign-ins of one address in ten minutes before 454",
+        "header_bytes": "largest header that is looked into",
+        "headers": "header fields that are looked into",
+        "parts": "MIME parts that are looked into",
+        "depth": "nested MIME parts",
+        "archive_bytes": "octets unpacked from one mail's archives",
+        "archive_ratio": "largest expansion of an archive",
+        "archive_entries": "entries of one mail's archives",
+        "archive_depth": "archives within archives",
+        "scan_seconds": "work on one mail's content",
+        "buffer_bytes": "octets of mail bodies in memory at once, over all sessions",
+        "shutdown": "seconds that a stop may take",
+        "provisioned_per_hour": "accounts made by auto-provisioning in one domain and hour",
+    }
+    message_bytes: int = 52_428_800
+    recipients: int = 1000
+    connections: int = 10_000
+    connections_per_ip: int = 50
+    errors: int = 20
+    junk_commands: int = 100
+    unknown_recipients: int = 25
+    idle: float = 300.0
+    session: float = 3600.0
+    min_data_rate: int = 500
+    body_line: int = 65_536
+    received_headers: int = 50
+    group_members: int = 1000
+    auth_failures: int = 3
+    auth_failures_per_ip: int = 10
+    header_bytes: int = 102_400
+    headers: int = 1000
+    parts: int = 10_000
+    depth: int = 100
+    archive_bytes: int = 100_000_000
+    archive_ratio: int = 200
+    archive_entries: int = 10_000
+    archive_depth: int = 5
+    scan_seconds: float = 10.0
+    buffer_bytes: int = 64_000_000
+    shutdown: float = 8.0
+    provisioned_per_hour: int = 100
+
+
+class Filters(msgspec.Struct, frozen=True, kw_only=True):
+    """`[filters]`; the tables `[filters.<name>]` are decoded by the filters themselves."""
+
+    DOC: ClassVar[dict[str, str]] = {
+        "timeout": "seconds for all filters of one cost",
+        "workers": "processes that open large mails and archives",
+        "on_error": "what follows when a filter can't say, unless its own table says otherwise: defer, accept, quarantine",
+    }
+    timeout: float = 20.0
+    workers: int = 1
+    on_error: OnError = OnError.DEFER
+    options: dict[str, dict[str, Any]] = {}
+
+
+class Quarantine(Section):
+    DOC: ClassVar[dict[str, str]] = {
+        "system_days": "days that a hold is kept which no store flag asks for",
+        "purge_seconds": "seconds between two purges",
+    }
+    system_days: int = 31
+    purge_seconds: int = 300
+
+
+class Trace(Section):
+    DOC: ClassVar[dict[str, str]] = {
+        "days": "days that the trace of a mail is kept",
+        "refused_days": "days that the trace of a refused mail is kept",
+        "refused_bytes": "octets that traces of refused mail may take in all",
+    }
+    days: int = 30
+    refused_days: int = 7
+    refused_bytes: int = 1_000_000_000
+
+
+class Log(Section):
+    DOC: ClassVar[dict[str, str]] = {
+        "format": "text or json",
+        "level": "debug, info, warning or error",
+    }
+    format: str = "text"
+    level: str = "info"
+
+
+class Tenancy(Section):
+    DOC: ClassVar[dict[str, str]] = {
+        "purge_days": "days from a domain's deletion to its purge",
+    }
+    purge_days: int = 30
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything that can be set. Durations in seconds, sizes in octets unless a key says otherwise."""
+
+    smtp: Smtp = msgspec.field(default_factory=Smtp)
+    http: Http = msgspec.field(default_factory=Http)
+    store: StoreSettings = msgspec.field(default_factory=StoreSettings)
+    dns: Dns = msgspec.field(default_factory=Dns)
+    relay: Relay = msgspec.field(default_factory=Relay)
+    queue: Queue = msgspec.field(default_factory=Queue)
+    limits: Limits = msgspec.field(default_factory=Limits)
+    filters: Filters = msgspec.field(default_factory=Filters)
+    quarantine: Quarantine = msgspec.field(default_factory=Quarantine)
+    trace: Trace = msgspec.field(default_factory=Trace)
+    tenancy: Tenancy = msgspec.field(default_factory=Tenancy)
+    log: Log = msgspec.field(default_factory=Log)
+
+    @property
+    def hostname(self) -> str:
+        return self.smtp.hostname or socket.getfqdn()
+
+
+class Loaded(msgspec.Struct, frozen=True):
+    """Settings, and for each key that was given ("section.key") the file or variable that gave it."""
+
+    settings: Settings
+    origin: dict[str, str]
+
+
+def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Loaded:
+    """Read the settings; raise SettingsError with the file or variable and the key at fault.
+
+    Without `path`, /etc/gatepost/gatepost.toml is read where it exists. `conf.d/*.toml` beside the file is laid over
+    it in the order of names, then GATEPOST_SECTION__KEY (TOML values, or plain text; *_FILE reads a file).
+    """
+    tree: dict[str, Any] = {}
+    origin: dict[str, str] = {}
+    base = Path.cwd()
+    for source in _files(path):
+        base = (path or source).resolve().parent
+        _lay(tree, _read(source), "", str(source), origin)
+    for key, value, name in _environment(environ):
+        _set(tree, key, value, name, origin)
+    return Loaded(_decode(tree, base, origin), origin)
+
+
+def _files(path: Path | None) -> Iterator[Path]:
+    main = path or DEFAULT_PATH
+    if main.is_file():
+        yield main
+    elif path is not None:
+        raise SettingsError(f"{path}: no such file")
+    yield from sorted((main.parent / "conf.d").glob("*.toml"))
+
+
+def _read(source: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(source.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"{source}: {error}") from error
+
+
+def _lay(tree: dict[str, Any], over: dict[str, Any], at: str, name: str, origin: dict[str, str]) -> None:
+    for key, value in over.items():
+        path = f"{at}.{key}" if at else key
+        if isinstance(value, dict):
+            below = tree.setdefault(key, {})
+            if not isinstance(below, dict):
+                raise SettingsError(f"{name}: {path} is a table here and a value elsewhere")
+            _lay(below, value, path, name, origin)
+        else:
+            tree[key] = value
+            origin[path] = name
+
+
+def _environment(environ: Mapping[str, str]) -> Iterator[tuple[list[str], Any, str]]:
+    for name in sorted(environ):
+        match = re.fullmatch(r"GATEPOST_([A-Z][A-Z0-9]*)__([A-Z0-9_]+)", name)
+        if not match:
+            continue
+        text = environ[name]
+        keys = [match[1].lower(), *match[2].lower().split("__")]
+        if keys[-1].endswith("_file") and keys[-1] not in ("key_file", "ca_file"):
+            keys[-1] = keys[-1].removesuffix("_file")
+            try:
+                text = Path(text).read_text(encoding="utf-8").strip()
+            except OSError as error:
+                raise SettingsError(f"{name}: {error}") from error
+        yield keys, _value(text), name
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"v = {text}")["v"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _set(tree: dict[str, Any], keys: list[str], value: Any, name: str, origin: dict[str, str]) -> None:
+    node = tree
+    for key in keys[:-1]:
+        node = node.setdefault(key, {})
+        if not isinstance(node, dict):
+            raise SettingsError(f"{name}: {key} is no table")
+    node[keys[-1]] = value
+    origin[".".join(keys)] = name
+
+
+def _decode(tree: dict[str, Any], base: Path, origin: dict[str, str]) -> Settings:
+    tree = dict(tree)
+    filters = dict(tree.get("filters", {}))
+    own = {key: filters.pop(key) for key in list(filters) if isinstance(filters[key], dict)}
+    tree["filters"] = {**filters, "options": own}
+    try:
+        settings = msgspec.convert(tree, Settings)
+    except msgspec.ValidationError as error:
+        raise SettingsError(_blame(str(error), origin)) from error
+    for key in filters:
+        if key not in Filters.__struct_fields__:
+            raise SettingsError(_blame(f"Object contains unknown field `{key}` - at `$.filters`", origin))
+    if "store" in tree and "directory" in tree["store"]:
+        directory = str(base / Path(settings.store.directory).expanduser())
+        settings = msgspec.structs.replace(settings, store=msgspec.structs.replace(settings.store, directory=directory))
+    return settings
+
+
+def _blame(text: str, origin: dict[str, str]) -> str:
+    where = re.search(r"at `\$\.?([^`]*)`", text)
+    path = where[1] if where else ""
+    unknown = re.search(r"unknown field `([^`]+)`", text)
+    if unknown:
+        path = f"{path}.{unknown[1]}".strip(".")
+    plain = re.sub(r"\[[^\]]*\]", "", path)
+    source = next((name for key, name in origin.items() if key == plain or key.startswith(plain + ".")), "settings")
+    if not where and not unknown:
+        return text
+    said = "unknown key" if unknown else text.split(" - at ")[0]
+    return f"{source}: {path}: {said}"
