@@ -1,0 +1,1 @@
+"""The side door: the REST APIs, dialects over the services."""

@@ -1,0 +1,1 @@
+"""The text of a mail: bytes to meaning and back; it looks into no tenant and no policy."""

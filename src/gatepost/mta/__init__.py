@@ -1,0 +1,1 @@
+"""The road a mail takes: directory, pipeline, judge, intake, queue, relay."""

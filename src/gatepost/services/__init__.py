@@ -1,0 +1,1 @@
+"""The counter: what people may ask; permission is checked here, once."""

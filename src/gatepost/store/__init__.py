@@ -1,0 +1,1 @@
+"""What lasts: the only room that says SQL or opens files."""
