@@ -34,6 +34,9 @@ class SenderRule(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     `owner` is a domain name or a mailbox address; `user_id` is None for a domain's rule. `value` is an address key
     or a domain name, both lower-case with A-labels. Dates in epoch milliseconds; `expire_at` None means never.
+    A rule counts only while `generation` equals the `sender_generation` of its owner (the user's row, else the
+    domain's): a replacement is written aside under the next number and switched by that one row (rules 17).
+    Unique: domain_id, user_id, generation, value, type.
     """
 
     id: int = 0
@@ -46,6 +49,7 @@ class SenderRule(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     expire_at: int | None = None
     description: str | None = None
     spf_on: bool | None = None
+    generation: int = 0
 
 
 class AttachmentRule(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

@@ -75,6 +75,7 @@ class Domain(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     creation_date: int
     deletion_date: int | None = None
     purge_date: int | None = None
+    sender_generation: int = 0  # which SenderRule.generation counts for the domain's own rules
 
 
 class DomainAlias(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -104,6 +105,7 @@ class User(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     sign: str | None = None  # HTML
     mfa_type: str | None = None
     last_connection_date: int | None = None
+    sender_generation: int = 0  # which SenderRule.generation counts for the mailbox's rules
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
