@@ -58,6 +58,7 @@ class Smtp(Section):
         "verify_recipients": "ask the domain's platform about addresses that have no account (rules of recipients)",
         "split_policies": "answer 452 4.5.3 to a recipient whose policy differs from the first one's",
         "advertise_dsn": "offer DSN (RFC 3461)",
+        "postmaster": "where mail for a domainless postmaster goes; empty: postmaster at the first domain",
         "gateway_names": "names and addresses that are this gateway, for MX checks and loop detection",
     }
     hostname: str = ""
@@ -67,6 +68,7 @@ class Smtp(Section):
     verify_recipients: bool = True
     split_policies: bool = False
     advertise_dsn: bool = True
+    postmaster: str = ""
     gateway_names: list[str] = []
 
 
@@ -238,7 +240,7 @@ class Filters(msgspec.Struct, frozen=True, kw_only=True):
     DOC: ClassVar[dict[str, str]] = {
         "timeout": "seconds for all filters of one cost",
         "workers": "processes that open large mails and archives",
-        "on_error": "what follows when a filter can't say, unless its own table says otherwise: defer, accept, quarantine",
+        "on_error": "what follows when a filter can't say, unless its own table differs: defer, accept, quarantine",
     }
     timeout: float = 20.0
     workers: int = 1

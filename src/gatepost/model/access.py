@@ -46,10 +46,33 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
 
 
 RESOURCES = (
-    "ADMINS DOMAINS POLICIES USERS GROUPS RULES DKIM OPTIONS HEALTH MAILS QUEUE ROUTES AUDIT".split()
+    "ADMINS",
+    "DOMAINS",
+    "POLICIES",
+    "USERS",
+    "GROUPS",
+    "RULES",
+    "DKIM",
+    "OPTIONS",
+    "HEALTH",
+    "MAILS",
+    "QUEUE",
+    "ROUTES",
+    "AUDIT",
 )
-PERMISSIONS = frozenset(
-    [f"{resource}_{verb}" for resource in RESOURCES for verb in ("READ", "WRITE")]
-    + "GRANT IMPERSONATE MAIL_CONTENT MAIL_SEND QUARANTINE_RELEASE VIRUS_RELEASE TASK_WELCOME TASK_TOKEN "
-    "TASK_PASSWORD_RESET TASK_SPAMFIGHT TASK_REMEDIATE".split()
+ACTS = (
+    "GRANT",
+    "IMPERSONATE",
+    "MAIL_CONTENT",
+    "MAIL_SEND",
+    "QUARANTINE_RELEASE",
+    "VIRUS_RELEASE",
+    "TASK_WELCOME",
+    "TASK_TOKEN",
+    "TASK_PASSWORD_RESET",
+    "TASK_SPAMFIGHT",
+    "TASK_REMEDIATE",
+)
+PERMISSIONS = frozenset([f"{resource}_{verb}" for resource in RESOURCES for verb in ("READ", "WRITE")]) | frozenset(
+    ACTS
 )

@@ -1,0 +1,380 @@
+"""Who an address is: recipient -> domain -> user or group, with policy, platform and rules; and who may send what."""
+
+from collections.abc import Awaitable, Callable, Iterable
+from ipaddress import ip_address, ip_network
+from typing import TypeVar
+
+import msgspec
+
+from gatepost.events import Clock
+from gatepost.model.address import Address, parse_address
+from gatepost.model.envelope import Client, Dsn, Recipient, Role
+from gatepost.model.policy import Policy
+from gatepost.model.problem import Kind, Problem
+from gatepost.model.query import Query, eq
+from gatepost.model.route import Platform
+from gatepost.model.rules import AttachmentRule, RuleSet, SenderRule, UriRule
+from gatepost.model.tenant import Domain, DomainAlias, DomainStatus, Group, GroupMember, User, UserStatus
+from gatepost.mta import srs
+from gatepost.settings import Settings
+from gatepost.store.store import Store
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+CACHE = 50_000  # entries of each kind; beyond that the cache starts anew
+
+Verify = Callable[[Address, Platform], Awaitable[None]]
+"""Asks a platform whether an address exists; raises Problem(UNKNOWN_USER) or Problem(UNVERIFIED)."""
+
+HasMail = Callable[[str], Awaitable[bool]]
+"""Says whether a domain takes mail at all: False for a null MX (RFC 7505); unknown counts as True."""
+
+
+class DomainView(msgspec.Struct, frozen=True):
+    """A served domain with what resolving an address in it needs."""
+
+    domain: Domain
+    policy: Policy | None
+    platform_id: int | None
+    attachments: tuple[AttachmentRule, ...]
+    uris: tuple[UriRule, ...]
+
+
+class Directory:
+    """Resolves addresses from the store; what it has read is good until a configuration row changes."""
+
+    def __init__(
+        self,
+        store: Store,
+        settings: Settings,
+        *,
+        clock: Clock,
+        srs_key: bytes,
+        verify: Verify | None,
+        has_mail: HasMail | None,
+    ) -> None:
+        self._store = store
+        self._settings = settings
+        self._clock = clock
+        self._srs_key = srs_key
+        self._verify = verify if settings.smtp.verify_recipients else None
+        self._has_mail = has_mail
+        self._generation = -1
+        self._domains: dict[str, DomainView | None] = {}
+        self._users: dict[str, User | None] = {}
+        self._groups: dict[str, Group | None] = {}
+        self._policies: dict[int, Policy | None] = {}
+        self._platforms: dict[int, Platform | None] = {}
+
+    # What the front door asks.
+
+    async def admit(self, client: Client, sender: Address | None) -> None:
+        """Raise Problem where this client may not send as `sender` (MAIL FROM)."""
+        if sender is None:
+            return
+        if client.login is not None:
+            if not self.may_send(client.login.user_id, sender):
+                raise Problem(Kind.SENDER_REFUSED, "this login may not send as that address")
+        elif client.role is Role.MX and not await self._takes_mail(sender):
+            raise Problem(Kind.NULL_MX, "the sender's domain takes no mail (null MX)")
+
+    async def _takes_mail(self, sender: Address) -> bool:
+        if self._has_mail is None or sender.literal or self.served(sender.domain) is not None:
+            return True
+        return await self._has_mail(sender.domain)
+
+    async def resolve(
+        self, address: Address, client: Client, sender: Address | None, dsn: Dsn = Dsn()
+    ) -> tuple[Recipient, ...]:
+        """Return the recipients that an address stands for (a group: several); raise Problem where it is refused."""
+        if not address.domain:
+            return (self._postmaster(address, dsn),)
+        view = self.served(address.domain)
+        if view is None:
+            return (self._outside(address, client, sender, dsn),)
+        _check_status(view.domain)
+        back = srs.reverse(address, key=self._srs_key, now=self._clock())
+        if back is not None:
+            return (self._way_back(back, address, view, dsn),)
+        own = Address(address.local, view.domain.name)
+        group = self._group(own.key)
+        if group is not None and self._user(own.key) is None:
+            return await self._expand(group, address, view, client, sender, dsn)
+        return (await self._mailbox(own, address, view, dsn),)
+
+    def served(self, name: str) -> DomainView | None:
+        """Return the domain that `name` is, or is another name of; None where it isn't served."""
+        self._refresh()
+        if name not in self._domains:
+            self._keep(self._domains, name, self._read_domain(name))
+        return self._domains[name]
+
+    def may_send(self, user_id: int, address: Address) -> bool:
+        """Tell whether a user may send as `address`: his own or his groups', by any domain name (rules 11)."""
+        view = self.served(address.domain)
+        user = self._store.reader.get(User, user_id)
+        if view is None or user is None or user.domain_id != view.domain.id:
+            return False
+        key = Address(address.local, view.domain.name).key
+        if key == user.email:
+            return True
+        group = self._group(key)
+        return group is not None and user.email in self._members(group)
+
+    def may_relay(self, client: Client, sender: Address | None) -> DomainView | None:
+        """Return the domain on whose account this client may send mail to the outside; None where there is none."""
+        view = self.served(sender.domain) if sender else None
+        if view is None or sender is None or view.domain.status is not DomainStatus.ENABLED:
+            return None
+        policy = self._sender_policy(sender, view)
+        if policy is None or not policy.outgoing:
+            return None
+        if client.login is not None:
+            return view if client.login.domain_id == view.domain.id else None
+        if client.role is Role.TRUSTED and _inside(client.ip, view.domain.outgoing_subnets):
+            return view
+        return None
+
+    def with_rules(self, recipient: Recipient, senders: Iterable[Address]) -> Recipient:
+        """Return the recipient with the sender rules that name one of `senders`, and its domain's other rules."""
+        view = self.served(recipient.domain) if recipient.domain else None
+        if view is None or recipient.domain is None:
+            return recipient
+        owners = {recipient.domain, recipient.address.key}
+        values = {value for sender in senders for value in (sender.key, sender.domain)}
+        matched = self._sender_rules(owners, values)
+        key = (view.domain.id, *sorted(rule.id for rule in matched))
+        rules = RuleSet(key, matched, view.attachments, view.uris, view.domain.wblist_priority)
+        return msgspec.structs.replace(recipient, rules=rules)
+
+    def platform(self, platform_id: int) -> Platform | None:
+        """Return a platform by its id; None where it is gone."""
+        self._refresh()
+        if platform_id not in self._platforms:
+            self._keep(self._platforms, platform_id, self._store.reader.get(Platform, platform_id))
+        return self._platforms[platform_id]
+
+    # How an address is resolved.
+
+    async def _mailbox(self, own: Address, given: Address, view: DomainView, dsn: Dsn) -> Recipient:
+        user = self._user(own.key)
+        if user is not None and user.status is UserStatus.DISABLED:
+            raise Problem(Kind.DISABLED_USER, "the mailbox is disabled")
+        policy = self._policy_of(user, view)
+        if policy is None or not policy.incoming:
+            raise Problem(Kind.POLICY_REFUSED, "the mailbox takes no mail from here")
+        platform_id = (user.platform_id if user else None) or view.platform_id
+        platform = self.platform(platform_id) if platform_id else None
+        if platform is None:
+            raise Problem(Kind.UNVERIFIED, "the domain has no mail server configured yet")
+        if user is None and self._verify is not None:
+            await self._verify(own, platform)
+        return Recipient(
+            address=own,
+            given=given,
+            domain_id=view.domain.id,
+            domain=view.domain.name,
+            user_id=user.id if user else None,
+            policy=policy,
+            platform_id=platform.id,
+            provision=user is None and view.domain.auto_provisioning_on,
+            dsn=dsn,
+        )
+
+    def _outside(self, address: Address, client: Client, sender: Address | None, dsn: Dsn) -> Recipient:
+        view = self.may_relay(client, sender)
+        if view is None or sender is None or address.literal:
+            raise Problem(Kind.RELAYING_DENIED, "relaying denied")
+        return self._leaving(address, address, view, self._sender_policy(sender, view), dsn)
+
+    def _leaving(
+        self, address: Address, given: Address, view: DomainView, policy: Policy | None, dsn: Dsn
+    ) -> Recipient:
+        return Recipient(
+            address=address,
+            given=given,
+            domain_id=view.domain.id,
+            domain=view.domain.name,
+            policy=policy,
+            dsn=dsn,
+        )
+
+    def _way_back(self, back: Address, given: Address, view: DomainView, dsn: Dsn) -> Recipient:
+        """A bounce to one of our SRS addresses goes to the sender it stands for."""
+        inside = self.served(back.domain)
+        if inside is not None:
+            raise Problem(Kind.UNKNOWN_USER, "no such mailbox")
+        return self._leaving(back, given, view, view.policy, dsn)
+
+    def _postmaster(self, address: Address, dsn: Dsn) -> Recipient:
+        """`<postmaster>` without a domain is always taken (RFC 5321 4.5.1): the setting's, else the first domain's."""
+        name = self._settings.smtp.postmaster
+        target = parse_address(name) if name else Address("postmaster", self._first_domain())
+        view = self.served(target.domain)
+        if view is None or view.policy is None or view.platform_id is None:
+            raise Problem(Kind.UNVERIFIED, "no domain is set up for the postmaster yet")
+        own = Address(target.local, view.domain.name)
+        user = self._user(own.key)
+        return Recipient(
+            address=own,
+            given=address,
+            domain_id=view.domain.id,
+            domain=view.domain.name,
+            user_id=user.id if user else None,
+            policy=view.policy,
+            platform_id=view.platform_id,
+            dsn=dsn,
+        )
+
+    # Groups (rules 9).
+
+    async def _expand(
+        self, group: Group, given: Address, view: DomainView, client: Client, sender: Address | None, dsn: Dsn
+    ) -> tuple[Recipient, ...]:
+        found: dict[str, Recipient] = {}
+        problems: list[Problem] = []
+        for member in self._all_members(group):
+            try:
+                recipient = await self._member(member, given, view, client, sender, dsn)
+            except Problem as problem:
+                problems.append(problem)
+            else:
+                found.setdefault(recipient.address.key, msgspec.structs.replace(recipient, group=group.email))
+        temporary = next((p for p in problems if p.kind in (Kind.UNVERIFIED, Kind.PENDING_DOMAIN)), None)
+        if temporary is not None:
+            raise temporary
+        if not found:
+            # Said of the group, so that its authors don't learn the members.
+            raise Problem(Kind.UNKNOWN_USER, "no such mailbox", members=len(problems))
+        return tuple(found.values())
+
+    async def _member(
+        self, text: str, given: Address, view: DomainView, client: Client, sender: Address | None, dsn: Dsn
+    ) -> Recipient:
+        address = parse_address(text)
+        inside = self.served(address.domain)
+        if inside is not None:
+            _check_status(inside.domain)
+            return await self._mailbox(Address(address.local, inside.domain.name), given, inside, dsn)
+        recipient = self._leaving(address, given, view, view.policy, dsn)
+        rewritten = None
+        if sender is not None and self.served(sender.domain) is None:
+            rewritten = srs.rewrite(sender, view.domain.name, key=self._srs_key, now=self._clock())
+        return msgspec.structs.replace(recipient, clean_only=True, sender=rewritten)
+
+    def _all_members(self, group: Group) -> list[str]:
+        """The addresses behind a group, groups in it opened, loops cut; raise Problem(LOOP) when they are too many."""
+        seen = {group.email}
+        flat: dict[str, None] = {}
+        waiting = [group]
+        while waiting:
+            for member in self._members(waiting.pop()):
+                if member in seen:
+                    continue
+                seen.add(member)
+                inner = self._inner_group(member)
+                if inner is None:
+                    flat[member] = None
+                elif inner.email not in seen or inner.email == member:
+                    seen.add(inner.email)
+                    waiting.append(inner)
+                if len(seen) > self._settings.limits.group_members + 1:
+                    raise Problem(Kind.LOOP, "the group stands for too many addresses")
+        return list(flat)
+
+    def _inner_group(self, member: str) -> Group | None:
+        address = parse_address(member)
+        view = self.served(address.domain)
+        if view is None:
+            return None
+        key = Address(address.local, view.domain.name).key
+        return None if self._user(key) else self._group(key)
+
+    def _members(self, group: Group) -> list[str]:
+        page = self._store.reader.find(GroupMember, Query(where=eq("group_id", group.id)))
+        return [member.email for member in page.items]
+
+    # What is read from the store, and for how long it is good.
+
+    def _refresh(self) -> None:
+        if self._generation != self._store.generation:
+            self._generation = self._store.generation
+            for cache in (self._domains, self._users, self._groups, self._policies, self._platforms):
+                cache.clear()
+
+    def _keep(self, cache: dict[K, V], key: K, value: V) -> None:
+        if len(cache) >= CACHE:
+            cache.clear()
+        cache[key] = value
+
+    def _user(self, key: str) -> User | None:
+        self._refresh()
+        if key not in self._users:
+            self._keep(self._users, key, self._store.reader.first(User, eq("email", key)))
+        return self._users[key]
+
+    def _group(self, key: str) -> Group | None:
+        self._refresh()
+        if key not in self._groups:
+            self._keep(self._groups, key, self._store.reader.first(Group, eq("email", key)))
+        return self._groups[key]
+
+    def _policy(self, policy_id: int) -> Policy | None:
+        if policy_id not in self._policies:
+            self._keep(self._policies, policy_id, self._store.reader.get(Policy, policy_id))
+        return self._policies[policy_id]
+
+    def _policy_of(self, user: User | None, view: DomainView) -> Policy | None:
+        return (self._policy(user.policy_id) if user and user.policy_id else None) or view.policy
+
+    def _sender_policy(self, sender: Address, view: DomainView) -> Policy | None:
+        return self._policy_of(self._user(Address(sender.local, view.domain.name).key), view)
+
+    def _sender_rules(self, owners: set[str], values: set[str]) -> tuple[SenderRule, ...]:
+        if not values:
+            return ()
+        return tuple(self._store.reader.sender_rules(owners, values, self._clock()))
+
+    def _read_domain(self, name: str) -> DomainView | None:
+        reader = self._store.reader
+        domain = reader.first(Domain, eq("name", name))
+        if domain is None:
+            alias = reader.first(DomainAlias, eq("name", name))
+            domain = reader.get(Domain, alias.domain_id) if alias else None
+        if domain is None:
+            return None
+        platforms = reader.find(Platform, Query(where=eq("domain_id", domain.id))).items
+        default = next((platform for platform in platforms if platform.default), None)
+        by_priority = Query(where=eq("domain_id", domain.id), sort="priority")
+        return DomainView(
+            domain=domain,
+            policy=reader.get(Policy, domain.policy_id),
+            platform_id=default.id if default else None,
+            attachments=tuple(reader.find(AttachmentRule, by_priority).items),
+            uris=tuple(reader.find(UriRule, by_priority).items),
+        )
+
+    def _first_domain(self) -> str:
+        enabled = Query(where=eq("status", DomainStatus.ENABLED), limit=1)
+        first = self._store.reader.find(Domain, enabled).items
+        if not first:
+            raise Problem(Kind.UNVERIFIED, "no domain is set up for the postmaster yet")
+        return first[0].name
+
+
+def _check_status(domain: Domain) -> None:
+    if domain.status is DomainStatus.DISABLED:
+        raise Problem(Kind.DISABLED_DOMAIN, "the domain is disabled")
+    if domain.status is DomainStatus.PENDING:
+        raise Problem(Kind.PENDING_DOMAIN, "the domain is not active yet")
+    if domain.status is DomainStatus.DELETED:
+        raise Problem(Kind.DELETED_DOMAIN, "no such domain")
+
+
+def _inside(ip: str, subnets: Iterable[str]) -> bool:
+    try:
+        address = ip_address(ip)
+        return any(address in ip_network(subnet, strict=False) for subnet in subnets)
+    except ValueError:
+        return False

@@ -1,0 +1,334 @@
+"""The intake: judges a received mail, keeps body and rows in one commit, and says how the door must answer."""
+
+import uuid
+from collections import defaultdict, deque
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+
+import msgspec
+
+from gatepost.events import Clock, Metrics, Trail, log
+from gatepost.message.anatomy import Summary
+from gatepost.message.mail import Mail, Opener
+from gatepost.model.address import BadAddress, parse_address
+from gatepost.model.envelope import Body, Direction, Envelope, Recipient
+from gatepost.model.problem import Kind, Problem
+from gatepost.model.query import Op, Where, eq, every
+from gatepost.model.stored import Copy, Delivery, Message, State
+from gatepost.model.tenant import Domain, User
+from gatepost.model.verdict import Action, Category, Finding, Folder, Verdict
+from gatepost.mta.directory import Directory
+from gatepost.mta.judge import DAY, Case, judge, system_keep
+from gatepost.mta.pipeline import Findings, Pipeline
+from gatepost.mta.queue import Queue
+from gatepost.mta.rows import copy_row, delivery, facts, message_row, reason, release
+from gatepost.settings import Settings
+from gatepost.store.blobs import Draft
+from gatepost.store.sqlite import Writer
+from gatepost.store.store import Store
+
+HOUR = 3_600_000
+
+
+class Answer(StrEnum):
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    DEFERRED = "deferred"
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """What the door tells the client: `category` picks the code, `reason` is one line fit for a stranger."""
+
+    id: str
+    answer: Answer
+    category: Category = Category.CLEAN
+    reason: str = ""
+
+
+class Judged(msgspec.Struct, frozen=True):
+    """A recipient with its verdict."""
+
+    recipient: Recipient
+    verdict: Verdict
+
+
+class Intake:
+    """The one call into the house: a mail is the caller's until `receive` returns ACCEPTED, then it is ours."""
+
+    def __init__(
+        self,
+        store: Store,
+        directory: Directory,
+        pipeline: Pipeline,
+        queue: Queue,
+        settings: Settings,
+        *,
+        opener: Opener,
+        clock: Clock,
+        metrics: Metrics,
+        new_id: Callable[[], str] | None = None,
+    ) -> None:
+        self._store = store
+        self._directory = directory
+        self._pipeline = pipeline
+        self._queue = queue
+        self._settings = settings
+        self._opener = opener
+        self._clock = clock
+        self._metrics = metrics
+        self._new_id = new_id
+        self._provisioned: dict[int, deque[int]] = defaultdict(deque)
+
+    def new_id(self) -> str:
+        """Return the id of a mail: 32 hex characters, ordered by time (the layout of RFC 9562 version 7)."""
+        if self._new_id is not None:
+            return self._new_id()
+        return f"{self._clock() & 0xFFFFFFFFFFFF:012x}{uuid.uuid4().hex[12:]}"
+
+    def draft(self) -> Draft:
+        """Return a place to write DATA to; raise Problem(FULL) where there is no room for mail."""
+        if not self._store.fresh_space():
+            raise Problem(Kind.FULL, "no space left for mail")
+        return self._store.spool.draft()
+
+    async def receive(self, envelope: Envelope, draft: Draft) -> Receipt:
+        """Judge and keep a mail; nothing of it is kept unless the answer is ACCEPTED.
+
+        Raises Problem(FULL) or Problem(UNAVAILABLE) when it can't be kept now. Several recipients are each treated by
+        their own verdict: REJECTED only if all are, DEFERRED if any is, else ACCEPTED and a refused minority is held
+        (rules 2).
+        """
+        body = await self._store.spool.finish(draft)
+        try:
+            receipt = await self._process(envelope, body)
+        except BaseException:
+            self._store.spool.forget(body)
+            raise
+        if receipt.answer is not Answer.ACCEPTED:
+            self._store.spool.forget(body)
+        return receipt
+
+    async def _process(self, envelope: Envelope, body: Body) -> Receipt:
+        trail = Trail(self._clock)
+        trail.add("received", **facts(envelope, body))
+        mail = Mail(envelope, body, self._opener)
+        found = await self._pipeline.run(mail, trail)
+        summary = await self._summary(mail)
+        judged = [self._judge(envelope, mail, each) for each in found]
+        answer = _answer(judged)
+        if answer is Answer.ACCEPTED:
+            judged = [self._hold_refused(envelope, each) for each in judged]
+        for each in judged:
+            self._tell(envelope, each, trail)
+        message = message_row(envelope, body, summary)
+        if answer is not Answer.ACCEPTED:
+            return await self._refuse(message, judged, answer, trail)
+        return await self._accept(envelope, message, body, judged, trail)
+
+    async def _summary(self, mail: Mail) -> Summary:
+        try:
+            return (await mail.anatomy()).summary
+        except Exception:  # the pipeline has told of it; the mail is deferred or held without one
+            return Summary()
+
+    def _judge(self, envelope: Envelope, mail: Mail, found: Findings) -> Judged:
+        recipient, findings = found.recipient, found.findings
+        outside = recipient.platform_id is None
+        if outside and not recipient.clean_only and envelope.direction is Direction.OUT:
+            findings = (*findings, *_misaligned(envelope, mail))
+        if recipient.policy is None:
+            raise Problem(Kind.UNAVAILABLE, "the recipient's policy is gone; try again")
+        case = Case(
+            policy=recipient.policy,
+            received=envelope.received,
+            outgoing=outside,
+            clean_only=recipient.clean_only,
+            system_days=self._settings.quarantine.system_days,
+        )
+        return Judged(recipient, judge(findings, case))
+
+    def _hold_refused(self, envelope: Envelope, judged: Judged) -> Judged:
+        verdict = judged.verdict
+        if verdict.action is not Action.REJECT:
+            return judged
+        held = msgspec.structs.replace(
+            verdict,
+            action=Action.HOLD,
+            keep=(system_keep(envelope.received, self._settings.quarantine.system_days),),
+            path=(*verdict.path, "others of its recipients take the mail: kept for this one instead of refused"),
+        )
+        return Judged(judged.recipient, held)
+
+    def _tell(self, envelope: Envelope, judged: Judged, trail: Trail) -> None:
+        recipient, verdict = judged.recipient, judged.verdict
+        trail.add(
+            "verdict",
+            verdict.path[-1] if verdict.path else "",
+            mailbox=recipient.address.key,
+            action=verdict.action.value,
+            category=verdict.category.name,
+            score=verdict.score,
+            path=list(verdict.path),
+            policy=recipient.policy.name if recipient.policy else None,
+            keep=[{"folder": keep.folder.value, "until": keep.until} for keep in verdict.keep],
+        )
+        self._metrics.messages.labels(envelope.direction.value, verdict.category.name, verdict.action.value).inc()
+        log.info(
+            "verdict",
+            id=envelope.id,
+            action=verdict.action.value,
+            category=verdict.category.name,
+            score=verdict.score,
+            rules=[finding.symbol for finding in verdict.because],
+            to=recipient.address.text,
+            sender=envelope.sender.text if envelope.sender else "",
+            client=envelope.client.ip,
+        )
+
+    # What follows.
+
+    async def _refuse(self, message: Message, judged: Sequence[Judged], answer: Answer, trail: Trail) -> Receipt:
+        gravest = max(judged, key=lambda each: each.verdict.category)
+        trail.add("rejected" if answer is Answer.REJECTED else "deferred")
+        until = self._clock() + self._settings.trace.refused_days * DAY
+        try:
+            await self._store.write(lambda writer: writer.refuse(message, trail.events, until))
+        except Problem as problem:  # the refusal stands without its trace
+            log.warning("trace of a refused mail not kept", id=message.id, why=problem.detail)
+        return Receipt(message.id, answer, gravest.verdict.category, reason(gravest.verdict))
+
+    async def _accept(
+        self, envelope: Envelope, message: Message, body: Body, judged: Sequence[Judged], trail: Trail
+    ) -> Receipt:
+        copies = _copies(envelope, judged)
+        deliveries = self._deliveries(envelope, judged)
+        newcomers = [each.recipient for each in judged if self._provisions(each)]
+        until = self._clock() + self._settings.trace.days * DAY
+        for copy in copies:
+            trail.add("kept", mailbox=copy.mailbox, folder=copy.folder)
+        for delivery in deliveries:
+            trail.add("queued", mailbox=delivery.recipient)
+        if body.path is not None:
+            body = await self._store.spool.adopt(body, message.id)
+
+        def change(writer: Writer) -> list[int]:
+            users = {recipient.address.key: _provision(writer, recipient, self._clock()) for recipient in newcomers}
+            owned = [msgspec.structs.replace(copy, user_id=users.get(copy.mailbox, copy.user_id)) for copy in copies]
+            return writer.keep(message, body, owned, deliveries, trail.events, until).deliveries
+
+        ids = await self._store.write(change)
+        self._metrics.received_bytes.inc(message.size)
+        if ids:
+            ready = [msgspec.structs.replace(each, id=id) for each, id in zip(deliveries, ids, strict=True)]
+            self._queue.push(message, ready, body)
+        return Receipt(message.id, Answer.ACCEPTED, Category.CLEAN)
+
+    def _deliveries(self, envelope: Envelope, judged: Sequence[Judged]) -> list[Delivery]:
+        ways: dict[str, Delivery] = {}
+        for each in judged:
+            if each.verdict.action is Action.DELIVER:
+                way = delivery(envelope, each.recipient, each.verdict, life=self._settings.queue.life)
+                ways.setdefault(each.recipient.address.key, way)
+        return list(ways.values())
+
+    def _provisions(self, judged: Judged) -> bool:
+        """Tell whether an account is to be made: first CLEAN mail, within the domain's hourly limit (rules 7)."""
+        recipient, verdict = judged.recipient, judged.verdict
+        clean = verdict.category is Category.CLEAN and verdict.action is Action.DELIVER
+        if not (recipient.provision and clean and recipient.domain_id):
+            return False
+        made = self._provisioned[recipient.domain_id]
+        while made and made[0] <= self._clock() - HOUR:
+            made.popleft()
+        if len(made) >= self._settings.limits.provisioned_per_hour:
+            return False
+        made.append(self._clock())
+        return True
+
+    # A mail that leaves a folder.
+
+    async def requeue(self, copy: Copy, message: Message) -> bool:
+        """Send a kept mail to its mailbox: no filter runs again, no tag. False: an earlier release is on its way.
+
+        The copy stays until its term ends (contract A65). Raises Problem(NOT_FOUND) when the body is gone,
+        Problem(UNPROCESSABLE) when there is nowhere to send it.
+        """
+        way = release(copy, message, self._release_platform(copy), now=self._clock(), life=self._settings.queue.life)
+
+        def change(writer: Writer) -> Delivery | None:
+            if _on_its_way(writer, way):
+                return None
+            if writer.get(Copy, copy.id) is None:
+                raise Problem(Kind.NOT_FOUND, "the mail is no longer kept")
+            (delivery_id,) = writer.enqueue([way])
+            writer.change(Copy, copy.id, released_at=self._clock())
+            return msgspec.structs.replace(way, id=delivery_id)
+
+        queued = await self._store.write(change)
+        if queued is None:
+            return False
+        body = self._store.reader.body(copy.mail_id)
+        if body is None:
+            raise Problem(Kind.NOT_FOUND, "the mail is no longer kept")
+        self._queue.push(message, [queued], body)
+        log.info("released", id=copy.mail_id, to=queued.recipient, folder=copy.folder)
+        return True
+
+    def _release_platform(self, copy: Copy) -> int:
+        view = self._directory.served(parse_address(copy.mailbox).domain)
+        user = self._store.reader.get(User, copy.user_id) if copy.user_id else None
+        platform_id = (user.platform_id if user else None) or (view.platform_id if view else None)
+        if platform_id is None:
+            raise Problem(Kind.UNPROCESSABLE, "the mailbox has no mail server to release to")
+        return platform_id
+
+
+def _answer(judged: Sequence[Judged]) -> Answer:
+    actions = {each.verdict.action for each in judged}
+    if Action.DEFER in actions:
+        return Answer.DEFERRED
+    return Answer.REJECTED if actions == {Action.REJECT} else Answer.ACCEPTED
+
+
+def _misaligned(envelope: Envelope, mail: Mail) -> list[Finding]:
+    """Mail that leaves on a domain's account must be from that domain in From too (rules 10, 11)."""
+    if envelope.sender is None:
+        return []
+    for text in mail.from_addresses():
+        try:
+            aligned = parse_address(text).domain == envelope.sender.domain
+        except BadAddress:
+            aligned = False
+        if not aligned:
+            reason = "From is not in the domain of the sender"
+            return [Finding(category=Category.BLOCKED, symbol="FROM_MISALIGNED", reason=reason, by="relay")]
+    return []
+
+
+def _copies(envelope: Envelope, judged: Sequence[Judged]) -> list[Copy]:
+    """One copy for each mailbox and folder, however many recipients asked for it."""
+    copies: dict[tuple[str, Folder], Copy] = {}
+    for each in judged:
+        for keep in each.verdict.keep:
+            row = copy_row(envelope, each.recipient, each.verdict, keep)
+            copies.setdefault((row.mailbox, keep.folder), row)
+    return list(copies.values())
+
+
+def _provision(writer: Writer, recipient: Recipient, now: int) -> int | None:
+    """Make the account of an address that its platform knows; the one that exists by now wins."""
+    key = recipient.address.key
+    known = writer.first(User, eq("email", key))
+    if known is not None:
+        return known.id
+    domain = writer.get(Domain, recipient.domain_id or 0)
+    if domain is None:
+        return None
+    user = User(domain_id=domain.id, email=key, language=domain.default_language, creation_date=now)
+    return writer.add(user).id
+
+
+def _on_its_way(writer: Writer, way: Delivery) -> bool:
+    live = Where("state", Op.IN, (State.QUEUED, State.HELD))
+    same = every(eq("mail_id", way.mail_id), eq("recipient", way.recipient), eq("release", True), live)
+    return writer.first(Delivery, same) is not None

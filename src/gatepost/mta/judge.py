@@ -1,0 +1,201 @@
+"""The judge: findings and one recipient's policy in, a verdict out. Pure; the only place that weighs categories."""
+
+import datetime
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from gatepost.model.policy import ArchiveProps, Policy, QuarantineProps, RelayProps
+from gatepost.model.verdict import Action, Category, Finding, Folder, Keep, OnError, Verdict
+
+DAY = 86_400_000
+
+# What a sender's ALLOW rule outweighs (rules 4): never VIRUS, BAD_ATTACHMENT or SENDER_VERIFY.
+OUTWEIGHED = frozenset({Category.SPAM, Category.ADVERT, Category.BLOCKED, Category.BAD_HEADERS, Category.BAD_ENCODING})
+
+RELAYS: dict[Category, Callable[[RelayProps, float], bool]] = {
+    Category.SPAM: lambda props, score: props.relay_spam and score < props.spam_score_limit,
+    Category.ADVERT: lambda props, score: props.relay_advert,
+    Category.BAD_HEADERS: lambda props, score: props.relay_bad_headers,
+    Category.BAD_ATTACHMENT: lambda props, score: props.relay_bad_attachments,
+}
+
+TAGS: dict[Category, Callable[[RelayProps], str | None]] = {
+    Category.SPAM: lambda props: props.prefix_spam,
+    Category.ADVERT: lambda props: props.advert_prefix,
+}
+
+QUARANTINES: dict[Category, Callable[[QuarantineProps], bool]] = {
+    Category.VIRUS: lambda props: props.store_virus,
+    Category.BLOCKED: lambda props: props.store_blacklisted,
+    Category.BAD_ATTACHMENT: lambda props: props.store_bad_attachments,
+    Category.BAD_ENCODING: lambda props: props.store_bad_encoding,
+    Category.BAD_HEADERS: lambda props: props.store_bad_headers,
+    Category.SENDER_VERIFY: lambda props: props.store_sender_verify,
+    Category.SPAM: lambda props: props.store_spam,
+    Category.ADVERT: lambda props: props.store_advert,
+}
+
+ARCHIVES: dict[Category, Callable[[ArchiveProps], bool]] = {
+    Category.BLOCKED: lambda props: props.store_blacklisted,
+    Category.BAD_ATTACHMENT: lambda props: props.store_bad_attachments,
+    Category.BAD_ENCODING: lambda props: props.store_bad_encoding,
+    Category.BAD_HEADERS: lambda props: props.store_bad_headers,
+    Category.SENDER_VERIFY: lambda props: props.store_sender_verify,
+    Category.SPAM: lambda props: props.store_spam,
+    Category.ADVERT: lambda props: props.store_advert,
+}
+
+
+class Case(msgspec.Struct, frozen=True, kw_only=True):
+    """What the judge must know beside the findings. `received` in epoch milliseconds, `system_days` in days."""
+
+    policy: Policy
+    received: int
+    outgoing: bool = False  # the policy is the sender's: sent mail is kept by the ...MailOut flags
+    clean_only: bool = False  # an outside member of a group gets CLEAN mail alone (rules 9)
+    system_days: int = 31
+
+
+def judge(findings: Sequence[Finding], case: Case) -> Verdict:
+    """Return what becomes of a mail for one recipient (architecture 5, rules 1-4)."""
+    return _Bench(findings, case).decide()
+
+
+class _Bench:
+    """One sitting: collects the path of the decision while it is made."""
+
+    def __init__(self, findings: Sequence[Finding], case: Case) -> None:
+        self.findings = findings
+        self.case = case
+        self.policy = case.policy
+        self.score = round(sum(finding.score for finding in findings), 3)
+        self.path: list[str] = []
+
+    def decide(self) -> Verdict:
+        if any(finding.category is Category.OVERSIZE for finding in self.findings):
+            return self._verdict(Action.REJECT, Category.OVERSIZE, ("larger than the policy allows: refused",))
+        if any(f.category is Category.UNSURE and f.on_error is OnError.DEFER for f in self.findings):
+            return self._verdict(Action.DEFER, Category.UNSURE, ("a filter could not say: deferred",))
+        found = self._found()
+        held_back = [category for category in found if not self._relays(category)]
+        if held_back:
+            return self._withhold(max(held_back))
+        return self._deliver(found)
+
+    def _found(self) -> set[Category]:
+        """The categories that hold against this mail, after the score and ALLOW have spoken."""
+        found = {finding.category for finding in self.findings if finding.category > Category.CLEAN}
+        if self._unsure_hold():
+            found.add(Category.BAD_ATTACHMENT)
+        if self.score >= self.policy.spam_score:
+            self.path.append(f"score {self.score:g} reaches the spam score {self.policy.spam_score:g}")
+            found.add(Category.SPAM)
+        allow = next((f for f in self.findings if f.category is Category.ALLOWED), None)
+        outweighed = found & OUTWEIGHED
+        if allow and outweighed:
+            self.path.append(f"{allow.symbol} outweighs {_names(outweighed)}")
+            found -= outweighed
+        return found
+
+    def _unsure_hold(self) -> bool:
+        return any(f.category is Category.UNSURE and f.on_error is OnError.QUARANTINE for f in self.findings)
+
+    def _relays(self, category: Category) -> bool:
+        if self.case.clean_only:
+            self.path.append(f"{category.name}: an address outside the domain gets clean mail alone")
+            return False
+        if category is Category.BAD_ATTACHMENT and self._unsure_hold():
+            self.path.append("a filter could not say: held")
+            return False
+        relays = RELAYS.get(category, lambda props, score: False)(self.policy.relay_props, self.score)
+        self.path.append(f"{category.name}: the policy {'delivers' if relays else 'does not deliver'} it")
+        return relays
+
+    def _deliver(self, found: set[Category]) -> Verdict:
+        props = self.policy.relay_props
+        tags = tuple(tag for category, read in TAGS.items() if category in found and (tag := read(props)))
+        gravest = max(found, default=Category.CLEAN)
+        keep = self._keep_clean() if gravest is Category.CLEAN else self._archive(gravest)
+        return self._verdict(Action.DELIVER, gravest, ("delivered",), tags=tags, keep=keep)
+
+    def _withhold(self, category: Category) -> Verdict:
+        keep = self._quarantine(category) + self._archive(category)
+        if keep:
+            return self._verdict(Action.HOLD, category, (f"kept as {category.name}",), keep=keep)
+        if self._must_hold(category):
+            keep = (self._system_keep(),)
+            return self._verdict(Action.HOLD, category, ("kept, though no store flag asks for it",), keep=keep)
+        return self._verdict(Action.REJECT, category, ("the policy keeps no such mail: refused",))
+
+    def _must_hold(self, category: Category) -> bool:
+        deciding = [f for f in self.findings if f.category is category]
+        return self._unsure_hold() or any(f.hold for f in deciding)
+
+    def _quarantine(self, category: Category) -> tuple[Keep, ...]:
+        props = self.policy.quarantine_props
+        if not (self.policy.quarantine and props and QUARANTINES[category](props)):
+            return ()
+        return (Keep(Folder.QUARANTINE, self.case.received + props.duration * DAY),)
+
+    def _archive(self, category: Category) -> tuple[Keep, ...]:
+        props = self.policy.archive_props
+        read = ARCHIVES.get(category)
+        if not (self.policy.archive and props and read and read(props)):
+            return ()
+        return (self._archive_keep(props),)
+
+    def _archive_keep(self, props: ArchiveProps) -> Keep:
+        return Keep(Folder.ARCHIVE, months_later(self.case.received, props.duration))
+
+    def _keep_clean(self) -> tuple[Keep, ...]:
+        out = self.case.outgoing
+        keep: list[Keep] = []
+        retention, archive = self.policy.retention_props, self.policy.archive_props
+        if self.policy.retention and retention and (retention.store_mail_out if out else retention.store_clean_mail_in):
+            keep.append(Keep(Folder.RETENTION, self.case.received + retention.duration * DAY))
+        if self.policy.archive and archive and (archive.store_mail_out if out else archive.store_clean_mail_in):
+            keep.append(self._archive_keep(archive))
+        return tuple(keep)
+
+    def _system_keep(self) -> Keep:
+        return system_keep(self.case.received, self.case.system_days)
+
+    def _verdict(
+        self,
+        action: Action,
+        category: Category,
+        said: tuple[str, ...],
+        *,
+        tags: tuple[str, ...] = (),
+        keep: tuple[Keep, ...] = (),
+    ) -> Verdict:
+        return Verdict(
+            action=action,
+            category=category,
+            score=self.score,
+            tags=tags,
+            keep=keep,
+            because=tuple(f for f in self.findings if f.category is not Category.NOTE),
+            path=(*self.path, *said),
+        )
+
+
+def system_keep(received: int, days: int) -> Keep:
+    """Return the term of a hold that no store flag asks for (rules 2, 3)."""
+    return Keep(Folder.SYSTEM, received + days * DAY)
+
+
+def months_later(at: int, months: int) -> int:
+    """Return `at` (epoch milliseconds) moved by calendar months, at the month's last day where the day is missing."""
+    moment = datetime.datetime.fromtimestamp(at / 1000, datetime.UTC)
+    month = moment.month - 1 + months
+    year = min(moment.year + month // 12, datetime.MAXYEAR)
+    month = month % 12 + 1
+    last = (datetime.date(year + month // 12, month % 12 + 1, 1) - datetime.timedelta(days=1)).day
+    moved = moment.replace(year=year, month=month, day=min(moment.day, last))
+    return int(moved.timestamp()) * 1000 + at % 1000
+
+
+def _names(categories: set[Category]) -> str:
+    return ", ".join(category.name for category in sorted(categories))

@@ -1,0 +1,199 @@
+"""The pipeline: runs the filters over a mail, cheap ones first, and gives each recipient its findings."""
+
+import asyncio
+import hashlib
+import time
+from collections import OrderedDict, defaultdict
+from collections.abc import Hashable, Iterator, Sequence
+
+import msgspec
+
+from gatepost.events import Metrics, Trail, log
+from gatepost.filters.registry import Cost, Filter
+from gatepost.message.mail import Mail
+from gatepost.model.address import Address, BadAddress, parse_address
+from gatepost.model.envelope import Recipient
+from gatepost.model.verdict import Category, Finding, OnError
+from gatepost.mta.directory import Directory
+
+TRIES = 3  # of opening a mail that kills its worker, before it counts as unscannable (threat 76)
+REMEMBERED = 1000
+
+
+class Findings(msgspec.Struct, frozen=True):
+    """What the filters found for one recipient, whose rules are now those that bear on this mail."""
+
+    recipient: Recipient
+    findings: tuple[Finding, ...]
+
+
+class Pipeline:
+    """Filters see neither each other nor the store: order changes speed, never meaning (architecture 4)."""
+
+    def __init__(self, filters: Sequence[Filter], directory: Directory, *, timeout: float, metrics: Metrics) -> None:
+        self._tiers = _tiers(filters)
+        self._directory = directory
+        self._timeout = timeout
+        self._metrics = metrics
+        self._killers: OrderedDict[bytes, int] = OrderedDict()
+
+    async def run(self, mail: Mail, trail: Trail) -> list[Findings]:
+        """Ask every filter; never raises for a filter's failure, which is an UNSURE finding instead."""
+        opened = await self._open(mail, trail)
+        senders = _senders(mail, opened)
+        recipients = [self._directory.with_rules(recipient, senders) for recipient in mail.envelope.recipients]
+        found: dict[int, list[Finding]] = {index: [] for index in range(len(recipients))}
+        if not opened:
+            unscannable = self._unscannable(mail)
+            for findings in found.values():
+                findings.append(unscannable)
+        for cost, filters in self._tiers:
+            if cost >= Cost.PARSE and not opened:
+                break
+            await self._ask(filters, mail, recipients, found, trail)
+            if all(_oversize(findings) for findings in found.values()):
+                break
+        return [Findings(recipient, tuple(found[index])) for index, recipient in enumerate(recipients)]
+
+    async def _open(self, mail: Mail, trail: Trail) -> bool:
+        started = time.perf_counter()
+        try:
+            async with asyncio.timeout(self._timeout):
+                await mail.anatomy()
+        except Exception as error:  # whatever befell the worker, the mail is not passed on unseen
+            log.warning("mail could not be opened", id=mail.envelope.id, error=repr(error))
+            trail.add("scanned", "the mail could not be opened", error=type(error).__name__)
+            return False
+        self._metrics.scan_seconds.labels("open").observe(time.perf_counter() - started)
+        return True
+
+    def _unscannable(self, mail: Mail) -> Finding:
+        tries = self._count(_fingerprint(mail))
+        last = tries >= TRIES
+        return Finding(
+            category=Category.UNSURE,
+            symbol="UNSCANNABLE",
+            reason=f"the content could not be opened (try {tries} of {TRIES})",
+            by="pipeline",
+            on_error=OnError.QUARANTINE if last else OnError.DEFER,
+        )
+
+    def _count(self, fingerprint: bytes) -> int:
+        tries = self._killers.pop(fingerprint, 0) + 1
+        self._killers[fingerprint] = tries
+        if len(self._killers) > REMEMBERED:
+            self._killers.popitem(last=False)
+        return tries
+
+    async def _ask(
+        self,
+        filters: Sequence[Filter],
+        mail: Mail,
+        recipients: Sequence[Recipient],
+        found: dict[int, list[Finding]],
+        trail: Trail,
+    ) -> None:
+        if len(filters) == 1 or filters[0].cost <= Cost.PARSE:
+            # They use the processor alone: side by side would only be slower.
+            for one in filters:
+                await self._ask_one(one, mail, recipients, found, trail)
+            return
+        async with asyncio.TaskGroup() as group:
+            for one in filters:
+                group.create_task(self._ask_one(one, mail, recipients, found, trail))
+
+    async def _ask_one(
+        self,
+        one: Filter,
+        mail: Mail,
+        recipients: Sequence[Recipient],
+        found: dict[int, list[Finding]],
+        trail: Trail,
+    ) -> None:
+        started = time.perf_counter()
+        for members in _alike(one, recipients):
+            findings = await self._examine(one, mail, recipients[members[0]])
+            for index in members:
+                found[index].extend(findings)
+            if findings:
+                shared = len(members) == len(recipients)
+                for index in members[:1] if shared else members:
+                    mailbox = None if shared else recipients[index].address.key
+                    trail.add("found", mailbox=mailbox, filter=one.name, findings=[_told(each) for each in findings])
+        took = time.perf_counter() - started
+        self._metrics.scan_seconds.labels(one.name).observe(took)
+        trail.add("scanned", filter=one.name, ms=round(took * 1000, 2))
+
+    async def _examine(self, one: Filter, mail: Mail, recipient: Recipient) -> list[Finding]:
+        try:
+            if one.cost <= Cost.PARSE:
+                return list(await one.examine(mail, recipient))
+            async with asyncio.timeout(self._timeout):
+                return list(await one.examine(mail, recipient))
+        except Exception as error:  # a failing filter defers, or what its on_error says; never passes by accident
+            log.error("filter failed", filter=one.name, id=mail.envelope.id, error=repr(error), exc_info=True)
+            return [
+                Finding(
+                    category=Category.UNSURE,
+                    symbol="FILTER_FAILED",
+                    reason=f"{one.name} could not say ({type(error).__name__})",
+                    by=one.name,
+                    on_error=one.on_error,
+                )
+            ]
+
+
+def _tiers(filters: Sequence[Filter]) -> list[tuple[Cost, list[Filter]]]:
+    tiers: dict[Cost, list[Filter]] = defaultdict(list)
+    for one in sorted(filters, key=lambda each: (each.cost, each.name)):
+        tiers[one.cost].append(one)
+    return sorted(tiers.items())
+
+
+def _alike(one: Filter, recipients: Sequence[Recipient]) -> Iterator[list[int]]:
+    """Yield the recipients for whom one run of the filter does."""
+    if len(recipients) == 1:
+        yield [0]
+        return
+    groups: dict[Hashable, list[int]] = defaultdict(list)
+    for index, recipient in enumerate(recipients):
+        groups[one.key(recipient)].append(index)
+    yield from groups.values()
+
+
+def _senders(mail: Mail, opened: bool) -> list[Address]:
+    """The identities that sender rules are held against: MAIL FROM and each address of From."""
+    senders = [mail.envelope.sender] if mail.envelope.sender else []
+    if opened:
+        for text in mail.from_addresses():
+            try:
+                senders.append(parse_address(text))
+            except BadAddress:
+                continue
+    return senders
+
+
+def _oversize(findings: Sequence[Finding]) -> bool:
+    return any(finding.category is Category.OVERSIZE for finding in findings)
+
+
+def _told(finding: Finding) -> dict[str, object]:
+    told: dict[str, object] = {
+        "symbol": finding.symbol,
+        "category": finding.category.name,
+        "reason": finding.reason,
+    }
+    if finding.score:
+        told["score"] = finding.score
+    if finding.rule_id is not None:
+        told["rule"] = finding.rule_id
+    if finding.owner is not None:
+        told["owner"] = finding.owner
+    return told
+
+
+def _fingerprint(mail: Mail) -> bytes:
+    body = mail.body
+    head = body.data[:65_536] if body.data is not None else str(body.size).encode()
+    sender = mail.envelope.sender.key if mail.envelope.sender else ""
+    return hashlib.sha256(head + sender.encode()).digest()

@@ -1,0 +1,113 @@
+"""The rows that a judged mail becomes: its message, the copies on folders, the deliveries."""
+
+from gatepost.message.anatomy import Summary
+from gatepost.model.address import parse_address
+from gatepost.model.envelope import Body, Direction, Envelope, Recipient
+from gatepost.model.stored import Copy, Delivery, Message
+from gatepost.model.verdict import Category, Keep, Verdict
+
+
+def facts(envelope: Envelope, body: Body) -> dict[str, object]:
+    """Return what the trace tells of how a mail came in."""
+    client = envelope.client
+    told: dict[str, object] = {
+        "client": client.ip,
+        "helo": client.helo,
+        "sender": envelope.sender.text if envelope.sender else "",
+        "size": body.size,
+        "listener": client.role.value,
+    }
+    if client.tls:
+        told["tls"] = client.tls
+    if client.login:
+        told["login"] = client.login.email
+    return told
+
+
+def message_row(envelope: Envelope, body: Body, summary: Summary) -> Message:
+    """Return the row of a received mail."""
+    return Message(
+        id=envelope.id,
+        received=envelope.received,
+        size=body.size,
+        direction=envelope.direction.value,
+        sender=envelope.sender.text if envelope.sender else "",
+        client_ip=envelope.client.ip,
+        helo=envelope.client.helo,
+        message_id=summary.message_id,
+        subject=summary.subject,
+        header_from=summary.from_,
+        header_to=summary.to,
+        header_cc=summary.cc,
+        sent=summary.sent,
+        spooled=body.path is not None,
+        has_attachments=summary.has_attachments,
+    )
+
+
+def copy_row(envelope: Envelope, recipient: Recipient, verdict: Verdict, keep: Keep) -> Copy:
+    """Return the copy that one `keep` asks for; sent mail is kept for its sender."""
+    login = envelope.client.login
+    sender = envelope.sender if recipient.platform_id is None else None
+    return Copy(
+        mail_id=envelope.id,
+        mailbox=sender.key if sender else recipient.address.key,
+        domain_id=recipient.domain_id or 0,
+        user_id=(login.user_id if login else None) if sender else recipient.user_id,
+        folder=keep.folder.value,
+        category=verdict.category.name,
+        score=verdict.score,
+        infected=any(finding.category is Category.VIRUS for finding in verdict.because),
+        tag=" ".join(verdict.tags),
+        reason=reason(verdict),
+        stored_at=envelope.received,
+        expires_at=keep.until,
+    )
+
+
+def delivery(envelope: Envelope, recipient: Recipient, verdict: Verdict, *, life: int) -> Delivery:
+    """Return the way to one recipient; `life` in seconds."""
+    now = envelope.received
+    return Delivery(
+        mail_id=envelope.id,
+        recipient=recipient.address.text,
+        sender=recipient.sender or (envelope.sender.text if envelope.sender else ""),
+        domain_id=recipient.domain_id,
+        platform_id=recipient.platform_id,
+        due=now,
+        expires=now + life * 1000,
+        created=now,
+        tag=" ".join(verdict.tags),
+        smtputf8=envelope.smtputf8,
+        proven=envelope.direction is Direction.OUT,
+        notify=",".join(sorted(recipient.dsn.notify)),
+        orcpt=recipient.dsn.orcpt,
+        ret=envelope.dsn.ret,
+        envid=envelope.dsn.envid,
+    )
+
+
+def release(copy: Copy, message: Message, platform_id: int, *, now: int, life: int) -> Delivery:
+    """Return the way of a kept mail to its mailbox: the same bytes and sender, without the tag; `life` in seconds."""
+    address = parse_address(copy.mailbox)
+    return Delivery(
+        mail_id=copy.mail_id,
+        recipient=address.text,
+        sender=message.sender,
+        domain_id=copy.domain_id,
+        platform_id=platform_id,
+        due=now,
+        expires=now + life * 1000,
+        created=now,
+        release=True,
+        smtputf8=address.needs_smtputf8,
+    )
+
+
+def reason(verdict: Verdict) -> str:
+    """Return the one sentence that says why, fit for a stranger."""
+    deciding = [finding for finding in verdict.because if finding.category is verdict.category]
+    if deciding:
+        return deciding[0].reason
+    scored = sorted(verdict.because, key=lambda finding: finding.score, reverse=True)
+    return scored[0].reason if scored else ""
