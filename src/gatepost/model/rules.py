@@ -4,6 +4,8 @@ from enum import StrEnum
 
 import msgspec
 
+from gatepost.model.values import AnyCase
+
 
 class SenderType(StrEnum):
     ALLOW = "ALLOW"
@@ -11,19 +13,19 @@ class SenderType(StrEnum):
     PROTECTED = "PROTECTED"
 
 
-class AttachmentAction(StrEnum):
+class AttachmentAction(AnyCase):
     ALLOW = "ALLOW"
     DENY = "DENY"
 
 
-class CheckType(StrEnum):
+class CheckType(AnyCase):
     FILENAME = "FILENAME"
     CONTENTTYPE = "CONTENTTYPE"
     ARCHIVE_CONTENTTYPE = "ARCHIVE_CONTENTTYPE"
     ARCHIVE_FILENAME = "ARCHIVE_FILENAME"
 
 
-class UriAction(StrEnum):
+class UriAction(AnyCase):
     URIDNSBL_SKIP_DOMAIN = "URIDNSBL_SKIP_DOMAIN"
     WHITELIST_URI_HOST = "WHITELIST_URI_HOST"
     BLACKLIST_URI_HOST = "BLACKLIST_URI_HOST"

@@ -8,8 +8,10 @@ from enum import StrEnum
 
 import msgspec
 
+from gatepost.model.values import AnyCase
 
-class Language(StrEnum):
+
+class Language(AnyCase):
     FR = "FR"
     EN = "EN"
     DE = "DE"
