@@ -206,8 +206,8 @@ class Intake:
         until = self._clock() + self._settings.trace.days * DAY
         for copy in copies:
             trail.add("kept", mailbox=copy.mailbox, folder=copy.folder)
-        for delivery in deliveries:
-            trail.add("queued", mailbox=delivery.recipient)
+        for way in deliveries:
+            trail.add("queued", mailbox=way.recipient)
         if body.path is not None:
             body = await self._store.spool.adopt(body, message.id)
 

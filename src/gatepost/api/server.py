@@ -1,0 +1,51 @@
+"""The HTTP server in the daemon's own loop: uvicorn on sockets that are bound before it starts."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import uvicorn
+from starlette.types import ASGIApp
+
+
+class _Server(uvicorn.Server):
+    """Leaves the signals to the daemon."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class HttpDoor:
+    """Serves one ASGI application on the given sockets."""
+
+    def __init__(self, app: ASGIApp, sockets: Sequence[socket.socket], **options: Any) -> None:
+        self.sockets = list(sockets)
+        config = uvicorn.Config(app, loop="none", lifespan="off", log_config=None, access_log=False, **options)
+        self._server = _Server(config)
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Serve; returns once requests are taken, raises what kept the server from starting."""
+        self._task = asyncio.create_task(self._server.serve(self.sockets))
+        while not self._server.started:
+            done, _ = await asyncio.wait([self._task], timeout=0.01)
+            if done:
+                self._task.result()
+                raise OSError("the HTTP server ended while starting")
+
+    async def stop(self, grace: float) -> None:
+        """Finish the requests under way, at most `grace` seconds, then close."""
+        if self._task is None:
+            return
+        self._server.should_exit = True
+        _, late = await asyncio.wait([self._task], timeout=grace)
+        if late:
+            self._server.force_exit = True
+            await asyncio.wait(late, timeout=1.0)
+
+    @property
+    def addresses(self) -> list[Any]:
+        return [sock.getsockname() for sock in self.sockets]

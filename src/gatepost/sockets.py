@@ -1,0 +1,58 @@
+"""Listening sockets from the texts of the settings: `address:port`, `[::1]:25`, or `fd:NAME` from systemd."""
+
+import os
+import socket
+from collections.abc import Mapping
+
+BACKLOG = 512
+FIRST_FD = 3  # sd_listen_fds(3)
+
+
+class BadEndpoint(ValueError):
+    """The text names no endpoint; `str()` says why."""
+
+
+def split_endpoint(text: str) -> tuple[str, int]:
+    """Return host and port of `host:port` or `[v6]:port`; raise BadEndpoint."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdigit() or int(port) > 65_535:
+        raise BadEndpoint(f"{text}: expected address:port")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise BadEndpoint(f"{text}: an IPv6 address stands in brackets")
+    return host, int(port)
+
+
+def listen(text: str, environ: Mapping[str, str] = os.environ) -> list[socket.socket]:
+    """Open what `text` names, non-blocking; `fd:NAME` may give several sockets. Raises BadEndpoint or OSError."""
+    if text.startswith("fd:"):
+        return _inherited(text[3:], environ)
+    host, port = split_endpoint(text)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind((host, port))
+        sock.listen(BACKLOG)
+        sock.setblocking(False)
+    except OSError as error:
+        sock.close()
+        raise OSError(error.errno, f"{text}: {error.strerror}") from error
+    return [sock]
+
+
+def _inherited(name: str, environ: Mapping[str, str]) -> list[socket.socket]:
+    if environ.get("LISTEN_PID") != str(os.getpid()):
+        raise BadEndpoint(f"fd:{name}: no sockets were handed to this process (LISTEN_PID)")
+    names = environ.get("LISTEN_FDNAMES", "").split(":")
+    count = int(environ.get("LISTEN_FDS", "0"))
+    fds = [FIRST_FD + index for index in range(count) if index < len(names) and names[index] == name]
+    if not fds:
+        raise BadEndpoint(f"fd:{name}: systemd handed over no socket of that name")
+    sockets = [socket.socket(fileno=fd) for fd in fds]
+    for sock in sockets:
+        sock.setblocking(False)
+    return sockets
