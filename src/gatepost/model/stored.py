@@ -24,6 +24,11 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     spooled: bool = False  # the body is a file, not a row
     has_attachments: bool = False
 
+    # How it came in, for the Received field of the copies that go out.
+    esmtp: bool = False
+    tls: str | None = None
+    login: str | None = None  # the address that signed in
+
 
 class Copy(msgspec.Struct, frozen=True, kw_only=True):
     """A kept copy of a mail in a folder of one mailbox. `id` is given by the store."""
