@@ -1,0 +1,52 @@
+# The project's verbs; `make help` lists them. From a fresh clone `make dev` and `make test` need nothing but Python >= 3.11.
+.DEFAULT_GOAL := help
+.PHONY: help venv dev test check conformance soak bench format docs clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.complete
+PYTEST := $(BIN)/pytest
+# The public suites, where they lie beside the clone; tests that read them say so when they are missing.
+export GATEPOST_TESTDATA ?= $(wildcard $(CURDIR)/../shared/testdata)
+
+help:  ## list the verbs
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+venv: $(READY)  ## make .venv with the package and its development extras
+
+$(READY): pyproject.toml
+	python=$${PYTHON:-$$(scripts/find-python)} && "$$python" -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+dev: venv  ## run a relay with a sample domain, send sample mails, show what became of them
+	@$(BIN)/gatepost dev
+
+test: venv  ## run the tests
+	$(PYTEST) -n auto -m "not conformance and not soak"
+
+check: venv  ## format, lint, types, architecture
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(PYTEST) -n 0 tests/test_architecture.py tests/test_docs.py
+
+conformance: venv  ## public suites and real daemons
+	$(PYTEST) -n 2 -m conformance
+
+soak: venv  ## the long form of everything
+	$(PYTEST) -n 2 -m soak --timeout 3600
+
+bench: venv  ## measure; writes nothing, prints a table
+	$(BIN)/python -m bench
+
+format: venv  ## put the code into its one form
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+docs: venv  ## write the pages and files that are made from the code
+	$(BIN)/python scripts/generate
+
+clean:  ## remove what the tools leave behind
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis dist state-dev
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

@@ -1,0 +1,87 @@
+"""Asks the running daemon over its control socket: what commands change goes through the one writer."""
+
+import http.client
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import msgspec
+
+from gatepost.cli.failure import Failure, refused
+
+SOCKET_NAME = "control.sock"
+SECONDS = 60.0
+PAGE = 500
+
+
+class _LocalConnection(http.client.HTTPConnection):
+    """HTTP over the socket file of a directory, which may have a longer path than AF_UNIX allows."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__("localhost", timeout=SECONDS)
+        self._directory = directory
+
+    def connect(self) -> None:
+        folder = os.open(self._directory, os.O_PATH | os.O_DIRECTORY)
+        try:
+            self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            self.sock.settimeout(self.timeout)
+            self.sock.connect(f"/proc/self/fd/{folder}/{SOCKET_NAME}")
+        finally:
+            os.close(folder)
+
+
+class Control:
+    """The daemon that owns the store in `directory`; it takes the caller for the system's administrator."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def ask(self, method: str, path: str, body: object = None, **query: object) -> Any:
+        """Send one request and return the decoded answer, None when it has no body; raise Failure."""
+        return self._ask(method, path, body, query)[0]
+
+    def every(self, path: str, **query: object) -> Iterator[Any]:
+        """Yield all items of a list of the API, page by page."""
+        offset = 0
+        while True:
+            items, total = self._ask("GET", path, None, {**query, "offset": offset, "pageSize": PAGE})
+            yield from items
+            offset += len(items)
+            if not items or offset >= total:
+                return
+
+    def _ask(self, method: str, path: str, body: object, query: dict[str, object]) -> tuple[Any, int]:
+        target = f"{path}?{urlencode(query)}" if query else path
+        headers = {} if body is None else {"Content-Type": "application/json"}
+        connection = _LocalConnection(self._directory)
+        try:
+            connection.request(method, target, None if body is None else msgspec.json.encode(body), headers)
+            answer = connection.getresponse()
+            data = answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise Failure(_unreachable(self._directory, error), os.EX_UNAVAILABLE) from error
+        finally:
+            connection.close()
+        if answer.status >= 400:
+            raise refused(answer.status, _reason(data, answer.status))
+        return (msgspec.json.decode(data) if data else None), int(answer.headers.get("X-Total-Count") or 0)
+
+
+def _unreachable(directory: Path, error: Exception) -> str:
+    if isinstance(error, FileNotFoundError | ConnectionRefusedError):
+        return f"no gatepost is running on {directory} (start it with `gatepost serve`)"
+    if isinstance(error, PermissionError):
+        return f"{directory}: permission denied (run this as the user of the daemon)"
+    return f"{directory / SOCKET_NAME}: {error}"
+
+
+def _reason(data: bytes, status: int) -> str:
+    try:
+        message = msgspec.json.decode(data)["message"]
+    except (msgspec.DecodeError, KeyError, TypeError):
+        message = http.client.responses.get(status, "")
+    return f"{message} ({status})"

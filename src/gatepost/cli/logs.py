@@ -1,0 +1,80 @@
+"""Where log lines go: one line each on stderr, as text or JSON, with every control character spelled out."""
+
+import json
+import logging
+import os
+import re
+import sys
+from collections.abc import MutableMapping
+from typing import Any
+
+import structlog
+
+from gatepost.cli.failure import Failure
+from gatepost.settings import Log
+
+LEVELS = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+}
+
+_PLAIN = re.compile(r"[\w.@:/<>+,()\[\]-]+\Z", re.ASCII)
+
+
+def configure(log: Log) -> None:
+    """Send structlog and the libraries' logging to stderr in the form that the settings ask for; raise Failure."""
+    level = _level(log)
+    stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
+    shared: list[structlog.typing.Processor] = [
+        structlog.stdlib.add_log_level,
+        stamp,
+        structlog.processors.format_exc_info,
+    ]
+    last: structlog.typing.Processor = structlog.processors.JSONRenderer() if log.format == "json" else _line
+    structlog.configure(
+        processors=[structlog.contextvars.merge_contextvars, *shared, last],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    _adopt_stdlib(level, [*shared, last])
+
+
+def _level(log: Log) -> int:
+    if log.format not in ("text", "json"):
+        raise Failure(f"log.format: {log.format!r} is neither text nor json", os.EX_CONFIG)
+    if log.level not in LEVELS:
+        raise Failure(f"log.level: {log.level!r} is none of {', '.join(LEVELS)}", os.EX_CONFIG)
+    return LEVELS[log.level]
+
+
+def _adopt_stdlib(level: int, processors: list[structlog.typing.Processor]) -> None:
+    """Give the lines of uvicorn, aiosmtpd and asyncio the same form; their chatter stays out."""
+    handler = logging.StreamHandler(sys.stderr)
+    *before, last = processors
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=before,
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, last],
+    )
+    handler.setFormatter(formatter)
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(max(logging.WARNING, level))
+
+
+def _line(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> str:
+    """`2026-11-20T12:00:00Z info event key=value ...`; values that could be misread stand in JSON quotes."""
+    head = [
+        str(event.pop("timestamp", "")),
+        str(event.pop("level", "")),
+        _quoted(event.pop("event", ""), "[\\w ._:-]+"),
+    ]
+    return " ".join([*head, *(f"{key}={_quoted(value)}" for key, value in event.items())])
+
+
+def _quoted(value: object, plain: str = "") -> str:
+    text = str(value)
+    fits = re.fullmatch(plain, text, re.ASCII) if plain else _PLAIN.match(text)
+    return text if fits else json.dumps(text)

@@ -1,0 +1,78 @@
+"""The command `gatepost`: finds the commands, one file each, and turns what fails into exit codes of sysexits.h."""
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from gatepost.cli.failure import Failure
+from gatepost.model.problem import Problem
+
+# Each command's module holds it as `command`; a module is imported when its command is called.
+COMMANDS = {
+    "check": "Check the settings and the store.",
+    "config": "Show the settings and where each comes from.",
+    "dev": "Run a relay to try things out, with sample mails.",
+    "domain": "List and add served domains.",
+    "explain": "Tell what became of a mail, and why.",
+    "filters": "List the filters in the order in which they ask.",
+    "health": "Ask the running daemon whether it is ready.",
+    "init": "Make the store, its key and the first administrator.",
+    "queue": "List, hold, release, retry, delete and flush deliveries.",
+    "send": "Send a mail to a server and show the dialog.",
+    "serve": "Run the relay until SIGTERM.",
+    "token": "List, add and revoke tokens of an administrator.",
+    "user": "List and add mailbox users.",
+    "version": "Print the version.",
+}
+
+
+class Commands(click.Group):
+    """The commands by name, each imported from `gatepost.cli.<name>`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"gatepost.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name]) for name in self.list_commands(ctx)])
+
+
+@click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.pass_context
+def gatepost(ctx: click.Context) -> None:
+    """Gatepost, a mail security relay."""
+    if os.environ.get("NO_COLOR"):
+        ctx.color = False
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run a command line and return its exit code; errors go to stderr as one sentence."""
+    try:
+        code = gatepost.main(args=args, prog_name="gatepost", standalone_mode=False)
+    except click.UsageError as error:
+        error.show()
+        return os.EX_USAGE
+    except Failure as failure:
+        failure.show()
+        return failure.code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except Problem as problem:
+        click.echo(f"Error: {problem.detail}", err=True)
+        return os.EX_DATAERR
+    except click.Abort:
+        return 130  # as a shell tells of SIGINT
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output has gone, nobody is left to tell
+        return os.EX_IOERR
+    return code if isinstance(code, int) else os.EX_OK

@@ -1,0 +1,75 @@
+"""Options that commands share: --config, --json, and what a command gets from them."""
+
+import functools
+import os
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gatepost.cli.control import Control
+from gatepost.cli.failure import Failure
+from gatepost.settings import Loaded, Settings, SettingsError, load
+
+config_option = click.option(
+    "--config",
+    "-c",
+    "config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    envvar="GATEPOST_CONFIG",
+    help="The settings file; /etc/gatepost/gatepost.toml when none is named.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+password_option = click.option(
+    "--password-stdin",
+    "password",
+    is_flag=True,
+    callback=lambda _ctx, _option, given: _first_line() if given else None,
+    help="Read the password from the first line of the standard input.",
+)
+
+
+def _first_line() -> str:
+    return sys.stdin.readline().rstrip("\r\n")
+
+
+def split_host(text: str, default: int) -> tuple[str, int]:
+    """Read "host", "host:port" or "[address]:port"; raise Failure."""
+    match = re.fullmatch(r"(\[[^\]]+\]|[^:\[\]]+)(?::(\d{1,5}))?", text)
+    if not match or not 0 < int(match[2] or default) < 65536:
+        raise Failure(f"{text!r} is no HOST[:PORT]", os.EX_USAGE)
+    return match[1].strip("[]"), int(match[2] or default)
+
+
+def load_settings(config: Path | None) -> Loaded:
+    """Read the settings; raise Failure with EX_CONFIG."""
+    try:
+        return load(config)
+    except SettingsError as error:
+        raise Failure(str(error), os.EX_CONFIG) from error
+
+
+def with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give the command `settings` in place of --config."""
+
+    @config_option
+    @functools.wraps(command)
+    def run(*args: Any, config: Path | None, **named: Any) -> Any:
+        return command(*args, settings=load_settings(config).settings, **named)
+
+    return run
+
+
+def with_control(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give the command `control`, the running daemon, in place of --config."""
+
+    @with_settings
+    @functools.wraps(command)
+    def run(*args: Any, settings: Settings, **named: Any) -> Any:
+        return command(*args, control=Control(Path(settings.store.directory)), **named)
+
+    return run

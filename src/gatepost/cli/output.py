@@ -1,0 +1,52 @@
+"""What commands print: tables for people, JSON for programs, and nothing that could drive a terminal."""
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+import msgspec
+
+from gatepost.cli.failure import Failure
+
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+
+def clean(text: object) -> str:
+    """Return the text with control and direction characters spelled out: a mail's text is a stranger's."""
+    return _CONTROLS.sub(lambda match: f"\\x{ord(match[0]):02x}", str(text))
+
+
+def moment(milliseconds: object) -> str:
+    """Return epoch milliseconds as UTC for people; "-" for none."""
+    if not isinstance(milliseconds, int):
+        return "-"
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def one(items: Iterable[Any], otherwise: str) -> Any:
+    """Return the only item of a look-up by name; raise Failure with the text when there is none."""
+    for item in items:
+        return item
+    raise Failure(otherwise, os.EX_NOINPUT)
+
+
+def show_json(value: object) -> None:
+    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2))
+
+
+def columns(head: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterable[str]:
+    """Lay rows out under a head, each column as wide as its widest text."""
+    table = [list(head), *([clean("-" if cell is None else cell) for cell in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for row in table:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def show_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    first, *others = columns(head, rows)
+    click.secho(first, bold=True)
+    for line in others:
+        click.echo(line)

@@ -1,0 +1,200 @@
+"""`gatepost send`: hands a mail to any SMTP server and shows the dialog, for trying things out."""
+
+import mimetypes
+import os
+import secrets
+import smtplib
+import ssl
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import click
+
+from gatepost.cli.failure import Failure
+from gatepost.cli.options import password_option, split_host
+from gatepost.cli.output import clean
+from gatepost.events import wall_clock
+from gatepost.message.compose import Attachment, Letter, Party, compose
+from gatepost.model.address import BadAddress, parse_address
+
+SECONDS = 60.0
+
+
+class _Shown:
+    """Shows what a client says and hears; secrets are left out."""
+
+    show: Callable[[str], object] = click.echo
+    secret = False
+
+    def putcmd(self, cmd: str, args: str = "") -> None:
+        said = f"{cmd} {args}".rstrip()
+        type(self).show(f" -> {'(sign-in)' if self.secret else clean(said)}")
+        super().putcmd(cmd, args)  # type: ignore[misc]
+
+    def getreply(self) -> tuple[int, bytes]:
+        code, text = super().getreply()  # type: ignore[misc]
+        for line in text.decode(errors="replace").split("\n"):
+            type(self).show(f"<-  {code} {clean(line)}")
+        return code, text
+
+
+class Client(_Shown, smtplib.SMTP):
+    """A client that begins in plain text."""
+
+
+class TlsClient(_Shown, smtplib.SMTP_SSL):
+    """A client that begins with TLS."""
+
+
+@click.command()
+@click.option("--server", default="127.0.0.1:2525", show_default=True, metavar="HOST[:PORT]")
+@click.option("--from", "sender", default="sender@example.org", show_default=True, help="MAIL FROM; empty or <>: null.")
+@click.option("--to", "recipients", multiple=True, required=True, help="RCPT TO; may be given several times.")
+@click.option("--subject", default="A mail to try things out", show_default=True)
+@click.option("--body", default="Hello.\n", help="The text; - reads it from the standard input.")
+@click.option("--data", type=click.File("rb"), help="A whole mail to send as it is; - reads the standard input.")
+@click.option("--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="A further header.")
+@click.option("--attach", "files", multiple=True, type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--helo", help="The name to greet with.")
+@click.option("--tls", type=click.Choice(["none", "starttls", "implicit"]), default="none", show_default=True)
+@click.option("--tls-verify/--no-tls-verify", default=True, show_default=True, help="Check the server's certificate.")
+@click.option("--auth-user", help="Sign in as this address.")
+@password_option
+@click.option("--quiet", is_flag=True, help="Show only the last reply.")
+def command(
+    server: str,
+    sender: str,
+    recipients: Sequence[str],
+    data: BinaryIO | None,
+    helo: str | None,
+    tls: str,
+    tls_verify: bool,
+    auth_user: str | None,
+    password: str | None,
+    quiet: bool,
+    **content: Any,
+) -> None:
+    """Send a mail to a server and show the dialog.
+
+    The exit code says what became of it: 0 accepted for every recipient, 65 refused (5xx), 75 try later (4xx),
+    69 no server, 76 the server does not speak SMTP or TLS as asked.
+    """
+    sender = sender.strip("<>")
+    mail = data.read() if data else letter(sender, recipients, **content)
+    kind: type[Client] | type[TlsClient] = TlsClient if tls == "implicit" else Client
+    shown = type("Shown", (kind,), {"show": staticmethod(_silent if quiet else click.echo)})
+    try:
+        with connect(shown, server, helo, _context(tls, tls_verify)) as client:
+            if tls == "starttls":
+                client.starttls(context=_context(tls, tls_verify))
+            if auth_user:
+                _sign_in(client, auth_user, password or "")
+            code, text = hand_over(client, sender, recipients, mail)
+    except smtplib.SMTPResponseException as error:
+        code, text = error.smtp_code, _octets(error.smtp_error).decode(errors="replace")
+    except (smtplib.SMTPException, ssl.SSLError, UnicodeError) as error:
+        raise Failure(f"{server}: {clean(error)}", os.EX_PROTOCOL) from error
+    except OSError as error:
+        raise Failure(f"{server}: {error}", os.EX_UNAVAILABLE) from error
+    if quiet:
+        click.echo(f"{code} {clean(text)}")
+    if code >= 400:
+        raise click.exceptions.Exit(os.EX_TEMPFAIL if code < 500 else os.EX_DATAERR)
+
+
+def connect(kind: Any, server: str, helo: str | None = None, context: ssl.SSLContext | None = None) -> Any:
+    """Open a client to "host:port" whose banner has been read."""
+    host, port = split_host(server, 25)
+    named = {"context": context} if context and issubclass(kind, smtplib.SMTP_SSL) else {}
+    return kind(host, port, local_hostname=helo, timeout=SECONDS, **named)
+
+
+def hand_over(client: smtplib.SMTP, sender: str, recipients: Sequence[str], mail: bytes) -> tuple[int, str]:
+    """Send one mail; return the gravest reply: a refused command's or recipient's, else the one after the data."""
+    client.ehlo_or_helo_if_needed()
+    wants = [f"size={len(mail)}"] if client.has_extn("size") else []
+    if not all(map(str.isascii, [sender, *recipients])):
+        wants.append("smtputf8")
+        client.command_encoding = "utf-8"
+    replies = [client.mail(sender, wants)]
+    if replies[0][0] < 400:
+        replies += [client.rcpt(recipient) for recipient in recipients]
+    if any(code < 400 for code, _ in replies[1:]):
+        replies.append(_data(client, mail))
+    code, text = max(replies)
+    return code, text.decode(errors="replace")
+
+
+def _data(client: smtplib.SMTP, mail: bytes) -> tuple[int, bytes]:
+    try:
+        return client.data(mail)
+    except smtplib.SMTPDataError as refusal:  # the DATA command itself
+        return refusal.smtp_code, _octets(refusal.smtp_error)
+
+
+def _octets(text: str | bytes) -> bytes:
+    return text if isinstance(text, bytes) else text.encode()
+
+
+def letter(
+    sender: str,
+    recipients: Sequence[str],
+    subject: str = "",
+    body: str = "",
+    headers: Sequence[str] = (),
+    files: Sequence[Path] = (),
+) -> bytes:
+    """Build a mail of a text and files; an envelope address that can't stand in a header is left out of it."""
+    now = wall_clock()
+    return compose(
+        Letter(
+            sender=_party(sender) or Party("mailer-daemon@localhost"),
+            to=[party for party in map(_party, recipients) if party],
+            subject=subject,
+            text=sys.stdin.read() if body == "-" else body,
+            attachments=[Attachment(path.name, path.read_bytes(), _media_type(path)) for path in files],
+            extra=[_header(text) for text in headers],
+            date=now,
+            message_id=f"{now:x}.{secrets.token_hex(8)}@localhost",
+        )
+    )
+
+
+def _party(text: str) -> Party | None:
+    try:
+        return Party(parse_address(text).text)
+    except BadAddress:
+        return None
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if not colon:
+        raise Failure(f"{text!r} is no 'NAME: VALUE'", os.EX_USAGE)
+    return name, value.strip()
+
+
+def _media_type(path: Path) -> str:
+    return mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+
+
+def _context(tls: str, verify: bool) -> ssl.SSLContext | None:
+    if tls == "none":
+        return None
+    context = ssl.create_default_context()
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _sign_in(client: Any, login: str, password: str) -> None:
+    client.secret = True
+    client.login(login, password)
+    client.secret = False
+
+
+def _silent(_line: str) -> None:
+    """Show nothing."""

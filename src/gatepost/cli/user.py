@@ -1,0 +1,64 @@
+"""`gatepost user`: the mailbox users of a domain, through the running daemon."""
+
+from typing import Any
+
+import click
+
+from gatepost.cli.control import Control
+from gatepost.cli.domain import find_domain
+from gatepost.cli.options import json_option, password_option, with_control
+from gatepost.cli.output import one, show_json, show_table
+
+HEAD = ("ID", "ADDRESS", "STATUS", "NAME", "POLICY")
+
+
+@click.group()
+def command() -> None:
+    """List and add mailbox users."""
+
+
+@command.command("list")
+@click.argument("domain")
+@json_option
+@with_control
+def list_users(control: Control, domain: str, as_json: bool) -> None:
+    """List the users of DOMAIN."""
+    users = list(control.every(f"/domains/{find_domain(control, domain)['id']}/users"))
+    if as_json:
+        show_json(users)
+    else:
+        show_table(HEAD, map(_row, users))
+
+
+@command.command()
+@click.argument("address")
+@click.option("--firstname")
+@click.option("--lastname")
+@password_option
+@json_option
+@with_control
+def add(control: Control, address: str, as_json: bool, **facts: str | None) -> None:
+    """Make an account for ADDRESS in the domain that it names."""
+    domain = find_domain(control, address.rpartition("@")[2])
+    given = {name: value for name, value in facts.items() if value is not None}
+    user = control.ask("POST", "/users", {"email": address, "status": "ENABLED", "domainId": domain["id"], **given})
+    if as_json:
+        show_json(user)
+    else:
+        show_table(HEAD, [_row(user)])
+
+
+@command.command()
+@click.argument("address")
+@with_control
+def delete(control: Control, address: str) -> None:
+    """Delete the account of ADDRESS."""
+    domain = find_domain(control, address.rpartition("@")[2])
+    user = one(control.every(f"/domains/{domain['id']}/users", email=address), f"no user {address}")
+    control.ask("DELETE", f"/users/{user['id']}")
+    click.echo(f"{user['email']}: deleted")
+
+
+def _row(user: Any) -> tuple[object, ...]:
+    name = " ".join(filter(None, (user["firstname"], user["lastname"])))
+    return user["id"], user["email"], user["status"], name or None, (user["policy"] or {}).get("name")

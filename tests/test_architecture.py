@@ -1,0 +1,192 @@
+"""Holds the rules of residence (docs/architecture.md): who may import whom, which library where, the house's form."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "src/gatepost"
+FILES = sorted(SOURCE.rglob("*.py"))
+MAX_LINES = 400
+
+GROUND = {"model", "settings", "events", "dns", "sockets"}
+# room -> the rooms that it may import, beside itself
+MAY_IMPORT = {
+    "model": set(),
+    "settings": {"model"},
+    "events": {"model"},
+    "dns": {"model", "settings", "events"},
+    "sockets": set(),
+    "message": {"model", "settings"},
+    "mailauth": {"model", "settings", "message", "dns"},
+    "store": {"model", "settings", "events"},
+    "filters": {"model", "settings", "message", "mailauth", "dns"},
+    "mta": GROUND | {"message", "mailauth", "store", "filters"},
+    "services": GROUND | {"message", "mailauth", "store", "filters", "mta"},
+    "smtp": GROUND | {"message", "mta", "services"},
+    "api": GROUND | {"mta", "services"},
+    "web": GROUND | {"mta", "services"},
+    "app": GROUND | {"message", "mailauth", "store", "filters", "mta", "services", "smtp", "api", "web"},
+    "cli": GROUND | {"message", "mailauth", "store", "filters", "mta", "services", "smtp", "api", "web", "app"},
+    "__main__": {"cli"},
+}
+# library -> where it may be imported; a name ending in "/" is a room, else a file
+THIRD_PARTY = {
+    "aiosmtpd": {"smtp/"},
+    "starlette": {"api/", "web/"},
+    "uvicorn": {"api/", "app.py"},
+    "aiosmtplib": {"mta/relay.py"},
+    "dns": {"dns.py", "mailauth/"},
+    "dkim": {"mailauth/"},
+    "sqlite3": {"store/"},
+    "sqlite_utils": {"store/"},
+    "argon2": {"services/"},
+    "cryptography": {"store/", "smtp/", "cli/"},
+    "click": {"cli/"},
+}
+# Only these answer any exception, by a mail that is tried again (architecture 9); the others may clean up and raise.
+CATCHES_ALL = {"mta/pipeline.py", "mta/relay.py", "smtp/listener.py"}
+BAD_NAME = re.compile(r"(Manager|Helper|Helpers|Util|Utils|Base|Impl)\Z")
+HOMELESS = {"utils.py", "util.py", "helpers.py", "common.py", "misc.py"}
+
+
+def name(path: Path) -> str:
+    return path.relative_to(SOURCE).as_posix()
+
+
+def room(path: Path) -> str:
+    return name(path).split("/")[0].removesuffix(".py")
+
+
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Yield the dotted names that a file imports; `from a import b` gives "a.b"."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name(path)} imports relatively"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def of_room(which: str) -> list[Path]:
+    return [path for path in FILES if room(path) == which]
+
+
+@pytest.mark.parametrize("path", FILES, ids=name)
+def test_imports_point_down(path: Path) -> None:
+    own = room(path)
+    if own == "__init__":
+        return
+    for target in imports(path):
+        if target.startswith("gatepost."):
+            other = target.split(".")[1]
+            assert other == own or other in MAY_IMPORT[own], f"{name(path)} may not import {target}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=name)
+def test_each_protocol_library_has_one_room(path: Path) -> None:
+    for target in imports(path):
+        homes = THIRD_PARTY.get(target.split(".")[0])
+        if homes is not None:
+            at_home = name(path) in homes or f"{room(path)}/" in homes
+            assert at_home, f"{name(path)} may not import {target}"
+
+
+def test_every_room_is_known() -> None:
+    assert {room(path) for path in FILES} - {"__init__"} <= set(MAY_IMPORT)
+
+
+@pytest.mark.parametrize("path", FILES, ids=name)
+def test_every_file_begins_with_a_sentence_that_says_what_it_is_for(path: Path) -> None:
+    said = ast.get_docstring(tree(path))
+    assert said, f"{name(path)} has no docstring"
+    assert path.read_text().startswith('"""'), "the docstring stands in the first line"
+    assert re.search(r"[.:]\Z", said.splitlines()[0]), said.splitlines()[0]
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.name == "__init__.py"], ids=name)
+def test_an_init_holds_a_docstring_and_nothing_else(path: Path) -> None:
+    assert len(tree(path).body) == 1
+
+
+@pytest.mark.parametrize("path", FILES, ids=name)
+def test_files_stay_short(path: Path) -> None:
+    lines = len(path.read_text().splitlines())
+    assert lines <= MAX_LINES or name(path) == "settings.py", f"{name(path)} has {lines} lines"
+
+
+@pytest.mark.parametrize("path", FILES, ids=name)
+def test_nothing_is_homeless_and_names_are_the_fields_own(path: Path) -> None:
+    assert path.name not in HOMELESS
+    bad = [node.name for node in ast.walk(tree(path)) if isinstance(node, ast.ClassDef) and BAD_NAME.search(node.name)]
+    assert not bad
+
+
+@pytest.mark.parametrize("path", FILES, ids=name)
+def test_only_the_road_catches_every_exception(path: Path) -> None:
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.ExceptHandler) and ast.unparse(node.body[-1]) != "raise":
+            caught = [node.type] if not isinstance(node.type, ast.Tuple) else node.type.elts
+            names = {ast.unparse(each) if each else "everything" for each in caught}
+            if names & {"Exception", "BaseException", "everything"}:
+                assert name(path) in CATCHES_ALL, f"{name(path)}:{node.lineno} catches {names}"
+
+
+@pytest.mark.parametrize("path", of_room("model"), ids=name)
+def test_the_words_do_no_io_and_read_no_clock(path: Path) -> None:
+    forbidden = {
+        "os",
+        "io",
+        "time",
+        "socket",
+        "asyncio",
+        "random",
+        "secrets",
+        "pathlib",
+        "threading",
+        "http",
+        "smtplib",
+    }
+    assert not {target.split(".")[0] for target in imports(path)} & forbidden
+    calls = {ast.unparse(node.func) for node in ast.walk(tree(path)) if isinstance(node, ast.Call)}
+    assert not {call for call in calls if call == "open" or call.endswith((".now", ".today", ".utcnow"))}
+
+
+@pytest.mark.parametrize("path", of_room("filters"), ids=name)
+def test_a_filter_knows_no_other_filter(path: Path) -> None:
+    questions = {file.stem for file in of_room("filters") if asks(file)}
+    if path.stem in questions:
+        others = {target.split(".")[2] for target in imports(path) if target.startswith("gatepost.filters.")}
+        assert not others & questions
+
+
+def asks(path: Path) -> bool:
+    """Tell whether a file of the filters room is a filter."""
+    return any(isinstance(node, ast.AsyncFunctionDef) and node.name == "examine" for node in ast.walk(tree(path)))
+
+
+SQL = re.compile(
+    r"\s*(SELECT\s.+\sFROM\s|INSERT (OR \w+ )?INTO\s|UPDATE\s\w+\sSET\s|DELETE FROM\s|PRAGMA\s|CREATE TABLE\s)",
+    re.I | re.S,
+)
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if room(path) != "store"], ids=name)
+def test_only_the_store_says_sql(path: Path) -> None:
+    texts = (node.value for node in ast.walk(tree(path)) if isinstance(node, ast.Constant))
+    assert not [text for text in texts if isinstance(text, str) and SQL.match(text)]
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in FILES if room(path) in ("model", "store", "filters", "services")], ids=name
+)
+def test_the_core_says_no_status_codes(path: Path) -> None:
+    """Core rooms raise a Problem; its code is the door's matter (architecture 7)."""
+    texts = (node.value for node in ast.walk(tree(path)) if isinstance(node, ast.Constant))
+    assert not [text for text in texts if isinstance(text, str) and re.match(r"[45]\d\d [45]\.\d\.\d", text)]
