@@ -126,7 +126,8 @@ def test_a_line_that_would_grow_too_long_is_folded_after_the_tag() -> None:
 
 
 def test_threat_64_a_tag_leaves_signed_content_alone() -> None:
-    body = b"--b\r\nContent-Type: text/plain\r\n\r\nSubject: signed\r\n--b\r\nContent-Type: application/pgp-signature\r\n\r\n--b--\r\n"
+    parts = [b"text/plain\r\n\r\nSubject: signed", b"application/pgp-signature\r\n\r\n"]
+    body = b"".join(b"--b\r\nContent-Type: " + part + b"\r\n" for part in parts) + b"--b--\r\n"
     data = b'Subject: x\r\nContent-Type: multipart/signed; boundary="b"\r\n\r\n' + body
     assert sent(data, tag="[SPAM]").endswith(b'\r\nContent-Type: multipart/signed; boundary="b"\r\n\r\n' + body)
 
