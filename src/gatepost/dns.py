@@ -1,0 +1,235 @@
+"""Asks DNS: MX, addresses, TXT, names of addresses; cached by TTL, bounded in time and number."""
+
+import asyncio
+import ipaddress
+import re
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import NamedTuple, TypeVar, cast
+
+import dns.asyncbackend
+import dns.asyncresolver
+import dns.exception
+import dns.message
+import dns.name
+import dns.nameserver
+import dns.rdatatype
+import dns.rdtypes.ANY.MX
+import dns.rdtypes.ANY.TXT
+import dns.resolver
+import dns.reversename
+
+from gatepost.events import Clock
+from gatepost.settings import Dns, SettingsError
+
+T = TypeVar("T")
+
+TTL_MAX = 86_400_000
+FAILURE_TTL = 5_000  # a server that fails is not asked again for every mail (RFC 9520 2.2)
+EDNS_PAYLOAD = 1232  # no fragments (DNS flag day 2020)
+HOSTS = Path("/etc/hosts")
+
+
+class Missing(Exception):
+    """The name does not exist, or has no record of that type; CNAME loops lead nowhere too."""
+
+
+class DnsFailure(Exception):
+    """No answer that can be used came in time; ask again later. The text says why."""
+
+
+class Mx(NamedTuple):
+    """One MX record; a null MX (RFC 7505) has the host ""."""
+
+    preference: int
+    host: str
+
+
+class _Kept(NamedTuple):
+    until: int
+    found: object
+
+
+class Resolver:
+    """Asks the servers of `[dns]`, or the system's when none are named.
+
+    Every question raises Missing or DnsFailure. Names are taken and given without the final dot, lower-case.
+    """
+
+    def __init__(self, settings: Dns, clock: Clock) -> None:
+        self._clock = clock
+        self._size = settings.cache
+        self._timeout = settings.timeout
+        self._kept: OrderedDict[tuple[str, str], _Kept] = OrderedDict()
+        self._asking: dict[tuple[str, str], asyncio.Future[object]] = {}
+        self._hosts = {} if settings.servers else _hosts()
+        self._ask = _stub(settings)
+
+    async def mx(self, name: str) -> list[Mx]:
+        """Return the MX records by preference; those of one preference in no order."""
+        return await self._find(name, "MX", _mx)
+
+    async def addresses(self, host: str) -> list[str]:
+        """Return the addresses of a host, IPv4 ones first; an address stands for itself."""
+        name = host.rstrip(".").lower()
+        known = _as_address(name) or self._hosts.get(name)
+        if known:
+            return list(known)
+        found = await asyncio.gather(
+            self._find(name, "A", _texts), self._find(name, "AAAA", _texts), return_exceptions=True
+        )
+        answers = [answer for answer in found if not isinstance(answer, BaseException)]
+        if answers:
+            return [address for answer in answers for address in answer]
+        raise next((error for error in found if not isinstance(error, Missing)), found[0])  # type: ignore[misc]
+
+    async def txt(self, name: str) -> list[bytes]:
+        """Return the TXT records, each one's strings joined."""
+        return await self._find(name, "TXT", _txt)
+
+    async def ptr(self, ip: str) -> list[str]:
+        """Return the names that an address claims; nothing is proven by them."""
+        return await self._find(dns.reversename.from_address(ip).to_text(), "PTR", _texts)
+
+    async def reverse(self, ip: str) -> str:
+        """Return the name of an address that leads back to it, "" where none does."""
+        try:
+            for name in (await self.ptr(ip))[:5]:
+                if ip in await self.addresses(name):
+                    return name
+        except (Missing, DnsFailure):
+            pass
+        return ""
+
+    async def _find(self, name: str, kind: str, read: Callable[[dns.resolver.Answer], T]) -> T:
+        """Answer from the cache, else ask; equal questions under way are asked once."""
+        key = (name.rstrip(".").lower(), kind)
+        kept = self._kept.get(key)
+        if kept is not None and self._clock() < kept.until <= self._clock() + TTL_MAX:
+            self._kept.move_to_end(key)
+            return _opened(cast("T | Exception", kept.found))
+        asking = self._asking.get(key)
+        if asking is None:
+            asking = self._asking[key] = asyncio.ensure_future(self._fetch(key, read))
+            asking.add_done_callback(lambda done: self._asking.pop(key, None))
+        return _opened(cast("T | Exception", await asyncio.shield(asking)))
+
+    async def _fetch(self, key: tuple[str, str], read: Callable[[dns.resolver.Answer], T]) -> object:
+        found, ttl = await self._question(key, read)
+        self._kept[key] = _Kept(self._clock() + min(ttl, TTL_MAX), found)
+        while len(self._kept) > self._size:
+            self._kept.popitem(last=False)
+        return found
+
+    async def _question(self, key: tuple[str, str], read: Callable[[dns.resolver.Answer], T]) -> tuple[object, int]:
+        """The answer or the error that it is, and its life in milliseconds."""
+        try:
+            async with asyncio.timeout(self._timeout + 1):
+                answer = await self._ask(*key)
+        except dns.resolver.NXDOMAIN as error:
+            return Missing(f"{key[0]} does not exist"), _negative_ttl(error)
+        except (dns.name.LabelTooLong, dns.name.NameTooLong, dns.name.EmptyLabel, dns.name.BadEscape, UnicodeError):
+            return Missing(f"{key[0]} is no name"), TTL_MAX
+        except dns.resolver.NoNameservers as error:
+            if _looped(error):
+                return Missing(f"the aliases of {key[0]} go round in a circle"), FAILURE_TTL
+            return DnsFailure(f"no name server answers for {key[0]} ({key[1]})"), FAILURE_TTL
+        except (dns.exception.DNSException, OSError, TimeoutError, EOFError):
+            return DnsFailure(f"no answer in time for {key[0]} ({key[1]})"), FAILURE_TTL
+        ttl = answer.chaining_result.minimum_ttl * 1000
+        if answer.rrset is None:
+            return Missing(f"{key[0]} has no {key[1]} record"), ttl
+        return read(answer), ttl
+
+
+def _opened(found: T | Exception) -> T:
+    if isinstance(found, Missing | DnsFailure):
+        raise type(found)(*found.args)
+    return cast(T, found)
+
+
+def _stub(settings: Dns) -> Callable[[str, str], Awaitable[dns.resolver.Answer]]:
+    resolver = dns.asyncresolver.Resolver(configure=False)
+    if settings.servers:
+        resolver.nameservers = [_server(text) for text in settings.servers]
+    else:
+        _use_system(resolver)
+    resolver.cache = None
+    resolver.lifetime = settings.timeout
+    resolver.timeout = max(settings.timeout / 3, 0.1)
+    resolver.use_edns(0, 0, EDNS_PAYLOAD)
+    backend = dns.asyncbackend.get_backend("asyncio")
+
+    async def ask(name: str, kind: str) -> dns.resolver.Answer:
+        question = dns.name.from_text(f"{name}.")
+        return await resolver.resolve(question, kind, search=False, raise_on_no_answer=False, backend=backend)
+
+    return ask
+
+
+def _use_system(resolver: dns.asyncresolver.Resolver) -> None:
+    try:
+        resolver.read_resolv_conf("/etc/resolv.conf")
+    except dns.resolver.NoResolverConfiguration:
+        resolver.nameservers = ["127.0.0.1"]  # as resolv.conf(5) says for an absent file
+
+
+def _server(text: str) -> dns.nameserver.Do53Nameserver:
+    """Read `address`, `address:port`, `[address]` or `[address]:port`."""
+    match = re.fullmatch(r"\[(.+)\](?::(\d+))?|([^:]+)(?::(\d+))?|(.+)", text)
+    try:
+        host, port = (match[1] or match[3] or match[5], int(match[2] or match[4] or 53)) if match else ("", 0)
+        if not 0 < port < 65536:
+            raise ValueError(port)
+        return dns.nameserver.Do53Nameserver(str(ipaddress.ip_address(host)), port)
+    except ValueError as error:
+        raise SettingsError(f"dns.servers: {text!r} is no address or address:port") from error
+
+
+def _negative_ttl(error: dns.resolver.NXDOMAIN) -> int:
+    responses = error.kwargs.get("responses", {})
+    return min((r.resolve_chaining().minimum_ttl for r in responses.values()), default=300) * 1000
+
+
+def _looped(error: dns.resolver.NoNameservers) -> bool:
+    return any(isinstance(tried[3], dns.message.ChainTooLong) for tried in error.kwargs.get("errors", ()))
+
+
+def _mx(answer: dns.resolver.Answer) -> list[Mx]:
+    records = cast("list[dns.rdtypes.ANY.MX.MX]", list(answer))
+    return sorted(Mx(record.preference, _name(record.exchange)) for record in records)
+
+
+def _txt(answer: dns.resolver.Answer) -> list[bytes]:
+    return [b"".join(record.strings) for record in cast("list[dns.rdtypes.ANY.TXT.TXT]", list(answer))]
+
+
+def _texts(answer: dns.resolver.Answer) -> list[str]:
+    return [record.to_text().rstrip(".").lower() for record in answer]
+
+
+def _name(name: dns.name.Name) -> str:
+    return name.to_text(omit_final_dot=True).rstrip(".").lower()
+
+
+def _as_address(name: str) -> list[str] | None:
+    try:
+        return [str(ipaddress.ip_address(name.strip("[]").removeprefix("ipv6:")))]
+    except ValueError:
+        return ["127.0.0.1", "::1"] if name == "localhost" or name.endswith(".localhost") else None  # RFC 6761 6.3
+
+
+def _hosts() -> dict[str, list[str]]:
+    """The system's own table of hosts, as names in a container often stand nowhere else."""
+    try:
+        lines = HOSTS.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return {}
+    table: dict[str, list[str]] = {}
+    for line in lines:
+        address, *names = line.partition("#")[0].split() or [""]
+        for name in names:
+            if _as_address(address) and not _as_address(name.lower()):
+                table.setdefault(name.lower().rstrip("."), []).append(address)
+    return table

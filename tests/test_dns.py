@@ -1,0 +1,210 @@
+"""The resolver against a real name server: answers, absence, failure, cache and limits."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from tests.peers.names import Fault, Names
+
+from gatepost.dns import DnsFailure, Missing, Mx, Resolver
+from gatepost.settings import Dns, SettingsError
+
+pytestmark = pytest.mark.anyio
+
+ZONE = {
+    "example.org": ["MX 20 b.example.org.", "MX 10 A.example.org.", 'TXT "one" "two"', 'TXT "v=spf1 -all"'],
+    "a.example.org": ["A 192.0.2.1", "A 192.0.2.2", "AAAA 2001:db8::1"],
+    "six.example.org": ["AAAA 2001:db8::6"],
+    "bare.example.org": ['TXT "no address"'],
+    "alias.example.org": ["CNAME a.example.org."],
+    "round.example.org": ["CNAME about.example.org."],
+    "about.example.org": ["CNAME round.example.org."],
+    "null.example.org": ["MX 0 ."],
+    "1.2.0.192.in-addr.arpa": ["PTR liar.example.org.", "PTR a.example.org."],
+    "9.2.0.192.in-addr.arpa": ["PTR liar.example.org."],
+    "liar.example.org": ["A 203.0.113.9"],
+    "broken.example.org": [Fault.SERVFAIL],
+    "refused.example.org": [Fault.REFUSED],
+    "silent.example.org": [Fault.TIMEOUT],
+    "spoofed.example.org": [Fault.WRONG_ID, "A 192.0.2.77"],
+    "garbled.example.org": [Fault.GARBAGE],
+    "long.example.org": [f'TXT "{"x" * 250}" "{number}"' for number in range(40)],
+}
+
+
+class Ticks:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = 1_700_000_000_000
+
+    def __call__(self) -> int:
+        return self.now
+
+
+@pytest.fixture
+async def names() -> AsyncIterator[Names]:
+    async with Names(ZONE) as server:
+        yield server
+
+
+@pytest.fixture
+def ticks() -> Ticks:
+    return Ticks()
+
+
+@pytest.fixture
+def resolver(names: Names, ticks: Ticks) -> Resolver:
+    return Resolver(Dns(servers=[names.address], timeout=0.6), ticks)
+
+
+async def test_mx_records_come_by_preference_and_in_lower_case(resolver: Resolver) -> None:
+    assert await resolver.mx("Example.ORG.") == [Mx(10, "a.example.org"), Mx(20, "b.example.org")]
+
+
+async def test_a_null_mx_has_no_host(resolver: Resolver) -> None:
+    assert await resolver.mx("null.example.org") == [Mx(0, "")]
+
+
+async def test_addresses_are_of_both_families(resolver: Resolver) -> None:
+    assert sorted(await resolver.addresses("a.example.org")) == ["192.0.2.1", "192.0.2.2", "2001:db8::1"]
+    assert await resolver.addresses("six.example.org") == ["2001:db8::6"]
+
+
+async def test_an_alias_is_followed(resolver: Resolver) -> None:
+    assert "192.0.2.1" in await resolver.addresses("alias.example.org")
+
+
+@pytest.mark.parametrize("literal", ["192.0.2.5", "[192.0.2.5]"])
+async def test_an_address_stands_for_itself(resolver: Resolver, names: Names, literal: str) -> None:
+    assert await resolver.addresses(literal) == ["192.0.2.5"]
+    assert names.asked == []
+
+
+async def test_a_literal_of_six_is_read(resolver: Resolver) -> None:
+    assert await resolver.addresses("[IPv6:2001:DB8::5]") == ["2001:db8::5"]
+
+
+async def test_localhost_never_goes_to_a_name_server(resolver: Resolver, names: Names) -> None:
+    assert await resolver.addresses("localhost") == ["127.0.0.1", "::1"]
+    assert names.asked == []
+
+
+async def test_strings_of_one_txt_record_are_joined(resolver: Resolver) -> None:
+    assert sorted(await resolver.txt("example.org")) == [b"onetwo", b"v=spf1 -all"]
+
+
+async def test_the_reverse_name_must_lead_back(resolver: Resolver) -> None:
+    assert await resolver.reverse("192.0.2.1") == "a.example.org"
+    assert await resolver.reverse("192.0.2.9") == ""
+    assert await resolver.reverse("192.0.2.44") == ""
+
+
+@pytest.mark.parametrize("name", ["nowhere.example.org", "bare.example.org", "round.example.org"])
+async def test_no_name_no_record_and_an_alias_loop_are_missing_66(resolver: Resolver, name: str) -> None:
+    with pytest.raises(Missing):
+        await resolver.addresses(name)
+
+
+@pytest.mark.parametrize("name", ["x" * 64 + ".org", "a..b", ".".join(["label"] * 60)])
+async def test_what_can_be_no_name_is_missing_and_not_asked(resolver: Resolver, names: Names, name: str) -> None:
+    with pytest.raises(Missing):
+        await resolver.mx(name)
+    assert names.asked == []
+
+
+@pytest.mark.parametrize("name", ["broken.example.org", "refused.example.org", "garbled.example.org"])
+async def test_a_server_that_cannot_say_is_a_failure_66(resolver: Resolver, name: str) -> None:
+    with pytest.raises(DnsFailure):
+        await resolver.mx(name)
+
+
+async def test_a_server_that_is_silent_is_a_failure_in_bounded_time_66(resolver: Resolver) -> None:
+    async with asyncio.timeout(3):
+        with pytest.raises(DnsFailure):
+            await resolver.txt("silent.example.org")
+
+
+async def test_no_server_at_all_is_a_failure(ticks: Ticks) -> None:
+    with pytest.raises(DnsFailure):
+        await Resolver(Dns(servers=["127.0.0.1:1"], timeout=0.5), ticks).mx("example.org")
+
+
+async def test_an_answer_with_a_wrong_id_is_not_believed_66(resolver: Resolver) -> None:
+    assert await resolver.addresses("spoofed.example.org") == ["192.0.2.77"]
+
+
+async def test_a_long_answer_comes_by_tcp_66(resolver: Resolver, names: Names) -> None:
+    assert len(await resolver.txt("long.example.org")) == 40
+    assert [via for _, _, via in names.asked] == ["udp", "tcp"]
+
+
+async def test_an_answer_is_kept_for_its_ttl(resolver: Resolver, names: Names, ticks: Ticks) -> None:
+    for _ in range(3):
+        await resolver.mx("example.org")
+    assert names.count("example.org", "MX") == 1
+    ticks.now += names.ttl * 1000
+    await resolver.mx("example.org")
+    assert names.count("example.org", "MX") == 2
+
+
+async def test_absence_is_kept_too(resolver: Resolver, names: Names) -> None:
+    for _ in range(3):
+        with pytest.raises(Missing):
+            await resolver.mx("nowhere.example.org")
+    assert names.count("nowhere.example.org", "MX") == 1
+
+
+async def test_a_failure_is_kept_for_a_moment_only(resolver: Resolver, names: Names, ticks: Ticks) -> None:
+    for _ in range(3):
+        with pytest.raises(DnsFailure):
+            await resolver.mx("broken.example.org")
+    names.zone = {**names.zone, "broken.example.org": ["MX 5 back.example.org."]}
+    ticks.now += 6_000
+    assert await resolver.mx("broken.example.org") == [Mx(5, "back.example.org")]
+
+
+async def test_a_clock_that_goes_back_does_not_keep_answers_for_ever(
+    resolver: Resolver, names: Names, ticks: Ticks
+) -> None:
+    await resolver.mx("example.org")
+    ticks.now -= 400 * 86_400_000
+    await resolver.mx("example.org")
+    assert names.count("example.org", "MX") == 2
+
+
+async def test_equal_questions_under_way_are_asked_once(resolver: Resolver, names: Names) -> None:
+    answers = await asyncio.gather(*(resolver.mx("example.org") for _ in range(50)))
+    assert len(answers) == 50
+    assert names.count("example.org", "MX") == 1
+
+
+async def test_one_who_stops_waiting_does_not_spoil_it_for_the_others(resolver: Resolver) -> None:
+    first = asyncio.ensure_future(resolver.mx("example.org"))
+    second = asyncio.ensure_future(resolver.mx("example.org"))
+    await asyncio.sleep(0)
+    first.cancel()
+    assert len(await second) == 2
+
+
+async def test_the_cache_is_bounded(names: Names, ticks: Ticks) -> None:
+    resolver = Resolver(Dns(servers=[names.address], timeout=1, cache=2), ticks)
+    for name in ("example.org", "null.example.org", "example.org", "six.example.org"):
+        try:
+            await resolver.mx(name)
+        except Missing:
+            continue
+    await resolver.mx("example.org")  # used last but one, so still known
+    assert names.count("example.org", "MX") == 1
+    await resolver.mx("null.example.org")
+    assert names.count("null.example.org", "MX") == 2
+
+
+@pytest.mark.parametrize("text", ["ns.example.org", "127.0.0.1:dns", "127.0.0.1:99999", ""])
+async def test_a_server_that_is_no_address_is_refused_at_the_start(ticks: Ticks, text: str) -> None:
+    with pytest.raises(SettingsError, match=r"dns\.servers"):
+        Resolver(Dns(servers=[text]), ticks)
+
+
+async def test_servers_may_be_named_in_every_form(ticks: Ticks) -> None:
+    assert Resolver(Dns(servers=["192.0.2.1", "192.0.2.1:5353", "::1", "[::1]", "[::1]:5353"]), ticks)
