@@ -1,0 +1,25 @@
+"""Which member of a request is at fault: msgspec's words made into a Problem with a JSON pointer (RFC 6901)."""
+
+import re
+
+import msgspec
+
+from gatepost.model.problem import Kind, Problem
+
+_AT = re.compile(r"(?P<text>.*?)(?: - at `(?:key in )?\$(?P<path>.*)`)?\Z", re.DOTALL)
+_STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]")
+
+
+def blame(error: msgspec.ValidationError) -> Problem:
+    """Say what is wrong with which member."""
+    match = _AT.match(str(error))
+    assert match
+    steps = [name or index for name, index in _STEP.findall(match["path"] or "")]
+    if missing := re.search(r"missing required field `(.+)`", match["text"]):
+        return Problem(Kind.MALFORMED, "A required member is missing.", pointer=pointer(*steps, missing[1]))
+    return Problem(Kind.MALFORMED, f"{match['text']}.", pointer=pointer(*steps))
+
+
+def pointer(*steps: str) -> str:
+    """Return the JSON pointer of a member by the names on its way."""
+    return "".join("/" + step.replace("~", "~0").replace("/", "~1") for step in steps)

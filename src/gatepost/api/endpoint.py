@@ -1,0 +1,270 @@
+"""The one decorator that makes a function an operation: it decodes, authenticates, calls, encodes, clothes errors.
+
+    @endpoint("POST", "/domains/{domainId}/groups", permission="GROUPS_WRITE", location="/domains/{domainId}/groups/{id}")
+    async def create_group(groups: Groups, caller: Caller, domain_id: Id, body: GroupAdd) -> GroupView:
+        "Create a group."
+
+Parameters are filled by name and type: `body` is the JSON body, `query` a Struct of query parameters, a `Query` the
+list parameters (with `listing=`); names of the path are read as `Id`, `str` or `Id | str` (an id or an address);
+`Caller` and `Call` come from the request; anything else is a service of that class. The result decides the answer:
+None is 204, a `Page` a list with its total, a Response passes as it is, anything else is JSON.
+"""  # noqa: E501
+
+import inspect
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, get_origin, get_type_hints
+from urllib.parse import parse_qsl, quote, unquote_to_bytes
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gatepost.api.blame import blame
+from gatepost.api.body import structure
+from gatepost.api.credentials import client_ip
+from gatepost.api.dialect import NATIVE, Dialect
+from gatepost.api.ids import Ids
+from gatepost.api.listing import Listing, camel
+from gatepost.model.access import Caller
+from gatepost.model.problem import Kind, Problem
+from gatepost.model.query import Page, Query
+from gatepost.model.values import Id
+from gatepost.services.counter import Counter
+from gatepost.settings import Http
+
+Handler = Callable[..., Awaitable[Any]]
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What every operation of a site shares."""
+
+    counter: Counter
+    ids: Ids
+    settings: Http
+    encoder: msgspec.json.Encoder = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "encoder", msgspec.json.Encoder(enc_hook=self.ids.encode_hook))
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request on its way through an operation."""
+
+    request: Request
+    desk: Desk
+    caller: Caller
+
+    @property
+    def ip(self) -> str:
+        return client_ip(self.request)
+
+    def flag(self, header: str) -> bool:
+        """Tell whether a header without a value is there; "false" counts as absent (contract A33)."""
+        value = self.request.headers.get(header)
+        return value is not None and value.strip().lower() != "false"
+
+    @property
+    def base(self) -> str:
+        """The address for links: the setting, else the socket's own; never the Host header."""
+        if self.desk.settings.base_url:
+            return self.desk.settings.base_url.rstrip("/")
+        server = self.request.scope.get("server")
+        if not server or server[1] is None:
+            return ""
+        host = f"[{server[0]}]" if ":" in server[0] else server[0]
+        return f"{self.request.scope['scheme']}://{host}:{server[1]}"
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """An operation: what it is called by, what it needs, what it takes and answers. OpenAPI is read off it."""
+
+    method: str
+    path: str
+    function: Handler
+    hints: Mapping[str, Any]
+    permission: str | None
+    status: int
+    location: str | None
+    listing: Listing | None
+    headers: tuple[str, ...]
+    problems: tuple[Kind, ...]
+    public: bool
+    addition: bool
+    max_body: int
+    dialect: Dialect
+
+    @property
+    def name(self) -> str:
+        """The operationId."""
+        return camel(self.function.__name__)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The path's parameters, in order."""
+        return tuple(re.findall(r"\{(\w+)\}", self.path))
+
+    @property
+    def body(self) -> Any:
+        """The type of the JSON body; None without one."""
+        return self.hints.get("body")
+
+    @property
+    def query(self) -> Any:
+        """The Struct of the query parameters; None without one."""
+        return self.hints.get("query")
+
+    @property
+    def answer(self) -> Any:
+        """The type of the result."""
+        return self.hints["return"]
+
+    def parameters(self) -> dict[str, Any]:
+        """The path's parameters and how each is read (`Id`, `str` or `Id | str`)."""
+        return {name: self.hints[key] for name in self.names for key in self.hints if camel(key) == name}
+
+    async def serve(self, request: Request, desk: Desk) -> Response:
+        """Answer a request; a Problem is answered in the dialect's words, anything else is the site's to catch."""
+        path = request.scope["path"]
+        try:
+            caller = Caller() if self.public else await self.dialect.prove(request, desk.counter)
+            call = Call(request, desk, caller)
+            result = await self.function(**await self._arguments(call))
+        except Problem as problem:
+            return self.dialect.no(problem, path)
+        return self._respond(call, result)
+
+    async def _arguments(self, call: Call) -> dict[str, Any]:
+        path = dict(zip(self.names, call.request.path_params.values(), strict=True))
+        arguments: dict[str, Any] = {}
+        for name, kind in self.hints.items():
+            if camel(name) in path:
+                arguments[name] = read_segment(path[camel(name)], kind, call.desk.ids)
+            elif name not in ("return", "body"):
+                arguments[name] = self._fill(name, kind, call)
+        if self.body is not None:
+            arguments["body"] = await self._read_body(call)
+        return arguments
+
+    def _fill(self, name: str, kind: Any, call: Call) -> Any:
+        if kind is Call:
+            return call
+        if kind is Caller:
+            return call.caller
+        if kind is Query:
+            assert self.listing is not None
+            return self.listing.read(read_params(call.request), call.desk.ids)
+        if name == "query":
+            return read_query(call.request, kind, call.desk.ids)
+        return call.desk.counter.of(kind)
+
+    async def _read_body(self, call: Call) -> Any:
+        decoder = msgspec.json.Decoder(self.body, dec_hook=call.desk.ids.decode_hook)
+        return await structure(call.request, decoder, self.max_body or call.desk.settings.max_json_bytes)
+
+    def _respond(self, call: Call, result: Any) -> Response:
+        if isinstance(result, Response):
+            return result
+        if isinstance(result, Page):
+            headers = {} if result.total is None else self.dialect.count(result.total)
+            return self._json(call, result.items, headers)
+        if result is None:
+            return Response(status_code=self.status)
+        return self._json(call, result, self._location(call, result))
+
+    def _json(self, call: Call, value: Any, headers: dict[str, str]) -> Response:
+        return Response(call.desk.encoder.encode(value), self.status, headers, "application/json")
+
+    def _location(self, call: Call, result: Any) -> dict[str, str]:
+        if self.location is None:
+            return {}
+        given = dict(zip(self.names, call.request.path_params.values(), strict=True))
+        if isinstance(getattr(result, "id", None), Id):
+            given["id"] = call.desk.ids.show(result.id)
+        place = re.sub(r"\{(\w+)\}", lambda name: quote(unquote_to_bytes(given[name[1]]), safe="@"), self.location)
+        return {"Access-Control-Expose-Headers": "Content-Location, Location", "Location": call.base + place}
+
+
+def endpoint(
+    method: str,
+    path: str,
+    *,
+    permission: str | None = None,
+    status: int = 0,
+    location: str | None = None,
+    listing: Listing | None = None,
+    headers: tuple[str, ...] = (),
+    problems: tuple[Kind, ...] = (),
+    public: bool = False,
+    addition: bool = False,
+    max_body: int = 0,
+    dialect: Dialect = NATIVE,
+) -> Callable[[Handler], Endpoint]:
+    """Make an operation of a function.
+
+    `permission` is a mark for readers: the service checks it. `status` 0 is the method's usual one. `location` is a
+    template over the path's names and the result's `id`. `headers` are request flags and `problems` further refusals,
+    both for OpenAPI. `public` needs no token. `addition` marks what the contract does not have. `max_body` in octets
+    replaces the setting.
+    """
+
+    def make(function: Handler) -> Endpoint:
+        hints = get_type_hints(function, include_extras=True)
+        assert set(inspect.signature(function).parameters) == set(hints) - {"return"}, function.__name__
+        return Endpoint(
+            method=method,
+            path=path,
+            function=function,
+            hints=hints,
+            permission=permission,
+            status=status or _usual(method, hints["return"]),
+            location=location,
+            listing=listing,
+            headers=headers,
+            problems=problems,
+            public=public,
+            addition=addition,
+            max_body=max_body,
+            dialect=dialect,
+        )
+
+    return make
+
+
+def _usual(method: str, answer: Any) -> int:
+    if answer is type(None):
+        return 204
+    return 201 if method == "POST" and get_origin(answer) is not Page else 200
+
+
+def read_segment(raw: str, kind: Any, ids: Ids) -> Any:
+    """Read one percent-encoded segment of a path; what is no clean text is found nowhere."""
+    try:
+        text = unquote_to_bytes(raw).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise Problem(Kind.NOT_FOUND, "There is no such object.") from error
+    if any(ord(char) < 32 or ord(char) == 127 for char in text):
+        raise Problem(Kind.NOT_FOUND, "There is no such object.")
+    if kind is str or (kind is not Id and "@" in text):
+        return text
+    return ids.read(text)
+
+
+def read_params(request: Request) -> list[tuple[str, str]]:
+    """Return the query's parameters in their order; raise MALFORMED for what is no UTF-8."""
+    try:
+        return parse_qsl(request.scope["query_string"].decode("ascii"), keep_blank_values=True, errors="strict")
+    except ValueError as error:
+        raise Problem(Kind.MALFORMED, "The query is no valid text.") from error
+
+
+def read_query(request: Request, kind: Any, ids: Ids) -> Any:
+    """Read the query's parameters into a Struct; the last one of a name counts, unknown ones are ignored."""
+    try:
+        return msgspec.convert(dict(read_params(request)), kind, strict=False, dec_hook=ids.decode_hook)
+    except msgspec.ValidationError as error:
+        raise blame(error) from error

@@ -1,0 +1,90 @@
+"""Opaque ids: a row's number as a short text that belongs to this installation, and back."""
+
+import hashlib
+import hmac
+import string
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+from sqids import Sqids
+
+from gatepost.model.values import CLEARED, UNKNOWN, Id, Millis
+
+LONGEST = 16  # characters; more than any 64-bit number needs
+_LAST = datetime(9999, 12, 31, tzinfo=UTC)
+
+
+class Ids:
+    """Shows numbers as texts of at least five letters and digits, in an order that `seed` decides."""
+
+    def __init__(self, seed: bytes) -> None:
+        def place(letter: str) -> bytes:
+            return hmac.digest(seed, letter.encode(), hashlib.sha256)
+
+        alphabet = "".join(sorted(string.ascii_letters + string.digits, key=place))
+        self._codec = Sqids(alphabet=alphabet, min_length=5)
+        self.show = lru_cache(maxsize=65_536)(self._show)
+
+    def _show(self, number: int) -> str:
+        return self._codec.encode([number])
+
+    def read(self, text: str) -> Id:
+        """Return the number of an id; CLEARED for an empty text, UNKNOWN for what this installation never showed."""
+        if not text:
+            return CLEARED
+        if len(text) > LONGEST or not (text.isascii() and text.isalnum()):
+            return UNKNOWN
+        numbers = self._codec.decode(text)
+        if len(numbers) != 1 or self._codec.encode(numbers) != text:
+            return UNKNOWN
+        return Id(numbers[0]) if numbers[0] < 2**63 else UNKNOWN
+
+    def encode_hook(self, value: Any) -> Any:
+        """Write what msgspec does not know."""
+        if isinstance(value, Id):
+            return self.show(int(value))
+        if isinstance(value, Millis):
+            return int(value)
+        raise NotImplementedError(type(value))
+
+    def decode_hook(self, kind: type, value: Any) -> Any:
+        """Read what msgspec does not know; ValueError and TypeError become a message with the member's path."""
+        if kind is Id:
+            if not isinstance(value, str):
+                raise TypeError(f"Expected an id as text, got {_name(value)}")
+            return self.read(value)
+        if kind is Millis:
+            return _millis(value)
+        raise NotImplementedError(kind)
+
+    def schema_hook(self, kind: type) -> dict[str, Any]:
+        """Describe what msgspec does not know, for OpenAPI."""
+        if kind is Id:
+            return {"type": "string", "description": "An opaque id."}
+        if kind is Millis:
+            return {"type": "integer", "format": "int64", "description": "Epoch milliseconds."}
+        raise NotImplementedError(kind)
+
+
+def _name(value: object) -> str:
+    return {bool: "a boolean", int: "a number", float: "a number", dict: "an object", list: "an array"}.get(
+        type(value), "null"
+    )
+
+
+def _millis(value: object) -> Millis:
+    if isinstance(value, str):
+        try:
+            moment = msgspec.convert(value, datetime)
+        except msgspec.ValidationError as error:
+            raise ValueError("Expected epoch milliseconds or an RFC 3339 date-time") from error
+        if moment.tzinfo is None:
+            raise ValueError("Expected a date-time with its offset from UTC")
+        return Millis(round(moment.timestamp() * 1000))
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"Expected epoch milliseconds, got {_name(value)}")
+    if not 0 <= value <= int(_LAST.timestamp() * 1000):
+        raise ValueError("Expected epoch milliseconds between 1970 and 9999")
+    return Millis(value)

@@ -1,0 +1,139 @@
+"""The site: every operation found, put behind one router, with errors, request ids and metrics for all alike."""
+
+import pkgutil
+import secrets
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from importlib import import_module
+from types import ModuleType
+
+import structlog
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gatepost.api import admin
+from gatepost.api.dialect import NATIVE
+from gatepost.api.endpoint import Desk, Endpoint
+from gatepost.api.ids import Ids
+from gatepost.events import Metrics, log
+from gatepost.services.counter import Counter
+from gatepost.settings import Http
+
+
+def make_app(counter: Counter, settings: Http, *, seed: bytes, metrics: Metrics) -> Starlette:
+    """Build the ASGI application; `seed` decides how ids look and must be the same at every start."""
+    desk = Desk(counter, Ids(seed), settings)
+    return Site(desk, metrics)
+
+
+class Site(Starlette):
+    """The application; its entrance stands before everything, so that errors of ours are counted and named too."""
+
+    def __init__(self, desk: Desk, metrics: Metrics) -> None:
+        super().__init__(
+            routes=list(_routes(operations(), desk)),
+            exception_handlers={HTTPException: _refuse, Exception: _fail},  # type: ignore[dict-item]
+        )
+        self.router.redirect_slashes = False
+        self._metrics = metrics
+
+    def build_middleware_stack(self) -> ASGIApp:
+        return Entrance(super().build_middleware_stack(), self._metrics)
+
+
+def operations() -> list[Endpoint]:
+    """Return every operation that a module of `api` declares."""
+    return [item for module in _modules() for item in vars(module).values() if isinstance(item, Endpoint)]
+
+
+def _modules() -> Iterator[ModuleType]:
+    for info in pkgutil.iter_modules(admin.__path__, admin.__name__ + "."):
+        yield import_module(info.name)
+    for info in pkgutil.iter_modules(import_module("gatepost.api").__path__, "gatepost.api."):
+        if info.name in ("gatepost.api.openapi", "gatepost.api.probes"):
+            yield import_module(info.name)
+
+
+def _routes(endpoints: Iterable[Endpoint], desk: Desk) -> Iterator[Route]:
+    """Make one route of each path; literal segments come before parameters (contract A43)."""
+    places: dict[tuple[str, ...], dict[str, Endpoint]] = defaultdict(dict)
+    for item in endpoints:
+        shape = tuple("{}" if part.startswith("{") else part for part in item.path.split("/"))
+        assert item.method not in places[shape], f"{item.method} {item.path} is declared twice"
+        places[shape][item.method] = item
+    for shape in sorted(places, key=lambda parts: [part == "{}" for part in parts]):
+        path = "/".join(f"{{p{index}}}" if part == "{}" else part for index, part in enumerate(shape))
+        yield Route(path, Place(places[shape], desk), methods=None)
+
+
+class Place:
+    """One path with the operations of its methods; an ASGI application."""
+
+    def __init__(self, operations: dict[str, Endpoint], desk: Desk) -> None:
+        self._operations = operations
+        self._desk = desk
+        self._dialect = next(iter(operations.values())).dialect
+        allowed = set(operations) | {"OPTIONS"} | ({"HEAD"} if "GET" in operations else set())
+        self._allow = ", ".join(sorted(allowed))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        response = await self._answer(request)
+        clothed = self._dialect.clothe(response, scope["state"]["request_id"])
+        await clothed(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
+        if request.method == "OPTIONS":
+            return Response(status_code=204, headers={"Allow": self._allow})
+        method = "GET" if request.method == "HEAD" else request.method
+        operation = self._operations.get(method)
+        if operation is None:
+            response = self._dialect.refuse(405, "The method is not offered here.", request.scope["path"])
+            response.headers["Allow"] = self._allow
+            return response
+        response = await operation.serve(request, self._desk)
+        if request.method == "HEAD":
+            response.body = b""  # its Content-Length stays
+        return response
+
+
+class Entrance:
+    """Gives each request its id, routes by the path as sent (an encoded slash is no slash) and counts answers."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = secrets.token_hex(8)
+        scope["path"] = scope["raw_path"].decode("ascii")
+        scope["state"] = {**scope.get("state", {}), "request_id": request_id}
+
+        async def count(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self._metrics.requests.labels(scope["method"], str(message["status"])).inc()
+            await send(message)
+
+        with structlog.contextvars.bound_contextvars(request=request_id):
+            await self._app(scope, receive, count)
+
+
+async def _refuse(request: Request, error: HTTPException) -> Response:
+    """Answer what the router itself refuses: an unknown path."""
+    message = "There is nothing at this path." if error.status_code == 404 else error.detail
+    return NATIVE.clothe(NATIVE.refuse(error.status_code, message, request.scope["path"]), request.state.request_id)
+
+
+async def _fail(request: Request, error: Exception) -> Response:
+    """Answer an error of ours without a word about it; the log has it all."""
+    path = request.scope["path"]
+    log.error("request failed", method=request.method, path=path, exc_info=error)
+    response = NATIVE.refuse(500, "The request failed; the operator finds it by its X-Request-Id.", path)
+    return NATIVE.clothe(response, request.state.request_id)

@@ -1,0 +1,64 @@
+"""Passwords: argon2id off the event loop, the same time for known and unknown, a short memory of what was right."""
+
+import asyncio
+import hashlib
+import hmac
+import secrets
+from collections import OrderedDict
+
+from argon2 import PasswordHasher
+from argon2.exceptions import Argon2Error, InvalidHashError
+
+from gatepost.events import Clock
+from gatepost.model.problem import Kind, Problem
+
+SHORTEST, LONGEST = 8, 1024
+_MEMORY_MS = 60_000
+_REMEMBERED = 10_000
+
+
+class Passwords:
+    """Hashes and verifies; at most two at a time, since each takes 64 MB and a tenth of a second."""
+
+    def __init__(self, clock: Clock, hasher: PasswordHasher | None = None) -> None:
+        self._clock = clock
+        self._hasher = hasher or PasswordHasher()
+        self._nobody = self._hasher.hash(secrets.token_hex(16))
+        self._turns = asyncio.Semaphore(2)
+        self._key = secrets.token_bytes(32)
+        self._right: OrderedDict[bytes, int] = OrderedDict()
+
+    async def hash(self, password: str, pointer: str = "/password") -> str:
+        """Return what to store of a password; raise UNPROCESSABLE for one too short or too long."""
+        if not SHORTEST <= len(password) <= LONGEST:
+            text = f"A password has {SHORTEST} to {LONGEST} characters."
+            raise Problem(Kind.UNPROCESSABLE, text, pointer=pointer)
+        async with self._turns:
+            return await asyncio.to_thread(self._hasher.hash, password)
+
+    async def verify(self, stored: str | None, password: str) -> bool:
+        """Tell whether the password is right; `stored` None (nobody, or no password) takes as long and is wrong.
+
+        A right one is remembered for a minute under a keyed hash of it and of what is stored, so that a change of
+        the password forgets it.
+        """
+        mark = hmac.digest(self._key, f"{stored}\0{password}".encode("utf-8", "surrogatepass"), hashlib.sha256)
+        if self._right.get(mark, 0) > self._clock():
+            return True
+        async with self._turns:
+            right = await asyncio.to_thread(self._check, stored or self._nobody, password)
+        if not (right and stored):
+            return False
+        self._remember(mark)
+        return True
+
+    def _check(self, stored: str, password: str) -> bool:
+        try:
+            return self._hasher.verify(stored, password[: LONGEST + 1])
+        except (Argon2Error, InvalidHashError, UnicodeEncodeError):
+            return False
+
+    def _remember(self, mark: bytes) -> None:
+        self._right[mark] = self._clock() + _MEMORY_MS
+        if len(self._right) > _REMEMBERED:
+            self._right.popitem(last=False)

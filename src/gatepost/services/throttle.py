@@ -1,0 +1,46 @@
+"""Counts refusals of each address within a sliding time, to slow down who guesses."""
+
+import ipaddress
+from collections import OrderedDict, deque
+
+from gatepost.events import Clock
+
+_ADDRESSES = 50_000
+
+
+class Throttle:
+    """At most `limit` refusals of one address (IPv6: one /64) in `window` milliseconds; memory is bounded."""
+
+    def __init__(self, limit: int, window: int, clock: Clock) -> None:
+        self._limit = limit
+        self._window = window
+        self._clock = clock
+        self._refusals: OrderedDict[str, deque[int]] = OrderedDict()
+
+    def wait(self, ip: str) -> int:
+        """Return how many seconds the address must wait; 0 when it may try."""
+        times = self._refusals.get(_network(ip))
+        now = self._clock()
+        if times is None or len(times) < self._limit or times[0] <= now - self._window:
+            return 0
+        return max(1, -(-(times[0] + self._window - now) // 1000))
+
+    def refuse(self, ip: str) -> None:
+        """Count a refusal."""
+        times = self._refusals.setdefault(_network(ip), deque(maxlen=self._limit))
+        times.append(self._clock())
+        self._refusals.move_to_end(_network(ip))
+        if len(self._refusals) > _ADDRESSES:
+            self._refusals.popitem(last=False)
+
+
+def _network(ip: str) -> str:
+    try:
+        address = ipaddress.ip_address(ip)
+    except ValueError:
+        return ip
+    if address.version == 4:
+        return str(address)
+    if address.ipv4_mapped:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.ip_network((address, 64), strict=False))
