@@ -1,0 +1,90 @@
+"""`gatepost config` and how the settings come together."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from gatepost.cli.main import main
+from gatepost.settings import load
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "gatepost.toml"
+    path.write_text('[store]\ndirectory = "state"\n[http]\nlisten = ["127.0.0.1:8025"]\n')
+    (tmp_path / "conf.d").mkdir()
+    (tmp_path / "conf.d/10-smtp.toml").write_text('[smtp]\nhostname = "mx.example.org"\n')
+    return path
+
+
+def run(capsys: pytest.CaptureFixture[str], *args: object) -> tuple[int, str, str]:
+    code = main([str(arg) for arg in args])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_each_setting_is_shown_with_its_origin(
+    file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GATEPOST_RELAY__MX_PORT", "2626")
+    code, out, _ = run(capsys, "config", "show", "--origin", "--config", file)
+    assert code == os.EX_OK
+    assert f'http.listen = ["127.0.0.1:8025"]  # {file}\n' in out
+    assert f'smtp.hostname = "mx.example.org"  # {file.parent}/conf.d/10-smtp.toml\n' in out
+    assert "relay.mx_port = 2626  # GATEPOST_RELAY__MX_PORT\n" in out
+    assert "queue.life = 432_000  # default\n" in out
+    assert f'store.directory = "{file.parent}/state"' in out
+
+
+def test_the_same_as_json(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "config", "show", "--json", "--config", file)
+    rows = {row["key"]: row for row in json.loads(out)}
+    assert code == os.EX_OK
+    assert rows["smtp.listener"]["value"][0]["role"] == "mx"
+    assert rows["http.listen"]["origin"] == str(file)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[smtp]\nhostnam = 'x'\n", "smtp.hostnam: unknown key"),
+        ("[smpt]\nhostname = 'x'\n", "smpt: unknown key"),
+        ("[queue]\nlife = 'long'\n", "queue.life: Expected `int`, got `str`"),
+        ("[queue\n", "Expected ']'"),
+    ],
+)
+def test_a_wrong_file_is_named_with_the_key_at_fault(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, said: str
+) -> None:
+    path = tmp_path / "bad.toml"
+    path.write_text(text)
+    code, out, err = run(capsys, "config", "show", "--config", path)
+    assert (code, out) == (os.EX_CONFIG, "")
+    assert said in err
+    assert str(path) in err
+
+
+def test_a_missing_file_is_an_error_of_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = run(capsys, "config", "show", "--config", tmp_path / "none.toml")
+    assert code == os.EX_CONFIG
+    assert "none.toml: no such file" in err
+
+
+def test_the_default_file_sets_nothing_and_names_every_key(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "config", "default")
+    assert code == os.EX_OK
+    (tmp_path / "gatepost.toml").write_text(out)
+    assert load(tmp_path / "gatepost.toml", {}).settings == load(None, {}).settings
+    awake = "\n".join(line.removeprefix("#") for line in out.splitlines() if not line.startswith("# "))
+    (tmp_path / "awake.toml").write_text(awake)
+    assert load(tmp_path / "awake.toml", {}).origin.keys() > {"smtp.hostname", "limits.idle", "store.directory"}
+
+
+def test_no_color_means_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    from gatepost.cli.main import gatepost
+
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b" not in CliRunner().invoke(gatepost, ["filters"], color=True).output

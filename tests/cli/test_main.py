@@ -1,0 +1,70 @@
+"""The command line as a whole: help, exit codes, and what it says without a daemon."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gatepost.cli.main import COMMANDS, gatepost, main
+
+
+def test_every_command_is_listed_and_has_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == os.EX_OK
+    out = capsys.readouterr().out
+    for name, said in COMMANDS.items():
+        assert f"  {name}" in out
+        assert main([name, "--help"]) == os.EX_OK
+        assert said in capsys.readouterr().out
+
+
+def test_a_command_is_named_as_its_file() -> None:
+    import click
+
+    context = click.Context(gatepost)
+    for name in COMMANDS:
+        command = gatepost.get_command(context, name)
+        assert command is not None
+        assert command.help
+
+
+@pytest.mark.parametrize("args", [["serve", "--nonsense"], ["nonsense"], ["send"], ["explain"]])
+def test_wrong_usage_is_told_as_such(args: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(args) == os.EX_USAGE
+    assert "Error: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["queue", "list"],
+        ["queue", "flush"],
+        ["domain", "list"],
+        ["user", "list", "example.org"],
+        ["token", "list"],
+        ["explain", "0" * 32],
+        ["health"],
+    ],
+)
+def test_without_a_daemon_a_command_says_so(
+    args: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "gatepost.toml").write_text('[store]\ndirectory = "state"\n')
+    code = main([*args, "--config", str(tmp_path / "gatepost.toml")])
+    err = capsys.readouterr().err
+    assert code == os.EX_UNAVAILABLE
+    assert f"no gatepost is running on {tmp_path}/state" in err
+
+
+def test_the_installed_command_prints_its_version_as_json() -> None:
+    done = subprocess.run(
+        [Path(sys.executable).parent / "gatepost", "version", "--json"], capture_output=True, text=True, check=True
+    )
+    assert json.loads(done.stdout)["gatepost"]
+
+
+def test_the_module_runs_as_the_command_does() -> None:
+    done = subprocess.run([sys.executable, "-m", "gatepost", "version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("gatepost ")

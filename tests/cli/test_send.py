@@ -1,0 +1,103 @@
+"""`gatepost send` against a real SMTP server."""
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from tests.peers.sink import Sink, authority, server_tls
+
+from gatepost.cli.main import gatepost, main
+
+pytestmark = pytest.mark.anyio
+
+
+async def send(sink: Sink, *args: str) -> int:
+    """Run the command in a thread, so that the sink in this loop can answer."""
+    server = ["send", "--server", f"{sink.host}:{sink.port}", "--helo", "client.test"]
+    return await asyncio.to_thread(main, [*server, *args])
+
+
+async def test_a_mail_goes_out_with_text_header_and_attachment(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "notes.txt").write_text("a note")
+    async with Sink() as sink:
+        code = await send(
+            sink, "--to", "u@example.net", "--from", "a@example.org", "--subject", "Hi", "--header", "X-Try: 1",
+            "--attach", str(tmp_path / "notes.txt"),
+        )  # fmt: skip
+        mail = (await sink.wait())[0]
+    assert code == os.EX_OK
+    assert (mail.sender, mail.recipients) == ("a@example.org", ["u@example.net"])
+    for line in (b"Subject: Hi\r\n", b"X-Try: 1\r\n", b'filename="notes.txt"'):
+        assert line in mail.data
+    out = capsys.readouterr().out
+    assert " -> rcpt TO:<u@example.net>\n" in out
+    assert "<-  250 2.0.0 Ok: queued as SINK000001\n" in out
+
+
+async def test_a_whole_mail_goes_out_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "mail.eml").write_bytes(b"Subject: raw\r\n\r\n.dot\r\n")
+    async with Sink() as sink:
+        assert await send(sink, "--to", "u@example.net", "--from", "<>", "--data", str(tmp_path / "mail.eml")) == 0
+        mail = (await sink.wait())[0]
+    assert (mail.sender, mail.data) == ("", b"Subject: raw\r\n\r\n.dot\r\n")
+
+
+@pytest.mark.parametrize(
+    ("script", "code"),
+    [
+        ({"dot": "550 5.7.1 no"}, os.EX_DATAERR),
+        ({"dot": "451 4.3.0 later"}, os.EX_TEMPFAIL),
+        ({"MAIL": "550 5.7.1 no"}, os.EX_DATAERR),
+        ({"RCPT": "450 4.2.1 later"}, os.EX_TEMPFAIL),
+        ({"DATA": "554 5.5.1 no"}, os.EX_DATAERR),
+        ({"banner": "421 4.3.2 busy"}, os.EX_TEMPFAIL),
+    ],
+)
+async def test_the_exit_code_says_what_became_of_the_mail(script: dict[str, str], code: int) -> None:
+    async with Sink(dict(script)) as sink:
+        assert await send(sink, "--to", "u@example.net", "--quiet") == code
+        assert not sink.mails
+
+
+async def test_one_refused_recipient_makes_a_failure_and_the_others_get_the_mail() -> None:
+    async with Sink({"RCPT <no@example.net>": "550 5.1.1 unknown"}) as sink:
+        assert await send(sink, "--to", "no@example.net", "--to", "yes@example.net") == os.EX_DATAERR
+        assert (await sink.wait())[0].recipients == ["yes@example.net"]
+
+
+async def test_starttls_is_used_and_its_certificate_checked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    ca = authority()
+    async with Sink(tls=server_tls(ca, "127.0.0.1")) as sink:
+        assert await send(sink, "--to", "u@example.net", "--tls", "starttls") == os.EX_PROTOCOL
+        ca.cert_pem.write_to_path(tmp_path / "ca.pem")
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+        assert await send(sink, "--to", "u@example.net", "--tls", "starttls") == os.EX_OK
+        assert (await sink.wait())[0].tls
+        monkeypatch.delenv("SSL_CERT_FILE")
+        assert await send(sink, "--to", "u@example.net", "--tls", "starttls", "--no-tls-verify") == os.EX_OK
+
+
+async def test_no_server_is_unavailable(unused_port: int) -> None:
+    code = await asyncio.to_thread(main, ["send", "--server", f"127.0.0.1:{unused_port}", "--to", "u@example.net"])
+    assert code == os.EX_UNAVAILABLE
+
+
+@pytest.mark.parametrize("args", [["--header", "no colon"], ["--server", "a:b:c"]])
+async def test_wrong_options_are_refused(args: list[str]) -> None:
+    assert await asyncio.to_thread(main, ["send", "--to", "u@example.net", *args]) == os.EX_USAGE
+
+
+async def test_the_password_is_never_shown() -> None:
+    """Threat 92."""
+    script = {"EHLO": "250-sink.test\r\n250 AUTH PLAIN", "AUTH": "235 2.7.0 Ok"}
+    async with Sink(script) as sink:
+        server = ["send", "--server", f"127.0.0.1:{sink.port}", "--to", "u@example.net"]
+        args = [*server, "--auth-user", "u@example.net", "--password-stdin"]
+        done = await asyncio.to_thread(CliRunner().invoke, gatepost, args, "hunter2\n")
+        assert any(command.startswith("AUTH PLAIN ") for command in sink.commands)
+    assert "(sign-in)" in done.output
+    assert "AUTH PLAIN " not in done.output
