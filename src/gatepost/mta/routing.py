@@ -1,0 +1,215 @@
+"""From a route to the servers to try, in order: given hops, the smarthost, or MX (RFC 5321 5.1, RFC 7505)."""
+
+import asyncio
+import random
+import socket
+from collections.abc import Collection, Sequence
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+
+import msgspec
+
+from gatepost.dns import DnsFailure, Missing, Mx, Resolver
+from gatepost.model.route import Hop, Route, Transport
+from gatepost.mta.outcome import Reply, Result, own
+from gatepost.settings import Relay, SettingsError
+
+MX_MAX = 20  # hosts of one domain that are looked up
+ADDRESS_MAX = 20  # addresses that are tried for one mail
+IMPLICIT_TLS_PORT = 465
+SMTP_PORT = 25
+
+_NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052
+
+
+class Target(msgspec.Struct, frozen=True):
+    """One address to connect to; `host` is the name that its certificate must bear."""
+
+    host: str
+    ip: str
+    port: int
+    transport: Transport
+
+    @property
+    def text(self) -> str:
+        """The target as log and trace show it."""
+        return f"{self.host}[{self.ip}]:{self.port}"
+
+
+class Unroutable(Exception):
+    """There is no server to try, for now (DEFERRED) or for good (FAILED)."""
+
+    def __init__(self, result: Result, reply: Reply) -> None:
+        super().__init__(reply.text)
+        self.result = result
+        self.reply = reply
+
+
+class Gateway:
+    """Knows which names and addresses are this gateway, so that it doesn't send mail to itself (threat 98)."""
+
+    def __init__(self, names: Collection[str], listeners: Collection[tuple[str, int]]) -> None:
+        """`names` are names and addresses; `listeners` the (address, port) pairs that take mail, "" for any address."""
+        self._names = frozenset(name.lower().rstrip(".") for name in names if name)
+        self._listeners = frozenset(listeners)
+
+    def named(self, host: str) -> bool:
+        return host.lower().rstrip(".") in self._names
+
+    def is_at(self, ip: str, port: int) -> bool:
+        if ip in self._names or (ip, port) in self._listeners:
+            return True
+        everywhere = any((any_address, port) in self._listeners for any_address in ("", "0.0.0.0", "::"))  # noqa: S104
+        return everywhere and _is_local(ip)
+
+
+class Router:
+    """Finds targets."""
+
+    def __init__(
+        self, settings: Relay, resolver: Resolver, gateway: Gateway, *, chance: random.Random | None = None
+    ) -> None:
+        self._settings = settings
+        self._resolver = resolver
+        self._gateway = gateway
+        self._chance = chance or random.Random()  # noqa: S311 - spreads load, guards nothing
+        self._smarthost = smarthost(settings)
+        self._mx_transport = _transport(settings.mx_transport, "relay.mx_transport")
+
+    async def targets(self, route: Route) -> tuple[Target, ...]:
+        """Return the addresses to try, best first; raise Unroutable where there are none."""
+        hops = route.hops or ((self._smarthost,) if self._smarthost else ())
+        if hops:
+            return await self._given(hops)
+        if not route.domain:
+            raise Unroutable(Result.FAILED, own("5.1.2", "the recipient has no domain to send to"))
+        if route.domain.startswith("["):
+            return self._public(route.domain, [(route.domain, await self._resolver.addresses(route.domain))])
+        return await self._by_mx(route.domain)
+
+    async def _given(self, hops: Sequence[Hop]) -> tuple[Target, ...]:
+        """The hops that somebody configured; their word is taken for private addresses too."""
+        found = await asyncio.gather(*(self._resolver.addresses(hop.host) for hop in hops), return_exceptions=True)
+        targets = [
+            Target(hop.host, ip, hop.port, hop.transport)
+            for hop, addresses in zip(hops, found, strict=True)
+            if not isinstance(addresses, BaseException)
+            for ip in addresses
+        ]
+        if not targets:
+            _raise_unknown(", ".join(hop.host for hop in hops), found, lasting="4.4.3")
+        return tuple(targets[:ADDRESS_MAX])
+
+    async def _by_mx(self, domain: str) -> tuple[Target, ...]:
+        records = self._ordered(await self._mx(domain))
+        found = await asyncio.gather(*(self._resolver.addresses(mx.host) for mx in records), return_exceptions=True)
+        known = [[] if isinstance(addresses, BaseException) else addresses for addresses in found]
+        hosts = self._before_us(domain, list(zip(records, known, strict=True)))
+        if not any(addresses for _, addresses in hosts):
+            _raise_unknown(domain, found, lasting="5.4.4")
+        return self._public(domain, [(mx.host, addresses) for mx, addresses in hosts])
+
+    def _before_us(self, domain: str, hosts: list[tuple[Mx, list[str]]]) -> list[tuple[Mx, list[str]]]:
+        """Leave out this gateway and those no better than it: they would send it back (RFC 5321 5.1)."""
+        ours = min((mx.preference for mx, addresses in hosts if self._is_us(mx.host, addresses)), default=None)
+        if ours is None:
+            return hosts
+        better = [(mx, addresses) for mx, addresses in hosts if mx.preference < ours]
+        if not better:
+            raise Unroutable(Result.FAILED, own("5.4.6", f"mail for {domain} loops back to this gateway"))
+        return better
+
+    async def _mx(self, domain: str) -> list[Mx]:
+        try:
+            records = await self._resolver.mx(domain)
+        except Missing:
+            return [Mx(0, domain)]  # the implicit MX
+        except DnsFailure as error:
+            raise Unroutable(Result.DEFERRED, own("4.4.3", str(error))) from error
+        hosts = [mx for mx in records if mx.host]
+        if not hosts:
+            raise Unroutable(Result.FAILED, own("5.1.10", f"{domain} takes no mail (null MX)"))
+        return hosts
+
+    def _ordered(self, records: Sequence[Mx]) -> list[Mx]:
+        """By preference, equal ones in random order."""
+        shuffled = list(records)
+        self._chance.shuffle(shuffled)
+        return sorted(shuffled, key=lambda mx: mx.preference)[:MX_MAX]
+
+    def _is_us(self, host: str, addresses: Sequence[str]) -> bool:
+        return self._gateway.named(host) or any(self._gateway.is_at(ip, self._settings.mx_port) for ip in addresses)
+
+    def _public(self, domain: str, hosts: Sequence[tuple[str, Sequence[str]]]) -> tuple[Target, ...]:
+        """The targets that DNS may send us to; it must not lead into the own network (threat 98)."""
+        allowed = [
+            Target(host, ip, self._settings.mx_port, self._mx_transport)
+            for host, addresses in hosts
+            for ip in addresses
+            if self._settings.allow_private_destinations or is_public(ip)
+        ]
+        if not allowed:
+            raise Unroutable(Result.FAILED, own("5.4.4", f"{domain} leads to private or loopback addresses only"))
+        return tuple(allowed[:ADDRESS_MAX])
+
+
+def smarthost(settings: Relay) -> Hop | None:
+    """Return the hop that takes all leaving mail, if one is set; raise SettingsError for what can't be read."""
+    if not settings.smarthost:
+        return None
+    host, port = host_and_port(settings.smarthost, "relay.smarthost")
+    return Hop(host, port, _transport(settings.smarthost_transport, "relay.smarthost_transport"))
+
+
+def _transport(text: str, key: str) -> Transport:
+    try:
+        return Transport(text)
+    except ValueError as error:
+        raise SettingsError(f"{key}: {text!r} is none of {', '.join(Transport)}") from error
+
+
+def host_and_port(text: str, key: str) -> tuple[str, int]:
+    """Read `host`, `host:port` or `[address]:port`; raise SettingsError naming `key`."""
+    host, colon, port = text.rpartition(":")
+    if not colon or text.endswith("]") or (text.count(":") > 1 and not text.startswith("[")):
+        host, port = text, str(SMTP_PORT)
+    if not host or not port.isdigit() or not 0 < int(port) < 65536:
+        raise SettingsError(f"{key}: {text!r} is no host:port")
+    return host, int(port)
+
+
+def is_public(ip: str) -> bool:
+    """Tell whether an address lies in the public internet; IPv4 addresses wrapped in IPv6 are looked into."""
+    address = ip_address(ip)
+    inner = _wrapped(address) if isinstance(address, IPv6Address) else None
+    return is_public(str(inner)) if inner is not None else address.is_global and not address.is_multicast
+
+
+def _wrapped(address: IPv6Address) -> IPv4Address | None:
+    if address in _NAT64:
+        return IPv4Address(int(address) & 0xFFFFFFFF)
+    teredo = address.teredo
+    return address.ipv4_mapped or address.sixtofour or (teredo[1] if teredo else None)
+
+
+def _is_local(ip: str) -> bool:
+    """Tell whether an address is one of this machine's: only those can be bound."""
+    family = socket.AF_INET6 if ":" in ip else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((ip, 0))
+        except OSError:
+            return False
+    return True
+
+
+def _raise_unknown(what: str, found: Sequence[object], *, lasting: str) -> None:
+    """No host has an address: for now, if one of them could not be asked."""
+    failure = next(
+        (error for error in found if isinstance(error, BaseException) and not isinstance(error, Missing)), None
+    )
+    if failure is not None:
+        if not isinstance(failure, DnsFailure):
+            raise failure
+        raise Unroutable(Result.DEFERRED, own("4.4.3", str(failure)))
+    result = Result.FAILED if lasting.startswith("5") else Result.DEFERRED
+    raise Unroutable(result, own(lasting, f"no address is known for {what}"))
