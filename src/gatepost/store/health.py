@@ -1,0 +1,99 @@
+"""Whether the store takes writes, and what a failed one means: full heals, broken stays until a restart."""
+
+import errno
+import sqlite3
+from pathlib import Path
+
+from gatepost.events import Metrics, log
+from gatepost.model.problem import Kind, Problem
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_TIRED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EAGAIN})
+_BROKEN = frozenset(
+    {
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_NOTADB,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_PROTOCOL,
+    }
+)
+
+
+class StoreProblem(Exception):
+    """The store can't be opened; the text names the file, `code` is the exit code (sysexits.h)."""
+
+    CONFIG = 78
+    CORRUPT = 65
+    LOCKED = 75
+    DENIED = 77
+    BROKEN = 74
+
+    def __init__(self, path: Path, text: str, code: int) -> None:
+        super().__init__(f"{path}: {text}")
+        self.path = path
+        self.code = code
+
+
+class Health:
+    """One for each store: `ok` is what the doors ask before they take mail."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._gauge = metrics.store_healthy
+        self.full = False
+        self.broken = False  # never unset: after a failed sync nobody knows what the disc holds (threat 80)
+        self._gauge.set(1)
+
+    @property
+    def ok(self) -> bool:
+        return not (self.full or self.broken)
+
+    def recovered(self) -> None:
+        """Note that a write succeeded."""
+        if self.full:
+            self.full = False
+            log.info("the store has room again")
+            self._gauge.set(int(self.ok))
+
+    def blame(self, error: sqlite3.Error | OSError | MemoryError) -> Problem:
+        """Judge a failure to write: note what it says of the disc, return the Problem for who asked."""
+        if _is_full(error):
+            self._mark("full", error)
+            return Problem(Kind.FULL, "no space left for mail", error=str(error))
+        if _is_broken(error):
+            self._mark("broken", error)
+        return self.unavailable(error)
+
+    def unreadable(self, error: sqlite3.Error) -> Exception:
+        """Judge a failure to read: damage and I/O errors are the store's, the rest is a fault of who asked."""
+        if not _is_broken(error) and primary_code(error) not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CANTOPEN):
+            return error
+        log.error("the store can't be read", error=str(error))
+        return self.unavailable(error)
+
+    def unavailable(self, error: Exception | None = None) -> Problem:
+        """Return the Problem for who asks while the store can't answer."""
+        return Problem(Kind.UNAVAILABLE, "the store is not available, try later", error=str(error) if error else "")
+
+    def _mark(self, what: str, error: Exception) -> None:
+        if not getattr(self, what):
+            setattr(self, what, True)
+            log.error("the store takes no writes", state=what, error=str(error))
+            self._gauge.set(0)
+
+
+def primary_code(error: sqlite3.Error) -> int:
+    """Return the primary result code of an SQLite error; 0 where it has none."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+def _is_full(error: Exception) -> bool:
+    if isinstance(error, sqlite3.Error):
+        return primary_code(error) == sqlite3.SQLITE_FULL
+    return isinstance(error, OSError) and error.errno in _FULL
+
+
+def _is_broken(error: Exception) -> bool:
+    if isinstance(error, sqlite3.Error):
+        return primary_code(error) in _BROKEN
+    return isinstance(error, OSError) and error.errno not in _TIRED

@@ -1,0 +1,144 @@
+"""How a store file comes to the present schema: numbered steps, then columns for new members of the structs.
+
+A step runs in one transaction, so a crash leaves the old version or the new one (threat 84). A new member of a struct
+that has a default needs no step: its column is added by `grow`. Everything else (a member renamed, removed or changed
+in meaning, rows to fill) is a step of its own here, and must also bear a fresh store, where the first step has made
+the tables as they are today.
+"""
+
+# ruff: noqa: S608 - names come from schema.py alone, values are bound
+
+import sqlite3
+
+from sqlite_utils import Database, Migrations
+
+from gatepost.store.schema import TABLES
+
+APPLICATION_ID = 0x67617465  # "gate"
+VERSION = 1  # stands in user_version; raised with each step that older programs can't live with
+
+_ROOMS = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID;
+
+-- A mail's bytes; data is NULL where they are a file of the spool.
+CREATE TABLE body (mail_id TEXT PRIMARY KEY, size INTEGER NOT NULL, data BLOB) STRICT;
+CREATE INDEX body_spooled ON body (mail_id) WHERE data IS NULL;
+
+-- Events of a mail, compressed JSON: one row with the verdict, small ones after it. `size` counts towards the budget
+-- of refused mail, its message row included.
+CREATE TABLE trace (
+  id INTEGER PRIMARY KEY, mail_id TEXT NOT NULL, until INTEGER NOT NULL, refused INTEGER NOT NULL DEFAULT 0,
+  size INTEGER NOT NULL, data BLOB NOT NULL
+) STRICT;
+CREATE INDEX trace_mail ON trace (mail_id);
+CREATE INDEX trace_until ON trace (until);
+CREATE INDEX trace_refused ON trace (id) WHERE refused = 1;
+INSERT INTO meta VALUES ('refused', 0);
+
+-- Refusals before DATA, counted (rules 21).
+CREATE TABLE refusal (
+  hour INTEGER NOT NULL, net TEXT NOT NULL, code TEXT NOT NULL, count INTEGER NOT NULL,
+  PRIMARY KEY (hour, net, code)
+) STRICT, WITHOUT ROWID;
+
+-- Totals for each folder of a mailbox, kept by triggers (rules 23).
+CREATE TABLE folder (
+  mailbox TEXT NOT NULL COLLATE NOCASE, folder TEXT NOT NULL, domain_id INTEGER NOT NULL,
+  total INTEGER NOT NULL, unseen INTEGER NOT NULL,
+  PRIMARY KEY (mailbox, folder)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX folder_domain ON folder (domain_id);
+"""
+
+_COUNT = """
+INSERT INTO folder VALUES (NEW.mailbox, NEW.folder, NEW.domain_id, 1, NOT NEW.seen)
+ON CONFLICT DO UPDATE SET total = total + 1, unseen = unseen + (NOT NEW.seen), domain_id = NEW.domain_id;
+"""
+_DISCOUNT = """
+UPDATE folder SET total = total - 1, unseen = unseen - (NOT OLD.seen)
+WHERE mailbox = OLD.mailbox AND folder = OLD.folder;
+DELETE FROM folder WHERE mailbox = OLD.mailbox AND folder = OLD.folder AND total = 0;
+"""
+_TRIGGERS = f"""
+CREATE TRIGGER copy_added AFTER INSERT ON copy BEGIN {_COUNT} END;
+CREATE TRIGGER copy_removed AFTER DELETE ON copy BEGIN {_DISCOUNT} END;
+CREATE TRIGGER copy_seen AFTER UPDATE OF seen ON copy WHEN OLD.seen != NEW.seen BEGIN
+  UPDATE folder SET unseen = unseen + OLD.seen - NEW.seen WHERE mailbox = OLD.mailbox AND folder = OLD.folder;
+END;
+CREATE TRIGGER copy_moved AFTER UPDATE OF mailbox, folder ON copy
+WHEN OLD.mailbox != NEW.mailbox OR OLD.folder != NEW.folder BEGIN {_DISCOUNT} {_COUNT} END;
+
+CREATE TRIGGER trace_added AFTER INSERT ON trace WHEN NEW.refused = 1 BEGIN
+  UPDATE meta SET value = value + NEW.size WHERE key = 'refused';
+END;
+CREATE TRIGGER trace_removed AFTER DELETE ON trace WHEN OLD.refused = 1 BEGIN
+  UPDATE meta SET value = value - OLD.size WHERE key = 'refused';
+END;
+
+-- The archive is write-once (threat 87).
+CREATE TRIGGER copy_archived BEFORE UPDATE OF mail_id, folder, category, score, infected, stored_at, expires_at ON copy
+WHEN OLD.folder = 'archive' BEGIN SELECT RAISE(ABORT, 'CHECK constraint failed: the archive is write-once'); END;
+
+-- What belongs to a row goes with it.
+CREATE TRIGGER user_removed AFTER DELETE ON user BEGIN
+  DELETE FROM token WHERE user_id = OLD.id;
+  DELETE FROM sender_rule WHERE user_id = OLD.id;
+END;
+CREATE TRIGGER admin_removed AFTER DELETE ON admin BEGIN DELETE FROM token WHERE admin_id = OLD.id; END;
+CREATE TRIGGER group_removed AFTER DELETE ON "group" BEGIN DELETE FROM group_member WHERE group_id = OLD.id; END;
+"""
+
+
+def _apart(one: str, other: str, column: str) -> str:
+    """Triggers that keep a name unique over two tables; they fail in the words of a unique key."""
+    made = ""
+    for mine, theirs in ((one, other), (other, one)):
+        for verb in ("INSERT", f"UPDATE OF {column}"):
+            made += (
+                f'CREATE TRIGGER {mine}_apart_{verb[:6].lower()} BEFORE {verb} ON "{mine}" '
+                f'WHEN EXISTS (SELECT 1 FROM "{theirs}" WHERE {column} = NEW.{column}) '
+                f"BEGIN SELECT RAISE(ABORT, 'UNIQUE constraint failed: {mine}.{column}'); END;\n"
+            )
+    return made
+
+
+MIGRATIONS = Migrations("gatepost")
+
+
+@MIGRATIONS(name="0001_tables")
+def _tables(db: Database) -> None:
+    for table in TABLES.values():
+        for statement in table.ddl():
+            db.execute(statement)
+    _run(db.conn, _ROOMS)
+    _run(db.conn, _TRIGGERS)
+    _run(db.conn, _apart("domain", "domain_alias", "name"))
+    _run(db.conn, _apart("user", "group", "email"))
+
+
+def _run(connection: sqlite3.Connection, script: str) -> None:
+    """Run statements within the open transaction (`executescript` would commit it)."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            connection.execute(statement)
+            statement = ""
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring a store to the present schema; each step whole or not at all."""
+    db = Database(connection, execute_plugins=False)
+    if MIGRATIONS.pending(db):
+        MIGRATIONS.apply(db)
+    _grow(connection)
+    if connection.execute("PRAGMA user_version").fetchone()[0] != VERSION:
+        connection.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def _grow(connection: sqlite3.Connection) -> None:
+    for table in TABLES.values():
+        there = {row[1] for row in connection.execute(f'PRAGMA table_info("{table.name}")')}
+        for name, column in table.columns.items():
+            if name not in there:
+                connection.execute(f'ALTER TABLE "{table.name}" ADD COLUMN {column.ddl}')

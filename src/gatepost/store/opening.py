@@ -1,0 +1,190 @@
+"""How a store is opened: its directory, its lock, its database at the present schema, its key, its spool in order."""
+
+# ruff: noqa: S608 - names come from schema.py alone, values are bound
+
+import fcntl
+import os
+import secrets as chance
+import sqlite3
+from pathlib import Path
+
+import msgspec
+
+from gatepost.events import log
+from gatepost.settings import StoreSettings
+from gatepost.store.blobs import Spool
+from gatepost.store.health import Health, StoreProblem, primary_code
+from gatepost.store.migrations import APPLICATION_ID, VERSION, migrate
+from gatepost.store.secrets import Secrets, open_secrets
+from gatepost.store.sqlite import connect
+
+DATABASE = "gatepost.db"
+SMALL = 256_000_000  # octets up to which a start after an unclean stop checks the whole database (rules 24)
+
+
+class Opened:
+    """What an open store stands on; `close` lets go of it in the right order."""
+
+    def __init__(
+        self, directory: Path, lock: int, connection: sqlite3.Connection, spool: Spool, health: Health, suspect: bool
+    ) -> None:
+        self.directory = directory
+        self.database = directory / DATABASE
+        self.wal = directory / f"{DATABASE}-wal"
+        self.connection = connection
+        self.spool = spool
+        self.health = health
+        self.suspect = suspect  # stopped uncleanly and too large to be checked at once
+        self.secrets: Secrets
+        self.salt = b""
+        self.faults: list[str] = []
+        self._lock = lock
+
+    def close(self) -> None:
+        if self.health.broken:
+            _ABANDONED.append(self.connection)  # closing would check-point, that is: sync again (threat 80)
+        else:
+            self.connection.close()
+        os.close(self._lock)
+
+
+_ABANDONED: list[sqlite3.Connection] = []
+
+
+def open_directory(directory: Path, settings: StoreSettings, health: Health) -> Opened:
+    """Open the store of a directory, making what is missing; raise StoreProblem."""
+    _prepare(directory)
+    lock = _lock(directory / "lock")
+    try:
+        return _open(directory, lock, settings, health)
+    except BaseException:
+        os.close(lock)
+        raise
+
+
+def has_room(directory: Path, settings: StoreSettings) -> bool:
+    """Tell whether the file system has more room than the reserve."""
+    space = os.statvfs(directory)
+    free, total = space.f_bavail * space.f_frsize, space.f_blocks * space.f_frsize
+    return free >= settings.reserve_bytes and free >= total * settings.reserve_percent / 100
+
+
+def _prepare(directory: Path) -> None:
+    database = directory / DATABASE
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if database.exists() or not any(directory.iterdir()):
+            directory.chmod(0o700)  # never that of a directory which holds something else
+        os.close(os.open(database, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        for file in directory.glob(f"{DATABASE}*"):
+            file.chmod(0o600)
+    except OSError as error:
+        raise StoreProblem(directory, f"can't be used: {error.strerror}", StoreProblem.DENIED) from error
+
+
+def _lock(path: Path) -> int:
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise StoreProblem(path, "another process uses this store", StoreProblem.LOCKED) from None
+    return handle
+
+
+def _open(directory: Path, lock: int, settings: StoreSettings, health: Health) -> Opened:
+    database, wal = directory / DATABASE, directory / f"{DATABASE}-wal"
+    unclean = wal.exists() and wal.stat().st_size > 0
+    large = database.stat().st_size > SMALL
+    connection = _connect(database, check=unclean and not large)
+    try:
+        spool = Spool(directory / "spool", settings.spool_cut, health)
+        opened = Opened(directory, lock, connection, spool, health, suspect=unclean and large)
+        key = Path(settings.key_file) if settings.key_file else directory / "master.key"
+        opened.secrets, opened.salt = _unlock(connection, key)
+        opened.faults = _sweep(connection, spool)
+    except BaseException:
+        connection.close()
+        raise
+    return opened
+
+
+def _connect(database: Path, *, check: bool) -> sqlite3.Connection:
+    try:
+        _recognise(database)
+        connection = connect(database, reading=False)
+        try:
+            migrate(connection)
+            _touch(connection, database, check=check)
+        except BaseException:
+            connection.close()
+            raise
+    except sqlite3.Error as error:
+        raise _refusal(database, error) from error
+    return connection
+
+
+def _refusal(database: Path, error: sqlite3.Error) -> StoreProblem:
+    code = primary_code(error)
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return StoreProblem(database, f"the database is damaged ({error})", StoreProblem.CORRUPT)
+    return StoreProblem(database, f"the database can't be opened ({error})", StoreProblem.BROKEN)
+
+
+def _recognise(database: Path) -> None:
+    """Refuse a file of something else, or of a later version, before anything is written to it."""
+    connection = sqlite3.connect(database, isolation_level=None)
+    try:
+        (kind,) = connection.execute("PRAGMA application_id").fetchone()
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if kind != APPLICATION_ID and tables:
+            raise StoreProblem(database, "is a database, but none of Gatepost", StoreProblem.CONFIG)
+        if version > VERSION:
+            raise StoreProblem(database, f"is of a later version ({version}) than this program", StoreProblem.CONFIG)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}") if kind != APPLICATION_ID else None
+    finally:
+        connection.close()
+
+
+def _touch(connection: sqlite3.Connection, database: Path, *, check: bool) -> None:
+    """Read the root of every table; the whole file where it was not closed properly (threat 82)."""
+    for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+        connection.execute(f'SELECT 1 FROM "{name}" LIMIT 1').fetchall()
+    if check:
+        found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if found != "ok":
+            raise StoreProblem(database, f"the database is damaged ({found})", StoreProblem.CORRUPT)
+
+
+def _unlock(connection: sqlite3.Connection, key: Path) -> tuple[Secrets, bytes]:
+    """Open the key that the store knows; a fresh store gets to know it here."""
+    known = dict(connection.execute("SELECT key, value FROM meta WHERE key IN ('keys', 'salt')").fetchall())
+    prints = msgspec.json.decode(known["keys"], type=list[str]) if "keys" in known else []
+    secrets = open_secrets(key, prints)
+    salt = known.get("salt") or chance.token_bytes(32)
+    if "salt" not in known or secrets.fingerprints[0] not in prints:
+        prints = sorted({*prints, secrets.fingerprints[0]})
+        rows = [("keys", msgspec.json.encode(prints).decode()), ("salt", salt)]
+        connection.execute("BEGIN")
+        connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", rows)
+        connection.execute("COMMIT")
+    return secrets, salt
+
+
+def _sweep(connection: sqlite3.Connection, spool: Spool) -> list[str]:
+    """Remove files without a row (what a crash left); return the rows without a file, which are faults (threat 85)."""
+    spooled = {row[0] for row in connection.execute("SELECT mail_id FROM body WHERE data IS NULL")}
+    drafts, orphans = spool.clear(), 0
+    for name, path in spool.files():
+        if name in spooled:
+            spooled.remove(name)
+        else:
+            path.unlink()
+            orphans += 1
+    if drafts or orphans:
+        log.info("swept the spool", drafts=drafts, orphans=orphans)
+    faults = [f"{spool.path(mail_id)}: the body of this mail is missing" for mail_id in sorted(spooled)]
+    for fault in faults:
+        log.error(fault)
+    return faults

@@ -1,0 +1,166 @@
+"""Compiles a Query into SQL: permitted columns only, every value bound."""
+
+# ruff: noqa: S608 - names come from schema.py alone, values are bound
+
+from collections.abc import Iterable
+from typing import Any as Anything
+
+import msgspec
+
+from gatepost.model.problem import Kind, Problem
+from gatepost.model.query import All, Any, Condition, Not, Op, Pattern, Query, Where
+from gatepost.store.schema import Column, Table
+
+_COMPARE = {Op.LT: "<", Op.LE: "<=", Op.GT: ">", Op.GE: ">="}
+_MANY = 64  # from so many values on they go in as one JSON array
+_LARGEST = 2**63
+_LAST = "\U0010ffff"  # sorts after every other character
+
+
+class Compiled(msgspec.Struct, frozen=True):
+    """A piece of SQL and the values that it binds, in order."""
+
+    sql: str
+    values: list[Anything]
+
+
+class Columns:
+    """The columns that a query over a table, or over tables joined, may name, each with its SQL."""
+
+    def __init__(self, known: dict[str, tuple[Column, str]], live: str = "") -> None:
+        self._known = known
+        self.live = live
+
+    @classmethod
+    def of(cls, table: Table[Anything], alias: str = "") -> "Columns":
+        """Permit the members of one table's struct."""
+        prefix = f"{alias}." if alias else ""
+        known = {name: (column, f'{prefix}"{name}"') for name, column in table.columns.items()}
+        return cls(known, table.live if not alias else "")
+
+    def __getitem__(self, field: str) -> tuple[Column, str]:
+        try:
+            return self._known[field]
+        except KeyError:
+            raise Problem(Kind.MALFORMED, f"there is no field {field!r} to search or sort by") from None
+
+
+def where(columns: Columns, condition: Condition) -> Compiled:
+    """Return a condition as SQL; raise Problem(MALFORMED) for a field or value that can't be searched for."""
+    values: list[Anything] = []
+    sql = _condition(columns, condition, values)
+    if columns.live and _only_live(condition):
+        sql = f"({sql}) AND {columns.live}"  # said in the index's own words, so that it is used
+    return Compiled(sql, values)
+
+
+def window(columns: Columns, query: Query) -> Compiled:
+    """Return the ORDER BY, LIMIT and OFFSET of a query."""
+    if query.offset < 0 or (query.limit is not None and query.limit < 0):
+        raise Problem(Kind.MALFORMED, "offset and limit count from 0")
+    sql, values = order(columns, query.sort), [-1 if query.limit is None else query.limit, query.offset]
+    return Compiled(f"{sql} LIMIT ? OFFSET ?", [bind(value) for value in values])
+
+
+def order(columns: Columns, sort: str) -> str:
+    """Return the ORDER BY; ties go by id in the same direction, so that one index serves both directions."""
+    way = " DESC" if sort.startswith("-") else ""
+    column, sql = columns[sort.removeprefix("-")]
+    ties = "" if column.name == "id" else f", {columns['id'][1]}{way}"
+    return f"ORDER BY {sql}{way}{ties}"
+
+
+def _condition(columns: Columns, condition: Condition, values: list[Anything]) -> str:
+    match condition:
+        case All(of=parts):
+            return _joined(columns, parts, " AND ", "1", values)
+        case Any(of=parts):
+            return _joined(columns, parts, " OR ", "0", values)
+        case Not(of=part):
+            # Not NOT: where a member is NULL the condition does not hold either.
+            return f"({_condition(columns, part, values)}) IS NOT TRUE"
+        case Where():
+            return _where(columns, condition, values)
+
+
+def _joined(columns: Columns, parts: Iterable[Condition], by: str, empty: str, values: list[Anything]) -> str:
+    return by.join(f"({_condition(columns, part, values)})" for part in parts) or empty
+
+
+def _where(columns: Columns, condition: Where, values: list[Anything]) -> str:
+    column, sql = columns[condition.field]
+    op, value = condition.op, condition.value
+    if column.json and op not in (Op.EQ, Op.NE, Op.NULL, Op.NOT_NULL):
+        raise Problem(Kind.MALFORMED, f"the field {column.name!r} can't be searched")
+    if op is Op.NULL or (op is Op.EQ and value is None):
+        return f"{sql} IS NULL"
+    if op is Op.NOT_NULL or (op is Op.NE and value is None):
+        return f"{sql} IS NOT NULL"
+    if op is Op.LIKE:
+        return _like(column, sql, value, values)
+    if op is Op.IN:
+        return _in(column, sql, value, values)
+    values.append(bind(column.dump(value) if column.dump else value))
+    if op is Op.EQ:
+        return f"{sql} = ?"
+    if op is Op.NE:
+        return f"{sql} IS NOT ?"
+    return f"{sql} {_COMPARE[op]} ?"
+
+
+def _in(column: Column, sql: str, value: object, values: list[Anything]) -> str:
+    if not isinstance(value, (list, tuple, set, frozenset)):
+        raise Problem(Kind.MALFORMED, f"{column.name!r} must be searched in a list")
+    found = [bind(each) for each in value]
+    if len(found) < _MANY:
+        values.extend(found)
+        return f"{sql} IN ({', '.join('?' * len(found))})"
+    values.append(msgspec.json.encode(found).decode())
+    return f"{sql} IN (SELECT value FROM json_each(?))"
+
+
+def _like(column: Column, sql: str, value: object, values: list[Anything]) -> str:
+    if not isinstance(value, Pattern) or column.type != "TEXT":
+        raise Problem(Kind.MALFORMED, f"the field {column.name!r} can't be searched by a pattern")
+    text = bind(value.text)
+    escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    pattern = f"{'%' * value.open_start}{escaped}{'%' * value.open_end}"
+    if not text.isascii():  # SQLite's LIKE folds A-Z alone
+        values.append(pattern.casefold())
+        return f"fold({sql}) LIKE ? ESCAPE '\\'"
+    values.append(pattern)
+    like = f"{sql} LIKE ? ESCAPE '\\'"
+    if value.open_start or not text:
+        return like
+    values[-1:] = [text, text + _LAST, pattern]  # the range makes use of an index
+    return f"({sql} >= ? AND {sql} <= ? AND {like})"
+
+
+def bind(value: Anything) -> Anything:
+    """Return a value that SQLite takes; raise Problem(MALFORMED) for one that it can't hold."""
+    if isinstance(value, bool) or (isinstance(value, int) and -_LARGEST <= value < _LARGEST):
+        return int(value)
+    if isinstance(value, float):
+        return value
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise Problem(Kind.MALFORMED, "the text is no valid Unicode") from None
+        return str(value)
+    raise Problem(Kind.MALFORMED, "the value can't be searched for")
+
+
+def storable(value: Anything) -> Anything:
+    """Return a value fit for a column, None included; raise Problem(MALFORMED) for one that SQLite can't hold."""
+    return None if value is None else bind(value)
+
+
+def _only_live(condition: Condition) -> bool:
+    """Tell whether a condition admits none but queued and held deliveries."""
+    if isinstance(condition, All):
+        return any(_only_live(part) for part in condition.of)
+    if not isinstance(condition, Where) or condition.field != "state":
+        return False
+    asked = condition.value if condition.op is Op.IN else [condition.value] if condition.op is Op.EQ else None
+    return isinstance(asked, (list, tuple, set, frozenset)) and {"queued", "held"}.issuperset(asked)

@@ -1,0 +1,240 @@
+"""What can be asked of the store: rows by id or Query, and the named questions that Query is too weak or slow for."""
+
+# ruff: noqa: S608 - names come from schema.py alone, values are bound
+
+import sqlite3
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+import zstandard
+
+from gatepost.model.envelope import Body
+from gatepost.model.query import Condition, Page, Query
+from gatepost.model.rules import SenderRule
+from gatepost.model.stored import Copy, Delivery, Message, TraceEvent
+from gatepost.model.tenant import Domain
+from gatepost.store import query as compiler
+from gatepost.store.schema import LIVE, Table, table
+
+T = TypeVar("T")
+
+CHUNK = 500  # rows read at once by what walks through a table (rules 19)
+
+_EVENTS = msgspec.json.Decoder(list[TraceEvent])
+
+
+class Letter(msgspec.Struct, frozen=True):
+    """A kept copy with the mail it is of: what folder lists show."""
+
+    copy: Copy
+    message: Message
+
+
+class FolderCount(msgspec.Struct, frozen=True):
+    """How much lies in a folder of a mailbox."""
+
+    folder: str
+    total: int
+    unseen: int
+
+
+class Refusals(msgspec.Struct, frozen=True):
+    """Refusals before DATA that were only counted; `hour` in hours since the epoch."""
+
+    hour: int
+    net: str
+    code: str
+    count: int
+
+
+class Reader:
+    """Reads by one connection, used by one thread at a time. Each question sees the store as it is at that moment."""
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        spooled: Callable[[str], str],
+        blame: Callable[[sqlite3.Error], Exception] | None = None,
+    ) -> None:
+        self._connection = connection
+        self._spooled = spooled
+        self._blame = blame
+        self._unpack = zstandard.ZstdDecompressor()
+
+    # Any struct.
+
+    def get(self, kind: type[T], id: int | str) -> T | None:
+        """Return the row of that id; None where there is none."""
+        known = table(kind)
+        rows = self._rows(f'SELECT {known.fields} FROM "{known.name}" WHERE id = ?', [compiler.bind(id)])
+        return known.row(rows[0]) if rows else None
+
+    def first(self, kind: type[T], where: Condition) -> T | None:
+        """Return the matching row of the lowest id."""
+        items = self.find(kind, Query(where=where, limit=1)).items
+        return items[0] if items else None
+
+    def find(self, kind: type[T], query: Query) -> Page[T]:
+        """Return the window of a query, and the count of all matches where it asks for one."""
+        known = table(kind)
+        columns = compiler.Columns.of(known)
+        rows, total = self._page(f'"{known.name}"', known.fields, columns, query)
+        return Page([known.row(row) for row in rows], total)
+
+    def count(self, kind: type[Any], where: Condition) -> int:
+        """Return how many rows match."""
+        known = table(kind)
+        found = compiler.where(compiler.Columns.of(known), where)
+        return self._number(f'SELECT count(*) FROM "{known.name}" WHERE {found.sql}', found.values)
+
+    # Mail.
+
+    def body(self, mail_id: str) -> Body | None:
+        """Return a mail's bytes, or the path of their file; None where they are no longer kept."""
+        rows = self._rows("SELECT size, data FROM body WHERE mail_id = ?", [mail_id])
+        if not rows:
+            return None
+        size, data = rows[0]
+        return Body(size, data) if data is not None else Body(size, path=self._spooled(mail_id))
+
+    def trace(self, mail_id: str) -> list[TraceEvent]:
+        """Return what befell a mail, by time; [] where nothing is known of it."""
+        rows = self._rows("SELECT data FROM trace WHERE mail_id = ? ORDER BY id", [mail_id])
+        events = [event for (data,) in rows for event in _EVENTS.decode(self._unpack.decompress(data))]
+        return sorted(events, key=lambda event: event.at)
+
+    def messages(self, key: str, limit: int = 100) -> list[Message]:
+        """Return the mails that a text names: our id, a Message-ID (with or without <>) or a next hop's queue id."""
+        bare = key.strip().removeprefix("<").removesuffix(">")
+        known = table(Message)
+        sql = (
+            f"SELECT {known.fields} FROM message WHERE id IN (SELECT id FROM message WHERE id = ?1"
+            " UNION SELECT id FROM message WHERE message_id IN (?2, ?3)"
+            " UNION SELECT mail_id FROM delivery WHERE remote_id = ?2) ORDER BY id DESC LIMIT ?4"
+        )
+        found = [compiler.bind(each) for each in (bare.lower(), bare, f"<{bare}>", limit)]
+        return [known.row(row) for row in self._rows(sql, found)]
+
+    def letters(self, query: Query) -> Page[Letter]:
+        """Return copies with their mails. The query may name every member of Copy and Message (`id` is the copy's)."""
+        copies, messages = table(Copy), table(Message)
+        columns = _letter_columns()
+        tables = "copy c LEFT JOIN message m ON m.id = c.mail_id"  # LEFT: left out where nothing asks for it
+        fields = ", ".join([*(f'c."{name}"' for name in copies.columns), *(f'm."{name}"' for name in messages.columns)])
+        rows, total = self._page(tables, fields, columns, query, key="c.id")
+        cut = len(copies.columns)
+        return Page([Letter(copies.row(row[:cut]), messages.row(row[cut:])) for row in rows], total)
+
+    def folders(self, mailbox: str) -> list[FolderCount]:
+        """Return the folders of a mailbox that hold mail, with their counts."""
+        sql = "SELECT folder, total, unseen FROM folder WHERE mailbox = ? ORDER BY folder"
+        return [FolderCount(*row) for row in self._rows(sql, [compiler.bind(mailbox)])]
+
+    # Deliveries.
+
+    def queued(self) -> Iterator[list[Delivery]]:
+        """Yield all deliveries that are not done, in chunks by id; what is added meanwhile may come too."""
+        after = 0
+        while chunk := self.live(after):
+            yield chunk
+            after = chunk[-1].id
+
+    def live(self, after: int = 0, limit: int = CHUNK) -> list[Delivery]:
+        """Return the deliveries not done whose id is greater than `after`, by id."""
+        known = table(Delivery)
+        sql = f"SELECT {known.fields} FROM delivery WHERE {LIVE} AND id > ? ORDER BY id LIMIT ?"
+        return [known.row(row) for row in self._rows(sql, [after, limit])]
+
+    def states(self) -> dict[str, int]:
+        """Return how many deliveries are queued and how many held."""
+        return dict(self._rows(f"SELECT state, count(*) FROM delivery WHERE {LIVE} GROUP BY state"))
+
+    # Configuration.
+
+    def domain(self, name: str) -> Domain | None:
+        """Return the domain that bears a name, be it as an alias."""
+        known = table(Domain)
+        sql = (
+            f"SELECT {known.fields} FROM domain WHERE id = coalesce((SELECT id FROM domain WHERE name = ?1),"
+            " (SELECT domain_id FROM domain_alias WHERE name = ?1))"
+        )
+        rows = self._rows(sql, [compiler.bind(name)])
+        return known.row(rows[0]) if rows else None
+
+    def senders(self) -> list[Domain]:
+        """Return the domains that name outgoing subnets."""
+        known = table(Domain)
+        rows = self._rows(f"SELECT {known.fields} FROM domain WHERE outgoing_subnets != '[]' ORDER BY id")
+        return [known.row(row) for row in rows]
+
+    def sender_rules(self, owners: Collection[str], values: Collection[str], now: int) -> list[SenderRule]:
+        """Return the owners' rules that name one of `values`, are not expired, and are of the current generation."""
+        known = table(SenderRule)
+        sql = _current_rules(known, len(owners), len(values))
+        rows = self._rows(sql, [*map(compiler.bind, owners), *map(compiler.bind, values), now])
+        return [known.row(row) for row in rows]
+
+    def refusals(self, since: int = 0) -> list[Refusals]:
+        """Return the counted refusals from an hour on."""
+        sql = "SELECT hour, net, code, count FROM refusal WHERE hour >= ? ORDER BY hour, net, code"
+        return [Refusals(*row) for row in self._rows(sql, [since])]
+
+    def refused(self) -> int:
+        """Return the octets that traces of refused mail take."""
+        return self._number("SELECT value FROM meta WHERE key = 'refused'", [])
+
+    def quick_check(self) -> list[str]:
+        """Return what SQLite finds damaged; [] for a sound database. Reads all of it."""
+        return [text for (text,) in self._rows("PRAGMA quick_check") if text != "ok"]
+
+    def close(self) -> None:
+        self._connection.close()
+
+    # How it is asked.
+
+    def _page(
+        self, tables: str, fields: str, columns: compiler.Columns, query: Query, key: str = "id"
+    ) -> tuple[list[Any], int | None]:
+        where, window = compiler.where(columns, query.where), compiler.window(columns, query)
+        total = None
+        if query.total:
+            total = self._number(f"SELECT count(*) FROM {tables} WHERE {where.sql}", where.values)
+        sql = f"SELECT {fields} FROM {tables} WHERE {where.sql} {window.sql}"
+        if query.offset:  # skip by the index alone, and open only the rows of the window
+            inner = f"SELECT {key} FROM {tables} WHERE {where.sql} {window.sql}"
+            sql = f"SELECT {fields} FROM {tables} WHERE {key} IN ({inner}) {compiler.order(columns, query.sort)}"
+        return self._rows(sql, [*where.values, *window.values]), total
+
+    def _number(self, sql: str, values: Sequence[Any]) -> int:
+        return int(self._rows(sql, values)[0][0])
+
+    def _rows(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+        try:
+            return self._connection.execute(sql, values).fetchall()
+        except sqlite3.Error as error:
+            if self._blame is None:
+                raise
+            raise self._blame(error) from error
+
+
+def _letter_columns() -> compiler.Columns:
+    messages, copies = table(Message), table(Copy)
+    known = {name: (column, f'm."{name}"') for name, column in messages.columns.items()}
+    for name in copies.hidden:
+        column = known[name][0]
+        known[name] = (column, f'c."{name}"')
+    return compiler.Columns(known | {name: (column, f'c."{name}"') for name, column in copies.columns.items()})
+
+
+def _current_rules(known: Table[Any], owners: int, values: int) -> str:
+    fields = ", ".join(f'r."{name}"' for name in known.columns)
+    current = (
+        "CASE WHEN r.user_id IS NULL THEN (SELECT sender_generation FROM domain d WHERE d.id = r.domain_id)"
+        " ELSE (SELECT sender_generation FROM user u WHERE u.id = r.user_id) END"
+    )
+    return (
+        f"SELECT {fields} FROM sender_rule r WHERE r.owner IN ({', '.join('?' * owners)})"
+        f" AND r.value IN ({', '.join('?' * values)}) AND (r.expire_at IS NULL OR r.expire_at > ?)"
+        f" AND r.generation = {current} ORDER BY r.id"
+    )

@@ -1,0 +1,239 @@
+"""Which struct lives in which table: its columns, how values go in and out, its keys and indexes."""
+
+# ruff: noqa: S608 - names come from schema.py alone, values are bound
+
+import re
+import typing
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, TypeVar
+
+import msgspec
+from msgspec import inspect
+
+from gatepost.model.access import Admin, Token
+from gatepost.model.policy import Policy
+from gatepost.model.route import Platform
+from gatepost.model.rules import AttachmentRule, SenderRule, UriRule
+from gatepost.model.stored import Copy, Delivery, Message
+from gatepost.model.tenant import Broker, Customer, Domain, DomainAlias, Group, GroupMember, Provider, User
+
+T = TypeVar("T")
+
+LIVE = "state IN ('queued', 'held')"  # deliveries that are not done; the very text of the partial index
+
+
+class Column(msgspec.Struct, frozen=True, kw_only=True):
+    """One member of a struct: its SQL type, and how its values go in and out (None: as they are)."""
+
+    name: str
+    type: str
+    nullable: bool
+    json: bool
+    dump: Callable[[Any], Any] | None
+    load: Callable[[Any], Any] | None
+    default: str | None  # as SQL
+
+    @property
+    def ddl(self) -> str:
+        # A text id keeps its bytes' order, so that new ones are appended.
+        collate = " COLLATE NOCASE" if self.type == "TEXT" and self.name != "id" else ""
+        null = "" if self.nullable else " NOT NULL"
+        default = "" if self.default is None else f" DEFAULT {self.default}"
+        return f'"{self.name}" {self.type}{null}{collate}{default}'
+
+
+class Hidden(msgspec.Struct, frozen=True):
+    """A column that the struct doesn't have: filled at the insert by an expression over the other values (`:name`)."""
+
+    ddl: str
+    value: str
+
+
+class Table(Generic[T]):
+    """Where a struct lives. `quiet` columns change without a new generation; `unique` keys and `indexes` are SQL."""
+
+    def __init__(
+        self,
+        kind: type[T],
+        *,
+        unique: Sequence[str] = (),
+        indexes: Sequence[str] = (),
+        config: bool = True,
+        quiet: Sequence[str] = (),
+        hidden: dict[str, Hidden] | None = None,
+        live: str = "",
+    ) -> None:
+        self.kind = kind
+        self.name = re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower()
+        self.config = config
+        self.quiet = frozenset(quiet)
+        self.hidden = hidden or {}
+        self.live = live
+        self.columns = {column.name: column for column in _columns(kind)}
+        self.unique = tuple(unique)
+        self.indexes = tuple(indexes)
+        self.numbered = self.columns["id"].type == "INTEGER"
+        self._loads = [(c.name, c.load) for c in self.columns.values() if c.load]
+        self.fields = ", ".join(f'"{name}"' for name in self.columns)
+        self.insert = self._insert()
+
+    def values(self, item: T) -> list[Any]:
+        """Return what `insert` binds for an item; id 0 means: give it one."""
+        found = [
+            getattr(item, column.name) if column.dump is None else column.dump(getattr(item, column.name))
+            for column in self.columns.values()
+        ]
+        return [None if self.numbered and not found[0] else found[0], *found[1:]]
+
+    def row(self, values: Sequence[Any]) -> T:
+        """Return the item that a row of `fields` holds."""
+        members = dict(zip(self.columns, values, strict=True))
+        for name, load in self._loads:
+            if members[name] is not None:
+                members[name] = load(members[name])
+        return self.kind(**members)
+
+    def ddl(self) -> list[str]:
+        """Return the statements that make the table and its indexes."""
+        key = '"id" INTEGER PRIMARY KEY AUTOINCREMENT' if self.numbered else f"{self.columns['id'].ddl} PRIMARY KEY"
+        columns = [key, *(c.ddl for c in list(self.columns.values())[1:]), *(h.ddl for h in self.hidden.values())]
+        made = [f'CREATE TABLE "{self.name}" ({", ".join(columns)}) STRICT']
+        for number, keys in enumerate(self.unique):
+            made.append(f'CREATE UNIQUE INDEX "{self.name}_key{number}" ON "{self.name}" ({keys})')
+        for number, keys in enumerate(self.indexes):
+            made.append(f'CREATE INDEX "{self.name}_by{number}" ON "{self.name}" {keys}')
+        return made
+
+    def _insert(self) -> str:
+        place = {name: f"?{number}" for number, name in enumerate(self.columns, 1)}
+        values = list(place.values())
+        for hidden in self.hidden.values():
+            values.append(re.sub(r":(\w+)", lambda found: place[found[1]], hidden.value))
+        names = ", ".join(f'"{name}"' for name in [*self.columns, *self.hidden])
+        return f'INSERT INTO "{self.name}" ({names}) VALUES ({", ".join(values)})'
+
+
+def _columns(kind: type[Any]) -> list[Column]:
+    info = inspect.type_info(kind)
+    assert isinstance(info, inspect.StructType)
+    hints = typing.get_type_hints(kind)
+    return [_column(field, hints[field.name]) for field in info.fields]
+
+
+def _column(field: inspect.Field, hint: Any) -> Column:
+    nullable, known = _bare(field.type)
+    sql, load = _TYPES.get(type(known), ("TEXT", None))
+    json = sql == "TEXT" and not isinstance(known, (inspect.StrType, inspect.EnumType))
+    if isinstance(known, inspect.EnumType):
+        load = known.cls
+    dump = _encode if json else None
+    return Column(
+        name=field.name,
+        type=sql,
+        nullable=nullable,
+        json=json,
+        dump=dump,
+        load=msgspec.json.Decoder(hint).decode if json else load,
+        default=_default(field, dump),
+    )
+
+
+_TYPES: dict[type, tuple[str, Callable[[Any], Any] | None]] = {
+    inspect.IntType: ("INTEGER", None),
+    inspect.BoolType: ("INTEGER", bool),
+    inspect.FloatType: ("REAL", None),
+}
+
+
+def _bare(known: inspect.Type) -> tuple[bool, inspect.Type]:
+    if not isinstance(known, inspect.UnionType):
+        return False, known
+    (only,) = [each for each in known.types if not isinstance(each, inspect.NoneType)]
+    return True, only
+
+
+def _encode(value: object) -> str | None:
+    return None if value is None else msgspec.json.encode(value).decode()
+
+
+def _default(field: inspect.Field, dump: Callable[[Any], Any] | None) -> str | None:
+    if field.default_factory is not msgspec.NODEFAULT:
+        value = field.default_factory()
+    elif field.default is not msgspec.NODEFAULT:
+        value = field.default
+    else:
+        return None
+    value = dump(value) if dump else value
+    if value is None:
+        return None
+    return "'" + value.replace("'", "''") + "'" if isinstance(value, str) else str(float(value)).removesuffix(".0")
+
+
+def _of_message(expression: str) -> str:
+    return f"(SELECT {expression} FROM message WHERE id = :mail_id)"
+
+
+TABLES: dict[type[Any], Table[Any]] = {
+    table.kind: table
+    for table in (
+        Table(Broker),
+        Table(Customer, indexes=["(broker_id)"]),
+        Table(
+            Domain,
+            unique=["name"],
+            indexes=["(customer_id, name)", "(policy_id)", "(id) WHERE outgoing_subnets != '[]'", "(purge_date)"],
+        ),
+        Table(DomainAlias, unique=["name"], indexes=["(domain_id, name)"]),
+        Table(
+            User,
+            unique=["email"],
+            indexes=["(domain_id, email)", "(policy_id)", "(platform_id)"],
+            quiet=["last_connection_date"],
+        ),
+        Table(Group, unique=["email"], indexes=["(domain_id, email)"]),
+        Table(GroupMember, unique=["group_id, email"], indexes=["(email)"]),
+        Table(Provider, unique=["spf_provider"]),
+        Table(Platform, indexes=["(domain_id)"]),
+        Table(Policy, unique=["domain_id, name"]),
+        Table(
+            SenderRule,
+            # An expression, since NULLs would all count as different.
+            unique=["domain_id, coalesce(user_id, 0), generation, value, type"],
+            indexes=["(owner, value)", "(user_id, generation) WHERE user_id IS NOT NULL"],
+        ),
+        Table(AttachmentRule, indexes=["(domain_id, priority)"]),
+        Table(UriRule, indexes=["(domain_id, priority)"]),
+        Table(Admin, unique=["login"], quiet=["last_connection_date"]),
+        Table(Token, unique=["digest"], indexes=["(admin_id)", "(user_id)"], quiet=["last_use"]),
+        # Mail. Indexes by random keys cost most: message_id, remote_id, the folder; the others grow at their end.
+        Table(Message, config=False, indexes=["(message_id)"]),
+        Table(
+            Copy,
+            config=False,
+            indexes=["(mailbox, folder, sent)", "(mail_id)", "(expires_at)"],
+            hidden={
+                # What folder lists sort and search by, kept here so that they needn't open each message.
+                "sent": Hidden('"sent" INTEGER NOT NULL', _of_message("coalesce(sent, received)")),
+                "header_from": Hidden(
+                    "\"header_from\" TEXT NOT NULL COLLATE NOCASE DEFAULT ''", _of_message("header_from")
+                ),
+                "subject": Hidden("\"subject\" TEXT NOT NULL COLLATE NOCASE DEFAULT ''", _of_message("subject")),
+            },
+        ),
+        Table(
+            Delivery,
+            config=False,
+            indexes=[
+                "(mail_id)",
+                "(remote_id) WHERE remote_id IS NOT NULL",
+                f"(id) WHERE {LIVE}",
+            ],
+            live=LIVE,
+        ),
+    )
+}
+
+
+def table(kind: type[T]) -> Table[T]:
+    """Return the table of a struct."""
+    return TABLES[kind]

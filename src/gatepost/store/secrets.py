@@ -1,0 +1,90 @@
+"""The master key: sealing what must come out in clear again (passwords of platforms, private keys)."""
+
+import hashlib
+import os
+from pathlib import Path
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+
+from gatepost.store.blobs import sync_folder
+from gatepost.store.health import StoreProblem
+
+
+class Unsealable(ValueError):
+    """The text was not sealed with a key of this store."""
+
+
+class Secrets:
+    """The keys of one file, one a line: the first seals, all unseal, so that a new key is put on top."""
+
+    def __init__(self, keys: list[bytes]) -> None:
+        self._fernet = MultiFernet([Fernet(key) for key in keys])
+        self.fingerprints = [fingerprint(key) for key in keys]
+
+    def seal(self, text: str) -> str:
+        """Return the text encrypted and authenticated, as ASCII."""
+        return self._fernet.encrypt(text.encode()).decode()
+
+    def unseal(self, sealed: str) -> str:
+        """Return a sealed text in clear; raise Unsealable."""
+        try:
+            return self._fernet.decrypt(sealed.encode()).decode()
+        except (InvalidToken, UnicodeError) as error:
+            raise Unsealable("the text was not sealed with a key of this store") from error
+
+    def renew(self, sealed: str) -> str:
+        """Return the text sealed anew with the first key; raise Unsealable."""
+        return self.seal(self.unseal(sealed))
+
+    def __repr__(self) -> str:
+        return f"Secrets({', '.join(self.fingerprints)})"
+
+
+def fingerprint(key: bytes) -> str:
+    """Return what may be told of a key: enough to know it again."""
+    return hashlib.sha256(b"gatepost master key\0" + key).hexdigest()[:32]
+
+
+def open_secrets(path: Path, known: list[str]) -> Secrets:
+    """Read the key file; without `known` fingerprints (a fresh store) a missing one is made.
+
+    Raises StoreProblem where the file is missing or unreadable, or lacks a key that the store was sealed with. A file
+    that is there is never changed.
+    """
+    if not known and not path.exists():
+        _create(path)
+    secrets = Secrets(_read(path))
+    if not set(known) <= set(secrets.fingerprints):
+        raise StoreProblem(path, "is not the key that this store was sealed with", StoreProblem.CONFIG)
+    return secrets
+
+
+def _read(path: Path) -> list[bytes]:
+    try:
+        lines = [line for line in path.read_bytes().splitlines() if line.strip()]
+    except FileNotFoundError:
+        text = "the master key is missing; put it back (the store's secrets can't be read without it)"
+        raise StoreProblem(path, text, StoreProblem.CONFIG) from None
+    except OSError as error:
+        raise StoreProblem(path, f"the master key can't be read: {error.strerror}", StoreProblem.DENIED) from error
+    try:
+        for line in lines:
+            Fernet(line)
+    except ValueError:
+        lines = []
+    if not lines:
+        raise StoreProblem(path, "holds no valid master key", StoreProblem.CONFIG)
+    return lines
+
+
+def _create(path: Path) -> None:
+    """Write a new key, durable before anything is sealed with it."""
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(handle, "wb") as file:
+            file.write(Fernet.generate_key() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        sync_folder(path.parent)
+    except OSError as error:
+        raise StoreProblem(path, f"the master key can't be made: {error.strerror}", StoreProblem.DENIED) from error

@@ -1,0 +1,282 @@
+"""The writing connection and its one thread: group commit, a SAVEPOINT for each item, an answer after the COMMIT."""
+
+import asyncio
+import queue
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Generic, TypeVar
+
+from gatepost.events import Metrics, log
+from gatepost.model.problem import Kind, Problem
+from gatepost.store.blobs import Spool
+from gatepost.store.health import Health, primary_code
+from gatepost.store.writer import Writer
+
+T = TypeVar("T")
+
+PAGE = 16_384
+CHECKPOINT = 4000  # pages: 64 MB
+BATCH = 500  # items of one transaction
+WAL_ALARM = 1_000_000_000  # octets (rules 19)
+PROBE = 1.0  # seconds between trials whether a full disc has room again
+_PROBE_BYTES = 65_536
+_DISC = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+
+
+def connect(path: Path, *, reading: bool) -> sqlite3.Connection:
+    """Open a connection; only the writing one may check-point (two that do can corrupt a WAL before SQLite 3.51.3)."""
+    connection = sqlite3.connect(
+        path, isolation_level=None, check_same_thread=False, cached_statements=512, timeout=5.0
+    )
+    pragmas = "PRAGMA query_only=1; PRAGMA wal_autocheckpoint=0;" if reading else _WRITING
+    for pragma in pragmas.split(";"):
+        connection.execute(pragma).fetchall()
+    connection.create_function("fold", 1, _fold, deterministic=True)
+    return connection
+
+
+_WRITING = (
+    f"PRAGMA page_size={PAGE}; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;"
+    f"PRAGMA wal_autocheckpoint={CHECKPOINT}; PRAGMA journal_size_limit={CHECKPOINT * PAGE}; PRAGMA cache_size=-65536;"
+    "PRAGMA temp_store=MEMORY"
+)
+
+
+def _fold(text: str | None) -> str | None:
+    return None if text is None else text.casefold()
+
+
+class Item(Generic[T]):
+    """One change on its way: `with item:` keeps what it raises for who waits, however bad."""
+
+    def __init__(
+        self,
+        change: Callable[[Writer], T],
+        waiter: "asyncio.Future[T] | Future[T]",
+        loop: asyncio.AbstractEventLoop | None = None,
+        *,
+        slow: bool = False,
+    ) -> None:
+        self.change = change
+        self.waiter = waiter
+        self.loop = loop  # whose thread the waiter must be settled in; None: any
+        self.slow = slow
+        self.result: T | None = None
+        self.error: BaseException | None = None
+        self.touched = False
+        self._taken = threading.Lock()
+
+    def take(self) -> bool:
+        """Claim the item: True for the first who asks, be it the writer or one who won't wait any longer."""
+        return self._taken.acquire(blocking=False)
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> bool:
+        self.error = error
+        return error is not None
+
+    def settle(self) -> None:
+        """Hand over the outcome."""
+        if self.waiter.cancelled():
+            return
+        if self.error is not None:
+            self.waiter.set_exception(self.error)
+        else:
+            self.waiter.set_result(self.result)  # type: ignore[arg-type]
+
+
+class Committer:
+    """Owns the writing connection. `submit` may be called from any thread; items of one batch commit together."""
+
+    def __init__(
+        self, connection: sqlite3.Connection, writer: Writer, spool: Spool, health: Health, metrics: Metrics, wal: Path
+    ) -> None:
+        self._connection = connection
+        self._writer = writer
+        self._spool = spool
+        self._health = health
+        self._metrics = metrics
+        self._wal = wal
+        self._wal_large = False
+        self._queue: queue.SimpleQueue[Item[Any] | None] = queue.SimpleQueue()
+        self._slow: deque[Item[Any]] = deque()
+        self._stopping = threading.Event()
+        self.generation = 1
+        self._thread = threading.Thread(target=self._run, name="store", daemon=True)
+        self._thread.start()
+
+    def submit(self, item: Item[Any]) -> None:
+        """Queue an item; it is settled after the COMMIT, or with what kept it from that."""
+        if self._stopping.is_set():
+            item.error = self._health.unavailable()
+            self._settle([item])
+        else:
+            self._queue.put(item)
+
+    def stop(self) -> None:
+        """Commit what is queued, then end the thread."""
+        self._stopping.set()
+        self._queue.put(None)
+        self._thread.join()
+
+    # The thread.
+
+    def _run(self) -> None:
+        going = True
+        while going:
+            batch, going = self._next()
+            if batch:
+                self._commit(batch)
+            elif self._slow:
+                self._commit([self._slow.popleft()])
+            elif self._health.full:
+                self._probe()
+        self._refuse_rest()
+
+    def _refuse_rest(self) -> None:
+        """Answer those who came too late, and the slow ones, whose work can wait for the next start."""
+        rest = [*self._slow]
+        with suppress(queue.Empty):
+            while True:
+                item = self._queue.get_nowait()
+                if item is not None and item.take():
+                    rest.append(item)
+        for item in rest:
+            item.error = self._health.unavailable()
+        self._settle(rest)
+
+    def _next(self) -> tuple[list[Item[Any]], bool]:
+        """Return everything that waits, and False at the end; slow items step aside until nothing else waits."""
+        batch: list[Item[Any]] = []
+        try:
+            item = self._queue.get(timeout=self._patience())
+            while item is not None:
+                if item.take():
+                    (self._slow if item.slow else batch).append(item)
+                if len(batch) >= BATCH:
+                    return batch, True
+                item = self._queue.get_nowait()
+        except queue.Empty:
+            return batch, True
+        return batch, False
+
+    def _patience(self) -> float | None:
+        if self._slow:
+            return 0.0
+        return PROBE if self._health.full else None
+
+    def _commit(self, batch: list[Item[Any]]) -> None:
+        try:
+            if self._health.broken:
+                raise self._health.unavailable()
+            self._transact(batch)
+        except (Problem, sqlite3.Error, MemoryError) as error:
+            self._fail(batch, error)
+        else:
+            self._succeed(batch)
+
+    def _transact(self, batch: list[Item[Any]]) -> None:
+        connection = self._connection
+        connection.execute("BEGIN IMMEDIATE")
+        for item in batch:
+            self._writer.touched = False
+            dropped = len(self._writer.mail.dropped)
+            connection.execute("SAVEPOINT item")
+            with item:
+                item.result = item.change(self._writer)
+            item.touched = self._writer.touched
+            if item.error is None:
+                connection.execute("RELEASE item")
+                continue
+            self._undo(item.error)
+            del self._writer.mail.dropped[dropped:]
+            item.touched = False
+            item.error = _meaning(item.error)
+        connection.execute("COMMIT")
+
+    def _undo(self, error: BaseException) -> None:
+        if isinstance(error, sqlite3.Error) and primary_code(error) in _DISC:
+            raise error
+        if not self._connection.in_transaction:
+            # SQLite has rolled the whole batch back (memory, disc).
+            raise sqlite3.OperationalError("the transaction was rolled back") from error
+        self._connection.execute("ROLLBACK TO item")
+        self._connection.execute("RELEASE item")
+
+    def _fail(self, batch: list[Item[Any]], error: Problem | sqlite3.Error | MemoryError) -> None:
+        self._writer.mail.dropped.clear()
+        problem = error if isinstance(error, Problem) else self._health.blame(error)
+        if not self._health.broken and self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+        for item in batch:
+            if item.error is None or isinstance(item.error, sqlite3.Error):
+                item.error = Problem(problem.kind, problem.detail, **problem.context)
+        self._settle(batch)
+
+    def _succeed(self, batch: list[Item[Any]]) -> None:
+        self._health.recovered()
+        self.generation += any(item.touched for item in batch)
+        self._metrics.commits.inc()
+        self._metrics.commit_items.inc(len(batch))
+        self._settle(batch)
+        dropped, self._writer.mail.dropped = self._writer.mail.dropped, []
+        for mail_id in dropped:
+            self._spool.remove(mail_id)
+        self._watch_wal()
+
+    def _settle(self, batch: list[Item[Any]]) -> None:
+        """Wake who waits: one call into each loop for the whole batch."""
+        loops: dict[asyncio.AbstractEventLoop | None, list[Item[Any]]] = {}
+        for item in batch:
+            loops.setdefault(item.loop, []).append(item)
+        for loop, items in loops.items():
+            if loop is None:
+                _hand_over(items)
+            elif not loop.is_closed():
+                loop.call_soon_threadsafe(_hand_over, items)
+
+    def _probe(self) -> None:
+        """See whether a full disc takes a write again; nothing is kept of it."""
+        try:
+            for value in (bytes(_PROBE_BYTES), b""):
+                self._connection.execute("INSERT OR REPLACE INTO meta VALUES ('probe', ?)", (value,))
+        except sqlite3.Error as error:
+            self._health.blame(error)
+        else:
+            self._health.recovered()
+
+    def _watch_wal(self) -> None:
+        try:
+            size = self._wal.stat().st_size
+        except OSError:
+            return
+        self._metrics.wal_bytes.set(size)
+        if (size >= WAL_ALARM) != self._wal_large:
+            self._wal_large = not self._wal_large
+            if self._wal_large:
+                log.warning("the write-ahead log is large: a long reader holds it", bytes=size)
+
+
+def _hand_over(items: list[Item[Any]]) -> None:
+    for item in items:
+        item.settle()
+
+
+def _meaning(error: BaseException) -> BaseException:
+    """Return what an item's own failure means to who asked: a key that exists is a CONFLICT, the rest a fault."""
+    if isinstance(error, sqlite3.IntegrityError) and str(error).startswith("UNIQUE constraint failed: "):
+        keys = str(error).removeprefix("UNIQUE constraint failed: ")
+        name, column = keys.split(",")[0].rpartition(".")[::2]
+        what = f"a {name.replace('_', ' ')} with this {column.replace('_', ' ')}" if column else "an equal one"
+        return Problem(Kind.CONFLICT, f"{what} exists already", keys=keys)
+    if isinstance(error, sqlite3.IntegrityError) and "write-once" in str(error):
+        return Problem(Kind.UNPROCESSABLE, "the archive is write-once")
+    return RuntimeError(repr(error)) if isinstance(error, StopIteration) else error  # no Future takes that one

@@ -1,0 +1,164 @@
+"""The store's face: open, read, write, close; one for each directory, held by one process."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from gatepost.events import Clock, Metrics, log
+from gatepost.settings import StoreSettings
+from gatepost.store import opening
+from gatepost.store.blobs import Spool
+from gatepost.store.health import Health, StoreProblem
+from gatepost.store.reader import FolderCount, Letter, Reader, Refusals
+from gatepost.store.secrets import Secrets
+from gatepost.store.sqlite import Committer, Item, connect
+from gatepost.store.writer import Writer
+
+__all__ = ["FolderCount", "Letter", "Reader", "Refusals", "Store", "StoreProblem", "Writer"]
+
+T = TypeVar("T")
+
+SLOW = 5.0  # seconds after which a change that was not begun is given up (threat 81)
+REFUSED_BYTES = 1_000_000_000
+
+
+class Store:
+    """What lasts. Reads never wait for writes; all writes go through one thread, in groups, each durable on return."""
+
+    def __init__(
+        self, opened: opening.Opened, *, clock: Clock, metrics: Metrics, settings: StoreSettings, refused_bytes: int
+    ) -> None:
+        self.path = opened.directory
+        self.secrets: Secrets = opened.secrets
+        self.salt: bytes = opened.salt  # random, made with the store: what must differ from store to store comes of it
+        self._opened = opened
+        self._clock = clock
+        self._settings = settings
+        self._health = opened.health
+        self._space = (0, True)  # when it was looked at, and what was seen
+        self.spool: Spool = opened.spool
+        self.spool.reclaim = self._reclaim
+        self.reader = self._new_reader()
+        writer = Writer(opened.connection, self._spooled, clock=clock, refused_bytes=refused_bytes)
+        self._committer = Committer(opened.connection, writer, self.spool, self._health, metrics, opened.wal)
+        self._local = threading.local()
+        self._readers: list[Reader] = [self.reader]
+        self._threads = ThreadPoolExecutor(max(settings.readers, 1), "read")
+        if opened.suspect:
+            self._threads.submit(self._look_again)
+
+    @classmethod
+    def open(
+        cls,
+        directory: Path,
+        *,
+        clock: Clock,
+        metrics: Metrics,
+        settings: StoreSettings,
+        refused_bytes: int = REFUSED_BYTES,
+    ) -> "Store":
+        """Open or make the store in a directory; raise StoreProblem for what is locked, damaged or of another key."""
+        opened = opening.open_directory(directory, settings, Health(metrics))
+        return cls(opened, clock=clock, metrics=metrics, settings=settings, refused_bytes=refused_bytes)
+
+    async def close(self) -> None:
+        """Commit what is queued, then let go of everything; the write-ahead log goes into the database."""
+        await asyncio.to_thread(self.close_sync)
+
+    def close_sync(self) -> None:
+        """`close` for who has no loop; may be called twice."""
+        self._committer.stop()
+        self._threads.shutdown()
+        self.spool.close()
+        for reader in self._readers:
+            reader.close()
+        self._readers.clear()
+        self._opened.close()
+
+    # How it is.
+
+    @property
+    def generation(self) -> int:
+        """Grows with each commit that changed configuration; what was read at an equal one is still true."""
+        return self._committer.generation
+
+    @property
+    def healthy(self) -> bool:
+        """False after a failed write: until space returns, or for good after an I/O error (a restart looks again)."""
+        return self._health.ok
+
+    @property
+    def faults(self) -> list[str]:
+        """What the start found missing: rows whose spool file is gone."""
+        return self._opened.faults
+
+    def fresh_space(self) -> bool:
+        """Tell whether the file system has more room than the reserve; looked at once a second (threat 79)."""
+        now = self._clock()
+        if abs(now - self._space[0]) >= 1000:
+            self._space = (now, opening.has_room(self.path, self._settings))
+        return self._space[1]
+
+    # Reading and writing.
+
+    async def read(self, ask: Callable[[Reader], T]) -> T:
+        """Ask in a thread with a connection of its own: for what takes longer than a point look-up."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: ask(self._thread_reader()))
+
+    async def write(self, change: Callable[[Writer], T], *, slow: bool = False) -> T:
+        """Run a change in the writer thread; return what it returned, after the COMMIT that made it durable.
+
+        It runs in a SAVEPOINT of its own: what it raises rolls back it alone and is raised here. Raises
+        Problem(CONFLICT) for a key that exists, Problem(FULL) without space, Problem(UNAVAILABLE) after an I/O error,
+        when stopped, or when not begun within 5 s. `slow` changes (purges) wait until no other do.
+        """
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[T] = loop.create_future()
+        item = Item(change, waiter, loop, slow=slow)
+        self._committer.submit(item)
+        patience = None if slow else loop.call_later(SLOW, self._withdraw, item)
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            item.take()
+            raise
+        finally:
+            if patience is not None:
+                patience.cancel()
+
+    def write_sync(self, change: Callable[[Writer], T]) -> T:
+        """`write` for who has no loop (first set-up, tools); blocks."""
+        waiter: Future[T] = Future()
+        self._committer.submit(Item(change, waiter))
+        return waiter.result()
+
+    def _withdraw(self, item: Item[T]) -> None:
+        if item.take():
+            item.error = self._health.unavailable()
+            item.settle()
+
+    def _reclaim(self, mail_id: str) -> None:
+        self._committer.submit(Item(lambda writer: writer.reclaim(mail_id), Future(), slow=True))
+
+    def _new_reader(self) -> Reader:
+        connection = connect(self._opened.database, reading=True)
+        return Reader(connection, self._spooled, self._health.unreadable)
+
+    def _thread_reader(self) -> Reader:
+        reader: Reader | None = getattr(self._local, "reader", None)
+        if reader is None:
+            reader = self._local.reader = self._new_reader()
+            self._readers.append(reader)
+        return reader
+
+    def _spooled(self, mail_id: str) -> str:
+        return str(self.spool.path(mail_id))
+
+    def _look_again(self) -> None:
+        """After an unclean stop of a large store: check it while it works (rules 24)."""
+        for fault in self._thread_reader().quick_check():
+            log.error("the database is damaged", file=str(self._opened.database), fault=fault)
+            self._health.broken = True

@@ -1,0 +1,148 @@
+"""What can be changed in the store: rows of any struct, and the verbs of the mail road; used inside `Store.write`."""
+
+# ruff: noqa: S608 - names come from schema.py alone, values are bound
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+
+from gatepost.events import Clock
+from gatepost.model.envelope import Body
+from gatepost.model.problem import Kind, Problem
+from gatepost.model.query import Condition, Op, Where, every
+from gatepost.model.stored import Copy, Delivery, Message, TraceEvent
+from gatepost.store import query as compiler
+from gatepost.store.mail import Kept, Mail
+from gatepost.store.purge import Purged, forget_refused, purge
+from gatepost.store.reader import Reader
+from gatepost.store.schema import Column, table
+
+T = TypeVar("T")
+
+_ROW = 400  # about what a message row takes beside its texts, for the budget of refused mail
+
+
+class Writer(Reader):
+    """A Reader that also writes. It lives in the writer thread; what it reads includes earlier writes of the batch."""
+
+    def __init__(
+        self, connection: sqlite3.Connection, spooled: Callable[[str], str], *, clock: Clock, refused_bytes: int
+    ) -> None:
+        super().__init__(connection, spooled)
+        self._clock = clock
+        self._refused_bytes = refused_bytes
+        self.mail = Mail(connection)
+        self.touched = False  # a configuration table was changed
+
+    # Any struct.
+
+    def add(self, item: T) -> T:
+        """Insert a row; return it with its id. Raises Problem(CONFLICT) where its key exists already."""
+        known = table(type(item))
+        values = [compiler.storable(value) for value in known.values(item)]
+        cursor = self._connection.execute(known.insert, values)
+        self.touched |= known.config
+        if not known.numbered:
+            return item
+        return msgspec.structs.replace(item, id=cursor.lastrowid)  # type: ignore[type-var]
+
+    def change(self, kind: type[T], id: int | str, **fields: Any) -> T | None:
+        """Set members of a row and return it; None where there is no such row."""
+        known = table(kind)
+        if fields:
+            names = ", ".join(f'"{known.columns[name].name}" = ?' for name in fields)
+            values = [_dumped(known.columns[name], value) for name, value in fields.items()]
+            sql = f'UPDATE "{known.name}" SET {names} WHERE id = ?'
+            self._connection.execute(sql, [*map(compiler.storable, values), id])
+            self.touched |= known.config and not known.quiet.issuperset(fields)
+        return self.get(kind, id)
+
+    def remove(self, kind: type[Any], where: Condition) -> int:
+        """Delete the matching rows and return their number.
+
+        A copy takes its mail's bytes along when nobody else needs them; one of the archive whose term is not over
+        raises Problem(UNPROCESSABLE).
+        """
+        if kind is Copy:
+            return self._remove_copies(where)
+        known = table(kind)
+        found = compiler.where(compiler.Columns.of(known), where)
+        cursor = self._connection.execute(f'DELETE FROM "{known.name}" WHERE {found.sql}', found.values)
+        self.touched |= known.config and cursor.rowcount > 0
+        return cursor.rowcount
+
+    def _remove_copies(self, where: Condition) -> int:
+        kept = every(where, Where("folder", Op.EQ, "archive"), Where("expires_at", Op.GT, self._clock()))
+        if self.count(Copy, kept):
+            raise Problem(Kind.UNPROCESSABLE, "the archive keeps its mail until the end of its term")
+        found = compiler.where(compiler.Columns.of(table(Copy)), where)
+        gone = self._connection.execute(
+            f"DELETE FROM copy WHERE {found.sql} RETURNING mail_id", found.values
+        ).fetchall()
+        for mail_id in {row[0] for row in gone}:
+            self.mail.release(mail_id)
+        return len(gone)
+
+    # Mail.
+
+    def keep(
+        self,
+        message: Message,
+        body: Body,
+        copies: Sequence[Copy],
+        deliveries: Sequence[Delivery],
+        trace: Sequence[TraceEvent],
+        trace_until: int,
+    ) -> Kept:
+        """Store a mail with all that follows from it; a body with a path must have been adopted by the spool."""
+        return self.mail.keep(message, body, copies, deliveries, trace, trace_until)
+
+    def enqueue(self, deliveries: Sequence[Delivery]) -> list[int]:
+        """Add deliveries of a stored mail (release, retry); return their ids. NOT_FOUND when its body is gone."""
+        for mail_id in {delivery.mail_id for delivery in deliveries}:
+            if not self._rows("SELECT 1 FROM body WHERE mail_id = ?", [mail_id]):
+                raise Problem(Kind.NOT_FOUND, "the mail is no longer kept", mail_id=mail_id)
+        return self.mail.enqueue(deliveries)
+
+    def settle(self, delivery: Delivery) -> None:
+        """Write how a delivery stands; once nothing else needs the mail's bytes they go."""
+        self.mail.settle(delivery)
+
+    def note(self, mail_id: str, trace: Sequence[TraceEvent], until: int) -> None:
+        """Append events to a mail's trace, to be kept until `until`."""
+        self.mail.note(mail_id, trace, until)
+
+    def refuse(self, message: Message, trace: Sequence[TraceEvent], until: int) -> None:
+        """Store the trace of a refused mail, without its bytes; the oldest such traces make room (rules 21)."""
+        if self._refused_bytes <= 0:
+            return
+        self.mail.insert(table(Message), msgspec.structs.replace(message, spooled=False))
+        self.mail.note(message.id, trace, until, refused=True, more=_weight(message))
+        while self.refused() > self._refused_bytes:
+            forget_refused(self._connection, self.mail)
+
+    def tally(self, hour: int, net: str, code: str, count: int = 1) -> None:
+        """Count refusals before DATA of one network, code and hour (hours since the epoch) in one row (rules 21)."""
+        sql = "INSERT INTO refusal VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET count = count + excluded.count"
+        self._connection.execute(sql, (hour, net, code, count))
+
+    def reclaim(self, mail_id: str) -> None:
+        """Remove an adopted spool file whose row never came."""
+        if not self._rows("SELECT 1 FROM body WHERE mail_id = ?", [mail_id]):
+            self.mail.dropped.append(mail_id)
+
+    def purge(self, now: int, limit: int = 200) -> Purged:
+        """Remove one slice of what is past its term: at most about `limit` rows of each sort."""
+        return purge(self._connection, self.mail, now, limit)
+
+
+def _dumped(column: Column, value: Any) -> Any:
+    return column.dump(value) if column.dump else value
+
+
+def _weight(message: Message) -> int:
+    """About what a message's row takes."""
+    texts = (message.message_id, message.subject, message.header_from, message.header_to, message.header_cc)
+    return _ROW + sum(map(len, texts))
