@@ -14,7 +14,7 @@ from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Query, eq
 from gatepost.model.route import Platform
 from gatepost.model.rules import AttachmentRule, RuleSet, SenderRule, UriRule
-from gatepost.model.tenant import Domain, DomainAlias, DomainStatus, Group, GroupMember, User, UserStatus
+from gatepost.model.tenant import Domain, DomainStatus, Group, GroupMember, User, UserStatus
 from gatepost.mta import srs
 from gatepost.settings import Settings
 from gatepost.store.store import Store
@@ -338,10 +338,7 @@ class Directory:
 
     def _read_domain(self, name: str) -> DomainView | None:
         reader = self._store.reader
-        domain = reader.first(Domain, eq("name", name))
-        if domain is None:
-            alias = reader.first(DomainAlias, eq("name", name))
-            domain = reader.get(Domain, alias.domain_id) if alias else None
+        domain = reader.domain(name)
         if domain is None:
             return None
         platforms = reader.find(Platform, Query(where=eq("domain_id", domain.id))).items

@@ -47,7 +47,7 @@ class Sweep:
             return 0
         gone = 0
         while True:
-            purged = await self._store.write(lambda writer: writer.purge(self._clock(), SLICE))
+            purged = await self._store.write(lambda writer: writer.purge(self._clock(), SLICE), slow=True)
             gone += purged.copies
             if not purged.more:
                 return gone

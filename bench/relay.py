@@ -1,0 +1,340 @@
+"""The relay against the load tools alone and a plain Postfix, side by side on loopback: mails a second, CPU, memory.
+
+    .venv/bin/python -m bench.relay [--quick] [--sizes 4K,50K,1M,25M] [--runs 3] [--no-postfix]
+
+Needs Debian's postfix package (smtp-source, smtp-sink, postfix). Everything shares the machine's cores; the load is
+bounded by the counts below and goes to loopback only. Prints a Markdown table of medians.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from email.message import EmailMessage
+from pathlib import Path
+from random import Random
+
+from tests.peers.postfix import Postfix, free_port, running
+
+GATEPOST = Path(sys.executable).with_name("gatepost")
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Load:
+    """One kind of traffic: size, how many, over how many sessions, a new connection for each or reused ones."""
+
+    name: str
+    size: int
+    count: int
+    sessions: int
+    reuse: bool
+
+
+LOADS = [
+    Load("4K new", 4_000, 6000, 50, False),
+    Load("4K reused", 4_000, 12_000, 50, True),
+    Load("4K single session", 4_000, 1500, 1, True),
+    Load("50K reused", 50_000, 3000, 20, True),
+    Load("1M reused", 1_000_000, 300, 8, True),
+    Load("25M reused", 25_000_000, 12, 3, True),
+]
+
+
+@dataclass
+class Result:
+    """Delivered mails a second, CPU seconds for 1,000 mails, peak resident megabytes; one entry a run."""
+
+    rate: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
+    rss: list[float] = field(default_factory=list)
+    commits: list[float] = field(default_factory=list)
+
+
+def message(size: int) -> bytes:
+    """A realistic mail: text and HTML with links, and an attachment that fills it up to `size` octets."""
+    random = Random(size)
+    mail = EmailMessage()
+    mail["From"] = "Ada Sender <ada@world.example>"
+    mail["To"] = "Bob Reader <bob@served.example>"
+    mail["Subject"] = "Minutes of the weekly meeting"
+    mail["Date"] = "Fri, 20 Nov 2026 09:00:00 +0000"
+    mail["Message-ID"] = f"<bench-{size}@world.example>"
+    words = ("meeting", "budget", "review", "deliver", "shipment", "invoice", "schedule", "project", "notes", "team")
+    text = " ".join(random.choice(words) for _ in range(min(150, size // 20)))
+    mail.set_content(f"Hello Bob,\n\n{text}\n\nSee https://docs.world.example/minutes/42\n")
+    mail.add_alternative(f'<p>Hello Bob,</p><p>{text}</p><a href="https://docs.world.example/minutes/42">x</a>', "html")
+    left = (size - len(mail.as_bytes())) * 72 // 100
+    if left > 200:
+        mail.add_attachment(b"%PDF-1.7\n" + random.randbytes(left), "application", "pdf", filename="minutes.pdf")
+    return mail.as_bytes()
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system seconds of a process and its descendants so far."""
+    total = 0
+    for each in [pid, *_descendants(pid)]:
+        try:
+            fields = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        total += sum(map(int, fields[11:15]))
+    return total / TICKS
+
+
+def peak_rss(pid: int) -> float:
+    """Peak resident megabytes of a process with its descendants."""
+    total = 0
+    for each in [pid, *_descendants(pid)]:
+        try:
+            lines = Path(f"/proc/{each}/status").read_text().splitlines()
+        except OSError:
+            continue
+        total += next((int(line.split()[1]) for line in lines if line.startswith("VmHWM")), 0)
+    return total / 1024
+
+
+def _descendants(pid: int) -> list[int]:
+    children: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        children.setdefault(int(fields[1]), []).append(int(stat.parent.name))
+    found, waiting = [], [pid]
+    while waiting:
+        below = children.get(waiting.pop(), [])
+        found += below
+        waiting += below
+    return found
+
+
+@contextmanager
+def sink() -> Iterator[int]:
+    """A next hop that takes everything at once."""
+    port = free_port()
+    process = subprocess.Popen(["smtp-sink", "-u", "nobody", f"127.0.0.1:{port}", "1000"], stderr=subprocess.DEVNULL)
+    try:
+        _wait_for_port(port)
+        yield port
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _wait_for_port(port: int) -> None:
+    import socket
+
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        try:
+            with socket.create_connection(("127.0.0.1", port), timeout=5) as peer:
+                if peer.recv(3) == b"220":
+                    return
+        except OSError:
+            time.sleep(0.02)
+    raise TimeoutError(f"nothing answers on port {port}")
+
+
+def send(load: Load, port: int, folder: Path) -> None:
+    """Send the load with smtp-source and return when all of it was acknowledged."""
+    sample = folder / f"mail-{load.size}"
+    if not sample.exists():
+        sample.write_bytes(message(load.size))
+    command = ["smtp-source", "-s", str(load.sessions), "-m", str(load.count), "-F", str(sample)]
+    command += ["-f", "ada@world.example", "-t", "bob@served.example", *(["-d"] if load.reuse else [])]
+    subprocess.run([*command, f"127.0.0.1:{port}"], check=True, timeout=600)
+
+
+class Gateway:
+    """A `gatepost serve` of the benchmark's own, with a domain, rules, and the sink as its platform."""
+
+    def __init__(self, folder: Path, hop: int, *, domains: int = 0, rules: int = 100) -> None:
+        self.port, self.http = free_port(), free_port()
+        self.folder = folder
+        self.config = folder / "gatepost.toml"
+        self.config.write_text(
+            f'[store]\ndirectory = "state"\n[http]\nlisten = ["127.0.0.1:{self.http}"]\n[log]\nlevel = "warning"\n'
+            f'[[smtp.listener]]\nrole = "mx"\nlisten = "127.0.0.1:{self.port}"\n'
+            f'[limits]\nconnections_per_ip = 10000\n[relay]\nsmarthost = "127.0.0.1:{hop}"\n'
+            "allow_private_destinations = true\n[dns]\nservers = ['127.0.0.1:9']\ntimeout = 0.2\n"
+        )
+        made = subprocess.run(
+            [GATEPOST, "init", "--config", self.config, "--json"], check=True, capture_output=True, text=True
+        )
+        self.token = json.loads(made.stdout)["token"]
+        self.process = subprocess.Popen([GATEPOST, "serve", "--config", self.config])
+        self.pid = self.process.pid
+        _wait_for_port(self.port)
+        self._fill(hop, domains, rules)
+
+    def _fill(self, hop: int, domains: int, rules: int) -> None:
+        domain = self.ask("POST", "/domains", self._domain("served.example", hop))
+        self.ask("POST", "/users", {"email": "bob@served.example", "status": "ENABLED", "domainId": domain["id"]})
+        senders = [{"value": f"bad{index}.example", "type": "BLOCK"} for index in range(rules)]
+        self.ask("PUT", f"/domains/{domain['id']}/wblist", senders)
+        for name in ("exe", "js", "vbs", "scr", "bat"):
+            rule = {"action": "DENY", "checkType": "FILENAME", "filter": rf"\.{name}$"}
+            self.ask("POST", f"/domains/{domain['id']}/filters/attachments", rule)
+            self.ask(
+                "POST",
+                f"/domains/{domain['id']}/filters/attachments",
+                {**rule, "checkType": "ARCHIVE_FILENAME"},
+            )
+        for index in range(10):
+            rule = {"action": "BLACKLIST_URI_HOST", "filter": f"bad{index}.example"}
+            self.ask("POST", f"/domains/{domain['id']}/filters/uris", rule)
+        for index in range(domains):
+            self.ask("POST", "/domains", self._domain(f"d{index}.example", hop))
+
+    def _domain(self, name: str, hop: int) -> dict[str, object]:
+        platform = {"name": "main", "transportDest": "127.0.0.1", "transportType": "SMTP", "transportPort": hop}
+        return {
+            "name": name,
+            "status": "ENABLED",
+            "incoming": True,
+            "quarantine": True,
+            "retention": False,
+            "archive": False,
+            "defaultLanguage": "EN",
+            "platforms": [{**platform, "authType": "local", "default": True}],
+        }
+
+    def ask(self, method: str, path: str, body: object = None) -> object:
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.http}{path}",
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=120) as answer:
+            data = answer.read()
+        return json.loads(data) if data else None
+
+    def metric(self, name: str, **labels: str) -> float:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.http}/metrics", timeout=30) as answer:
+            lines = answer.read().decode().splitlines()
+        wanted = ",".join(f'{key}="{value}"' for key, value in sorted(labels.items()))
+        key = f"{name}{{{wanted}}}" if wanted else name
+        return next((float(line.rpartition(" ")[2]) for line in lines if line.rpartition(" ")[0] == key), 0.0)
+
+    def delivered(self) -> float:
+        return self.metric("gatepost_deliveries_total", result="delivered")
+
+    def stop(self) -> None:
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(timeout=20)
+
+
+def measure_tools(load: Load, folder: Path) -> Result:
+    result = Result()
+    with sink() as hop:
+        started = time.perf_counter()
+        send(load, hop, folder)
+        result.rate.append(load.count / (time.perf_counter() - started))
+    return result
+
+
+def measure_postfix(load: Load, folder: Path) -> Result:
+    result = Result()
+    with sink() as hop, running(Postfix(folder / "postfix", f"[127.0.0.1]:{hop}")) as postfix:
+        master = int((postfix.queue / "pid" / "master.pid").read_text())
+        before, started = cpu_seconds(master), time.perf_counter()
+        send(load, postfix.port, folder)
+        while postfix.queued():
+            time.sleep(0.02)
+        result.rate.append(load.count / (time.perf_counter() - started))
+        result.cpu.append((cpu_seconds(master) - before) * 1000 / load.count)
+        result.rss.append(peak_rss(master))
+    return result
+
+
+def measure_gatepost(load: Load, folder: Path) -> Result:
+    result = Result()
+    (folder / "gatepost").mkdir()
+    with sink() as hop:
+        gateway = Gateway(folder / "gatepost", hop)
+        try:
+            commits = gateway.metric("gatepost_store_commits_total")
+            before, started = cpu_seconds(gateway.pid), time.perf_counter()
+            send(load, gateway.port, folder)
+            while gateway.delivered() < load.count:
+                time.sleep(0.02)
+            result.rate.append(load.count / (time.perf_counter() - started))
+            result.cpu.append((cpu_seconds(gateway.pid) - before) * 1000 / load.count)
+            result.rss.append(peak_rss(gateway.pid))
+            result.commits.append((gateway.metric("gatepost_store_commits_total") - commits) / load.count)
+        finally:
+            gateway.stop()
+    return result
+
+
+MEASURES = {"load tools alone": measure_tools, "Postfix, no filter": measure_postfix, "Gatepost": measure_gatepost}
+
+
+def run(loads: list[Load], runs: int, subjects: list[str]) -> None:
+    for load in loads:
+        results = {name: Result() for name in subjects}
+        for _ in range(runs):
+            for name in subjects:  # interleaved, so that the machine's moods fall on all alike
+                folder = Path(tempfile.mkdtemp(prefix="gatepost-bench-"))
+                folder.chmod(0o755)
+                try:
+                    one = MEASURES[name](load, folder)
+                finally:
+                    shutil.rmtree(folder)
+                for key in ("rate", "cpu", "rss", "commits"):
+                    getattr(results[name], key).extend(getattr(one, key))
+        _print(load, results)
+
+
+def _print(load: Load, results: dict[str, Result]) -> None:
+    base = _median(results["load tools alone"].rate) if "load tools alone" in results else 0.0
+    for name, result in results.items():
+        rate = _median(result.rate)
+        ratio = f"{rate / base:.2f}" if base else "-"
+        print(
+            f"| {load.name} | {name} | {rate:,.1f} | {ratio} | {_shown(result.cpu)} | {_shown(result.rss, 0)} |"
+            f" {_shown(result.commits, 3)} |",
+            flush=True,
+        )
+
+
+def _median(values: list[float]) -> float:
+    return statistics.median(values) if values else 0.0
+
+
+def _shown(values: list[float], digits: int = 3) -> str:
+    return f"{_median(values):.{digits}f}" if values else "-"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--loads", help="names of loads, comma-separated; default: all")
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--quick", action="store_true", help="a tenth of the mails")
+    parser.add_argument("--no-postfix", action="store_true")
+    given = parser.parse_args()
+    wanted = given.loads.split(",") if given.loads else [load.name for load in LOADS]
+    loads = [load for load in LOADS if load.name in wanted]
+    if given.quick:
+        loads = [replace(load, count=max(3, load.count // 10)) for load in loads]
+    subjects = [name for name in MEASURES if not (given.no_postfix and name.startswith("Postfix"))]
+    print("| load | server | mails/s | of the tools | CPU s/1,000 | peak RSS MB | commits/mail |")
+    print("|---|---|---|---|---|---|---|")
+    run(loads, given.runs, subjects)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,274 @@
+"""The directory over a real store: who an address is, who may send, and that changes act at once."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from tests.house import NOW, StillClock, World, client, open_store, settings
+
+from gatepost.model.address import Address, parse_address
+from gatepost.model.envelope import Login, Role
+from gatepost.model.problem import Kind, Problem
+from gatepost.model.route import Platform
+from gatepost.model.rules import SenderRule, SenderType
+from gatepost.model.tenant import Domain, DomainAlias, DomainStatus, Group, GroupMember, User, UserStatus
+from gatepost.mta import srs
+from gatepost.mta.directory import Directory
+
+KEY = b"k" * 32
+WORLD = parse_address("ada@world.example")
+pytestmark = pytest.mark.anyio
+
+
+class Book:
+    """A next hop's knowledge of addresses, asked for real through the `verify` seam."""
+
+    def __init__(self) -> None:
+        self.known: set[str] = set()
+        self.silent = False
+        self.asked: list[str] = []
+
+    async def verify(self, address: Address, platform: Platform) -> None:
+        self.asked.append(address.key)
+        if self.silent:
+            raise Problem(Kind.UNVERIFIED, "no answer")
+        if address.key not in self.known:
+            raise Problem(Kind.UNKNOWN_USER, "no such mailbox")
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    clock = StillClock()
+    store = open_store(tmp_path / "state", clock)
+    yield World(store, clock)
+    await store.close()
+
+
+@pytest.fixture
+def book() -> Iterator[Book]:
+    yield Book()
+
+
+@pytest.fixture
+def directory(world: World, book: Book, tmp_path: Path) -> Directory:
+    async def has_mail(domain: str) -> bool:
+        return domain != "nomail.example"
+
+    return Directory(
+        world.store,
+        settings(tmp_path, limits={"group_members": 50}),
+        clock=world.clock,
+        srs_key=KEY,
+        verify=book.verify,
+        has_mail=has_mail,
+    )
+
+
+async def refusal(directory: Directory, text: str, **fields: object) -> Kind:
+    with pytest.raises(Problem) as caught:
+        await directory.resolve(parse_address(text), client(**fields), WORLD)
+    return caught.value.kind
+
+
+async def only(directory: Directory, text: str, **fields: object) -> object:
+    (recipient,) = await directory.resolve(parse_address(text), client(**fields), WORLD)
+    return recipient
+
+
+async def test_a_mailbox_is_found_under_every_name_of_its_domain(world: World, directory: Directory) -> None:
+    """Threat 41."""
+    domain = await world.domain("served.example")
+    await world.add(DomainAlias(domain_id=domain.id, name="xn--srved-bsa.example"))
+    user = await world.user("bob@served.example")
+    for text in ("bob@served.example", "BOB@Served.Example.", '"bob"@sérved.example', "bob@xn--srved-bsa.example"):
+        (found,) = await directory.resolve(parse_address(text), client(), WORLD)
+        assert (found.user_id, found.address.domain, found.domain_id) == (user.id, "served.example", domain.id), text
+        assert found.policy is not None and found.platform_id is not None
+        assert found.provision is False
+
+
+async def test_an_unserved_domain_is_refused(world: World, directory: Directory) -> None:
+    await world.domain("served.example")
+    for text in ("bob@other.example", "bob@sub.served.example", "bob@[192.0.2.1]", "bob%served.example@other.example"):
+        assert await refusal(directory, text) is Kind.RELAYING_DENIED
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (DomainStatus.DISABLED, Kind.DISABLED_DOMAIN),
+        (DomainStatus.PENDING, Kind.PENDING_DOMAIN),
+        (DomainStatus.DELETED, Kind.DELETED_DOMAIN),
+    ],
+)
+async def test_a_domain_is_answered_by_its_status(
+    world: World, directory: Directory, status: DomainStatus, kind: Kind
+) -> None:
+    await world.domain("served.example", status=status)
+    assert await refusal(directory, "bob@served.example") is kind
+
+
+async def test_a_change_acts_at_once(world: World, directory: Directory) -> None:
+    domain = await world.domain("served.example")
+    user = await world.user("bob@served.example")
+    assert await only(directory, "bob@served.example")
+    await world.store.write(lambda writer: writer.change(User, user.id, status=UserStatus.DISABLED))
+    assert await refusal(directory, "bob@served.example") is Kind.DISABLED_USER
+    await world.store.write(lambda writer: writer.change(Domain, domain.id, status=DomainStatus.DISABLED))
+    assert await refusal(directory, "bob@served.example") is Kind.DISABLED_DOMAIN
+
+
+async def test_an_address_without_account_is_asked_of_the_platform(
+    world: World, directory: Directory, book: Book
+) -> None:
+    """Rules 7."""
+    await world.domain("served.example", auto_provisioning_on=True)
+    assert await refusal(directory, "new@served.example") is Kind.UNKNOWN_USER
+    book.known.add("new@served.example")
+    (found,) = await directory.resolve(parse_address("new@served.example"), client(), WORLD)
+    assert (found.user_id, found.provision) == (None, True)
+    book.silent = True
+    assert await refusal(directory, "new@served.example") is Kind.UNVERIFIED
+    assert book.asked == ["new@served.example"] * 3
+
+
+async def test_a_policy_without_incoming_takes_no_mail(world: World, directory: Directory) -> None:
+    await world.domain("served.example", policy={"incoming": False})
+    await world.user("bob@served.example")
+    assert await refusal(directory, "bob@served.example") is Kind.POLICY_REFUSED
+
+
+async def test_the_users_policy_and_platform_come_before_the_domains(world: World, directory: Directory) -> None:
+    domain = await world.domain("served.example")
+    own = await world.policy(domain, mail_size_limit=3)
+    await world.user("bob@served.example", policy_id=own.id)
+    (found,) = await directory.resolve(parse_address("bob@served.example"), client(), WORLD)
+    assert found.policy == own
+
+
+async def test_a_domainless_postmaster_is_always_taken(world: World, directory: Directory) -> None:
+    """Threat 37."""
+    await world.domain("served.example")
+    (found,) = await directory.resolve(Address("Postmaster", ""), client(), WORLD)
+    assert found.address.text == "Postmaster@served.example" or found.address.text == "postmaster@served.example"
+
+
+async def group(world: World, email: str, *members: str) -> Group:
+    domain = world.store.reader.domain(parse_address(email).domain)
+    assert domain is not None
+    made = await world.add(Group(domain_id=domain.id, email=email))
+    assert isinstance(made, Group)
+    for member in members:
+        await world.add(GroupMember(group_id=made.id, email=member))
+    return made
+
+
+async def test_a_group_is_opened_and_loops_are_cut(world: World, directory: Directory) -> None:
+    """Threat 40, rules 9."""
+    await world.domain("served.example")
+    await world.domain("second.example")
+    for name in ("bob@served.example", "eve@second.example"):
+        await world.user(name)
+    await group(world, "all@served.example", "team@served.example", "bob@served.example", "all@served.example")
+    await group(world, "team@served.example", "all@served.example", "eve@second.example", "out@world.example")
+    found = await directory.resolve(parse_address("all@served.example"), client(), WORLD)
+    assert {each.address.key for each in found} == {"bob@served.example", "eve@second.example", "out@world.example"}
+    outside = next(each for each in found if each.address.domain == "world.example")
+    assert outside.clean_only and outside.sender
+    assert srs.reverse(parse_address(outside.sender), key=KEY, now=NOW) == WORLD
+    assert {each.given.key for each in found} == {"all@served.example"}
+
+
+async def test_a_group_too_large_is_refused(world: World, directory: Directory) -> None:
+    await world.domain("served.example")
+    await group(world, "big@served.example", *(f"m{index}@world.example" for index in range(60)))
+    assert await refusal(directory, "big@served.example") is Kind.LOOP
+
+
+async def test_a_group_none_of_whose_members_exist_tells_nothing_of_them(world: World, directory: Directory) -> None:
+    await world.domain("served.example")
+    await group(world, "g@served.example", "gone@served.example")
+    with pytest.raises(Problem) as caught:
+        await directory.resolve(parse_address("g@served.example"), client(), WORLD)
+    assert caught.value.kind is Kind.UNKNOWN_USER
+    assert "gone" not in caught.value.detail
+
+
+async def test_a_bounce_to_a_rewritten_sender_goes_back(world: World, directory: Directory) -> None:
+    await world.domain("served.example")
+    back = parse_address(srs.rewrite(WORLD, "served.example", key=KEY, now=NOW))
+    (found,) = await directory.resolve(back, client(), None)
+    assert (found.address, found.platform_id) == (WORLD, None)
+
+
+OUT = {"outgoing_subnets": ["192.0.2.0/28"], "policy": {"outgoing": True}}
+
+
+@pytest.mark.parametrize(
+    ("ip", "role", "sender", "allowed"),
+    [
+        ("192.0.2.7", Role.TRUSTED, "bob@served.example", True),
+        ("192.0.2.77", Role.TRUSTED, "bob@served.example", False),
+        ("192.0.2.7", Role.MX, "bob@served.example", False),
+        ("192.0.2.7", Role.TRUSTED, "bob@other.example", False),
+        ("192.0.2.7", Role.TRUSTED, None, False),
+    ],
+)
+async def test_relay_to_the_outside_needs_subnet_sender_and_service(
+    world: World, directory: Directory, ip: str, role: Role, sender: str | None, allowed: bool
+) -> None:
+    """Rules 10."""
+    await world.domain("served.example", **OUT)
+    target = parse_address("ada@world.example")
+    origin = parse_address(sender) if sender else None
+    if allowed:
+        (found,) = await directory.resolve(target, client(ip=ip, role=role), origin)
+        assert (found.platform_id, found.domain) == (None, "served.example")
+    else:
+        with pytest.raises(Problem) as caught:
+            await directory.resolve(target, client(ip=ip, role=role), origin)
+        assert caught.value.kind is Kind.RELAYING_DENIED
+
+
+async def test_a_login_sends_as_itself_its_aliases_and_its_groups(world: World, directory: Directory) -> None:
+    """Rules 11."""
+    domain = await world.domain("served.example", **OUT)
+    await world.add(DomainAlias(domain_id=domain.id, name="alias.example"))
+    user = await world.user("bob@served.example")
+    await group(world, "team@served.example", "bob@served.example")
+    await group(world, "board@served.example", "eve@served.example")
+    login = client(login=Login(user.id, domain.id, user.email), role=Role.SUBMISSION)
+    for text in ("bob@served.example", "Bob@alias.example", "team@served.example"):
+        await directory.admit(login, parse_address(text))
+    for text in ("eve@served.example", "board@served.example", "bob@world.example"):
+        with pytest.raises(Problem) as caught:
+            await directory.admit(login, parse_address(text))
+        assert caught.value.kind is Kind.SENDER_REFUSED
+    (found,) = await directory.resolve(WORLD, login, parse_address("bob@served.example"))
+    assert found.platform_id is None
+
+
+async def test_a_sender_whose_domain_takes_no_mail_is_refused(world: World, directory: Directory) -> None:
+    """Threat 43."""
+    with pytest.raises(Problem) as caught:
+        await directory.admit(client(), parse_address("a@nomail.example"))
+    assert caught.value.kind is Kind.NULL_MX
+    await directory.admit(client(), parse_address("a@world.example"))
+    await directory.admit(client(), None)
+
+
+async def test_only_rules_that_name_a_sender_of_this_mail_are_handed_out(world: World, directory: Directory) -> None:
+    domain = await world.domain("served.example")
+    user = await world.user("bob@served.example")
+    common = {"domain_id": domain.id, "type": SenderType.BLOCK, "created_date": NOW}
+    await world.add(SenderRule(owner="served.example", value="world.example", **common))
+    await world.add(SenderRule(owner="bob@served.example", user_id=user.id, value="ada@world.example", **common))
+    await world.add(SenderRule(owner="served.example", value="ada@world.example", expire_at=NOW - 1, **common))
+    await world.add(SenderRule(owner="served.example", value="else.example", **common))
+    (found,) = await directory.resolve(parse_address("bob@served.example"), client(), WORLD)
+    ruled = directory.with_rules(found, [parse_address("Ada@World.example")])
+    assert {(rule.owner, rule.value) for rule in ruled.rules.senders} == {
+        ("served.example", "world.example"),
+        ("bob@served.example", "ada@world.example"),
+    }
+    assert directory.with_rules(found, []).rules.senders == ()

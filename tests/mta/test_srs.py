@@ -1,0 +1,39 @@
+"""Rewritten senders lead back, and only ours do."""
+
+from gatepost.model.address import Address, parse_address
+from gatepost.mta import srs
+
+KEY = b"k" * 32
+NOW = 1_774_457_446_695
+DAY = 86_400_000
+SENDER = parse_address("Ada.L@world.example")
+
+
+def rewritten(now: int = NOW) -> Address:
+    return parse_address(srs.rewrite(SENDER, "served.example", key=KEY, now=now))
+
+
+def test_a_rewritten_sender_lies_in_our_domain_and_leads_back() -> None:
+    assert rewritten().domain == "served.example"
+    assert srs.reverse(rewritten(), key=KEY, now=NOW) == SENDER
+
+
+def test_lost_case_does_not_matter() -> None:
+    lowered = Address(rewritten().local.lower(), "served.example")
+    back = srs.reverse(lowered, key=KEY, now=NOW)
+    assert back is not None
+    assert back.key == SENDER.key
+
+
+def test_a_forged_stale_or_foreign_address_leads_nowhere() -> None:
+    forged = Address(rewritten().local.replace("Ada", "Eve"), "served.example")
+    assert srs.reverse(forged, key=KEY, now=NOW) is None
+    assert srs.reverse(rewritten(), key=b"other" * 8, now=NOW) is None
+    assert srs.reverse(rewritten(), key=KEY, now=NOW + 22 * DAY) is None
+    assert srs.reverse(rewritten(), key=KEY, now=NOW + 21 * DAY) == SENDER
+    assert srs.reverse(parse_address("bob@served.example"), key=KEY, now=NOW) is None
+
+
+def test_the_day_counter_wraps_around() -> None:
+    edge = 1024 * DAY * 20 - 1
+    assert srs.reverse(rewritten(edge), key=KEY, now=edge + 2 * DAY) == SENDER
