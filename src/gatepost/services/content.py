@@ -1,0 +1,190 @@
+"""The content of a kept mail: its header, its text, its source and its attachments, out of the stored bytes."""
+
+import asyncio
+import io
+import re
+import zipfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+from selectolax.lexbor import LexborHTMLParser
+
+from gatepost.message import decode, headers
+from gatepost.message.anatomy import Anatomy, Part
+from gatepost.message.plain import plain
+from gatepost.model.envelope import Body
+from gatepost.model.problem import Kind, Problem
+from gatepost.settings import Limits
+from gatepost.store.store import Store
+
+SOURCE_MAX = 10_000_000  # octets of a mail whose source is shown as one text
+NAME_MAX = 120  # characters of a file name in a download
+_UNSAFE = re.compile(r'[\\/:*?"<>|\x00-\x1f\x7f]+')
+
+
+class Opener(Protocol):
+    """What takes a mail apart, wherever that is done."""
+
+    async def open(self, body: Body) -> Anatomy: ...
+
+
+class Attachment(msgspec.Struct, frozen=True):
+    """A part that clients list as an attachment. `number` finds it again; `name` is safe as a file name."""
+
+    number: int
+    name: str
+    type: str
+    size: int
+
+
+class File(msgspec.Struct, frozen=True):
+    """An attachment with its octets."""
+
+    name: str
+    type: str
+    data: bytes
+
+
+class Contents:
+    """Opens kept mails. It asks for no permission: who comes here has been let in."""
+
+    def __init__(self, store: Store, opener: Opener, limits: Limits) -> None:
+        self._store = store
+        self._opener = opener
+        self._limits = limits
+
+    async def headers(self, mail_id: str) -> dict[str, str | list[str]]:
+        """Return the header's fields, decoded; a name that stands there several times has a list."""
+        body = await self._body(mail_id)
+        head = await _octets(body, self._limits.header_bytes)
+        block = headers.split(head, 0, len(head), self._limits.header_bytes, self._limits.headers)
+        fields: dict[str, str | list[str]] = {}
+        for field in block.fields:
+            name, value = field.name.decode("ascii", "replace"), headers.readable(field.value)
+            before = fields.get(name)
+            if before is None:
+                fields[name] = value
+            else:
+                fields[name] = [*(before if isinstance(before, list) else [before]), value]
+        return fields
+
+    async def text(self, mail_id: str) -> str:
+        """Return what the mail says, as plain text: its text parts, or the text of its HTML."""
+        anatomy = await self._opener.open(await self._body(mail_id))
+        return await asyncio.to_thread(_text, anatomy)
+
+    async def contains(self, mail_id: str, text: str) -> bool:
+        """Tell whether a text stands in what the mail says, in any case."""
+        return text.casefold() in (await self.text(mail_id)).casefold()
+
+    async def source(self, mail_id: str) -> str:
+        """Return the mail as it came; octets that are no UTF-8 are read as Latin-1, one character each."""
+        body = await self._body(mail_id)
+        if body.size > SOURCE_MAX:
+            raise Problem(Kind.UNPROCESSABLE, f"A source of more than {SOURCE_MAX} octets is not shown.")
+        raw = await _octets(body)
+        try:
+            return raw.decode("utf-8")
+        except UnicodeDecodeError:
+            return raw.decode("latin-1")
+
+    async def attachments(self, mail_id: str) -> list[Attachment]:
+        """Return the attachments in their order."""
+        anatomy = await self._opener.open(await self._body(mail_id))
+        return [_attachment(part) for part in _attached(anatomy)]
+
+    async def attachment(self, mail_id: str, number: int) -> File:
+        """Return one attachment; raise NOT_FOUND where the mail has none of that number."""
+        body = await self._body(mail_id)
+        parts = {part.index: part for part in _attached(await self._opener.open(body))}
+        if number not in parts:
+            raise Problem(Kind.NOT_FOUND, "There is no such attachment.")
+        raw = await _octets(body)
+        return await asyncio.to_thread(_file, raw, parts[number])
+
+    async def archive(self, mail_id: str) -> bytes:
+        """Return all attachments as one ZIP file; names that occur twice are numbered."""
+        body = await self._body(mail_id)
+        parts = _attached(await self._opener.open(body))
+        if not parts:
+            raise Problem(Kind.NOT_FOUND, "The mail has no attachments.")
+        raw = await _octets(body)
+        return await asyncio.to_thread(_zipped, raw, parts)
+
+    async def _body(self, mail_id: str) -> Body:
+        body = await self._store.read(lambda reader: reader.body(mail_id))
+        if body is None:
+            raise Problem(Kind.NOT_FOUND, "The mail is no longer kept.")
+        return body
+
+
+async def _octets(body: Body, most: int = -1) -> bytes:
+    """The mail's octets, or the first so many; a spooled mail is read beside the loop."""
+    if body.path is None:
+        return (body.data or b"") if most < 0 else (body.data or b"")[:most]
+    try:
+        return await asyncio.to_thread(_read, body.path, most)
+    except FileNotFoundError as error:
+        raise Problem(Kind.NOT_FOUND, "The mail is no longer kept.") from error
+
+
+def _read(path: str, most: int) -> bytes:
+    with Path(path).open("rb") as file:
+        return file.read(most)
+
+
+def _text(anatomy: Anatomy) -> str:
+    shown = [part for part in anatomy.parts if not (part.container or part.attachment or part.hidden)]
+    plains = [decode.text(part.text, part.charset) for part in shown if part.types[0] == "text/plain" and part.text]
+    if plains:
+        return "\n".join(plains)
+    return "\n".join(_stripped(part) for part in shown if part.types[0] == "text/html" and part.text)
+
+
+def _stripped(part: Part) -> str:
+    tree = LexborHTMLParser(decode.text(part.text, part.charset))
+    tree.strip_tags(["script", "style", "head", "template"])
+    return tree.body.text(separator="\n", strip=True) if tree.body else ""
+
+
+def _attached(anatomy: Anatomy) -> list[Part]:
+    """The attachments whose octets stand in the mail itself, not inside other decoded content."""
+    return [part for part in anatomy.parts if part.attachment and 0 <= part.start <= part.end]
+
+
+def _attachment(part: Part) -> Attachment:
+    return Attachment(part.index, _name(part), part.types[0], part.size)
+
+
+def _file(raw: bytes, part: Part) -> File:
+    content = raw[part.start : part.end]
+    decoded = content if part.container else decode.transfer(content, part.encoding)[0].data
+    return File(_name(part), part.types[0], decoded)
+
+
+def _name(part: Part) -> str:
+    """A file name without paths, controls and reserved characters; never empty (threat 120)."""
+    safe = _UNSAFE.sub("_", plain(part.shown, NAME_MAX)).strip(" .")
+    return safe or f"part-{part.index}"
+
+
+def _zipped(raw: bytes, parts: list[Part]) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, part in zip(_distinct(map(_name, parts)), parts, strict=True):
+            archive.writestr(zipfile.ZipInfo(name), _file(raw, part).data, zipfile.ZIP_DEFLATED)
+    return packed.getvalue()
+
+
+def _distinct(names: Iterable[str]) -> Iterator[str]:
+    seen: set[str] = set()
+    for name in names:
+        fresh, number = name, 1
+        while fresh.casefold() in seen:
+            number += 1
+            stem, dot, end = name.rpartition(".")
+            fresh = f"{stem} ({number}){dot}{end}" if dot and stem else f"{name} ({number})"
+        seen.add(fresh.casefold())
+        yield fresh

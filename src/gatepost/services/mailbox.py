@@ -1,0 +1,281 @@
+"""Mailboxes: the folders of kept mail, looked through, read by their owner, and released to the final mailbox."""
+
+from collections.abc import AsyncIterator
+from enum import StrEnum
+from functools import partial
+from typing import Protocol
+
+import msgspec
+
+from gatepost.model.access import Caller
+from gatepost.model.address import Address, BadAddress, parse_address
+from gatepost.model.problem import Kind, Problem
+from gatepost.model.query import All, Any, Condition, Not, Op, Page, Pattern, Query, Where, eq, every
+from gatepost.model.stored import Copy, Message
+from gatepost.model.tenant import Domain, User
+from gatepost.model.verdict import Folder
+from gatepost.services.access import require
+from gatepost.services.content import Contents
+from gatepost.store.reader import Letter
+from gatepost.store.store import Reader, Store
+
+INBOX = "inbox"  # another name of the retention folder: what the final mailbox got
+SCANNED = 5000  # mails that a search in bodies opens at most
+CHUNK = 100
+
+
+class Operator(StrEnum):
+    """How the criteria of a search combine; NOT: none of them holds (contract A40)."""
+
+    AND = "AND"
+    OR = "OR"
+    NOT = "NOT"
+
+
+class Search(msgspec.Struct, frozen=True, kw_only=True):
+    """What to look for in a folder; texts are found anywhere, in any case. Times in epoch milliseconds."""
+
+    id: str | None = None
+    from_: str | None = None
+    to: str | None = None
+    cc: str | None = None
+    subject: str | None = None
+    body: str | None = None
+    received_after: int | None = None
+    received_before: int | None = None
+    operator: Operator = Operator.AND
+
+
+class Mailbox(msgspec.Struct, frozen=True):
+    """An address that mail is kept for; `user` is None for one without account."""
+
+    address: str
+    domain: Domain
+    user: User | None
+
+    @property
+    def scope(self) -> Domain | User:
+        return self.user or self.domain
+
+    def owned_by(self, caller: Caller) -> bool:
+        return self.user is not None and self.user.id == caller.user_id
+
+
+class Shelf(msgspec.Struct, frozen=True):
+    """A folder of a mailbox with its counts."""
+
+    folder: Folder
+    total: int = 0
+    unseen: int = 0
+
+
+class Requeue(Protocol):
+    """What the intake offers for a release."""
+
+    async def requeue(self, copy: Copy, message: Message) -> bool: ...
+
+
+class Mailboxes:
+    """The counter for kept mail. Metadata is for those who may read mails in scope, content for the owner alone."""
+
+    def __init__(self, store: Store, intake: Requeue, contents: Contents) -> None:
+        self._store = store
+        self._intake = intake
+        self._contents = contents
+
+    # Folders.
+
+    async def folders(self, caller: Caller, who: int | str) -> tuple[Mailbox, list[Shelf]]:
+        """Return the mailbox and its folders; the one of the system only to administrators."""
+        mailbox = self._mailbox(caller, who, "MAILS_READ")
+        counts = await self._store.read(lambda reader: reader.folders(mailbox.address))
+        known = {Folder(each.folder): Shelf(Folder(each.folder), each.total, each.unseen) for each in counts}
+        return mailbox, [known.get(folder, Shelf(folder)) for folder in _visible(caller, mailbox)]
+
+    async def subfolders(self, caller: Caller, who: int | str, path: str) -> list[Shelf]:
+        """Return the folders below one: there never are any; raise NOT_FOUND for a folder that is not there."""
+        _folder(caller, self._mailbox(caller, who, "MAILS_READ"), path)
+        return []
+
+    # Mails.
+
+    async def find(
+        self, caller: Caller, who: int | str, path: str, search: Search, query: Query
+    ) -> tuple[Mailbox, Page[Letter]]:
+        """Return a page of a folder's mails that match the search; `query` gives order and window."""
+        mailbox = self._mailbox(caller, who, "MAILS_READ")
+        inside = _inside(mailbox, _folder(caller, mailbox, path))
+        if search.body is not None:
+            _check_owner(caller, mailbox)
+            matching: Condition = Where("id", Op.IN, await self._containing(inside, search, search.body))
+        else:
+            matching = _combined(_criteria(search), search.operator)
+        asked = msgspec.structs.replace(query, where=every(inside, matching))
+        return mailbox, await self._store.read(lambda reader: reader.letters(asked))
+
+    async def get(self, caller: Caller, who: int | str, path: str, mail: str) -> tuple[Mailbox, Letter]:
+        """Return a mail of a folder by our id or its Message-ID (of several the newest); raise NOT_FOUND."""
+        mailbox = self._mailbox(caller, who, "MAILS_READ")
+        return mailbox, await self._letter(caller, mailbox, path, mail)
+
+    async def open(self, caller: Caller, who: int | str, path: str, mail: str) -> Letter:
+        """Return a mail whose content is about to be handed out; raise FORBIDDEN to all but its owner.
+
+        What is infected needs the right to handle viruses as well.
+        """
+        mailbox = self._mailbox(caller, who, "MAILS_READ")
+        _check_owner(caller, mailbox)
+        letter = await self._letter(caller, mailbox, path, mail)
+        if letter.copy.infected:
+            require(caller, "VIRUS_RELEASE", mailbox.scope)
+        return letter
+
+    async def mark_seen(self, letter: Letter) -> None:
+        """Note that the owner has read a mail."""
+        if not letter.copy.seen:
+            await self._store.write(lambda writer: writer.change(Copy, letter.copy.id, seen=True))
+
+    async def release(self, caller: Caller, who: int | str, path: str, mail: str, *, virus_lover: bool) -> None:
+        """Send a kept mail on to the final mailbox, as it came and without its tag; nothing is filtered again.
+
+        An infected one needs the confirmation and the right to release viruses, a clean one must not be confirmed
+        (PRECONDITION). A second release while the first is on its way is the same one (contract A65).
+        """
+        mailbox = self._mailbox(caller, who, "QUARANTINE_RELEASE")
+        letter = await self._letter(caller, mailbox, path, mail)
+        if letter.copy.infected and not virus_lover:
+            raise Problem(Kind.PRECONDITION, "The mail is infected; its release must be confirmed.")
+        if virus_lover and not letter.copy.infected:
+            raise Problem(Kind.PRECONDITION, "The mail is not infected; there is nothing to confirm.")
+        if letter.copy.infected:
+            require(caller, "VIRUS_RELEASE", mailbox.scope)
+        await self._intake.requeue(letter.copy, letter.message)
+
+    # How they are found.
+
+    def _mailbox(self, caller: Caller, who: int | str, permission: str) -> Mailbox:
+        """Return the mailbox of a user's id, or of an address in a served domain; permission comes first."""
+        reader = self._store.reader
+        if isinstance(who, str):
+            key, domain = _served(reader, who)
+            account = reader.first(User, eq("email", key)) if domain else None
+        else:
+            account = reader.get(User, who)
+            domain = reader.get(Domain, account.domain_id) if account else None
+            key = account.email if account else ""
+        require(caller, permission, account or domain)
+        if domain is None or (account is None and reader.first(Copy, eq("mailbox", key)) is None):
+            raise Problem(Kind.NOT_FOUND, "There is no such user.")
+        return Mailbox(key, domain, account)
+
+    async def _letter(self, caller: Caller, mailbox: Mailbox, path: str, mail: str) -> Letter:
+        where = every(_inside(mailbox, _folder(caller, mailbox, path)), _named(mail))
+        newest = Query(where=where, sort="-id", limit=1)
+        page = await self._store.read(lambda reader: reader.letters(newest))
+        if not page.items:
+            raise Problem(Kind.NOT_FOUND, "There is no such mail in the folder.")
+        return page.items[0]
+
+    async def _containing(self, inside: Condition, search: Search, text: str) -> tuple[int, ...]:
+        """The ids of the folder's copies that match a search in bodies; every candidate's body is opened."""
+        others, either = _criteria(search), search.operator is Operator.OR
+        candidates = inside if either else every(inside, _combined(others, search.operator))
+        matching: list[int] = []
+        async for chunk in self._chunks(candidates):
+            sure = await self._ids(chunk, Any(others)) if either else set()
+            for letter in chunk:
+                hit = letter.copy.id in sure or await self._contents.contains(letter.copy.mail_id, text)
+                if hit is not (search.operator is Operator.NOT):
+                    matching.append(letter.copy.id)
+        return tuple(matching)
+
+    async def _chunks(self, where: Condition) -> AsyncIterator[list[Letter]]:
+        """Yield the matching letters by key, chunk by chunk (rules 19); raise UNPROCESSABLE for too many."""
+        counted = Query(where=where, limit=0, total=True)
+        if ((await self._store.read(lambda reader: reader.letters(counted))).total or 0) > SCANNED:
+            raise Problem(Kind.UNPROCESSABLE, f"More than {SCANNED} mails would be opened; narrow the search.")
+        after = 0
+        while True:
+            next_ones = Query(where=every(where, Where("id", Op.GT, after)), limit=CHUNK)
+            chunk = (await self._store.read(partial(_letters, next_ones))).items
+            if not chunk:
+                return
+            yield chunk
+            after = chunk[-1].copy.id
+
+    async def _ids(self, chunk: list[Letter], where: Condition) -> set[int]:
+        """Those of a chunk that match, without their bodies being opened."""
+        among = Where("id", Op.IN, [letter.copy.id for letter in chunk])
+        page = await self._store.read(lambda reader: reader.letters(Query(where=every(among, where))))
+        return {letter.copy.id for letter in page.items}
+
+
+def _letters(query: Query, reader: Reader) -> Page[Letter]:
+    return reader.letters(query)
+
+
+def _served(reader: Reader, text: str) -> tuple[str, Domain | None]:
+    """The address in the one form, under its domain's own name; None for a domain that is not served."""
+    try:
+        address = parse_address(text)
+    except BadAddress:
+        return text, None
+    domain = reader.domain(address.domain)
+    return (Address(address.local, domain.name).key, domain) if domain else (address.key, None)
+
+
+def _visible(caller: Caller, mailbox: Mailbox) -> list[Folder]:
+    """The folders that a caller is shown; what no store flag asked for is the administrators' alone."""
+    return [folder for folder in Folder if folder is not Folder.SYSTEM or not mailbox.owned_by(caller)]
+
+
+def _folder(caller: Caller, mailbox: Mailbox, path: str) -> Folder:
+    """The folder of a path, in any case; a closed set of names (threat 121)."""
+    name = path.lower()
+    wanted = Folder.RETENTION.value if name == INBOX else name
+    for folder in _visible(caller, mailbox):
+        if folder.value == wanted:
+            return folder
+    raise Problem(Kind.NOT_FOUND, "There is no such folder.")
+
+
+def _check_owner(caller: Caller, mailbox: Mailbox) -> None:
+    if not mailbox.owned_by(caller):
+        raise Problem(Kind.FORBIDDEN, "The content of a mail is for the owner of the mailbox alone.")
+
+
+def _inside(mailbox: Mailbox, folder: Folder) -> Condition:
+    return every(eq("mailbox", mailbox.address), eq("folder", folder.value))
+
+
+def _named(mail: str) -> Condition:
+    """A mail by our id, or by its Message-ID with or without the angle brackets."""
+    bare = mail.strip().removeprefix("<").removesuffix(">")
+    return Any((eq("mail_id", bare.lower()), Where("message_id", Op.IN, (bare, f"<{bare}>"))))
+
+
+def _criteria(search: Search) -> tuple[Condition, ...]:
+    """What is searched for outside of bodies."""
+    texts = {
+        "header_from": search.from_,
+        "header_to": search.to,
+        "header_cc": search.cc,
+        "subject": search.subject,
+    }
+    found: list[Condition] = [
+        Where(field, Op.LIKE, Pattern(text, open_start=True, open_end=True)) for field, text in texts.items() if text
+    ]
+    if search.id:
+        found.append(_named(search.id))
+    if search.received_after is not None:
+        found.append(Where("received", Op.GE, search.received_after))
+    if search.received_before is not None:
+        found.append(Where("received", Op.LE, search.received_before))
+    return tuple(found)
+
+
+def _combined(criteria: tuple[Condition, ...], operator: Operator) -> Condition:
+    """No criterion at all: everything."""
+    if not criteria or operator is Operator.AND:
+        return All(criteria)
+    return Any(criteria) if operator is Operator.OR else Not(Any(criteria))

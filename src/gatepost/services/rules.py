@@ -1,0 +1,271 @@
+"""Sender rules: who may lay them down for which owner, and how a whole list is replaced at once."""
+
+import asyncio
+from collections.abc import Sequence
+from functools import partial
+
+import msgspec
+
+from gatepost.events import Clock
+from gatepost.model.access import Caller
+from gatepost.model.address import BadAddress, domain_name, parse_address
+from gatepost.model.problem import Kind, Problem
+from gatepost.model.query import Condition, Op, Page, Query, Where, eq, every
+from gatepost.model.rules import SenderRule, SenderType
+from gatepost.model.tenant import Domain, User
+from gatepost.services.access import found, require
+from gatepost.store.store import Reader, Store, Writer
+
+SLICE = 200  # rows of one write, so that none holds the writer long (rules 17)
+AT_ONCE = 1000  # rules of one addition; a longer list is replaced as a whole
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """A rule as asked for. `owner` is a domain name or a mailbox address; None: the owner that the path names."""
+
+    value: str
+    type: SenderType
+    owner: str | None = None
+    expire_at: int | None = None
+    description: str | None = None
+    spf_on: bool | None = None
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Whose list a path names: a domain's, or a mailbox's; one of the two is set."""
+
+    domain_id: int | None = None
+    user_id: int | None = None
+
+
+class Owner(msgspec.Struct, frozen=True):
+    """Whose rules: a domain's own, or those of one of its mailboxes."""
+
+    domain: Domain
+    user: User | None = None
+
+    @property
+    def name(self) -> str:
+        return self.user.email if self.user else self.domain.name
+
+    @property
+    def row(self) -> Domain | User:
+        """The row that says which generation counts."""
+        return self.user or self.domain
+
+
+class SenderRules:
+    """The rules of domains and mailboxes over senders. Each act checks its permission first."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    async def find(self, caller: Caller, place: Place, query: Query) -> Page[SenderRule]:
+        """Return a page of the owner's rules that `query` asks for."""
+        owner = self._at(caller, place, "RULES_READ")
+
+        def ask(reader: Reader) -> Page[SenderRule]:
+            mine = every(_current(owner, reader), query.where)
+            return reader.find(SenderRule, msgspec.structs.replace(query, where=mine))
+
+        return await self._store.read(ask)
+
+    async def add(self, caller: Caller, place: Place, entries: Sequence[Entry]) -> list[SenderRule]:
+        """Add rules to one owner, all of them or none; raise CONFLICT for one that is there already."""
+        owner = self._at(caller, place, "RULES_WRITE")
+        return await self._add([(owner, entry) for entry in entries])
+
+    async def add_any(self, caller: Caller, entries: Sequence[Entry]) -> list[SenderRule]:
+        """Add rules, each to the owner that it names, all of them or none."""
+        _check_count(entries)
+        owners: dict[str, Owner] = {}
+        pairs = []
+        for at, entry in enumerate(entries):
+            name = entry.owner or ""
+            if name not in owners:
+                owners[name] = self._owner(caller, name, f"/{at}/owner")
+            pairs.append((owners[name], entry))
+        return await self._add(pairs)
+
+    async def replace(self, caller: Caller, place: Place, entries: Sequence[Entry]) -> list[SenderRule]:
+        """Put a list in the place of all rules of an owner.
+
+        The new rules are written aside in slices, then one row makes them count; a crash before that leaves the old
+        list, and rows that the next replacement removes. Of two replacements at once the later one wins whole; one
+        that is overtaken raises CONFLICT.
+        """
+        owner = self._at(caller, place, "RULES_WRITE")
+        rules = await asyncio.to_thread(self._prepared, [(owner, entry) for entry in entries])
+        generation, kept = await self._store.write(partial(_aside, owner, rules[:SLICE], 0))
+        for at in range(SLICE, len(rules), SLICE):
+            kept += (await self._store.write(partial(_aside, owner, rules[at : at + SLICE], generation)))[1]
+        await self._store.write(partial(_switch, owner, generation))
+        await self._clear(owner, generation)
+        return kept
+
+    async def change(self, caller: Caller, place: Place, rule_id: int, entry: Entry) -> SenderRule:
+        """Put a rule in the place of one of the owner's; it keeps its id and its day of creation."""
+        owner = self._at(caller, place, "RULES_WRITE")
+        (new,) = self._prepared([(owner, entry)], pointer="")
+
+        def put(writer: Writer) -> SenderRule:
+            old = _get(writer, owner, rule_id)
+            _check_absent(writer, owner, new, but=rule_id)
+            fields = {f: getattr(new, f) for f in ("value", "type", "expire_at", "description", "spf_on")}
+            return writer.change(SenderRule, old.id, **fields) or old
+
+        return await self._store.write(put)
+
+    async def remove(self, caller: Caller, place: Place, rule_id: int) -> None:
+        """Remove one of the owner's rules; raise NOT_FOUND where it has no such rule."""
+        owner = self._at(caller, place, "RULES_WRITE")
+
+        def drop(writer: Writer) -> None:
+            writer.remove(SenderRule, eq("id", _get(writer, owner, rule_id).id))
+
+        await self._store.write(drop)
+
+    def _at(self, caller: Caller, place: Place, permission: str) -> Owner:
+        reader = self._store.reader
+        if place.domain_id is not None:
+            return Owner(found(caller, permission, reader.get(Domain, place.domain_id), "domain"))
+        user = found(caller, permission, reader.get(User, place.user_id or 0), "user")
+        domain = reader.get(Domain, user.domain_id)
+        if domain is None:
+            raise Problem(Kind.NOT_FOUND, "There is no such user.")
+        return Owner(domain, user)
+
+    def _owner(self, caller: Caller, name: str, pointer: str) -> Owner:
+        """Find an owner by its name; an unknown one is UNPROCESSABLE to those who may see all (contract A52)."""
+        owner = _by_name(self._store.reader, name)
+        require(caller, "RULES_WRITE", owner.row if owner else None)
+        if owner is None:
+            raise Problem(Kind.UNPROCESSABLE, "There is no such owner.", pointer=pointer)
+        return owner
+
+    async def _add(self, pairs: Sequence[tuple[Owner, Entry]]) -> list[SenderRule]:
+        _check_count(pairs)
+        rules = self._prepared(pairs)
+
+        def put(writer: Writer) -> list[SenderRule]:
+            kept = []
+            for (owner, _), rule in zip(pairs, rules, strict=True):
+                _check_absent(writer, owner, rule)
+                kept.append(writer.add(msgspec.structs.replace(rule, generation=_generation(writer, owner))))
+            return kept
+
+        return await self._store.write(put)
+
+    def _prepared(self, pairs: Sequence[tuple[Owner, Entry]], pointer: str | None = None) -> list[SenderRule]:
+        """Make the rules, canonical and checked; raise Problem at the first that can't be."""
+        now = self._clock()
+        seen: set[tuple[str, str, SenderType]] = set()
+        rules = []
+        for at, (owner, entry) in enumerate(pairs):
+            rule = _rule(owner, entry, now, f"/{at}" if pointer is None else pointer)
+            key = (rule.owner, rule.value, rule.type)
+            if key in seen:
+                raise Problem(Kind.CONFLICT, f"The rule for {rule.value} stands in the list twice.", pointer=f"/{at}")
+            seen.add(key)
+            rules.append(rule)
+        return rules
+
+    async def _clear(self, owner: Owner, current: int) -> None:
+        """Remove the rules of superseded generations, slice by slice."""
+        old = every(_owned(owner), Where("generation", Op.LT, current))
+        while True:
+            page = await self._store.read(lambda reader: reader.find(SenderRule, Query(where=old, limit=SLICE)))
+            if not page.items:
+                return
+            ids = Where("id", Op.IN, tuple(rule.id for rule in page.items))
+            await self._store.write(partial(_remove, ids))
+
+
+def _by_name(reader: Reader, name: str) -> Owner | None:
+    try:
+        user = reader.first(User, eq("email", parse_address(name).key)) if "@" in name else None
+        domain = reader.first(Domain, eq("name", domain_name(name))) if "@" not in name else None
+    except BadAddress:
+        return None
+    domain = reader.get(Domain, user.domain_id) if user else domain
+    return Owner(domain, user) if domain else None
+
+
+def _rule(owner: Owner, entry: Entry, now: int, pointer: str) -> SenderRule:
+    allows = entry.type is SenderType.ALLOW
+    if allows and entry.spf_on is None:
+        raise Problem(Kind.UNPROCESSABLE, "An ALLOW rule needs spfOn.", pointer=f"{pointer}/spfOn")
+    if entry.expire_at is not None and entry.expire_at <= now:
+        raise Problem(Kind.UNPROCESSABLE, "expireAt lies in the past.", pointer=f"{pointer}/expireAt")
+    return SenderRule(
+        domain_id=owner.domain.id,
+        user_id=owner.user.id if owner.user else None,
+        owner=owner.name,
+        value=_value(entry.value, f"{pointer}/value"),
+        type=entry.type,
+        created_date=now,
+        expire_at=entry.expire_at,
+        description=entry.description or None,
+        spf_on=entry.spf_on if allows else None,
+    )
+
+
+def _value(text: str, pointer: str) -> str:
+    """Return an address key or a domain name, the form in which senders are compared."""
+    try:
+        return parse_address(text).key if "@" in text else domain_name(text)
+    except BadAddress as error:
+        raise Problem(Kind.MALFORMED, f"This is no address and no domain: {error}.", pointer=pointer) from error
+
+
+def _owned(owner: Owner) -> Condition:
+    """The rules of an owner, of whatever generation."""
+    return eq("owner", owner.name)
+
+
+def _generation(reader: Reader, owner: Owner) -> int:
+    row = reader.get(type(owner.row), owner.row.id)
+    if row is None:
+        raise Problem(Kind.NOT_FOUND, f"{owner.name} is gone.")
+    return row.sender_generation
+
+
+def _current(owner: Owner, reader: Reader) -> Condition:
+    return every(_owned(owner), eq("generation", _generation(reader, owner)))
+
+
+def _get(reader: Reader, owner: Owner, rule_id: int) -> SenderRule:
+    rule = reader.first(SenderRule, every(eq("id", rule_id), _current(owner, reader)))
+    if rule is None:
+        raise Problem(Kind.NOT_FOUND, "There is no such rule.")
+    return rule
+
+
+def _check_absent(reader: Reader, owner: Owner, rule: SenderRule, but: int = 0) -> None:
+    same = reader.first(SenderRule, every(_current(owner, reader), eq("value", rule.value), eq("type", rule.type)))
+    if same is not None and same.id != but:
+        raise Problem(Kind.CONFLICT, f"{owner.name} has an identical rule for {rule.value}.")
+
+
+def _aside(owner: Owner, rules: Sequence[SenderRule], generation: int, writer: Writer) -> tuple[int, list[SenderRule]]:
+    """Write rules that do not count yet; the first slice (generation 0) takes the next free number."""
+    if not generation:
+        newest = writer.find(SenderRule, Query(where=_owned(owner), sort="-generation", limit=1)).items
+        generation = max([_generation(writer, owner), *(rule.generation for rule in newest)]) + 1
+    return generation, [writer.add(msgspec.structs.replace(rule, generation=generation)) for rule in rules]
+
+
+def _switch(owner: Owner, generation: int, writer: Writer) -> None:
+    if _generation(writer, owner) >= generation:
+        raise Problem(Kind.CONFLICT, "The list was replaced by another request meanwhile.")
+    writer.change(type(owner.row), owner.row.id, sender_generation=generation)
+
+
+def _check_count(entries: Sequence[object]) -> None:
+    if len(entries) > AT_ONCE:
+        raise Problem(Kind.TOO_LARGE, f"At most {AT_ONCE} rules are added at once; replace the list instead.")
+
+
+def _remove(where: Condition, writer: Writer) -> int:
+    return writer.remove(SenderRule, where)
