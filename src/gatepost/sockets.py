@@ -3,6 +3,7 @@
 import os
 import socket
 from collections.abc import Mapping
+from pathlib import Path
 
 BACKLOG = 512
 FIRST_FD = 3  # sd_listen_fds(3)
@@ -56,3 +57,22 @@ def _inherited(name: str, environ: Mapping[str, str]) -> list[socket.socket]:
     for sock in sockets:
         sock.setblocking(False)
     return sockets
+
+
+def listen_local(path: Path) -> socket.socket:
+    """Open a Unix socket that its owner alone can reach, in the place of one that a crash left behind."""
+    path.unlink(missing_ok=True)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
+    try:
+        # The directory may have a longer path than AF_UNIX takes; through its descriptor it is short.
+        sock.bind(f"/proc/self/fd/{folder}/{path.name}")
+        path.chmod(0o600)
+        sock.listen(BACKLOG)
+        sock.setblocking(False)
+    except OSError:
+        sock.close()
+        raise
+    finally:
+        os.close(folder)
+    return sock

@@ -8,7 +8,13 @@ from gatepost.services.counter import Counter
 
 
 async def bearer(request: Request, counter: Counter) -> Caller:
-    """Return whose token the request shows (RFC 6750 2.1); raise UNAUTHENTICATED or TOO_MANY."""
+    """Return whose token the request shows (RFC 6750 2.1); raise UNAUTHENTICATED or TOO_MANY.
+
+    Who comes over the control socket is known already: only the daemon's own user can open it.
+    """
+    known = request.scope["state"].get("caller")
+    if isinstance(known, Caller):
+        return known
     return await counter.of(Access).caller(bearer_token(request), client_ip(request))
 
 

@@ -48,7 +48,9 @@ class Sweep:
         gone = 0
         while True:
             purged = await self._store.write(lambda writer: writer.purge(self._clock(), SLICE), slow=True)
-            gone += purged.copies
+            for folder, count in purged.copies.items():
+                self._metrics.purged.labels(folder).inc(count)
+                gone += count
             if not purged.more:
                 return gone
 
