@@ -1,18 +1,18 @@
 """Large bodies as files: written in spool/tmp, synced, then renamed to the mail's id before its row is committed."""
 
 import asyncio
-import errno
 import os
 import secrets
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from gatepost.events import log
 from gatepost.model.envelope import Body
+from gatepost.model.problem import Problem
 from gatepost.store.health import Health
 
 _REMEMBERED = 1000
@@ -27,13 +27,14 @@ class Draft:
         self._cut = cut
         self._parts: list[bytes] = []
         self._file: BinaryIO | None = None
+        self._failure: Problem | None = None
         self.path: Path | None = None
         self.size = 0
 
     def write(self, data: bytes) -> None:
         """Append octets; raise Problem(FULL) or Problem(UNAVAILABLE), after which nothing of the draft is kept."""
         self.size += len(data)
-        with self._spool.guarded(self):
+        with self.guarded():
             if self._file is not None:
                 self._file.write(data)
                 return
@@ -53,11 +54,11 @@ class Draft:
 
     def sync(self) -> None:
         """Make the file durable and close it (blocking)."""
-        assert self._file is not None
-        with self._spool.guarded(self):
-            self._file.flush()
-            os.fsync(self._file.fileno())
-            self._file.close()
+        with self.guarded():
+            if self._file is not None:
+                self._file.flush()
+                os.fsync(self._file.fileno())
+                self._file.close()
 
     def discard(self) -> None:
         """Forget the draft and remove its file; may be called twice."""
@@ -69,6 +70,19 @@ class Draft:
             self.path.unlink(missing_ok=True)
             self.path = None
 
+    @contextmanager
+    def guarded(self) -> Iterator[None]:
+        """Turn a failed write into a Problem, and every later one into the same: nothing of the draft is kept."""
+        if self._failure is not None:
+            raise self._failure
+        try:
+            yield
+        except OSError as error:
+            self._failure = self._spool.blame(error)
+            with suppress(OSError):
+                self.discard()
+            raise self._failure from error
+
 
 class Spool:
     """The files of one store, 256 folders by the last two digits of the id. Removals wait while a backup runs."""
@@ -77,7 +91,7 @@ class Spool:
         self.directory = directory
         self._tmp = directory / "tmp"
         self._cut = cut
-        self._health = health
+        self.blame = health.blame
         self._holds = 0
         self._waiting: deque[str] = deque()
         self._moved: dict[str, str] = {}  # the last adopted: path of the draft -> mail id
@@ -92,8 +106,9 @@ class Spool:
 
     async def finish(self, draft: Draft) -> Body:
         """Close a draft: its octets, or its file once that is on disc. Raises Problem(FULL | UNAVAILABLE)."""
-        if draft.path is None:
-            return Body(draft.size, draft.data())
+        with draft.guarded():
+            if draft.path is None:
+                return Body(draft.size, draft.data())
         await self._off_loop(draft.sync)
         return Body(draft.size, path=str(draft.path))
 
@@ -166,16 +181,6 @@ class Spool:
         """Return an unused path for a draft."""
         return self._tmp / secrets.token_hex(16)
 
-    @contextmanager
-    def guarded(self, draft: Draft) -> Iterator[None]:
-        """Turn a failed write into a Problem, without leaving the draft behind."""
-        try:
-            yield
-        except OSError as error:
-            with self._shrugged():
-                draft.discard()
-            raise self._health.blame(error) from error
-
     def close(self) -> None:
         self._threads.shutdown()
 
@@ -185,7 +190,7 @@ class Spool:
             source.rename(target)
             sync_folder(target.parent)
         except OSError as error:
-            raise self._health.blame(error) from error
+            raise self.blame(error) from error
 
     def _enter(self, folder: Path) -> None:
         if not folder.is_dir():
@@ -202,14 +207,6 @@ class Spool:
                 self.path(mail_id).unlink(missing_ok=True)
             except OSError as error:
                 log.warning("a spool file was not removed", id=mail_id, error=str(error))
-
-    @contextmanager
-    def _shrugged(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EIO, errno.EDQUOT):
-                raise
 
     async def _off_loop(self, work: Callable[[], None]) -> None:
         await asyncio.get_running_loop().run_in_executor(self._threads, work)

@@ -35,6 +35,7 @@ class Opened:
         self.spool = spool
         self.health = health
         self.suspect = suspect  # stopped uncleanly and too large to be checked at once
+        self.key: Path
         self.secrets: Secrets
         self.salt = b""
         self.faults: list[str] = []
@@ -69,6 +70,11 @@ def has_room(directory: Path, settings: StoreSettings) -> bool:
     return free >= settings.reserve_bytes and free >= total * settings.reserve_percent / 100
 
 
+def key_path(directory: Path, settings: StoreSettings) -> Path:
+    """Return where the master key lies: beside the database unless set otherwise (rules 25)."""
+    return Path(settings.key_file) if settings.key_file else directory / "master.key"
+
+
 def _prepare(directory: Path) -> None:
     database = directory / DATABASE
     try:
@@ -100,8 +106,8 @@ def _open(directory: Path, lock: int, settings: StoreSettings, health: Health) -
     try:
         spool = Spool(directory / "spool", settings.spool_cut, health)
         opened = Opened(directory, lock, connection, spool, health, suspect=unclean and large)
-        key = Path(settings.key_file) if settings.key_file else directory / "master.key"
-        opened.secrets, opened.salt = _unlock(connection, key)
+        opened.key = key_path(directory, settings)
+        opened.secrets, opened.salt = _unlock(connection, opened.key)
         opened.faults = _sweep(connection, spool)
     except BaseException:
         connection.close()

@@ -22,7 +22,8 @@ _OWNED = ("sender_rule", "attachment_rule", "uri_rule", "domain_alias", "group",
 class Purged(msgspec.Struct, frozen=True):
     """What a slice removed; `more` tells that there is work for another."""
 
-    copies: dict[str, int]  # by folder
+    copies: int
+    folders: dict[str, int]  # the copies by folder
     bodies: int
     traces: int
     domains: int
@@ -31,12 +32,13 @@ class Purged(msgspec.Struct, frozen=True):
 
 def purge(connection: sqlite3.Connection, mail: Mail, now: int, limit: int) -> Purged:
     """Remove one slice. Each sort has its own limit, so that none waits for another."""
-    copies, bodies = _expired_copies(connection, mail, now, limit)
+    folders, bodies = _expired_copies(connection, mail, now, limit)
+    copies = sum(folders.values())
     traces, dropped = _expired_traces(connection, mail, now, limit)
     sliced, domains = _gone_domains(connection, mail, now, limit)
     connection.execute("DELETE FROM refusal WHERE hour < ?", (now // HOUR - REFUSALS,))
-    more = sum(copies.values()) >= limit or traces >= limit or sliced
-    return Purged(copies, bodies + dropped, traces, domains, more)
+    more = copies >= limit or traces >= limit or sliced
+    return Purged(copies, folders, bodies + dropped, traces, domains, more)
 
 
 def forget_refused(connection: sqlite3.Connection, mail: Mail, limit: int = 20) -> None:

@@ -213,9 +213,10 @@ class Reader:
         try:
             return self._connection.execute(sql, values).fetchall()
         except sqlite3.Error as error:
-            if self._blame is None:
+            problem = self._blame(error) if self._blame else error
+            if problem is error:
                 raise
-            raise self._blame(error) from error
+            raise problem from error
 
 
 def _letter_columns() -> compiler.Columns:

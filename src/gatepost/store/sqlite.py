@@ -108,23 +108,26 @@ class Committer:
         self._wal_large = False
         self._queue: queue.SimpleQueue[Item[Any] | None] = queue.SimpleQueue()
         self._slow: deque[Item[Any]] = deque()
-        self._stopping = threading.Event()
+        self._door = threading.Lock()  # nothing is queued behind the end
+        self._stopped = False
         self.generation = 1
         self._thread = threading.Thread(target=self._run, name="store", daemon=True)
         self._thread.start()
 
     def submit(self, item: Item[Any]) -> None:
         """Queue an item; it is settled after the COMMIT, or with what kept it from that."""
-        if self._stopping.is_set():
-            item.error = self._health.unavailable()
-            self._settle([item])
-        else:
-            self._queue.put(item)
+        with self._door:
+            if not self._stopped:
+                self._queue.put(item)
+                return
+        item.error = self._health.unavailable()
+        self._settle([item])
 
     def stop(self) -> None:
-        """Commit what is queued, then end the thread."""
-        self._stopping.set()
-        self._queue.put(None)
+        """Commit what is queued, then end the thread; slow items not begun are refused."""
+        with self._door:
+            self._stopped = True
+            self._queue.put(None)
         self._thread.join()
 
     # The thread.
@@ -139,19 +142,9 @@ class Committer:
                 self._commit([self._slow.popleft()])
             elif self._health.full:
                 self._probe()
-        self._refuse_rest()
-
-    def _refuse_rest(self) -> None:
-        """Answer those who came too late, and the slow ones, whose work can wait for the next start."""
-        rest = [*self._slow]
-        with suppress(queue.Empty):
-            while True:
-                item = self._queue.get_nowait()
-                if item is not None and item.take():
-                    rest.append(item)
-        for item in rest:
+        for item in self._slow:
             item.error = self._health.unavailable()
-        self._settle(rest)
+        self._settle([*self._slow])
 
     def _next(self) -> tuple[list[Item[Any]], bool]:
         """Return everything that waits, and False at the end; slow items step aside until nothing else waits."""
@@ -214,8 +207,9 @@ class Committer:
     def _fail(self, batch: list[Item[Any]], error: Problem | sqlite3.Error | MemoryError) -> None:
         self._writer.mail.dropped.clear()
         problem = error if isinstance(error, Problem) else self._health.blame(error)
-        if not self._health.broken and self._connection.in_transaction:
-            self._connection.execute("ROLLBACK")
+        if self._connection.in_transaction:
+            with suppress(sqlite3.Error):  # it writes nothing, so nothing is lost if it fails
+                self._connection.execute("ROLLBACK")
         for item in batch:
             if item.error is None or isinstance(item.error, sqlite3.Error):
                 item.error = Problem(problem.kind, problem.detail, **problem.context)

@@ -10,6 +10,7 @@ from typing import TypeVar
 from gatepost.events import Clock, Metrics, log
 from gatepost.settings import StoreSettings
 from gatepost.store import opening
+from gatepost.store.backup import backup
 from gatepost.store.blobs import Spool
 from gatepost.store.health import Health, StoreProblem
 from gatepost.store.reader import FolderCount, Letter, Reader, Refusals
@@ -44,6 +45,7 @@ class Store:
         self.reader = self._new_reader()
         writer = Writer(opened.connection, self._spooled, clock=clock, refused_bytes=refused_bytes)
         self._committer = Committer(opened.connection, writer, self.spool, self._health, metrics, opened.wal)
+        self._copying = asyncio.Lock()
         self._local = threading.local()
         self._readers: list[Reader] = [self.reader]
         self._threads = ThreadPoolExecutor(max(settings.readers, 1), "read")
@@ -134,6 +136,12 @@ class Store:
         waiter: Future[T] = Future()
         self._committer.submit(Item(change, waiter))
         return waiter.result()
+
+    async def backup(self, target: Path, *, with_key: bool = False) -> None:
+        """Copy the store into a new directory while it works; raise StoreProblem. One at a time (rules 19)."""
+        async with self._copying:
+            key = self._opened.key if with_key else None
+            await asyncio.to_thread(backup, self.path, self.spool, target, key)
 
     def _withdraw(self, item: Item[T]) -> None:
         if item.take():
