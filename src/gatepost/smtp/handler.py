@@ -1,0 +1,159 @@
+"""Turns a session's commands into questions to the rooms below: may it send, who is that, take this mail."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from gatepost.events import Clock, log
+from gatepost.model.address import Address
+from gatepost.model.envelope import Client, Direction, Dsn, Envelope, Login, Recipient, Role
+from gatepost.mta.directory import Directory
+from gatepost.mta.intake import Answer, Intake
+from gatepost.settings import Settings
+from gatepost.smtp import replies
+from gatepost.smtp.parameters import MailOptions
+from gatepost.smtp.replies import Refusal, Reply
+
+
+class Access(Protocol):
+    """Who signs in; services/access answers."""
+
+    async def sign_in(self, login: str, password: str, ip: str) -> Login:
+        """Raises Problem(UNAUTHENTICATED) or Problem(TOO_MANY)."""
+        ...
+
+
+class Transaction:
+    """A mail's envelope while it is told."""
+
+    __slots__ = ("_named", "options", "recipients", "sender")
+
+    def __init__(self, sender: Address | None, options: MailOptions) -> None:
+        self.sender = sender
+        self.options = options
+        self.recipients: dict[str, Recipient] = {}
+        self._named: set[str] = set()
+
+    def knows(self, address: Address) -> bool:
+        return address.key in self._named
+
+    @property
+    def named(self) -> int:
+        """How many addresses the client gave."""
+        return len(self._named)
+
+    def add(self, address: Address, recipients: tuple[Recipient, ...]) -> None:
+        """Note whom an address stands for; nobody gets a mail twice."""
+        self._named.add(address.key)
+        for recipient in recipients:
+            self.recipients.setdefault(recipient.address.key, recipient)
+
+
+class Handler:
+    """What every session asks of the house. Each question may raise Problem or Refusal."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        directory: Directory,
+        intake: Intake,
+        access: Access,
+        *,
+        clock: Clock,
+        healthy: Callable[[], bool],
+    ) -> None:
+        self._limits = settings.limits
+        self._split = settings.smtp.split_policies
+        self._directory = directory
+        self._intake = intake
+        self._access = access
+        self._clock = clock
+        self.healthy = healthy
+
+    async def begin(self, client: Client, sender: Address | None, options: MailOptions) -> Transaction:
+        """Open a mail's envelope."""
+        if options.size > self._limits.message_bytes:
+            raise Refusal(replies.TOO_BIG)
+        if not self.healthy():
+            raise Refusal(replies.LOCAL_ERROR)
+        await self._directory.admit(client, sender)
+        return Transaction(sender, options)
+
+    async def name(self, client: Client, mail: Transaction, address: Address, dsn: Dsn) -> None:
+        """Add a recipient to the envelope."""
+        if mail.knows(address):
+            return
+        if mail.named >= self._limits.recipients:
+            raise Refusal(replies.TOO_MANY_RECIPIENTS)
+        found = await self._directory.resolve(address, client, mail.sender, dsn)
+        if mail.named and len(mail.recipients) + len(found) > self._limits.recipients:
+            raise Refusal(replies.TOO_MANY_RECIPIENTS)
+        if self._split and _differs(mail, found):
+            raise Refusal(replies.SPLIT)
+        mail.add(address, found)
+
+    def open(self, client: Client, mail: Transaction) -> "Incoming":
+        """Open a place for a mail's data."""
+        return Incoming(self._intake, client, mail, self._clock)
+
+    async def sign_in(self, client: Client, login: str, password: str) -> Client:
+        """Return the client as one who has signed in."""
+        who = await self._access.sign_in(login, password, client.ip)
+        log.info("signed in", session=client.session, ip=client.ip, login=replies.printable(who.email))
+        return msgspec.structs.replace(client, login=who)
+
+
+class Incoming:
+    """A mail whose data is on its way in: `draft` takes it, then either `receive` or `drop` ends it."""
+
+    def __init__(self, intake: Intake, client: Client, mail: Transaction, clock: Clock) -> None:
+        self._intake = intake
+        self._client = client
+        self._mail = mail
+        self._clock = clock
+        self.draft = intake.draft()
+
+    async def receive(self) -> Reply:
+        """Hand the whole mail into the house; return what its client is told."""
+        receipt = await self._intake.receive(self._envelope(), self.draft)
+        if receipt.answer is Answer.ACCEPTED:
+            return replies.accepted(receipt.id)
+        if receipt.answer is Answer.REJECTED:
+            return replies.rejected(receipt.category, receipt.reason, receipt.id)
+        return replies.deferred(receipt.reason, receipt.id)
+
+    def drop(self) -> None:
+        """Forget what came; nothing of it is kept."""
+        self.draft.discard()
+
+    def _envelope(self) -> Envelope:
+        mail = self._mail
+        recipients = tuple(mail.recipients.values())
+        return Envelope(
+            id=self._intake.new_id(),
+            client=self._client,
+            sender=mail.sender,
+            recipients=recipients,
+            direction=_direction(self._client, recipients),
+            received=self._clock(),
+            smtputf8=mail.options.smtputf8,
+            eightbit=mail.options.eightbit,
+            dsn=mail.options.dsn,
+        )
+
+
+def _differs(mail: Transaction, found: tuple[Recipient, ...]) -> bool:
+    first = next(iter(mail.recipients.values()), None)
+    return first is not None and any(_policy_id(recipient) != _policy_id(first) for recipient in found)
+
+
+def _policy_id(recipient: Recipient) -> int | None:
+    return recipient.policy.id if recipient.policy else None
+
+
+def _direction(client: Client, recipients: tuple[Recipient, ...]) -> Direction:
+    """A mail goes out when one of ours sends it to somebody outside; a group's outside members don't make it so."""
+    ours = client.login is not None or client.role is Role.TRUSTED
+    leaves = any(recipient.platform_id is None and not recipient.clean_only for recipient in recipients)
+    return Direction.OUT if ours and leaves else Direction.IN

@@ -1,0 +1,180 @@
+"""The listeners: opens their sockets, runs their sessions, reads certificates again, stops in an orderly way."""
+
+import asyncio
+import resource
+import socket
+import ssl
+from collections.abc import Callable, Mapping
+from os import environ as process_environment
+
+from gatepost.events import Clock, Metrics, log
+from gatepost.model.envelope import Role
+from gatepost.mta.directory import Directory
+from gatepost.mta.intake import Intake
+from gatepost.settings import Listener, Settings, SettingsError
+from gatepost.smtp import replies, tls
+from gatepost.smtp.connection import Connection, Gone
+from gatepost.smtp.door import DATA_WINDOW, Door
+from gatepost.smtp.handler import Access, Handler
+from gatepost.smtp.session import Session
+from gatepost.smtp.throttle import Awaits, Budget, Throttle
+from gatepost.sockets import BadEndpoint, listen
+
+FILES_FOR_THE_HOUSE = 0.25  # share of the open files that connections leave to store, queue and API
+TLS_WORDS = ("none", "starttls", "implicit")
+
+
+class Listeners:
+    """All SMTP listeners of the process."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        directory: Directory,
+        intake: Intake,
+        access: Access,
+        hostname: str,
+        clock: Clock,
+        metrics: Metrics,
+        store_health: Callable[[], bool],
+        *,
+        environ: Mapping[str, str] = process_environment,
+        window: float = DATA_WINDOW,
+    ) -> None:
+        self._settings = settings
+        self._hostname = hostname
+        self._metrics = metrics
+        self._environ = environ
+        self._window = window
+        self._handler = Handler(settings, directory, intake, access, clock=clock, healthy=store_health)
+        self._throttle = Throttle(settings.limits, clock, _connections(settings.limits.connections))
+        self._budget = Budget(settings.limits.buffer_bytes)
+        self._doors: list[tuple[Listener, Door]] = []
+        self._sockets: list[tuple[Door, socket.socket]] = []
+        self._servers: list[asyncio.Server] = []
+
+    async def start(self) -> None:
+        """Open every listener, or none. Raises SettingsError, or OSError with the listener's name."""
+        try:
+            for listener in self._settings.smtp.listener:
+                self._open(listener)
+        except BaseException:
+            for _, sock in self._sockets:
+                sock.close()
+            raise
+        for door, sock in self._sockets:
+            self._servers.append(await self._serve(door, sock))
+
+    def _open(self, listener: Listener) -> None:
+        context = _context(self._settings, listener)
+        door = Door(
+            self._settings,
+            listener,
+            context,
+            self._hostname,
+            handler=self._handler,
+            throttle=self._throttle,
+            budget=self._budget,
+            metrics=self._metrics,
+            serve=serve,
+            window=self._window,
+        )
+        try:
+            sockets = listen(listener.listen, self._environ)
+        except BadEndpoint as error:
+            raise SettingsError(f"smtp.listener: {error}") from error
+        self._doors.append((listener, door))
+        self._sockets.extend((door, sock) for sock in sockets)
+
+    async def _serve(self, door: Door, sock: socket.socket) -> asyncio.Server:
+        loop = asyncio.get_running_loop()
+        return await loop.create_server(lambda: Session(door, loop), sock=sock, backlog=512)
+
+    @property
+    def addresses(self) -> list[tuple[Role, str, int]]:
+        """Return role, host and port of what is open."""
+        return [(door.role, *sock.getsockname()[:2]) for door, sock in self._sockets]
+
+    def reload(self) -> None:
+        """Read all certificates again, for new connections; one that can't be read leaves the old one in use."""
+        for listener, door in self._doors:
+            try:
+                door.context = _context(self._settings, listener)
+            except SettingsError as error:
+                log.error("certificate not reloaded", listener=listener.listen, why=replies.printable(str(error)))
+
+    async def stop(self, grace: float) -> None:
+        """Turn newcomers and idle sessions away (421), let mails under way end, at most for `grace` seconds."""
+        for _, door in self._doors:
+            door.stopping = True
+        for session in self._sessions():
+            if session.watch.awaits is Awaits.COMMAND:
+                session.hang_up(replies.STOPPING)
+        await self._drained(grace)
+        for server in self._servers:
+            server.close()
+        for session in self._sessions():
+            session.transport.abort()
+        await self._cancelled()
+
+    def _sessions(self) -> list[Connection]:
+        return [session for _, door in self._doors for session in door.sessions]
+
+    def _tasks(self) -> list[asyncio.Task[None]]:
+        return [session.task for session in self._sessions() if session.task is not None]
+
+    async def _drained(self, grace: float) -> None:
+        tasks = self._tasks()
+        if tasks:
+            await asyncio.wait(tasks, timeout=grace)
+
+    async def _cancelled(self) -> None:
+        tasks = self._tasks()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def serve(session: Connection) -> None:
+    """Run a session to its end. An error of our own is told to the client as a temporary one."""
+    try:
+        await session.open()
+        while not session.over:
+            if session.door.stopping:
+                session.hang_up(replies.STOPPING)
+                return
+            await _step(session)
+    except Gone:
+        pass
+    finally:
+        session.hang_up()
+
+
+async def _step(session: Connection) -> None:
+    try:
+        await session.step()
+    except Gone:
+        raise
+    except Exception:
+        log.exception("session failed", session=session.client.session, ip=session.client.ip)
+        await session.stumble()
+
+
+def _context(settings: Settings, listener: Listener) -> ssl.SSLContext | None:
+    if listener.tls not in TLS_WORDS:
+        raise SettingsError(f"smtp.listener {listener.listen}: tls is one of {', '.join(TLS_WORDS)}")
+    context = tls.context(settings.smtp, listener)
+    if listener.role is Role.SUBMISSION and context is None:
+        raise SettingsError(f"smtp.listener {listener.listen}: a submission listener needs TLS and a certificate")
+    return context
+
+
+def _connections(wanted: int) -> int:
+    """Return how many connections there may be with the open files that this process is allowed."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files == resource.RLIM_INFINITY:
+        return wanted
+    room = int(files * (1 - FILES_FOR_THE_HOUSE))
+    if room < wanted:
+        log.warning("fewer SMTP connections than set: too few open files are allowed", allowed=room, files=files)
+    return min(wanted, room)

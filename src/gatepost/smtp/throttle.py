@@ -1,0 +1,260 @@
+"""Keeps peers in bounds: connections, guesses, harvests, octets in memory, and the patience with one session."""
+
+import asyncio
+import ipaddress
+from collections import OrderedDict, deque
+from enum import Enum, auto
+from functools import lru_cache
+
+from gatepost.events import Clock
+from gatepost.settings import Limits
+from gatepost.smtp import replies
+from gatepost.smtp.replies import Reply
+
+TEN_MINUTES = 600_000  # milliseconds
+PEERS = 10_000  # addresses that a window remembers
+DRAG_MAX = 5.0  # seconds
+
+
+@lru_cache(maxsize=4096)
+def bare_ip(host: str) -> str:
+    """Return an address without zone, an IPv4-mapped one as IPv4."""
+    address = ipaddress.ip_address(host.partition("%")[0])
+    mapped = getattr(address, "ipv4_mapped", None)
+    return str(mapped or address)
+
+
+@lru_cache(maxsize=4096)
+def peer_key(ip: str) -> str:
+    """Return what counts as one peer: an IPv4 address, or an IPv6 /64."""
+    address = ipaddress.ip_address(ip)
+    return ip if address.version == 4 else str(ipaddress.ip_network((address, 64), strict=False))
+
+
+class Window:
+    """Counts what peers did within a span (milliseconds) that begins with the first time; forgets the oldest peers."""
+
+    def __init__(self, clock: Clock, span: int = TEN_MINUTES, peers: int = PEERS) -> None:
+        self._clock = clock
+        self._span = span
+        self._peers = peers
+        self._seen: OrderedDict[str, tuple[int, int]] = OrderedDict()
+
+    def add(self, key: str) -> None:
+        now = self._clock()
+        since, count = self._seen.pop(key, (now, 0))
+        self._seen[key] = (since, count + 1) if now - since < self._span else (now, 1)
+        if len(self._seen) > self._peers:
+            self._seen.popitem(last=False)
+
+    def count(self, key: str) -> int:
+        since, count = self._seen.get(key, (0, 0))
+        return count if self._clock() - since < self._span else 0
+
+
+class Throttle:
+    """What all listeners count together."""
+
+    def __init__(self, limits: Limits, clock: Clock, total: int | None = None) -> None:
+        self._limits = limits
+        self._total = limits.connections if total is None else total
+        self._here: dict[str, int] = {}
+        self.open = 0
+        self._harvests = Window(clock)
+
+    def enter(self) -> Reply | None:
+        """Count a connection in, or say why not."""
+        if self.open >= self._total:
+            return replies.FULL_HOUSE
+        self.open += 1
+        return None
+
+    def leave(self) -> None:
+        self.open -= 1
+
+    def claim(self, ip: str) -> Reply | None:
+        """Count a connection of the real client, or say why not; each claim granted needs one `release`."""
+        key = peer_key(ip)
+        count = self._here.get(key, 0)
+        if count >= self._limits.connections_per_ip:
+            return replies.TOO_MANY_OF_YOU
+        self._here[key] = count + 1
+        return None
+
+    def release(self, ip: str) -> None:
+        key = peer_key(ip)
+        left = self._here[key] - 1
+        if left:
+            self._here[key] = left
+        else:
+            del self._here[key]
+
+    def harvested(self, ip: str) -> None:
+        """Note that a peer asked for too many unknown recipients."""
+        self._harvests.add(peer_key(ip))
+
+    def drag(self, ip: str) -> float:
+        """Return the seconds that an unknown recipient costs a peer that was cut off for asking for too many."""
+        return min(DRAG_MAX, float(self._harvests.count(peer_key(ip))))
+
+
+class Conduct:
+    """Counts one session's errors since its last mail, and what it is never forgiven."""
+
+    __slots__ = ("_limits", "errors", "guesses", "junk", "long_lines", "unknown")
+
+    LONG_LINES = 3
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self.errors = self.junk = self.long_lines = self.unknown = self.guesses = 0
+
+    @property
+    def spent(self) -> bool:
+        limits = self._limits
+        return (
+            self.errors > limits.errors
+            or self.junk > limits.junk_commands
+            or self.long_lines >= self.LONG_LINES
+            or self.harvests
+        )
+
+    @property
+    def harvests(self) -> bool:
+        return self.unknown > self._limits.unknown_recipients
+
+    def delivered(self) -> None:
+        self.errors = self.junk = 0
+
+
+class Budget:
+    """A number of octets that all mails being received share; who waits is served in order."""
+
+    def __init__(self, octets: int) -> None:
+        self.free = octets
+        self.largest = octets
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    async def take(self, octets: int, patience: float) -> int:
+        """Reserve; return what was reserved, which is never more than there is in all. Raises TimeoutError."""
+        octets = min(octets, self.largest)
+        if not self._waiting and octets <= self.free:
+            self.free -= octets
+            return octets
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((octets, turn))
+        try:
+            async with asyncio.timeout(patience):
+                await turn
+        except BaseException:
+            self._forget(octets, turn)
+            raise
+        return octets
+
+    def more(self, octets: int) -> bool:
+        """Reserve at once, or not."""
+        if octets > self.free or self._waiting:
+            return False
+        self.free -= octets
+        return True
+
+    def give(self, octets: int) -> None:
+        self.free += octets
+        while self._waiting and self._waiting[0][0] <= self.free:
+            wanted, turn = self._waiting.popleft()
+            if not turn.done():
+                self.free -= wanted
+                turn.set_result(None)
+
+    def _forget(self, octets: int, turn: "asyncio.Future[None]") -> None:
+        if turn.done() and not turn.cancelled():  # granted while its owner gave up
+            self.give(octets)
+            return
+        self._waiting = deque(entry for entry in self._waiting if entry[1] is not turn)
+        self.give(0)
+
+
+class Share:
+    """One mail's part of the budget: what it may hold in memory before it becomes a file (at `cut` octets)."""
+
+    def __init__(self, budget: Budget, cut: int) -> None:
+        self._budget = budget
+        self._cut = min(cut, budget.largest)
+        self._held = 0
+        self._spooled = False
+
+    async def claim(self, declared: int, patience: float) -> None:
+        """Wait for room; raises TimeoutError."""
+        self._held = await self._budget.take(min(declared or self._cut, self._cut), patience)
+
+    def grow(self, size: int) -> bool:
+        """Make room for a mail that has reached `size`; False: there is none."""
+        if size > self._cut:
+            self._spooled = True
+            self.release()
+        if self._spooled or size <= self._held:
+            return True
+        if not self._budget.more(self._cut - self._held):
+            return False
+        self._held = self._cut
+        return True
+
+    def release(self) -> None:
+        self._budget.give(self._held)
+        self._held = 0
+
+
+class Awaits(Enum):
+    """What a session waits for."""
+
+    COMMAND = auto()
+    DATA = auto()
+    NOTHING = auto()  # the house works
+
+
+class Watch:
+    """Says when the patience with a peer ends: between commands, and while a mail's data comes.
+
+    All times are seconds of one monotonic clock. A slow but steady sender may take longer for one mail than a session
+    may last: the session's end is looked at between commands only.
+    """
+
+    __slots__ = ("_awaits", "_limits", "_octets", "_session", "_since", "_window")
+
+    def __init__(self, limits: Limits, window: float, now: float) -> None:
+        self._limits = limits
+        self._window = window
+        self._session = now + limits.session
+        self._since = now
+        self._octets = 0
+        self._awaits = Awaits.COMMAND
+
+    def turn(self, awaits: Awaits, now: float) -> None:
+        """From now on something else is awaited."""
+        self._awaits = awaits
+        self._since = now
+        self._octets = 0
+
+    def heard(self, octets: int) -> None:
+        self._octets += octets
+
+    @property
+    def awaits(self) -> Awaits:
+        return self._awaits
+
+    @property
+    def due(self) -> float:
+        """When to look again."""
+        if self._awaits is Awaits.COMMAND:
+            return min(self._since + self._limits.idle, self._session)
+        return self._since + self._window
+
+    def late(self, now: float) -> Reply | None:
+        """Return what to say to a peer whose time is over."""
+        if now < self.due:
+            return None
+        if self._awaits is Awaits.COMMAND:
+            return replies.TOO_IDLE if now >= self._since + self._limits.idle else replies.TOO_LONG_HERE
+        slow = self._awaits is Awaits.DATA and self._octets < self._limits.min_data_rate * self._window
+        self.turn(self._awaits, now)
+        return replies.TOO_SLOW if slow else None

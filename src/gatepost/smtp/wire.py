@@ -1,0 +1,91 @@
+"""Reads command lines strictly: CR LF ends them, nothing else; no NUL, no broken UTF-8, no endless line."""
+
+import asyncio
+
+from gatepost.smtp import replies
+from gatepost.smtp.replies import Reply
+
+COMMAND_MAX = 2048  # octets of a command line with its CR LF
+BUFFER = 65_536  # octets that a reader takes before it stops its transport (asyncio takes up to twice as many)
+CHUNK = 1 << 20  # more than a reader ever holds: one read takes everything
+
+HTTP_VERBS = frozenset(b"GET POST PUT HEAD DELETE OPTIONS PATCH CONNECT TRACE PRI".split())
+TLS_HANDSHAKE = b"\x16"
+
+
+class Reader(asyncio.StreamReader):
+    """A StreamReader that tells what it holds, takes octets back and can move to another transport."""
+
+    # asyncio.StreamReader keeps what it holds in `_buffer` (3.11 to 3.14).
+    _buffer: bytearray
+    _transport: asyncio.BaseTransport | None
+
+    @property
+    def pending(self) -> bytes:
+        return bytes(self._buffer)
+
+    @property
+    def holds(self) -> bool:
+        return bool(self._buffer)
+
+    def unread(self, data: bytes) -> None:
+        self._buffer[:0] = data
+
+    def drop(self) -> bytes:
+        """Forget what it holds, and return it."""
+        held = bytes(self._buffer)
+        self._buffer.clear()
+        return held
+
+    def move(self, transport: asyncio.BaseTransport) -> None:
+        """Read from another transport from now on; nothing that came before is kept."""
+        self.drop()
+        self._transport = transport
+
+    async def line(self) -> bytes:
+        """Return the next line with its end, b"" when the peer has gone; of an endless one (swallowed) a part."""
+        try:
+            return await self.readuntil(b"\n")
+        except asyncio.IncompleteReadError:
+            return b""
+        except asyncio.LimitOverrunError as error:
+            part = await self.read(error.consumed)
+            return part if await self._swallow() else b""
+
+    async def _swallow(self) -> bool:
+        while True:
+            try:
+                await self.readuntil(b"\n")
+                return True
+            except asyncio.IncompleteReadError:
+                return False
+            except asyncio.LimitOverrunError as error:
+                await self.read(error.consumed)
+
+
+def flaw(line: bytes) -> Reply | None:
+    """Return the reply to a line that is none, whatever it says."""
+    if len(line) > COMMAND_MAX:
+        return replies.LINE_TOO_LONG
+    if b"\0" in line:
+        return replies.NUL_IN_COMMAND
+    if line[-2:] != b"\r\n" or line.count(b"\r") != 1:
+        return replies.BARE_NEWLINE
+    return None
+
+
+def read_command(line: bytes) -> tuple[bytes, str] | Reply:
+    """Return the verb in upper case and its argument, or the reply to a line that is none."""
+    wrong = flaw(line)
+    if wrong is not None:
+        return wrong
+    verb, _, argument = line[:-2].partition(b" ")
+    try:
+        return verb.upper(), argument.decode("utf-8").strip(" ")
+    except UnicodeDecodeError:
+        return replies.NOT_UTF8
+
+
+def foreign(data: bytes) -> bool:
+    """Tell whether the first octets of a client are TLS or HTTP."""
+    return data.startswith(TLS_HANDSHAKE) or data.partition(b" ")[0] in HTTP_VERBS
