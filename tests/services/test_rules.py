@@ -222,22 +222,21 @@ async def test_of_two_replacements_at_once_one_wins_whole(ground: Ground) -> Non
 
 
 async def test_what_a_replacement_left_half_done_is_never_seen_and_goes_with_the_next(ground: Ground) -> None:
-    """A crash between the slices and the switch: rows of a generation that never counted."""
+    """Whatever ends it between its first slice and the switch."""
+    reader = ground.world.store.reader
     await ground.rules.add(ROOT, ground.served, [block("old.example")])
-    litter = SenderRule(
-        domain_id=ground.served.domain_id or 0,
-        owner="served.example",
-        value="half.example",
-        type=SenderType.BLOCK,
-        created_date=NOW,
-        generation=7,
-    )
-    await ground.world.add(litter)
+    entries = [block(f"half{number}.example") for number in range(5000)]
+    replacing = asyncio.create_task(ground.rules.replace(ROOT, ground.served, entries))
+    while reader.count(SenderRule, eq("owner", "served.example")) < 2:
+        await ground.world.store.write(lambda writer: None)
+    replacing.cancel()
+    await asyncio.gather(replacing, return_exceptions=True)
+    assert reader.count(SenderRule, eq("owner", "served.example")) > 1
     assert await ground.values(ground.served) == ["old.example"]
-    assert ground.world.store.reader.sender_rules({"served.example"}, {"half.example"}, NOW) == []
+    assert reader.sender_rules({"served.example"}, {"half0.example"}, NOW) == []
     await ground.rules.replace(ROOT, ground.served, [block("new.example")])
     assert await ground.values(ground.served) == ["new.example"]
-    assert ground.world.store.reader.count(SenderRule, eq("owner", "served.example")) == 1
+    assert reader.count(SenderRule, eq("owner", "served.example")) == 1
 
 
 async def test_the_replacement_of_a_huge_list_lets_other_writes_through(ground: Ground) -> None:

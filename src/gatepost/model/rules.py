@@ -31,7 +31,7 @@ class UriAction(AnyCase):
     BLACKLIST_URI_HOST = "BLACKLIST_URI_HOST"
 
 
-class SenderRule(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class SenderRule(msgspec.Struct, frozen=True, kw_only=True, rename="camel", gc=False):
     """A sender that is allowed, blocked or protected.
 
     `owner` is a domain name or a mailbox address; `user_id` is None for a domain's rule. `value` is an address key

@@ -1,8 +1,9 @@
 """Sender rules: who may lay them down for which owner, and how a whole list is replaced at once."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
+from itertools import repeat
 
 import msgspec
 
@@ -20,7 +21,7 @@ SLICE = 200  # rows of one write, so that none holds the writer long (rules 17)
 AT_ONCE = 1000  # rules of one addition; a longer list is replaced as a whole
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
+class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A rule as asked for. `owner` is a domain name or a mailbox address; None: the owner that the path names."""
 
     value: str
@@ -96,7 +97,7 @@ class SenderRules:
         that is overtaken raises CONFLICT.
         """
         owner = self._at(caller, place, "RULES_WRITE")
-        rules = await asyncio.to_thread(self._prepared, [(owner, entry) for entry in entries])
+        rules = await asyncio.to_thread(self._prepared, zip(repeat(owner), entries))
         generation, kept = await self._store.write(partial(_aside, owner, rules[:SLICE], 0))
         for at in range(SLICE, len(rules), SLICE):
             kept += (await self._store.write(partial(_aside, owner, rules[at : at + SLICE], generation)))[1]
@@ -157,7 +158,7 @@ class SenderRules:
 
         return await self._store.write(put)
 
-    def _prepared(self, pairs: Sequence[tuple[Owner, Entry]], pointer: str | None = None) -> list[SenderRule]:
+    def _prepared(self, pairs: Iterable[tuple[Owner, Entry]], pointer: str | None = None) -> list[SenderRule]:
         """Make the rules, canonical and checked; raise Problem at the first that can't be."""
         now = self._clock()
         seen: set[tuple[str, str, SenderType]] = set()
@@ -172,14 +173,13 @@ class SenderRules:
         return rules
 
     async def _clear(self, owner: Owner, current: int) -> None:
-        """Remove the rules of superseded generations, slice by slice."""
+        """Remove the rules of superseded generations, slice by slice along the index by value."""
         old = every(_owned(owner), Where("generation", Op.LT, current))
-        while True:
-            page = await self._store.read(lambda reader: reader.find(SenderRule, Query(where=old, limit=SLICE)))
-            if not page.items:
-                return
-            ids = Where("id", Op.IN, tuple(rule.id for rule in page.items))
+        last = ""
+        while rules := (await self._store.read(partial(_next_ones, old, last))).items:
+            ids = Where("id", Op.IN, [rule.id for rule in rules])
             await self._store.write(partial(_remove, ids))
+            last = rules[-1].value
 
 
 def _by_name(reader: Reader, name: str) -> Owner | None:
@@ -249,11 +249,19 @@ def _check_absent(reader: Reader, owner: Owner, rule: SenderRule, but: int = 0) 
 
 
 def _aside(owner: Owner, rules: Sequence[SenderRule], generation: int, writer: Writer) -> tuple[int, list[SenderRule]]:
-    """Write rules that do not count yet; the first slice (generation 0) takes the next free number."""
-    if not generation:
-        newest = writer.find(SenderRule, Query(where=_owned(owner), sort="-generation", limit=1)).items
-        generation = max([_generation(writer, owner), *(rule.generation for rule in newest)]) + 1
+    """Write rules that do not count yet; the first slice (generation 0) takes a new number."""
+    generation = generation or _number(writer, owner)
     return generation, [writer.add(msgspec.structs.replace(rule, generation=generation)) for rule in rules]
+
+
+def _number(writer: Writer, owner: Owner) -> int:
+    """Return a generation that no rule ever had: the id of a row made for it, as ids are never given twice."""
+    mark = SenderRule(
+        domain_id=owner.domain.id, owner=owner.name, value="", type=SenderType.BLOCK, created_date=0, generation=-1
+    )
+    number = writer.add(mark).id
+    writer.remove(SenderRule, eq("id", number))
+    return number
 
 
 def _switch(owner: Owner, generation: int, writer: Writer) -> None:
@@ -269,3 +277,7 @@ def _check_count(entries: Sequence[object]) -> None:
 
 def _remove(where: Condition, writer: Writer) -> int:
     return writer.remove(SenderRule, where)
+
+
+def _next_ones(where: Condition, after: str, reader: Reader) -> Page[SenderRule]:
+    return reader.find(SenderRule, Query(where=every(where, Where("value", Op.GE, after)), sort="value", limit=SLICE))

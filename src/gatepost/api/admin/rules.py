@@ -25,7 +25,7 @@ OF_DOMAIN = Listing(sort="owner", sorts=_SORTS, filters=_FILTERS)
 OF_USER = Listing(sort="id", sorts=_SORTS, filters=_FILTERS)
 
 
-class FilterSenderAdd(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class FilterSenderAdd(msgspec.Struct, frozen=True, kw_only=True, rename="camel", gc=False):
     """A sender rule to add; `spfOn` is required with ALLOW and ignored otherwise."""
 
     value: str
@@ -35,13 +35,13 @@ class FilterSenderAdd(msgspec.Struct, frozen=True, kw_only=True, rename="camel")
     spf_on: bool | None = None
 
 
-class FilterSenderItem(FilterSenderAdd, frozen=True, kw_only=True, rename="camel"):
+class FilterSenderItem(FilterSenderAdd, frozen=True, kw_only=True, rename="camel", gc=False):
     """A sender rule to add to the owner that it names: a domain or a mailbox address."""
 
     owner: str
 
 
-class FilterSender(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class FilterSender(msgspec.Struct, frozen=True, kw_only=True, rename="camel", gc=False):
     """A sender rule."""
 
     id: Id
