@@ -138,8 +138,12 @@ class Endpoint:
             return self.dialect.no(problem, path)
         return self._respond(call, result)
 
+    def _given(self, call: Call) -> dict[str, str]:
+        """The path's parameters as they were sent."""
+        return dict(zip(self.names, call.request.path_params.values(), strict=True))
+
     async def _arguments(self, call: Call) -> dict[str, Any]:
-        path = dict(zip(self.names, call.request.path_params.values(), strict=True))
+        path = self._given(call)
         arguments: dict[str, Any] = {}
         for name, kind in self.hints.items():
             if camel(name) in path:
@@ -182,7 +186,7 @@ class Endpoint:
     def _location(self, call: Call, result: Any) -> dict[str, str]:
         if self.location is None:
             return {}
-        given = dict(zip(self.names, call.request.path_params.values(), strict=True))
+        given = self._given(call)
         if isinstance(getattr(result, "id", None), Id):
             given["id"] = call.desk.ids.show(result.id)
         place = re.sub(r"\{(\w+)\}", lambda name: quote(unquote_to_bytes(given[name[1]]), safe="@"), self.location)

@@ -13,7 +13,7 @@ from gatepost.model.access import PERMISSIONS, Admin, Caller, Token
 from gatepost.model.address import BadAddress, parse_address
 from gatepost.model.envelope import Login
 from gatepost.model.problem import Kind, Problem
-from gatepost.model.query import eq
+from gatepost.model.query import All, Condition, eq
 from gatepost.model.tenant import Domain, DomainAlias, DomainStatus, User, UserStatus
 from gatepost.services.passwords import Passwords
 from gatepost.services.throttle import Throttle
@@ -65,6 +65,12 @@ def found(caller: Caller, permission: str, scope: S | None, what: str) -> S:
     if scope is None:
         raise Problem(Kind.NOT_FOUND, f"There is no such {what}.")
     return scope
+
+
+def visible(caller: Caller, permission: str) -> Condition:
+    """Return the condition that leaves in a list only what the caller may see; raise FORBIDDEN when that is nothing."""
+    require(caller, permission)
+    return All(())
 
 
 def require_account(caller: Caller, *, admin_id: int) -> None:

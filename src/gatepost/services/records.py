@@ -1,0 +1,84 @@
+"""What the services share: texts that are fit to keep, partial changes, rows made into what callers see."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from msgspec import UNSET, Meta
+
+from gatepost.model.address import Address, BadAddress, domain_name, parse_address
+from gatepost.model.problem import Kind, Problem
+from gatepost.model.values import Id, Millis
+
+V = TypeVar("V")
+S = TypeVar("S", bound=msgspec.Struct)
+
+# One line without control characters; the end is said in a way that Python and JSON Schema both understand.
+LINE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$(?!\n)"
+LINES = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$(?!\n)"
+
+Name = Annotated[str, Meta(min_length=1, max_length=255, pattern=LINE)]
+Line = Annotated[str, Meta(max_length=255, pattern=LINE)]
+Text = Annotated[str, Meta(max_length=4000, pattern=LINES)]
+Port = Annotated[int, Meta(ge=1, le=65535)]
+
+
+def show(kind: type[V], row: object, **more: object) -> V:
+    """Make what callers see of a row: the members of `kind` by their names, those in `more` as given."""
+    fields: Mapping[str, str] = dict(
+        zip(kind.__struct_fields__, kind.__struct_encode_fields__, strict=True)  # type: ignore[attr-defined]
+    )
+    members = {
+        said: more[name] if name in more else getattr(row, name)
+        for name, said in fields.items()
+        if name in more or hasattr(row, name)
+    }
+    return msgspec.convert(members, kind, from_attributes=True, dec_hook=_number)
+
+
+def _number(kind: type, value: Any) -> Any:
+    if kind in (Id, Millis):
+        return kind(value)
+    raise NotImplementedError(kind)
+
+
+def given(change: msgspec.Struct, *names: str) -> dict[str, Any]:
+    """Return the members of a partial change that were given; null means absent (contract A13)."""
+    values = {name: getattr(change, name) for name in names or change.__struct_fields__}
+    return {name: value for name, value in values.items() if value is not None and value is not UNSET}
+
+
+def merged(base: S, part: msgspec.Struct | None) -> S:
+    """Lay a partial change of the same member names over a struct."""
+    return base if part is None else msgspec.structs.replace(base, **given(part))
+
+
+def emptied(text: str | None) -> str | None:
+    """Return a nullable text as it is stored: the empty one clears it (semantics 3)."""
+    return text or None
+
+
+def read_domain(text: str, pointer: str) -> str:
+    """Return a domain name in its one form; raise MALFORMED."""
+    try:
+        name = domain_name(text)
+    except BadAddress as error:
+        raise Problem(Kind.MALFORMED, f"This is no domain name: {error}.", pointer=pointer) from error
+    if "." not in name:
+        raise Problem(Kind.MALFORMED, "A domain name has at least two labels.", pointer=pointer)
+    return name
+
+
+def read_address(text: str, pointer: str) -> Address:
+    """Return a mailbox address; raise MALFORMED."""
+    try:
+        address = parse_address(text)
+    except BadAddress as error:
+        raise Problem(Kind.MALFORMED, f"This is no mail address: {error}.", pointer=pointer) from error
+    if address.literal:
+        raise Problem(Kind.MALFORMED, "This is no mail address: its domain is an address literal.", pointer=pointer)
+    return address
+
+
+def unprocessable(detail: str, pointer: str) -> Problem:
+    return Problem(Kind.UNPROCESSABLE, detail, pointer=pointer)

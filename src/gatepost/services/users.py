@@ -1,0 +1,246 @@
+"""Mailbox accounts: made in the domain of their address, changed in part, deleted with what is theirs alone."""
+
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from gatepost.events import Clock
+from gatepost.model.access import Caller, Token
+from gatepost.model.policy import Policy
+from gatepost.model.problem import Kind, Problem
+from gatepost.model.query import Op, Page, Query, Where, eq, every
+from gatepost.model.route import Platform
+from gatepost.model.rules import SenderRule
+from gatepost.model.tenant import Domain, DomainStatus, Group, GroupMember, Language, User, UserStatus
+from gatepost.model.values import CLEARED, Id
+from gatepost.services.access import found, require, visible
+from gatepost.services.passwords import Passwords
+from gatepost.services.platforms import Platforms
+from gatepost.services.records import Line, Text, emptied, given, read_address, unprocessable
+from gatepost.services.shown import UserItem, UserView, as_item, narrow_users, show_users
+from gatepost.store.store import Reader, Store, Writer
+
+RULES_MOVED = 1000  # sender rules that a change of address rewrites in one go (rules 17)
+SLICE = 500
+
+
+class GivenStatus(StrEnum):
+    """The states that an account can be given (contract A5)."""
+
+    ENABLED = "ENABLED"
+    DISABLED = "DISABLED"
+
+
+class UserUpdate(msgspec.Struct, kw_only=True, rename="camel"):
+    """Any subset of what an account can be given. An empty id gives back the domain's."""
+
+    email: Line | None = None
+    firstname: Line | None = None
+    lastname: Line | None = None
+    status: GivenStatus | None = None
+    language: Language | None = None
+    password: str | None = None
+    domain_id: Id | None = None
+    policy_id: Id | None = None
+    platform_id: Id | None = None
+    auth_id: Id | None = None
+    sender_verify_on: bool | None = None
+    send_notification: bool | None = None
+    sign: Text | None = None
+    mfa_type: str | None = None
+
+
+class UserAdd(msgspec.Struct, kw_only=True, rename="camel"):
+    """A new account; policy, platform and sign-in default to the domain's."""
+
+    email: Line
+    firstname: Line | None = None
+    lastname: Line | None = None
+    status: GivenStatus
+    language: Language | None = None
+    password: str | None = None
+    domain_id: Id
+    policy_id: Id | None = None
+    platform_id: Id | None = None
+    auth_id: Id | None = None
+    sender_verify_on: bool | None = None
+    send_notification: bool | None = None
+    sign: Text | None = None
+
+
+class Users:
+    """The mailbox accounts of all domains."""
+
+    def __init__(self, store: Store, platforms: Platforms, passwords: Passwords, clock: Clock) -> None:
+        self._store = store
+        self._platforms = platforms
+        self._passwords = passwords
+        self._clock = clock
+
+    async def find(self, caller: Caller, query: Query) -> Page[UserItem]:
+        """Return a page of the accounts that the caller may see; the others are left out."""
+
+        def ask(reader: Reader) -> Page[UserItem]:
+            return self._page(reader, query, visible(caller, "USERS_READ"))
+
+        return await self._store.read(ask)
+
+    async def find_in(self, caller: Caller, domain_id: int, query: Query) -> Page[UserItem]:
+        """Return a page of a domain's accounts."""
+
+        def ask(reader: Reader) -> Page[UserItem]:
+            found(caller, "USERS_READ", reader.get(Domain, domain_id), "domain")
+            return self._page(reader, query, eq("domain_id", domain_id))
+
+        return await self._store.read(ask)
+
+    def _page(self, reader: Reader, query: Query, mine: Any) -> Page[UserItem]:
+        where = every(mine, narrow_users(reader, query.where))
+        page = reader.find(User, msgspec.structs.replace(query, where=where))
+        return Page([as_item(user) for user in show_users(reader, self._platforms, page.items)], page.total)
+
+    async def get(self, caller: Caller, user_id: int) -> UserView:
+        """Return an account."""
+
+        def ask(reader: Reader) -> UserView:
+            user = found(caller, "USERS_READ", reader.get(User, user_id), "user")
+            return show_users(reader, self._platforms, [user])[0]
+
+        return await self._store.read(ask)
+
+    async def create(self, caller: Caller, draft: UserAdd) -> UserView:
+        """Make an account; raise MALFORMED for an unknown domain (contract A29), CONFLICT for an address in use."""
+        domain = self._store.reader.get(Domain, draft.domain_id)
+        require(caller, "USERS_WRITE", domain)
+        if domain is None:
+            raise Problem(Kind.MALFORMED, "There is no such domain.", pointer="/domainId")
+        _check_offered(draft.send_notification)
+        password_hash = await self._passwords.hash(draft.password) if draft.password else None
+        return await self._store.write(lambda writer: self._create(writer, caller, draft, password_hash))
+
+    def _create(self, writer: Writer, caller: Caller, draft: UserAdd, password_hash: str | None) -> UserView:
+        domain = found(caller, "USERS_WRITE", writer.get(Domain, draft.domain_id), "domain")
+        if domain.status is DomainStatus.DELETED:
+            raise unprocessable("The domain is deleted.", "/domainId")
+        user = writer.add(
+            User(
+                domain_id=domain.id,
+                email=own_address(writer, domain, draft.email),
+                firstname=emptied(draft.firstname),
+                lastname=emptied(draft.lastname),
+                status=UserStatus(draft.status.value),
+                language=draft.language or domain.default_language,
+                creation_date=self._clock(),
+                sender_verify_on=draft.sender_verify_on is not False,
+                password_hash=password_hash,
+                sign=emptied(draft.sign),
+                **_references(writer, domain, draft),
+            )
+        )
+        return show_users(writer, self._platforms, [user])[0]
+
+    async def update(self, caller: Caller, user_id: int, change: UserUpdate) -> None:
+        """Change what is given; raise CONFLICT for an address in use."""
+        found(caller, "USERS_WRITE", self._store.reader.get(User, user_id), "user")
+        _check_offered(change.send_notification)
+        if change.mfa_type not in (None, "NONE"):
+            raise unprocessable("The second factor can only be switched off here.", "/mfaType")
+        fields = given(change, "language", "sender_verify_on", "mfa_type")
+        fields |= {name: emptied(text) for name, text in given(change, "firstname", "lastname", "sign").items()}
+        if change.status is not None:
+            fields["status"] = UserStatus(change.status.value)
+        if change.password:
+            fields["password_hash"] = await self._passwords.hash(change.password)
+        await self._store.write(lambda writer: _update(writer, caller, user_id, change, fields))
+
+    async def delete(self, caller: Caller, user_id: int) -> None:
+        """Delete an account with its sender rules, its tokens and its membership in groups; stored mail stays."""
+        found(caller, "USERS_WRITE", self._store.reader.get(User, user_id), "user")
+        while await self._store.write(lambda writer: _drop_rules(writer, user_id)):
+            pass  # a slice at a time, so that mail is not kept waiting (rules 17)
+        await self._store.write(lambda writer: _delete(writer, caller, user_id))
+
+
+def _check_offered(notification: bool | None) -> None:
+    if notification:
+        raise unprocessable("Notifications are not offered yet.", "/sendNotification")
+
+
+def own_address(reader: Reader, domain: Domain, email: str, *, at: str = "/email", but: object = None) -> str:
+    """Return an address in a domain (under an alias, too) as it is stored: under the domain's own name.
+
+    Raises MALFORMED for one elsewhere, CONFLICT when an account or a group other than `but` has it.
+    """
+    address = read_address(email, at)
+    served = reader.domain(address.domain)
+    if served is None or served.id != domain.id:
+        raise Problem(Kind.MALFORMED, f"The address does not lie in {domain.name}.", pointer=at)
+    key = f"{address.key.rpartition('@')[0]}@{domain.name}"
+    taken = (reader.first(User, eq("email", key)), reader.first(Group, eq("email", key)))
+    if any(each is not None and each != but for each in taken):
+        raise Problem(Kind.CONFLICT, "The address is taken by an account or a group.", pointer=at)
+    return key
+
+
+def _references(reader: Reader, domain: Domain, part: UserAdd | UserUpdate) -> dict[str, Any]:
+    """Return what an account points to; raise UNPROCESSABLE for what the domain does not have."""
+    fields: dict[str, Any] = {}
+    for name, number in given(part, "policy_id", "platform_id", "auth_id").items():
+        row = reader.get(Policy, number) if name == "policy_id" else reader.get(Platform, number)
+        if number != CLEARED and (row is None or row.domain_id != domain.id):
+            word = name.removesuffix("_id")
+            raise unprocessable(f"The domain has no such {word}.", f"/{word}Id")
+        fields[name] = row.id if row else None
+    return fields
+
+
+def _update(writer: Writer, caller: Caller, user_id: int, change: UserUpdate, fields: dict[str, Any]) -> None:
+    user = found(caller, "USERS_WRITE", writer.get(User, user_id), "user")
+    domain = writer.get(Domain, user.domain_id)
+    assert domain
+    if change.domain_id is not None and change.domain_id != user.domain_id:
+        raise unprocessable("An account stays in its domain.", "/domainId")
+    fields = fields | _references(writer, domain, change)
+    if change.email is not None:
+        fields["email"] = own_address(writer, domain, change.email, but=user)
+        _move(writer, user, fields["email"])
+    writer.change(User, user.id, **fields)
+
+
+def _move(writer: Writer, user: User, email: str) -> None:
+    """Take an account's sender rules and its places in groups of the domain along to its new address."""
+    if email == user.email:
+        return
+    mine = eq("user_id", user.id)
+    rules = writer.find(SenderRule, Query(where=mine, limit=RULES_MOVED + 1)).items
+    if len(rules) > RULES_MOVED:
+        text = f"An address with more than {RULES_MOVED} sender rules can't be changed; take them away first."
+        raise unprocessable(text, "/email")
+    for rule in rules:
+        writer.change(SenderRule, rule.id, owner=email)
+    for member in _memberships(writer, user):
+        if writer.first(GroupMember, every(eq("group_id", member.group_id), eq("email", email))) is None:
+            writer.change(GroupMember, member.id, email=email)
+        else:
+            writer.remove(GroupMember, eq("id", member.id))
+
+
+def _memberships(reader: Reader, user: User) -> list[GroupMember]:
+    """Return an account's places in groups of its own domain."""
+    members = reader.find(GroupMember, Query(where=eq("email", user.email))).items
+    groups = reader.find(Group, Query(where=Where("id", Op.IN, [member.group_id for member in members]))).items
+    own = {group.id for group in groups if group.domain_id == user.domain_id}
+    return [member for member in members if member.group_id in own]
+
+
+def _drop_rules(writer: Writer, user_id: int) -> int:
+    rules = writer.find(SenderRule, Query(where=eq("user_id", user_id), limit=SLICE)).items
+    return writer.remove(SenderRule, Where("id", Op.IN, [rule.id for rule in rules]))
+
+
+def _delete(writer: Writer, caller: Caller, user_id: int) -> None:
+    user = found(caller, "USERS_WRITE", writer.get(User, user_id), "user")
+    writer.remove(GroupMember, Where("id", Op.IN, [member.id for member in _memberships(writer, user)]))
+    writer.remove(Token, eq("user_id", user.id))
+    writer.remove(User, eq("id", user.id))

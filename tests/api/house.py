@@ -1,0 +1,133 @@
+"""The API over a real store, called in-process, for tests of its operations."""
+
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import msgspec
+from argon2 import PasswordHasher
+from tests.house import StillClock, open_store
+
+from gatepost.api.ids import Ids
+from gatepost.api.site import make_app
+from gatepost.dns import Resolver
+from gatepost.events import Metrics
+from gatepost.model.access import Admin, Token
+from gatepost.services.access import Access, digest
+from gatepost.services.aliases import Aliases
+from gatepost.services.counter import Counter
+from gatepost.services.domains import Domains
+from gatepost.services.groups import Groups
+from gatepost.services.mx import MxCheck
+from gatepost.services.passwords import Passwords
+from gatepost.services.platforms import Platforms
+from gatepost.services.policies import Policies
+from gatepost.services.setup import set_up
+from gatepost.services.tokens import Tokens
+from gatepost.services.users import Users
+from gatepost.settings import Settings
+from gatepost.store.store import Store
+
+CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+BASE = "http://localhost:8080"
+
+
+class Api:
+    """A site with its services, a sysadmin's token, and verbs to call it."""
+
+    def __init__(self, store: Store, clock: StillClock, settings: Settings) -> None:
+        self.store = store
+        self.clock = clock
+        self.settings = settings
+        self.metrics = Metrics()
+        self.first = set_up(store, clock, hasher=CHEAP)
+        self.token = self.first.token
+        self.ids = Ids(b"seed of tests")
+        self.counter = self._counter()
+        self.app = make_app(self.counter, settings.http, seed=b"seed of tests", metrics=self.metrics)
+
+    def _counter(self) -> Counter:
+        store, clock, settings = self.store, self.clock, self.settings
+        passwords = Passwords(clock, CHEAP)
+        platforms = Platforms(store.secrets, settings.relay.private_platforms)
+        mx = MxCheck(Resolver(settings.dns, clock), settings.smtp.gateway_names)
+        return Counter(
+            [
+                Access(store, settings, passwords, clock, self.metrics),
+                Domains(store, platforms, mx, purge_days=settings.tenancy.purge_days, clock=clock),
+                Aliases(store),
+                Policies(store),
+                Users(store, platforms, passwords, clock),
+                Groups(store, members=settings.limits.group_members),
+                Tokens(store, clock),
+            ]
+        )
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        raw: bytes | None = None,
+        headers: dict[str, str] | None = None,
+        token: str | None = "",
+        ip: str = "192.0.2.1",
+    ) -> httpx2.Response:
+        """Send one request; `token` "" is the sysadmin's, None sends no Authorization."""
+        sent = dict(headers or {})
+        if token is not None:
+            sent.setdefault("Authorization", f"Bearer {token or self.token}")
+        content = raw if raw is not None else None if body is None else msgspec.json.encode(body)
+        if content is not None:
+            sent.setdefault("Content-Type", "application/json")
+        transport = httpx2.ASGITransport(self.app, raise_app_exceptions=False, client=(ip, 40_000))
+        async with httpx2.AsyncClient(transport=transport, base_url="http://gatepost.test") as client:
+            return await client.request(method, path, content=content, headers=sent)
+
+    async def get(self, path: str, **more: Any) -> Any:
+        """Return the JSON of a GET that must succeed."""
+        answer = await self.ask("GET", path, **more)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    async def make(self, path: str, body: Any, **more: Any) -> Any:
+        """Return the JSON of a POST that must create."""
+        answer = await self.ask("POST", path, body, **more)
+        assert answer.status_code == 201, answer.text
+        return answer.json()
+
+    async def change(self, path: str, body: Any, **more: Any) -> None:
+        """Send a PATCH that must succeed."""
+        answer = await self.ask("PATCH", path, body, **more)
+        assert answer.status_code == 204, answer.text
+
+    async def domain(self, name: str, **more: Any) -> Any:
+        """Make a domain with one platform."""
+        platform = {"name": "platform", "transportDest": "1.2.3.4", "transportType": "SMTP", "transportPort": 25}
+        flags = {"quarantine": True, "retention": True, "archive": True, "status": "ENABLED", "defaultLanguage": "EN"}
+        return await self.make("/domains", {"name": name, **flags, "platforms": [platform], **more})
+
+    async def user(self, email: str, domain_id: str, **more: Any) -> Any:
+        """Make an account."""
+        return await self.make("/users", {"email": email, "domainId": domain_id, "status": "ENABLED", **more})
+
+    async def token_of(self, **owner: int) -> str:
+        """Make a token straight in the store: for an administrator or a user."""
+        value = f"{sum(owner.values()):032x}"
+        row = Token(name="test", digest=digest(value), created_at=self.clock(), **owner)
+        await self.store.write(lambda writer: writer.add(row))
+        return value
+
+    async def admin(self, login: str, **more: Any) -> Admin:
+        """Make an administrator straight in the store."""
+        row = Admin(login=login, created_at=self.clock(), **more)
+        return await self.store.write(lambda writer: writer.add(row))
+
+
+def open_api(directory: Path, **sections: Any) -> Api:
+    """Open a fresh store and the API over it; the caller closes the store."""
+    clock = StillClock()
+    http = {"base_url": BASE, **sections.pop("http", {})}
+    settings = msgspec.convert({"store": {"directory": str(directory)}, "http": http, **sections}, Settings)
+    return Api(open_store(directory, clock), clock, settings)
