@@ -59,3 +59,17 @@ def _surplus(text: str) -> bool:
     except re2.error as error:
         return bool(error.args[0].startswith(b"unexpected )"))
     return False
+
+
+@lru_cache(maxsize=512)
+def compile_any(texts: tuple[str, ...]) -> Pattern | None:
+    r"""Return a pattern that is found wherever one of the rules is, None where there can be none.
+
+    `\Q` may reach beyond the end of its own rule, and the whole may be too large.
+    """
+    if not texts or any(r"\Q" in text for text in texts):
+        return None
+    try:
+        return Pattern("|".join(f"(?:{text})" for text in texts))
+    except re2.error:
+        return None

@@ -1,0 +1,201 @@
+"""Asks whether a domain's rules forbid an attachment, and whether everything could be looked into."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from enum import StrEnum
+from typing import ClassVar, NamedTuple
+
+from gatepost.filters import registry, wording
+from gatepost.filters.media import extensions
+from gatepost.filters.registry import Cost
+from gatepost.message.anatomy import Anatomy, Kind, Member, Part, Symbol
+from gatepost.message.mail import Mail
+from gatepost.message.patterns import Pattern, compile_any, compile_rule
+from gatepost.message.plain import plain
+from gatepost.model.envelope import Recipient
+from gatepost.model.rules import AttachmentAction, AttachmentRule, CheckType
+from gatepost.model.verdict import Category, Finding
+from gatepost.settings import Limits
+
+SLICE = 500  # objects looked at before other mail gets its turn
+TOLD = 20  # findings of one kind in a trace
+RULE_SETS = 256  # compiled rule sets that are kept
+
+
+class Treatment(StrEnum):
+    """What is done with content that can't be looked into."""
+
+    HOLD = "hold"
+    DELIVER = "deliver"
+    REJECT = "reject"
+
+
+class AttachmentOptions(registry.Options, frozen=True):
+    DOC: ClassVar[dict[str, str]] = {
+        **registry.Options.DOC,
+        "unscannable": "damaged or unknown archives, and what is beyond a limit: hold, deliver or reject",
+        "encrypted": "archives and documents with a password: hold, deliver or reject",
+        "fragments": "message/partial and message/external-body, which nobody can look into: hold, deliver or reject",
+    }
+    unscannable: Treatment = Treatment.HOLD
+    encrypted: Treatment = Treatment.HOLD
+    fragments: Treatment = Treatment.REJECT
+
+
+class Object(NamedTuple):
+    """One thing that rules are held against: a part, or a member of an archive."""
+
+    where: Callable[[], str]
+    names: Sequence[str]
+    types: Sequence[str]
+    member: bool
+
+
+class Ruleset(NamedTuple):
+    """A domain's rules for one sort of object, in order, and one pattern that finds what any of them does."""
+
+    rules: tuple[tuple[AttachmentRule, Pattern], ...]
+    any: Pattern | None
+
+
+class Attachments:
+    """Is an attachment forbidden, or beyond our sight?
+
+    For each part, and each member of an archive, the first rule by priority that matches decides for it: ALLOW ends the
+    checks of that object, DENY condemns the mail; no match passes. A DENY matches when any plausible name (or type)
+    does, an ALLOW only when all do. Types are the declared and the sniffed ones with their usual extensions.
+    """
+
+    name = "attachments"
+    cost = Cost.PARSE
+    Options = AttachmentOptions
+
+    def __init__(self, options: AttachmentOptions, limits: Limits) -> None:
+        self._options = options
+        self._compiled: OrderedDict[int, tuple[Sequence[AttachmentRule], tuple[Ruleset, Ruleset]]] = OrderedDict()
+
+    def key(self, recipient: Recipient) -> Hashable:
+        return id(recipient.rules.attachments)  # the directory hands out one tuple for a domain
+
+    async def examine(self, mail: Mail, recipient: Recipient) -> Iterable[Finding]:
+        anatomy = await mail.anatomy()
+        found = await self._judge(anatomy, recipient.rules.attachments) if recipient.rules.attachments else []
+        return [*found, *self._unseen(anatomy)]
+
+    async def _judge(self, anatomy: Anatomy, rules: Sequence[AttachmentRule]) -> list[Finding]:
+        parts, members = self._rulesets(rules)
+        denied: list[Finding] = []
+        allowed: list[Finding] = []
+        for number, thing in enumerate(_objects(anatomy), 1):
+            rule = _deciding(thing, members if thing.member else parts)
+            if rule is not None:
+                told = denied if rule.action is AttachmentAction.DENY else allowed
+                if len(told) < TOLD:
+                    told.append(_decision(thing, rule))
+            if number % SLICE == 0:
+                await asyncio.sleep(0)
+        return denied + allowed
+
+    def _rulesets(self, rules: Sequence[AttachmentRule]) -> tuple[Ruleset, Ruleset]:
+        kept = self._compiled.get(id(rules))
+        if kept is None or kept[0] is not rules:
+            kept = (rules, (_ruleset(rules, _OF_PARTS), _ruleset(rules, _OF_MEMBERS)))
+            self._compiled[id(rules)] = kept
+            if len(self._compiled) > RULE_SETS:
+                self._compiled.popitem(last=False)
+        return kept[1]
+
+    def _unseen(self, anatomy: Anatomy) -> Iterator[Finding]:
+        """State what could not be looked into, and what is to be done about it (rules 3, threats 53-59)."""
+        for text in anatomy.unscannable[:TOLD]:
+            yield _unseen("UNSCANNABLE", plain(text), self._options.unscannable)
+        for text in _encrypted(anatomy)[:TOLD]:
+            yield _unseen("ENCRYPTED", text, self._options.encrypted)
+        for defect in anatomy.defects:
+            if defect.symbol in (Symbol.PARTIAL, Symbol.EXTERNAL_BODY):
+                yield _unseen(f"MESSAGE_{defect.symbol}", plain(defect.text), self._options.fragments)
+
+
+_OF_PARTS = (CheckType.FILENAME, CheckType.CONTENTTYPE)
+_OF_MEMBERS = (CheckType.ARCHIVE_FILENAME, CheckType.ARCHIVE_CONTENTTYPE)
+_NAMES = (CheckType.FILENAME, CheckType.ARCHIVE_FILENAME)
+
+
+def _ruleset(rules: Sequence[AttachmentRule], kinds: Sequence[CheckType]) -> Ruleset:
+    chosen = tuple((rule, compile_rule(rule.filter)) for rule in rules if rule.check_type in kinds)
+    return Ruleset(chosen, compile_any(tuple(rule.filter for rule, _ in chosen)))
+
+
+def _objects(anatomy: Anatomy) -> Iterator[Object]:
+    for part in anatomy.parts:
+        yield _part(anatomy, part)
+        for member in part.members:
+            if member.kind is not Kind.FOLDER or member.size:
+                yield _member(anatomy, part, member)
+
+
+def _part(anatomy: Anatomy, part: Part) -> Object:
+    types = [kind for kind in (*part.types, part.sniffed) if kind and not kind.startswith("multipart/")]
+    names = part.names
+    if not names and part.attachment:  # a client makes up a name by the type
+        names = tuple(f"unnamed{extension}" for kind in types for extension in extensions(kind))
+    return Object(lambda: wording.of_part(anatomy, part), names, types, member=False)
+
+
+def _member(anatomy: Anatomy, part: Part, member: Member) -> Object:
+    types = (member.type,) if member.type else ()
+    return Object(lambda: wording.of_member(anatomy, part, member), member.names, types, member=True)
+
+
+def _deciding(thing: Object, ruleset: Ruleset) -> AttachmentRule | None:
+    """Return the first rule that matches the object."""
+    typed = [(kind, *extensions(kind)) for kind in thing.types]
+    if ruleset.any is not None:
+        texts = (*thing.names, *(text for texts in typed for text in texts))
+        if not any(map(ruleset.any.found, texts)):
+            return None
+    return next((rule for rule, pattern in ruleset.rules if _matches(rule, pattern, thing.names, typed)), None)
+
+
+def _matches(rule: AttachmentRule, pattern: Pattern, names: Sequence[str], typed: Sequence[Sequence[str]]) -> bool:
+    if rule.check_type in _NAMES:
+        hits = [pattern.found(name) for name in names]
+    else:
+        hits = [any(map(pattern.found, texts)) for texts in typed]
+    return any(hits) if rule.action is AttachmentAction.DENY else bool(hits) and all(hits)
+
+
+def _decision(thing: Object, rule: AttachmentRule) -> Finding:
+    denied = rule.action is AttachmentAction.DENY
+    said = plain(rule.description or rule.filter, 60)
+    where = plain(thing.where(), 110)
+    return Finding(
+        category=Category.BAD_ATTACHMENT if denied else Category.NOTE,
+        symbol="ATTACHMENT_DENIED" if denied else "ATTACHMENT_ALLOWED",
+        reason=plain(f"{where}: {'forbidden' if denied else 'allowed'} by the rule “{said}”"),
+        by=Attachments.name,
+        rule_id=rule.id,
+    )
+
+
+def _encrypted(anatomy: Anatomy) -> list[str]:
+    """Name what needs a password."""
+    if not anatomy.encrypted:
+        return []
+    named = [plain(f"{wording.of_part(anatomy, part)}: needs a password") for part in anatomy.parts if part.encrypted]
+    return named or ["an archive or a document needs a password"]
+
+
+def _unseen(symbol: str, reason: str, treatment: Treatment) -> Finding:
+    delivered = treatment is Treatment.DELIVER
+    return Finding(
+        category=Category.NOTE if delivered else Category.BAD_ATTACHMENT,
+        symbol=symbol,
+        reason=reason,
+        by=Attachments.name,
+        hold=None if delivered else treatment is Treatment.HOLD,
+    )
+
+
+FILTER = Attachments

@@ -1,0 +1,59 @@
+"""Asks whether a mail's encodings or its structure are broken."""
+
+from collections.abc import Hashable, Iterable
+
+from gatepost.filters import registry
+from gatepost.filters.registry import Cost
+from gatepost.message.anatomy import Symbol
+from gatepost.message.mail import Mail
+from gatepost.message.plain import plain
+from gatepost.model.envelope import Recipient
+from gatepost.model.verdict import Category, Finding
+from gatepost.settings import Limits
+
+TOLD = 20  # findings in a trace
+
+# What honest programs hardly ever write. BOUNDARY_OPEN (a cut mail), BODY_8BIT (careless senders), TEXT_ENCODED (old
+# ones) and QP_BAD (a lone "=") stand in too much real mail to condemn it.
+GROUNDS = frozenset(
+    {
+        Symbol.BASE64_BAD,
+        Symbol.CTE_UNKNOWN,
+        Symbol.CTE_WRONG,
+        Symbol.CHARSET_BAD,
+        Symbol.BOUNDARY_MISSING,
+        Symbol.BOUNDARY_BAD,
+        Symbol.BOUNDARY_NEVER,
+        Symbol.HIDDEN_PART,
+    }
+)
+
+
+class Encoding:
+    """Is an encoding or the MIME structure broken?"""
+
+    name = "encoding"
+    cost = Cost.PARSE
+    Options = registry.Options
+
+    def __init__(self, options: registry.Options, limits: Limits) -> None:
+        pass
+
+    def key(self, recipient: Recipient) -> Hashable:
+        return None
+
+    async def examine(self, mail: Mail, recipient: Recipient) -> Iterable[Finding]:
+        defects = (await mail.anatomy()).defects
+        grounds = [defect for defect in defects if defect.symbol in GROUNDS]
+        return [
+            Finding(
+                category=Category.BAD_ENCODING,
+                symbol=defect.symbol.value,
+                reason=plain(defect.text),
+                by=self.name,
+            )
+            for defect in grounds[:TOLD]
+        ]
+
+
+FILTER = Encoding

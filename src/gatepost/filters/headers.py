@@ -1,0 +1,102 @@
+"""Asks whether a mail's header is one that no decent program writes.
+
+Chosen so that real mail passes: what old, odd or careless programs are known to write (no Message-ID, no To, long
+lines, unknown fields, a Date that is off) is no ground.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Hashable, Iterable, Iterator
+
+from gatepost.filters import registry
+from gatepost.filters.registry import Cost
+from gatepost.message.anatomy import Anatomy, Header, Symbol
+from gatepost.message.mail import Mail
+from gatepost.message.plain import plain
+from gatepost.model.envelope import Recipient
+from gatepost.model.verdict import Category, Finding
+from gatepost.settings import Limits
+
+# RFC 5322 3.6: these stand there once at most.
+_SINGLE = frozenset(
+    {b"date", b"from", b"sender", b"reply-to", b"to", b"cc", b"bcc", b"message-id", b"in-reply-to", b"references"}
+    | {b"subject"}
+)
+_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)|(?<!\r)\n")
+_EIGHT_BIT = re.compile(rb"[\x80-\xff]")
+# An address somewhere in the field; a null or a bare name is none.
+_ADDRESS = re.compile(rb"[^\s<>@,;:\"()\[\]]@(?:[^\s<>@,;:\"()\[\]]|\[)|\"@")
+
+
+class Headers:
+    """Is the header broken?
+
+    Grounds: no From or Date; one that is empty or can't be read; two of a field that may stand there once; octets above
+    127 in a mail without SMTPUTF8; control characters; a line that is no field; two Content-Type,
+    Content-Disposition or Content-Transfer-Encoding fields; a header beyond the limits.
+    """
+
+    name = "headers"
+    cost = Cost.PARSE
+    Options = registry.Options
+
+    def __init__(self, options: registry.Options, limits: Limits) -> None:
+        pass
+
+    def key(self, recipient: Recipient) -> Hashable:
+        return None
+
+    async def examine(self, mail: Mail, recipient: Recipient) -> Iterable[Finding]:
+        anatomy = await mail.anatomy()
+        return [*_counted(anatomy), *_read(anatomy), *_octets(anatomy, mail.envelope.smtputf8), *_defects(anatomy)]
+
+
+def _counted(anatomy: Anatomy) -> Iterator[Finding]:
+    counts = Counter(header.name.lower() for header in anatomy.headers)
+    for name in (b"from", b"date"):
+        if not counts[name]:
+            yield _finding(f"MISSING_{name.decode().upper()}", f"there is no {name.decode().capitalize()} field")
+    for name in sorted(_SINGLE & counts.keys()):
+        if counts[name] > 1:
+            shown = name.decode().title()
+            yield _finding(f"DUPLICATE_{shown.upper().replace('-', '_')}", f"{counts[name]} {shown} fields")
+
+
+def _read(anatomy: Anatomy) -> Iterator[Finding]:
+    for value in anatomy.values(b"from"):
+        if not _ADDRESS.search(value):
+            yield _finding("BAD_FROM", f"the From field names no address: {_shown(value)}")
+    dates = anatomy.values(b"date")
+    if dates and anatomy.summary.sent is None:
+        yield _finding("BAD_DATE", f"the Date field is no date: {_shown(dates[0])}")
+
+
+def _octets(anatomy: Anatomy, smtputf8: bool) -> Iterator[Finding]:
+    eight = None if smtputf8 else _first(anatomy, _EIGHT_BIT)
+    if eight:
+        yield _finding("HEADER_8BIT", f"octets above 127 in {_shown(eight.name)}: {_shown(eight.value)}")
+    control = _first(anatomy, _CONTROL)
+    if control:
+        yield _finding("HEADER_CONTROL", f"control characters in {_shown(control.name)}: {_shown(control.value)}")
+
+
+def _first(anatomy: Anatomy, pattern: re.Pattern[bytes]) -> Header | None:
+    return next((h for h in anatomy.headers if pattern.search(h.value) or pattern.search(h.name)), None)
+
+
+def _defects(anatomy: Anatomy) -> Iterator[Finding]:
+    for defect in anatomy.defects:
+        wide = defect.symbol in (Symbol.HEADER_DUPLICATE, Symbol.HEADER_LIMIT)
+        if wide or (defect.symbol is Symbol.HEADER_SYNTAX and defect.part == 0):
+            yield _finding(defect.symbol.value, defect.text)
+
+
+def _shown(octets: bytes) -> str:
+    return plain(octets[:80].decode("utf-8", "backslashreplace"), 60)
+
+
+def _finding(symbol: str, reason: str) -> Finding:
+    return Finding(category=Category.BAD_HEADERS, symbol=symbol, reason=plain(reason), by=Headers.name)
+
+
+FILTER = Headers

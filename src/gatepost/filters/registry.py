@@ -1,0 +1,174 @@
+"""Finds the filters, decodes their options, and says in which order they ask.
+
+A filter is a file of this package, or of another one that names it under the entry-point group `gatepost.filters`. It
+has one class and `FILTER = <that class>`; nothing else needs to be edited.
+"""
+
+import importlib
+import pkgutil
+from collections.abc import Hashable, Iterable, Iterator
+from enum import IntEnum
+from importlib.metadata import entry_points
+from typing import Any, ClassVar, Literal, Protocol
+
+import msgspec
+
+from gatepost import filters as package
+from gatepost.message.mail import Mail
+from gatepost.model.envelope import Recipient
+from gatepost.model.verdict import Finding, OnError
+from gatepost.settings import Filters, Limits, Section, SettingsError
+
+GROUP = "gatepost.filters"
+
+
+class Cost(IntEnum):
+    """What a question costs; the cheap ask first."""
+
+    MEMORY = 0
+    PARSE = 1
+    DNS = 2
+    DAEMON = 3
+
+
+OnFailure = Literal["", "defer", "accept", "quarantine"]
+
+
+class Options(Section, frozen=True):
+    """What every filter can be told; a filter's own Options extend it."""
+
+    DOC: ClassVar[dict[str, str]] = {
+        "enabled": "false: this question is not asked",
+        "on_error": "defer, accept or quarantine when this filter can't say; empty: as in [filters]",
+    }
+    enabled: bool = True
+    on_error: OnFailure = ""
+
+
+class Filter(Protocol):
+    """One question about a mail. It states facts; it never stores, logs, or decides what follows.
+
+    `Options` are decoded from `[filters.<name>]`. The constructor takes (options, limits) and raises ValueError for
+    an option that can't be used, in words that begin with its key. `on_error` is set by the registry.
+    """
+
+    name: ClassVar[str]
+    cost: ClassVar[Cost]
+    Options: ClassVar[type[Options]]
+    on_error: OnError
+
+    def key(self, recipient: Recipient) -> Hashable:
+        """Return what the answer depends on beside the mail; recipients with equal keys share one run."""
+        ...
+
+    async def examine(self, mail: Mail, recipient: Recipient) -> Iterable[Finding]:
+        """Return what was found; an exception counts as UNSURE."""
+        ...
+
+
+class Option(msgspec.Struct, frozen=True):
+    """One key of a filter's table, as it is set."""
+
+    name: str
+    value: Any
+    doc: str
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """A filter as `gatepost filters` lists it."""
+
+    name: str
+    about: str
+    cost: Cost
+    enabled: bool
+    on_error: OnError
+    options: tuple[Option, ...]
+
+
+def load(settings: Filters, limits: Limits) -> list[Filter]:
+    """Make the enabled filters, in the order (cost, name); raise SettingsError that names the key at fault."""
+    made = []
+    for kind, options in _configured(settings):
+        if options.enabled:
+            made.append(_make(kind, options, settings, limits))
+    return made
+
+
+def entries(settings: Filters) -> list[Entry]:
+    """Describe all filters, the disabled ones too, in the order in which they ask."""
+    return [
+        Entry(
+            name=kind.name,
+            about=(kind.__doc__ or "").strip().split("\n")[0],
+            cost=kind.cost,
+            enabled=options.enabled,
+            on_error=_on_error(options, settings),
+            options=tuple(
+                Option(name, getattr(options, name), options.DOC.get(name, "")) for name in options.__struct_fields__
+            ),
+        )
+        for kind, options in _configured(settings)
+    ]
+
+
+def _configured(settings: Filters) -> Iterator[tuple[type[Filter], Options]]:
+    kinds = {kind.name: kind for kind in _found()}
+    for name in settings.options:
+        if name not in kinds:
+            raise SettingsError(f"filters.{name}: there is no such filter; there are {', '.join(sorted(kinds))}")
+    for kind in sorted(kinds.values(), key=lambda each: (each.cost, each.name)):
+        yield kind, _decode(kind, settings.options.get(kind.name, {}))
+
+
+def _found() -> Iterator[type[Filter]]:
+    """Yield the filters of this package, then those of others; two of one name are refused."""
+    seen: dict[str, str] = {}
+    for origin, kind in (*_own(), *_foreign()):
+        if kind.name in seen:
+            raise SettingsError(f"filters.{kind.name}: both {seen[kind.name]} and {origin} bear this name")
+        seen[kind.name] = origin
+        yield kind
+
+
+def _own() -> Iterator[tuple[str, type[Filter]]]:
+    for info in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+        kind = getattr(importlib.import_module(info.name), "FILTER", None)
+        if kind is not None:
+            yield info.name, kind
+
+
+def _foreign() -> Iterator[tuple[str, type[Filter]]]:
+    for point in entry_points(group=GROUP):
+        try:
+            yield point.value, point.load()
+        except (ImportError, AttributeError) as error:
+            raise SettingsError(f"filters.{point.name}: {point.value} can't be loaded: {error}") from error
+
+
+def _decode(kind: type[Filter], table: dict[str, Any]) -> Options:
+    try:
+        return msgspec.convert(table, kind.Options)
+    except msgspec.ValidationError as error:
+        raise SettingsError(_blame(kind.name, str(error))) from error
+
+
+def _blame(name: str, said: str) -> str:
+    """Turn msgspec's words into `filters.<name>.<key>: what is wrong`."""
+    text, _, where = said.partition(" - at `$")
+    path = where.rstrip("`")
+    if text.startswith("Object contains unknown field `"):
+        return f"filters.{name}{path}.{text.split('`')[1]}: unknown key"
+    return f"filters.{name}{path}: {text}"
+
+
+def _make(kind: type[Filter], options: Options, settings: Filters, limits: Limits) -> Filter:
+    try:
+        made: Filter = kind(options, limits)  # type: ignore[call-arg]  # a Protocol can't tell of constructors
+    except ValueError as error:
+        raise SettingsError(f"filters.{kind.name}.{error}") from error
+    made.on_error = _on_error(options, settings)
+    return made
+
+
+def _on_error(options: Options, settings: Filters) -> OnError:
+    return OnError(options.on_error) if options.on_error else settings.on_error

@@ -1,0 +1,105 @@
+"""Asks whether a link leads to a host that the domain has welcomed or blocked."""
+
+from collections import OrderedDict
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+
+from gatepost.filters import registry
+from gatepost.filters.registry import Cost
+from gatepost.message.anatomy import Link
+from gatepost.message.mail import Mail
+from gatepost.message.plain import plain
+from gatepost.model.envelope import Recipient
+from gatepost.model.rules import UriAction, UriRule
+from gatepost.model.verdict import Category, Finding
+from gatepost.settings import Limits
+
+POINTS = 100.0
+INDEXES = 256  # rule sets whose index is kept
+
+_SYMBOLS = {
+    UriAction.WHITELIST_URI_HOST: ("URI_HOST_IN_WELCOMELIST", Category.SCORE, -POINTS, "is welcome"),
+    UriAction.BLACKLIST_URI_HOST: ("URI_HOST_IN_BLOCKLIST", Category.SCORE, POINTS, "is blocked"),
+    UriAction.URIDNSBL_SKIP_DOMAIN: ("URI_DNSBL_SKIPPED", Category.NOTE, 0.0, "is not looked up in DNS lists"),
+}
+
+# host -> the rule that decides its points, and the rule that spares it look-ups
+Index = tuple[dict[str, tuple[int, UriRule]], dict[str, tuple[int, UriRule]]]
+
+
+class Uris:
+    """Is a linked host, or a domain above it, on the domain's lists?
+
+    Of the rules that name a host or a domain above it, the first by priority decides its points; a rule that skips DNS
+    look-ups is a matter of its own. Each symbol counts once, however many links it has.
+    """
+
+    name = "uris"
+    cost = Cost.PARSE
+    Options = registry.Options
+
+    def __init__(self, options: registry.Options, limits: Limits) -> None:
+        self._indexes: OrderedDict[int, tuple[Sequence[UriRule], Index]] = OrderedDict()
+
+    def key(self, recipient: Recipient) -> Hashable:
+        return id(recipient.rules.uris)  # the directory hands out one tuple for a domain
+
+    async def examine(self, mail: Mail, recipient: Recipient) -> Iterable[Finding]:
+        if not recipient.rules.uris:
+            return ()
+        links = (await mail.anatomy()).links
+        points, skips = self._index(recipient.rules.uris)
+        hit: dict[UriAction, dict[str, UriRule]] = {}
+        for host in dict.fromkeys(link.host for link in links):
+            for rule in (_first(points, host), _first(skips, host)):
+                if rule is not None:
+                    hit.setdefault(rule.action, {})[host] = rule
+        return [_finding(action, hosts, links) for action, hosts in hit.items()]
+
+    def _index(self, rules: Sequence[UriRule]) -> Index:
+        """Return the rules by host; made once for a rule set, so that a look-up does not grow with it (threat 61)."""
+        kept = self._indexes.get(id(rules))
+        if kept is None or kept[0] is not rules:
+            kept = (rules, _indexed(rules))
+            self._indexes[id(rules)] = kept
+            if len(self._indexes) > INDEXES:
+                self._indexes.popitem(last=False)
+        return kept[1]
+
+
+def _indexed(rules: Sequence[UriRule]) -> Index:
+    index: Index = ({}, {})
+    for order, rule in enumerate(rules):
+        which = index[rule.action is UriAction.URIDNSBL_SKIP_DOMAIN]
+        which.setdefault(rule.filter.lower().strip(".").removeprefix("*."), (order, rule))
+    return index
+
+
+def _first(index: dict[str, tuple[int, UriRule]], host: str) -> UriRule | None:
+    """Return the first rule, by priority, for a host or a domain above it."""
+    found = [index[name] for name in _upwards(host) if name in index]
+    return min(found, key=lambda pair: pair[0])[1] if found else None
+
+
+def _upwards(host: str) -> Iterator[str]:
+    yield host
+    if not host.replace(".", "").isdigit():  # an address has nothing above it
+        labels = host.split(".")
+        yield from (".".join(labels[start:]) for start in range(1, len(labels)))
+
+
+def _finding(action: UriAction, hosts: dict[str, UriRule], links: Sequence[Link]) -> Finding:
+    symbol, category, score, said = _SYMBOLS[action]
+    host, rule = next(iter(hosts.items()))
+    url = next(link.url for link in links if link.host == host)
+    more = f" (and {len(hosts) - 1} more)" if len(hosts) > 1 else ""
+    return Finding(
+        category=category,
+        symbol=symbol,
+        reason=plain(f"{plain(host, 80)}{more} {said}: {plain(url, 60)}"),
+        by=Uris.name,
+        score=score,
+        rule_id=rule.id,
+    )
+
+
+FILTER = Uris

@@ -1,0 +1,145 @@
+"""Asks whether a mail carries EICAR, the agreed test file, or a file whose SHA-256 sum is on a list."""
+
+import asyncio
+import re
+from collections.abc import Hashable, Iterable, Iterator
+from pathlib import Path
+from typing import ClassVar
+
+from gatepost.filters import registry, wording
+from gatepost.filters.registry import Cost
+from gatepost.message.anatomy import Anatomy
+from gatepost.message.mail import Mail
+from gatepost.message.plain import plain
+from gatepost.model.envelope import Recipient
+from gatepost.model.verdict import Category, Finding
+from gatepost.settings import Limits
+
+# In two halves, so that this file is not the test virus itself.
+EICAR = rb"X5O!P%@AP[4\PZX54(P^)7CC)7}$" + b"EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"
+
+_SUM = re.compile(r"([0-9A-Fa-f]{64})(?:[ \t]+.*)?\Z")
+
+
+class VirusOptions(registry.Options, frozen=True):
+    DOC: ClassVar[dict[str, str]] = {
+        **registry.Options.DOC,
+        "sums_file": "SHA-256 sums of bad files, a line each as sha256sum writes them; read again when it changes",
+    }
+    on_error: registry.OnFailure = "defer"
+    sums_file: str = ""
+
+
+class Virus:
+    """Is it a virus?
+
+    EICAR, and files whose SHA-256 sum is listed in `sums_file`. A list that can't be read at start is refused; one that
+    goes bad later leaves the last good one in force, which every mail's trace then says.
+    """
+
+    name = "virus"
+    cost = Cost.PARSE
+    Options = VirusOptions
+
+    def __init__(self, options: VirusOptions, limits: Limits) -> None:
+        self._sums = Sums(Path(options.sums_file)) if options.sums_file else None
+
+    def key(self, recipient: Recipient) -> Hashable:
+        return None
+
+    async def examine(self, mail: Mail, recipient: Recipient) -> Iterable[Finding]:
+        anatomy = await mail.anatomy()
+        found = list(_eicar(mail, anatomy))
+        if self._sums:
+            found += await self._sums.refresh()
+            found += _listed(anatomy, self._sums.values)
+        return found
+
+
+class Sums:
+    """A file of SHA-256 sums, read again when it changes."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._trouble = ""
+        self._lock = asyncio.Lock()
+        try:
+            self._seen: tuple[int, int, int] | None = _stamp(path)
+            self.values = _read(path)
+        except (OSError, ValueError) as error:
+            raise ValueError(f"sums_file: {error}") from error
+
+    async def refresh(self) -> list[Finding]:
+        """Read the file where it has changed; return a note while it can't be read."""
+        async with self._lock:
+            try:
+                await self._read_again()
+            except OSError as error:
+                self._seen = None
+                self._trouble = str(error)
+            except ValueError as error:  # not tried again before the file has changed
+                self._trouble = str(error)
+        if not self._trouble:
+            return []
+        reason = plain(f"the list of sums can't be read, its last good state counts: {self._trouble}")
+        return [Finding(category=Category.NOTE, symbol="SUMS_STALE", reason=reason, by=Virus.name)]
+
+    async def _read_again(self) -> None:
+        stamp = _stamp(self._path)
+        if stamp != self._seen:
+            self._seen = stamp
+            self.values = await asyncio.to_thread(_read, self._path)
+            self._trouble = ""
+
+
+def _stamp(path: Path) -> tuple[int, int, int]:
+    """Return what tells a file from its earlier states."""
+    facts = path.stat()
+    return facts.st_ino, facts.st_size, facts.st_mtime_ns
+
+
+def _read(path: Path) -> frozenset[bytes]:
+    return frozenset(_parsed(path.read_text(encoding="utf-8"), path))
+
+
+def _parsed(text: str, path: Path) -> Iterator[bytes]:
+    for number, line in enumerate(text.splitlines(), 1):
+        said = line.strip()
+        if not said or said.startswith("#"):
+            continue
+        match = _SUM.match(said)
+        if not match:
+            raise ValueError(f"{path}: line {number} is no SHA-256 sum")
+        yield bytes.fromhex(match[1])
+
+
+def _eicar(mail: Mail, anatomy: Anatomy) -> Iterator[Finding]:
+    found = False
+    for part in anatomy.parts:
+        if EICAR in part.head:
+            yield _finding("EICAR", wording.of_part(anatomy, part), "the test virus (EICAR)")
+            found = True
+        for member in part.members:
+            if EICAR in member.head:
+                yield _finding("EICAR", wording.of_member(anatomy, part, member), "the test virus (EICAR)")
+                found = True
+    raw = mail.body.data
+    if not found and raw is not None and raw.find(EICAR, anatomy.header_end) >= 0:
+        yield _finding("EICAR", "the body", "the test virus (EICAR)")
+
+
+def _listed(anatomy: Anatomy, sums: frozenset[bytes]) -> Iterator[Finding]:
+    for part in anatomy.parts:
+        if part.sha256 and bytes.fromhex(part.sha256) in sums:
+            yield _finding("SHA256_LISTED", wording.of_part(anatomy, part), f"listed file {part.sha256}")
+        for member in part.members:
+            if member.sha256 and bytes.fromhex(member.sha256) in sums:
+                name = wording.of_member(anatomy, part, member)
+                yield _finding("SHA256_LISTED", name, f"listed file {member.sha256}")
+
+
+def _finding(symbol: str, where: str, what: str) -> Finding:
+    return Finding(category=Category.VIRUS, symbol=symbol, reason=plain(f"{plain(where, 120)}: {what}"), by=Virus.name)
+
+
+FILTER = Virus

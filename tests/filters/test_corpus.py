@@ -1,0 +1,57 @@
+"""Real mail: what the filters of form say about a public corpus."""
+
+import asyncio
+import os
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.filters.mails import mail, make, recipient
+
+from gatepost.filters.registry import Filter
+from gatepost.model.verdict import Category, Finding
+
+TESTDATA = Path(os.environ.get("GATEPOST_TESTDATA") or Path(__file__).parents[3] / "shared/testdata")
+pytestmark = pytest.mark.conformance
+
+
+def letters(folder: str) -> Iterator[bytes]:
+    """Yield the mails of a folder as they went on the wire: CRLF, and no mbox line in front."""
+    found = sorted((TESTDATA / "sa-public-corpus" / folder).glob("*.txt"))
+    assert len(found) > 400, f"the corpus is not at {TESTDATA}; set GATEPOST_TESTDATA"
+    for path in found:
+        data = path.read_bytes().replace(b"\r\n", b"\n")
+        if data.startswith(b"From "):
+            data = data.partition(b"\n")[2]
+        yield data.replace(b"\n", b"\r\n")
+
+
+def examined(one: Filter, folder: str) -> list[list[Finding]]:
+    async def examine() -> list[list[Finding]]:
+        to = recipient()
+        return [list(await one.examine(mail(data), to)) for data in letters(folder)]
+
+    return asyncio.run(examine())
+
+
+@pytest.mark.parametrize("name", ["headers", "encoding"])
+def test_of_clean_real_mail_more_than_99_percent_pass(name: str) -> None:
+    found = examined(make(name), "easy-ham-1")
+    grounds = Counter(finding.symbol for findings in found for finding in findings)
+    passed = sum(not findings for findings in found)
+    assert passed / len(found) > 0.99, grounds
+
+
+def test_spam_of_the_corpus_breaks_the_rules_of_form_more_often_than_clean_mail() -> None:
+    def share(folder: str) -> float:
+        found = [examined(make(name), folder) for name in ("headers", "encoding")]
+        return sum(any(both) for both in zip(*found, strict=True)) / len(found[0])
+
+    assert share("spam-1") > 3 * share("easy-ham-1")
+
+
+@pytest.mark.parametrize("name", ["attachments", "uris", "spam", "virus"])
+def test_no_other_filter_says_a_thing_against_clean_real_mail(name: str) -> None:
+    found = [finding for findings in examined(make(name), "easy-ham-1") for finding in findings]
+    assert [finding for finding in found if finding.category is not Category.NOTE] == []

@@ -1,0 +1,53 @@
+"""Bad encodings: each ground, and that ordinary oddities are none."""
+
+import pytest
+from tests.filters.mails import HEADER, ask, attached, make, mixed, plain, symbols
+
+from gatepost.model.verdict import Category
+
+TEXT = b"Content-Type: text/plain; charset="
+
+
+def found(data: bytes) -> set[str]:
+    findings = ask(make("encoding"), data)
+    assert all(finding.category is Category.BAD_ENCODING for finding in findings)
+    assert all(finding.reason.isprintable() and 0 < len(finding.reason) <= 200 for finding in findings)
+    return set(symbols(findings))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        plain(),
+        plain(b""),
+        plain("Grüße\r\n".encode(), TEXT + b"utf-8\r\nContent-Transfer-Encoding: 8bit\r\n"),
+        plain(b"Gr\xfc\xdfe\r\n", TEXT + b"iso-8859-1\r\nContent-Transfer-Encoding: 8BIT\r\n"),
+        plain(b"Gr=C3=BC=C3=9Fe=20\r\n=\r\n", TEXT + b"utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n"),
+        plain(b"SGVsbG8=\r\n\r\n", b"Content-Transfer-Encoding: base64\r\n"),
+        mixed(b"\r\nHello\r\n", attached(b"\x00\xff" * 500, "attachment; filename=x.bin")),
+    ],
+    ids=["plain", "empty", "utf-8", "latin-1", "quoted-printable", "base64", "file"],
+)
+def test_what_is_right_is_no_ground(data: bytes) -> None:
+    assert found(data) == set()
+
+
+@pytest.mark.parametrize(
+    ("data", "symbol"),
+    [
+        (plain(b"Gr\xfc\xdfe\r\n", TEXT + b"utf-8\r\nContent-Transfer-Encoding: 8bit\r\n"), "CHARSET_BAD"),
+        (plain(b"Hello\r\n", b"Content-Transfer-Encoding: rot13\r\n"), "CTE_UNKNOWN"),
+        (plain(b"SGVs*bG8%%\r\n!!!!\r\n", b"Content-Transfer-Encoding: base64\r\n"), "BASE64_BAD"),
+        (HEADER + b"Content-Type: multipart/mixed\r\n\r\nHello\r\n", "BOUNDARY_MISSING"),
+        (HEADER + b'Content-Type: multipart/mixed; boundary="x"\r\n\r\nHello\r\n', "BOUNDARY_NEVER"),
+        (mixed(b"\r\nHello\r\n") + b"--limit\r\n" + attached(b"hidden", "attachment; filename=h.exe"), "HIDDEN_PART"),
+    ],
+    ids=["charset", "unknown encoding", "base64", "no boundary", "boundary never", "epilogue"],
+)
+def test_threats_50_and_51_each_ground_has_its_symbol(data: bytes, symbol: str) -> None:
+    assert symbol in found(data)
+
+
+def test_a_thousand_defects_do_not_flood_the_trace() -> None:
+    broken = b"Content-Transfer-Encoding: rot13\r\n\r\nx"
+    assert len(ask(make("encoding"), mixed(*[broken] * 1000))) == 20
