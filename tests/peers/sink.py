@@ -62,6 +62,7 @@ class Session:
     """One connection: its commands as received, and whether TLS was on at the end."""
 
     number: int
+    peer: str = ""
     commands: list[str] = field(default_factory=list)
     tls: bool = False
     open: bool = True
@@ -84,7 +85,7 @@ class Sink:
 
     `script` maps "banner", a verb (EHLO, HELO, MAIL, RCPT, DATA, RSET, QUIT, STARTTLS, NOOP), "dot", or
     "RCPT <address>" to what is said instead of the usual; a list is used up one by one, then the usual returns.
-    A mail whose dot is answered by 2xx (or by an Act: it may have been kept) is in `mails`; `dropped` are those
+    A mail whose dot is answered by a 2xx line (or by an Act: it may have been kept) is in `mails`; `dropped` are those
     whose dot was answered by an Act.
     """
 
@@ -170,7 +171,7 @@ class Sink:
         task = asyncio.current_task()
         assert task
         self._tasks.add(task)
-        session = Session(len(self.sessions), tls=self.implicit)
+        session = Session(len(self.sessions), peer=writer.get_extra_info("peername")[0], tls=self.implicit)
         self.sessions.append(session)
         self.most_open = max(self.most_open, self.open_sessions)
         try:
@@ -296,12 +297,13 @@ class _Talk:
             session=self.session.number,
         )
         usual = f"250 2.0.0 Ok: queued as SINK{number:06d}" if self.recipients else "554 5.5.1 No valid recipients"
-        goes_on = await self._say("dot", usual)
+        self.last = self.sink.take("dot") or usual
         if isinstance(self.last, Act):
             self.sink.dropped.append(mail)
         if self.recipients and (isinstance(self.last, Act) or self._accepted()):
             self.sink.mails.append(mail)
         self._forget()
+        goes_on = await self._give()
         await self.sink.note()
         return goes_on
 
@@ -311,8 +313,10 @@ class _Talk:
 
     async def _say(self, key: str, usual: str) -> bool:
         """Send the scripted reply or the usual one; False where the connection is over."""
-        reply = self.sink.take(key)
-        self.last: Reply = usual if reply is None else reply
+        self.last: Reply = self.sink.take(key) or usual
+        return await self._give()
+
+    async def _give(self) -> bool:
         match self.last:
             case Act.HANG:
                 await asyncio.Event().wait()

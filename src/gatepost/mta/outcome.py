@@ -47,12 +47,12 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     tls: str | None = None
     remote_id: str | None = None  # the next hop's queue id
     takes_dsn: bool = False  # the next hop has taken over what the sender asked for (RFC 3461)
-    unreachable: bool = False  # nothing was said to this recipient: the destination itself can't be spoken to
+    unreachable: bool = False  # nothing was said about this recipient: the server can't be spoken to
+    crowded: bool = False  # too many deliveries to the server are under way: nothing was tried
     doubtful: bool = False  # lost after the dot: the next hop may have it all the same
     busy: bool = False  # 421: the destination wants less
     at: int = 0
     took: int = 0
-    connected: int = 0  # of `took`, until the connection stood
 
 
 def said(code: int, text: str) -> Reply:

@@ -1,0 +1,324 @@
+"""One connection to a next hop: aiosmtplib's client, with pipelined commands, streamed bodies and bounded replies."""
+
+import asyncio
+import contextlib
+import ssl
+from collections import deque
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from pathlib import Path
+from typing import cast
+
+import aiosmtplib
+from aiosmtplib.protocol import COMMAND_INJECTION_REGEX, MAX_RESPONSE_LENGTH, SMTPProtocol
+
+from gatepost.model.envelope import Body
+from gatepost.mta.outcome import Reply, own, said
+from gatepost.mta.routing import Target
+from gatepost.settings import Relay
+
+CHUNK = 262_144
+GARBAGE = "4.5.0"  # the peer breaks the protocol (RFC 3463 3.6)
+
+
+class Unusable(Exception):
+    """No session could be opened; nothing was said about any mail. `busy`: the server asked for less (421)."""
+
+    def __init__(self, reply: Reply, *, busy: bool = False, tls: bool = False) -> None:
+        super().__init__(reply.text)
+        self.reply = reply
+        self.busy = busy
+        self.tls = tls  # it is TLS that failed
+
+
+class Broken(Exception):
+    """The session ended within a transaction; after the dot nobody knows whether the mail was taken."""
+
+    def __init__(self, reply: Reply, *, after_dot: bool = False, busy: bool = False) -> None:
+        super().__init__(reply.text)
+        self.reply = reply
+        self.after_dot = after_dot
+        self.busy = busy
+
+
+class Pipeline(SMTPProtocol):
+    """Takes several replies at once, as PIPELINING needs. What nobody asked for makes the connection unfit for more."""
+
+    def __init__(self, client: "Client") -> None:
+        super().__init__(loop=asyncio.get_running_loop(), connection_lost_callback=client._on_connection_lost)
+        self._ready: deque[aiosmtplib.SMTPResponse] = deque()
+        self._owed = 0
+        self._stray = False
+
+    @property
+    def clean(self) -> bool:
+        """Nothing is left over from what was asked."""
+        return not (self._stray or self._ready or self._buffer or self._owed)
+
+    @property
+    def answered(self) -> bool:
+        """A reply, or the end, is there to be read."""
+        return self._response_waiter is None or self._response_waiter.done()
+
+    def expect(self, count: int) -> None:
+        """Say that so many replies will come; each is fetched by `read_response`.
+
+        One that is there already answers nothing: it must not be taken for the word on a mail.
+        """
+        if not self.clean:
+            raise aiosmtplib.SMTPResponseException(-1, "a reply that nobody asked for")
+        self._owed = count
+        self._response_pending = True
+
+    def data_received(self, data: bytes) -> None:
+        if self._response_waiter is None:
+            return
+        if not (self._response_pending or self._owed):
+            self._stray = True
+            return
+        self._buffer.extend(data)
+        try:
+            while (reply := self._read_response_from_buffer()) is not None:
+                self._ready.append(reply)
+            if len(self._buffer) > MAX_RESPONSE_LENGTH:
+                raise aiosmtplib.SMTPResponseException(-1, "Response too long")
+        except aiosmtplib.SMTPResponseException as error:
+            self._stray = True
+            if not self._response_waiter.done():
+                self._set_response_exception(self._response_waiter, error)
+        self._hand_over()
+
+    async def read_response(self, timeout: float | None = None) -> aiosmtplib.SMTPResponse:  # noqa: ASYNC109
+        if self._response_waiter is None and self._ready:  # said before the end
+            return self._ready.popleft()
+        self._owed = max(self._owed, 1)
+        response = await super().read_response(timeout)
+        self._owed -= 1
+        self._hand_over()
+        return response
+
+    async def drain(self) -> None:
+        """Wait until the peer has taken enough of what was written, or is gone."""
+        with contextlib.suppress(ConnectionError):
+            await self._drain_helper()
+
+    def _hand_over(self) -> None:
+        asked = self._response_pending or self._owed
+        if asked and self._ready and self._response_waiter is not None and not self._response_waiter.done():
+            self._response_waiter.set_result(self._ready.popleft())
+
+
+class Client(aiosmtplib.SMTP):
+    """aiosmtplib's client on our protocol, connected to an address while TLS checks a name."""
+
+    def __init__(self, target: Target, settings: Relay, hostname: str) -> None:
+        super().__init__(
+            hostname=target.host.strip("[]").removeprefix("IPv6:"),
+            local_hostname=hostname,
+            timeout=settings.command_timeout,
+            start_tls=False,
+        )
+        self._target = target
+        self._settings = settings
+        self.context: ssl.SSLContext | None = None  # set: TLS from the first octet
+
+    @property
+    def pipe(self) -> Pipeline:
+        if self.protocol is None:
+            raise aiosmtplib.SMTPServerDisconnected("Connection lost")
+        return cast(Pipeline, self.protocol)
+
+    async def _create_connection(self, timeout: float | None) -> aiosmtplib.SMTPResponse:  # noqa: ASYNC109
+        source = (self._settings.source_address, 0) if self._settings.source_address else None
+        protocol = Pipeline(self)
+        async with asyncio.timeout(self._settings.connect_timeout):
+            transport, _ = await asyncio.get_running_loop().create_connection(
+                lambda: protocol,
+                self._target.ip,
+                self._target.port,
+                local_addr=source,
+                ssl=self.context,
+                server_hostname=self.hostname if self.context else None,
+            )
+        self.protocol, self.transport = protocol, transport
+        greeting = await protocol.read_response(timeout=timeout)
+        if greeting.code != 220:
+            raise aiosmtplib.SMTPConnectResponseError(greeting.code, greeting.message)
+        return greeting
+
+
+class Session:
+    """A greeted, and where asked for secured, connection that takes one mail after another."""
+
+    def __init__(self, target: Target, client: Client, settings: Relay) -> None:
+        self.target = target
+        self.uses = 0
+        self.dirty = False  # a transaction was left open: RSET before the next
+        self.tls = _tls_text(client)
+        self._client = client
+        self._settings = settings
+
+    @property
+    def alive(self) -> bool:
+        """Fit for another mail: connected, and nothing said that was not asked for."""
+        return self._client.is_connected and self._client.pipe.clean
+
+    def offers(self, extension: str) -> bool:
+        return self._client.supports_extension(extension)
+
+    @property
+    def size_limit(self) -> int:
+        """The largest mail that the server says it takes; 0: it doesn't say (RFC 1870)."""
+        text = self._client.esmtp_extensions.get("size", "")
+        return int(text) if text.isdigit() else 0
+
+    async def ask(self, lines: Sequence[bytes]) -> list[Reply]:
+        """Send commands and return their replies; raise Broken.
+
+        Pipelined where the server takes that (RFC 2920; DATA may only be the last), else one after another, and then
+        only as far as no MAIL is refused.
+        """
+        for line in lines:
+            if COMMAND_INJECTION_REGEX.search(line):
+                raise ValueError("a command holds a control character")
+        groups = [lines] if self.offers("pipelining") else [[line] for line in lines]
+        replies: list[Reply] = []
+        with self._guarded():
+            for group in groups:
+                self._client.pipe.expect(len(group))
+                self._client.pipe.write(b"\r\n".join(group) + b"\r\n")
+                for _ in group:
+                    replies.append(await self._reply(self._settings.command_timeout))
+                if group[-1].startswith(b"MAIL") and replies[-1].code >= 400:
+                    break
+        return replies
+
+    async def send(self, head: bytes, body: Body, offset: int) -> Reply:
+        """Send what follows 354, dots stuffed, and the dot; return the answer to it. Raise Broken."""
+        with self._guarded():
+            self._client.pipe.expect(1)
+        if body.path is None:
+            with self._guarded():
+                self._client.pipe.write(stuffed(head + (body.data or b"")[offset:]))
+        elif not await self._stream(head, body.path, offset):
+            return await self._early()
+        with self._guarded(after_dot=True):
+            return await self._reply(self._settings.data_timeout)
+
+    async def _stream(self, head: bytes, path: str, offset: int) -> bool:
+        """Send a file and the dot as fast as it is taken; False where the server answers, or goes, before the end."""
+        async with contextlib.aclosing(_stuffed_file(head, path, offset)) as chunks:
+            async for chunk in chunks:
+                with self._guarded():
+                    self._client.pipe.write(chunk)
+                    async with asyncio.timeout(self._settings.command_timeout):
+                        await self._client.pipe.drain()
+                    if self._client.pipe.answered:
+                        return False
+        with self._guarded():
+            self._client.pipe.write(b".\r\n")
+        return True
+
+    async def lone_dot(self) -> None:
+        """End a DATA that was opened without a recipient (RFC 2920 3.1); raise Broken."""
+        with self._guarded():
+            self._client.pipe.expect(1)
+            self._client.pipe.write(b".\r\n")
+            await self._reply(self._settings.command_timeout)
+
+    async def reset(self) -> None:
+        """Forget a transaction that was left open; raise Broken."""
+        reply = (await self.ask([b"RSET"]))[0]
+        if reply.code >= 300:
+            raise Broken(reply)
+        self.dirty = False
+
+    async def quit(self) -> None:
+        """Take leave; the connection is closed in any case."""
+        with contextlib.suppress(aiosmtplib.SMTPException, OSError, TimeoutError):
+            await self._client.quit(timeout=min(self._settings.command_timeout, 5.0))
+        self.close()
+
+    def close(self) -> None:
+        self._client.close()
+
+    async def _reply(self, timeout: float) -> Reply:  # noqa: ASYNC109
+        response = await self._client.pipe.read_response(timeout)
+        if not 200 <= response.code < 600:
+            raise aiosmtplib.SMTPResponseException(-1, f"{response.code} {response.message}")
+        reply = said(response.code, response.message)
+        if reply.code == 421:
+            self.close()
+            raise Broken(reply, busy=True)
+        return reply
+
+    async def _early(self) -> Reply:
+        """The server answers before the end of the data: a refusal counts, and the session is over."""
+        with self._guarded():
+            reply = await self._reply(self._settings.command_timeout)
+        self.close()
+        if reply.code < 400:
+            raise Broken(own(GARBAGE, f"{self.target.text} took the mail before it was sent"))
+        return reply
+
+    @contextlib.contextmanager
+    def _guarded(self, *, after_dot: bool = False) -> Iterator[None]:
+        """Turn what can befall a connection into Broken, and close it."""
+        try:
+            yield
+        except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
+            self.close()
+            raise Broken(reason(error, self.target), after_dot=after_dot) from error
+
+
+def stuffed(text: bytes) -> bytes:
+    """Return a whole mail as it goes on the wire, with its dot (RFC 5321 4.5.2).
+
+    A dot after a bare LF is stuffed as well: no such body should get here, but were it so, no next hop could take
+    that dot for the end.
+    """
+    wire = text.replace(b"\n.", b"\n..")
+    start = b"." if wire.startswith(b".") else b""
+    end = b".\r\n" if not wire or wire.endswith(b"\r\n") else b"\r\n.\r\n"
+    return start + wire + end
+
+
+async def _stuffed_file(head: bytes, path: str, offset: int) -> AsyncGenerator[bytes, None]:
+    """A mail whose body is a file, chunk by chunk, dots stuffed, ended by CRLF; the dot is the caller's."""
+    loop = asyncio.get_running_loop()
+    last = b"\n"
+    with await loop.run_in_executor(None, Path(path).open, "rb") as file:
+        file.seek(offset)
+        chunk = head or await loop.run_in_executor(None, file.read, CHUNK)
+        while chunk:
+            wire = chunk.replace(b"\n.", b"\n..")
+            yield b"." + wire if last.endswith(b"\n") and wire.startswith(b".") else wire
+            last = (last + chunk[-2:])[-2:]
+            chunk = await loop.run_in_executor(None, file.read, CHUNK)
+    if last != b"\n" and last != b"\r\n":
+        yield b"\r\n"
+
+
+def reason(error: BaseException, target: Target, *, status: str = "") -> Reply:
+    """Say in our words why a connection can't be used."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return own(status or "4.7.5", f"the certificate of {target.text} is not trusted: {error.verify_message}")
+    if isinstance(error, ssl.SSLError):
+        return own(status or "4.7.5", f"TLS with {target.text} failed: {error.reason or error}")
+    if isinstance(error, aiosmtplib.SMTPResponseException):
+        return own(status or GARBAGE, f"{target.text} does not speak SMTP: {error.message}")
+    if isinstance(error, TimeoutError):
+        return own(status or "4.4.2", f"{target.text} does not answer in time")
+    if isinstance(error, aiosmtplib.SMTPServerDisconnected):
+        return own(status or "4.4.2", f"{target.text} closed the connection")
+    if isinstance(error, OSError):
+        return own(status or "4.4.1", f"no connection to {target.text}: {error.strerror or error}")
+    return own(status or GARBAGE, f"{target.text}: {error}")
+
+
+def _tls_text(client: Client) -> str | None:
+    cipher = client.get_transport_info("cipher")
+    if not cipher:
+        return None
+    secured = client.get_transport_info("ssl_object")
+    version = secured.version() if secured else cipher[1]
+    return f"{version} with cipher {cipher[0]} ({cipher[2]}/{cipher[2]} bits)"
