@@ -14,7 +14,7 @@ from email.utils import format_datetime
 from typing import NamedTuple
 
 from gatepost.model.address import Address
-from gatepost.model.envelope import Client
+from gatepost.model.stored import Message
 
 ID_FIELDS = ("X-Gatepost-Id", "X-Fuglu-Id")
 LINE = 78  # RFC 5322 2.1.1, what a line should not exceed
@@ -138,11 +138,9 @@ def _encoded(text: str, *, blank: bool = False) -> bytes:
 
 
 def trace_fields(
-    client: Client,
+    mail: Message,
     *,
     host: str,
-    mail_id: str,
-    received: int,
     recipient: Address | None = None,
     reverse: str = "",
     smtputf8: bool = False,
@@ -150,26 +148,26 @@ def trace_fields(
 ) -> list[tuple[str, str]]:
     """Return the fields that a mail gets on its way through: Received (RFC 5321 4.4) and our id, twice.
 
-    `received` in epoch milliseconds; `recipient` only when the copy has a single one; `reverse` is the client's name
-    as DNS proves it; `protocol` replaces the keyword, for mail that came in by another door ("HTTP").
+    `recipient` only when the copy has a single one; `reverse` is the client's name as DNS proves it; `protocol`
+    replaces the keyword, for mail that came in by another door ("HTTP").
     """
     lines = [
-        f"from {_domain(client.helo)} ({_domain(reverse)} {_address_literal(client.ip)})",
-        *([f"(using {_comment(client.tls)})"] if client.tls else []),
-        *([f"(Authenticated sender: {_comment(client.login.email)})"] if client.login else []),
-        f"by {_domain(host)} (Gatepost) with {protocol or _protocol(client, smtputf8)} id {mail_id}",
+        f"from {_domain(mail.helo)} ({_domain(reverse)} {_address_literal(mail.client_ip)})",
+        *([f"(using {_comment(mail.tls)})"] if mail.tls else []),
+        *([f"(Authenticated sender: {_comment(mail.login)})"] if mail.login else []),
+        f"by {_domain(host)} (Gatepost) with {protocol or _protocol(mail, smtputf8)} id {mail.id}",
     ]
     if recipient and (smtputf8 or not recipient.needs_smtputf8):
         lines.append(f"for <{recipient.text}>")
-    date = format_datetime(datetime.fromtimestamp(received // 1000, UTC))
-    return [("Received", "\r\n\t".join(lines) + f";\r\n\t{date}"), *((name, mail_id) for name in ID_FIELDS)]
+    date = format_datetime(datetime.fromtimestamp(mail.received // 1000, UTC))
+    return [("Received", "\r\n\t".join(lines) + f";\r\n\t{date}"), *((name, mail.id) for name in ID_FIELDS)]
 
 
-def _protocol(client: Client, smtputf8: bool) -> str:
+def _protocol(mail: Message, smtputf8: bool) -> str:
     """Return the keyword of RFC 3848 and RFC 6531 4.3."""
-    if not client.esmtp:
+    if not mail.esmtp:
         return "SMTP"
-    return ("UTF8SMTP" if smtputf8 else "ESMTP") + ("S" if client.tls else "") + ("A" if client.login else "")
+    return ("UTF8SMTP" if smtputf8 else "ESMTP") + ("S" if mail.tls else "") + ("A" if mail.login else "")
 
 
 def _domain(text: str) -> str:
