@@ -110,8 +110,11 @@ class Mail:
         connection = self._connection
         if connection.execute(_NEEDED, (mail_id,)).fetchone()[0]:
             return False
-        gone = connection.execute("DELETE FROM body WHERE mail_id = ? RETURNING data IS NULL", (mail_id,)).fetchall()
-        if gone and gone[0][0]:
+        # Asked before, since SQLite 3.40 gets `DELETE ... RETURNING data IS NULL` wrong.
+        gone = connection.execute("SELECT data IS NULL FROM body WHERE mail_id = ?", (mail_id,)).fetchone()
+        if gone:
+            connection.execute("DELETE FROM body WHERE mail_id = ?", (mail_id,))
+        if gone and gone[0]:
             self.dropped.append(mail_id)
         if not connection.execute("SELECT 1 FROM trace WHERE mail_id = ? LIMIT 1", (mail_id,)).fetchone():
             connection.execute("DELETE FROM delivery WHERE mail_id = ?", (mail_id,))

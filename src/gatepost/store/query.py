@@ -147,6 +147,8 @@ def bind(value: Anything) -> Anything:
             value.encode()
         except UnicodeEncodeError:
             raise Problem(Kind.MALFORMED, "the text is no valid Unicode") from None
+        if "\0" in value:  # comparing without case ends at it
+            raise Problem(Kind.MALFORMED, "the text holds a NUL")
         return str(value)
     raise Problem(Kind.MALFORMED, "the value can't be searched for")
 

@@ -130,7 +130,7 @@ class Writer(Reader):
 
     def reclaim(self, mail_id: str) -> None:
         """Remove an adopted spool file whose row never came."""
-        if not self._rows("SELECT 1 FROM body WHERE mail_id = ?", [mail_id]):
+        if not self._rows("SELECT 1 FROM body WHERE mail_id = ? AND data IS NULL", [mail_id]):
             self.mail.dropped.append(mail_id)
 
     def purge(self, now: int, limit: int = 200) -> Purged:

@@ -1,0 +1,231 @@
+"""Writes commit in groups, each item for itself; failures of one are the others' business only when the disc fails."""
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.store.samples import domain, keep, open_store, user
+
+from gatepost.model.problem import Kind, Problem
+from gatepost.model.query import Op, Query, Where, eq, every
+from gatepost.model.tenant import Broker, Domain, User
+from gatepost.store import store as face
+from gatepost.store.store import Store, Writer
+
+pytestmark = pytest.mark.anyio
+
+
+@asynccontextmanager
+async def busy(store: Store) -> AsyncIterator[None]:
+    """Hold the writer inside an item, so that what is written meanwhile makes one batch."""
+    inside, go = threading.Event(), threading.Event()
+
+    def wait(_: Writer) -> None:
+        inside.set()
+        go.wait(30)
+
+    task = asyncio.ensure_future(store.write(wait))
+    await asyncio.to_thread(inside.wait, 30)
+    try:
+        yield
+    finally:
+        go.set()
+        await task
+
+
+async def together(store: Store, *changes: Callable[[Writer], Any]) -> list[Any]:
+    """Write changes in one batch; return results and exceptions."""
+    async with busy(store):
+        tasks = [asyncio.ensure_future(store.write(change)) for change in changes]
+        await asyncio.sleep(0)
+    return await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def commits(store: Store) -> float:
+    return store._committer._metrics.commits._value.get()
+
+
+def adds(item: Any) -> Callable[[Writer], Any]:
+    return lambda writer: writer.add(item)
+
+
+async def test_what_waits_is_committed_at_once(store: Store) -> None:
+    before = commits(store)
+    kept = await together(store, *(lambda writer, n=n: keep(writer, n) for n in range(100)))
+    assert sorted(each.deliveries[0] for each in kept) == list(range(1, 101))
+    assert commits(store) - before == 2  # the one that waited, and all the others
+
+
+async def test_a_hundred_writers_need_few_commits(store: Store) -> None:
+    async def mails(first: int) -> None:
+        for number in range(first, first + 10):
+            await store.write(lambda writer, n=number: keep(writer, n))
+
+    before = commits(store)
+    await asyncio.gather(*(mails(first * 10) for first in range(50)))
+    assert store.reader.count(Domain, every()) == 0
+    assert sum(len(chunk) for chunk in store.reader.queued()) == 500
+    assert commits(store) - before <= 50
+
+
+async def test_a_conflict_fails_its_item_alone(store: Store) -> None:
+    results = await together(store, adds(domain("a.test")), adds(domain("a.test")), adds(domain("b.test")))
+    assert [getattr(each, "name", None) for each in results] == ["a.test", None, "b.test"]
+    assert isinstance(results[1], Problem) and results[1].kind is Kind.CONFLICT
+    assert [each.name for each in store.reader.find(Domain, Query()).items] == ["a.test", "b.test"]
+
+
+async def test_what_an_item_raises_takes_back_all_of_it_and_nothing_else(store: Store) -> None:
+    def half(writer: Writer) -> None:
+        writer.add(user("half@in.test"))
+        raise error
+
+    for error in (Problem(Kind.NOT_FOUND, "no such thing"), ValueError("a fault")):
+        results = await together(
+            store, adds(Broker(name="before", created_at=1)), half, adds(Broker(name="after", created_at=1))
+        )
+        assert results[1] is error
+        assert store.reader.count(User, every()) == 0
+    assert store.reader.count(Broker, every()) == 4
+
+
+async def test_an_item_that_stops_an_iteration_is_answered_too(store: Store) -> None:
+    with pytest.raises(RuntimeError, match="StopIteration"):
+        await store.write(lambda writer: next(iter(())))
+
+
+async def test_an_item_sees_what_the_batch_wrote_before_it(store: Store) -> None:
+    results = await together(
+        store, adds(user("u@in.test")), lambda writer: writer.first(User, eq("email", "u@in.test")).id
+    )
+    assert results[1] == results[0].id
+
+
+async def test_readers_see_nothing_of_a_batch_before_its_commit(store: Store) -> None:
+    seen = []
+
+    def change(writer: Writer) -> None:
+        writer.add(user())
+        seen.append(writer.count(User, every()))
+
+    async with busy(store):
+        task = asyncio.ensure_future(store.write(change))
+        await asyncio.sleep(0)
+        seen.append(store.reader.count(User, every()))
+        seen.append(await store.read(lambda reader: reader.count(User, every())))
+    await task
+    assert seen == [0, 0, 1]
+    assert store.reader.count(User, every()) == 1
+
+
+async def test_slow_changes_step_aside_for_the_others(store: Store) -> None:
+    order: list[str] = []
+    async with busy(store):
+        slow = [
+            asyncio.ensure_future(store.write(lambda _, n=n: order.append(f"slow{n}"), slow=True)) for n in range(3)
+        ]
+        await asyncio.sleep(0)
+        quick = asyncio.ensure_future(store.write(lambda _: order.append("quick")))
+        await asyncio.sleep(0)
+    await asyncio.gather(quick, *slow)
+    assert order == ["quick", "slow0", "slow1", "slow2"]
+
+
+async def test_a_cancelled_change_that_was_not_begun_never_happens(store: Store) -> None:
+    async with busy(store):
+        task = asyncio.ensure_future(store.write(adds(user())))
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    await store.write(lambda writer: None)
+    assert store.reader.count(User, every()) == 0
+
+
+async def test_81_a_change_not_begun_in_time_is_unavailable_and_never_happens(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(face, "SLOW", 0.05)
+    async with busy(store):
+        with pytest.raises(Problem) as raised:
+            await store.write(adds(user()))
+    assert raised.value.kind is Kind.UNAVAILABLE
+    await store.write(lambda writer: None)
+    assert store.reader.count(User, every()) == 0
+
+
+async def test_81_a_database_locked_by_another_is_unavailable(store: Store) -> None:
+    store._committer._connection.execute("PRAGMA busy_timeout=50")
+    intruder = sqlite3.connect(store.path / "gatepost.db", isolation_level=None)
+    intruder.execute("BEGIN IMMEDIATE")
+    with pytest.raises(Problem) as raised:
+        await store.write(adds(user()))
+    assert raised.value.kind is Kind.UNAVAILABLE and store.healthy
+    intruder.execute("ROLLBACK")
+    intruder.close()
+    assert (await store.write(adds(user()))).id == 1
+
+
+async def test_after_the_end_every_change_is_unavailable(directory: Path) -> None:
+    store = open_store(directory)
+    async with busy(store):
+        waiting = asyncio.ensure_future(store.write(adds(user())))
+        slow = asyncio.ensure_future(store.write(adds(domain()), slow=True))
+        await asyncio.sleep(0)
+        closing = asyncio.ensure_future(store.close())
+        await asyncio.sleep(0)
+    assert (await waiting).id == 1  # what was queued before is committed
+    await closing
+    outcome = (await asyncio.gather(slow, return_exceptions=True))[0]
+    assert isinstance(outcome, (Domain, Problem))
+    with pytest.raises(Problem) as raised:
+        await store.write(adds(user("late@in.test")))
+    assert raised.value.kind is Kind.UNAVAILABLE
+    again = open_store(directory)
+    assert again.reader.count(User, every()) == 1
+    again.close_sync()
+
+
+def test_the_synchronous_door_waits_for_the_commit(store: Store) -> None:
+    assert store.write_sync(adds(user())).id == 1
+    with pytest.raises(Problem):
+        store.write_sync(adds(user()))
+    assert store.reader.count(User, every()) == 1
+
+
+async def test_a_loop_that_is_gone_does_not_stop_the_writer(store: Store) -> None:
+    inside, go = threading.Event(), threading.Event()
+    left: list[asyncio.Future[None]] = []
+
+    def wait(writer: Writer) -> None:
+        inside.set()
+        go.wait(30)
+        writer.add(user())
+
+    async def leave() -> None:
+        left.append(asyncio.ensure_future(store.write(wait)))
+        await asyncio.to_thread(inside.wait, 30)
+
+    def elsewhere() -> None:
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(leave())
+        for task in asyncio.all_tasks(loop):
+            task.cancel()
+        loop.run_until_complete(asyncio.sleep(0))
+        loop.run_until_complete(loop.shutdown_default_executor())
+        loop.close()
+
+    await asyncio.to_thread(elsewhere)
+    go.set()
+    assert (await store.write(adds(user("next@in.test")))).id == 2
+
+
+async def test_many_values_in_one_question(store: Store) -> None:
+    for number in range(3):
+        await store.write(adds(user(f"u{number}@in.test")))
+    wanted = Where("email", Op.IN, [f"U{number}@in.test" for number in range(1000)])
+    assert store.reader.count(User, wanted) == 3
