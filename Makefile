@@ -45,7 +45,7 @@ format: venv  ## put the code into its one form
 	$(BIN)/ruff check --fix .
 
 docs: venv  ## write the pages and files that are made from the code
-	$(BIN)/python scripts/generate
+	$(BIN)/python scripts/generate.py
 
 clean:  ## remove what the tools leave behind
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis dist state-dev

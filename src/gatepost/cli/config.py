@@ -7,7 +7,7 @@ from typing import Any
 import click
 import msgspec
 
-from gatepost.cli.defaults import settings_toml, toml_value
+from gatepost.cli.toml import toml_value
 from gatepost.cli.options import config_option, json_option, load_settings
 from gatepost.cli.output import show_json
 from gatepost.settings import Settings
@@ -37,6 +37,8 @@ def show(config: Path | None, as_json: bool, origin: bool) -> None:
 @command.command()
 def default() -> None:
     """Print the commented settings file with every key and its default."""
+    from gatepost.cli.defaults import settings_toml  # brings every filter with it
+
     click.echo(settings_toml(), nl=False)
 
 

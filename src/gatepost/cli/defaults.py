@@ -1,13 +1,18 @@
 """Writes the commented settings file and its page of the manual from the settings' own DOC."""
 
-import json
 from collections.abc import Iterator
-from enum import Enum
 from typing import Any
 
 import msgspec
 
+from gatepost.cli.toml import toml_value
+from gatepost.filters.registry import entries
 from gatepost.settings import Filters, Listener, Settings
+
+Key = tuple[str, Any, str]
+"""A key, its default, and why it is there."""
+Table = tuple[str, list[Key]]
+"""A table's header as it stands in the file, and its keys."""
 
 FILE_HEAD = """\
 # gatepost.toml: every setting with its default, commented out; remove the "#" to change one.
@@ -30,21 +35,6 @@ Durations are seconds and sizes octets unless a key says otherwise. This page is
 """
 
 
-def toml_value(value: Any) -> str:
-    """Return a plain value as TOML."""
-    if isinstance(value, Enum):
-        return toml_value(value.value)
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int):
-        return f"{value:_}" if abs(value) >= 10_000 else str(value)
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(map(toml_value, value))}]"
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{key} = {toml_value(item)}" for key, item in value.items()) + "}"
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f") if isinstance(value, str) else str(value)
-
-
 def settings_toml() -> str:
     """Return config/gatepost.toml."""
     return "\n".join([FILE_HEAD, *(_toml_table(*table) for table in _tables())])
@@ -55,31 +45,21 @@ def settings_page() -> str:
     return "\n".join([PAGE_HEAD, *(_page_table(*table) for table in _tables())])
 
 
-def _tables() -> Iterator[tuple[str, type[msgspec.Struct]]]:
-    """Yield (header, struct) for each table of the file, in the order of Settings."""
+def _tables() -> Iterator[Table]:
+    """Yield the tables of the file in the order of Settings; a filter's own table follows [filters]."""
     for field in msgspec.structs.fields(Settings):
-        yield f"[{field.name}]", field.type
+        yield f"[{field.name}]", list(_keys(field.type))
         if field.name == "smtp":
-            yield "[[smtp.listener]]", Listener
-        if field.name == "filters":
-            yield from ((f"[filters.{name}]", options) for name, options in filter_options())
+            yield "[[smtp.listener]]", list(_keys(Listener))
+    for entry in entries(Settings().filters):
+        yield f"[filters.{entry.name}]", [(option.name, option.value, option.doc) for option in entry.options]
 
 
-def filter_options() -> Iterator[tuple[str, type[msgspec.Struct]]]:
-    """Yield (name, Options) of each filter that comes with Gatepost and has options."""
-    from gatepost.filters import registry
-
-    defaults = Settings()
-    for each in registry.load(defaults.filters, defaults.limits):
-        if each.Options.__struct_fields__:
-            yield each.name, each.Options
-
-
-def _keys(struct: type[msgspec.Struct]) -> Iterator[tuple[str, Any, str]]:
-    """Yield (key, default, why) of a table; a list of tables has a table of its own."""
+def _keys(struct: type[msgspec.Struct]) -> Iterator[Key]:
+    """Yield the keys of a section; a list of tables has a table of its own."""
     said: dict[str, str] = getattr(struct, "DOC", {})
     for field in msgspec.structs.fields(struct):
-        if struct is Filters and field.name == "options":
+        if struct is Filters and field.name == "options":  # the filters' own tables
             continue
         default = field.default_factory() if field.default is msgspec.NODEFAULT else field.default
         if isinstance(default, list) and default and isinstance(default[0], msgspec.Struct):
@@ -87,16 +67,13 @@ def _keys(struct: type[msgspec.Struct]) -> Iterator[tuple[str, Any, str]]:
         yield field.name, msgspec.to_builtins(default), said.get(field.name, "")
 
 
-def _toml_table(header: str, struct: type[msgspec.Struct]) -> str:
+def _toml_table(header: str, keys: list[Key]) -> str:
     lines = [header if not header.startswith("[[") else f"#{header}"]
-    for key, default, why in _keys(struct):
+    for key, default, why in keys:
         lines += [f"# {key}: {why}", f"#{key} = {toml_value(default)}"]
     return "\n".join(lines) + "\n"
 
 
-def _page_table(header: str, struct: type[msgspec.Struct]) -> str:
-    rows = [
-        f"| `{key}` | `{toml_value(default)}` | {why.replace('|', chr(92) + '|')} |"
-        for key, default, why in _keys(struct)
-    ]
+def _page_table(header: str, keys: list[Key]) -> str:
+    rows = [f"| `{key}` | `{toml_value(default)}` | {why.replace('|', chr(92) + '|')} |" for key, default, why in keys]
     return "\n".join([f"## {header}", "", "| key | default | meaning |", "| --- | --- | --- |", *rows]) + "\n"

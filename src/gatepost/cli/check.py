@@ -1,0 +1,87 @@
+"""`gatepost check`: tries the settings, and looks the store through, without starting anything."""
+
+import os
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from gatepost.cli.control import Control
+from gatepost.cli.failure import Failure
+from gatepost.cli.options import with_settings
+from gatepost.events import Metrics, wall_clock
+from gatepost.filters.registry import load
+from gatepost.settings import Settings, SettingsError
+from gatepost.sockets import BadEndpoint, split_endpoint
+from gatepost.store.health import StoreProblem
+from gatepost.store.store import Store
+
+
+@click.command()
+@with_settings
+def command(settings: Settings) -> None:
+    """Check the settings and the store; exit code 0 when nothing is wrong."""
+    wrong = list(wrong_settings(settings))
+    for text in wrong:
+        click.echo(f"settings: {text}", err=True)
+    if wrong:
+        raise click.exceptions.Exit(os.EX_CONFIG)
+    click.echo("settings: ok")
+    click.echo(f"store: {look_through(settings)}")
+
+
+def wrong_settings(settings: Settings) -> Iterator[str]:
+    """Yield a sentence for each setting that a start would stumble over."""
+    try:
+        load(settings.filters, settings.limits)
+    except SettingsError as error:
+        yield str(error)
+    for listener in settings.smtp.listener:
+        yield from _wrong_endpoint("smtp.listener", listener.listen)
+        yield from _wrong_pair("smtp.listener", listener.certificate, listener.key)
+    for text in settings.http.listen:
+        yield from _wrong_endpoint("http.listen", text)
+    yield from _wrong_pair("smtp", settings.smtp.certificate, settings.smtp.key)
+    yield from _wrong_pair("http", settings.http.certificate, settings.http.key)
+    if settings.relay.ca_file and not Path(settings.relay.ca_file).is_file():
+        yield f"relay.ca_file: {settings.relay.ca_file}: no such file"
+
+
+def _wrong_endpoint(where: str, text: str) -> Iterator[str]:
+    if text.startswith("fd:"):
+        return
+    try:
+        split_endpoint(text)
+    except BadEndpoint as error:
+        yield f"{where}: {error}"
+
+
+def _wrong_pair(where: str, certificate: str, key: str) -> Iterator[str]:
+    if not certificate and not key:
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key or None)
+    except (OSError, ssl.SSLError) as error:
+        yield f"{where}: certificate {certificate!r} with key {key!r}: {error}"
+
+
+def look_through(settings: Settings) -> str:
+    """Say how the store is; raise Failure for one that is damaged, or held by a process that does not answer."""
+    directory = Path(settings.store.directory)
+    if not (directory / "gatepost.db").exists():
+        return f"{directory} holds none yet; `gatepost init` makes it"
+    try:
+        store = Store.open(directory, clock=wall_clock, metrics=Metrics(), settings=settings.store)
+    except StoreProblem as problem:
+        if problem.code != StoreProblem.LOCKED:
+            raise Failure(str(problem), problem.code) from problem
+        Control(directory).ask("GET", "/readyz")
+        return f"{directory} is in use by a running gatepost, which is ready"
+    try:
+        faults = [*store.faults, *store.reader.quick_check()]
+    finally:
+        store.close_sync()
+    if faults:
+        raise Failure("\n".join(faults), StoreProblem.CORRUPT)
+    return f"{directory} ok"

@@ -1,0 +1,180 @@
+"""`gatepost dev`: a relay to try things out, with a sample domain, a catch-all next hop, and sample mails explained."""
+
+import asyncio
+import os
+import re
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from gatepost.app import Gatepost
+from gatepost.cli import samples
+from gatepost.cli.control import Control
+from gatepost.cli.explain import ending
+from gatepost.cli.failure import Failure
+from gatepost.cli.init import found
+from gatepost.cli.logs import configure
+from gatepost.cli.output import columns
+from gatepost.cli.running import run
+from gatepost.cli.send import Client, connect, hand_over
+from gatepost.cli.serve import until_signalled
+from gatepost.events import wall_clock
+from gatepost.settings import Dns, Http, Limits, Listener, Log, Relay, Settings, Smtp, StoreSettings
+from gatepost.smtp.sink import CatchAll
+
+SMTP_PORT, HTTP_PORT = 2525, 8025
+HEAD = ("SAMPLE", "ANSWER", "WHAT BECAME OF IT", "WHY", "ID")
+PATIENCE = 200  # looks at a trace, 50 ms apart, until the delivery is settled
+
+
+class Bench(msgspec.Struct, frozen=True):
+    """What is remembered of a sample store from one run to the next; the file is its owner's alone."""
+
+    login: str
+    password: str
+    token: str
+    hop_port: int
+
+
+@click.command()
+@click.option("--directory", type=click.Path(path_type=Path), default=Path("state-dev"), show_default=True)
+@click.option("--smtp-port", type=int, help=f"{SMTP_PORT}, or a free one when that is taken.")
+@click.option("--http-port", type=int, help=f"{HTTP_PORT}, or a free one when that is taken.")
+@click.option("--once", is_flag=True, help="End after the sample mails instead of at Ctrl-C.")
+def command(directory: Path, smtp_port: int | None, http_port: int | None, once: bool) -> None:
+    """Run a relay to try things out, with sample mails."""
+    configure(Log(level="warning"))
+    ports = (smtp_port or free_port(SMTP_PORT), http_port or free_port(HTTP_PORT))
+    run(dev(directory.resolve(), ports, once=once))
+
+
+async def dev(directory: Path, ports: tuple[int, int], *, once: bool) -> None:
+    """Start everything, send the samples, tell what became of them, and stay until a signal."""
+    settings = sandbox(directory, *ports)
+    sink = CatchAll()
+    bench = await prepare(settings, sink)
+    async with Gatepost(settings) as gatepost:
+        lines = await asyncio.to_thread(lambda: list(try_out(directory, ports, bench)))
+        for line in lines:
+            click.echo(line)
+        if not once:
+            click.echo("\nCtrl-C ends it.")
+            await until_signalled(gatepost.reload)
+    await sink.stop()
+
+
+def free_port(wanted: int) -> int:
+    """Return the wanted port, or a free one when something listens there."""
+    for port in (wanted, 0):
+        with socket.socket() as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                sock.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(sock.getsockname()[1])
+    raise Failure("no port is free on 127.0.0.1", os.EX_OSERR)
+
+
+def sandbox(directory: Path, smtp_port: int, http_port: int) -> Settings:
+    """Return settings that keep to loopback and to one directory."""
+    return Settings(
+        smtp=Smtp(hostname="gatepost.test", listener=[Listener(listen=f"127.0.0.1:{smtp_port}")]),
+        http=Http(listen=[f"127.0.0.1:{http_port}"]),
+        store=StoreSettings(directory=str(directory), reserve_bytes=0, reserve_percent=0.0),
+        dns=Dns(timeout=1.0),
+        relay=Relay(private_platforms="everyone"),
+        limits=Limits(shutdown=3.0),
+    )
+
+
+async def prepare(settings: Settings, sink: CatchAll) -> Bench:
+    """Found the store at the first run; start the next hop on the port that the sample domain knows."""
+    path = Path(settings.store.directory) / "dev.json"
+    if path.exists():
+        bench = msgspec.json.decode(path.read_bytes(), type=Bench)
+        await sink.start(bench.hop_port)
+        return bench
+    first = await asyncio.to_thread(found, settings)
+    bench = Bench(first.login, first.password, first.token, await sink.start())
+    path.touch(mode=0o600)
+    path.write_bytes(msgspec.json.encode(bench))
+    path.with_name("gatepost.toml").write_text('[store]\ndirectory = "."\n')  # so that other commands find the store
+    return bench
+
+
+def try_out(directory: Path, ports: tuple[int, int], bench: Bench) -> Iterator[str]:
+    """Lay down the sample domain and its rules, send the samples, and yield what to tell."""
+    control = Control(directory)
+    furnish(control, bench.hop_port)
+    rows = [_try(control, f"127.0.0.1:{ports[0]}", sample) for sample in samples.samples(wall_clock())]
+    yield from columns(HEAD, rows)
+    yield from _directions(ports, bench, directory)
+
+
+def furnish(control: Control, hop_port: int) -> None:
+    """Make the sample domain, its user and rules, unless they are there from an earlier run."""
+    if any(control.every("/domains", name=samples.DOMAIN)):
+        return
+    platform = {"name": "catch-all", "transportDest": "127.0.0.1", "transportType": "SMTP", "transportPort": hop_port}
+    domain = control.ask("POST", "/domains", {**samples.SERVED, "platforms": [platform]})
+    user = {"email": samples.USER, "status": "ENABLED", "domainId": domain["id"], "firstname": "Alice"}
+    control.ask("POST", "/users", user)
+    control.ask("POST", "/wblist", samples.SENDER_RULES)
+    for rule in samples.ATTACHMENT_RULES:
+        control.ask("POST", f"/domains/{domain['id']}/filters/attachments", rule)
+    for rule in samples.URI_RULES:
+        control.ask("POST", f"/domains/{domain['id']}/filters/uris", rule)
+
+
+def _try(control: Control, server: str, sample: samples.Sample) -> tuple[str, ...]:
+    """Send one sample and return its row of the table."""
+    with connect(_Mute, server, "client.test") as client:
+        code, text = hand_over(client, sample.sender, [samples.USER], sample.mail)
+    mail_id = _told_id(text)
+    life = _settled(control, mail_id)
+    what, why = ending(life)
+    return sample.about, f"{code} {text.split(' ', 1)[0]}", what, why, mail_id
+
+
+def _told_id(reply: str) -> str:
+    """Return our id out of a reply: "queued as ID" or "id=ID"."""
+    match = re.search(r"[0-9a-f]{32}", reply)
+    if not match:
+        raise Failure(f"the relay gave no id: {reply}", os.EX_SOFTWARE)
+    return match[0]
+
+
+def _settled(control: Control, mail_id: str) -> Any:
+    """Return the mail's life once its delivery is no longer on its way."""
+    for _ in range(PATIENCE):
+        life = control.ask("GET", f"/messages/{mail_id}/trace")
+        if all(delivery["state"] != "queued" for delivery in life["deliveries"]):
+            break
+        time.sleep(0.05)
+    return life
+
+
+def _directions(ports: tuple[int, int], bench: Bench, directory: Path) -> Iterator[str]:
+    smtp, http = ports
+    config = directory / "gatepost.toml"
+    yield ""
+    yield f"SMTP       127.0.0.1:{smtp}   mail for any address @{samples.DOMAIN}"
+    yield f"REST API   http://127.0.0.1:{http}   description: /openapi.json, health: /readyz, figures: /metrics"
+    yield f"sign-in    {bench.login} / {bench.password}"
+    yield ""
+    yield "Try:"
+    yield f"  curl -H 'Authorization: Bearer {bench.token}' http://127.0.0.1:{http}/domains"
+    yield f"  gatepost send --server 127.0.0.1:{smtp} --from {samples.FRIEND} --to {samples.USER}"
+    yield f"  gatepost explain --config {config} ID"
+
+
+class _Mute(Client):
+    """A client that shows nothing of its dialog."""
+
+    show = staticmethod(lambda _line: None)

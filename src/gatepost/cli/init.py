@@ -1,0 +1,48 @@
+"""`gatepost init`: makes the store, its key and the first administrator, once."""
+
+import os
+from pathlib import Path
+
+import click
+
+from gatepost.cli.failure import Failure
+from gatepost.cli.options import json_option, with_settings
+from gatepost.cli.output import show_json
+from gatepost.events import Metrics, wall_clock
+from gatepost.model.problem import Problem
+from gatepost.services.setup import First, set_up
+from gatepost.settings import Settings
+from gatepost.store.health import StoreProblem
+from gatepost.store.store import Store
+
+
+@click.command()
+@click.option("--login", default="admin", show_default=True, help="The administrator's name.")
+@json_option
+@with_settings
+def command(settings: Settings, login: str, as_json: bool) -> None:
+    """Make the store, its key and the first administrator."""
+    first = found(settings, login)
+    if as_json:
+        show_json({"login": first.login, "password": first.password, "token": first.token})
+        return
+    directory = Path(settings.store.directory)
+    click.echo(f"The store is {directory}; keep a copy of {settings.store.key_file or directory / 'master.key'}.")
+    click.echo("These are shown this one time:")
+    for name in ("login", "password", "token"):
+        click.echo(f"  {name:<8}  {getattr(first, name)}")
+
+
+def found(settings: Settings, login: str = "admin") -> First:
+    """Make a new store and its first administrator; raise Failure where there is one already."""
+    directory = Path(settings.store.directory)
+    try:
+        store = Store.open(directory, clock=wall_clock, metrics=Metrics(), settings=settings.store)
+    except StoreProblem as problem:
+        raise Failure(str(problem), problem.code) from problem
+    try:
+        return set_up(store, wall_clock, login=login)
+    except Problem as problem:
+        raise Failure(f"{directory}: {problem.detail}", os.EX_CANTCREAT) from problem
+    finally:
+        store.close_sync()

@@ -1,0 +1,62 @@
+"""`gatepost serve`: runs the relay in the foreground until a signal, and tells systemd how it fares."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+
+import click
+
+from gatepost.app import Gatepost
+from gatepost.cli.logs import configure
+from gatepost.cli.notify import notify, watchdog_seconds
+from gatepost.cli.options import with_settings
+from gatepost.cli.running import run
+from gatepost.settings import Settings
+
+
+@click.command()
+@with_settings
+def command(settings: Settings) -> None:
+    """Run the relay until SIGTERM; SIGHUP reads certificates again."""
+    configure(settings.log)
+    run(serve(settings))
+
+
+async def serve(settings: Settings) -> None:
+    """Start, tell the manager, wait for a signal, stop."""
+    async with Gatepost(settings) as gatepost:
+        notify("READY=1", f"STATUS=ready; store in {settings.store.directory}")
+        watchdog = asyncio.create_task(feed_watchdog())
+        await until_signalled(gatepost.reload)
+        notify("STOPPING=1", "STATUS=finishing what is under way")
+        watchdog.cancel()
+
+
+async def until_signalled(reload: Callable[[], None]) -> None:
+    """Return at SIGTERM or SIGINT; the next of them ends the process at once (threat 89). SIGHUP reloads."""
+    loop = asyncio.get_running_loop()
+    stopped = asyncio.Event()
+
+    def stop() -> None:
+        if stopped.is_set():
+            os._exit(os.EX_TEMPFAIL)  # what is acknowledged is on the disc
+        stopped.set()
+
+    def again() -> None:
+        notify("RELOADING=1")
+        reload()
+        notify("READY=1")
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    loop.add_signal_handler(signal.SIGHUP, again)
+    await stopped.wait()
+
+
+async def feed_watchdog() -> None:
+    """Tell the manager that the loop is alive, as often as it wants to hear it."""
+    period = watchdog_seconds()
+    while period:
+        notify("WATCHDOG=1")
+        await asyncio.sleep(period)

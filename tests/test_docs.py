@@ -1,0 +1,100 @@
+"""Holds the manual to the code: every setting, command, filter, error, figure and dependency is told, no other."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from gatepost.api.dialect import STATUS
+from gatepost.cli.main import COMMANDS
+from gatepost.cli.manual import PAGES
+from gatepost.events import Metrics
+from gatepost.filters.registry import entries
+from gatepost.model.problem import Kind
+from gatepost.settings import Settings
+from gatepost.smtp import replies
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+MARKDOWN = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
+
+
+def page(name: str) -> str:
+    return (DOCS / name).read_text()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_what_is_made_from_the_code_is_current(name: str) -> None:
+    assert (ROOT / name).read_text() == PAGES[name](), f"{name} is out of date: run `make docs`"
+
+
+def test_every_setting_has_its_line_of_why() -> None:
+    empty = [line for line in page("settings.md").splitlines() if re.fullmatch(r"\| `\w+` \| .* \|  \|", line)]
+    assert not empty
+
+
+def test_every_filter_has_its_section_and_no_other_is_told_of() -> None:
+    told = set(re.findall(r"^### (\w+)$", page("filters.md"), re.M))
+    assert told == {entry.name for entry in entries(Settings().filters)}
+
+
+def test_every_kind_of_error_stands_with_its_codes() -> None:
+    rows = re.findall(r"^\| (\w+) \| (\d+) \| (\d+ [\d.]+) \| .+ \|$", page("errors.md"), re.M)
+    assert {kind: (int(http), smtp) for kind, http, smtp in rows} == {
+        kind.value: (STATUS.get(kind, 500), " ".join(map(str, replies.PROBLEMS[kind]))) for kind in Kind
+    }
+
+
+def test_every_case_stands_with_its_reply() -> None:
+    told = dict(re.findall(r"^\| ([A-Z_]+) \| (\d+ [\d.]+) \|$", page("errors.md"), re.M))
+    assert told == {category.name: " ".join(map(str, reply)) for category, reply in replies.VERDICTS.items()}
+
+
+def test_every_fixed_reply_is_told_word_for_word() -> None:
+    fixed = {value.text for value in vars(replies).values() if isinstance(value, replies.Reply)}
+    told = set(re.findall(r"^\| `(\d+ .+)` \|", page("errors.md"), re.M))
+    assert told == fixed
+
+
+def test_every_figure_is_told() -> None:
+    shown = {metric.name for metric in Metrics().registry.collect()}
+    assert set(re.findall(r"^\| `(gatepost_\w+?)(?:_total)?` \|", page("operations.md"), re.M)) == shown
+
+
+def test_every_dependency_has_its_line() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    names = {re.split(r"[<>=; ]", each)[0] for each in wanted}
+    assert set(re.findall(r"^\| ([a-z][\w.-]*) \| \S", page("dependencies.md"), re.M)) - {"package"} == names
+
+
+@pytest.mark.parametrize("path", MARKDOWN, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(path: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text()):
+        assert (path.parent / target).exists(), f"{path.name} links to {target}"
+
+
+@pytest.mark.parametrize("path", MARKDOWN, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_commands_that_a_page_shows_exist(path: Path) -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
+    text = path.read_text()
+    assert set(re.findall(r"(?:`|^    )make ([a-z]+)", text, re.M)) <= targets
+    shown = re.findall(r"(?:^    |`|/)gatepost ([a-z]+)", text, re.M)
+    assert set(shown) <= COMMANDS.keys(), path.name
+
+
+def test_the_image_and_the_unit_call_commands_that_exist() -> None:
+    text = (ROOT / "Dockerfile").read_text() + (ROOT / "systemd/gatepost.service").read_text()
+    assert {"serve", "health"} <= COMMANDS.keys()
+    assert '"gatepost", "health"' in text
+    assert "gatepost serve --config" in text
+
+
+def test_the_promised_file_is_the_one_in_the_readme() -> None:
+    """The settings that a newcomer copies are read without complaint."""
+    from gatepost.settings import load
+
+    (sample,) = re.findall(r"```toml\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    assert set(tomllib.loads(sample)) == {"store", "http", "smtp"}
+    assert load(ROOT / "config/container.toml", {}).settings.http.listen == ["0.0.0.0:8025"]
