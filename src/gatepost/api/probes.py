@@ -16,7 +16,7 @@ from gatepost.services.access import require
 
 
 class Readiness:
-    """What must hold before mail and requests are welcome, by name; the app puts one, and its Metrics, in the Counter."""
+    """What must hold before mail and requests are welcome, by name; the app puts it and its Metrics in the Counter."""
 
     def __init__(self, checks: Mapping[str, Callable[[], bool]]) -> None:
         self._checks = dict(checks)

@@ -92,10 +92,9 @@ class Mailboxes:
         known = {Folder(each.folder): Shelf(Folder(each.folder), each.total, each.unseen) for each in counts}
         return mailbox, [known.get(folder, Shelf(folder)) for folder in _visible(caller, mailbox)]
 
-    async def subfolders(self, caller: Caller, who: int | str, path: str) -> list[Shelf]:
-        """Return the folders below one: there never are any; raise NOT_FOUND for a folder that is not there."""
+    async def check_folder(self, caller: Caller, who: int | str, path: str) -> None:
+        """Raise NOT_FOUND for a folder that is not there; no folder has any below it."""
         _folder(caller, self._mailbox(caller, who, "MAILS_READ"), path)
-        return []
 
     # Mails.
 
@@ -130,10 +129,13 @@ class Mailboxes:
             require(caller, "VIRUS_RELEASE", mailbox.scope)
         return letter
 
-    async def mark_seen(self, letter: Letter) -> None:
-        """Note that the owner has read a mail."""
+    async def read_by_owner(self, caller: Caller, mailbox: Mailbox, letter: Letter) -> bool:
+        """Tell whether the caller may read the mail's content; if so, note that it was read."""
+        if not mailbox.owned_by(caller):
+            return False
         if not letter.copy.seen:
             await self._store.write(lambda writer: writer.change(Copy, letter.copy.id, seen=True))
+        return True
 
     async def release(self, caller: Caller, who: int | str, path: str, mail: str, *, virus_lover: bool) -> None:
         """Send a kept mail on to the final mailbox, as it came and without its tag; nothing is filtered again.

@@ -1,0 +1,357 @@
+"""Kept mail: folders, what lies in them, one mail with its content, release (contract 5.7)."""
+
+import re
+from datetime import datetime
+from typing import Annotated, TypeVar
+from urllib.parse import quote
+
+import msgspec
+from msgspec import Meta
+from starlette.responses import Response
+
+from gatepost.api.endpoint import Call, endpoint
+from gatepost.api.listing import Listing
+from gatepost.model.access import Caller
+from gatepost.model.problem import Kind, Problem
+from gatepost.model.query import Page, Query
+from gatepost.model.values import Id, Millis
+from gatepost.services.content import Attachment, Contents, File
+from gatepost.services.mailbox import Mailbox, Mailboxes, Operator, Search, Shelf
+from gatepost.store.store import Letter
+
+MAILS = Listing(
+    sort="-sentDate",
+    sorts=("sentDate", "subject", "from", "size", "receivedDate"),
+    other={"send_date": "sentDate"},
+)
+_STORED = {"sent_date": "sent", "from": "header_from", "received_date": "received"}
+_PARTS = ("HEADERS", "ATTACHMENTS", "BODY", "SOURCE")
+_SHOWN = frozenset(
+    {"image/png", "image/jpeg", "image/gif", "image/webp", "application/pdf", "application/zip", "text/plain"}
+)
+_ADDRESS = re.compile(r'(?:"(?:\\.|[^"\\])*"|[^,"])+|"')
+_GUARDED = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "default-src 'none'; sandbox"}
+
+Who = Id | str
+Moment = Annotated[str, Meta(extra_json_schema={"type": "integer", "format": "int64"})]
+
+
+class FolderAsk(msgspec.Struct, frozen=True):
+    """`fields=STATS` adds counts."""
+
+    fields: str = ""
+
+
+class MailAsk(msgspec.Struct, frozen=True):
+    """Which parts are wanted, comma-separated: HEADERS, ATTACHMENTS, BODY, SOURCE."""
+
+    fields: str = "HEADERS"
+
+
+class FileAsk(msgspec.Struct, frozen=True):
+    """With `dl` a file is to be saved, else shown."""
+
+    dl: bool = False
+
+
+class SearchAsk(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What to search for; texts are found anywhere, in any case, and combine by `operator`."""
+
+    id: str | None = None
+    from_: str | None = msgspec.field(default=None, name="from")
+    to: str | None = None
+    cc: str | None = None
+    subject: str | None = None
+    body: str | None = None
+    received_after: Moment | None = None
+    received_before: Moment | None = None
+    operator: Operator = Operator.AND
+
+
+class ImapFolder(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A folder of kept mail; the counts only with `fields=STATS`."""
+
+    name: str
+    path: str
+    unread_message_count: int | None
+    message_count: int | None
+    messages_uri: str
+    children_uri: str
+
+
+class ImapMessageAttachment(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """One attachment; `id` is the partId of its download."""
+
+    id: str
+    name: str
+    type: str
+    size: int
+    download_uri: str
+    display_uri: str
+
+
+class ImapMessageAttachmentList(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """The attachments of a mail; `downloadUri` gives them all in one archive."""
+
+    attachments: list[ImapMessageAttachment]
+    download_uri: str
+    count: int
+
+
+class ImapMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What lists show of a mail. `infected` to `releasedAt` are additions: why and until when it is kept."""
+
+    id: str
+    uri: str
+    seen: bool
+    answered: bool
+    recent: bool
+    deleted: bool
+    has_attachments: bool
+    sent_date: Millis | None
+    subject: str
+    from_: str = msgspec.field(name="from")
+    to: list[str]
+    cc: list[str]
+    size: int
+    infected: bool
+    category: str
+    score: float
+    reason: str
+    received_date: Millis
+    expires_at: Millis
+    released_at: Millis | None
+
+
+class ImapMessageContent(ImapMessage, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """A mail with the parts that were asked for; body and source are there for the owner of the mailbox alone."""
+
+    headers: dict[str, str | list[str]] | None = None
+    attachments: ImapMessageAttachmentList | None = None
+    body: str | None = None
+    source: str | None = None
+
+
+@endpoint("GET", "/users/{userIdOrEmail}/emails/folders", permission="MAILS_READ")
+async def list_folders(
+    mailboxes: Mailboxes, caller: Caller, call: Call, user_id_or_email: Who, query: FolderAsk
+) -> list[ImapFolder]:
+    """List the folders of a mailbox."""
+    counted = "STATS" in _fields(query.fields, ("STATS",))
+    mailbox, shelves = await mailboxes.folders(caller, user_id_or_email)
+    return [_folder(_root(call, mailbox), shelf, counted) for shelf in shelves]
+
+
+@endpoint("GET", "/users/{userIdOrEmail}/emails/folders/{path}", permission="MAILS_READ")
+async def list_subfolders(
+    mailboxes: Mailboxes, caller: Caller, user_id_or_email: Who, path: str, query: FolderAsk
+) -> list[ImapFolder]:
+    """List the folders below one; there never are any."""
+    _fields(query.fields, ("STATS",))
+    await mailboxes.check_folder(caller, user_id_or_email, path)
+    return []
+
+
+@endpoint("GET", "/users/{userIdOrEmail}/emails/{folderPath}", permission="MAILS_READ", listing=MAILS)
+async def list_folder_emails(
+    mailboxes: Mailboxes,
+    caller: Caller,
+    call: Call,
+    user_id_or_email: Who,
+    folder_path: str,
+    query: SearchAsk,
+    listed: Query,
+) -> Page[ImapMessage]:
+    """List or search the mails of a folder; a search in bodies is for the owner of the mailbox alone."""
+    name = listed.sort.removeprefix("-")
+    ordered = msgspec.structs.replace(listed, sort=listed.sort.replace(name, _STORED.get(name, name)))
+    mailbox, page = await mailboxes.find(caller, user_id_or_email, folder_path, _search(query), ordered)
+    return Page([_mail(ImapMessage, _root(call, mailbox), letter) for letter in page.items], page.total)
+
+
+@endpoint("GET", "/users/{userIdOrEmail}/emails/{folderPath}/{fugluIdOrMailId}", permission="MAILS_READ")
+async def get_email(
+    mailboxes: Mailboxes,
+    contents: Contents,
+    caller: Caller,
+    call: Call,
+    user_id_or_email: Who,
+    folder_path: str,
+    fuglu_id_or_mail_id: str,
+    query: MailAsk,
+) -> ImapMessageContent:
+    """Return a mail by its X-Fuglu-Id or Message-ID; others than the owner get no body and no source."""
+    wanted = _fields(query.fields, _PARTS)
+    mailbox, letter = await mailboxes.get(caller, user_id_or_email, folder_path, fuglu_id_or_mail_id)
+    owned = await mailboxes.read_by_owner(caller, mailbox, letter) if wanted & {"BODY", "SOURCE"} else False
+    id, root = letter.message.id, _root(call, mailbox)
+    return _mail(
+        ImapMessageContent,
+        root,
+        letter,
+        headers=await contents.headers(id) if "HEADERS" in wanted else None,
+        attachments=_attachments(root, letter, await contents.attachments(id)) if "ATTACHMENTS" in wanted else None,
+        body=await contents.text(id) if owned and "BODY" in wanted else None,
+        source=await contents.source(id) if owned and "SOURCE" in wanted else None,
+    )
+
+
+@endpoint("GET", "/users/{userId}/emails/{folderPath}/{messageId}/attachments", permission="MAIL_CONTENT")
+async def get_email_attachments(
+    mailboxes: Mailboxes,
+    contents: Contents,
+    caller: Caller,
+    user_id: Who,
+    folder_path: str,
+    message_id: str,
+    query: FileAsk,
+) -> Response:
+    """Download all attachments of a mail as one archive; for the owner of the mailbox alone."""
+    letter = await mailboxes.open(caller, user_id, folder_path, message_id)
+    data = await contents.archive(letter.message.id)
+    return _file(File(f"{letter.message.id}.zip", "application/zip", data), save=query.dl)
+
+
+@endpoint("GET", "/users/{userId}/emails/{folderPath}/{emailId}/attachments/{partId}", permission="MAIL_CONTENT")
+async def download_email_attachment(
+    mailboxes: Mailboxes,
+    contents: Contents,
+    caller: Caller,
+    user_id: Who,
+    folder_path: str,
+    email_id: str,
+    part_id: str,
+    query: FileAsk,
+) -> Response:
+    """Download one attachment of a mail; for the owner of the mailbox alone."""
+    letter = await mailboxes.open(caller, user_id, folder_path, email_id)
+    number = int(part_id) if re.fullmatch(r"[0-9]{1,6}", part_id, re.ASCII) else -1
+    return _file(await contents.attachment(letter.message.id, number), save=query.dl)
+
+
+@endpoint(
+    "POST",
+    "/users/{userIdOrEmail}/emails/{folderPath}/{fugluId}/release",
+    permission="QUARANTINE_RELEASE",
+    headers=("X-Virus-Lover",),
+    problems=(Kind.PRECONDITION, Kind.UNPROCESSABLE),
+)
+async def release_email(
+    mailboxes: Mailboxes, caller: Caller, call: Call, user_id_or_email: Who, folder_path: str, fuglu_id: str
+) -> None:
+    """Send a kept mail to the final mailbox, without its spam tag; an infected one only with X-Virus-Lover."""
+    lover = call.flag("X-Virus-Lover")
+    await mailboxes.release(caller, user_id_or_email, folder_path, fuglu_id, virus_lover=lover)
+
+
+M = TypeVar("M", bound=ImapMessage)
+
+
+def _fields(text: str, known: tuple[str, ...]) -> set[str]:
+    asked = {name.strip().upper() for name in text.split(",")} - {""}
+    if not asked <= set(known):
+        raise Problem(Kind.MALFORMED, f"The fields are {', '.join(known)}.", pointer="/fields")
+    return asked
+
+
+def _search(asked: SearchAsk) -> Search:
+    return Search(
+        id=asked.id,
+        from_=asked.from_,
+        to=asked.to,
+        cc=asked.cc,
+        subject=asked.subject,
+        body=asked.body,
+        received_after=_moment(asked.received_after, "/receivedAfter"),
+        received_before=_moment(asked.received_before, "/receivedBefore"),
+        operator=asked.operator,
+    )
+
+
+def _moment(text: str | None, pointer: str) -> int | None:
+    """Epoch milliseconds, or RFC 3339 text (contract A2)."""
+    if not text:
+        return None
+    if re.fullmatch(r"[0-9]{1,15}", text, re.ASCII):
+        return int(text)
+    try:
+        return round(msgspec.convert(text, datetime).timestamp() * 1000)
+    except (msgspec.ValidationError, OverflowError) as error:
+        raise Problem(
+            Kind.MALFORMED, "Expected epoch milliseconds or an RFC 3339 date-time.", pointer=pointer
+        ) from error
+
+
+def _root(call: Call, mailbox: Mailbox) -> str:
+    who = call.desk.ids.show(mailbox.user.id) if mailbox.user else quote(mailbox.address, safe="@")
+    return f"{call.base}/users/{who}/emails"
+
+
+def _folder(root: str, shelf: Shelf, counted: bool) -> ImapFolder:
+    path = shelf.folder.value
+    return ImapFolder(
+        name=path,
+        path=path,
+        unread_message_count=shelf.unseen if counted else None,
+        message_count=shelf.total if counted else None,
+        messages_uri=f"{root}/{path}",
+        children_uri=f"{root}/folders/{path}",
+    )
+
+
+def _mail(kind: type[M], root: str, letter: Letter, **more: object) -> M:
+    message, copy = letter.message, letter.copy
+    return kind(
+        id=message.id,
+        uri=f"{root}/{copy.folder}/{message.id}",
+        seen=copy.seen,
+        answered=False,
+        recent=False,
+        deleted=False,
+        has_attachments=message.has_attachments,
+        sent_date=None if message.sent is None else Millis(message.sent),
+        subject=message.subject,
+        from_=message.header_from,
+        to=_addresses(message.header_to),
+        cc=_addresses(message.header_cc),
+        size=message.size,
+        infected=copy.infected,
+        category=copy.category,
+        score=copy.score,
+        reason=copy.reason,
+        received_date=Millis(message.received),
+        expires_at=Millis(copy.expires_at),
+        released_at=None if copy.released_at is None else Millis(copy.released_at),
+        **more,
+    )
+
+
+def _addresses(text: str) -> list[str]:
+    """The addresses of a header's text; commas inside quotes part nothing."""
+    return [found.strip() for found in _ADDRESS.findall(text) if found.strip()]
+
+
+def _attachments(root: str, letter: Letter, found: list[Attachment]) -> ImapMessageAttachmentList:
+    base = f"{root}/{letter.copy.folder}/{letter.message.id}/attachments"
+    items = [
+        ImapMessageAttachment(
+            id=str(each.number),
+            name=each.name,
+            type=each.type,
+            size=each.size,
+            download_uri=f"{base}/{each.number}?dl=true",
+            display_uri=f"{base}/{each.number}",
+        )
+        for each in found
+    ]
+    return ImapMessageAttachmentList(attachments=items, download_uri=f"{base}?dl=true", count=len(items))
+
+
+def _file(file: File, *, save: bool) -> Response:
+    """A file of a stranger: only harmless types keep theirs, and nothing in it may run (threats 120, 138)."""
+    harmless = file.type in _SHOWN
+    plain = re.sub(r"[^ !#-\[\]-~]|%", "_", file.name)
+    named = f"filename=\"{plain}\"; filename*=UTF-8''{quote(file.name, safe='')}"
+    way = "inline" if harmless and not save else "attachment"
+    headers = {**_GUARDED, "Content-Disposition": f"{way}; {named}"}
+    return Response(file.data, headers=headers, media_type=file.type if harmless else "application/octet-stream")
