@@ -17,6 +17,7 @@ MX_MAX = 20  # hosts of one domain that are looked up
 ADDRESS_MAX = 20  # addresses that are tried for one mail
 IMPLICIT_TLS_PORT = 465
 SMTP_PORT = 25
+NULL_MX_PATIENCE = 2.0  # seconds that MAIL FROM waits for the answer
 
 _NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052
 
@@ -160,6 +161,15 @@ def gateway_of(settings: Settings) -> Gateway:
         if port.isdigit() and not listener.listen.startswith("fd:"):
             listeners.append((host.strip("[]"), int(port)))
     return Gateway([settings.hostname, *settings.smtp.gateway_names], listeners)
+
+
+async def takes_mail(resolver: Resolver, domain: str) -> bool:
+    """Tell whether a domain takes mail at all: not one with a null MX (RFC 7505); what can't be told counts as yes."""
+    try:
+        async with asyncio.timeout(NULL_MX_PATIENCE):
+            return any(mx.host for mx in await resolver.mx(domain))
+    except (Missing, DnsFailure, TimeoutError):
+        return True
 
 
 def smarthost(settings: Relay) -> Hop | None:

@@ -1,0 +1,264 @@
+"""The house: makes the rooms once, opens and closes the doors; the face for embedding, `dev`, tests and `serve`."""
+
+import hashlib
+import ssl
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from starlette.types import ASGIApp
+
+from gatepost.api.control import Control
+from gatepost.api.probes import Readiness
+from gatepost.api.server import HttpDoor
+from gatepost.api.site import make_app
+from gatepost.dns import Resolver
+from gatepost.events import Clock, Metrics, log, wall_clock
+from gatepost.filters import registry
+from gatepost.message.mail import Opener
+from gatepost.model.problem import Kind, Problem
+from gatepost.model.route import Route, platform_route
+from gatepost.model.stored import Delivery
+from gatepost.mta.directory import Directory
+from gatepost.mta.intake import Intake
+from gatepost.mta.pipeline import Pipeline
+from gatepost.mta.queue import Queue
+from gatepost.mta.relay import Relay
+from gatepost.mta.routing import Gateway, takes_mail
+from gatepost.mta.sweep import Sweep
+from gatepost.mta.verify import Verifier
+from gatepost.services.access import Access
+from gatepost.services.admins import Admins
+from gatepost.services.aliases import Aliases
+from gatepost.services.content import Contents
+from gatepost.services.counter import Counter
+from gatepost.services.domains import Domains
+from gatepost.services.filters import AttachmentRules, UriRules
+from gatepost.services.groups import Groups
+from gatepost.services.mailbox import Mailboxes
+from gatepost.services.mx import MxCheck
+from gatepost.services.passwords import Passwords
+from gatepost.services.platforms import Platforms
+from gatepost.services.policies import Policies
+from gatepost.services.queue import Deliveries
+from gatepost.services.rules import SenderRules
+from gatepost.services.tokens import Tokens
+from gatepost.services.trace import Traces
+from gatepost.services.users import Users
+from gatepost.settings import Settings, SettingsError
+from gatepost.smtp.listener import Listeners
+from gatepost.sockets import BadEndpoint, listen, listen_local, split_endpoint
+from gatepost.store.store import Store
+
+CONTROL = "control.sock"
+
+
+class Gatepost:
+    """One relay: a store, the road a mail takes, the SMTP listeners and the API, in the running loop.
+
+        async with Gatepost(settings) as gatepost:
+            ...
+
+    `start` raises SettingsError, StoreProblem or OSError, each naming what is at fault, and leaves nothing open.
+    `stop` returns within `[limits] shutdown` seconds or a little more; what is acknowledged is kept.
+    """
+
+    def __init__(self, settings: Settings, *, clock: Clock = wall_clock) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.metrics = Metrics()
+        self.store: Store
+        self.directory: Directory
+        self.intake: Intake
+        self.queue: Queue
+        self.sweep: Sweep
+        self.listeners: Listeners
+        self.services: Counter
+        self.site: ASGIApp
+        self.http: list[HttpDoor] = []
+        self._open: list[Callable[[], Awaitable[None]]] = []  # what `stop` closes, the last opened first
+        self._bound = False
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Open the store, take up the queue, then open the doors."""
+        try:
+            self._build()
+            await self.queue.start()
+            self._open.append(self._stop_queue)
+            await self.sweep.start()
+            self._open.append(self.sweep.stop)
+            await self._open_doors()
+        except BaseException:
+            await self.stop()
+            raise
+        self._bound = True
+        log.info("ready", smtp=[f"{host}:{port}" for _, host, port in self.listeners.addresses], http=self.urls)
+
+    async def stop(self) -> None:
+        """Close the doors, finish what is under way, close the store; may be called twice."""
+        self._bound = False
+        while self._open:
+            close = self._open.pop()
+            try:
+                await close()
+            except (OSError, Problem) as error:
+                log.error("not closed in good order", what=getattr(close, "__qualname__", ""), error=repr(error))
+
+    def reload(self) -> None:
+        """Read certificates again; sessions under way keep the old ones."""
+        self.listeners.reload()
+
+    @property
+    def urls(self) -> list[str]:
+        """The addresses at which the API is reached."""
+        scheme = "https" if self.settings.http.certificate else "http"
+        names = [address for door in self.http for address in door.addresses if isinstance(address, tuple)]
+        return [f"{scheme}://{_bracketed(host)}:{port}" for host, port, *_ in names]
+
+    # The rooms.
+
+    def _build(self) -> None:
+        settings, clock, metrics = self.settings, self.clock, self.metrics
+        hostname = settings.hostname
+        filters = registry.load(settings.filters, settings.limits)
+        self.store = Store.open(
+            Path(settings.store.directory),
+            clock=clock,
+            metrics=metrics,
+            settings=settings.store,
+            refused_bytes=settings.trace.refused_bytes,
+        )
+        self._open.append(self.store.close)
+        resolver = Resolver(settings.dns, clock)
+        gateway = Gateway([hostname, *settings.smtp.gateway_names], _listening(settings))
+        relay = Relay(settings.relay, hostname, resolver, metrics=metrics, clock=clock, gateway=gateway)
+        self._open.append(relay.close)
+        opener = Opener(settings.filters, settings.limits)
+        self._open.append(opener.close)
+        verifier = Verifier(relay, clock)
+        self.directory = Directory(
+            self.store,
+            settings,
+            clock=clock,
+            srs_key=_derived(self.store.salt, "srs"),
+            verify=verifier.verify,
+            has_mail=partial(takes_mail, resolver),
+        )
+        self.queue = Queue(self.store, relay, self.route_of, settings, hostname, clock=clock, metrics=metrics)
+        pipeline = Pipeline(filters, self.directory, timeout=settings.filters.timeout, metrics=metrics)
+        self.intake = Intake(
+            self.store,
+            self.directory,
+            pipeline,
+            self.queue,
+            settings,
+            opener=opener,
+            clock=clock,
+            metrics=metrics,
+        )
+        self.sweep = Sweep(self.store, period=settings.quarantine.purge_seconds, clock=clock, metrics=metrics)
+        self.services = self._services(resolver, opener)
+        access = self.services.of(Access)
+        self.listeners = Listeners(
+            settings, self.directory, self.intake, access, hostname, clock, metrics, lambda: self.store.healthy
+        )
+        seed = _derived(self.store.salt, "ids")
+        self.site = make_app(self.services, settings.http, seed=seed, metrics=metrics)
+
+    def _services(self, resolver: Resolver, opener: Opener) -> Counter:
+        settings, store, clock = self.settings, self.store, self.clock
+        passwords = Passwords(clock)
+        platforms = Platforms(store.secrets, settings.relay.private_platforms)
+        mx = MxCheck(resolver, settings.smtp.gateway_names)
+        contents = Contents(store, opener, settings.limits)
+        return Counter(
+            [
+                self.metrics,
+                Readiness({"listeners": lambda: self._bound, "store": lambda: self.store.healthy}),
+                Access(store, settings, passwords, clock, self.metrics),
+                Admins(store),
+                Aliases(store),
+                contents,
+                Domains(store, platforms, mx, purge_days=settings.tenancy.purge_days, clock=clock),
+                AttachmentRules(store, clock),
+                UriRules(store, clock),
+                Groups(store, members=settings.limits.group_members),
+                Mailboxes(store, self.intake, contents),
+                Policies(store),
+                Deliveries(store, self.queue),
+                SenderRules(store, clock),
+                Tokens(store, clock),
+                Traces(store),
+                Users(store, platforms, passwords, clock),
+            ]
+        )
+
+    def route_of(self, delivery: Delivery) -> Route:
+        """Return the way of a delivery as things stand now; raise Problem(UNPROCESSABLE) when its platform is gone."""
+        if delivery.platform_id is None:
+            return Route(domain=delivery.recipient.rpartition("@")[2])
+        platform = self.directory.platform(delivery.platform_id)
+        if platform is None:
+            raise Problem(Kind.UNPROCESSABLE, "the recipient's mail server is no longer configured")
+        return platform_route(platform)
+
+    # The doors.
+
+    async def _open_doors(self) -> None:
+        await self.listeners.start()
+        self._open.append(self._stop_listeners)
+        for text in self.settings.http.listen:
+            await self._open_http(text)
+        control = HttpDoor(Control(self.site), [listen_local(self.store.path / CONTROL)])
+        await control.start()
+        self._open.append(lambda: control.stop(1.0))
+
+    async def _open_http(self, text: str) -> None:
+        try:
+            door = HttpDoor(self.site, listen(text), **self._http_options())
+        except BadEndpoint as error:
+            raise SettingsError(f"http.listen: {error}") from error
+        await door.start()
+        self.http.append(door)
+        self._open.append(lambda: door.stop(self.settings.limits.shutdown / 4))
+
+    def _http_options(self) -> dict[str, object]:
+        http = self.settings.http
+        options: dict[str, object] = {"forwarded_allow_ips": http.trusted_proxies, "proxy_headers": True}
+        if http.certificate:
+            options |= {"ssl_certfile": http.certificate, "ssl_keyfile": http.key or None}
+            options["ssl_version"] = ssl.PROTOCOL_TLS_SERVER
+        return options
+
+    async def _stop_listeners(self) -> None:
+        await self.listeners.stop(self.settings.limits.shutdown / 2)
+
+    async def _stop_queue(self) -> None:
+        await self.queue.stop(self.settings.limits.shutdown / 2)
+
+
+def _derived(salt: bytes, what: str) -> bytes:
+    return hashlib.sha256(salt + what.encode()).digest()
+
+
+def _listening(settings: Settings) -> list[tuple[str, int]]:
+    texts = [listener.listen for listener in settings.smtp.listener if not listener.listen.startswith("fd:")]
+    try:
+        return [split_endpoint(text) for text in texts]
+    except BadEndpoint as error:
+        raise SettingsError(f"smtp.listener: {error}") from error
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
