@@ -1,0 +1,172 @@
+"""Headers: octets to fields, encoded words to text, fields to the summary that lists show.
+
+RFC 5322 2.2, RFC 2047. Lenient and guarded: no octets whatever make these functions raise (libraries 14).
+"""
+
+import binascii
+import re
+from collections.abc import Sequence
+from email.utils import mktime_tz, parsedate_tz
+
+import msgspec
+
+from gatepost.message import decode
+from gatepost.message.anatomy import Header, Summary, Symbol
+
+SHOWN_MAX = 512
+_RAW_MAX = 8192  # of a field's value that is decoded for showing
+_END = re.compile(rb"\r?\n\r?\n|\r\r")
+_WORD = re.compile(r"=\?([^?\s]{1,80})\?([BbQq])\?([^?]*)\?=")
+_GAP = re.compile(r"(\?=)[ \t\r\n]+(?==\?[^?\s]{1,80}\?[BbQq]\?)")
+_BLANKS = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029]+")
+
+
+class Block(msgspec.Struct, frozen=True):
+    """A header read: its fields, where the body starts, what is wrong.
+
+    `junk` is the offset of the first line that is no field, None if all are: there some clients begin the body.
+    `junk_fields` is how many fields stand before it.
+    """
+
+    fields: tuple[Header, ...]
+    body: int
+    faults: tuple[Symbol, ...] = ()
+    junk: int | None = None
+    junk_fields: int = 0
+
+
+def split(data: bytes, start: int, end: int, max_bytes: int, max_fields: int) -> Block:
+    """Read the header that begins at `start`; the body begins after the first empty line, or at `end`."""
+    stop, body = _extent(data, start, end)
+    faults: list[Symbol] = []
+    if stop - start > max_bytes:
+        stop = data.rfind(b"\n", start, start + max_bytes) + 1 or start + max_bytes
+        faults.append(Symbol.HEADER_LIMIT)
+    fields, junk, junk_fields = _fields(data, start, stop)
+    if len(fields) > max_fields:
+        fields = fields[:max_fields]
+        faults.append(Symbol.HEADER_LIMIT)
+    if junk is not None:
+        faults.append(Symbol.HEADER_SYNTAX)
+    return Block(tuple(fields), body, tuple(faults), junk, junk_fields)
+
+
+def _extent(data: bytes, start: int, end: int) -> tuple[int, int]:
+    if data.startswith(b"\r\n", start, end):
+        return start, start + 2
+    if data.startswith((b"\n", b"\r"), start, end):
+        return start, start + 1
+    strict = data.find(b"\r\n\r\n", start, end)
+    if strict >= 0 and data.find(b"\n\n", start, strict) < 0:
+        return strict + 2, strict + 4
+    empty = _END.search(data, start, end)
+    return (empty.end(), empty.end()) if empty else (end, end)
+
+
+def _fields(data: bytes, start: int, stop: int) -> tuple[list[Header], int | None, int]:
+    """Return the fields, the offset of the first line that is none, and how many fields stand before that."""
+    block = data[start:stop]
+    if b"\n" not in block:
+        block = block.replace(b"\r", b"\n")
+    fields: list[Header] = []
+    junk, junk_fields = None, 0
+    name, value_at, at = b"", 0, 0
+    for line in block.split(b"\n"):
+        ends = at + len(line)
+        if line[:1] not in (b" ", b"\t") or not name:
+            if name:
+                fields.append(Header(name, _value(block, value_at, at)))
+            name = _name(line)
+            value_at = at + line.find(b":") + 1
+            if not name and line.strip(b"\r") and junk is None and not (at == 0 and line.startswith(_MBOX)):
+                junk, junk_fields = start + at, len(fields)
+        at = ends + 1
+    if name:
+        fields.append(Header(name, _value(block, value_at, at)))
+    return fields, junk, junk_fields
+
+
+_MBOX = (b"From ", b">From ")
+_FIELD_NAME = re.compile(rb"([^\x00-\x20:\x7f]+)[ \t]*:")
+
+
+def _name(line: bytes) -> bytes:
+    match = _FIELD_NAME.match(line)
+    return match[1] if match else b""
+
+
+def _value(block: bytes, start: int, end: int) -> bytes:
+    value = block[start : end - 1]  # without the last line end
+    return value[:-1] if value.endswith(b"\r") else value
+
+
+def unfold(value: bytes) -> bytes:
+    """Return a field's value on one line, without the blanks around it."""
+    if b"\n" in value or b"\r" in value:
+        value = value.replace(b"\r", b"").replace(b"\n", b"")
+    return value.strip(b" \t")
+
+
+def readable(value: bytes, charset: str = "") -> str:
+    """Decode a field's value for people: unfolded, encoded words decoded, controls and line ends made blanks.
+
+    Reads at most 8 KB of it and returns at most 512 characters.
+    """
+    if value.isascii() and b"=?" not in value:
+        shown = value[:_RAW_MAX].decode("ascii")
+    else:
+        shown = words(decode.text(unfold(value[:_RAW_MAX]), charset))
+    return _BLANKS.sub(" ", shown).strip()[:SHOWN_MAX]
+
+
+def words(value: str) -> str:
+    """Decode the encoded words of a text (RFC 2047), wherever they stand; what is none stays as it is.
+
+    Neighbours of one charset are decoded as one, as many mailers split a character between two words.
+    """
+    if "=?" not in value:
+        return value
+    value = _GAP.sub(r"\1", value)
+    out: list[str] = []
+    pending, charset, at = b"", "", 0
+    for match in _WORD.finditer(value):
+        label = match[1].partition("*")[0].lower()  # RFC 2231 5: the language
+        if match.start() != at or label != charset:
+            out += [decode.text(pending, charset), value[at : match.start()]]
+            pending, charset = b"", label
+        pending += _word(match[2], match[3])
+        at = match.end()
+    return "".join([*out, decode.text(pending, charset), value[at:]])
+
+
+def _word(encoding: str, content: str) -> bytes:
+    raw = content.encode("utf-8", "surrogateescape")
+    if encoding in "Qq":
+        return binascii.a2b_qp(raw, header=True)
+    return decode.transfer(raw, "base64")[0].data
+
+
+def sent(value: bytes) -> int | None:
+    """Return a Date field as epoch milliseconds, None if it can't be read."""
+    try:
+        parsed = parsedate_tz(unfold(value)[:200].decode("ascii", "replace"))
+        return None if parsed is None else int(mktime_tz(parsed)) * 1000
+    except (ValueError, TypeError, LookupError, OverflowError):
+        return None
+
+
+def summary(fields: Sequence[Header], has_attachments: bool) -> Summary:
+    """Return what lists show of a mail; of doubled fields the first counts."""
+    first: dict[bytes, bytes] = {}
+    for field in fields:
+        first.setdefault(field.name.lower(), field.value)
+    date = first.get(b"date")
+    return Summary(
+        message_id=readable(first.get(b"message-id", b"")),
+        subject=readable(first.get(b"subject", b"")),
+        from_=readable(first.get(b"from", b"")),
+        to=readable(first.get(b"to", b"")),
+        cc=readable(first.get(b"cc", b"")),
+        sent=None if date is None else sent(date),
+        has_attachments=has_attachments,
+    )

@@ -1,0 +1,202 @@
+"""Leaves: the content of one part, decoded in each plausible way, looked at, and searched for content within it."""
+
+import hashlib
+from collections.abc import Iterable
+
+from gatepost.message import decode, names, sniff, wrapped
+from gatepost.message.anatomy import HEAD_BYTES, TEXT_BYTES, Part, Source, Symbol
+from gatepost.message.decode import Reading
+from gatepost.message.entity import Entity, Face, fit
+from gatepost.message.table import Table, Unpacked
+
+_TEXTS = ("text/plain", "text/html")
+_QUIET = frozenset({"application/pgp-signature", "application/pkcs7-signature", "application/x-pkcs7-signature"})
+_CMS = frozenset({"application/pkcs7-mime", "application/x-pkcs7-mime"})
+_HTML_NAMES = (".html", ".htm", ".xhtml", ".shtml", ".svg", ".hta")
+_HTML_SNIFFED = frozenset({"text/html", "image/svg+xml", "application/xhtml+xml"})
+_PGP = b"-----BEGIN PGP MESSAGE-----"
+_OLE_PASSWORD = "EncryptedPackage".encode("utf-16-le")  # [MS-OFFCRYPTO] 2.3.4.4
+_FAULTS = {
+    Symbol.BASE64_BAD: "is no sound base64",
+    Symbol.QP_BAD: "is no sound quoted-printable",
+    Symbol.CTE_UNKNOWN: "has an unknown transfer encoding",
+    Symbol.CTE_WRONG: "is not encoded as declared",
+    Symbol.CHARSET_UNKNOWN: "has an unknown charset",
+    Symbol.CHARSET_BAD: "does not fit its charset",
+    Symbol.BODY_8BIT: "has octets above 127 and no encoding that allows them",
+    Symbol.TEXT_ENCODED: "has a file encoded inside its text",
+}
+
+
+def read(table: Table, entity: Entity, face: Face, body: int) -> list[Entity]:
+    """Append a part for each reading of a body; return the entities found inside the content."""
+    raw = entity.data if body == 0 and entity.end == len(entity.data) else entity.data[body : entity.end]
+    found: list[Entity] = []
+    hidden = entity.hidden
+    for encoding in face.encodings if entity.file is None else ("",):
+        for reading in _readings(raw, encoding, face):
+            entity.hidden = hidden
+            if table.fresh(entity, body, f"{reading.encoding} {len(reading.data)}") and _affordable(table, reading):
+                found += _keep(table, entity, face, body, reading)
+            hidden = True  # all but the first
+    return found
+
+
+def _readings(raw: bytes, encoding: str, face: Face) -> list[Reading]:
+    readings = decode.transfer(raw, encoding)
+    if encoding in decode.IDENTITY and (face.named.all or face.types[0] not in _TEXTS) and decode.looks_base64(raw):
+        readings = readings + decode.transfer(raw, "base64")  # undeclared
+    return readings
+
+
+def _affordable(table: Table, reading: Reading) -> bool:
+    return reading.encoding in decode.IDENTITY or table.spend(len(reading.data))
+
+
+def _keep(table: Table, entity: Entity, face: Face, body: int, reading: Reading) -> list[Entity]:
+    index = len(table.parts)
+    content = reading.data
+    text = face.types[0].startswith("text/")
+    plain = text and not face.named.all and face.types[0] in _TEXTS and face.disposition != "attachment"
+    charset = _charset(face) if text else ""
+    sniffed = "" if plain else sniff.media_type(content, face.named.all)
+    kind = "" if plain else sniff.container(content)
+    unpacked = _unpacked(table, content, face, kind)
+    inner, sealed, signed = _inner(table, entity, face, content, sniffed)
+    _tell(table, entity, face, reading, charset, text)
+    table.parts.append(
+        Part(
+            index=index,
+            parent=entity.parent,
+            depth=entity.depth,
+            headers=face.fields,
+            types=face.types,
+            names=face.named.all,
+            shown=face.named.shown,
+            disposition=face.disposition,
+            encoding=face.encodings[0] if entity.file else reading.encoding,
+            charset=charset,
+            content_id=face.content_id,
+            attachment=_attachment(face),
+            hidden=entity.hidden,
+            sniffed=sniffed,
+            size=len(content),
+            sha256=hashlib.sha256(content).hexdigest(),
+            head=content[:HEAD_BYTES],
+            text=content[:TEXT_BYTES] if text and table.text_fits(min(len(content), TEXT_BYTES)) else b"",
+            start=body if entity.outer else -1,
+            end=entity.end if entity.outer else -1,
+            members=unpacked.members,
+            encrypted=unpacked.encrypted or (kind == "ole" and _OLE_PASSWORD in content),
+            sealed=sealed,
+            signed=signed,
+        )
+    )
+    _links(table, face, content, charset, sniffed, index)
+    return inner + (_embedded(table, entity, index, content, face) if text else [])
+
+
+def _charset(face: Face) -> str:
+    for field in face.type_fields:
+        found = names.values(names.parameters(field), "charset")
+        if found:
+            return found[0][:80]
+    return ""
+
+
+def _attachment(face: Face) -> bool:
+    """Tell whether a client lists the part among the attachments."""
+    media = face.types[0]
+    if face.disposition == "attachment":
+        return True
+    if media in _QUIET or (face.content_id and media.startswith("image/")):
+        return False
+    return bool(face.named.all) or not media.startswith(("text/", "message/"))
+
+
+def _unpacked(table: Table, content: bytes, face: Face, kind: str) -> Unpacked:
+    if not kind or kind == "ole":
+        return Unpacked()
+    unpacked = table.unpack(content, face.named.shown)
+    label = fit(face.named.shown) or f"part {len(table.parts)}"
+    for problem in unpacked.problems:
+        table.stop(f"{label}: {problem}")
+    return unpacked
+
+
+def _tell(table: Table, entity: Entity, face: Face, reading: Reading, charset: str, text: bool) -> None:
+    """Note what is wrong with the first reading's encoding; the others are guesses of ours."""
+    if entity.hidden or entity.file is not None:
+        return
+    faults = list(reading.faults)
+    if reading.encoding in ("7bit", "") and not reading.data.isascii():
+        faults.append(Symbol.BODY_8BIT)
+    if text and charset:
+        fault = decode.charset_fault(reading.data, charset)
+        faults += [fault] if fault else []
+    if face.types[0].startswith("message/") and reading.encoding not in decode.IDENTITY:
+        faults.append(Symbol.CTE_WRONG)
+    for fault in faults:
+        table.flaw(fault, f"part {len(table.parts)} {_FAULTS[fault]}", len(table.parts))
+
+
+# --- what is inside --------------------------------------------------------------------------------------------------
+
+
+def _inner(table: Table, entity: Entity, face: Face, content: bytes, sniffed: str) -> tuple[list[Entity], bool, bool]:
+    """Return entities inside content that is no archive; whether it is sealed; whether it is signed."""
+    ending = tuple(name.lower().rpartition(".")[2] for name in face.named.all)
+    if not _CMS.isdisjoint(face.types) or "p7m" in ending or "p7z" in ending:
+        seal, inside = wrapped.cms(content)
+        if seal is wrapped.Seal.UNKNOWN:
+            table.stop(f"{fit(face.named.shown) or 'S/MIME'}: the S/MIME content can't be read")
+        entities = [_within(table, entity, inside)] if inside and table.spend(len(inside)) else []
+        return entities, seal is wrapped.Seal.ENVELOPED, seal is wrapped.Seal.SIGNED
+    if "application/pgp-encrypted" in face.types or _PGP in content[:HEAD_BYTES]:
+        return [], True, False
+    if sniffed == "message/rfc822" or "eml" in ending:
+        return [_within(table, entity, content)], False, False
+    return [], False, False
+
+
+def _within(table: Table, entity: Entity, content: bytes) -> Entity:
+    """Return content that is itself a header and a body as an entity below the part that is being read."""
+    data = table.keep(content)
+    return Entity(data, 0, len(data), len(table.parts), entity.depth + 1, entity.hidden, outer=False)
+
+
+def _embedded(table: Table, entity: Entity, index: int, content: bytes, face: Face) -> list[Entity]:
+    """Return files that stand encoded inside a text or a calendar (threats 51, 52)."""
+    files = decode.embedded(content)
+    if files:
+        table.flaw(Symbol.TEXT_ENCODED, f"part {index} {_FAULTS[Symbol.TEXT_ENCODED]}", index)
+    if "text/calendar" in face.types or face.named.shown.lower().endswith(".ics"):
+        files += [("base64", name, data) for name, data in wrapped.calendar_files(content)]
+    return [
+        Entity(table.keep(data), 0, len(data), index, entity.depth + 1, entity.hidden, False, file=(name, encoding))
+        for encoding, name, data in files
+        if table.spend(len(data))
+    ]
+
+
+def _links(table: Table, face: Face, content: bytes, charset: str, sniffed: str, index: int) -> None:
+    if sniffed == "application/pdf" or content[:5] == b"%PDF-":
+        table.require_worker()
+        for url in wrapped.pdf_urls(content):
+            table.collector.read_text(url, index, Source.FILE)
+    elif "text/html" in face.types or sniffed in _HTML_SNIFFED or _ends(face.named.all, _HTML_NAMES):
+        table.collector.read_html(_utf8(content, charset), index)
+    elif face.types[0].startswith("text/") or sniffed.startswith("text/"):
+        table.collector.read_text(_utf8(content, charset), index)
+
+
+def _ends(found: Iterable[str], endings: tuple[str, ...]) -> bool:
+    return any(name.lower().endswith(endings) for name in found)
+
+
+def _utf8(content: bytes, charset: str) -> bytes:
+    """Return a text in UTF-8; ASCII-like charsets need no work."""
+    name = decode.codec(charset)
+    if name in ("utf-8", "ascii") or (content.isascii() and name in ("iso8859-1", "cp1252", None)):
+        return content
+    return decode.text(content, charset).encode("utf-8", "replace")

@@ -1,0 +1,250 @@
+"""Links: the URLs in texts and HTML, their hosts brought to one form however they are disguised (threat 61).
+
+Linear in the input. URLs are read as browsers do (WHATWG URL), more leniently where people are told to repair them.
+"""
+
+import base64
+import ipaddress
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from urllib.parse import unquote, unquote_to_bytes, urljoin
+
+import idna
+import re2  # type: ignore[import-untyped]
+from publicsuffixlist import PublicSuffixList
+
+from gatepost.message import markup
+from gatepost.message.anatomy import Link, Source
+
+URL_MAX = 1000
+LINKS_MAX = 10_000
+_SCAN_MAX = 4096  # octets of one URL that are looked into
+
+_DOT = r"(?:\.|\[\.\]|\(\.\)|\{\.\}|\[dot\]|\(dot\)|\{dot\})"
+_REST = r"[^\s<>\"'`\x00-\x1f\x7f]"
+_URL = re2.compile(
+    rf"(?i)(?:\b(?:h(?:tt|xx)ps?|ftps?|fxps?)(?:\[:\]|\(:\)|:|\[:)[/\\]{{1,4}}(?:\])?|\bwww[0-9]{{0,3}}{_DOT}){_REST}+".encode(),
+)
+_DEFANGED = re2.compile(
+    rb"(?i)\b[a-z0-9_-]+(?:(?:\[\.\]|\(\.\)|\{\.\}|\[dot\]|\(dot\)|\{dot\})[a-z0-9_-]+|\.[a-z0-9_-]+)+"
+)
+_UNDOT = re.compile(r"\[\.\]|\(\.\)|\{\.\}|[\[({]dot[\])}]", re.IGNORECASE)
+_SCHEME = re.compile(r"(?:h(?:tt|xx)ps?|ftps?|fxps?)(?:\[:\]?|\(:\)|:)[/\\]*\]?", re.IGNORECASE)
+_ANY_SCHEME = re.compile(r"[a-z][a-z0-9+.-]{0,40}:", re.IGNORECASE)
+_HOST_END = re.compile(r"[/\\?#]")
+_INNER = re.compile(r"(?:https?|ftp)(?:://|:\\\\|%3a(?:%2f|/){2}|%253a(?:%252f){2}|-3a__)", re.IGNORECASE)
+_INNER_BASE64 = re.compile(r"[=/](aHR0c(?:DovL|HM6Ly)[A-Za-z0-9+/_-]{4,1000})")
+_IGNORED = dict.fromkeys(map(ord, "\t\r\n\u00ad\u200b\u2060\ufeff"))
+_NUMBER = re.compile(r"(?:0x[0-9a-f]*|[0-9]+)\Z")
+_LABELS = re.compile(r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?)*\Z")
+_TRAILING = ".,;:!?)]}>*|_\u201d\u2019\u00bb"
+
+_suffixes = PublicSuffixList()
+
+
+class Collector:
+    """Gathers the links of one mail: each (host, URL) once, at most LINKS_MAX; `full` tells that there were more."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[str, str], Link] = {}
+        self.full = False
+
+    @property
+    def links(self) -> tuple[Link, ...]:
+        return tuple(self._found.values())
+
+    def read_text(self, raw: bytes, part: int, source: Source = Source.TEXT) -> None:
+        """Take the links of a text in ASCII or UTF-8."""
+        for url in _in_text(raw):
+            if self.full:
+                return
+            self._add(url, source, part)
+
+    def read_html(self, raw: bytes, part: int) -> None:
+        """Take the links of an HTML document in ASCII or UTF-8: attributes, and what stands in its text."""
+        page = markup.read(raw)
+        for value in page.attributes:
+            if self.full:
+                return
+            self._add_attribute(value, page.base, part)
+        for text in page.texts:
+            self.read_text(text, part)
+
+    def _add_attribute(self, value: str, base: str, part: int) -> None:
+        value = value.translate(_IGNORED).strip("\x00\x01\x02\x03\x04\x05\x06\x07\x08\x0b\x0c\x0e\x0f\x1f ")
+        if _SCHEME.match(value):
+            self._add(value, Source.HTML, part)
+        elif value.startswith(("//", "\\\\", "/\\", "\\/")):
+            self._add("http:" + value, Source.HTML, part)
+        elif _ANY_SCHEME.match(value):
+            self._add_inner(value, 0, part)  # mailto:, javascript:, ms-word:ofe|u|http://...
+        elif base and value and not value.startswith("#"):
+            self._add(_joined(base, value), Source.HTML, part)
+
+    def _add(self, url: str, source: Source, part: int) -> None:
+        url = url[:_SCAN_MAX]
+        host = host_of(url)
+        if host:
+            self._keep(Link(host, registered(host), url[:URL_MAX], source, part))
+        self._add_inner(url, 8, part)
+
+    def _add_inner(self, url: str, start: int, part: int) -> None:
+        """Take URLs inside a URL: parameters of redirectors, once or twice percent-encoded, or base64."""
+        for inner in _nested(url, start):
+            host = host_of(inner)
+            if host:
+                self._keep(Link(host, registered(host), inner[:URL_MAX], Source.REDIRECT, part))
+
+    def _keep(self, link: Link) -> None:
+        key = (link.host, link.url)
+        if key in self._found:
+            return
+        if len(self._found) >= LINKS_MAX:
+            self.full = True
+            return
+        self._found[key] = link
+
+
+def _in_text(raw: bytes) -> Iterator[str]:
+    if b":" in raw or b"www" in raw or b"WWW" in raw.upper():
+        for match in _URL.finditer(raw):
+            yield _trimmed(match[0].decode("utf-8", "replace"))
+    if b"[." in raw or b"(." in raw or b"{." in raw or b"dot" in raw.lower():
+        for match in _DEFANGED.finditer(raw):
+            url = match[0].decode("utf-8", "replace")
+            if _UNDOT.search(url):
+                yield "http://" + url
+
+
+def _trimmed(url: str) -> str:
+    """Cut the punctuation that belongs to the sentence, and a bracket that was opened before the URL."""
+    if url[-1] not in _TRAILING:
+        return url
+    kept = url.rstrip(_TRAILING)
+    tail = url[len(kept) :]
+    if tail.startswith(")") and "(" in kept:
+        kept += ")"
+    elif tail.startswith("]") and "[" in kept.rpartition("//")[2]:
+        kept += "]"
+    return kept
+
+
+def _joined(base: str, value: str) -> str:
+    try:
+        return urljoin(base, value)
+    except ValueError:
+        return base
+
+
+def _nested(url: str, start: int) -> list[str]:
+    """Return URLs that stand inside another one, behind `start`."""
+    found = []
+    if len(url) > start + 8:
+        begins = [match.start() for match in _INNER.finditer(url, start)]
+        for begin, end in zip(begins, [*begins[1:], len(url)], strict=False):
+            found.append(_unwrapped(url[begin:end]))
+        found += [_from_base64(match[1]) for match in _INNER_BASE64.finditer(url, start)]
+    return found
+
+
+def _unwrapped(inner: str) -> str:
+    if re.match(r"https?-3a__", inner, re.IGNORECASE):  # how urldefense.proofpoint.com writes "://"
+        inner = inner.replace("_", "/").replace("-", "%")
+    once = unquote(inner) if re.match(r"[a-z]+%", inner, re.IGNORECASE) else inner
+    return unquote(once) if re.match(r"[a-z]+%", once, re.IGNORECASE) else once
+
+
+def _from_base64(text: str) -> str:
+    whole = text[: len(text) - (len(text) % 4 == 1)]
+    raw = base64.urlsafe_b64decode(whole.replace("+", "-").replace("/", "_") + "=" * (-len(whole) % 4))
+    return raw.decode("utf-8", "replace")
+
+
+# --- hosts -----------------------------------------------------------------------------------------------------------
+
+
+def host_of(url: str) -> str:
+    """Return the host of a URL in its one form (A-labels, lower case, or an IP address), "" if there is none.
+
+    Understands `hxxp`, `[.]`, missing or too many slashes, backslashes, user info, ports, percent-encoded hosts.
+    """
+    scheme = _SCHEME.match(url)
+    rest = url[scheme.end() :] if scheme else url
+    if "[" in rest or "(" in rest or "{" in rest:
+        rest = _UNDOT.sub(".", rest)
+    authority = _HOST_END.split(rest, maxsplit=1)[0]
+    return _host(authority.rpartition("@")[2])
+
+
+@lru_cache(maxsize=4096)
+def _host(text: str) -> str:
+    if text.startswith("["):
+        return _ipv6(text[1:].partition("]")[0])
+    text = text.partition(":")[0]
+    if "%" in text:
+        text = unquote_to_bytes(text).decode("utf-8", "replace")
+    name = text.strip().rstrip(".,;").lower() if text.isascii() else _to_ascii(text.strip())
+    if not name or len(name) > 253:
+        return ""
+    if _NUMBER.match(name.rpartition(".")[2]):
+        return _ipv4(name)
+    return name if "." in name and _LABELS.match(name) else ""
+
+
+def _to_ascii(name: str) -> str:
+    try:
+        return idna.encode(name.rstrip("."), uts46=True, transitional=False).decode("ascii").lower()
+    except (idna.IDNAError, UnicodeError):
+        return _to_ascii_loosely(name)
+
+
+def _to_ascii_loosely(name: str) -> str:
+    """Encode what IDNA 2008 refuses and browsers may still resolve (emoji, underscores), label by label."""
+    try:
+        mapped = idna.uts46_remap(name, std3_rules=False, transitional=False)
+    except (idna.IDNAError, UnicodeError):
+        return ""
+    labels = [
+        label if label.isascii() else "xn--" + label.encode("punycode").decode("ascii") for label in mapped.split(".")
+    ]
+    return ".".join(labels).strip(".")
+
+
+def _ipv4(name: str) -> str:
+    """Read an IPv4 address as browsers do: one to four parts, each decimal, octal (0...) or hex (0x...)."""
+    parts = name.split(".")
+    if len(parts) > 4 or not all(_NUMBER.match(part) for part in parts):
+        return ""
+    try:
+        numbers = [_number(part) for part in parts]
+    except ValueError:
+        return ""
+    if any(number > 255 for number in numbers[:-1]) or numbers[-1] >= 256 ** (5 - len(numbers)):
+        return ""
+    value = numbers[-1] + sum(number << (8 * (3 - place)) for place, number in enumerate(numbers[:-1]))
+    return str(ipaddress.IPv4Address(value))
+
+
+def _number(part: str) -> int:
+    if len(part) > 40:
+        raise ValueError
+    if part.startswith("0x"):
+        return int(part[2:] or "0", 16)
+    return int(part, 8) if len(part) > 1 and part.startswith("0") else int(part)
+
+
+def _ipv6(text: str) -> str:
+    try:
+        address = ipaddress.IPv6Address(text.partition("%")[0])
+    except ValueError:
+        return ""
+    return str(address.ipv4_mapped or address)
+
+
+@lru_cache(maxsize=8192)
+def registered(host: str) -> str:
+    """Return the registered domain of a host; the host itself where there is none (addresses, public suffixes)."""
+    if ":" in host or host.rpartition(".")[2].isdigit():
+        return host
+    return _suffixes.privatesuffix(host) or host

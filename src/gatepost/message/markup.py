@@ -1,0 +1,118 @@
+"""HTML: the attribute values that may be URLs, the base, the texts; by Lexbor, or by pattern where it would be slow.
+
+Lexbor takes quadratic time for deeply nested elements and for elements with thousands of attributes (measured: 200,000
+open <div> take minutes), so that such documents, which nobody writes in good faith, are read by pattern instead.
+"""
+
+import html
+import re
+from collections import Counter
+
+import msgspec
+from selectolax.lexbor import LexborHTMLParser, LexborNode
+
+PARSED_MAX = 2_000_000  # octets that Lexbor gets (libraries 6); what follows is read by pattern
+_DEPTH_MAX = 256
+_SUSPECT = 2000  # tags from which on the depth is estimated
+_NAMES = (
+    "href src action formaction background data poster cite longdesc codebase srcset lowsrc dynsrc manifest profile "
+    "usemap classid archive ping xlink:href"
+)
+_ATTRIBUTES = tuple(_NAMES.split())
+_SELECTOR = ",".join(f"[{name}]" for name in _ATTRIBUTES if ":" not in name) + ",meta[http-equiv],[style],style,svg *"
+_TAG = re.compile(rb"<(/?)([a-zA-Z][a-zA-Z0-9]*)")
+_LONG_TAG = re.compile(rb"<[a-zA-Z][^<>]{4000,}")
+_BLANK = re.compile(rb"[\s/\"']")
+_VOID = frozenset(b"br hr img input meta link area base col embed param source track wbr".split())
+_BY_PATTERN = re.compile(
+    rb"\b(?:" + "|".join(_ATTRIBUTES).encode() + rb"|url|content)\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s>\"']+))",
+    re.IGNORECASE,
+)
+_BASE = re.compile(rb"<base\b[^<>]{0,500}?\bhref\s*=\s*[\"']?([^\"'>\s]+)", re.IGNORECASE)
+_ANY_TAG = re.compile(rb"<[^<>]*>")
+_CSS_URL = re.compile(r"(?:url\(|@import)\s*[\"']?([^\"')\s]{3,2000})", re.IGNORECASE)
+_REFRESH = re.compile(r"url\s*=\s*[\"']?([^\"']+)", re.IGNORECASE)
+
+
+class Page(msgspec.Struct, frozen=True):
+    """What a document says: attribute values (entities resolved), the base ("" if none), texts in UTF-8."""
+
+    attributes: tuple[str, ...]
+    base: str
+    texts: tuple[bytes, ...]
+
+
+def read(raw: bytes) -> Page:
+    """Read an HTML document in ASCII or UTF-8; never raises."""
+    if slow(raw[:PARSED_MAX]):
+        return _by_pattern(raw)
+    page = _parsed(raw[:PARSED_MAX])
+    if len(raw) <= PARSED_MAX:
+        return page
+    rest = _by_pattern(raw[PARSED_MAX:])
+    return Page(page.attributes + rest.attributes, page.base or rest.base, page.texts + rest.texts)
+
+
+def slow(raw: bytes) -> bool:
+    """Tell whether Lexbor might take long for a document."""
+    if len(raw) > 4000 and any(len(_BLANK.findall(match[0])) > 500 for match in _LONG_TAG.finditer(raw)):
+        return True
+    return raw.count(b"<") > _SUSPECT and _depth(raw) > _DEPTH_MAX
+
+
+def _depth(raw: bytes) -> int:
+    """Return an upper bound of the nesting: each name counted by itself, since stray end tags close nothing."""
+    open_now: Counter[bytes] = Counter()
+    deepest: Counter[bytes] = Counter()
+    for slash, name in _TAG.findall(raw):
+        if slash:
+            open_now[name] -= open_now[name] > 0
+        elif (lower := name.lower()) not in _VOID:
+            open_now[name] += 1
+            deepest[lower] = max(deepest[lower], open_now[name])
+    return deepest.total()
+
+
+def _parsed(raw: bytes) -> Page:
+    tree = LexborHTMLParser(raw)
+    values: list[str] = []
+    base = ""
+    for node in tree.css(_SELECTOR):
+        if node.tag == "base":
+            base = base or (node.attributes.get("href") or "").strip()
+        values += _of_node(node)
+    body = tree.body
+    text = body.text(separator="\n", strip=False) if body is not None else ""
+    return Page(tuple(values), base, (text.encode("utf-8", "replace"),))
+
+
+def _of_node(node: LexborNode) -> list[str]:
+    if node.tag == "style":
+        return _CSS_URL.findall(node.text())
+    found = []
+    for name, value in node.attributes.items():
+        if not value:
+            continue
+        if name == "style":
+            found += _CSS_URL.findall(value)
+        elif name == "srcset":
+            found += [piece.split()[0] for piece in value.split(",") if piece.strip()]
+        elif name == "content" and node.tag == "meta":
+            found += _REFRESH.findall(value)
+        elif name in _ATTRIBUTES:
+            found.append(value)
+    return found
+
+
+def _by_pattern(raw: bytes) -> Page:
+    """Read what looks like attributes, wherever it stands."""
+    raws = [next(filter(None, groups), b"") for groups in _BY_PATTERN.findall(raw)]
+    values = [html.unescape(value.decode("utf-8", "replace")) for value in raws]
+    refreshes = [url for value in values for url in _REFRESH.findall(value)]
+    base = _BASE.search(raw)
+    text = html.unescape(_ANY_TAG.sub(b"\n", raw).decode("utf-8", "replace"))
+    return Page(
+        tuple(values + refreshes),
+        html.unescape(base[1].decode("utf-8", "replace")) if base else "",
+        (text.encode("utf-8", "replace"),),
+    )

@@ -1,0 +1,160 @@
+"""What octets are: media types by libmagic, script types by their extension, container formats by their signatures.
+
+libmagic calls every script text/plain (libraries 15), so that a text with a script's extension is reported as a script.
+"""
+
+import contextlib
+import re
+import threading
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from magic import Magic
+
+HEAD = 4096
+_ZIP_HEAD = 65_536  # a ZIP's kind shows in the names of its first members
+_OCTETS = "application/octet-stream"
+
+_SCRIPTS = {
+    "text/javascript": "js mjs jse",
+    "text/vbscript": "vbs vbe vb",
+    "application/x-powershell": "ps1 psm1 psd1 ps1xml ps2 psc1",
+    "application/x-msdos-batch": "bat cmd",
+    "application/hta": "hta",
+    "application/x-windows-script": "wsf wsh wsc sct",
+    "application/x-ms-shortcut": "lnk url pif scf",
+    "application/x-ms-registry": "reg",
+    "application/x-shellscript": "sh bash zsh ksh csh command",
+    "text/x-python": "py pyw",
+    "application/x-applescript": "scpt applescript",
+    "application/x-ms-settings": "inf settingcontent-ms library-ms search-ms appref-ms application",
+}
+_BY_EXTENSION = {extension: media for media, extensions in _SCRIPTS.items() for extension in extensions.split()}
+
+_SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
+    (0, b"PK\x03\x04", "zip"),
+    (0, b"PK\x05\x06", "zip"),
+    (0, b"PK\x07\x08", "zip"),
+    (0, b"PK00PK", "zip"),
+    (0, b"\x1f\x8b", "gzip"),
+    (4, b"1AY&SY", "bzip2"),
+    (0, b"\xfd7zXZ\0", "xz"),
+    (0, b"7z\xbc\xaf\x27\x1c", "7z"),
+    (0, b"Rar!\x1a\x07", "rar"),
+    (0, b"\x28\xb5\x2f\xfd", "zstd"),
+    (0, b"\x78\x9f\x3e\x22", "tnef"),
+    (257, b"ustar", "tar"),
+    (0, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "ole"),
+    (0, b"MSCF\0\0\0\0", "cab"),
+    (0, b"ISc(", "cab"),
+    (7, b"**ACE**", "ace"),
+    (0, b"\x60\xea", "arj"),
+    (0, b"\x1f\x9d", "compress"),
+    (0, b"\x1f\xa0", "compress"),
+    (0, b"LZIP\x01", "lzip"),
+    (0, b"\x04\x22\x4d\x18", "lz4"),
+    (20, b"\xdc\xa7\xc4\xfd", "zoo"),
+    (0, b"xar!", "xar"),
+    (0, b"MSWIM\0", "wim"),
+    (0, b"!<arch>\n", "ar"),
+    (0, b"conectix", "vhd"),
+    (0, b"vhdxfile", "vhd"),
+)
+_ISO_AT = 32_769
+_MIDDLE = (b"PK\x05\x06", b"Rar!\x1a\x07", b"7z\xbc\xaf\x27\x1c")
+_PATTERNS = (
+    (re.compile(rb"..-l[hz][0-9sd]-", re.DOTALL), "lha"),
+    (re.compile(rb"0707(?:07[0-7]{70}|0[12][0-9a-fA-F]{104})"), "cpio"),
+    (re.compile(rb"BZh[1-9]\x17rE8P\x90"), "bzip2"),  # an empty one
+)
+_TAR_SUM = slice(148, 156)
+_EMBEDDING = re.compile(rb"MZ|\x7fELF|#!")
+
+_local = threading.local()
+
+
+def media_type(content: bytes, names: Iterable[str] = ()) -> str:
+    """Return the media type of octets; `names` turn a text into the script that its extension says it is."""
+    if not content:
+        return "application/x-empty"
+    found = _libmagic(content)
+    if found.startswith("text/") or found == _OCTETS:
+        return script_type(names) or found
+    return found
+
+
+def script_type(names: Iterable[str]) -> str:
+    """Return the media type of a script by its extension, "" if none of the names is a script's."""
+    for name in names:
+        media = _BY_EXTENSION.get(name.rpartition(".")[2].lower())
+        if media and "." in name:
+            return media
+    return ""
+
+
+def _libmagic(content: bytes) -> str:
+    magic = _magic()
+    size = _ZIP_HEAD if content.startswith(b"PK") else HEAD
+    try:
+        return magic.from_buffer(content[:size]) or _OCTETS
+    except (_local.problem, UnicodeError):
+        return _OCTETS
+
+
+def _magic() -> "Magic":
+    """Return this thread's handle; libmagic's are not to be shared (libraries 6)."""
+    found: Magic | None = getattr(_local, "magic", None)
+    if found is None:
+        found = _local.magic = _open()
+    return found
+
+
+def _open() -> "Magic":
+    with contextlib.suppress(ImportError):  # else the system's
+        import pylibmagic  # noqa: F401  # makes `magic` find the library and the data of the wheel
+    import magic
+
+    _local.problem = magic.MagicException
+    return magic.Magic(mime=True)
+
+
+def container(content: bytes) -> str:
+    """Return the kind of container that octets are ("zip", "rar", "cab" ...), "" for none.
+
+    Archives with something in front of them (self-extracting programs, joined files) count too.
+    """
+    for at, signature, kind in _SIGNATURES:
+        if content.startswith(signature, at):
+            return "" if kind == "arj" and len(content) < 40 else kind
+    for pattern, kind in _PATTERNS:
+        if pattern.match(content):
+            return kind
+    if content[_ISO_AT : _ISO_AT + 5] == b"CD001":
+        return "iso"
+    if _old_tar(content):
+        return "tar"
+    return _behind(content)
+
+
+def _old_tar(content: bytes) -> bool:
+    """Tell a tar without magic by its first header's checksum."""
+    header = content[:512]
+    if len(header) < 512 or not header[0]:
+        return False
+    digits = header[_TAR_SUM].strip(b" \0")
+    if not digits or digits.strip(b"01234567"):
+        return False
+    return int(digits, 8) == sum(header) - sum(header[_TAR_SUM]) + 8 * 32
+
+
+def _behind(content: bytes) -> str:
+    """Find an archive behind other octets: its end record (ZIP), or its signature in a program."""
+    if content.rfind(b"PK\x05\x06", max(0, len(content) - 65_557)) >= 0:
+        return "zip"
+    if _EMBEDDING.match(content):
+        if content.find(_MIDDLE[1]) >= 0:
+            return "rar"
+        if content.find(_MIDDLE[2]) >= 0:
+            return "7z"
+    return ""

@@ -1,0 +1,93 @@
+"""The table on which a mail lies while it is taken apart: what was found, what was used of each limit."""
+
+from collections.abc import Callable
+
+import msgspec
+
+from gatepost.message.anatomy import TEXT_BYTES, Defect, Member, Part, Symbol
+from gatepost.message.entity import Entity
+from gatepost.message.links import Collector
+from gatepost.settings import Limits
+
+
+class Heavy(Exception):
+    """The mail holds something that only the worker process may open."""
+
+
+class Unpacked(msgspec.Struct, frozen=True, kw_only=True):
+    """What came out of an archive; `problems` are sentences that say what could not be opened, and why."""
+
+    members: tuple[Member, ...] = ()
+    problems: tuple[str, ...] = ()
+    encrypted: bool = False
+
+
+Unpack = Callable[[bytes, str, float], Unpacked]
+"""Opens an archive: (content, its name, the timer's deadline) -> what is in it. Never raises."""
+
+
+class Table:
+    """One mail's findings and budgets."""
+
+    def __init__(self, data: bytes, limits: Limits, unpack: Unpack | None, timer: Callable[[], float]) -> None:
+        self.data = data
+        self.limits = limits
+        self.parts: list[Part] = []
+        self.defects: list[Defect] = []
+        self.unscannable: dict[str, None] = {}
+        self.collector = Collector()
+        self.deadline = timer() + limits.scan_seconds
+        self._timer = timer
+        self._unpack = unpack
+        self._budget = 2 * len(data) + 1_000_000  # octets that may be decoded in all
+        self._texts = 4 * TEXT_BYTES
+        self._seen: set[tuple[int, int, int, str]] = set()
+        self._kept: list[bytes] = [data]  # so that the ids in `_seen` stay true
+
+    def late(self) -> bool:
+        return self._timer() > self.deadline
+
+    def stop(self, text: str, symbol: Symbol | None = None, part: int = 0) -> None:
+        """Note that something is not looked into."""
+        if symbol is not None and text not in self.unscannable:
+            self.defects.append(Defect(symbol, text, part))
+        self.unscannable[text] = None
+
+    def flaw(self, symbol: Symbol, text: str, part: int) -> None:
+        """Note a defect."""
+        self.defects.append(Defect(symbol, text, part))
+
+    def spend(self, octets: int) -> bool:
+        """Take from the budget of decoded octets; False, and noted, when it is used up."""
+        self._budget -= octets
+        if self._budget < 0:
+            self.stop("the mail decodes to more than is looked into")
+        return self._budget >= 0
+
+    def text_fits(self, octets: int) -> bool:
+        """Take from the budget of texts that the anatomy carries."""
+        self._texts -= octets
+        return self._texts >= 0
+
+    def keep(self, data: bytes) -> bytes:
+        """Return octets that entities are read from; they stay until the end."""
+        self._kept.append(data)
+        return data
+
+    def fresh(self, entity: Entity, body: int, encoding: str) -> bool:
+        """Tell whether a reading is worth a part: a hidden one of octets that were read so already is not."""
+        key = (id(entity.data), body, entity.end, encoding)
+        known = key in self._seen
+        self._seen.add(key)
+        return not (known and entity.hidden)
+
+    def require_worker(self) -> None:
+        """Raise Heavy outside the worker process."""
+        if self._unpack is None:
+            raise Heavy
+
+    def unpack(self, content: bytes, name: str) -> Unpacked:
+        """Open an archive; raises Heavy outside the worker process."""
+        if self._unpack is None:
+            raise Heavy
+        return self._unpack(content, name, self.deadline)

@@ -1,0 +1,178 @@
+"""Content inside content that is no archive: S/MIME envelopes of signed mail, calendar attachments, PDF links."""
+
+import re
+import zlib
+from collections.abc import Iterator
+from enum import StrEnum
+
+import msgspec
+
+from gatepost.message import decode
+
+# --- S/MIME (RFC 5652, RFC 8551) -------------------------------------------------------------------------------------
+
+_SIGNED = bytes.fromhex("2a864886f70d010702")
+_ENVELOPED = (bytes.fromhex("2a864886f70d010703"), bytes.fromhex("2a864886f70d0109100117"))
+_COMPRESSED = bytes.fromhex("2a864886f70d0109100109")
+_INFLATED_MAX = 32_000_000
+
+
+class Seal(StrEnum):
+    """What a CMS object is."""
+
+    SIGNED = "signed"
+    COMPRESSED = "compressed"
+    ENVELOPED = "enveloped"
+    UNKNOWN = "unknown"
+
+
+class Node(msgspec.Struct, frozen=True):
+    """A BER element: its tag octet and where its content lies; `next` is where the following one begins."""
+
+    tag: int
+    start: int
+    end: int
+    next: int
+
+
+class _Malformed(ValueError):
+    pass
+
+
+def cms(data: bytes) -> tuple[Seal, bytes]:
+    """Return what a CMS object (application/pkcs7-mime) is, and the content inside where it can be read."""
+    try:
+        return _cms(data)
+    except (_Malformed, IndexError, zlib.error):
+        return Seal.UNKNOWN, b""
+
+
+def _cms(data: bytes) -> tuple[Seal, bytes]:
+    kind, content = _children(data, _node(data, 0, len(data)))[:2]
+    oid = data[kind.start : kind.end]
+    if oid in _ENVELOPED:
+        return Seal.ENVELOPED, b""
+    body = _children(data, _children(data, content)[0])  # [0] EXPLICIT SignedData | CompressedData: version, algorithm
+    inner = _children(data, body[2])  # EncapsulatedContentInfo
+    if len(inner) < 2:
+        return Seal.SIGNED, b""  # the content stands elsewhere
+    octets = _octets(data, _children(data, inner[1])[0])
+    if oid == _SIGNED:
+        return Seal.SIGNED, octets
+    if oid == _COMPRESSED:
+        return Seal.COMPRESSED, zlib.decompressobj().decompress(octets, _INFLATED_MAX)
+    return Seal.UNKNOWN, b""
+
+
+def _node(data: bytes, at: int, end: int) -> Node:
+    """Read one element; an indefinite length (BER) is resolved by walking over its children."""
+    if at + 2 > end:
+        raise _Malformed
+    tag, length, start = data[at], data[at + 1], at + 2
+    if length == 0x80:
+        return _indefinite(data, tag, start, end)
+    if length > 0x80:
+        count = length & 0x7F
+        length = int.from_bytes(data[start : start + count], "big")
+        start += count
+    if start + length > end:
+        raise _Malformed
+    return Node(tag, start, start + length, start + length)
+
+
+def _indefinite(data: bytes, tag: int, start: int, end: int) -> Node:
+    """Find the end-of-contents octets of an element; nested ones are counted, not recursed into."""
+    at, open_ones = start, 1
+    while at + 2 <= end:
+        if data[at] == 0 and data[at + 1] == 0:
+            open_ones -= 1
+            at += 2
+            if not open_ones:
+                return Node(tag, start, at - 2, at)
+        elif data[at + 1] == 0x80:
+            open_ones += 1
+            at += 2
+        else:
+            at = _node(data, at, end).next
+    raise _Malformed
+
+
+def _children(data: bytes, node: Node) -> list[Node]:
+    found: list[Node] = []
+    at = node.start
+    while at < node.end and len(found) < 16:
+        child = _node(data, at, node.end)
+        found.append(child)
+        at = child.next
+    return found
+
+
+def _octets(data: bytes, node: Node) -> bytes:
+    """Return an OCTET STRING's octets; a constructed one is joined (BER)."""
+    if not node.tag & 0x20:
+        return data[node.start : node.end]
+    pieces = []
+    at = node.start
+    while at < node.end:
+        child = _node(data, at, node.end)
+        if child.tag & 0x20:
+            raise _Malformed  # strings within strings: nobody writes them
+        pieces.append(data[child.start : child.end])
+        at = child.next
+    return b"".join(pieces)
+
+
+# --- calendars (RFC 5545 3.8.1.1) ------------------------------------------------------------------------------------
+
+_FOLD = re.compile(rb"\r?\n[ \t]")
+_ATTACH = re.compile(rb"^ATTACH((?:;[^:\r\n]*)?):([^\r\n]*)", re.MULTILINE | re.IGNORECASE)
+_FILE_NAME = re.compile(rb"(?:X-)?FILENAME=\"?([^\";:]+)", re.IGNORECASE)
+
+
+def calendar_files(text: bytes) -> list[tuple[bytes, bytes]]:
+    """Return (name, content) of the files that a calendar carries as BASE64."""
+    if b"attach" not in text.lower():
+        return []
+    found: list[tuple[bytes, bytes]] = []
+    for match in _ATTACH.finditer(_FOLD.sub(b"", text)):
+        if b"base64" in match[1].lower():
+            name = _FILE_NAME.search(match[1])
+            found.append((name[1] if name else b"", decode.transfer(match[2], "base64")[0].data))
+    return found
+
+
+# --- PDF -------------------------------------------------------------------------------------------------------------
+
+_URI = re.compile(rb"/URI\s*(?:\(((?:[^()\\]|\\.){4,2000})\)|<([0-9A-Fa-f\s]{8,4000})>)", re.DOTALL)
+_STREAM = re.compile(rb"stream\r?\n")
+_STREAM_MAX = 1_000_000
+_STREAMS_MAX = 500
+_PDF_MAX = 16_000_000
+
+
+def pdf_urls(data: bytes) -> Iterator[bytes]:
+    """Yield the targets of a PDF's link annotations, compressed object streams included, within bounds."""
+    yield from _uris(data)
+    budget = _PDF_MAX
+    for place, match in enumerate(_STREAM.finditer(data)):
+        if place >= _STREAMS_MAX or budget <= 0:
+            return
+        if data[match.end() : match.end() + 1] != b"\x78":
+            continue  # not Flate
+        try:
+            content = zlib.decompressobj().decompress(data[match.end() : match.end() + _STREAM_MAX], _STREAM_MAX)
+        except zlib.error:
+            continue
+        budget -= len(content)
+        yield from _uris(content)
+
+
+def _uris(data: bytes) -> Iterator[bytes]:
+    if b"/URI" not in data:
+        return
+    for literal, digits in _URI.findall(data):
+        if digits:
+            packed = b"".join(digits.split())
+            yield bytes.fromhex(packed[: len(packed) // 2 * 2].decode("ascii"))
+        else:
+            yield re.sub(rb"\\(.)", rb"\1", literal, flags=re.DOTALL)
