@@ -7,9 +7,9 @@ from typing import Any
 import click
 import msgspec
 
-from gatepost.cli.toml import toml_value
 from gatepost.cli.options import config_option, json_option, load_settings
 from gatepost.cli.output import show_json
+from gatepost.cli.toml import toml_value
 from gatepost.settings import Settings
 
 

@@ -4,10 +4,10 @@ import os
 
 import click
 
-from gatepost.cli.toml import toml_value
 from gatepost.cli.failure import Failure
 from gatepost.cli.options import json_option, with_settings
 from gatepost.cli.output import show_json, show_table
+from gatepost.cli.toml import toml_value
 from gatepost.filters.registry import Entry, entries
 from gatepost.settings import Settings, SettingsError
 

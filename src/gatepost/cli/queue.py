@@ -64,10 +64,12 @@ def retry(control: Control, ids: Sequence[str]) -> None:
 
 @command.command()
 @ids_argument
-@click.confirmation_option(prompt="Give these deliveries up, without a word to their senders?")
+@click.option("--yes", is_flag=True, help="Don't ask before all are deleted.")
 @with_control
-def delete(control: Control, ids: Sequence[str]) -> None:
+def delete(control: Control, ids: Sequence[str], yes: bool) -> None:
     """Give deliveries up, without a word to their senders; ID "ALL" means all."""
+    if list(ids) == ["ALL"] and not yes:
+        click.confirm("Give up every delivery in the queue?", abort=True)
     _each(control, ids, "DELETE", "", "deleted")
 
 
