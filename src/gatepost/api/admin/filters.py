@@ -10,6 +10,7 @@ from gatepost.model.query import Page, Query
 from gatepost.model.rules import AttachmentAction, AttachmentRule, CheckType, UriAction, UriRule
 from gatepost.model.values import Id, Millis
 from gatepost.services.filters import AttachmentRules, Placed, UriRules
+from gatepost.services.records import Text
 
 ATTACHMENTS = Listing(
     sort="action",
@@ -29,7 +30,7 @@ class FilterAttachmentAdd(msgspec.Struct, frozen=True, kw_only=True, rename="cam
     action: AttachmentAction
     check_type: CheckType
     filter: str
-    description: str | None = None
+    description: Text | None = None
 
 
 class FilterAttachmentPatch(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -38,7 +39,7 @@ class FilterAttachmentPatch(msgspec.Struct, frozen=True, kw_only=True, rename="c
     action: AttachmentAction | None = None
     check_type: CheckType | None = None
     filter: str | None = None
-    description: str | None = None
+    description: Text | None = None
 
 
 class FilterAttachment(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -59,7 +60,7 @@ class FilterUriBlAdd(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     action: UriAction
     filter: str
-    description: str | None = None
+    description: Text | None = None
 
 
 class FilterUriBlPatch(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -67,7 +68,7 @@ class FilterUriBlPatch(msgspec.Struct, frozen=True, kw_only=True, rename="camel"
 
     action: UriAction | None = None
     filter: str | None = None
-    description: str | None = None
+    description: Text | None = None
 
 
 class FilterUriBl(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

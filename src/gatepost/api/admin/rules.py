@@ -14,6 +14,7 @@ from gatepost.model.problem import Kind
 from gatepost.model.query import Page, Query
 from gatepost.model.rules import SenderRule, SenderType
 from gatepost.model.values import Id, Millis
+from gatepost.services.records import Text
 from gatepost.services.rules import Entry, Place, SenderRules
 
 LARGEST_LIST = 32_000_000  # octets; some 200,000 rules
@@ -31,7 +32,7 @@ class FilterSenderAdd(msgspec.Struct, frozen=True, kw_only=True, rename="camel",
     value: str
     type: SenderType
     expire_at: Millis | None = None
-    description: str | None = None
+    description: Text | None = None
     spf_on: bool | None = None
 
 
