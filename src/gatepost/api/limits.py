@@ -1,0 +1,230 @@
+"""What a peer may do to the HTTP server: deadlines for head and body, sizes, connections, and no two ways to read it.
+
+llhttp (through httptools) is strict as it stands: Content-Length beside Transfer-Encoding, two lengths, bare LF, folded
+headers and blanks before a colon end the connection with 400. This adds what uvicorn leaves open (threats 131-133).
+"""
+
+import asyncio
+import sys
+from typing import Any, ClassVar
+
+import httptools
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from gatepost.api.dialect import NATIVE, RETRY_AFTER
+from gatepost.settings import Http
+
+URL = 8_192
+HEAD = 32_768
+LINGER = 1.0  # seconds
+_UNREAD = URL + 2 * HEAD  # octets of a head that has not ended yet; its fields are counted one by one besides
+
+REASONS = {
+    400: "The request is not well-formed HTTP.",
+    408: "The request did not come in time.",
+    414: f"The address may have at most {URL} octets.",
+    431: f"The headers may have at most {HEAD} octets.",
+    501: "The method is unknown.",
+    503: "There are too many connections; try again later.",
+}
+METHODS = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
+
+
+def options(settings: Http) -> dict[str, Any]:
+    """Return the uvicorn options that a server on the network needs."""
+    return {
+        "http": type("GuardedProtocol", (Guard,), {"limits": settings}),
+        "ws": "none",
+        "server_header": False,
+        "timeout_keep_alive": settings.header_timeout,
+        "proxy_headers": bool(settings.trusted_proxies),
+        "forwarded_allow_ips": settings.trusted_proxies,
+    }
+
+
+class Refused(Exception):
+    """Ends the parsing of a request; `status` says with which answer."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(REASONS[status])
+        self.status = status
+
+
+class Guard(HttpToolsProtocol):
+    """One connection. A head must come within `header_timeout`; a body, and who reads our answer, must keep moving."""
+
+    limits: ClassVar[Http]
+
+    def __init__(self, config: uvicorn.Config, *args: Any, **more: Any) -> None:
+        super().__init__(config, *args, **more)
+        self._deadline: asyncio.TimerHandle | None = None
+        self._stalled: asyncio.TimerHandle | None = None
+        self._refused = False
+        self._in_head = True  # what comes next belongs to the head of a request
+        self._head = 0  # octets of the head's fields
+        self._unread = 0  # octets of a head that has not ended
+        self._body = 0  # octets of the body since the last look at its rate
+
+    # The life of a connection.
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > self.limits.max_connections:
+            self._refuse(503)
+        else:
+            self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._cancel()
+        self.resume_writing()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._refused or self.transport.is_closing():
+            return
+        began_in_head = self._in_head
+        if began_in_head and self._deadline is None:
+            self._await_head()
+        super().data_received(data)
+        if began_in_head and self._in_head and not self._refused:
+            self._unread += len(data)
+            if self._unread > _UNREAD:
+                self._refuse(431 if self.headers else 414)
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what the parser, or one of its callbacks here, refused; `msg` is uvicorn's own text."""
+        error = sys.exception()
+        if isinstance(error, httptools.HttpParserInvalidMethodError):
+            self._refuse(501)
+            return
+        cause = error.__context__ if error else None
+        self._refuse(cause.status if isinstance(cause, Refused) else 400)
+
+    # The head.
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._in_head, self._head = True, 0
+
+    def on_url(self, url: bytes) -> None:
+        super().on_url(url)
+        if len(self.url) > URL:
+            raise Refused(414)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        super().on_header(name, value)
+        self._head += len(name) + len(value) + 4
+        if self._head > HEAD:
+            raise Refused(431)
+
+    def on_headers_complete(self) -> None:
+        self._cancel()
+        self._in_head, self._unread = False, 0
+        self._check_framing()
+        super().on_headers_complete()
+        if any(name in (b"content-length", b"transfer-encoding") for name, _ in self.headers):
+            self._await_body()
+
+    def _check_framing(self) -> None:
+        """Raise for what two servers could read in two ways (RFC 9112 3.2, 6.1)."""
+        codings = [value.lower() for name, value in self.headers if name == b"transfer-encoding"]
+        hosts = sum(name == b"host" for name, _ in self.headers)
+        old = self.parser.get_http_version() == "1.0"
+        if codings not in ([], [b"chunked"]) or (old and codings) or hosts > 1 or not (hosts or old):
+            raise Refused(400)
+
+    def _await_head(self) -> None:
+        self._deadline = self.loop.call_later(self.limits.header_timeout, self._head_is_late)
+
+    def _head_is_late(self) -> None:
+        self._deadline = None
+        if self._answering:
+            self._await_head()  # the answer under way is not its fault
+        else:
+            self._refuse(408)
+
+    # The body.
+
+    @property
+    def _window(self) -> float:
+        """Seconds over which a rate is measured: 30 by default."""
+        return 2 * self.limits.header_timeout
+
+    def on_body(self, body: bytes) -> None:
+        self._body += len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._cancel()
+        self._in_head = True
+        super().on_message_complete()
+
+    def _await_body(self) -> None:
+        self._body = 0
+        self._deadline = self.loop.call_later(self._window, self._check_rate)
+
+    def _check_rate(self) -> None:
+        self._deadline = None
+        slow = self._body < self.limits.min_body_rate * self._window
+        if slow and not self.flow.read_paused:
+            self._refuse(408)
+        else:
+            self._await_body()
+
+    # The answer.
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._stalled is None:
+            self._stalled = self.loop.call_later(self._window, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
+
+    @property
+    def _answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _refuse(self, status: int) -> None:
+        """Answer and close; where an answer is under way only close, since a second one would be taken for it."""
+        if self._refused or self.transport.is_closing():
+            return
+        self._cancel()
+        self._refused = True
+        if self._answering and self.cycle.response_started:
+            self.transport.close()
+            return
+        if self._answering:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        self.transport.write(_refusal(status))
+        self._linger()
+
+    def _linger(self) -> None:
+        """Close once the peer has had a moment to read: a close over unread octets would take our words away."""
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+            self._deadline = self.loop.call_later(LINGER, self.transport.close)
+        else:
+            self.transport.close()
+
+    def _cancel(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+
+def _refusal(status: int) -> bytes:
+    body = NATIVE.refusal(status, REASONS[status], "", None)
+    headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body))), ("Connection", "close")]
+    headers += NATIVE.headers
+    if status == 501:
+        headers.append(("Allow", METHODS))
+    if status in RETRY_AFTER:
+        headers.append(("Retry-After", str(RETRY_AFTER[status])))
+    head = "".join(f"{name}: {value}\r\n" for name, value in headers)
+    return STATUS_LINE[status] + head.encode() + b"\r\n" + body

@@ -1,0 +1,284 @@
+"""The HTTP server against hostile peers, over real sockets."""
+
+import asyncio
+import json
+import resource
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.api.house import Api, open_api
+
+from gatepost.api.limits import options
+from gatepost.api.server import HttpDoor
+from gatepost.sockets import listen
+
+pytestmark = pytest.mark.anyio
+
+TIMEOUT = 0.3  # seconds for a head; a rate is measured over twice that
+
+
+class Peer:
+    """A raw connection."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    async def send(self, data: bytes) -> None:
+        self.writer.write(data)
+        await self.writer.drain()
+
+    async def answer(self) -> tuple[int, dict[str, str], Any]:
+        """Read one answer: status, headers, JSON."""
+        head = (await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), 5)).decode()
+        first, *lines = head.rstrip().split("\r\n")
+        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+        body = await self.reader.readexactly(int(headers.get("content-length", "0")))
+        return int(first.split()[1]), headers, json.loads(body) if body else None
+
+    async def closed(self) -> bool:
+        """Wait until the server closes; what it still sends is dropped."""
+        with suppress(ConnectionResetError):
+            await asyncio.wait_for(self.reader.read(), 5)
+        return self.reader.at_eof() or self.reader.exception() is not None
+
+
+@asynccontextmanager
+async def serving(directory: Path, **http: Any) -> AsyncIterator[tuple[Api, Any]]:
+    """Serve the API on a port; yields it and a way to connect."""
+    api = open_api(directory / "state", http={"header_timeout": TIMEOUT, "base_url": "", **http})
+    door = HttpDoor(api.app, listen("127.0.0.1:0"), **options(api.settings.http))
+    await door.start()
+    peers: list[Peer] = []
+
+    async def connect() -> Peer:
+        peers.append(Peer(*await asyncio.open_connection(*door.addresses[0])))
+        return peers[-1]
+
+    try:
+        yield api, connect
+    finally:
+        for peer in peers:
+            peer.writer.close()
+        await door.stop(2)
+        await api.store.close()
+
+
+@pytest.fixture
+async def connect(tmp_path: Path, anyio_backend: str) -> AsyncIterator[Any]:
+    async with serving(tmp_path) as (_, connect):
+        yield connect
+
+
+def request(*lines: str, method: str = "GET", path: str = "/livez", host: str = "Host: a\r\n") -> bytes:
+    return f"{method} {path} HTTP/1.1\r\n{host}{''.join(line + chr(13) + chr(10) for line in lines)}\r\n".encode(
+        "latin-1"
+    )
+
+
+async def test_a_connection_serves_one_request_after_another(connect: Any) -> None:
+    peer = await connect()
+    for _ in range(3):
+        await peer.send(request())
+        status, headers, body = await peer.answer()
+        assert (status, body) == (200, {"status": "alive"})
+        assert headers["x-request-id"] and "server" not in headers
+    await peer.send(request() + request() + request())
+    assert [(await peer.answer())[0] for _ in range(3)] == [200, 200, 200]
+
+
+SMUGGLING = {
+    "both lengths": request("Content-Length: 5", "Transfer-Encoding: chunked", method="POST") + b"0\r\n\r\n",
+    "both, turned": request("Transfer-Encoding: chunked", "Content-Length: 5", method="POST") + b"0\r\n\r\n",
+    "two lengths": request("Content-Length: 5", "Content-Length: 5", method="POST") + b"abcde",
+    "a list of lengths": request("Content-Length: 5, 5", method="POST") + b"abcde",
+    "a signed length": request("Content-Length: +5", method="POST") + b"abcde",
+    "an unknown coding": request("Transfer-Encoding: xchunked", method="DELETE", path="/domains/x") + b"0\r\n\r\n",
+    "a coding after chunked": request("Transfer-Encoding: chunked, identity", method="POST") + b"0\r\n\r\n",
+    "chunked twice": request("Transfer-Encoding: chunked", "Transfer-Encoding: chunked", method="POST") + b"0\r\n\r\n",
+    "chunked in 1.0": b"POST /livez HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "bare LF lines": b"GET /livez HTTP/1.1\nHost: a\n\n",
+    "one bare LF": b"GET /livez HTTP/1.1\r\nHost: a\nX: b\r\n\r\n",
+    "bare CR": b"GET /livez HTTP/1.1\r\nHost: a\rX: b\r\n\r\n",
+    "a folded header": request("X: b", " c"),
+    "a folded coding": request("Transfer-Encoding:", " chunked", method="POST") + b"0\r\n\r\n",
+    "a blank before the colon": request("Content-Length : 5", method="POST") + b"abcde",
+    "NUL": request("X: a\0b"),
+    "no host": request(host=""),
+    "two hosts": request("Host: b"),
+    "a chunk size with a bare LF": request("Transfer-Encoding: chunked", method="POST") + b"1\nx\r\n0\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("vector", SMUGGLING.values(), ids=SMUGGLING)
+async def test_what_can_be_read_in_two_ways_is_refused_and_closed_threat_131(connect: Any, vector: bytes) -> None:
+    peer = await connect()
+    await peer.send(vector + request(path="/version"))
+    status, headers, body = await peer.answer()
+    assert status == body["status"] == 400
+    assert headers["connection"] == "close"
+    assert await peer.closed()
+
+
+async def test_a_silent_connection_is_closed_threat_132(connect: Any) -> None:
+    peer = await connect()
+    status, _, _ = await peer.answer()
+    assert status == 408
+    assert await peer.closed()
+
+
+@pytest.mark.parametrize("drip", [b"X: a\r\n", b"\r\n"])
+async def test_a_slow_head_is_closed_threat_132(connect: Any, drip: bytes) -> None:
+    peer = await connect()
+    loop = asyncio.get_running_loop()
+    begin = loop.time()
+    await peer.send(b"GET /livez HTTP/1.1\r\nHost: a\r\n" if drip != b"\r\n" else drip)
+    reading = asyncio.create_task(peer.answer())
+    while not reading.done():
+        await peer.send(drip)
+        await asyncio.wait([reading], timeout=TIMEOUT / 5)
+    assert (await reading)[0] == 408
+    assert loop.time() - begin < 2
+
+
+async def test_a_kept_connection_that_idles_is_closed_threat_132(connect: Any) -> None:
+    peer = await connect()
+    await peer.send(request())
+    assert (await peer.answer())[0] == 200
+    assert await peer.closed()
+
+
+async def test_a_slow_body_is_closed_threat_132(tmp_path: Path) -> None:
+    async with serving(tmp_path, min_body_rate=1000) as (api, connect):
+        peer = await connect()
+        head = (
+            f"POST /domains HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {api.token}\r\nContent-Length: 90000\r\n\r\n"
+        )
+        await peer.send(head.encode())
+        reading = asyncio.create_task(peer.answer())
+        while not reading.done():
+            await peer.send(b" ")
+            await asyncio.wait([reading], timeout=TIMEOUT / 5)
+        assert (await reading)[0] == 408
+        assert await peer.closed()
+
+
+async def test_a_steady_body_may_take_its_time_threat_132(tmp_path: Path) -> None:
+    async with serving(tmp_path, min_body_rate=100) as (api, connect):
+        peer = await connect()
+        lines = (f"Authorization: Bearer {api.token}", "Content-Length: 500")
+        await peer.send(request(*lines, method="POST", path="/domains"))
+        reading = asyncio.create_task(peer.answer())
+        for _ in range(25):  # longer than three measures, at 250 octets a second
+            await peer.send(b" " * 20)
+            await asyncio.wait([reading], timeout=0.08)
+        status, _, body = await reading
+        assert (status, body["message"]) == (400, "A JSON body is required.")
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (request(path="/" + "a" * 8192), 414),
+        (b"GET /" + b"a" * 300_000, 414),
+        (request(*[f"X-{index}: {'b' * 1000}" for index in range(40)]), 431),
+        (request("X: " + "b" * 40_000), 431),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"b" * 300_000, 431),
+        (request(*["a: b"] * 6_000), 431),
+        (request(method="BREW"), 501),
+        (request(method="get"), 501),
+    ],
+)
+async def test_heads_have_their_limits_threat_133(connect: Any, data: bytes, status: int) -> None:
+    peer = await connect()
+    await peer.send(data)
+    given, headers, body = await peer.answer()
+    assert given == body["status"] == status
+    assert headers["connection"] == "close" and headers["vary"]
+    assert status != 501 or "GET" in headers["allow"]
+    assert await peer.closed()
+
+
+async def test_a_long_path_within_the_limit_is_read_threat_133(connect: Any) -> None:
+    peer = await connect()
+    await peer.send(request("X: " + "b" * 30_000, path="/" + "a" * 8_000))
+    assert (await peer.answer())[0] == 404
+
+
+async def test_a_body_beyond_the_limit_is_refused_before_it_is_read_threat_123(tmp_path: Path) -> None:
+    async with serving(tmp_path, max_json_bytes=100) as (api, connect):
+        peer = await connect()
+        head = f"POST /domains HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {api.token}\r\n"
+        await peer.send(f"{head}Content-Length: 101\r\n\r\n".encode())
+        assert (await peer.answer())[0] == 413
+        peer = await connect()
+        await peer.send(f"{head}Transfer-Encoding: chunked\r\n\r\n65\r\n{'x' * 101}\r\n".encode())
+        assert (await peer.answer())[0] == 413
+
+
+async def test_too_many_connections_get_503_and_the_others_go_on(tmp_path: Path) -> None:
+    async with serving(tmp_path, max_connections=2, header_timeout=5.0) as (_, connect):
+        first, _, third = await connect(), await connect(), await connect()
+        status, headers, _ = await third.answer()
+        assert status == 503 and headers["retry-after"]
+        assert await third.closed()
+        await first.send(request())
+        assert (await first.answer())[0] == 200
+
+
+async def test_a_thousand_silent_connections_do_not_block_a_request_threat_132(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, 4096)), hard))
+    async with serving(tmp_path, header_timeout=30.0) as (_, connect):
+        for _ in range(1000):
+            await connect()
+        peer = await connect()
+        begin = asyncio.get_running_loop().time()
+        await peer.send(request())
+        assert (await peer.answer())[0] == 200
+        assert asyncio.get_running_loop().time() - begin < 1
+
+
+async def test_who_does_not_read_our_answer_is_cut_off(tmp_path: Path) -> None:
+    async with serving(tmp_path, header_timeout=0.2) as (_, connect):
+        peer = await connect()
+        peer.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        many = request(path="/openapi.json") * 2000
+        peer.writer.write(many)
+        async with asyncio.timeout(10):
+            while not peer.writer.transport.is_closing():
+                peer.writer.write(request())
+                await asyncio.sleep(0.05)
+
+
+async def test_only_named_proxies_are_believed(tmp_path: Path) -> None:
+    lines = ("X-Forwarded-For: 203.0.113.9", "Authorization: Bearer wrong")
+    for trusted, blocked in (([], True), (["127.0.0.1"], False)):
+        async with serving(tmp_path / str(blocked), trusted_proxies=trusted, guesses_per_minute=1) as (_, connect):
+            peer = await connect()
+            await peer.send(request(*lines, path="/domains"))
+            assert (await peer.answer())[0] == 401
+            await peer.send(request("Authorization: Bearer wrong", path="/domains"))
+            assert (await peer.answer())[0] == (429 if blocked else 401)
+
+
+async def test_links_are_made_of_the_socket_not_of_the_host_header_threat_135(tmp_path: Path) -> None:
+    async with serving(tmp_path) as (api, connect):
+        peer = await connect()
+        flags = {
+            "quarantine": False,
+            "retention": False,
+            "archive": False,
+            "status": "ENABLED",
+            "defaultLanguage": "EN",
+        }
+        body = json.dumps({"name": "a.example", **flags})
+        lines = ("X-Forwarded-Host: evil.example", f"Authorization: Bearer {api.token}", f"Content-Length: {len(body)}")
+        await peer.send(request(*lines, method="POST", path="/domains", host="Host: evil.example\r\n") + body.encode())
+        status, headers, _ = await peer.answer()
+        host, port = peer.writer.get_extra_info("peername")
+        assert status == 201
+        assert headers["location"].startswith(f"http://{host}:{port}/domains/")
