@@ -1,8 +1,38 @@
-"""What the tests of commands share."""
+"""What the tests of commands share: a port that nobody listens on, and a daemon as systemd would run it."""
 
+import json
+import os
+import signal
 import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+from gatepost.cli.main import main
+
+SETTINGS = """
+[smtp]
+hostname = "gatepost.test"
+verify_recipients = false
+[[smtp.listener]]
+listen = "127.0.0.1:0"
+[http]
+listen = ["127.0.0.1:0"]
+[store]
+directory = "state"
+reserve_bytes = 0
+reserve_percent = 0.0
+[dns]
+servers = ["127.0.0.1:9"]
+timeout = 0.2
+[log]
+format = "json"
+[limits]
+shutdown = 3.0
+"""
 
 
 @pytest.fixture
@@ -11,3 +41,71 @@ def unused_port() -> int:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return int(sock.getsockname()[1])
+
+
+class Daemon:
+    """`gatepost serve` in a process of its own; its messages to the service manager are read by `told`."""
+
+    def __init__(self, directory: Path) -> None:
+        self.config = directory / "gatepost.toml"
+        self.config.write_text(SETTINGS)
+        self.state = directory / "state"
+        self._manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._manager.bind(str(directory / "notify"))
+        self._manager.settimeout(20)
+        self._notify = str(directory / "notify")
+        self._log = directory / "log"
+        self.process: subprocess.Popen[bytes] | None = None
+        self.smtp = self.url = ""
+
+    def start(self) -> None:
+        """Start it and wait until it is ready."""
+        environ = {**os.environ, "NOTIFY_SOCKET": self._notify, "WATCHDOG_USEC": "200000"}
+        command = [sys.executable, "-m", "gatepost", "serve", "--config", str(self.config)]
+        with self._log.open("wb") as log:
+            self.process = subprocess.Popen(command, env=environ, stderr=log)
+        assert self.told("READY=1")
+        ready = next(line for line in self.log() if line["event"] == "ready")
+        self.smtp, self.url = ready["smtp"][0], ready["http"][0]
+
+    def told(self, wanted: str) -> list[str]:
+        """Return the lines of the first message that holds `wanted`."""
+        while True:
+            lines = self._manager.recv(4096).decode().split("\n")
+            if wanted in lines:
+                return lines
+
+    def log(self) -> list[dict[str, object]]:
+        return [json.loads(line) for line in self._log.read_text().splitlines()]
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self.process
+        self.process.send_signal(number)
+
+    def stop(self) -> int:
+        """End it by SIGTERM and return its exit code."""
+        assert self.process
+        self.process.terminate()
+        return self.process.wait(timeout=15)
+
+    def close(self) -> None:
+        if self.process and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self._manager.close()
+
+    def run(self, *args: str) -> int:
+        """Run a command against it, in this process."""
+        return main([*args, "--config", str(self.config)])
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """A daemon for the tests of one file, its store made by `gatepost init`."""
+    made = Daemon(tmp_path_factory.mktemp("daemon"))
+    assert made.run("init", "--json") == os.EX_OK
+    try:
+        made.start()
+        yield made
+    finally:
+        made.close()

@@ -27,7 +27,6 @@ from gatepost.events import wall_clock
 from gatepost.settings import Dns, Http, Limits, Listener, Log, Relay, Settings, Smtp, StoreSettings
 from gatepost.smtp.sink import CatchAll
 
-SMTP_PORT, HTTP_PORT = 2525, 8025
 HEAD = ("SAMPLE", "ANSWER", "WHAT BECAME OF IT", "WHY", "ID")
 PATIENCE = 200  # looks at a trace, 50 ms apart, until the delivery is settled
 
@@ -41,26 +40,33 @@ class Bench(msgspec.Struct, frozen=True):
     hop_port: int
 
 
+class Doors(msgspec.Struct, frozen=True):
+    """Where the relay is reached."""
+
+    smtp: str
+    url: str
+    directory: Path
+
+
 @click.command()
 @click.option("--directory", type=click.Path(path_type=Path), default=Path("state-dev"), show_default=True)
-@click.option("--smtp-port", type=int, help=f"{SMTP_PORT}, or a free one when that is taken.")
-@click.option("--http-port", type=int, help=f"{HTTP_PORT}, or a free one when that is taken.")
+@click.option("--smtp-port", default=2525, show_default=True, help="A free one is taken when this one is in use.")
+@click.option("--http-port", default=8025, show_default=True, help="A free one is taken when this one is in use.")
 @click.option("--once", is_flag=True, help="End after the sample mails instead of at Ctrl-C.")
-def command(directory: Path, smtp_port: int | None, http_port: int | None, once: bool) -> None:
+def command(directory: Path, smtp_port: int, http_port: int, once: bool) -> None:
     """Run a relay to try things out, with sample mails."""
     configure(Log(level="warning"))
-    ports = (smtp_port or free_port(SMTP_PORT), http_port or free_port(HTTP_PORT))
-    run(dev(directory.resolve(), ports, once=once))
+    run(dev(sandbox(directory.resolve(), if_free(smtp_port), if_free(http_port)), once=once))
 
 
-async def dev(directory: Path, ports: tuple[int, int], *, once: bool) -> None:
+async def dev(settings: Settings, *, once: bool) -> None:
     """Start everything, send the samples, tell what became of them, and stay until a signal."""
-    settings = sandbox(directory, *ports)
     sink = CatchAll()
     bench = await prepare(settings, sink)
     async with Gatepost(settings) as gatepost:
-        lines = await asyncio.to_thread(lambda: list(try_out(directory, ports, bench)))
-        for line in lines:
+        _, host, port = gatepost.listeners.addresses[0]
+        doors = Doors(f"{host}:{port}", gatepost.urls[0], Path(settings.store.directory))
+        for line in await asyncio.to_thread(lambda: list(try_out(doors, bench))):
             click.echo(line)
         if not once:
             click.echo("\nCtrl-C ends it.")
@@ -68,17 +74,15 @@ async def dev(directory: Path, ports: tuple[int, int], *, once: bool) -> None:
     await sink.stop()
 
 
-def free_port(wanted: int) -> int:
-    """Return the wanted port, or a free one when something listens there."""
-    for port in (wanted, 0):
-        with socket.socket() as sock:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                sock.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return int(sock.getsockname()[1])
-    raise Failure("no port is free on 127.0.0.1", os.EX_OSERR)
+def if_free(port: int) -> int:
+    """Return the port, or 0 (any) when something listens there."""
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind(("127.0.0.1", port))
+        except OSError:
+            return 0
+    return port
 
 
 def sandbox(directory: Path, smtp_port: int, http_port: int) -> Settings:
@@ -108,13 +112,12 @@ async def prepare(settings: Settings, sink: CatchAll) -> Bench:
     return bench
 
 
-def try_out(directory: Path, ports: tuple[int, int], bench: Bench) -> Iterator[str]:
+def try_out(doors: Doors, bench: Bench) -> Iterator[str]:
     """Lay down the sample domain and its rules, send the samples, and yield what to tell."""
-    control = Control(directory)
+    control = Control(doors.directory)
     furnish(control, bench.hop_port)
-    rows = [_try(control, f"127.0.0.1:{ports[0]}", sample) for sample in samples.samples(wall_clock())]
-    yield from columns(HEAD, rows)
-    yield from _directions(ports, bench, directory)
+    yield from columns(HEAD, [_try(control, doors.smtp, sample) for sample in samples.samples(wall_clock())])
+    yield from _directions(doors, bench)
 
 
 def furnish(control: Control, hop_port: int) -> None:
@@ -160,18 +163,16 @@ def _settled(control: Control, mail_id: str) -> Any:
     return life
 
 
-def _directions(ports: tuple[int, int], bench: Bench, directory: Path) -> Iterator[str]:
-    smtp, http = ports
-    config = directory / "gatepost.toml"
+def _directions(doors: Doors, bench: Bench) -> Iterator[str]:
     yield ""
-    yield f"SMTP       127.0.0.1:{smtp}   mail for any address @{samples.DOMAIN}"
-    yield f"REST API   http://127.0.0.1:{http}   description: /openapi.json, health: /readyz, figures: /metrics"
+    yield f"SMTP       {doors.smtp}   for any address @{samples.DOMAIN}"
+    yield f"REST API   {doors.url}   /openapi.json describes it; /readyz, /metrics"
     yield f"sign-in    {bench.login} / {bench.password}"
     yield ""
     yield "Try:"
-    yield f"  curl -H 'Authorization: Bearer {bench.token}' http://127.0.0.1:{http}/domains"
-    yield f"  gatepost send --server 127.0.0.1:{smtp} --from {samples.FRIEND} --to {samples.USER}"
-    yield f"  gatepost explain --config {config} ID"
+    yield f"  curl -H 'Authorization: Bearer {bench.token}' {doors.url}/domains"
+    yield f"  gatepost send --server {doors.smtp} --from {samples.FRIEND} --to {samples.USER}"
+    yield f"  gatepost explain --config {doors.directory / 'gatepost.toml'} ID"
 
 
 class _Mute(Client):

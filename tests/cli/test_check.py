@@ -1,0 +1,72 @@
+"""`gatepost check`: what it finds wrong, and in whose words."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from gatepost.cli.main import main
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "gatepost.toml"
+
+
+def check(file: Path, text: str) -> int:
+    file.write_text(f'[store]\ndirectory = "state"\n{text}')
+    return main(["check", "--config", str(file)])
+
+
+def test_good_settings_and_no_store_yet_are_no_fault(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert check(file, "") == os.EX_OK
+    out = capsys.readouterr().out
+    assert "settings: ok" in out
+    assert "`gatepost init` makes it" in out
+    assert not (file.parent / "state").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[[smtp.listener]]\nlisten = "nowhere"\n', "smtp.listener: nowhere: expected address:port"),
+        ('[http]\nlisten = ["::1:80"]\n', "http.listen: ::1:80"),
+        ('[smtp]\ncertificate = "none.pem"\nkey = "none.key"\n', "certificate 'none.pem' with key 'none.key'"),
+        ('[relay]\nca_file = "none.pem"\n', "relay.ca_file: none.pem: no such file"),
+        ("[filters.nonsense]\nx = 1\n", "filters.nonsense: there is no such filter"),
+        ("[filters.attachments]\nunscannable = 'maybe'\n", "filters.attachments"),
+    ],
+)
+def test_wrong_settings_are_told_one_by_one(
+    file: Path, capsys: pytest.CaptureFixture[str], text: str, said: str
+) -> None:
+    assert check(file, text) == os.EX_CONFIG
+    assert said in capsys.readouterr().err
+
+
+def test_a_sound_store_is_ok(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file.write_text('[store]\ndirectory = "state"\n')
+    assert main(["init", "--config", str(file)]) == os.EX_OK
+    assert main(["check", "--config", str(file)]) == os.EX_OK
+    assert "state ok" in capsys.readouterr().out
+
+
+def test_a_damaged_store_is_told_by_its_file(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Threat 82."""
+    file.write_text('[store]\ndirectory = "state"\n')
+    assert main(["init", "--config", str(file)]) == os.EX_OK
+    database = file.parent / "state/gatepost.db"
+    with database.open("r+b") as handle:
+        handle.write(b"\x00" * 65_536)
+    assert main(["check", "--config", str(file)]) != os.EX_OK
+    assert str(database) in capsys.readouterr().err
+
+
+def test_a_lost_key_is_never_replaced(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file.write_text('[store]\ndirectory = "state"\n')
+    assert main(["init", "--config", str(file)]) == os.EX_OK
+    key = file.parent / "state/master.key"
+    key.rename(file.parent / "elsewhere")
+    assert main(["check", "--config", str(file)]) == os.EX_CONFIG
+    assert "master.key" in capsys.readouterr().err
+    assert not key.exists()

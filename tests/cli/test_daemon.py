@@ -1,0 +1,86 @@
+"""Commands that ask the running daemon, and the one mail that they are asked about."""
+
+import json
+import os
+import re
+
+import pytest
+from tests.cli.conftest import Daemon
+
+
+@pytest.fixture(scope="module")
+def served(daemon: Daemon) -> Daemon:
+    """The daemon with a domain whose next hop does not answer, so that its mail waits in the queue."""
+    assert daemon.run("domain", "add", "example.org", "--next-hop", "127.0.0.1:9", "--transport", "SMTP") == os.EX_OK
+    assert daemon.run("user", "add", "alice@example.org", "--firstname", "Alice") == os.EX_OK
+    return daemon
+
+
+def shown(capsys: pytest.CaptureFixture[str]) -> str:
+    return capsys.readouterr().out
+
+
+def test_domains_are_listed(served: Daemon, capsys: pytest.CaptureFixture[str]) -> None:
+    assert served.run("domain", "list") == os.EX_OK
+    assert re.search(r"^\w{5}  example.org  ENABLED  .* 127.0.0.1:9 ", shown(capsys), re.M)
+    assert served.run("domain", "list", "--name", "*.net", "--json") == os.EX_OK
+    assert json.loads(shown(capsys)) == []
+
+
+def test_a_domain_is_served_once(served: Daemon, capsys: pytest.CaptureFixture[str]) -> None:
+    assert served.run("domain", "add", "EXAMPLE.org", "--next-hop", "mail.example.org") == os.EX_TEMPFAIL
+    assert "(409)" in capsys.readouterr().err
+
+
+def test_users_are_made_listed_and_deleted(served: Daemon, capsys: pytest.CaptureFixture[str]) -> None:
+    assert served.run("user", "add", "bob@example.org") == os.EX_OK
+    assert served.run("user", "list", "example.org") == os.EX_OK
+    out = shown(capsys)
+    assert "alice@example.org  ENABLED  Alice" in out
+    assert "bob@example.org" in out
+    assert served.run("user", "delete", "bob@example.org") == os.EX_OK
+    assert served.run("user", "delete", "bob@example.org") == os.EX_NOINPUT
+    assert served.run("user", "add", "x@unknown.example") == os.EX_NOINPUT
+
+
+def test_tokens_are_shown_once_and_revoked(served: Daemon, capsys: pytest.CaptureFixture[str]) -> None:
+    assert served.run("token", "add", "ci", "--days", "30", "--json") == os.EX_OK
+    token = json.loads(shown(capsys))
+    assert re.fullmatch(r"[0-9a-f]{32}", token["value"])
+    assert served.run("token", "list") == os.EX_OK
+    out = shown(capsys)
+    assert f"{token['id']}  ci" in out
+    assert token["value"] not in out
+    assert served.run("token", "delete", token["id"]) == os.EX_OK
+    assert served.run("token", "delete", token["id"]) == os.EX_NOINPUT
+    assert served.run("token", "list", "--admin", "nobody") == os.EX_NOINPUT
+
+
+def test_a_waiting_mail_is_held_released_explained_and_deleted(
+    served: Daemon, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sent = ["send", "--server", served.smtp, "--to", "alice@example.org", "--from", "a@elsewhere.test", "--quiet"]
+    from gatepost.cli.main import main
+
+    assert main([*sent, "--subject", "Hi \x1b[2J"]) != os.EX_OK  # a control character never leaves
+    assert main([*sent, "--subject", "Hi"]) == os.EX_OK
+    mail_id = re.search(r"[0-9a-f]{32}", shown(capsys))
+    assert mail_id
+    assert served.run("queue", "list", "--json") == os.EX_OK
+    (delivery,) = json.loads(shown(capsys))
+    assert (delivery["recipient"], delivery["mailId"]) == ("alice@example.org", mail_id[0])
+
+    assert served.run("queue", "flush") == os.EX_OK
+    assert served.run("queue", "hold", delivery["id"]) in (os.EX_OK, os.EX_TEMPFAIL)
+    assert served.run("explain", mail_id[0]) == os.EX_OK
+    story = shown(capsys)
+    assert "from <a@elsewhere.test>" in story
+    assert "verdict  alice@example.org" in " ".join(story.split()).replace(" verdict ", " verdict  ")
+    assert served.run("explain", "0" * 32) == os.EX_NOINPUT
+    assert served.run("queue", "hold", "zzzzz") == os.EX_NOINPUT
+
+
+def test_commands_in_a_long_path_reach_the_socket(served: Daemon) -> None:
+    """The path of a Unix socket is short by nature; the directory's own may be long."""
+    assert len(str(served.state / "control.sock")) > 0
+    assert served.run("health") == os.EX_OK

@@ -1,0 +1,36 @@
+"""`gatepost dev`, whole: every sample's fate, and a second start on the same directory."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+WANTED = {
+    "a clean mail": "250 delivered",
+    "from a blocked sender": "550 reject",
+    "an .exe inside a zip": "250 held in quarantine",
+    "a link to a bad host": "250 held in quarantine",
+    "spam (GTUBE)": "250 held in quarantine",
+    "a virus (EICAR)": "554 reject",
+}
+
+
+def dev(directory: Path) -> str:
+    command = [sys.executable, "-m", "gatepost", "dev", "--once", "--directory", str(directory)]
+    ports = ["--smtp-port", "0", "--http-port", "0"]
+    done = subprocess.run([*command, *ports], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def fates(out: str) -> dict[str, str]:
+    rows = [re.split(r"  +", line) for line in out.splitlines()]
+    return {row[0]: f"{row[1].split()[0]} {row[2]}" for row in rows if row[0] in WANTED}
+
+
+def test_every_sample_meets_its_fate_and_the_second_start_is_like_the_first(tmp_path: Path) -> None:
+    first = dev(tmp_path / "state")
+    assert fates(first) == WANTED
+    assert re.search(r"curl -H 'Authorization: Bearer [0-9a-f]{32}' http://127.0.0.1:\d+/domains", first)
+    second = dev(tmp_path / "state")
+    assert fates(second) == WANTED

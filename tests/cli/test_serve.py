@@ -1,0 +1,88 @@
+"""`gatepost serve` as a process: readiness, signals, one process for one store."""
+
+import json
+import os
+import signal
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.cli.conftest import Daemon
+
+
+@pytest.fixture
+def fresh(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Daemon]:
+    made = Daemon(tmp_path)
+    assert made.run("init") == os.EX_OK
+    capsys.readouterr()
+    made.start()
+    yield made
+    made.close()
+
+
+def test_ready_means_that_every_listener_is_bound(daemon: Daemon) -> None:
+    with urllib.request.urlopen(f"{daemon.url}/readyz") as answer:
+        assert answer.status == 200
+    assert daemon.run("health") == os.EX_OK
+
+
+def test_the_watchdog_hears_of_the_loop(daemon: Daemon) -> None:
+    assert daemon.told("WATCHDOG=1")
+
+
+def test_a_hangup_reloads_and_nothing_stops(daemon: Daemon) -> None:
+    daemon.signal(signal.SIGHUP)
+    daemon.told("RELOADING=1")
+    daemon.told("READY=1")
+    assert daemon.run("health") == os.EX_OK
+
+
+def test_a_second_process_on_the_store_is_refused(daemon: Daemon, capsys: pytest.CaptureFixture[str]) -> None:
+    """Threat 83."""
+    assert daemon.run("serve") == os.EX_TEMPFAIL
+    assert "another process uses this store" in capsys.readouterr().err
+
+
+def test_a_check_leaves_a_running_store_alone(daemon: Daemon, capsys: pytest.CaptureFixture[str]) -> None:
+    assert daemon.run("check") == os.EX_OK
+    assert "in use by a running gatepost, which is ready" in capsys.readouterr().out
+
+
+def test_a_stop_is_clean_and_quick(fresh: Daemon) -> None:
+    """Threat 89: under 10 s, and the store is closed in good order."""
+    began = time.monotonic()
+    assert fresh.stop() == os.EX_OK
+    assert time.monotonic() - began < 10
+    fresh.told("STOPPING=1")
+    assert not (fresh.state / "control.sock").exists()
+    assert not (fresh.state / "gatepost.db-wal").exists()
+    assert fresh.run("check") == os.EX_OK
+
+
+def test_a_taken_port_is_told_with_its_name(fresh: Daemon, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    text = fresh.config.read_text().replace('listen = "127.0.0.1:0"', f'listen = "{fresh.smtp}"')
+    (other / "gatepost.toml").write_text(text)
+    second = ["serve", "--config", str(other / "gatepost.toml")]
+    from gatepost.cli.main import main
+
+    assert main(second) == os.EX_UNAVAILABLE
+    assert fresh.smtp in capsys.readouterr().err
+
+
+def test_files_are_their_owners_alone(daemon: Daemon) -> None:
+    """Threat 92."""
+    for path in [daemon.state, *daemon.state.rglob("*")]:
+        assert path.stat().st_mode & 0o077 == 0, path
+
+
+def test_the_promised_files_are_made_by_init(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = Daemon(tmp_path)
+    assert made.run("init", "--json") == os.EX_OK
+    assert set(json.loads(capsys.readouterr().out)) == {"login", "password", "token"}
+    assert made.run("init") == os.EX_CANTCREAT
+    assert "set up already" in capsys.readouterr().err
+    made.close()
