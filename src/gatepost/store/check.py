@@ -47,6 +47,14 @@ _RELATIONS = {
         " GROUP BY mailbox, folder) c WHERE NOT EXISTS (SELECT 1 FROM folder f WHERE f.mailbox ="
         " c.mailbox AND f.folder = c.folder AND f.total = t AND f.unseen = u)"
     ),
+    "a folder is counted that is empty": (
+        "SELECT mailbox || ' ' || folder FROM folder f WHERE NOT EXISTS"
+        " (SELECT 1 FROM copy c WHERE c.mailbox = f.mailbox AND c.folder = f.folder)"
+    ),
+    "the octets of refused mail are counted wrong": (
+        "SELECT value FROM meta WHERE key = 'refused'"
+        " AND value != (SELECT coalesce(sum(size), 0) FROM trace WHERE refused = 1)"
+    ),
 }
 _SHOWN = 10  # examples of one sort
 

@@ -16,7 +16,7 @@ from gatepost.store.blobs import Spool
 from gatepost.store.health import Health, StoreProblem, primary_code
 from gatepost.store.migrations import APPLICATION_ID, VERSION, migrate
 from gatepost.store.secrets import Secrets, open_secrets
-from gatepost.store.sqlite import connect
+from gatepost.store.sqlite import PAGE, connect
 
 DATABASE = "gatepost.db"
 SMALL = 256_000_000  # octets up to which a start after an unclean stop checks the whole database (rules 24)
@@ -39,14 +39,17 @@ class Opened:
         self.secrets: Secrets
         self.salt = b""
         self.faults: list[str] = []
-        self._lock = lock
+        self._lock: int | None = lock
 
     def close(self) -> None:
+        if self._lock is None:
+            return
         if self.health.broken:
             _ABANDONED.append(self.connection)  # closing would check-point, that is: sync again (threat 80)
         else:
             self.connection.close()
         os.close(self._lock)
+        self._lock = None
 
 
 _ABANDONED: list[sqlite3.Connection] = []
@@ -148,7 +151,9 @@ def _recognise(database: Path) -> None:
             raise StoreProblem(database, "is a database, but none of Gatepost", StoreProblem.CONFIG)
         if version > VERSION:
             raise StoreProblem(database, f"is of a later version ({version}) than this program", StoreProblem.CONFIG)
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}") if kind != APPLICATION_ID else None
+        if kind != APPLICATION_ID:
+            connection.execute(f"PRAGMA page_size = {PAGE}")  # stands from the first write on
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     finally:
         connection.close()
 
@@ -156,7 +161,7 @@ def _recognise(database: Path) -> None:
 def _touch(connection: sqlite3.Connection, database: Path, *, check: bool) -> None:
     """Read the root of every table; the whole file where it was not closed properly (threat 82)."""
     for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
-        connection.execute(f'SELECT 1 FROM "{name}" LIMIT 1').fetchall()
+        connection.execute(f'SELECT 1 FROM "{name}" NOT INDEXED LIMIT 1').fetchall()
     if check:
         found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
         if found != "ok":

@@ -42,7 +42,7 @@ def connect(path: Path, *, reading: bool) -> sqlite3.Connection:
 
 
 _WRITING = (
-    f"PRAGMA page_size={PAGE}; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;"
+    "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;"
     f"PRAGMA wal_autocheckpoint={CHECKPOINT}; PRAGMA journal_size_limit={CHECKPOINT * PAGE}; PRAGMA cache_size=-65536;"
     "PRAGMA temp_store=MEMORY"
 )
@@ -126,8 +126,9 @@ class Committer:
     def stop(self) -> None:
         """Commit what is queued, then end the thread; slow items not begun are refused."""
         with self._door:
-            self._stopped = True
-            self._queue.put(None)
+            if not self._stopped:
+                self._stopped = True
+                self._queue.put(None)
         self._thread.join()
 
     # The thread.

@@ -1,0 +1,285 @@
+"""A store opens whole or not at all, and says which file is at fault."""
+
+import fcntl
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.store.samples import keep, mail_id, message, open_store, settings, user
+
+from gatepost.model.query import eq, every
+from gatepost.model.tenant import User
+from gatepost.store import opening
+from gatepost.store.health import StoreProblem
+from gatepost.store.migrations import APPLICATION_ID, VERSION, migrate
+from gatepost.store.schema import TABLES
+from gatepost.store.store import Store
+
+
+def filled(directory: Path) -> None:
+    store = open_store(directory)
+    for number in range(50):
+        store.write_sync(lambda writer, n=number: keep(writer, n, copies=1))
+    store.close_sync()
+
+
+def left_open(directory: Path, code: str = "") -> None:
+    """Have a process write a mail and be killed, so that the write-ahead log stays."""
+    script = (
+        "import os, sys, signal; from pathlib import Path; from tests.store.samples import *\n"
+        "store = open_store(Path(sys.argv[1])); store.write_sync(lambda w: keep(w, 1000, copies=1))\n"
+        f"{code}\nos.kill(os.getpid(), signal.SIGKILL)"
+    )
+    subprocess.run([sys.executable, "-c", script, str(directory)], check=False, timeout=60)
+
+
+def test_a_new_store_is_made_with_its_folders(directory: Path) -> None:
+    store = open_store(directory / "deep")
+    assert store.path.stat().st_mode & 0o777 == 0o700
+    assert store.healthy and store.faults == [] and store.generation > 0
+    store.close_sync()
+    store.close_sync()
+    assert sorted(path.name for path in store.path.iterdir()) == ["gatepost.db", "lock", "master.key", "spool"]
+
+
+def test_its_pragmas_are_those_of_the_design(store: Store) -> None:
+    asked = {"journal_mode": "wal", "synchronous": 2, "page_size": 16_384, "wal_autocheckpoint": 4000}
+    for name, wanted in asked.items():
+        assert store._committer._connection.execute(f"PRAGMA {name}").fetchone()[0] == wanted
+    reading = store.reader._connection
+    assert reading.execute("PRAGMA wal_autocheckpoint").fetchone()[0] == 0
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        reading.execute("DELETE FROM user")
+    assert reading.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID
+    assert reading.execute("PRAGMA user_version").fetchone()[0] == VERSION
+
+
+def test_every_table_has_the_members_of_its_struct_and_is_strict(store: Store) -> None:
+    rows = store.reader._connection.execute(
+        "SELECT name, strict FROM pragma_table_list WHERE type = 'table'"
+    ).fetchall()
+    strict = dict(rows)
+    for table in TABLES.values():
+        assert strict[table.name] == 1
+        columns = {row[1] for row in store.reader._connection.execute(f'PRAGMA table_info("{table.name}")')}
+        assert columns == {*table.kind.__struct_fields__, *table.hidden}
+
+
+def test_mail_tables_have_few_indexes_with_random_keys(store: Store) -> None:
+    """Each costs a page of its own for every row (performance 2): message_id, remote_id, the folder."""
+    random = {"message_id", "remote_id", "mailbox", "recipient", "sender", "client_ip"}
+    found = [
+        keys
+        for table in TABLES.values()
+        if not table.config
+        for keys in (*table.unique, *table.indexes)
+        if random & set(keys.replace("(", " ").replace(")", " ").replace(",", " ").split())
+    ]
+    assert len(found) == 3
+
+
+def test_83_a_second_process_is_refused(store: Store) -> None:
+    with pytest.raises(StoreProblem, match="lock: another process uses this store") as raised:
+        open_store(store.path)
+    assert raised.value.code == StoreProblem.LOCKED
+    script = "import sys, pathlib, tests.store.samples as s; s.open_store(pathlib.Path(sys.argv[1]))"
+    other = subprocess.run(
+        [sys.executable, "-c", script, str(store.path)], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert other.returncode != 0 and "another process uses this store" in other.stderr
+    assert store.write_sync(lambda writer: writer.add(user())).id == 1
+
+
+def test_83_the_lock_falls_with_its_process(directory: Path) -> None:
+    left_open(directory)
+    with (directory / "lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_what_was_committed_before_a_kill_is_there(directory: Path) -> None:
+    left_open(directory)
+    assert (directory / "gatepost.db-wal").stat().st_size > 0
+    store = open_store(directory)
+    assert store.reader.body(mail_id(1000)) is not None
+    store.close_sync()
+    assert not (directory / "gatepost.db-wal").exists()
+
+
+@pytest.mark.parametrize("content", [b"garbage " * 5000, b"SQLite format 3\0" + b"\xff" * 40_000, b"\0" * 20_000])
+def test_82_a_file_that_is_no_database_is_refused_by_its_name(directory: Path, content: bytes) -> None:
+    directory.mkdir()
+    (directory / "gatepost.db").write_bytes(content)
+    with pytest.raises(StoreProblem, match=r"gatepost\.db: the database is damaged") as raised:
+        open_store(directory)
+    assert raised.value.code == StoreProblem.CORRUPT
+    assert (directory / "gatepost.db").read_bytes() == content
+
+
+def test_82_a_damaged_root_is_found_at_any_start(directory: Path) -> None:
+    filled(directory)
+    connection = sqlite3.connect(directory / "gatepost.db")
+    (root,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'message'").fetchone()
+    connection.close()
+    overwrite(directory / "gatepost.db", (root - 1) * 16_384)
+    with pytest.raises(StoreProblem, match=r"gatepost\.db: the database is damaged"):
+        open_store(directory)
+
+
+def test_82_damage_anywhere_is_found_after_an_unclean_stop(directory: Path) -> None:
+    filled(directory)
+    connection = sqlite3.connect(directory / "gatepost.db")
+    (root,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'copy_by0'").fetchone()
+    connection.close()
+    overwrite(directory / "gatepost.db", (root - 1) * 16_384)
+    (directory / "gatepost.db-wal").write_bytes(b"what a crash left")
+    with pytest.raises(StoreProblem, match=r"gatepost\.db: the database is damaged") as raised:
+        open_store(directory)
+    assert raised.value.code == StoreProblem.CORRUPT
+
+
+def test_82_a_large_store_is_checked_while_it_works(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opening, "SMALL", 0)
+    left_open(directory)
+    store = open_store(directory)
+    store._threads.submit(lambda: None).result(30)
+    store._threads.shutdown()
+    assert store.healthy
+    store.close_sync()
+
+
+def overwrite(path: Path, at: int) -> None:
+    with path.open("r+b") as file:
+        file.seek(at)
+        file.write(b"\xee" * 4096)
+
+
+def test_another_program_s_database_is_left_alone(directory: Path) -> None:
+    directory.mkdir()
+    with sqlite3.connect(directory / "gatepost.db") as connection:
+        connection.execute("CREATE TABLE theirs (x)")
+    connection.close()
+    before = (directory / "gatepost.db").read_bytes()
+    with pytest.raises(StoreProblem, match="none of Gatepost") as raised:
+        open_store(directory)
+    assert raised.value.code == StoreProblem.CONFIG
+    assert (directory / "gatepost.db").read_bytes() == before
+
+
+def test_a_later_version_is_refused(directory: Path) -> None:
+    filled(directory)
+    with sqlite3.connect(directory / "gatepost.db") as connection:
+        connection.execute(f"PRAGMA user_version = {VERSION + 1}")
+    connection.close()
+    with pytest.raises(StoreProblem, match="later version"):
+        open_store(directory)
+
+
+def test_a_directory_that_can_not_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreProblem, match="file/state"):
+        open_store(tmp_path / "file" / "state")
+
+
+def test_92_rights_are_tightened_but_never_those_of_someone_else_s_directory(tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir(mode=0o755)
+    (shared / "other.txt").write_text("")
+    open_store(shared).close_sync()
+    assert shared.stat().st_mode & 0o777 == 0o755
+    own = tmp_path / "own"
+    own.mkdir(mode=0o755)
+    open_store(own).close_sync()
+    (own / "gatepost.db").chmod(0o644)
+    open_store(own).close_sync()
+    assert own.stat().st_mode & 0o777 == 0o700
+    assert (own / "gatepost.db").stat().st_mode & 0o777 == 0o600
+
+
+def test_85_files_without_a_row_are_swept_at_the_start(directory: Path) -> None:
+    filled(directory)
+    spool = directory / "spool"
+    (spool / "07").mkdir()
+    (spool / "07" / mail_id(7)).write_bytes(b"its row holds the bytes")
+    (spool / "ff").mkdir()
+    (spool / "ff" / mail_id(0xFF)).write_bytes(b"no row")
+    (spool / "tmp" / "draft").write_bytes(b"half")
+    store = open_store(directory)
+    assert [path for path in spool.glob("**/*") if path.is_file()] == []
+    assert store.faults == []
+    store.close_sync()
+
+
+def test_85_a_row_without_its_file_is_reported(directory: Path) -> None:
+    store = open_store(directory)
+    adopt(store, 1)
+    store.close_sync()
+    (directory / "spool" / "01" / mail_id(1)).unlink()
+    again = open_store(directory)
+    assert len(again.faults) == 1 and mail_id(1) in again.faults[0]
+    again.close_sync()
+
+
+def adopt(store: Store, number: int) -> None:
+    """Keep a mail whose body is a file."""
+    from gatepost.model.envelope import Body
+
+    path = store.spool.path(number and mail_id(number))
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    path.write_bytes(b"x" * 9)
+    path.chmod(0o600)
+    store.write_sync(lambda writer: keep(writer, number, body=Body(9, path=str(path))))
+
+
+# Versions.
+
+
+def test_a_new_member_of_a_struct_becomes_a_column(directory: Path) -> None:
+    filled(directory)
+    with sqlite3.connect(directory / "gatepost.db") as connection:
+        connection.execute("ALTER TABLE message DROP COLUMN has_attachments")
+        connection.execute("ALTER TABLE domain DROP COLUMN description")
+    connection.close()
+    store = open_store(directory)
+    assert store.reader.messages(mail_id(3)) == [message(3)]
+    store.close_sync()
+
+
+def test_migrating_twice_changes_nothing(directory: Path) -> None:
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    migrate(connection)
+    before = connection.execute("SELECT sql FROM sqlite_master ORDER BY name").fetchall()
+    migrate(connection)
+    assert connection.execute("SELECT sql FROM sqlite_master ORDER BY name").fetchall() == before
+
+
+# Space.
+
+
+def test_79_the_reserve_is_kept_in_octets_and_in_share(directory: Path) -> None:
+    directory.mkdir()
+    assert opening.has_room(directory, settings())
+    space = os.statvfs(directory)
+    free = space.f_bavail * space.f_frsize
+    assert not opening.has_room(directory, settings(reserve_bytes=free * 2))
+    assert not opening.has_room(directory, settings(reserve_percent=100.0))
+
+
+def test_79_space_is_looked_at_once_a_second(directory: Path) -> None:
+    now = [1_000_000]
+    store = open_store(directory, clock=lambda: now[0], reserve_percent=100.0)
+    assert not store.fresh_space()
+    store._settings = settings()
+    assert not store.fresh_space()
+    now[0] += 1000
+    assert store.fresh_space()
+    store.close_sync()
+
+
+def test_a_reader_closed_with_the_store_is_not_asked_again(store: Store) -> None:
+    assert store.reader.count(User, every()) == 0
+    store.close_sync()
+    with pytest.raises(sqlite3.ProgrammingError):
+        store.reader.first(User, eq("id", 1))

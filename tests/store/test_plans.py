@@ -1,0 +1,194 @@
+"""No question on the road of a mail or of a list walks through a table: SQLite's own plans say so, at full size."""
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from tests.store.samples import NOW, copy, delivery, domain, mail_id, message, user
+
+from gatepost.model.access import Token
+from gatepost.model.envelope import Body
+from gatepost.model.query import Op, Pattern, Query, Where, eq, every
+from gatepost.model.route import Platform
+from gatepost.model.rules import AttachmentRule, SenderRule, UriRule
+from gatepost.model.stored import Copy, Delivery, Message, State
+from gatepost.model.tenant import Domain, DomainAlias, Group, GroupMember, User
+from gatepost.store.mail import Mail
+from gatepost.store.migrations import migrate
+from gatepost.store.purge import forget_refused, purge
+from gatepost.store.reader import Reader
+from gatepost.store.sqlite import _fold
+from gatepost.store.writer import Writer
+
+DOMAINS = 10_000
+RULES = 100_000
+
+
+class Watched:
+    """A connection that notes the plan of each statement."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self.plans: list[tuple[str, str]] = []
+
+    def execute(self, sql: str, values: Any = ()) -> sqlite3.Cursor:
+        if sql.split()[0] in ("SELECT", "UPDATE", "DELETE"):
+            for row in self._connection.execute(f"EXPLAIN QUERY PLAN {sql}", values):
+                self.plans.append((row[3], sql))
+        return self._connection.execute(sql, values)
+
+    def executemany(self, sql: str, values: Any) -> None:
+        for each in values:
+            self.execute(sql, each)
+
+
+@pytest.fixture(scope="module")
+def connection() -> Iterator[sqlite3.Connection]:
+    """10,000 domains, 100,000 sender rules, some thousand mails, without statistics, as a store has none."""
+    made = sqlite3.connect(":memory:", isolation_level=None)
+    made.create_function("fold", 1, _fold, deterministic=True)
+    migrate(made)
+    made.execute("BEGIN")
+    made.execute(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?) INSERT INTO domain"
+        " (id, customer_id, name, default_language, creation_date) SELECT i, i % 100, 'd' || i || '.test', 'EN', 1 FROM n",
+        (DOMAINS,),
+    )
+    made.execute(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?) INSERT INTO sender_rule"
+        " (domain_id, owner, value, type, created_date) SELECT 1 + i % 10, 'd' || (1 + i % 10) || '.test',"
+        " 'sender' || i || '@out.test', 'BLOCK', 1 FROM n",
+        (RULES,),
+    )
+    mail = Mail(made)
+    for number in range(1, 2001):
+        row = copy(number, mailbox=f"u{number % 20}@d1.test")
+        mail.keep(message(number), Body(1, b"x"), [row], [delivery(number)], [], NOW)
+    made.execute("COMMIT")
+    yield made
+    made.close()
+
+
+INSIDE = every(eq("mailbox", "u1@d1.test"), eq("folder", "quarantine"))
+LIVE = Where("state", Op.IN, (State.QUEUED, State.HELD))
+
+ASKED: dict[str, Callable[[Reader], Any]] = {
+    "domain": lambda r: r.domain("d77.test"),
+    "senders": lambda r: r.senders(),
+    "sender_rules": lambda r: r.sender_rules({"d1.test", "u@d1.test"}, {"sender7@out.test", "out.test"}, NOW),
+    "folders": lambda r: r.folders("u1@d1.test"),
+    "body": lambda r: r.body(mail_id(7)),
+    "trace": lambda r: r.trace(mail_id(7)),
+    "messages": lambda r: r.messages("<7@out.test>"),
+    "queued": lambda r: list(r.queued()),
+    "live": lambda r: r.live(1000, 10),
+    "states": lambda r: r.states(),
+    "refused": lambda r: r.refused(),
+    "refusals": lambda r: r.refusals(100),
+    "a domain by name": lambda r: r.first(Domain, eq("name", "d5.test")),
+    "an alias": lambda r: r.first(DomainAlias, eq("name", "d5.test")),
+    "a user": lambda r: r.first(User, eq("email", "u@d5.test")),
+    "a group": lambda r: r.first(Group, eq("email", "u@d5.test")),
+    "its members": lambda r: r.find(GroupMember, Query(where=eq("group_id", 5))),
+    "platforms": lambda r: r.find(Platform, Query(where=eq("domain_id", 5))),
+    "attachment rules": lambda r: r.find(AttachmentRule, Query(where=eq("domain_id", 5), sort="priority")),
+    "uri rules": lambda r: r.find(UriRule, Query(where=eq("domain_id", 5), sort="priority")),
+    "a token": lambda r: r.first(Token, eq("digest", "00")),
+    "tokens of an administrator": lambda r: r.find(Token, Query(where=eq("admin_id", 5))),
+    "tokens of a user": lambda r: r.find(Token, Query(where=eq("user_id", 5))),
+    "users of a domain": lambda r: r.find(User, Query(where=eq("domain_id", 5), sort="email", limit=40, total=True)),
+    "users by a prefix": lambda r: r.find(User, Query(where=Where("email", Op.LIKE, Pattern("u", open_end=True)))),
+    "rules of a domain": lambda r: r.find(
+        SenderRule, Query(where=every(eq("domain_id", 5), Where("user_id", Op.NULL)))
+    ),
+    "rules of a user": lambda r: r.find(SenderRule, Query(where=every(eq("user_id", 5), eq("generation", 0)))),
+    "deliveries of a mail": lambda r: r.find(Delivery, Query(where=eq("mail_id", mail_id(7)))),
+    "a release on its way": lambda r: r.first(Delivery, every(eq("mail_id", mail_id(7)), eq("release", True), LIVE)),
+    "what is queued": lambda r: r.find(Delivery, Query(where=every(LIVE, Where("id", Op.GT, 5)), limit=40)),
+    "copies of a mail": lambda r: r.find(Copy, Query(where=eq("mail_id", mail_id(7)))),
+    "a message": lambda r: r.get(Message, mail_id(7)),
+    "a folder": lambda r: r.letters(Query(where=INSIDE, sort="-sent", limit=40, total=True)),
+    "a folder, further down": lambda r: r.letters(Query(where=INSIDE, sort="-sent", offset=40, limit=40)),
+    "a folder, the other way": lambda r: r.letters(Query(where=INSIDE, sort="sent", offset=40, limit=40)),
+    "a folder by subject": lambda r: r.letters(Query(where=INSIDE, sort="subject", limit=40)),
+    "a mail in a folder": lambda r: r.letters(Query(where=every(INSIDE, eq("mail_id", mail_id(21))))),
+}
+
+# What an index alone is walked through for: these read exactly what they answer.
+WHOLE_INDEX = {"senders": "domain_by2", "queued": "delivery_by2", "live": "delivery_by2", "states": "delivery_by2"}
+
+
+def scans(plans: list[tuple[str, str]], allowed: str = "") -> list[tuple[str, str]]:
+    return [
+        (plan, sql)
+        for plan, sql in plans
+        if plan.startswith("SCAN")
+        and not (allowed and allowed in plan)
+        and "CONSTANT ROW" not in plan
+        and "SUBQUERY" not in plan
+        and "json_each" not in plan
+    ]
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_no_question_scans_a_table(connection: sqlite3.Connection, name: str) -> None:
+    watched = Watched(connection)
+    ASKED[name](Reader(watched, str))  # type: ignore[arg-type]
+    assert watched.plans
+    assert scans(watched.plans, WHOLE_INDEX.get(name, "")) == []
+
+
+@pytest.mark.parametrize("name", ["a folder", "a folder, further down", "a folder, the other way"])
+def test_a_folder_in_its_usual_order_is_read_and_skipped_by_the_index_alone(
+    connection: sqlite3.Connection, name: str
+) -> None:
+    watched = Watched(connection)
+    ASKED[name](Reader(watched, str))  # type: ignore[arg-type]
+    walked = [plan for plan, _ in watched.plans if "mailbox=?" in plan]
+    assert walked and all("copy_by0" in plan for plan in walked)
+    sorts = [plan for plan, sql in watched.plans if "TEMP B-TREE FOR ORDER BY" in plan and "OFFSET" not in sql]
+    assert sorts == []
+    if name != "a folder":
+        assert any("COVERING INDEX copy_by0" in plan for plan in walked)
+
+
+def test_no_verb_of_the_mail_road_scans_a_table(connection: sqlite3.Connection) -> None:
+    watched = Watched(connection)
+    connection.execute("BEGIN")
+    writer = Writer(watched, str, clock=lambda: NOW, refused_bytes=1000)  # type: ignore[arg-type]
+    writer.mail = Mail(watched)  # type: ignore[arg-type]
+    row = writer.live(limit=1)[0]
+    writer.settle(row)
+    writer.enqueue([delivery(7)])
+    writer.mail.release(mail_id(7))
+    writer.refuse(message(9001), [], NOW)
+    writer.remove(Copy, eq("mail_id", mail_id(9)))
+    writer.change(Copy, 12, seen=True)
+    writer.add(domain("new.test"))
+    writer.add(user("new@new.test"))
+    forget_refused(watched, writer.mail)  # type: ignore[arg-type]
+    writer.change(Domain, 3, status="DELETED", purge_date=NOW - 1)
+    for _ in range(5):
+        purge(watched, writer.mail, NOW + 10**12, 10)  # type: ignore[arg-type]
+    connection.execute("ROLLBACK")
+    found = scans(watched.plans, "delivery_by2")  # the live deliveries, for those of a domain that is erased
+    assert found == []
+
+
+def test_looking_up_takes_no_longer_in_a_large_store(connection: sqlite3.Connection) -> None:
+    reader = Reader(connection, str)
+
+    def took(ask: Callable[[], Any]) -> float:
+        times = []
+        for _ in range(50):
+            start = time.perf_counter()
+            ask()
+            times.append(time.perf_counter() - start)
+        return sorted(times)[len(times) // 2]
+
+    assert took(lambda: reader.domain("d9999.test")) < 0.001
+    owners, values = {"d1.test", "u@d1.test"}, {"sender10@out.test", "out.test"}
+    assert took(lambda: reader.sender_rules(owners, values, NOW)) < 0.001
+    assert took(lambda: reader.first(User, eq("email", "none@d1.test"))) < 0.001
