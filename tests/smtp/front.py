@@ -15,7 +15,7 @@ from tests.house import StillClock, World, open_store
 
 from gatepost.events import Metrics
 from gatepost.model.address import Address
-from gatepost.model.envelope import Envelope
+from gatepost.model.envelope import Body, Envelope
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.route import Platform
 from gatepost.model.tenant import DomainStatus, UserStatus
@@ -65,11 +65,14 @@ class Keeper:
             await self.wait.wait()
         if isinstance(self.answer, Exception):
             raise self.answer
-        data = body.data if body.data is not None else Path(body.path or "").read_bytes()
-        self.mails.append((envelope, data))
+        self.mails.append((envelope, _octets(body)))
         if self.answer is not None:
             return msgspec.structs.replace(self.answer, id=envelope.id)
         return Receipt(envelope.id, Answer.ACCEPTED)
+
+
+def _octets(body: Body) -> bytes:
+    return body.data if body.data is not None else Path(body.path or "").read_bytes()
 
 
 class Talk:

@@ -63,22 +63,17 @@ class DataReader:
         return cut - 1 if cut > 0 and data[cut - 1] == 0x0D else cut
 
     def _take(self, piece: bytes) -> None:
-        if self.fault is not None or not piece:
-            return
-        piece = piece.replace(b"\r\n.", b"\r\n")
-        if self._normalise:
-            piece = _NEWLINE.sub(b"\r\n", piece)
-        self.fault = self._flaw(piece)
-        if self.fault is None:
-            self._keep(piece)
-
-    def _keep(self, piece: bytes) -> None:
-        if self._start:
-            piece, self._start = piece[self._start :], 0
+        if self.fault is None and piece:
+            piece = piece.replace(b"\r\n.", b"\r\n")
+            if self._normalise:
+                piece = _NEWLINE.sub(b"\r\n", piece)
+            self.fault = self._flaw(piece)
+            if self._start:
+                piece, self._start = piece[self._start :], 0
         self.size += len(piece)
         if self.size > self._room:
-            self.fault = replies.TOO_BIG
-        else:
+            self.fault = replies.TOO_BIG  # said of a mail that is too big, whatever else is wrong with it
+        elif self.fault is None and piece:
             self._write(piece)
 
     def _flaw(self, piece: bytes) -> Reply | None:

@@ -1,11 +1,13 @@
 """The listeners: opens their sockets, runs their sessions, reads certificates again, stops in an orderly way."""
 
 import asyncio
+import errno
 import resource
 import socket
 import ssl
 from collections.abc import Callable, Mapping
 from os import environ as process_environment
+from typing import Any
 
 from gatepost.events import Clock, Metrics, log
 from gatepost.model.envelope import Role
@@ -18,7 +20,7 @@ from gatepost.smtp.door import DATA_WINDOW, Door
 from gatepost.smtp.handler import Access, Handler
 from gatepost.smtp.session import Session
 from gatepost.smtp.throttle import Awaits, Budget, Throttle
-from gatepost.sockets import BadEndpoint, listen
+from gatepost.sockets import BACKLOG, BadEndpoint, listen
 
 FILES_FOR_THE_HOUSE = 0.25  # share of the open files that connections leave to store, queue and API
 TLS_WORDS = ("none", "starttls", "implicit")
@@ -47,11 +49,12 @@ class Listeners:
         self._environ = environ
         self._window = window
         self._handler = Handler(settings, directory, intake, access, clock=clock, healthy=store_health)
-        self._throttle = Throttle(settings.limits, clock, _connections(settings.limits.connections))
+        self._throttle = Throttle(settings.limits, clock, allowed_connections(settings.limits.connections))
         self._budget = Budget(settings.limits.buffer_bytes)
         self._doors: list[tuple[Listener, Door]] = []
         self._sockets: list[tuple[Door, socket.socket]] = []
         self._servers: list[asyncio.Server] = []
+        self._hush: Hush | None = None
 
     async def start(self) -> None:
         """Open every listener, or none. Raises SettingsError, or OSError with the listener's name."""
@@ -62,6 +65,7 @@ class Listeners:
             for _, sock in self._sockets:
                 sock.close()
             raise
+        self._hush = Hush(asyncio.get_running_loop())
         for door, sock in self._sockets:
             self._servers.append(await self._serve(door, sock))
 
@@ -87,8 +91,12 @@ class Listeners:
         self._sockets.extend((door, sock) for sock in sockets)
 
     async def _serve(self, door: Door, sock: socket.socket) -> asyncio.Server:
+        # asyncio takes `backlog` for the number of connections accepted at once too: where files run out it would
+        # fail so many times. One at a time costs nothing that shows; the kernel's queue is set afterwards.
         loop = asyncio.get_running_loop()
-        return await loop.create_server(lambda: Session(door, loop), sock=sock, backlog=512)
+        server = await loop.create_server(lambda: Session(door, loop), sock=sock, backlog=1)
+        sock.listen(BACKLOG)
+        return server
 
     @property
     def addresses(self) -> list[tuple[Role, str, int]]:
@@ -107,21 +115,29 @@ class Listeners:
         """Turn newcomers and idle sessions away (421), let mails under way end, at most for `grace` seconds."""
         for _, door in self._doors:
             door.stopping = True
-        for session in self._sessions():
+        for session in self.sessions:
             if session.watch.awaits is Awaits.COMMAND:
                 session.hang_up(replies.STOPPING)
         await self._drained(grace)
-        for server in self._servers:
-            server.close()
-        for session in self._sessions():
+        self._close()
+        for session in self.sessions:
             session.transport.abort()
         await self._cancelled()
 
-    def _sessions(self) -> list[Connection]:
+    def _close(self) -> None:
+        for server in self._servers:
+            server.close()
+        self._sockets.clear()
+        if self._hush is not None:
+            self._hush.end()
+
+    @property
+    def sessions(self) -> list[Connection]:
+        """Return what is open now."""
         return [session for _, door in self._doors for session in door.sessions]
 
     def _tasks(self) -> list[asyncio.Task[None]]:
-        return [session.task for session in self._sessions() if session.task is not None]
+        return [session.task for session in self.sessions if session.task is not None]
 
     async def _drained(self, grace: float) -> None:
         tasks = self._tasks()
@@ -133,6 +149,36 @@ class Listeners:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class Hush:
+    """Says once in a while that open files have run out, where asyncio would say it for each accept that failed."""
+
+    ERRORS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+    PAUSE = 60.0  # seconds
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._said: float | None = None
+        self._next = loop.get_exception_handler()
+        loop.set_exception_handler(self._hear)
+
+    def end(self) -> None:
+        self._loop.set_exception_handler(self._next)
+
+    def _hear(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if not isinstance(error, OSError) or error.errno not in self.ERRORS:
+            self._pass(loop, context)
+        elif self._said is None or loop.time() - self._said > self.PAUSE:
+            self._said = loop.time()
+            log.error("no connection can be accepted now", why=error.strerror)
+
+    def _pass(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        if self._next is None:
+            loop.default_exception_handler(context)
+        else:
+            self._next(loop, context)
 
 
 async def serve(session: Connection) -> None:
@@ -169,7 +215,7 @@ def _context(settings: Settings, listener: Listener) -> ssl.SSLContext | None:
     return context
 
 
-def _connections(wanted: int) -> int:
+def allowed_connections(wanted: int) -> int:
     """Return how many connections there may be with the open files that this process is allowed."""
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if files == resource.RLIM_INFINITY:

@@ -252,10 +252,10 @@ class Session(Connection):
         share = Share(self.door.budget, self.door.cut)
         try:
             await share.claim(mail.options.size, BUDGET_PATIENCE)
-            incoming = self.door.handler.open(self.client, mail)
-            return await self._receive(incoming, share)
         except TimeoutError:
             raise Refusal(replies.NO_SPACE) from None
+        try:
+            return await self._receive(self.door.handler.open(self.client, mail), share)
         finally:
             share.release()
 
