@@ -120,9 +120,9 @@ class Reader:
         """Return copies with their mails. The query may name every member of Copy and Message (`id` is the copy's)."""
         copies, messages = table(Copy), table(Message)
         columns = _letter_columns()
-        tables = "copy c LEFT JOIN message m ON m.id = c.mail_id"  # LEFT: left out where nothing asks for it
+        tables = "copy c JOIN message m ON m.id = c.mail_id"
         fields = ", ".join([*(f'c."{name}"' for name in copies.columns), *(f'm."{name}"' for name in messages.columns)])
-        rows, total = self._page(tables, fields, columns, query, key="c.id")
+        rows, total = self._page(tables, fields, columns, query, key="c.id", least="copy c")
         cut = len(copies.columns)
         return Page([Letter(copies.row(row[:cut]), messages.row(row[cut:])) for row in rows], total)
 
@@ -194,15 +194,18 @@ class Reader:
     # How it is asked.
 
     def _page(
-        self, tables: str, fields: str, columns: compiler.Columns, query: Query, key: str = "id"
+        self, tables: str, fields: str, columns: compiler.Columns, query: Query, key: str = "id", least: str = ""
     ) -> tuple[list[Any], int | None]:
+        """Return the rows of the window and the total; `least` are the tables that hold where nothing asks for `m`."""
         where, window = compiler.where(columns, query.where), compiler.window(columns, query)
+        enough = least if least and 'm."' not in where.sql + window.sql else tables
         total = None
         if query.total:
-            total = self._number(f"SELECT count(*) FROM {tables} WHERE {where.sql}", where.values)
+            total = self._number(f"SELECT count(*) FROM {enough} WHERE {where.sql}", where.values)
         sql = f"SELECT {fields} FROM {tables} WHERE {where.sql} {window.sql}"
-        if query.offset:  # skip by the index alone, and open only the rows of the window
-            inner = f"SELECT {key} FROM {tables} WHERE {where.sql} {window.sql}"
+        if query.offset or (query.limit is not None and query.sort != "id"):
+            # Sorted and skipped by as little as can be, an index at best; only the rows of the window are opened.
+            inner = f"SELECT {key} FROM {enough} WHERE {where.sql} {window.sql}"
             sql = f"SELECT {fields} FROM {tables} WHERE {key} IN ({inner}) {compiler.order(columns, query.sort)}"
         return self._rows(sql, [*where.values, *window.values]), total
 
