@@ -79,7 +79,9 @@ async def test_rules_are_kept_in_the_form_in_which_senders_are_compared(ground: 
     assert await ground.values(ground.served) == [rule.value for rule in kept]
 
 
-@pytest.mark.parametrize("value", ["", "@", "a@", "@b.example", "a b@c.example", "a@b@c.example", "192.0.2.1", "x\r\ny"])
+@pytest.mark.parametrize(
+    "value", ["", "@", "a@", "@b.example", "a b@c.example", "a@b@c.example", "192.0.2.1", "x\r\ny"]
+)
 async def test_a_value_that_is_no_sender_is_malformed_and_pointed_at(ground: Ground, value: str) -> None:
     problem = await refused(ground.rules.add(ROOT, ground.served, [block("good.example"), block(value)]))
     assert (problem.kind, problem.pointer) == (Kind.MALFORMED, "/1/value")

@@ -33,7 +33,7 @@ _ADDRESS = re.compile(r'(?:"(?:\\.|[^"\\])*"|[^,"])+|"')
 _GUARDED = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "default-src 'none'; sandbox"}
 
 Who = Id | str
-Moment = Annotated[str, Meta(extra_json_schema={"type": "integer", "format": "int64"})]
+Moment = Annotated[str, Meta(description="Epoch milliseconds, or an RFC 3339 date-time.")]
 
 
 class FolderAsk(msgspec.Struct, frozen=True):
