@@ -6,13 +6,12 @@ import re
 import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Protocol
 
 import msgspec
-from selectolax.lexbor import LexborHTMLParser
 
-from gatepost.message import decode, headers
+from gatepost.message import decode, headers, markup
 from gatepost.message.anatomy import Anatomy, Part
+from gatepost.message.mail import Opener, Unscannable
 from gatepost.message.plain import plain
 from gatepost.model.envelope import Body
 from gatepost.model.problem import Kind, Problem
@@ -22,12 +21,6 @@ from gatepost.store.store import Store
 SOURCE_MAX = 10_000_000  # octets of a mail whose source is shown as one text
 NAME_MAX = 120  # characters of a file name in a download
 _UNSAFE = re.compile(r'[\\/:*?"<>|\x00-\x1f\x7f]+')
-
-
-class Opener(Protocol):
-    """What takes a mail apart, wherever that is done."""
-
-    async def open(self, body: Body) -> Anatomy: ...
 
 
 class Attachment(msgspec.Struct, frozen=True):
@@ -72,12 +65,17 @@ class Contents:
 
     async def text(self, mail_id: str) -> str:
         """Return what the mail says, as plain text: its text parts, or the text of its HTML."""
-        anatomy = await self._opener.open(await self._body(mail_id))
-        return await asyncio.to_thread(_text, anatomy)
+        return await asyncio.to_thread(_text, await self._opened(await self._body(mail_id)))
 
     async def contains(self, mail_id: str, text: str) -> bool:
-        """Tell whether a text stands in what the mail says, in any case."""
-        return text.casefold() in (await self.text(mail_id)).casefold()
+        """Tell whether a text stands in what the mail says, in any case; one that can't be opened says nothing."""
+        try:
+            said = await self.text(mail_id)
+        except Problem as problem:
+            if problem.kind in (Kind.NOT_FOUND, Kind.UNPROCESSABLE):
+                return False
+            raise
+        return text.casefold() in said.casefold()
 
     async def source(self, mail_id: str) -> str:
         """Return the mail as it came; octets that are no UTF-8 are read as Latin-1, one character each."""
@@ -92,13 +90,12 @@ class Contents:
 
     async def attachments(self, mail_id: str) -> list[Attachment]:
         """Return the attachments in their order."""
-        anatomy = await self._opener.open(await self._body(mail_id))
-        return [_attachment(part) for part in _attached(anatomy)]
+        return [_attachment(part) for part in _attached(await self._opened(await self._body(mail_id)))]
 
     async def attachment(self, mail_id: str, number: int) -> File:
         """Return one attachment; raise NOT_FOUND where the mail has none of that number."""
         body = await self._body(mail_id)
-        parts = {part.index: part for part in _attached(await self._opener.open(body))}
+        parts = {part.index: part for part in _attached(await self._opened(body))}
         if number not in parts:
             raise Problem(Kind.NOT_FOUND, "There is no such attachment.")
         raw = await _octets(body)
@@ -107,11 +104,17 @@ class Contents:
     async def archive(self, mail_id: str) -> bytes:
         """Return all attachments as one ZIP file; names that occur twice are numbered."""
         body = await self._body(mail_id)
-        parts = _attached(await self._opener.open(body))
+        parts = _attached(await self._opened(body))
         if not parts:
             raise Problem(Kind.NOT_FOUND, "The mail has no attachments.")
         raw = await _octets(body)
         return await asyncio.to_thread(_zipped, raw, parts)
+
+    async def _opened(self, body: Body) -> Anatomy:
+        try:
+            return await self._opener.open(body)
+        except Unscannable as error:
+            raise Problem(Kind.UNPROCESSABLE, "The mail could not be taken apart.", reason=str(error)) from error
 
     async def _body(self, mail_id: str) -> Body:
         body = await self._store.read(lambda reader: reader.body(mail_id))
@@ -144,9 +147,8 @@ def _text(anatomy: Anatomy) -> str:
 
 
 def _stripped(part: Part) -> str:
-    tree = LexborHTMLParser(decode.text(part.text, part.charset))
-    tree.strip_tags(["script", "style", "head", "template"])
-    return tree.body.text(separator="\n", strip=True) if tree.body else ""
+    page = markup.read(decode.text(part.text, part.charset).encode())
+    return "\n".join(text.decode().strip() for text in page.texts if text.strip())
 
 
 def _attached(anatomy: Anatomy) -> list[Part]:
