@@ -24,18 +24,23 @@ from gatepost.services.counter import Counter
 from gatepost.settings import Http
 
 
-def make_app(counter: Counter, settings: Http, *, seed: bytes, metrics: Metrics) -> Starlette:
-    """Build the ASGI application; `seed` decides how ids look and must be the same at every start."""
+def make_app(
+    counter: Counter, settings: Http, *, seed: bytes, metrics: Metrics, more: Iterable[Endpoint] = ()
+) -> Starlette:
+    """Build the ASGI application of all operations, and of `more` that an embedding program declares.
+
+    `seed` decides how ids look and must be the same at every start.
+    """
     desk = Desk(counter, Ids(seed), settings)
-    return Site(desk, metrics)
+    return Site([*operations(), *more], desk, metrics)
 
 
 class Site(Starlette):
     """The application; its entrance stands before everything, so that errors of ours are counted and named too."""
 
-    def __init__(self, desk: Desk, metrics: Metrics) -> None:
+    def __init__(self, endpoints: Iterable[Endpoint], desk: Desk, metrics: Metrics) -> None:
         super().__init__(
-            routes=list(_routes(operations(), desk)),
+            routes=list(_routes(endpoints, desk)),
             exception_handlers={HTTPException: _refuse, Exception: _fail},  # type: ignore[dict-item]
         )
         self.router.redirect_slashes = False
