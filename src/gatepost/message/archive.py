@@ -1,0 +1,114 @@
+"""Opens archives within archives, within limits; in the worker process only (threats 55-59).
+
+Nothing is written to disc. What can't be opened is told: damaged, split, unknown, encrypted, or beyond a limit.
+"""
+
+import hashlib
+import time
+from collections.abc import Callable
+
+from gatepost.message import names, packed, sniff, zips
+from gatepost.message.anatomy import Kind, Member
+from gatepost.message.entity import fit
+from gatepost.message.meter import BROKEN, Damaged, Entry, Meter, Reader, Stop
+from gatepost.message.table import Unpacked
+from gatepost.settings import Limits
+
+HEAD = 512
+"""Octets of content that a member keeps."""
+
+_READERS: dict[str, Reader] = {
+    "zip": zips.read,
+    "gzip": packed.gzip,
+    "bzip2": packed.bzip2,
+    "xz": packed.xz,
+    "zstd": packed.zstd,
+    "tar": packed.tar,
+    "7z": packed.sevenzip,
+    "rar": packed.rar,
+    "tnef": packed.tnef,
+}
+
+
+class Unpacker:
+    """Opens the archives of one mail; their limits are counted together."""
+
+    def __init__(self, limits: Limits, timer: Callable[[], float] = time.monotonic) -> None:
+        self._limits = limits
+        self._timer = timer
+        self._octets = limits.archive_bytes
+        self._entries = limits.archive_entries
+        self._deadline = float("inf")
+        self._members: list[Member] = []
+        self._problems: dict[str, None] = {}
+        self._encrypted = False
+
+    def __call__(self, content: bytes, name: str, deadline: float) -> Unpacked:
+        """Open an archive and those within it; never raises."""
+        self._deadline = deadline
+        self._members, self._problems, self._encrypted = [], {}, False
+        try:
+            self._open(content, name, "", 1)
+        except Stop as stop:
+            self._problems[str(stop)] = None
+        return Unpacked(members=tuple(self._members), problems=tuple(self._problems), encrypted=self._encrypted)
+
+    def _open(self, content: bytes, name: str, path: str, depth: int) -> None:
+        kind = sniff.container(content)
+        if not kind or kind == "ole":
+            return
+        if depth > self._limits.archive_depth:
+            raise Stop(f"archives are nested more than {self._limits.archive_depth} deep")
+        reader = _READERS.get(kind)
+        if reader is None:
+            self._tell(path, f"is an archive that can't be opened here ({kind})")
+            return
+        meter = Meter(len(content), self._limits.archive_ratio, self._spend)
+        try:
+            for entry in reader(content, name, meter):
+                self._take(entry, path, depth)
+        except Damaged as error:
+            self._tell(path, str(error))
+        except BROKEN as error:
+            self._tell(path, f"is damaged or split ({kind}: {type(error).__name__})")
+
+    def _spend(self, octets: int) -> None:
+        self._octets -= octets
+        if self._octets < 0:
+            raise Stop(f"the mail's archives unpack to more than {self._limits.archive_bytes} octets")
+        if self._timer() > self._deadline:
+            raise Stop("opening took too long")
+
+    def _take(self, entry: Entry, path: str, depth: int) -> None:
+        self._entries -= 1
+        if self._entries < 0:
+            raise Stop(f"the mail's archives have more than {self._limits.archive_entries} entries")
+        self._spend(0)
+        named = names.normal(entry.names)
+        label = f"{path} > {fit(named.shown)}" if path else fit(named.shown)
+        if entry.problem:
+            self._tell(label, entry.problem)
+        self._encrypted |= entry.encrypted
+        if named.all:
+            self._members.append(_member(entry, named, label, depth))
+        if entry.content and entry.kind is not Kind.LINK:
+            self._open(entry.content, named.shown, label, depth + 1)
+
+    def _tell(self, path: str, problem: str) -> None:
+        self._problems[f"{path}: {problem}" if path else problem] = None
+
+
+def _member(entry: Entry, named: names.Named, label: str, depth: int) -> Member:
+    content = entry.content
+    return Member(
+        names=named.all,
+        path=label,
+        size=entry.size if content is None else len(content),
+        type="" if content is None else sniff.media_type(content, named.all),
+        sha256="" if content is None else hashlib.sha256(content).hexdigest(),
+        head=(content or b"")[:HEAD],
+        kind=entry.kind,
+        encrypted=entry.encrypted,
+        read=content is not None,
+        depth=depth,
+    )

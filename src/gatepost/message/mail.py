@@ -1,0 +1,171 @@
+"""A mail on its way through the filters: the envelope, the body, and an anatomy that is made once, where it is safe.
+
+Small mails are taken apart in the loop; large ones, archives and spooled bodies in a worker process.
+"""
+
+import asyncio
+import contextlib
+import os
+import sys
+from pathlib import Path
+
+import gatepost
+from gatepost.message.anatomy import Anatomy
+from gatepost.message.parse import dissect
+from gatepost.message.table import Heavy
+from gatepost.message.worker import LENGTH, Failure, Job, frame, result_decoder
+from gatepost.model.envelope import Body, Envelope
+from gatepost.settings import Filters, Limits
+
+INLINE_MAX = 262_144
+"""Octets of a mail that is taken apart in the loop, if it holds no archive."""
+
+_GRACE = 5.0  # seconds beyond the limit until a silent worker is killed
+_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "TZ", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "MAGIC")
+
+
+class Unscannable(Exception):
+    """The worker died or took too long over a mail. The text says which."""
+
+
+class Worker:
+    """One worker process, for one job at a time."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    @classmethod
+    async def start(cls) -> "Worker":
+        environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+        environment["PYTHONPATH"] = str(Path(gatepost.__file__).parent.parent)
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "gatepost.message.worker",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            env=environment,
+            start_new_session=True,  # a Ctrl-C at the terminal is the daemon's business
+        )
+        return cls(process)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        return self._process.returncode is None
+
+    async def ask(self, job: Job) -> Anatomy:
+        """Send a job and wait for its answer; raises Unscannable, also when the process dies."""
+        source, sink = self._process.stdout, self._process.stdin
+        assert source is not None and sink is not None  # both are pipes
+        try:
+            sink.write(frame(job))
+            await sink.drain()
+            size = LENGTH.unpack(await source.readexactly(LENGTH.size))[0]
+            result = result_decoder.decode(await source.readexactly(size))
+        except (asyncio.IncompleteReadError, ConnectionError) as error:
+            code = await self._process.wait()
+            raise Unscannable(f"the worker died over the mail (exit {code})") from error
+        if isinstance(result, Failure):
+            raise Unscannable(f"the worker could not open the mail ({result.text})")
+        return result.anatomy
+
+    async def stop(self) -> None:
+        """Kill the process and wait for its end; harmless when it is dead."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+        await self._process.wait()
+
+
+class Opener:
+    """Takes mails apart: in the loop, or in at most `[filters] workers` processes, which are started when needed."""
+
+    def __init__(self, filters: Filters, limits: Limits) -> None:
+        self._limits = limits
+        self._turns = asyncio.Semaphore(max(1, filters.workers))
+        self._idle: list[Worker] = []
+        self._busy: set[Worker] = set()
+        self._closed = False
+
+    async def open(self, body: Body) -> Anatomy:
+        """Take a body apart; raises Unscannable when a worker died or took too long over it."""
+        return self.glance(body) or await self.delegate(body)
+
+    def glance(self, body: Body) -> Anatomy | None:
+        """Take a small body without archives apart, at once; None: it is work for a worker."""
+        if body.data is None or body.size >= INLINE_MAX:
+            return None
+        try:
+            return dissect(body.data, self._limits)
+        except Heavy:
+            return None
+
+    async def delegate(self, body: Body) -> Anatomy:
+        """Let a worker take a body apart; raises Unscannable."""
+        return await self._delegate(Job(self._limits, body.data, body.path))
+
+    async def _delegate(self, job: Job) -> Anatomy:
+        async with self._turns:
+            worker = await self._worker()
+            self._busy.add(worker)
+            try:
+                anatomy = await asyncio.wait_for(worker.ask(job), self._limits.scan_seconds + _GRACE)
+            except TimeoutError as error:
+                await worker.stop()
+                raise Unscannable(f"the work on the mail took longer than {self._limits.scan_seconds:g} s") from error
+            except BaseException:
+                await asyncio.shield(worker.stop())  # its pipe may hold half an answer
+                raise
+            finally:
+                self._busy.discard(worker)
+            self._idle.append(worker)
+            return anatomy
+
+    async def _worker(self) -> Worker:
+        if self._closed:
+            raise Unscannable("the workers are stopped")
+        while self._idle:
+            worker = self._idle.pop()
+            if worker.alive:
+                return worker
+        return await Worker.start()
+
+    @property
+    def pids(self) -> list[int]:
+        """The processes that run now."""
+        return [worker.pid for worker in (*self._idle, *self._busy) if worker.alive]
+
+    async def close(self) -> None:
+        """End the processes; what they were at is Unscannable. Twice is harmless."""
+        self._closed = True
+        workers = [*self._idle, *self._busy]
+        self._idle.clear()
+        await asyncio.gather(*(worker.stop() for worker in workers))
+
+
+class Mail:
+    """One mail in the pipeline."""
+
+    def __init__(self, envelope: Envelope, body: Body, opener: Opener) -> None:
+        self.envelope = envelope
+        self.body = body
+        self.auth: None = None  # results of SPF, DKIM, DMARC, once they exist
+        self._opener = opener
+        self._anatomy: Anatomy | None = None
+        self._opening: asyncio.Task[Anatomy] | None = None
+
+    async def anatomy(self) -> Anatomy:
+        """Return the mail taken apart, by whoever asks first; raises Unscannable.
+
+        All who ask share one run, which goes on when one of them gives up.
+        """
+        if self._anatomy is None and self._opening is None:
+            self._anatomy = self._opener.glance(self.body)
+        if self._anatomy is not None:
+            return self._anatomy
+        if self._opening is None:
+            self._opening = asyncio.create_task(self._opener.delegate(self.body))
+        return await asyncio.shield(self._opening)

@@ -1,0 +1,312 @@
+"""Archives other than ZIP: tar, single packed files, 7z, RAR, winmail.dat; nothing of them is ever written to disc."""
+
+import bz2
+import io
+import lzma
+import os
+import re
+import resource
+import tarfile
+from collections.abc import Iterator
+from typing import IO, Any
+
+import rarfile  # type: ignore[import-untyped]
+import zstandard
+from msgspec.structs import replace
+
+from gatepost.message import decode, sniff
+from gatepost.message.anatomy import Kind
+from gatepost.message.meter import CHUNK, Damaged, Decompressor, Entry, Meter, Stop, inflate, unpack
+
+_MEMORY = 268_435_456
+_SPLIT = re.compile(r"\.part0*[0-9]+\.rar\Z|\.r[0-9]{2}\Z", re.IGNORECASE)
+
+
+# --- one packed file, which may be a tar -----------------------------------------------------------------------------
+
+
+def gzip(content: bytes, name: str, meter: Meter) -> Iterator[Entry]:
+    out, at, complete = [], 0, True
+    while complete and content[at : at + 2] == b"\x1f\x8b":
+        data, at, complete = inflate(content, at, len(content), 31, meter)
+        out.append(data)
+    yield from _single(b"".join(out), [*_gzip_name(content), _stem(name)], complete, meter)
+
+
+def _gzip_name(content: bytes) -> list[str]:
+    """Return the original file's name in the header (RFC 1952 2.3)."""
+    flags, at = content[3:4] or b"\0", 10
+    if flags[0] & 4:
+        at += 2 + int.from_bytes(content[at : at + 2], "little")
+    end = content.find(b"\0", at, at + 1024)
+    return [decode.guessed(content[at:end])] if flags[0] & 8 and end > at else []
+
+
+def bzip2(content: bytes, name: str, meter: Meter) -> Iterator[Entry]:
+    return _streams(content, name, meter, b"BZh")
+
+
+def xz(content: bytes, name: str, meter: Meter) -> Iterator[Entry]:
+    return _streams(content, name, meter, b"\xfd7zXZ")
+
+
+def _streams(content: bytes, name: str, meter: Meter, signature: bytes) -> Iterator[Entry]:
+    out, at, complete = [], 0, True
+    try:
+        while complete and content.startswith(signature, at):
+            stream: Decompressor = (
+                bz2.BZ2Decompressor() if signature == b"BZh" else lzma.LZMADecompressor(memlimit=_MEMORY)
+            )
+            data, at, complete = unpack(content, at, len(content), stream, meter)
+            out.append(data)
+    except lzma.LZMAError as error:
+        raise Damaged("is a damaged archive") from error
+    yield from _single(b"".join(out), [_stem(name)], complete, meter)
+
+
+def zstd(content: bytes, name: str, meter: Meter) -> Iterator[Entry]:
+    yield from _single(unzstd(content, meter), [_stem(name)], True, meter)
+
+
+def unzstd(content: bytes, meter: Meter) -> bytes:
+    """Unpack Zstandard frames; raise Damaged for what is none."""
+    out: list[bytes] = []
+    try:
+        reader = zstandard.ZstdDecompressor(max_window_size=_MEMORY // 2).stream_reader(
+            content, read_across_frames=True
+        )
+        while data := reader.read(CHUNK):
+            meter.take(len(data))
+            out.append(data)
+    except zstandard.ZstdError as error:
+        raise Damaged("is a damaged archive") from error
+    return b"".join(out)
+
+
+def _stem(name: str) -> str:
+    stem, dot, ending = name.rpartition(".")
+    if ending.lower() in ("tgz", "tbz", "tbz2", "txz", "tzst"):
+        return stem + ".tar"
+    return stem if dot and stem else name + ".unpacked"
+
+
+def _single(data: bytes, names: list[str], complete: bool, meter: Meter) -> Iterator[Entry]:
+    if sniff.container(data) == "tar":
+        yield from tar(data, names[0], meter)
+    else:
+        yield Entry(names=tuple(dict.fromkeys(names)), size=len(data), content=data)
+    if not complete:
+        raise Damaged("is not complete")
+
+
+# --- tar -------------------------------------------------------------------------------------------------------------
+
+
+def tar(content: bytes, name: str, meter: Meter) -> Iterator[Entry]:
+    """Yield a tar's entries; what stands behind its end or behind a damaged header is read as well."""
+    try:
+        with tarfile.open(fileobj=io.BytesIO(content), mode="r:", ignore_zeros=True) as archive:
+            for info in archive:
+                yield _tar_entry(archive, info, meter)
+    except tarfile.TarError as error:
+        raise Damaged("is a damaged tar archive") from error
+
+
+def _tar_entry(archive: tarfile.TarFile, info: tarfile.TarInfo, meter: Meter) -> Entry:
+    raw = info.name.encode("utf-8", "surrogateescape")
+    names = tuple(dict.fromkeys([decode.guessed(raw), raw.decode("utf-8", "replace")]))
+    if not info.isreg():
+        kind = Kind.FOLDER if info.isdir() else Kind.LINK if info.issym() or info.islnk() else Kind.DEVICE
+        return Entry(names=names, kind=kind)
+    try:
+        data = _drained(archive.extractfile(info), meter)
+    except Stop as stop:
+        return Entry(names=names, size=info.size, problem=str(stop))
+    return Entry(names=names, size=len(data), content=data)
+
+
+def _drained(file: IO[bytes] | None, meter: Meter) -> bytes:
+    out: list[bytes] = []
+    meter.take(0)  # an earlier entry may have met a limit; the names are wanted even so
+    while file is not None and (data := file.read(CHUNK)):
+        meter.take(len(data))
+        out.append(data)
+    return b"".join(out)
+
+
+# --- 7z --------------------------------------------------------------------------------------------------------------
+
+
+def sevenzip(content: bytes, name: str, meter: Meter) -> Iterator[Entry]:
+    import py7zr
+
+    start = max(0, content.find(b"7z\xbc\xaf\x27\x1c"))
+    try:
+        with py7zr.SevenZipFile(io.BytesIO(content[start:])) as archive:
+            files = archive.list()
+            if archive.needs_password():
+                yield from (_sevenzip_entry(info, None, True) for info in files)
+                return
+            try:
+                contents = _sevenzip_contents(archive, files, meter)
+            except Stop:
+                yield from (_sevenzip_entry(info, None, False) for info in files)
+                raise
+            yield from (_sevenzip_entry(info, data, False) for info, data in zip(files, contents, strict=True))
+    except py7zr.PasswordRequired:
+        yield Entry(names=(), encrypted=True, problem="the names in it are encrypted")
+    except (py7zr.exceptions.ArchiveError, py7zr.exceptions.AbsolutePathError, lzma.LZMAError) as error:
+        raise Damaged("is a damaged or unsafe 7z archive, or packed by an unknown method") from error
+
+
+def _sevenzip_contents(archive: Any, files: list[Any], meter: Meter) -> list[bytes | None]:
+    """Unpack all files in memory; entries are matched by their order, since names may be doubled or hostile."""
+    import py7zr.io
+
+    class Buffer(py7zr.io.Py7zIO):
+        def __init__(self) -> None:
+            self.data = bytearray()
+
+        def write(self, s: bytes | bytearray) -> int:
+            meter.take(len(s))
+            self.data += s
+            return len(s)
+
+        def read(self, size: int | None = None) -> bytes:
+            return bytes(self.data)
+
+        def seek(self, offset: int, whence: int = 0) -> int:
+            return 0
+
+        def flush(self) -> None:
+            """Nothing is held back."""
+
+        def size(self) -> int:
+            return len(self.data)
+
+    class Factory(py7zr.io.WriterFactory):
+        def __init__(self) -> None:
+            self.made: dict[str, Buffer] = {}
+
+        def create(self, filename: str) -> Buffer:
+            return self.made.setdefault(filename, Buffer())
+
+    factory = Factory()
+    plain = [info for info in files if not info.is_directory]
+    paths = _output_paths([info.filename for info in plain])
+    archive.extractall(factory=factory)  # noqa: S202  # into the factory's buffers
+    found = {
+        id(info): bytes(factory.made[path].data) if path in factory.made else (b"" if not info.uncompressed else None)
+        for info, path in zip(plain, paths, strict=True)
+    }
+    return [found.get(id(info)) for info in files]
+
+
+def _output_paths(names: list[str]) -> list[str]:
+    """Return the paths under which py7zr asks for buffers: doubled names numbered, below the working directory."""
+    from py7zr.helpers import get_sanitized_output_path
+
+    counts: dict[str, int] = {}
+    paths = []
+    for name in names:
+        out = name if name not in counts else f"{name}_{counts[name]}"
+        counts[name] = counts.get(name, -1) + 1
+        paths.append(get_sanitized_output_path(out, None).as_posix())
+    return paths
+
+
+def _sevenzip_entry(info: Any, data: bytes | None, encrypted: bool) -> Entry:
+    kind = Kind.FOLDER if info.is_directory else Kind.LINK if info.is_symlink else Kind.FILE
+    size = info.uncompressed if isinstance(info.uncompressed, int) else 0
+    problem = "an entry can't be unpacked" if data is None and kind is Kind.FILE and not encrypted else ""
+    encrypted = encrypted and kind is not Kind.FOLDER
+    return Entry(names=(info.filename,), size=size, kind=kind, content=data, encrypted=encrypted, problem=problem)
+
+
+# --- RAR -------------------------------------------------------------------------------------------------------------
+
+
+def rar(content: bytes, name: str, meter: Meter) -> Iterator[Entry]:
+    """Yield a RAR's entries; packed ones need a tool (unrar, unar, bsdtar), which reads from memory."""
+    with _InMemory(content) as path:
+        try:
+            with rarfile.RarFile(path, part_only=True) as archive:
+                infos = archive.infolist()
+                if archive.needs_password() and not infos:
+                    yield Entry(names=(), encrypted=True, problem="the names in it are encrypted")
+                yield from (_rar_entry(archive, info, meter) for info in infos)
+        except rarfile.Error as error:
+            raise Damaged("is a damaged or split RAR archive") from error
+    if _SPLIT.search(name):
+        raise Damaged("is one piece of a split archive")
+
+
+def _rar_entry(archive: Any, info: Any, meter: Meter) -> Entry:
+    kind = Kind.FOLDER if info.is_dir() else Kind.LINK if info.is_symlink() else Kind.FILE
+    entry = Entry(names=(info.filename,), size=info.file_size or 0, kind=kind)
+    if kind is not Kind.FILE:
+        return entry
+    if info.needs_password():
+        return replace(entry, encrypted=True)
+    if info.flags & 3 or getattr(info, "block_flags", 0) & 0x18:
+        return replace(entry, problem="an entry goes on in another file")
+    return _rar_content(archive, info, entry, meter)
+
+
+def _rar_content(archive: Any, info: Any, entry: Entry, meter: Meter) -> Entry:
+    try:
+        with archive.open(info) as file:
+            return replace(entry, content=_drained(file, meter))
+    except Stop as stop:
+        return replace(entry, problem=str(stop))
+    except rarfile.RarCannotExec:
+        return replace(entry, problem="there is no tool to unpack RAR here")
+    except rarfile.Error:
+        return replace(entry, problem="an entry is damaged or packed by an unknown method")
+
+
+class _InMemory:
+    """Gives octets a path that lies on no disc, for libraries and tools that want one."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def __enter__(self) -> str:
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))  # the worker may write no files; this is none
+        self._file = os.memfd_create("archive", os.MFD_CLOEXEC)
+        view = memoryview(self._content)
+        while view:
+            view = view[os.write(self._file, view) :]
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        return f"/proc/{os.getpid()}/fd/{self._file}"
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._file)
+
+
+# --- winmail.dat -----------------------------------------------------------------------------------------------------
+
+
+def tnef(content: bytes, name: str, meter: Meter) -> Iterator[Entry]:
+    """Yield the attachments of an Outlook winmail.dat ([MS-OXTNEF])."""
+    from tnefparse import TNEF  # type: ignore[import-untyped]
+
+    pending: list[Any] = [TNEF(content, do_checksum=False)]
+    while pending:
+        for attachment in pending.pop().attachments:
+            inner = getattr(attachment, "embed", None)
+            if inner is not None:
+                pending.append(inner)
+                continue
+            data = bytes(attachment.data or b"")
+            meter.take(len(data))
+            yield Entry(names=_tnef_names(attachment), size=len(data), content=data)
+
+
+def _tnef_names(attachment: Any) -> tuple[str, ...]:
+    found = [
+        attachment.long_filename(),
+        decode.guessed(attachment._name) if isinstance(attachment._name, bytes) else attachment._name,
+    ]
+    return tuple(dict.fromkeys(name.strip("\0") for name in found if name)) or ("unnamed",)

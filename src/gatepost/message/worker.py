@@ -1,0 +1,99 @@
+"""The worker: a process of its own that opens large mails and archives; hostile ones can't take the daemon down.
+
+Frames go through pipes: four octets of length, then msgpack. The worker holds itself to limits of memory and CPU, may
+write no file, knows no secret of the environment, and ends when its input does.
+"""
+
+import os
+import resource
+import struct
+import sys
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from gatepost.message.anatomy import Anatomy
+from gatepost.settings import Limits
+
+LENGTH = struct.Struct(">I")
+_FILES = 64
+
+
+class Job(msgspec.Struct, frozen=True):
+    """A mail to take apart: its octets, or the file that holds them."""
+
+    limits: Limits
+    data: bytes | None = None
+    path: str | None = None
+
+
+class Failure(msgspec.Struct, frozen=True, tag=True):
+    """Why there is no anatomy."""
+
+    text: str
+
+
+class Success(msgspec.Struct, frozen=True, tag=True):
+    anatomy: Anatomy
+
+
+Result = Success | Failure
+encoder = msgspec.msgpack.Encoder()
+job_decoder = msgspec.msgpack.Decoder(Job)
+result_decoder: msgspec.msgpack.Decoder[Result] = msgspec.msgpack.Decoder(Result)
+
+
+def frame(message: Job | Success | Failure) -> bytes:
+    """Return a message as it goes through a pipe."""
+    body = encoder.encode(message)
+    return LENGTH.pack(len(body)) + body
+
+
+def serve(source: BinaryIO, sink: BinaryIO) -> None:
+    """Answer jobs one by one until the input ends."""
+    while len(head := source.read(LENGTH.size)) == LENGTH.size:
+        body = source.read(LENGTH.unpack(head)[0])
+        sink.write(frame(_answer(body)))
+        sink.flush()
+
+
+def _answer(body: bytes) -> Success | Failure:
+    from gatepost.message.archive import Unpacker
+    from gatepost.message.parse import dissect
+
+    try:
+        job = job_decoder.decode(body)
+        _restrain(job.limits)
+        data = Path(job.path).read_bytes() if job.path is not None else job.data or b""
+        return Success(dissect(data, job.limits, unpack=Unpacker(job.limits)))
+    except (OSError, MemoryError, msgspec.DecodeError) as error:
+        return Failure(f"{type(error).__name__}: {error}")
+
+
+def _restrain(limits: Limits) -> None:
+    """Set the limits for the next job: memory as a multiple of what it may hold, CPU from now on."""
+    memory = 6 * limits.message_bytes + 4 * limits.archive_bytes + 768_000_000
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    seconds = int(used.ru_utime + used.ru_stime + limits.scan_seconds * 2) + 2
+    _limit(resource.RLIMIT_AS, memory)
+    _limit(resource.RLIMIT_CPU, seconds)
+
+
+def _limit(which: int, value: int) -> None:
+    hard = resource.getrlimit(which)[1]
+    resource.setrlimit(which, (value if hard == resource.RLIM_INFINITY else min(value, hard), hard))
+
+
+def main() -> None:
+    """Run as `python -m gatepost.message.worker`; what libraries print goes to the error output."""
+    sink = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    _limit(resource.RLIMIT_CORE, 0)
+    _limit(resource.RLIMIT_FSIZE, 0)
+    _limit(resource.RLIMIT_NOFILE, _FILES)
+    serve(sys.stdin.buffer, sink)
+
+
+if __name__ == "__main__":
+    main()

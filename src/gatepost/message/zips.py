@@ -1,0 +1,257 @@
+"""ZIP archives, read as warily as they can be written: both records of each entry, all directories, stray entries.
+
+APPNOTE.TXT 6.3.10. `zipfile` reads the directory; the content is unpacked here, because `zipfile` refuses entries whose
+two names differ, and those are what matters (threat 57).
+"""
+
+import bz2
+import io
+import lzma
+import stat
+import zipfile
+from collections.abc import Callable, Iterator
+
+import msgspec
+
+from gatepost.message import decode
+from gatepost.message.anatomy import Kind
+from gatepost.message.meter import BROKEN, Damaged, Entry, Meter, Stop, inflate, unpack
+
+_LOCAL = b"PK\x03\x04"
+_END = b"PK\x05\x06"
+_DIRECTORIES_MAX = 4
+_MEMORY = 268_435_456
+_UTF8 = 0x800
+_ENCRYPTED = 0x1 | 0x40 | 0x2000
+_STREAMED = 0x8
+_UNICODE_PATH = 0x7075
+
+Unpacker = Callable[[bytes, int, int, Meter], tuple[bytes, bool]]
+
+
+class Local(msgspec.Struct, frozen=True):
+    """A local header (APPNOTE 4.3.7): where the entry's data starts, and what it says of it."""
+
+    names: tuple[str, ...]
+    flags: int
+    method: int
+    packed: int
+    start: int
+
+
+def read(content: bytes, name: str, meter: Meter) -> Iterator[Entry]:
+    """Yield the entries of all directories, then those that no directory names."""
+    covered: list[tuple[int, int]] = []
+    damaged = ""
+    seen: set[tuple[int, str]] = set()
+    try:
+        for info in _infos(content):
+            if (info.header_offset, info.orig_filename) not in seen:
+                seen.add((info.header_offset, info.orig_filename))
+                yield _listed(content, info, covered, meter)
+    except (zipfile.BadZipFile, *BROKEN) as error:
+        damaged = str(error) or type(error).__name__
+    yield from _strays(content, sorted(covered), meter)
+    if damaged and content.find(_LOCAL) >= 0:
+        raise Damaged(f"is a damaged or split ZIP archive ({damaged[:80]})")
+
+
+def _infos(content: bytes) -> Iterator[zipfile.ZipInfo]:
+    ends = [at for at in _occurrences(content, _END) if at + 22 <= len(content)]
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        yield from archive.infolist()
+    if len(ends) > 1:
+        for at in ends[-_DIRECTORIES_MAX:]:
+            yield from _infos_until(content, at)
+    if len(ends) > _DIRECTORIES_MAX:
+        raise zipfile.BadZipFile("it has many directories")
+
+
+def _infos_until(content: bytes, at: int) -> list[zipfile.ZipInfo]:
+    """Read the directory that ends at one of several end records; one that is none is passed over."""
+    comment = int.from_bytes(content[at + 20 : at + 22], "little")
+    try:
+        with zipfile.ZipFile(io.BytesIO(content[: at + 22 + comment])) as archive:
+            return archive.infolist()
+    except (zipfile.BadZipFile, *BROKEN):
+        return []
+
+
+def _occurrences(content: bytes, signature: bytes) -> Iterator[int]:
+    at = content.find(signature)
+    while at >= 0:
+        yield at
+        at = content.find(signature, at + 4)
+
+
+def _listed(content: bytes, info: zipfile.ZipInfo, covered: list[tuple[int, int]], meter: Meter) -> Entry:
+    names = _info_names(info)
+    kind = _kind(info)
+    local = _local(content, info.header_offset)
+    if local is None:
+        problem = "" if kind is Kind.FOLDER else "an entry points to nothing"
+        return Entry(names=names, size=info.file_size, kind=kind, problem=problem)
+    end = min(local.start + info.compress_size, len(content))
+    covered.append((info.header_offset, end))
+    names = tuple(dict.fromkeys(names + local.names))
+    if (info.flag_bits | local.flags) & _ENCRYPTED or info.compress_type == 99:
+        return Entry(names=names, size=info.file_size, kind=kind, encrypted=True)
+    streamed = local.flags & _STREAMED
+    if info.compress_type != local.method or (not streamed and local.packed not in (info.compress_size, 0xFFFFFFFF)):
+        problem = "the two records of an entry disagree"
+        return msgspec.structs.replace(
+            _unpacked(content, names, kind, info.compress_type, local.start, end, meter), problem=problem
+        )
+    return _unpacked(content, names, kind, info.compress_type, local.start, end, meter)
+
+
+def _unpacked(
+    content: bytes, names: tuple[str, ...], kind: Kind, method: int, start: int, end: int, meter: Meter
+) -> Entry:
+    unpacker = _METHODS.get(method)
+    if unpacker is None:
+        return Entry(names=names, kind=kind, problem=f"an entry is packed by an unknown method ({method})")
+    try:
+        meter.take(0)  # an earlier entry may have met a limit; the names are wanted even so
+        data, complete = unpacker(content, start, end, meter)
+    except Stop as stop:
+        return Entry(names=names, kind=kind, problem=str(stop))
+    except (lzma.LZMAError, *BROKEN):
+        return Entry(names=names, kind=kind, problem="an entry is damaged")
+    problem = "" if complete else "an entry is not complete"
+    return Entry(names=names, size=len(data), kind=kind, content=data, problem=problem)
+
+
+def _strays(content: bytes, covered: list[tuple[int, int]], meter: Meter) -> Iterator[Entry]:
+    """Yield entries that stand in the file and in no directory, as readers that go from the front see them."""
+    place, at = 0, content.find(_LOCAL)
+    while at >= 0:
+        while place < len(covered) and covered[place][1] <= at:
+            place += 1
+        if place < len(covered) and covered[place][0] <= at:
+            at = content.find(_LOCAL, max(covered[place][1], at + 4))
+            continue
+        local = _local(content, at)
+        if local is not None and local.method in (*_METHODS, 99) and local.names:
+            yield _stray(content, local, meter)
+        at = content.find(_LOCAL, at + 4 if local is None else max(local.start + local.packed, at + 4))
+
+
+def _stray(content: bytes, local: Local, meter: Meter) -> Entry:
+    if local.flags & _ENCRYPTED or local.method == 99:
+        return Entry(names=local.names, encrypted=True)
+    kind = Kind.FOLDER if local.names[0].endswith("/") else Kind.FILE
+    end = min(local.start + local.packed, len(content)) if local.packed else len(content)
+    if not local.packed and not local.method:
+        end = local.start if kind is Kind.FOLDER else content.find(b"PK", local.start) % (len(content) + 1)
+    return _unpacked(content, local.names, kind, local.method, local.start, end, meter)
+
+
+def _local(content: bytes, at: int) -> Local | None:
+    header = content[at : at + 30]
+    if len(header) < 30 or not header.startswith(_LOCAL):
+        return None
+    flags, method = _short(header, 6), _short(header, 8)
+    packed = int.from_bytes(header[18:22], "little")
+    name_end = at + 30 + _short(header, 26)
+    start = name_end + _short(header, 28)
+    if start > len(content):
+        return None
+    return Local(_readings(content[at + 30 : name_end], flags), flags, method, packed, start)
+
+
+def _short(data: bytes, at: int) -> int:
+    return int.from_bytes(data[at : at + 2], "little")
+
+
+def _readings(raw: bytes, flags: int) -> tuple[str, ...]:
+    if not raw:
+        return ()
+    if flags & _UTF8 or raw.isascii():
+        return (raw.decode("utf-8", "replace"),)
+    return tuple(dict.fromkeys([raw.decode("cp437"), decode.guessed(raw)]))
+
+
+def _info_names(info: zipfile.ZipInfo) -> tuple[str, ...]:
+    flags = info.flag_bits & _UTF8
+    raw = info.orig_filename.encode("utf-8" if flags else "cp437", "replace")
+    return _readings(raw, flags) + _unicode_path(info.extra)
+
+
+def _unicode_path(extra: bytes) -> tuple[str, ...]:
+    """Return the name in the Info-ZIP Unicode Path field (APPNOTE 4.6.9)."""
+    at = 0
+    while at + 4 <= len(extra):
+        size = _short(extra, at + 2)
+        if _short(extra, at) == _UNICODE_PATH and size > 5:
+            return (extra[at + 9 : at + 4 + size].decode("utf-8", "replace"),)
+        at += 4 + size
+    return ()
+
+
+def _kind(info: zipfile.ZipInfo) -> Kind:
+    mode = info.external_attr >> 16
+    if stat.S_ISLNK(mode):
+        return Kind.LINK
+    if stat.S_ISCHR(mode) or stat.S_ISBLK(mode) or stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode):
+        return Kind.DEVICE
+    return Kind.FOLDER if info.orig_filename.endswith("/") else Kind.FILE
+
+
+# --- methods (APPNOTE 4.4.5) -----------------------------------------------------------------------------------------
+
+
+def _stored(content: bytes, start: int, end: int, meter: Meter) -> tuple[bytes, bool]:
+    meter.take(end - start)
+    return content[start:end], True
+
+
+def _deflated(content: bytes, start: int, end: int, meter: Meter) -> tuple[bytes, bool]:
+    data, _, complete = inflate(content, start, end, -15, meter)
+    return data, complete
+
+
+def _deflated64(content: bytes, start: int, end: int, meter: Meter) -> tuple[bytes, bool]:
+    import inflate64
+
+    stream = inflate64.Inflater()
+    out: list[bytes] = []
+    for at in range(start, end, 4096):  # it has no bound of its own; 4 KB become at most some megabytes
+        out.append(stream.inflate(content[at : min(end, at + 4096)]))
+        meter.take(len(out[-1]))
+    return b"".join(out), bool(stream.eof)
+
+
+def _bzipped(content: bytes, start: int, end: int, meter: Meter) -> tuple[bytes, bool]:
+    data, _, complete = unpack(content, start, end, bz2.BZ2Decompressor(), meter)
+    return data, complete
+
+
+def _lzma(content: bytes, start: int, end: int, meter: Meter) -> tuple[bytes, bool]:
+    properties = _short(content, start + 2)
+    at = start + 4 + properties
+    alone = content[start + 4 : at] + b"\xff" * 8 + content[at:end]  # as an .lzma file of unknown size
+    stream = lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=_MEMORY)
+    return unpack(alone, 0, len(alone), stream, meter)[0], True
+
+
+def _xz(content: bytes, start: int, end: int, meter: Meter) -> tuple[bytes, bool]:
+    data, _, complete = unpack(content, start, end, lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MEMORY), meter)
+    return data, complete
+
+
+def _zstd(content: bytes, start: int, end: int, meter: Meter) -> tuple[bytes, bool]:
+    from gatepost.message.packed import unzstd
+
+    return unzstd(content[start:end], meter), True
+
+
+_METHODS: dict[int, Unpacker] = {
+    0: _stored,
+    8: _deflated,
+    9: _deflated64,
+    12: _bzipped,
+    14: _lzma,
+    93: _zstd,
+    95: _xz,
+}
