@@ -68,7 +68,8 @@ def _keys(struct: type[msgspec.Struct]) -> Iterator[Key]:
 
 
 def _toml_table(header: str, keys: list[Key]) -> str:
-    lines = [header if not header.startswith("[[") else f"#{header}"]
+    named = header.startswith(("[[", "[filters."))  # to write its header is to make one
+    lines = [f"#{header}" if named else header]
     for key, default, why in keys:
         lines += [f"# {key}: {why}", f"#{key} = {toml_value(default)}"]
     return "\n".join(lines) + "\n"
