@@ -30,6 +30,11 @@ HEAD = b"Received: by gate.test\r\n"
 Make = Callable[..., Relay]
 
 
+@pytest.fixture(params=[False, True], ids=["asyncio", "uvloop"])
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]:
+    return "asyncio", {"use_uvloop": request.param}
+
+
 @pytest.fixture
 async def make() -> AsyncIterator[Make]:
     made: list[Relay] = []

@@ -11,7 +11,7 @@ import msgspec
 from gatepost.dns import DnsFailure, Missing, Mx, Resolver
 from gatepost.model.route import Hop, Route, Transport
 from gatepost.mta.outcome import Reply, Result, own
-from gatepost.settings import Relay, Settings, SettingsError
+from gatepost.settings import Relay, SettingsError
 
 MX_MAX = 20  # hosts of one domain that are looked up
 ADDRESS_MAX = 20  # addresses that are tried for one mail
@@ -151,16 +151,6 @@ class Router:
         if not allowed:
             raise Unroutable(Result.FAILED, own("5.4.4", f"{domain} leads to private or loopback addresses only"))
         return tuple(allowed[:ADDRESS_MAX])
-
-
-def gateway_of(settings: Settings) -> Gateway:
-    """Return what the settings say of this gateway's names and of where it takes mail."""
-    listeners = []
-    for listener in settings.smtp.listener:
-        host, _, port = listener.listen.rpartition(":")
-        if port.isdigit() and not listener.listen.startswith("fd:"):
-            listeners.append((host.strip("[]"), int(port)))
-    return Gateway([settings.hostname, *settings.smtp.gateway_names], listeners)
 
 
 async def takes_mail(resolver: Resolver, domain: str) -> bool:

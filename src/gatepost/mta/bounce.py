@@ -1,0 +1,260 @@
+"""What follows when a delivery ends or tarries: a report to the sender, a hold, or nothing but a line in the log."""
+
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+
+import msgspec
+
+from gatepost.events import log
+from gatepost.message import dsn
+from gatepost.model.address import Address, BadAddress, parse_address
+from gatepost.model.envelope import Body, Direction
+from gatepost.model.query import eq, every
+from gatepost.model.route import Platform
+from gatepost.model.stored import Copy, Delivery, Message, State, TraceEvent
+from gatepost.model.tenant import User
+from gatepost.model.verdict import Category, Folder
+from gatepost.mta.outcome import Outcome
+from gatepost.store.writer import Writer
+
+DAY = 86_400_000
+
+
+class Settled(msgspec.Struct, frozen=True):
+    """A delivery as it stands after an attempt, and what that attempt came to. `delayed`: it is late from now on."""
+
+    delivery: Delivery
+    outcome: Outcome
+    delayed: bool = False
+
+
+class Step(StrEnum):
+    """What follows from an attempt."""
+
+    NOTHING = "nothing"
+    REPORT = "report"
+    HOLD = "hold"
+    DROP = "drop"  # would be the bounce of a bounce
+
+
+class Report(msgspec.Struct, frozen=True):
+    """A report ready to be kept and sent: its delivery goes to the mail's own sender."""
+
+    message: Message
+    body: Body
+    delivery: Delivery
+
+
+class Aftermath(msgspec.Struct, frozen=True):
+    """All that follows from one transaction, to be written in the commit that settles it."""
+
+    copies: tuple[Copy, ...] = ()
+    reports: tuple[Report, ...] = ()
+    events: tuple[TraceEvent, ...] = ()
+
+
+def step(settled: Settled) -> Step:
+    """Decide what follows (RFC 3461 4.1, rules 8): nobody is told of a mail that he may not have sent."""
+    delivery = settled.delivery
+    if delivery.state in (State.BOUNCED, State.EXPIRED):
+        if not _may_tell(delivery):
+            return Step.NOTHING if delivery.release else Step.HOLD
+        if not delivery.sender:
+            return Step.DROP
+        return Step.REPORT if _asks(delivery, "FAILURE", unsaid=True) else Step.NOTHING
+    if not delivery.sender or not _may_tell(delivery):
+        return Step.NOTHING
+    if delivery.state is State.DELIVERED:
+        asked = _asks(delivery, "SUCCESS") and not settled.outcome.takes_dsn
+        return Step.REPORT if asked else Step.NOTHING
+    return Step.REPORT if settled.delayed else Step.NOTHING
+
+
+def wants_delay(delivery: Delivery) -> bool:
+    """Tell whether the sender asked to hear of a delay, and may."""
+    return bool(delivery.sender) and _may_tell(delivery) and _asks(delivery, "DELAY")
+
+
+def _may_tell(delivery: Delivery) -> bool:
+    incoming = delivery.domain_id is not None and delivery.platform_id is not None
+    return delivery.proven or not incoming
+
+
+def _asks(delivery: Delivery, what: str, *, unsaid: bool = False) -> bool:
+    """What NOTIFY says; where nothing was said, failures are told (RFC 3461 4.1)."""
+    words = set(filter(None, delivery.notify.upper().split(",")))
+    return what in words if words else unsaid
+
+
+class Bounces:
+    """Makes what follows. `life` in seconds, `system_days` in days."""
+
+    def __init__(self, host: str, *, life: int, system_days: int, new_id: Callable[[], str]) -> None:
+        self._host = host
+        self._life = life
+        self._system_days = system_days
+        self._new_id = new_id
+
+    def follow(self, message: Message, original: Body, settled: Sequence[Settled], now: int) -> Aftermath:
+        """Return what follows from one transaction; `original` holds the mail, or the start of a large one."""
+        steps = [(step(each), each) for each in settled]
+        for each in (each for what, each in steps if what is Step.DROP):
+            log.warning("bounce dropped", id=message.id, to=each.delivery.recipient, why=each.outcome.reply.line)
+        held = [self._held(each, now) for what, each in steps if what is Step.HOLD]
+        told = [each for what, each in steps if what is Step.REPORT]
+        report = self._report(message, original, told, now) if told else None
+        events = [_event(what, each, report, now) for what, each in steps if what is not Step.NOTHING]
+        return Aftermath(tuple(held), (report,) if report else (), tuple(events))
+
+    def _held(self, settled: Settled, now: int) -> Copy:
+        """The mail stays for the mailbox's people to see, as its sender can't be told (rules 8)."""
+        delivery = settled.delivery
+        log.warning("mail held", id=delivery.mail_id, to=delivery.recipient, why=settled.outcome.reply.line)
+        return Copy(
+            mail_id=delivery.mail_id,
+            mailbox=parse_address(delivery.recipient).key,
+            domain_id=delivery.domain_id or 0,
+            user_id=None,
+            folder=Folder.SYSTEM.value,
+            category=Category.CLEAN.name,
+            score=0.0,
+            infected=False,
+            tag=delivery.tag,
+            reason=f"the mail server did not take it: {settled.outcome.reply.line}",
+            stored_at=now,
+            expires_at=now + self._system_days * DAY,
+        )
+
+    def _report(self, message: Message, original: Body, told: Sequence[Settled], now: int) -> Report:
+        """One report for all recipients of the transaction (they have one sender)."""
+        delivery = told[0].delivery
+        mail_id = self._new_id()
+        text = dsn.write(
+            dsn.Notice(
+                host=self._host,
+                to=delivery.sender,
+                mail_id=message.id,
+                arrival=message.received,
+                now=now,
+                message_id=f"{mail_id}@{self._host}",
+                fates=[_fate(each) for each in told],
+                original=original.data or b"",
+                complete=len(original.data or b"") == message.size,
+                ret=delivery.ret,
+                envid=delivery.envid,
+            )
+        )
+        body = Body(len(text), text)
+        return Report(self._row(mail_id, delivery.sender, text, now), body, self._way(mail_id, delivery, text, now))
+
+    def _row(self, mail_id: str, to: str, text: bytes, now: int) -> Message:
+        subject = next(line for line in text.split(b"\r\n") if line.startswith(b"Subject: "))
+        return Message(
+            id=mail_id,
+            received=now,
+            size=len(text),
+            direction=Direction.OUT.value,
+            sender="",
+            client_ip="",
+            helo="",
+            message_id=f"<{mail_id}@{self._host}>",
+            subject=subject[len(b"Subject: ") :].decode("ascii", "replace"),
+            header_from=f"MAILER-DAEMON@{self._host}",
+            header_to=to,
+            header_cc="",
+            sent=now,
+        )
+
+    def _way(self, mail_id: str, delivery: Delivery, text: bytes, now: int) -> Delivery:
+        return Delivery(
+            mail_id=mail_id,
+            recipient=delivery.sender,
+            sender="",
+            domain_id=delivery.domain_id,
+            due=now,
+            expires=now + self._life * 1000,
+            created=now,
+            smtputf8=not text.isascii(),
+            proven=True,
+        )
+
+
+def store(writer: Writer, aftermath: Aftermath, until: int) -> list[Delivery]:
+    """Write what follows; return the deliveries of the reports. To be called before the settling of the delivery,
+    which lets go of the mail's bytes. `until`: how long the traces stay."""
+    for copy in aftermath.copies:
+        user = writer.first(User, eq("email", copy.mailbox))
+        writer.add(msgspec.structs.replace(copy, user_id=user.id if user else None))
+    ways = []
+    for report in aftermath.reports:
+        way = _homeward(writer, report.delivery)
+        queued = TraceEvent(at=way.created, event="queued", mailbox=way.recipient, text="a report to the sender")
+        kept = writer.keep(report.message, report.body, [], [way], [queued], until)
+        ways.append(msgspec.structs.replace(way, id=kept.deliveries[0]))
+    return ways
+
+
+def _homeward(writer: Writer, way: Delivery) -> Delivery:
+    """A sender of ours gets his report at his own mail server, not by way of MX back to us."""
+    address = _address(way.recipient)
+    domain = writer.domain(address.domain) if address else None
+    if address is None or domain is None:
+        return way
+    own = Address(address.local, domain.name)
+    user = writer.first(User, eq("email", own.key))
+    default = writer.first(Platform, every(eq("domain_id", domain.id), eq("default", True)))
+    platform_id = (user.platform_id if user else None) or (default.id if default else None)
+    return msgspec.structs.replace(way, recipient=own.text, domain_id=domain.id, platform_id=platform_id)
+
+
+def _address(text: str) -> Address | None:
+    try:
+        return parse_address(text)
+    except BadAddress:
+        return None
+
+
+def _fate(settled: Settled) -> dsn.Fate:
+    delivery, outcome = settled.delivery, settled.outcome
+    reply = outcome.reply
+    expired = delivery.state is State.EXPIRED
+    return dsn.Fate(
+        recipient=delivery.recipient,
+        outcome=_OUTCOMES[delivery.state],
+        status="4.4.7" if expired else reply.status,
+        reason=_reason(delivery, outcome),
+        diagnostic=reply.line if reply.code else "",
+        remote=outcome.hop if reply.code else "",
+        orcpt=delivery.orcpt,
+        last_attempt=outcome.at or None,
+        retry_until=delivery.expires if delivery.state is State.QUEUED else None,
+    )
+
+
+_OUTCOMES = {
+    State.BOUNCED: dsn.Outcome.FAILED,
+    State.EXPIRED: dsn.Outcome.FAILED,
+    State.DELIVERED: dsn.Outcome.RELAYED,
+    State.QUEUED: dsn.Outcome.DELAYED,
+}
+
+
+def _reason(delivery: Delivery, outcome: Outcome) -> str:
+    said = "" if outcome.reply.code else outcome.reply.text
+    if delivery.state is not State.EXPIRED:
+        return said
+    days = (delivery.expires - delivery.created) / DAY
+    return f"It could not be delivered within {days:g} days.{' ' if said else ''}{said}"
+
+
+def _event(what: Step, settled: Settled, report: Report | None, now: int) -> TraceEvent:
+    delivery, line = settled.delivery, settled.outcome.reply.line
+    mailbox = delivery.recipient
+    match what:
+        case Step.HOLD:
+            return TraceEvent(at=now, event="kept", mailbox=mailbox, text=line, data={"folder": Folder.SYSTEM.value})
+        case Step.DROP:
+            return TraceEvent(at=now, event="dropped", mailbox=mailbox, text="the bounce of a bounce is not sent")
+        case _:
+            about: dict[str, object] = {"state": delivery.state.value, "report": report.message.id if report else None}
+            return TraceEvent(at=now, event="reported", mailbox=mailbox, text=line, data=about)

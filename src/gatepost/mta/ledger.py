@@ -1,0 +1,118 @@
+"""Writes what became of deliveries: done log first, then rows and reports in one commit; until it is written."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import NamedTuple, TypeVar
+
+from gatepost.events import Clock, log
+from gatepost.model.problem import Kind, Problem
+from gatepost.model.stored import Delivery, State
+from gatepost.mta import bounce
+from gatepost.mta.bounce import Aftermath, Bounces, Report, Settled, Step
+from gatepost.mta.donelog import DoneLog
+from gatepost.mta.freight import Freight, Load
+from gatepost.mta.outcome import Outcome
+from gatepost.mta.settle import settled
+from gatepost.settings import Settings
+from gatepost.store.store import Store
+from gatepost.store.writer import Writer
+
+T = TypeVar("T")
+
+DAY = 86_400_000
+PATIENCE = 1.0  # seconds between two attempts to write
+
+
+class Sent(NamedTuple):
+    """A report that was stored, and its delivery."""
+
+    report: Report
+    way: Delivery
+
+
+class Ledger:
+    """The only place where the queue's rows change after an attempt."""
+
+    def __init__(self, store: Store, freight: Freight, bounces: Bounces, settings: Settings, clock: Clock) -> None:
+        self._store = store
+        self._freight = freight
+        self._bounces = bounces
+        self._settings = settings
+        self._clock = clock
+        self._done = DoneLog(store.path)
+        self._taken: dict[int, Delivery] = {}  # delivered, the row not settled yet
+
+    def taken(self, delivery: Delivery, outcome: Outcome) -> None:
+        """Note at once that a next hop has taken a mail."""
+        self._taken[delivery.id] = settled(delivery, outcome, self._clock(), self._settings.queue).delivery
+        with suppress(OSError):  # it only spares a repetition after a kill
+            self._done.note(delivery.id, outcome)
+
+    def was_taken(self, delivery_id: int) -> bool:
+        """Tell whether a next hop has a mail whose row doesn't say so yet."""
+        return delivery_id in self._taken
+
+    async def settle(self, load: Load, done: Sequence[Settled], now: int) -> list[Sent]:
+        """Write how deliveries stand, with what follows from it; return the reports that are to be sent."""
+        aftermath = await self._aftermath(load, done, now)
+        ways = await self._persist(lambda writer: self._change(writer, done, aftermath, now))
+        for each in done:
+            self._forget(each.delivery.id)
+        return [Sent(report, way) for report, way in zip(aftermath.reports, ways, strict=True)]
+
+    async def settle_plainly(self, ids: Sequence[int]) -> None:
+        """Settle mail that next hops have, without what follows: that could not be made."""
+        rows = [self._taken[each] for each in ids]
+
+        def change(writer: Writer) -> None:
+            for row in rows:
+                writer.settle(row)
+
+        await self._persist(change)
+        for each in ids:
+            self._forget(each)
+
+    async def replay(self) -> None:
+        """Settle what next hops had taken when the process was killed (threat 95)."""
+        for note in self._done.read():
+            row = self._store.reader.get(Delivery, note.id)
+            if row is None or row.state is not State.QUEUED:
+                continue
+            now = self._clock()
+            each = settled(row, note.outcome, now, self._settings.queue)
+            await self.settle(self._freight.reload(row), [each], now)
+            log.info("delivered before the stop", id=row.mail_id, to=row.recipient, reply=note.outcome.reply.line)
+        self._done.trim()
+
+    def close(self) -> None:
+        self._done.close()
+
+    async def _aftermath(self, load: Load, done: Sequence[Settled], now: int) -> Aftermath:
+        if load.message is None or all(bounce.step(each) is Step.NOTHING for each in done):
+            return Aftermath()
+        return self._bounces.follow(load.message, await self._freight.original(load), done, now)
+
+    def _change(self, writer: Writer, done: Sequence[Settled], aftermath: Aftermath, now: int) -> list[Delivery]:
+        until = now + self._settings.trace.days * DAY
+        ways = bounce.store(writer, aftermath, until)
+        if aftermath.events:
+            writer.note(done[0].delivery.mail_id, aftermath.events, until)
+        for each in done:
+            writer.settle(each.delivery)
+        return ways
+
+    async def _persist(self, change: Callable[[Writer], T]) -> T:
+        """Write until it is written: what a next hop has said must not be forgotten."""
+        while True:
+            try:
+                return await self._store.write(change)
+            except Problem as problem:
+                if problem.kind not in (Kind.FULL, Kind.UNAVAILABLE):
+                    raise
+                log.error("what became of a mail can't be written yet", why=problem.detail)
+                await asyncio.sleep(PATIENCE)
+
+    def _forget(self, delivery_id: int) -> None:
+        self._taken.pop(delivery_id, None)
+        self._done.forget(delivery_id)

@@ -1,0 +1,194 @@
+"""Which delivery is next: by due time, in turn among destinations, so many at once to each. In memory; no I/O."""
+
+import heapq
+import itertools
+import weakref
+from collections import deque
+from collections.abc import Iterable, Iterator
+
+from gatepost.model.stored import Delivery
+
+
+class Entry:
+    """A delivery in the schedule: the little that must be known of it. `delivery` is its row while that is at hand."""
+
+    __slots__ = ("delivery", "due", "id", "lane", "mail_id", "ready")
+
+    def __init__(self, delivery: Delivery, lane: "Lane", *, row: bool) -> None:
+        self.id = delivery.id
+        self.mail_id = delivery.mail_id
+        self.due = delivery.due
+        self.lane = lane
+        self.delivery: Delivery | None = delivery if row else None
+        self.ready = False
+
+
+class Lane:
+    """What is due for one destination, mails in the order they came due; `window` is how many go at once.
+
+    A destination that asks for less (421), or can't be reached, gets half as many at a time; each success earns it
+    one more (threat 103).
+    """
+
+    __slots__ = ("__weakref__", "busy", "in_turn", "key", "limit", "mails", "window")
+
+    def __init__(self, key: str, limit: int) -> None:
+        self.key = key
+        self.limit = limit
+        self.window = limit
+        self.busy = 0
+        self.in_turn = False
+        self.mails: dict[str, dict[int, Entry]] = {}
+
+    @property
+    def open(self) -> bool:
+        return bool(self.mails) and self.busy < self.window
+
+    def learn(self, *, refused: bool, succeeded: bool) -> None:
+        if refused:
+            self.window = max(1, self.window // 2)
+        elif succeeded:
+            self.window = min(self.limit, self.window + 1)
+
+
+class Schedule:
+    """All deliveries that wait. One that `next` gave out is claimed until `back` or `forget`."""
+
+    def __init__(self) -> None:
+        self._entries: dict[int, Entry] = {}
+        self._heap: list[tuple[int, int, Entry]] = []
+        self._number = itertools.count()
+        # A lane lasts as long as something waits for it, and with it what was learnt of the destination.
+        self._lanes: weakref.WeakValueDictionary[str, Lane] = weakref.WeakValueDictionary()
+        self._turn: deque[Lane] = deque()  # lanes that may be served; each at most once
+        self._claimed: set[int] = set()
+
+    def __len__(self) -> int:
+        """How many wait or are under way."""
+        return len(self._entries)
+
+    def __contains__(self, delivery_id: int) -> bool:
+        return delivery_id in self._entries
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(list(self._entries.values()))
+
+    @property
+    def claimed(self) -> int:
+        return len(self._claimed)
+
+    def is_claimed(self, delivery_id: int) -> bool:
+        return delivery_id in self._claimed
+
+    def lane(self, key: str, limit: int) -> Lane:
+        """Return a destination's lane, made or given a new limit where need be."""
+        lane = self._lanes.get(key)
+        if lane is None:
+            lane = self._lanes[key] = Lane(key, limit)
+        elif lane.limit != limit:
+            lane.limit, lane.window = limit, min(lane.window, limit)
+        return lane
+
+    def add(self, entry: Entry, now: int) -> None:
+        """Let a delivery wait until it is due. One that is known already stays as it is."""
+        if entry.id not in self._entries:
+            self._entries[entry.id] = entry
+            self._place(entry, now)
+
+    def next(self, now: int, most: int) -> tuple[Lane, list[Entry]] | None:
+        """Claim up to `most` due deliveries of one mail to one destination; None while nothing may go."""
+        self._ripen(now)
+        while self._turn:
+            lane = self._turn.popleft()
+            lane.in_turn = False
+            if lane.open:
+                batch = self._claim(lane, most)
+                self._offer(lane)
+                return lane, batch
+        return None
+
+    def _claim(self, lane: Lane, most: int) -> list[Entry]:
+        mail = next(iter(lane.mails.values()))
+        batch = list(itertools.islice(mail.values(), most))
+        for entry in batch:
+            self._unready(entry)
+            self._claimed.add(entry.id)
+        lane.busy += 1
+        return batch
+
+    def free(self, lane: Lane) -> None:
+        """Give back a place in a lane, once the destination has answered."""
+        lane.busy -= 1
+        self._offer(lane)
+
+    def back(self, entry: Entry, lane: Lane, due: int, now: int) -> None:
+        """Let a claimed delivery wait again, for its destination as it is now."""
+        self._claimed.discard(entry.id)
+        entry.due, entry.lane = due, lane
+        self._place(entry, now)
+
+    def forget(self, delivery_id: int) -> Entry | None:
+        """Take a delivery out, claimed or not; None where it isn't known."""
+        self._claimed.discard(delivery_id)
+        entry = self._entries.pop(delivery_id, None)
+        if entry is not None and entry.ready:
+            self._unready(entry)
+        return entry
+
+    def hasten(self, ids: Iterable[int], now: int) -> None:
+        """Make waiting deliveries due at once."""
+        for delivery_id in ids:
+            entry = self._entries.get(delivery_id)
+            if entry is not None and not entry.ready and delivery_id not in self._claimed:
+                entry.due = now
+                self._place(entry, now)
+
+    def next_due(self) -> int | None:
+        """When the first one that waits comes due; None where none waits."""
+        while self._heap and not self._is_current(self._heap[0]):
+            heapq.heappop(self._heap)
+        return self._heap[0][0] if self._heap else None
+
+    def clamp(self, latest: int) -> None:
+        """Let nothing wait beyond `latest`: no honest wait is so long, so the clock was set back (threat 86)."""
+        waiting = [entry for entry in self._entries.values() if not entry.ready and entry.id not in self._claimed]
+        for entry in waiting:
+            entry.due = min(entry.due, latest)
+        self._heap = [(entry.due, next(self._number), entry) for entry in waiting]
+        heapq.heapify(self._heap)
+
+    def _place(self, entry: Entry, now: int) -> None:
+        if entry.due <= now:
+            self._make_ready(entry)
+        else:
+            heapq.heappush(self._heap, (entry.due, next(self._number), entry))
+
+    def _ripen(self, now: int) -> None:
+        while self._heap and self._heap[0][0] <= now:
+            item = heapq.heappop(self._heap)
+            if self._is_current(item):
+                self._make_ready(item[2])
+
+    def _is_current(self, item: tuple[int, int, Entry]) -> bool:
+        """Old places in the heap are left there until they come up."""
+        due, _, entry = item
+        live = self._entries.get(entry.id) is entry and entry.id not in self._claimed
+        return live and not entry.ready and entry.due == due
+
+    def _make_ready(self, entry: Entry) -> None:
+        entry.ready = True
+        entry.lane.mails.setdefault(entry.mail_id, {})[entry.id] = entry
+        self._offer(entry.lane)
+
+    def _unready(self, entry: Entry) -> None:
+        entry.ready = False
+        mails = entry.lane.mails
+        waiting = mails[entry.mail_id]
+        del waiting[entry.id]
+        if not waiting:
+            del mails[entry.mail_id]
+
+    def _offer(self, lane: Lane) -> None:
+        if lane.open and not lane.in_turn:
+            lane.in_turn = True
+            self._turn.append(lane)

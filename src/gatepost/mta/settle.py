@@ -1,0 +1,59 @@
+"""How a delivery stands after an attempt: done, given up, or due again. Pure."""
+
+import msgspec
+
+from gatepost.model.stored import Attempt, Delivery, State
+from gatepost.mta.bounce import Settled, wants_delay
+from gatepost.mta.outcome import Outcome, Result
+from gatepost.settings import Queue
+
+DAY = 86_400_000
+LOG_MAX = 120  # attempts that a row remembers: all of a life of five days
+
+
+def settled(delivery: Delivery, outcome: Outcome, now: int, settings: Queue) -> Settled:
+    """Return the delivery with what an attempt changes in it; `now` in epoch milliseconds."""
+    tried = msgspec.structs.replace(
+        delivery,
+        attempts=delivery.attempts + 1,
+        last_reply=outcome.reply.line,
+        log=[*delivery.log, _attempt(outcome, now)][-LOG_MAX:],
+    )
+    match outcome.result:
+        case Result.DELIVERED:
+            row = msgspec.structs.replace(tried, state=State.DELIVERED, done_at=now, remote_id=outcome.remote_id)
+        case Result.FAILED:
+            row = msgspec.structs.replace(tried, state=State.BOUNCED, done_at=now)
+        case Result.DEFERRED if _is_over(delivery, now):
+            row = msgspec.structs.replace(tried, state=State.EXPIRED, done_at=now)
+        case Result.DEFERRED:
+            row = _again(tried, now, settings)
+    return Settled(row, outcome, delayed=row.delay_told and not delivery.delay_told)
+
+
+def wait(attempts: int, settings: Queue) -> int:
+    """Return the milliseconds to the next try after so many: 5, 10, 20, 40, 66, 66 ... minutes (threat 93)."""
+    return min(settings.first_retry << min(attempts - 1, 30), settings.max_retry) * 1000
+
+
+def _again(tried: Delivery, now: int, settings: Queue) -> Delivery:
+    late = now - tried.created >= settings.delay_notice * 1000
+    told = tried.delay_told or (late and wants_delay(tried))
+    return msgspec.structs.replace(tried, due=now + wait(tried.attempts, settings), delay_told=told)
+
+
+def _is_over(delivery: Delivery, now: int) -> bool:
+    """Tell whether a failed try was the last one (threats 86, 102).
+
+    After a gap of more than a day, which no back-off makes, the clock has leapt or the machine was off: then the
+    mail gets one more round, so that a wrong clock does not end everything at once.
+    """
+    last = delivery.log[-1].at if delivery.log else delivery.created
+    return now >= delivery.expires and now - last <= DAY
+
+
+def _attempt(outcome: Outcome, now: int) -> Attempt:
+    reply = outcome.reply
+    return Attempt(
+        at=outcome.at or now, hop=outcome.hop, tls=outcome.tls, code=reply.code, reply=reply.text, took=outcome.took
+    )
