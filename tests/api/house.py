@@ -1,12 +1,12 @@
 """The API over a real store, called in-process, for tests of its operations."""
 
+import secrets
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import msgspec
 from argon2 import PasswordHasher
-from tests.house import StillClock, open_store
 
 from gatepost.api.ids import Ids
 from gatepost.api.site import make_app
@@ -25,11 +25,22 @@ from gatepost.services.policies import Policies
 from gatepost.services.setup import set_up
 from gatepost.services.tokens import Tokens
 from gatepost.services.users import Users
-from gatepost.settings import Settings
+from gatepost.settings import Settings, StoreSettings
 from gatepost.store.store import Store
 
 CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 BASE = "http://localhost:8080"
+NOW = 1_774_457_446_695  # when the contract's examples were made
+
+
+class StillClock:
+    """Stands until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> int:
+        return self.now
 
 
 class Api:
@@ -114,7 +125,7 @@ class Api:
 
     async def token_of(self, **owner: int) -> str:
         """Make a token straight in the store: for an administrator or a user."""
-        value = f"{sum(owner.values()):032x}"
+        value = secrets.token_hex(16)
         row = Token(name="test", digest=digest(value), created_at=self.clock(), **owner)
         await self.store.write(lambda writer: writer.add(row))
         return value
@@ -130,4 +141,5 @@ def open_api(directory: Path, **sections: Any) -> Api:
     clock = StillClock()
     http = {"base_url": BASE, **sections.pop("http", {})}
     settings = msgspec.convert({"store": {"directory": str(directory)}, "http": http, **sections}, Settings)
-    return Api(open_store(directory, clock), clock, settings)
+    stored = StoreSettings(directory=str(directory))
+    return Api(Store.open(directory, clock=clock, metrics=Metrics(), settings=stored), clock, settings)

@@ -4,9 +4,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.api.house import Api
+from tests.api.house import NOW, Api
 from tests.api.replay import Replay
-from tests.house import NOW
 
 from gatepost.model.query import Query, eq
 from gatepost.model.route import Platform, Transport

@@ -5,9 +5,8 @@ import re
 from pathlib import Path
 
 import pytest
-from tests.api.house import Api
+from tests.api.house import NOW, Api
 from tests.api.replay import Replay
-from tests.house import NOW
 
 from gatepost.model.access import Admin, Token
 from gatepost.model.query import All, Query
