@@ -152,7 +152,7 @@ def uuencoded(text: bytes) -> list[tuple[bytes, bytes]]:
 def _bodies(text: bytes, begin: re.Pattern[bytes]) -> list[tuple[bytes, re.Match[bytes]]]:
     starts = list(begin.finditer(text))
     ends = [match.start() for match in starts[1:]] + [len(text)]
-    return [(text[match.end() : end], match) for match, end in zip(starts, ends, strict=True)]
+    return [(text[match.end() : end], match) for match, end in zip(starts, ends, strict=False)]
 
 
 def _uu_line(line: bytes) -> bytes:

@@ -227,6 +227,8 @@ def _cut(table: Table, region: Entity, boundary: bytes, further: bool) -> list[E
     if strict.pieces:
         if not strict.closed and not region.hidden:
             table.flaw(Symbol.BOUNDARY_OPEN, f"part {part} is not closed", part)
+        if any(piece.hidden for piece in strict.pieces):
+            table.flaw(Symbol.HIDDEN_PART, f"part {part} has parts behind its end", part)
         found += _guessed(table, region, *strict.preamble) + _guessed(table, region, *strict.epilogue)
     elif not found and not region.hidden:
         table.flaw(Symbol.BOUNDARY_NEVER, f"the boundary of part {part} does not occur", part)
