@@ -115,7 +115,7 @@ conditions = st.recursive(
 
 
 @given(conditions, st.sampled_from(["id", "-id", "name", "-broker_id"]), st.integers(0, 5), st.integers(0, 8))
-@settings(max_examples=400, deadline=None, derandomize=True)
+@settings(max_examples=200, deadline=None, derandomize=True)
 def test_a_condition_finds_what_it_says(condition: Condition, sort: str, offset: int, limit: int) -> None:
     field = sort.removeprefix("-")
     key = lambda item: (ascii_fold(str(getattr(item, field))) if field == "name" else getattr(item, field), item.id)  # noqa: E731

@@ -86,6 +86,13 @@ def test_a_key_that_can_not_be_made_is_told(directory: Path, tmp_path: Path) -> 
     reopened(directory)  # nothing was sealed yet
 
 
+def test_84_a_start_killed_while_it_made_the_key_is_made_good(directory: Path) -> None:
+    directory.mkdir()
+    (directory / "master.key.new").write_bytes(b"hal")
+    reopened(directory)
+    assert sorted(path.name for path in directory.glob("master*")) == ["master.key"]
+
+
 def test_a_new_key_on_top_seals_and_the_old_one_still_opens(directory: Path) -> None:
     store = open_store(directory)
     sealed = store.secrets.seal("secret")

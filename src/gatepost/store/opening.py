@@ -2,6 +2,7 @@
 
 # ruff: noqa: S608 - names come from schema.py alone, values are bound
 
+import ctypes
 import fcntl
 import os
 import secrets as chance
@@ -45,14 +46,19 @@ class Opened:
         if self._lock is None:
             return
         if self.health.broken:
-            _ABANDONED.append(self.connection)  # closing would check-point, that is: sync again (threat 80)
+            _abandon(self.connection)
         else:
             self.connection.close()
         os.close(self._lock)
         self._lock = None
 
 
-_ABANDONED: list[sqlite3.Connection] = []
+def _abandon(connection: sqlite3.Connection) -> None:
+    """Never close a connection: that would check-point, which is to try the failed sync again (threat 80).
+
+    Python 3.11 can't ask SQLite to leave that out, so the object is kept from being freed even at the exit.
+    """
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
 
 
 def open_directory(directory: Path, settings: StoreSettings, health: Health) -> Opened:

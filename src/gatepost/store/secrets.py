@@ -78,13 +78,16 @@ def _read(path: Path) -> list[bytes]:
 
 
 def _create(path: Path) -> None:
-    """Write a new key, durable before anything is sealed with it."""
+    """Write a new key, whole and durable before it bears its name, and before anything is sealed with it."""
+    new = path.with_name(f"{path.name}.new")
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        new.unlink(missing_ok=True)  # half of one, from a start that was killed
+        handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(handle, "wb") as file:
             file.write(Fernet.generate_key() + b"\n")
             file.flush()
             os.fsync(file.fileno())
+        new.rename(path)
         sync_folder(path.parent)
     except OSError as error:
         raise StoreProblem(path, f"the master key can't be made: {error.strerror}", StoreProblem.DENIED) from error

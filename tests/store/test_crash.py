@@ -1,0 +1,70 @@
+"""77, 84: killed at any moment, at any call that writes, the store opens whole and holds all that was acknowledged."""
+
+import os
+import random
+import select
+import subprocess
+from pathlib import Path
+
+import pytest
+from tests.store import crash
+
+# At each of these calls, so many of them by one thread: the small numbers hit the making of the store, the others its
+# work. How many a run makes is measured below.
+POINTS = {
+    "pwrite64": [1, 8, 60, 140, 176, 190, 205, 230, 260, 300, 340, 380, 420, 450],
+    "fdatasync": [1, 3, 6, 10, 15, 17, 18, 19, 21, 23, 25, 27],
+    "write": [1, 4, 9, 14, 30],
+    "fsync": [1, 2, 3, 5, 8],
+    "rename": [1, 3],
+    "unlink": [1, 2],
+    "ftruncate": [1],
+    "mkdir": [2, 4],
+}
+EVERY = [(call, number) for call, numbers in POINTS.items() for number in numbers]
+KILLS = int(os.environ.get("GATEPOST_KILLS", "2"))  # random kills of the fast suite; `make soak` asks for more
+
+
+@pytest.mark.parametrize(("call", "number"), EVERY)
+def test_77_a_kill_at_a_call_that_writes_loses_nothing(directory: Path, call: str, number: int) -> None:
+    code, said = crash.under_strace(directory, f"{call}:signal=SIGKILL:when={number}")
+    assert "closed" not in said and code != 0, f"the run makes no {number} calls of {call}"
+    crash.compare(directory, said)
+    crash.compare(directory, said)  # and once more after the first restart
+
+
+@pytest.mark.parametrize("seed", range(KILLS))
+def test_77_killed_again_and_again_it_goes_on_where_it_was(directory: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    said = ""
+    for first in (1, 1001, 2001):
+        said += killed_after(directory, first, chance.randint(0, 60))
+        kept = crash.compare(directory, said)
+    assert kept > 0
+
+
+def killed_after(directory: Path, first: int, lines: int) -> str:
+    """Run the worker, kill it a moment after so many lines."""
+    worker = subprocess.Popen(
+        crash.command(directory, first, 1000), stdout=subprocess.PIPE, cwd=crash.ROOT, env=crash.environment()
+    )
+    assert worker.stdout is not None
+    said = b"".join(worker.stdout.readline() for _ in range(lines + 2))
+    select.select([worker.stdout], [], [], (lines % 7) / 1000)
+    worker.kill()
+    said += worker.stdout.read()
+    worker.wait()
+    return said.decode()[: said.decode().rfind("\n") + 1]
+
+
+@pytest.mark.soak
+def test_77_a_kill_at_every_call_that_writes_loses_nothing(tmp_path: Path) -> None:
+    for call in POINTS:
+        number = 0
+        while True:
+            number += 1
+            directory = tmp_path / f"{call}{number}"
+            _, said = crash.under_strace(directory, f"{call}:signal=SIGKILL:when={number}")
+            crash.compare(directory, said)
+            if "closed" in said:
+                break
