@@ -2,14 +2,14 @@
 
 import asyncio
 import base64
+import hashlib
 import io
 import zipfile
-from collections.abc import Sequence
-from typing import Any
-
-from gatepost.message.mail import Mail, Opener
+from collections.abc import Coroutine, Sequence
+from typing import Any, TypeVar
 
 from gatepost.filters.registry import Filter, load
+from gatepost.message.mail import Mail, Opener
 from gatepost.model.address import Address
 from gatepost.model.envelope import Body, Client, Direction, Envelope, Recipient
 from gatepost.model.policy import default_policy
@@ -40,7 +40,13 @@ def mail(data: bytes, **members: Any) -> Mail:
     return Mail(Envelope(**{**usual, **members}), Body(size=len(data), data=data), OPENER)
 
 
-OPENER = Opener(Limits(), workers=1)
+RUNNER = asyncio.Runner()  # one loop for all tests, so that the worker that opens archives is started once
+OPENER = Opener(Filters(), Limits())
+T = TypeVar("T")
+
+
+def run(asked: Coroutine[Any, Any, T]) -> T:
+    return RUNNER.run(asked)
 
 
 def make(name: str, **options: Any) -> Filter:
@@ -52,7 +58,7 @@ def ask(one: Filter, data: bytes, rules: RuleSet = NO_RULES, **members: Any) -> 
     async def examine() -> list[Finding]:
         return list(await one.examine(mail(data, **members), recipient(rules)))
 
-    return asyncio.run(examine())
+    return run(examine())
 
 
 def symbols(findings: Sequence[Finding]) -> list[str]:
@@ -65,12 +71,10 @@ def plain(text: bytes = b"Hello\r\n", header: bytes = b"") -> bytes:
 
 def mixed(*parts: bytes) -> bytes:
     """Return a multipart/mixed mail; each part is its header and body."""
-    inner = b"".join(b"--limit\r\n" + part + b"\r\n" for part in parts)
+    limit = b"limit" + hashlib.sha256(b"".join(parts)).hexdigest()[:20].encode()
+    head = b'MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary="' + limit + b'"\r\n\r\n'
     return (
-        HEADER
-        + b'MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary="limit"\r\n\r\n'
-        + inner
-        + b"--limit--\r\n"
+        HEADER + head + b"".join(b"--" + limit + b"\r\n" + part + b"\r\n" for part in parts) + b"--" + limit + b"--\r\n"
     )
 
 

@@ -15,6 +15,7 @@ from tests.filters.mails import (
     mixed,
     plain,
     recipient,
+    run,
     symbols,
     zipped,
 )
@@ -278,12 +279,12 @@ def test_threat_53_pieces_and_pointers_are_refused_unless_set_otherwise(kind: st
 
 
 def test_a_stored_rule_that_the_engine_refuses_is_an_error_and_not_a_pass() -> None:
-    with pytest.raises(ValueError, match="missing"):
+    with pytest.raises(ValueError, match="unexpected"):
         found(named("a.txt"), ("DENY", "FILENAME", "a)(b"), ("DENY", "FILENAME", "("))
 
 
 def test_rules_with_an_open_quote_do_not_hide_their_neighbours() -> None:
-    rules: list[Rule] = [("DENY", "FILENAME", r"\Qa+b"), ("DENY", "FILENAME", r"c\.exe\E$")]
+    rules: list[Rule] = [("DENY", "FILENAME", r"\Qa+b"), ("DENY", "FILENAME", r"\Qc.exe\E$")]
     assert denied(named("c.exe"), *rules)
     assert denied(named("a+b"), *rules)
 
@@ -309,4 +310,4 @@ def test_five_hundred_rules_over_thousands_of_members_do_not_stall_other_mail() 
         assert list(await asking) == []
         return max(waits)
 
-    assert asyncio.run(longest_wait()) < 0.25
+    assert run(longest_wait()) < 0.25

@@ -1,13 +1,12 @@
 """Real mail: what the filters of form say about a public corpus."""
 
-import asyncio
 import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.filters.mails import mail, make, recipient
+from tests.filters.mails import mail, make, recipient, run
 
 from gatepost.filters.registry import Filter
 from gatepost.model.verdict import Category, Finding
@@ -32,7 +31,7 @@ def examined(one: Filter, folder: str) -> list[list[Finding]]:
         to = recipient()
         return [list(await one.examine(mail(data), to)) for data in letters(folder)]
 
-    return asyncio.run(examine())
+    return run(examine())
 
 
 @pytest.mark.parametrize("name", ["headers", "encoding"])

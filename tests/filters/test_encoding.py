@@ -6,6 +6,9 @@ from tests.filters.mails import HEADER, ask, attached, make, mixed, plain, symbo
 from gatepost.model.verdict import Category
 
 TEXT = b"Content-Type: text/plain; charset="
+PARTS = HEADER + b'Content-Type: multipart/mixed; boundary="b"\r\n\r\n--b\r\n\r\nHello\r\n'
+ENCODED = b'Content-Type: multipart/mixed; boundary="b"\r\nContent-Transfer-Encoding: base64\r\n'
+ENCODED_PARTS = ENCODED + b"\r\nLS1iDQoNCkhlbGxvDQotLWItLQ0K\r\n"
 
 
 def found(data: bytes) -> set[str]:
@@ -40,9 +43,13 @@ def test_what_is_right_is_no_ground(data: bytes) -> None:
         (plain(b"SGVs*bG8%%\r\n!!!!\r\n", b"Content-Transfer-Encoding: base64\r\n"), "BASE64_BAD"),
         (HEADER + b"Content-Type: multipart/mixed\r\n\r\nHello\r\n", "BOUNDARY_MISSING"),
         (HEADER + b'Content-Type: multipart/mixed; boundary="x"\r\n\r\nHello\r\n', "BOUNDARY_NEVER"),
-        (mixed(b"\r\nHello\r\n") + b"--limit\r\n" + attached(b"hidden", "attachment; filename=h.exe"), "HIDDEN_PART"),
+        (PARTS + b"--b--\r\n--b\r\n" + attached(b"x", "attachment; filename=h.exe") + b"--b--\r\n", "HIDDEN_PART"),
+        (PARTS, "BOUNDARY_OPEN"),
+        (plain(b"a=xyz\r\n", b"Content-Transfer-Encoding: quoted-printable\r\n"), "QP_BAD"),
+        (plain(b"Hello\r\n", TEXT + b"klingon\r\n"), "CHARSET_UNKNOWN"),
+        (HEADER + ENCODED_PARTS, "CTE_WRONG"),
     ],
-    ids=["charset", "unknown encoding", "base64", "no boundary", "boundary never", "epilogue"],
+    ids=["charset", "unknown-cte", "base64", "no-boundary", "never", "epilogue", "open", "qp", "unknown-charset", "encoded-multipart"],
 )
 def test_threats_50_and_51_each_ground_has_its_symbol(data: bytes, symbol: str) -> None:
     assert symbol in found(data)

@@ -1,11 +1,9 @@
 """The size filter."""
 
-import asyncio
-
 import pytest
-from gatepost.message.mail import Mail
-from tests.filters.mails import OPENER, mail, make, plain, recipient
+from tests.filters.mails import OPENER, mail, make, plain, recipient, run
 
+from gatepost.message.mail import Mail
 from gatepost.model.envelope import Body
 from gatepost.model.verdict import Category
 
@@ -15,7 +13,7 @@ MEGABYTE = 1 << 20
 def found(size: int, **members: object) -> list[Category]:
     envelope = mail(plain()).envelope
     large = Mail(envelope, Body(size=size, path="/never/opened"), OPENER)
-    findings = asyncio.run(make("size").examine(large, recipient(**members)))  # type: ignore[arg-type]
+    findings = run(make("size").examine(large, recipient(**members)))  # type: ignore[arg-type]
     return [finding.category for finding in findings]
 
 

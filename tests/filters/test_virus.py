@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from tests.filters.mails import ask, attached, mail, make, mixed, plain, recipient, symbols, zipped
+from tests.filters.mails import ask, attached, mail, make, mixed, plain, recipient, run, symbols, zipped
 
 from gatepost.filters.virus import EICAR
 from gatepost.model.verdict import Category
@@ -104,7 +104,7 @@ def test_several_mails_at_once_read_a_changed_list_once(sums: Path) -> None:
         found = await asyncio.gather(*(virus.examine(letter, recipient()) for letter in letters))
         return [symbols(list(findings)) for findings in found]
 
-    assert asyncio.run(together()) == [["SHA256_LISTED"]] * 5
+    assert run(together()) == [["SHA256_LISTED"]] * 5
 
 
 @pytest.mark.parametrize("name", ["evil\x1b[31m\r\n.exe", "\u202eexe.evil", "x" * 500 + ".exe"])

