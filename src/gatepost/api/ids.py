@@ -37,9 +37,9 @@ class Ids:
         if len(text) > LONGEST or not (text.isascii() and text.isalnum()):
             return UNKNOWN
         numbers = self._codec.decode(text)
-        if len(numbers) != 1 or self._codec.encode(numbers) != text:
+        if len(numbers) != 1 or numbers[0] >= 2**63 or self._codec.encode(numbers) != text:
             return UNKNOWN
-        return Id(numbers[0]) if numbers[0] < 2**63 else UNKNOWN
+        return Id(numbers[0])
 
     def encode_hook(self, value: Any) -> Any:
         """Write what msgspec does not know."""
