@@ -41,12 +41,14 @@ def prose(size: int, chance: random.Random) -> str:
 
 
 def page(size: int, chance: random.Random) -> str:
-    """Return an HTML letter."""
-    rows = []
+    """Return an HTML letter: a link for each 400 octets, a picture for each 1,200."""
+    rows: list[str] = []
     while sum(map(len, rows)) < size:
+        number = len(rows)
+        picture = f'<img src="https://img.example.com/{number}.png" alt="">' if number % 3 == 0 else ""
         rows.append(
-            f'<tr><td style="padding:4px"><a href="https://shop.example.com/item?id={len(rows)}&amp;x=1">'
-            f'{" ".join(chance.choices(WORDS, k=8))}</a></td><td><img src="https://img.example.com/{len(rows)}.png"></td></tr>'
+            f'<tr><td style="padding:4px;color:#333">{picture}<p>{" ".join(chance.choices(WORDS, k=45))}</p>'
+            f'<a href="https://shop.example.com/item?id={number}&amp;x=1" class="more">{PHRASE[:30]}</a></td></tr>'
         )
     return "<html><body><table>\r\n" + "\r\n".join(rows) + "\r\n</table></body></html>"
 

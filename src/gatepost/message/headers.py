@@ -69,35 +69,29 @@ def _fields(data: bytes, start: int, stop: int) -> tuple[list[Header], int | Non
     if b"\n" not in block:
         block = block.replace(b"\r", b"\n")
     fields: list[Header] = []
-    junk, junk_fields = None, 0
-    name, value_at, at = b"", 0, 0
-    for line in block.split(b"\n"):
-        ends = at + len(line)
-        if line[:1] not in (b" ", b"\t") or not name:
-            if name:
-                fields.append(Header(name, _value(block, value_at, at)))
-            name = _name(line)
-            value_at = at + line.find(b":") + 1
-            if not name and line.strip(b"\r") and junk is None and not (at == 0 and line.startswith(_MBOX)):
-                junk, junk_fields = start + at, len(fields)
-        at = ends + 1
-    if name:
-        fields.append(Header(name, _value(block, value_at, at)))
+    junk, junk_fields, at = None, 0, 0
+    for match in _FIELD.finditer(block):
+        begin = match.start()
+        if begin > at and junk is None and _is_junk(block[at:begin], at):
+            junk, junk_fields = start + at, len(fields)
+        value = match[2]
+        fields.append(Header(match[1], value[:-1] if value.endswith(b"\r") else value))
+        at = match.end()
+    if junk is None and _is_junk(block[at:], at):
+        junk, junk_fields = start + at, len(fields)
     return fields, junk, junk_fields
 
 
+# The value goes on over lines that begin with a blank; possessive, hence linear.
+_FIELD = re.compile(rb"^([^\x00-\x20:\x7f]+)[ \t]*:([^\n]*+(?:\n[ \t][^\n]*+)*+)(?:\n|\Z)", re.MULTILINE)
 _MBOX = (b"From ", b">From ")
-_FIELD_NAME = re.compile(rb"([^\x00-\x20:\x7f]+)[ \t]*:")
 
 
-def _name(line: bytes) -> bytes:
-    match = _FIELD_NAME.match(line)
-    return match[1] if match else b""
-
-
-def _value(block: bytes, start: int, end: int) -> bytes:
-    value = block[start : end - 1]  # without the last line end
-    return value[:-1] if value.endswith(b"\r") else value
+def _is_junk(lines: bytes, at: int) -> bool:
+    """Tell whether what stands between two fields is more than line ends and the first line of an mbox."""
+    if at == 0 and lines.startswith(_MBOX):
+        lines = lines.partition(b"\n")[2]
+    return bool(lines.strip(b"\r\n"))
 
 
 def unfold(value: bytes) -> bytes:
@@ -114,6 +108,8 @@ def readable(value: bytes, charset: str = "") -> str:
     """
     if value.isascii() and b"=?" not in value:
         shown = value[:_RAW_MAX].decode("ascii")
+        if shown.isprintable():
+            return shown.strip()[:SHOWN_MAX]
     else:
         shown = words(decode.text(unfold(value[:_RAW_MAX]), charset))
     return _BLANKS.sub(" ", shown).strip()[:SHOWN_MAX]

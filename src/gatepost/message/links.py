@@ -36,6 +36,8 @@ _HOST_END = re.compile(r"[/\\?#]")
 _INNER = re.compile(r"(?:https?|ftp)(?:://|:\\\\|%3a(?:%2f|/){2}|%253a(?:%252f){2}|-3a__)", re.IGNORECASE)
 _INNER_BASE64 = re.compile(r"[=/](aHR0c(?:DovL|HM6Ly)[A-Za-z0-9+/_-]{4,1000})")
 _IGNORED = dict.fromkeys(map(ord, "\t\r\n\u00ad\u200b\u2060\ufeff"))
+_C0_AND_BLANK = "".join(map(chr, range(33)))
+_USUAL = re.compile(r"https?://([a-z0-9-]+(?:\.[a-z0-9-]+)+)(?:[/?#:]|\Z)")
 _NUMBER = re.compile(r"(?:0x[0-9a-f]*|[0-9]+)\Z")
 _LABELS = re.compile(r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?)*\Z")
 _TRAILING = ".,;:!?)]}>*|_\u201d\u2019\u00bb"
@@ -72,7 +74,8 @@ class Collector:
             self.read_text(text, part)
 
     def _add_attribute(self, value: str, base: str, part: int) -> None:
-        value = value.translate(_IGNORED).strip("\x00\x01\x02\x03\x04\x05\x06\x07\x08\x0b\x0c\x0e\x0f\x1f ")
+        if not value.isprintable() or value[:1] == " ":
+            value = value.translate(_IGNORED).strip(_C0_AND_BLANK)
         if _SCHEME.match(value):
             self._add(value, Source.HTML, part)
         elif value.startswith(("//", "\\\\", "/\\", "\\/")):
@@ -140,7 +143,8 @@ def _joined(base: str, value: str) -> str:
 def _nested(url: str, start: int) -> list[str]:
     """Return URLs that stand inside another one, behind `start`."""
     found = []
-    if len(url) > start + 8:
+    lower = url.lower()
+    if "http" in lower[start:] or "ftp" in lower[start:] or "ahr0c" in lower:
         begins = [match.start() for match in _INNER.finditer(url, start)]
         for begin, end in zip(begins, [*begins[1:], len(url)], strict=False):
             found.append(_unwrapped(url[begin:end]))
@@ -169,6 +173,9 @@ def host_of(url: str) -> str:
 
     Understands `hxxp`, `[.]`, missing or too many slashes, backslashes, user info, ports, percent-encoded hosts.
     """
+    usual = _USUAL.match(url)
+    if usual:
+        return _host(usual[1])
     scheme = _SCHEME.match(url)
     rest = url[scheme.end() :] if scheme else url
     if "[" in rest or "(" in rest or "{" in rest:

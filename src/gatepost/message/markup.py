@@ -19,7 +19,9 @@ _NAMES = (
     "usemap classid archive ping xlink:href"
 )
 _ATTRIBUTES = tuple(_NAMES.split())
-_SELECTOR = ",".join(f"[{name}]" for name in _ATTRIBUTES if ":" not in name) + ",meta[http-equiv],[style],style,svg *"
+_SELECTORS = {name.encode(): f"[{name}]" for name in _ATTRIBUTES if ":" not in name}
+_SELECTORS |= {b"http-equiv": "meta[http-equiv]", b"style": "[style],style", b"xlink": "svg *"}
+_ATTRIBUTE = re.compile(rb"[\s\"'/]([a-z][a-z:-]{2,11})\s*=")
 _TAG = re.compile(rb"<(/?)([a-zA-Z][a-zA-Z0-9]*)")
 _LONG_TAG = re.compile(rb"<[a-zA-Z][^<>]{4000,}")
 _BLANK = re.compile(rb"[\s/\"']")
@@ -77,13 +79,25 @@ def _parsed(raw: bytes) -> Page:
     tree = LexborHTMLParser(raw)
     values: list[str] = []
     base = ""
-    for node in tree.css(_SELECTOR):
+    for node in _nodes(tree, raw):
         if node.tag == "base":
             base = base or (node.attributes.get("href") or "").strip()
         values += _of_node(node)
     body = tree.body
     text = body.text(separator="\n", strip=False) if body is not None else ""
     return Page(tuple(values), base, (text.encode("utf-8", "replace"),))
+
+
+def _nodes(tree: LexborHTMLParser, raw: bytes) -> list[LexborNode]:
+    """Return the elements that may hold a URL; a selector is costly, so only those whose words occur are asked."""
+    lower = raw.lower()
+    words = set(_ATTRIBUTE.findall(lower))
+    if b"<style" in lower:
+        words.add(b"style")
+    if any(word.startswith(b"xlink") for word in words):
+        words.add(b"xlink")
+    selector = ",".join(selector for word, selector in _SELECTORS.items() if word in words)
+    return tree.css(selector) if selector else []
 
 
 def _of_node(node: LexborNode) -> list[str]:
