@@ -1,0 +1,84 @@
+"""The description of the API: held against the contract, against what is served, and against random requests."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+from tests.api.house import Api
+
+from gatepost.api import site
+from gatepost.api.openapi import describe
+
+CONTRACT = Path(__file__).parent.parent / "contract"
+METHODS = {"get", "put", "post", "patch", "delete"}
+pytestmark = pytest.mark.anyio
+
+
+def operations(document: dict[str, Any]) -> dict[str, tuple[str, str, dict[str, Any]]]:
+    return {
+        operation["operationId"]: (method.upper(), path, operation)
+        for path, item in document["paths"].items()
+        for method, operation in item.items()
+        if method in METHODS
+    }
+
+
+OURS = operations(describe(site.operations()))
+ROWS = {
+    row["operationId"]: row
+    for row in csv.DictReader((CONTRACT / "coverage.csv").open(newline=""))
+    if row["api"] == "cleanmail"
+}
+
+
+@pytest.mark.parametrize("name", sorted(OURS))
+def test_every_operation_is_the_contracts_or_marked_as_an_addition(name: str) -> None:
+    method, path, operation = OURS[name]
+    addition = operation.get("x-gatepost-addition", False)
+    assert addition is (name not in ROWS)
+    if not addition:
+        row = ROWS[name]
+        assert (method, path) == (row["method"], row["path"])
+        assert row["success_status"] in operation["responses"]
+        assert set(row["error_statuses"].split()) <= set(operation["responses"])
+    else:
+        assert (method, path) not in {(row["method"], row["path"]) for row in ROWS.values()}
+
+
+@pytest.mark.parametrize("section", ["5.3", "5.4", "5.8", "5.9", "5.10", "5.15"])
+def test_the_sections_of_this_issue_are_whole(section: str) -> None:
+    wanted = {name for name, row in ROWS.items() if row["section"].rpartition(".")[0] == section}
+    assert wanted <= set(OURS)
+
+
+@pytest.mark.parametrize("name", sorted(OURS))
+def test_every_operation_says_what_it_does_and_what_it_needs(name: str) -> None:
+    _, path, operation = OURS[name]
+    assert operation["summary"].endswith((".", ";"))
+    assert len(operation["summary"]) > 10
+    assert "x-permission" in operation or operation.get("security") == [] or path in ("/version", "/admins")
+    declared = [each["name"] for each in operation["parameters"] if each["in"] == "path"]
+    assert "/".join(f"{{{each}}}" for each in declared) == "/".join(
+        part for part in path.split("/") if part.startswith("{")
+    )
+
+
+async def test_the_description_is_served_without_a_token_and_its_schemas_are_sound(api: Api) -> None:
+    document = (await api.ask("GET", "/openapi.json", token=None)).json()
+    assert document["openapi"] == "3.1.0"
+    assert operations(document).keys() == OURS.keys()
+    for schema in document["components"]["schemas"].values():
+        Draft202012Validator.check_schema(schema)
+    known = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
+    assert references(document) <= known
+
+
+def references(value: Any) -> set[str]:
+    if isinstance(value, list):
+        return set().union(*map(references, value)) if value else set()
+    if not isinstance(value, dict):
+        return set()
+    own = {value["$ref"]} if isinstance(value.get("$ref"), str) else set()
+    return own.union(*map(references, value.values()))
