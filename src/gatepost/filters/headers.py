@@ -10,7 +10,7 @@ from collections.abc import Hashable, Iterable, Iterator
 
 from gatepost.filters import registry
 from gatepost.filters.registry import Cost
-from gatepost.message.anatomy import Anatomy, Header, Symbol
+from gatepost.message.anatomy import Anatomy, Symbol
 from gatepost.message.mail import Mail
 from gatepost.message.plain import plain
 from gatepost.model.envelope import Recipient
@@ -22,8 +22,7 @@ _SINGLE = frozenset(
     {b"date", b"from", b"sender", b"reply-to", b"to", b"cc", b"bcc", b"message-id", b"in-reply-to", b"references"}
     | {b"subject"}
 )
-_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)|(?<!\r)\n")
-_EIGHT_BIT = re.compile(rb"[\x80-\xff]")
+_CONTROLS = bytes([*range(9), 11, 12, *range(14, 32), 127])
 # An address somewhere in the field; a null or a bare name is none.
 _ADDRESS = re.compile(rb"[^\s<>@,;:\"()\[\]]@(?:[^\s<>@,;:\"()\[\]]|\[)|\"@")
 
@@ -72,16 +71,20 @@ def _read(anatomy: Anatomy) -> Iterator[Finding]:
 
 
 def _octets(anatomy: Anatomy, smtputf8: bool) -> Iterator[Finding]:
-    eight = None if smtputf8 else _first(anatomy, _EIGHT_BIT)
-    if eight:
-        yield _finding("HEADER_8BIT", f"octets above 127 in {_shown(eight.name)}: {_shown(eight.value)}")
-    control = _first(anatomy, _CONTROL)
-    if control:
-        yield _finding("HEADER_CONTROL", f"control characters in {_shown(control.name)}: {_shown(control.value)}")
+    fields = [header.name + b":" + header.value for header in anatomy.headers]
+    all_of_them = b"\r\n".join(fields)
+    if not smtputf8 and not all_of_them.isascii():
+        field = next(field for field in fields if not field.isascii())
+        yield _finding("HEADER_8BIT", f"octets above 127: {_shown(field)}")
+    if _controls(all_of_them):
+        field = next(field for field in fields if _controls(field))
+        yield _finding("HEADER_CONTROL", f"control characters: {_shown(field)}")
 
 
-def _first(anatomy: Anatomy, pattern: re.Pattern[bytes]) -> Header | None:
-    return next((h for h in anatomy.headers if pattern.search(h.value) or pattern.search(h.name)), None)
+def _controls(octets: bytes) -> bool:
+    """Tell whether there are control characters other than TAB and the line ends of folds."""
+    ends = octets.count(b"\r\n")
+    return len(octets.translate(None, _CONTROLS)) < len(octets) or not ends == octets.count(b"\r") == octets.count(b"\n")
 
 
 def _defects(anatomy: Anatomy) -> Iterator[Finding]:

@@ -23,7 +23,7 @@ LINE = 78  # RFC 5322 2.1.1, what a line should not exceed
 _FORGED = re.compile(rb"(?:X-(?:Gatepost|Fuglu|Spam|Virus)-[!-9;-~]*|X-Spam|X-Virus)[ \t]*:", re.IGNORECASE)
 _RESULTS = re.compile(rb"Authentication-Results[ \t]*:(.*)", re.IGNORECASE | re.DOTALL)
 _SUBJECT = re.compile(rb"(Subject[ \t]*:[ \t]*(?:\r\n[ \t]+)*)(.*)", re.IGNORECASE | re.DOTALL)
-_SUSPECT = re.compile(rb"^(?:X-|Authentication-Results)", re.IGNORECASE | re.MULTILINE)
+_SUSPECT = (b"x-gatepost", b"x-fuglu", b"x-spam", b"x-virus", b"authentication-results")
 _DOMAIN = re.compile(r"[A-Za-z0-9._-]+\Z|\[[A-Za-z0-9.:]+\]\Z")
 
 _WORDS = Charset("utf-8")
@@ -56,7 +56,8 @@ def outgoing(data: bytes, fields: Sequence[tuple[str, str]], *, tag: str = "", a
     offset = end if end >= 0 else len(data)
     head = data[:offset]
     front = "".join(f"{name}: {value}\r\n" for name, value in fields).encode()
-    if _SUSPECT.search(head):
+    lower = head.lower()
+    if any(name in lower for name in _SUSPECT):
         head = b"".join(field for field in _fields(head) if not _forged(field, authserv_id.lower().encode()))
     if words := " ".join(tag.split()):
         head, found = _tagged(head, words)
