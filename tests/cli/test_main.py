@@ -17,7 +17,7 @@ def test_every_command_is_listed_and_has_help(capsys: pytest.CaptureFixture[str]
     for name, said in COMMANDS.items():
         assert f"  {name}" in out
         assert main([name, "--help"]) == os.EX_OK
-        assert said in capsys.readouterr().out
+        assert said.rstrip(".") in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_command_is_named_as_its_file() -> None:

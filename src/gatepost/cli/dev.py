@@ -22,7 +22,7 @@ from gatepost.cli.logs import configure
 from gatepost.cli.output import columns
 from gatepost.cli.running import run
 from gatepost.cli.send import Client, connect, hand_over
-from gatepost.cli.serve import until_signalled
+from gatepost.cli.serve import heed_signals
 from gatepost.events import wall_clock
 from gatepost.settings import Dns, Http, Limits, Listener, Log, Relay, Settings, Smtp, StoreSettings
 from gatepost.smtp.sink import CatchAll
@@ -64,13 +64,14 @@ async def dev(settings: Settings, *, once: bool) -> None:
     sink = CatchAll()
     bench = await prepare(settings, sink)
     async with Gatepost(settings) as gatepost:
+        stopped = heed_signals(gatepost.reload)
         _, host, port = gatepost.listeners.addresses[0]
         doors = Doors(f"{host}:{port}", gatepost.urls[0], Path(settings.store.directory))
         for line in await asyncio.to_thread(lambda: list(try_out(doors, bench))):
             click.echo(line)
         if not once:
             click.echo("\nCtrl-C ends it.")
-            await until_signalled(gatepost.reload)
+            await stopped.wait()
     await sink.stop()
 
 

@@ -123,7 +123,7 @@ def hand_over(client: smtplib.SMTP, sender: str, recipients: Sequence[str], mail
         replies += [client.rcpt(recipient) for recipient in recipients]
     if any(code < 400 for code, _ in replies[1:]):
         replies.append(_data(client, mail))
-    code, text = max(replies)
+    code, text = max(reversed(replies), key=lambda reply: reply[0])  # of equal ones the last
     return code, text.decode(errors="replace")
 
 

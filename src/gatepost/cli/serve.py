@@ -26,15 +26,16 @@ def command(settings: Settings) -> None:
 async def serve(settings: Settings) -> None:
     """Start, tell the manager, wait for a signal, stop."""
     async with Gatepost(settings) as gatepost:
+        stopped = heed_signals(gatepost.reload)
         notify("READY=1", f"STATUS=ready; store in {settings.store.directory}")
         watchdog = asyncio.create_task(feed_watchdog())
-        await until_signalled(gatepost.reload)
+        await stopped.wait()
         notify("STOPPING=1", "STATUS=finishing what is under way")
         watchdog.cancel()
 
 
-async def until_signalled(reload: Callable[[], None]) -> None:
-    """Return at SIGTERM or SIGINT; the next of them ends the process at once (threat 89). SIGHUP reloads."""
+def heed_signals(reload: Callable[[], None]) -> asyncio.Event:
+    """Return what SIGTERM or SIGINT sets; the next of them ends the process at once (threat 89). SIGHUP reloads."""
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
 
@@ -51,7 +52,7 @@ async def until_signalled(reload: Callable[[], None]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
     loop.add_signal_handler(signal.SIGHUP, again)
-    await stopped.wait()
+    return stopped
 
 
 async def feed_watchdog() -> None:
