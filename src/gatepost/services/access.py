@@ -14,7 +14,7 @@ from gatepost.model.address import BadAddress, parse_address
 from gatepost.model.envelope import Login
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import All, Condition, eq
-from gatepost.model.tenant import Domain, DomainAlias, DomainStatus, User, UserStatus
+from gatepost.model.tenant import Domain, DomainStatus, User, UserStatus
 from gatepost.services.passwords import Passwords
 from gatepost.services.throttle import Throttle
 from gatepost.settings import Settings
@@ -178,8 +178,7 @@ class Access:
             return None
         reader = self._store.reader
         local = address.key.rpartition("@")[0]
-        alias = reader.first(DomainAlias, eq("name", address.domain))
-        domain = reader.get(Domain, alias.domain_id) if alias else reader.first(Domain, eq("name", address.domain))
+        domain = reader.domain(address.domain)
         user = domain and reader.first(User, eq("email", f"{local}@{domain.name}"))
         return user if user and _usable(reader, user) else None
 
