@@ -97,7 +97,10 @@ class DoneLog:
         self._size = os.fstat(file).st_size
 
     def close(self) -> None:
-        os.close(self._file)
+        """Let go of the file; may be called twice."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
 
     @staticmethod
     def _open(path: Path) -> int:

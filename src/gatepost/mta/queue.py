@@ -73,6 +73,11 @@ class Queue:
         self._running = False
         self._seen = 0  # the time when it was last read
 
+    async def idle(self) -> None:
+        """Wait until no delivery is under way; what waits for its time may stay."""
+        while self._tasks:
+            await asyncio.wait(list(self._tasks))
+
     # Its life.
 
     async def start(self) -> None:
@@ -112,7 +117,8 @@ class Queue:
         self._dispatch()
 
     def wake(self) -> None:
-        """Look at the clock and the store now."""
+        """Look at the clock and the store now, and begin what may go."""
+        self._dispatch()
         self._wake.set()
 
     def __len__(self) -> int:
@@ -233,7 +239,12 @@ class Queue:
         return now
 
     def _admit(self, delivery: Delivery, *, row: bool) -> None:
-        self._schedule.add(Entry(delivery, self._lane(delivery), row=row), self._clock())
+        now = self._clock()
+        self._schedule.add(Entry(delivery, self._lane(delivery), self._due(delivery, now), row=row), now)
+
+    def _due(self, delivery: Delivery, now: int) -> int:
+        """No honest wait is longer than the longest: else the clock was set back meanwhile (threat 86)."""
+        return min(delivery.due, now + self._settings.queue.max_retry * 1000)
 
     def _lane(self, delivery: Delivery) -> Lane:
         limit = self._settings.relay.connections
@@ -302,16 +313,17 @@ class Queue:
                 _tell(done[-1][1])
         sent = await self._ledger.settle(load, [each for _, each in done], now) if done else []
         for entry, each in done:
-            self._go_on(entry, each.delivery, now)
+            self._go_on(entry, each.delivery)
         for report, way in sent:
             self.push(report.message, [way], report.body)
         self._dispatch()
 
-    def _go_on(self, entry: Entry, delivery: Delivery, now: int) -> None:
+    def _go_on(self, entry: Entry, delivery: Delivery) -> None:
         self._freight.unload(delivery.mail_id, delivery.id)
         entry.delivery = None
         if delivery.state is State.QUEUED:
-            self._schedule.back(entry, self._lane(delivery), delivery.due, now)
+            now = self._clock()
+            self._schedule.back(entry, self._lane(delivery), self._due(delivery, now), now)
         else:
             self._schedule.forget(delivery.id)
 

@@ -95,13 +95,16 @@ class Relay:
         return [msgspec.structs.replace(outcome, at=start, took=took) for outcome in outcomes]
 
     async def probe(self, route: Route, address: Address) -> Reply:
-        """Ask the route's servers whether they take mail for an address, without sending any; raise Unroutable."""
+        """Ask the route's servers whether they take mail for an address, without sending any; raise Unroutable.
+
+        The reply's status tells: 2.x.x yes, 5.x.x no, 4.x.x nobody can say.
+        """
         last = own("4.4.1", "no server answers")
         for target in await self._router.targets(route):
             try:
                 return await self._with(target, lambda session: _ask_about(session, address))
-            except (Unusable, Broken) as error:
-                last = error.reply
+            except (Unusable, Broken) as error:  # whatever was refused, it was not this address
+                last = own("4.4.1", error.reply.line)
             except Crowded:
                 return own("4.4.5", f"{target.text} is busy")
         return last

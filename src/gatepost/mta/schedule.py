@@ -14,10 +14,10 @@ class Entry:
 
     __slots__ = ("delivery", "due", "id", "lane", "mail_id", "ready")
 
-    def __init__(self, delivery: Delivery, lane: "Lane", *, row: bool) -> None:
+    def __init__(self, delivery: Delivery, lane: "Lane", due: int, *, row: bool) -> None:
         self.id = delivery.id
         self.mail_id = delivery.mail_id
-        self.due = delivery.due
+        self.due = due
         self.lane = lane
         self.delivery: Delivery | None = delivery if row else None
         self.ready = False

@@ -43,20 +43,20 @@ class Verifier:
     async def verify(self, address: Address, platform: Platform) -> None:
         """Return when the address exists; raise Problem(UNKNOWN_USER), or Problem(UNVERIFIED) where nobody can say.
 
-        An address that was good within the last day stays good while its platform can't be asked.
+        An address that was good when last asked about stays good while its platform can't be asked.
         """
         place = (platform.id, address.key)
         known = self._known.get(place)
         if known is not None and self._clock() < known.until <= self._clock() + YES_LIFE:
-            return self._answer(known.exists)
+            return _answer(known.exists)
         reply = await self._ask(place, address, platform)
-        if 200 <= reply.code < 300:
+        if reply.status.startswith("2"):
             self._keep(place, Known(True, self._clock() + YES_LIFE))
-        elif 500 <= reply.code < 600:
+        elif reply.status.startswith("5"):
             self._keep(place, Known(False, self._clock() + NO_LIFE))
-        else:
+        elif known is None or not known.exists:
             raise Problem(Kind.UNVERIFIED, "the address can't be verified now", why=reply.line, platform=platform.id)
-        return self._answer(200 <= reply.code < 300)
+        return _answer(not reply.status.startswith("5"))
 
     async def _ask(self, place: Place, address: Address, platform: Platform) -> Reply:
         asking = self._asking.get(place)
@@ -83,7 +83,7 @@ class Verifier:
         while len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
 
-    @staticmethod
-    def _answer(exists: bool) -> None:
-        if not exists:
-            raise Problem(Kind.UNKNOWN_USER, "no such mailbox")
+
+def _answer(exists: bool) -> None:
+    if not exists:
+        raise Problem(Kind.UNKNOWN_USER, "no such mailbox")

@@ -1,0 +1,571 @@
+"""The queue over a real store and real next hops: outcomes, back-off, fairness, restart, the administrator's verbs."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+from tests.mta.road import MINUTE, NOW, TEXT, Road
+from tests.peers.sink import Act, Late, Sink
+
+from gatepost.model.problem import Kind, Problem
+from gatepost.model.route import Route
+from gatepost.model.stored import State
+from gatepost.mta.settle import wait
+
+pytestmark = pytest.mark.anyio
+
+Make = Callable[..., Awaitable[Road]]
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+
+
+@pytest.fixture
+async def make(tmp_path: Path) -> AsyncIterator[Make]:
+    made: list[Road] = []
+
+    async def build(to: tuple[str, Sink] | None = None, **sections: object) -> Road:
+        road = Road(tmp_path / "state", **sections)
+        if to:
+            road.to(*to, limit=1)
+        made.append(await road.open())
+        return road
+
+    yield build
+    for road in made:
+        await road.close(0.1)
+
+
+@pytest.fixture
+async def road(make: Make) -> Road:
+    return await make()
+
+
+# Outcomes.
+
+
+async def test_a_mail_goes_out_at_once_with_its_trace_fields(road: Road) -> None:
+    async with Sink() as sink:
+        road.to("to.test", sink)
+        (way,) = await road.send("b@to.test")
+        await sink.wait(1)
+        await road.quiet()
+    mail = sink.mails[0].data
+    assert mail.endswith(TEXT)
+    assert mail.startswith(b"Received: from client.test (unknown [192.0.2.1])\r\n\tby gate.test (Gatepost) with ESMTP")
+    assert b"for <b@to.test>" in mail
+    row = road.row(way)
+    assert b"X-Gatepost-Id: " + row.mail_id.encode() in mail
+    assert (row.state, row.attempts, row.remote_id, row.done_at) == (State.DELIVERED, 1, "SINK000001", NOW)
+    assert row.last_reply == "250 2.0.0 Ok: queued as SINK000001"
+    assert [(each.hop, each.code) for each in row.log] == [(f"127.0.0.1[127.0.0.1]:{sink.port}", 250)]
+    assert road.store.reader.body(row.mail_id) is None
+    assert len(road.queue) == 0
+
+
+async def test_recipients_of_one_mail_at_one_server_share_a_transaction(road: Road) -> None:
+    async with Sink() as sink:
+        road.to("to.test", sink)
+        await road.send(*(f"u{number}@to.test" for number in range(130)))
+        await sink.until(lambda: sum(len(mail.recipients) for mail in sink.mails) == 130)
+    assert sorted(len(mail.recipients) for mail in sink.mails) == [30, 100]
+    assert b"for <" not in sink.mails[0].data  # several recipients don't learn of each other
+
+
+async def test_what_differs_in_its_tag_goes_by_itself(road: Road) -> None:
+    async with Sink() as sink:
+        road.to("to.test", sink)
+        message, ways, body = await road.keep("plain@to.test", "tagged@to.test", "also@to.test")
+        tagged = [
+            msgspec.structs.replace(way, tag="[SPAM]" if way.recipient != "plain@to.test" else "") for way in ways
+        ]
+        await road.store.write(lambda writer: [writer.settle(way) for way in tagged])
+        road.queue.push(message, tagged, body)
+        await sink.wait(2)
+    by_first = {mail.recipients[0]: mail for mail in sink.mails}
+    assert by_first["tagged@to.test"].recipients == ["tagged@to.test", "also@to.test"]
+    assert b"Subject: [SPAM] hello" in by_first["tagged@to.test"].data
+    assert b"Subject: hello" in by_first["plain@to.test"].data
+
+
+async def test_each_recipient_has_its_own_state_and_nobody_gets_a_second_copy_96(road: Road) -> None:
+    script = {"RCPT <no@to.test>": "550 5.1.1 unknown", "RCPT <later@to.test>": ["450 4.2.1 later"]}
+    async with Sink(script) as sink:
+        road.to("to.test", sink)
+        yes, no, later = await road.send("yes@to.test", "no@to.test", "later@to.test", notify="NEVER")
+        await road.until(lambda: road.state(yes) == "delivered")
+        await road.quiet()
+        assert [road.state(each) for each in (yes, no, later)] == ["delivered", "bounced", "queued"]
+        assert road.row(later).last_reply == "450 4.2.1 later"
+        await road.later(5)
+        assert road.state(later) == "delivered"
+    assert [mail.recipients for mail in sink.mails] == [["yes@to.test"], ["later@to.test"]]
+
+
+async def test_a_mail_lost_after_the_dot_is_sent_again_with_the_same_ids_94(road: Road) -> None:
+    async with Sink({"dot": [Act.DROP]}) as sink:
+        road.to("to.test", sink)
+        (way,) = await road.send("b@to.test")
+        await sink.wait(1)
+        await road.quiet()
+        assert road.state(way) == "queued"
+        await road.later(5)
+        first, second = await sink.wait(2)
+    assert first.data == second.data
+    assert road.state(way) == "delivered"
+
+
+# Time.
+
+
+async def test_the_waits_grow_to_66_minutes_93(road: Road) -> None:
+    minutes = [wait(attempts, road.settings.queue) / MINUTE for attempts in range(1, 8)]
+    assert [round(each, 1) for each in minutes] == [5, 10, 20, 40, 66.7, 66.7, 66.7]
+    assert wait(1_000, road.settings.queue) == 4_000_000
+
+
+async def test_a_deferred_mail_is_tried_when_it_is_due_and_not_before_93(road: Road) -> None:
+    async with Sink({"MAIL": ["451 4.3.0 later"] * 3}) as sink:
+        road.to("to.test", sink)
+        (way,) = await road.send("b@to.test")
+        await road.until(lambda: road.row(way).attempts == 1)
+        for minutes, tries in ((5, 2), (10, 3), (20, 4)):
+            assert road.row(way).due == road.clock.now + minutes * MINUTE
+            await road.later(minutes - 0.1)
+            assert road.row(way).attempts == tries - 1
+            await road.later(0.1)
+            assert road.row(way).attempts == tries
+        assert road.state(way) == "delivered"
+        assert [each.code for each in road.row(way).log] == [451, 451, 451, 250]
+
+
+async def test_a_mail_is_tried_by_itself_when_its_time_has_come(make: Make) -> None:
+    road = await make(queue={"first_retry": 0})
+    async with Sink({"MAIL": ["451 4.3.0 later"]}) as sink:
+        road.to("to.test", sink)
+        await road.send("b@to.test")
+        await sink.wait(1)
+
+
+async def test_at_the_end_of_its_life_a_mail_expires_once_102(road: Road) -> None:
+    async with Sink({"MAIL": "451 4.3.0 later"}) as sink:
+        road.to("to.test", sink)
+        road.to("from.test", sink)
+        (way,) = await road.send("b@to.test")
+        await road.until(lambda: road.row(way).attempts == 1)
+        for _ in range(6):
+            await road.later(23 * 60)
+        row = road.row(way)
+        assert row.state is State.EXPIRED
+        assert row.last_reply == "451 4.3.0 later"
+        (report,) = road.reports()
+        assert report.recipient == "a@from.test"
+        await road.later(23 * 60)
+        assert len(road.reports()) == 1
+
+
+async def test_a_clock_that_leaps_ahead_does_not_end_everything_86(road: Road) -> None:
+    async with Sink({"MAIL": ["451 4.3.0 later"] * 3}) as sink:
+        road.to("to.test", sink)
+        (way,) = await road.send("b@to.test")
+        await road.until(lambda: road.row(way).attempts == 1)
+        await road.later(400 * 24 * 60)
+        assert road.state(way) == "queued"
+        await road.later(20)
+        assert road.state(way) == "expired"
+
+
+async def test_a_clock_that_is_set_back_does_not_stop_the_queue_86(road: Road) -> None:
+    async with Sink({"MAIL": ["451 4.3.0 later"]}) as sink:
+        road.to("to.test", sink)
+        (way,) = await road.send("b@to.test")
+        await road.until(lambda: road.row(way).attempts == 1)
+        await road.later(-30 * 24 * 60)
+        await road.later(67)
+        assert road.state(way) == "delivered"
+
+
+# Many.
+
+
+async def test_a_dead_destination_does_not_delay_others_100(make: Make) -> None:
+    road = await make(relay={"command_timeout": 0.3, "connect_timeout": 0.3})
+    async with Sink({"banner": Act.HANG}) as dead, Sink() as live:
+        road.to("dead.test", dead)
+        road.to("live.test", live)
+        for number in range(0, 2_000, 100):
+            await asyncio.gather(*(road.send(f"u{each}@dead.test") for each in range(number, number + 100)))
+        start = time.perf_counter()
+        await road.send("b@live.test")
+        await live.wait(1)
+        assert time.perf_counter() - start < 1
+
+
+async def test_mail_of_one_destination_goes_in_the_order_it_came(make: Make) -> None:
+    road = await make()
+    async with Sink() as sink:
+        road.to("to.test", sink, limit=1)
+        for number in range(20):
+            await road.send(f"u{number}@to.test")
+        await sink.wait(20)
+    assert [mail.recipients[0] for mail in sink.mails] == [f"u{number}@to.test" for number in range(20)]
+
+
+async def test_a_destination_gets_no_more_at_once_than_its_limit_103(road: Road) -> None:
+    async with Sink({"dot": [Late("250 2.0.0 Ok", 0.02)] * 6}) as sink:
+        road.to("to.test", sink, limit=2)
+        for number in range(6):
+            await road.send(f"u{number}@to.test")
+        await sink.wait(6)
+        assert sink.most_open == 2
+
+
+async def test_421_halves_what_goes_at_once_103(road: Road) -> None:
+    async with Sink({"MAIL": ["421 4.7.0 slow down"] * 8}) as sink:
+        road.to("to.test", sink, limit=8)
+        for number in range(8):
+            await road.send(f"u{number}@to.test")
+        await road.until(lambda: all(row.attempts for row in road.rows()))
+        before = len(sink.sessions)
+        sink.script["MAIL"] = [Late("250 2.1.0 Ok", 0.05)]
+        await road.later(5)
+        await sink.wait(8)
+        at_first = [session for session in sink.sessions[before:] if session.commands]
+        assert len(at_first) < 8
+
+
+async def test_all_deliveries_together_keep_to_the_limit(make: Make) -> None:
+    road = await make(queue={"concurrency": 3})
+    async with Sink({"dot": [Late("250 2.0.0 Ok", 0.02)] * 9}) as sink:
+        for number in range(9):
+            road.to(f"d{number}.test", sink)
+            await road.send(f"u@d{number}.test")
+        await sink.wait(9)
+        assert sink.most_open <= 3
+
+
+async def test_bodies_beyond_the_budget_come_from_the_store(make: Make) -> None:
+    road = await make(queue={"memory_bytes": 2 * len(TEXT)})
+    async with Sink({"dot": [Late("250 2.0.0 Ok", 0.05)] * 2}) as sink:
+        road.to("to.test", sink)
+        for number in range(5):
+            await road.send(f"u{number}@to.test")
+        assert road.queue._freight.held <= 2 * len(TEXT)
+        await sink.wait(5)
+        await road.quiet()
+        assert road.queue._freight.held == 0
+    assert all(mail.data.endswith(TEXT) for mail in sink.mails)
+
+
+# Restart.
+
+
+async def test_what_was_not_sent_is_sent_after_a_restart_in_its_order_104(road: Road, make: Make) -> None:
+    kept = [await road.keep(f"u{number}@to.test") for number in range(50)]
+    await road.close()
+    async with Sink() as sink:
+        again = await make(to=("to.test", sink))
+        await sink.wait(50)
+        await again.until(lambda: len(again.queue) == 0)
+    assert [mail.recipients[0] for mail in sink.mails] == [ways[0].recipient for _, ways, _ in kept]
+
+
+@pytest.mark.parametrize("count", [10_000, pytest.param(100_000, marks=pytest.mark.soak)])
+async def test_a_long_queue_is_taken_up_quickly_104(make: Make, count: int) -> None:
+    road = await make()
+    _, ways, _ = await road.keep("u@to.test")
+    later = msgspec.structs.replace(ways[0], id=0, due=NOW + HOUR)
+    for _ in range(count // 5_000):
+        await road.store.write(lambda writer: writer.enqueue([later] * 5_000))
+    await road.close()
+    start = time.perf_counter()
+    again = await make()
+    assert time.perf_counter() - start < 10 * count / 100_000
+    assert len(again.queue) == count + 1
+
+
+async def test_a_mail_taken_just_before_a_kill_is_not_sent_again_95(make: Make) -> None:
+    road = await make()
+    async with Sink() as sink:
+        road.to("to.test", sink)
+        message, ways, body = await road.keep("b@to.test")
+        write = road.store.write
+
+        async def killed(change: object) -> object:
+            raise asyncio.CancelledError
+
+        road.store.write = killed  # type: ignore[method-assign,assignment]
+        road.queue.push(message, ways, body)
+        await sink.wait(1)
+        await road.until(lambda: not road.queue._tasks)
+        road.store.write = write  # type: ignore[method-assign]
+        assert road.state(ways[0].id) == "queued"
+        await road.close()
+        again = await make(to=("to.test", sink))
+        row = again.row(ways[0].id)
+        assert (row.state, row.remote_id, row.attempts) == (State.DELIVERED, "SINK000001", 1)
+        assert len(again.queue) == 0
+        assert (again.directory / "done.log").stat().st_size == 0
+    assert len(sink.mails) == 1
+
+
+async def test_a_stop_waits_for_what_is_on_the_wire_and_leaves_the_rest_89(make: Make) -> None:
+    road = await make()
+    async with Sink({"dot": [Late("250 2.0.0 Ok", 0.2)]}) as sink:
+        road.to("to.test", sink, limit=1)
+        first, second = (await road.send("b@to.test"))[0], (await road.send("c@to.test"))[0]
+        await sink.until(lambda: "DATA" in sink.commands)
+        await road.queue.stop(2)
+        assert [road.state(first), road.state(second)] == ["delivered", "queued"]
+
+
+async def test_a_stop_does_not_wait_for_ever_89(make: Make) -> None:
+    road = await make()
+    async with Sink({"dot": Act.HANG}) as sink:
+        road.to("to.test", sink)
+        (way,) = await road.send("b@to.test")
+        await sink.until(lambda: "DATA" in sink.commands)
+        async with asyncio.timeout(1):
+            await road.queue.stop(0.1)
+        assert road.state(way) == "queued"
+
+
+# The store is ill.
+
+
+async def test_nothing_is_sent_while_the_store_takes_no_writes_80(road: Road) -> None:
+    async with Sink() as sink:
+        road.to("to.test", sink)
+        message, ways, body = await road.keep("b@to.test")
+        road.store._health.full = True
+        road.queue.push(message, ways, body)
+        assert road.queue.under_way == 0
+        road.store._health.recovered()
+        road.queue.wake()
+        await sink.wait(1)
+
+
+async def test_an_outcome_is_written_as_soon_as_there_is_room_again_79(
+    road: Road, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gatepost.mta.ledger.PATIENCE", 0.01)
+    async with Sink() as sink:
+        road.to("to.test", sink)
+        message, ways, body = await road.keep("b@to.test")
+        write, refused = road.store.write, 0
+
+        async def full(change: object) -> object:
+            nonlocal refused
+            refused += 1
+            raise Problem(Kind.FULL, "no space left for mail")
+
+        road.store.write = full  # type: ignore[method-assign,assignment]
+        road.queue.push(message, ways, body)
+        await road.until(lambda: refused > 2)
+        assert road.state(ways[0].id) == "queued"
+        road.store.write = write  # type: ignore[method-assign]
+        await road.until(lambda: road.state(ways[0].id) == "delivered")
+    assert len(sink.mails) == 1
+
+
+async def test_a_mail_whose_file_is_gone_waits_and_is_told(road: Road) -> None:
+    async with Sink() as sink:
+        road.to("to.test", sink)
+        message, ways, body = await road.keep("b@to.test")
+        gone = msgspec.structs.replace(body, data=None, path="/nonexistent/body")
+        road.queue.push(message, ways, gone)
+        await road.until(lambda: road.row(ways[0].id).attempts == 1)
+        assert road.row(ways[0].id).last_reply == "the mail's text can't be read"
+        assert sink.mails == []
+
+
+# Errors inside.
+
+
+async def test_an_error_inside_defers(road: Road, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Sink() as sink:
+        road.to("to.test", sink)
+        deliver = road.relay.deliver
+
+        async def broken(route: Route, parcel: object) -> list[object]:
+            raise RuntimeError("a fault of ours")
+
+        road.relay.deliver = broken  # type: ignore[method-assign,assignment]
+        (way,) = await road.send("b@to.test")
+        await road.quiet()
+        assert road.state(way) == "queued"
+        road.relay.deliver = deliver  # type: ignore[method-assign]
+        await road.later(5)
+        await sink.wait(1)
+        await road.until(lambda: road.state(way) == "delivered")
+
+
+async def test_an_error_after_the_delivery_does_not_repeat_it(road: Road, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> object:
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr("gatepost.mta.bounce.dsn.write", broken)
+    async with Sink(extensions=("PIPELINING",)) as sink:
+        road.to("to.test", sink)
+        (way,) = await road.send("b@to.test", notify="SUCCESS")
+        await road.until(lambda: road.state(way) == "delivered")
+        await road.until(lambda: len(road.queue) == 0)
+    assert len(sink.mails) == 1
+
+
+# Administrators.
+
+
+async def test_a_held_mail_waits_until_it_is_released(road: Road) -> None:
+    async with Sink({"MAIL": ["451 4.3.0 later"]}) as sink:
+        road.to("to.test", sink)
+        (way,) = await road.send("b@to.test")
+        await road.until(lambda: road.row(way).attempts == 1)
+        await road.quiet()
+        assert await road.queue.hold([way]) == 1
+        assert await road.queue.hold([way]) == 0
+        await road.later(60)
+        assert road.state(way) == "held"
+        assert sink.mails == []
+        assert await road.queue.release([way]) == 1
+        await sink.wait(1)
+        await road.until(lambda: road.state(way) == "delivered")
+
+
+async def test_a_held_mail_stays_held_over_a_restart(make: Make) -> None:
+    road = await make()
+    (way,) = await road.send("b@nowhere.test")
+    await road.until(lambda: road.row(way).attempts == 1)
+    await road.quiet()
+    await road.queue.hold([way])
+    await road.close()
+    again = await make()
+    assert len(again.queue) == 0
+    assert again.state(way) == "held"
+    assert again.metrics.queued.labels("held")._value.get() == 1
+    assert await again.queue.delete([way]) == 1
+    assert again.metrics.queued.labels("held")._value.get() == 0
+
+
+async def test_a_deleted_mail_is_gone_without_a_word(road: Road) -> None:
+    (way,) = await road.send("b@nowhere.test")
+    await road.until(lambda: road.row(way).attempts == 1)
+    await road.quiet()
+    assert await road.queue.delete([way]) == 1
+    assert await road.queue.delete([way]) == 0
+    row = road.row(way)
+    assert (row.state, row.done_at) == (State.DELETED, NOW)
+    assert road.store.reader.body(row.mail_id) is None
+    assert road.reports() == []
+    assert len(road.queue) == 0
+
+
+async def test_a_mail_under_way_cannot_be_touched_18(road: Road) -> None:
+    async with Sink({"dot": [Late("250 2.0.0 Ok", 0.3)]}) as sink:
+        road.to("to.test", sink)
+        (way,) = await road.send("b@to.test")
+        await sink.until(lambda: "DATA" in sink.commands)
+        for verb in (road.queue.hold, road.queue.release, road.queue.retry, road.queue.delete):
+            with pytest.raises(Problem) as caught:
+                await verb([way])
+            assert caught.value.kind is Kind.CONFLICT
+        await road.until(lambda: road.state(way) == "delivered")
+
+
+async def test_flush_and_retry_try_at_once_what_waits(road: Road) -> None:
+    async with Sink({"MAIL": ["451 4.3.0 later"] * 3}) as sink:
+        road.to("to.test", sink)
+        first, second = (await road.send("b@to.test"))[0], (await road.send("c@to.test"))[0]
+        await road.until(lambda: road.row(first).attempts == road.row(second).attempts == 1)
+        await road.quiet()
+        assert await road.queue.retry([first]) == 1
+        await road.until(lambda: road.row(first).attempts == 2)
+        assert road.row(second).attempts == 1
+        await road.quiet()
+        assert await road.queue.flush() == 2
+        await sink.wait(2)
+        await road.quiet()
+
+
+async def test_an_administrators_change_that_cannot_be_written_changes_nothing(road: Road) -> None:
+    (way,) = await road.send("b@nowhere.test")
+    await road.until(lambda: road.row(way).attempts == 1)
+    await road.quiet()
+    write = road.store.write
+
+    async def full(change: object) -> object:
+        raise Problem(Kind.FULL, "no space left for mail")
+
+    road.store.write = full  # type: ignore[method-assign,assignment]
+    with pytest.raises(Problem):
+        await road.queue.hold([way])
+    road.store.write = write  # type: ignore[method-assign]
+    assert len(road.queue) == 1
+    async with Sink() as sink:
+        road.to("nowhere.test", sink)
+        await road.later(5)
+        await sink.wait(1)
+
+
+# Routes.
+
+
+async def test_a_route_that_changed_is_the_one_that_is_taken(road: Road) -> None:
+    async with Sink({"MAIL": "451 4.3.0 later"}) as old, Sink() as new:
+        road.to("to.test", old)
+        (way,) = await road.send("b@to.test")
+        await road.until(lambda: road.row(way).attempts == 1)
+        road.to("to.test", new)
+        await road.later(5)
+        await new.wait(1)
+
+
+async def test_a_mail_without_a_way_waits_for_one(road: Road) -> None:
+    (way,) = await road.send("b@nowhere.test")
+    await road.until(lambda: road.row(way).attempts == 1)
+    assert road.row(way).last_reply == "no way to nowhere.test"
+    async with Sink() as sink:
+        road.to("nowhere.test", sink)
+        await road.later(5)
+        await sink.wait(1)
+
+
+async def test_a_fallback_takes_over_when_the_main_server_is_down(road: Road) -> None:
+    async with Sink() as main:
+        pass
+    async with Sink() as second:
+        road.to("to.test", main, second)
+        (way,) = await road.send("b@to.test")
+        await second.wait(1)
+        await road.until(lambda: road.state(way) == "delivered")
+
+
+async def test_rows_that_are_gone_are_forgotten(road: Road) -> None:
+    message, ways, body = await road.keep("b@to.test")
+    done = msgspec.structs.replace(ways[0], state=State.DELETED)
+    await road.store.write(lambda writer: writer.settle(done))
+    async with Sink() as sink:
+        road.to("to.test", sink)
+        stale = [msgspec.structs.replace(way, state=State.DELETED) for way in ways]
+        road.queue.push(message, stale, body)
+        await road.until(lambda: len(road.queue) == 0)
+        assert sink.mails == []
+
+
+async def test_a_commit_is_shared_by_many_outcomes(road: Road) -> None:
+    async with Sink() as sink:
+        road.to("to.test", sink)
+        mails = [await road.keep(f"u{number}@to.test") for number in range(100)]
+        commits = _commits(road)
+        for message, ways, body in mails:
+            road.queue.push(message, ways, body)
+        await sink.wait(100)
+        await road.until(lambda: len(road.queue) == 0)
+        assert _commits(road) - commits < 100
+
+
+def _commits(road: Road) -> float:
+    metrics = road.store._committer._metrics
+    return float(metrics.commits._value.get())
