@@ -1,14 +1,22 @@
 """A small world for tests of the road: a store with a served domain, its accounts, policies and rules."""
 
+import contextlib
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
+import aiosmtplib
 import msgspec
+from tests.peers.sink import Sink
 
-from gatepost.events import Metrics
+from gatepost.app import Gatepost
+from gatepost.events import Metrics, wall_clock
 from gatepost.model.address import parse_address
 from gatepost.model.envelope import Client, Role
 from gatepost.model.policy import Policy, default_policy
+from gatepost.model.query import All, Query, eq
 from gatepost.model.route import Platform, Transport
+from gatepost.model.stored import Copy, TraceEvent
 from gatepost.model.tenant import Broker, Customer, Domain, Language, User
 from gatepost.settings import Settings, StoreSettings
 from gatepost.store.store import Store
@@ -107,3 +115,78 @@ def settings(directory: Path, **sections: object) -> Settings:
 
 def client(**fields: object) -> Client:
     return Client(**{"ip": "192.0.2.7", "helo": "client.example", "role": Role.MX, **fields})  # type: ignore[arg-type]
+
+
+class House(World):
+    """A whole Gatepost on loopback with a served domain, a sink as its platform, and a client that talks to it."""
+
+    def __init__(self, gatepost: Gatepost, clock: StillClock, sink: Sink) -> None:
+        super().__init__(gatepost.store, clock)
+        self.gatepost = gatepost
+        self.sink = sink
+
+    @property
+    def port(self) -> int:
+        return self.gatepost.listeners.addresses[0][2]
+
+    async def send(
+        self, raw: bytes, *recipients: str, sender: str = "ada@world.example", role: Role = Role.MX
+    ) -> aiosmtplib.SMTPResponse:
+        """Hand a mail in over SMTP; return the reply to its last dot, or the first refusal."""
+        port = next(port for kind, _, port in self.gatepost.listeners.addresses if kind is role)
+        client = aiosmtplib.SMTP(hostname="127.0.0.1", port=port, local_hostname="client.example", start_tls=False)
+        async with client:
+            await client.ehlo()
+            reply = await client.execute_command(b"MAIL", f"FROM:<{sender}>".encode())
+            for recipient in recipients:
+                if reply.code < 400:
+                    reply = await client.execute_command(b"RCPT", f"TO:<{recipient}>".encode())
+            if reply.code >= 400:
+                return reply
+            try:
+                return await client.data(raw)
+            except aiosmtplib.SMTPDataError as refused:
+                return aiosmtplib.SMTPResponse(refused.code, refused.message)
+
+    def copies(self, folder: str | None = None) -> list[Copy]:
+        page = self.store.reader.find(Copy, Query(where=eq("folder", folder) if folder else All(())))
+        return page.items
+
+    def trace(self, mail_id: str) -> list[TraceEvent]:
+        return self.store.reader.trace(mail_id)
+
+
+def queued_as(reply: aiosmtplib.SMTPResponse) -> str:
+    """Return the mail's id, which every last reply names."""
+    assert reply.message, reply
+    return reply.message.rpartition(" ")[2].removeprefix("id=")
+
+
+@contextlib.asynccontextmanager
+async def living(directory: Path, *, sink: Sink | None = None, **sections: Any) -> AsyncIterator[House]:
+    """Open a whole Gatepost in `directory` with `served.example` (all services on) and bob@served.example."""
+    clock = StillClock(wall_clock())
+    async with contextlib.AsyncExitStack() as stack:
+        hop = await stack.enter_async_context(sink or Sink())
+        base: dict[str, Any] = {
+            "http": {"listen": []},
+            "smtp": {
+                "hostname": "gate.example",
+                "listener": [
+                    {"role": "mx", "listen": "127.0.0.1:0"},
+                    {"role": "trusted", "listen": "127.0.0.1:0"},
+                ],
+            },
+            "relay": {"smarthost": f"127.0.0.1:{hop.port}", "allow_private_destinations": True},
+            "dns": {"servers": ["127.0.0.1:9"], "timeout": 0.1},
+            "store": {"directory": str(directory / "state"), "reserve_bytes": 0, "reserve_percent": 0.0},
+        }
+        for name, values in sections.items():
+            base[name] = {**base.get(name, {}), **values}
+        gatepost = Gatepost(msgspec.convert(base, Settings), clock=clock)
+        await stack.enter_async_context(gatepost)
+        house = House(gatepost, clock, hop)
+        if gatepost.store.reader.domain("served.example") is None:
+            await house.domain("served.example", hop=("127.0.0.1", hop.port))
+            await house.user("bob@served.example")
+        yield house

@@ -54,7 +54,9 @@ def _props(kind: type, flags: dict[str, bool] | None) -> object:
 
 
 def finding(category: Category, score: float = 0.0, **more: object) -> Finding:
-    return Finding(category=category, symbol=category.name, reason=f"{category.name} seen", by="test", score=score, **more)
+    return Finding(
+        category=category, symbol=category.name, reason=f"{category.name} seen", by="test", score=score, **more
+    )
 
 
 def try_judge(findings: list[Finding], of: Policy, **case: object) -> Verdict:
@@ -188,7 +190,9 @@ def test_a_hold_that_no_store_flag_asks_for_is_kept_by_the_system_also_without_q
     verdict = try_judge([finding(Category.BAD_ATTACHMENT, hold=True)], policy(), system_days=31)
     assert (verdict.action, verdict.category) == (Action.HOLD, Category.BAD_ATTACHMENT)
     assert [(keep.folder, keep.until) for keep in verdict.keep] == [(Folder.SYSTEM, RECEIVED + 31 * DAY)]
-    stored = try_judge([finding(Category.BAD_ATTACHMENT, hold=True)], policy(quarantine={"store_bad_attachments": True}))
+    stored = try_judge(
+        [finding(Category.BAD_ATTACHMENT, hold=True)], policy(quarantine={"store_bad_attachments": True})
+    )
     assert [keep.folder for keep in stored.keep] == [Folder.QUARANTINE]
 
 

@@ -122,6 +122,13 @@ class Directory:
         group = self._group(key)
         return group is not None and user.email in self._members(group)
 
+    def may_write(self, client: Client, sender: Address, author: Address) -> bool:
+        """Tell whether mail that leaves on the account of `sender` may name `author` in From (rules 10, 11)."""
+        if client.login is not None:
+            return self.may_send(client.login.user_id, author)
+        ours, theirs = self.served(sender.domain), self.served(author.domain)
+        return ours is not None and theirs is not None and ours.domain.id == theirs.domain.id
+
     def may_relay(self, client: Client, sender: Address | None) -> DomainView | None:
         """Return the domain on whose account this client may send mail to the outside; None where there is none."""
         view = self.served(sender.domain) if sender else None

@@ -4,14 +4,16 @@ import uuid
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from enum import StrEnum
+from functools import partial
 
 import msgspec
 
 from gatepost.events import Clock, Metrics, Trail, log
-from gatepost.message.anatomy import Summary
+from gatepost.message.anatomy import Anatomy, Summary
+from gatepost.message.authors import authors
 from gatepost.message.mail import Mail, Opener
-from gatepost.model.address import BadAddress, parse_address
-from gatepost.model.envelope import Body, Direction, Envelope, Recipient
+from gatepost.model.address import parse_address
+from gatepost.model.envelope import Body, Envelope, Recipient
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Op, Where, eq, every
 from gatepost.model.stored import Copy, Delivery, Message, State
@@ -24,8 +26,7 @@ from gatepost.mta.queue import Queue
 from gatepost.mta.rows import copy_row, delivery, facts, message_row, reason, release
 from gatepost.settings import Settings
 from gatepost.store.blobs import Draft
-from gatepost.store.sqlite import Writer
-from gatepost.store.store import Store
+from gatepost.store.store import Store, Writer
 
 HOUR = 3_600_000
 
@@ -50,6 +51,18 @@ class Judged(msgspec.Struct, frozen=True):
 
     recipient: Recipient
     verdict: Verdict
+
+
+_FINDING = Finding(
+    category=Category.BLOCKED, symbol="FROM_MISALIGNED", reason="From is not an address of the sender", by="intake"
+)
+_MISALIGNED = Verdict(
+    action=Action.REJECT,
+    category=Category.BLOCKED,
+    score=0.0,
+    because=(_FINDING,),
+    path=("From is not an address of the sender: refused",),
+)
 
 
 class Intake:
@@ -112,9 +125,9 @@ class Intake:
         trail = Trail(self._clock)
         trail.add("received", **facts(envelope, body))
         mail = Mail(envelope, body, self._opener)
-        found = await self._pipeline.run(mail, trail)
-        summary = await self._summary(mail)
-        judged = [self._judge(envelope, mail, each) for each in found]
+        report = await self._pipeline.run(mail, trail)
+        summary = report.anatomy.summary if report.anatomy else Summary()
+        judged = [self._judge(envelope, report.anatomy, each) for each in report.found]
         answer = _answer(judged)
         if answer is Answer.ACCEPTED:
             judged = [self._hold_refused(envelope, each) for each in judged]
@@ -125,17 +138,11 @@ class Intake:
             return await self._refuse(message, judged, answer, trail)
         return await self._accept(envelope, message, body, judged, trail)
 
-    async def _summary(self, mail: Mail) -> Summary:
-        try:
-            return (await mail.anatomy()).summary
-        except Exception:  # the pipeline has told of it; the mail is deferred or held without one
-            return Summary()
-
-    def _judge(self, envelope: Envelope, mail: Mail, found: Findings) -> Judged:
-        recipient, findings = found.recipient, found.findings
+    def _judge(self, envelope: Envelope, anatomy: Anatomy | None, found: Findings) -> Judged:
+        recipient = found.recipient
         outside = recipient.platform_id is None
-        if outside and not recipient.clean_only and envelope.direction is Direction.OUT:
-            findings = (*findings, *_misaligned(envelope, mail))
+        if outside and not recipient.clean_only and not self._aligned(envelope, anatomy):
+            return Judged(recipient, _MISALIGNED)
         if recipient.policy is None:
             raise Problem(Kind.UNAVAILABLE, "the recipient's policy is gone; try again")
         case = Case(
@@ -145,7 +152,15 @@ class Intake:
             clean_only=recipient.clean_only,
             system_days=self._settings.quarantine.system_days,
         )
-        return Judged(recipient, judge(findings, case))
+        return Judged(recipient, judge(found.findings, case))
+
+    def _aligned(self, envelope: Envelope, anatomy: Anatomy | None) -> bool:
+        """Mail that leaves on somebody's account must name him in From too (rules 10, 11); a bounce may go back."""
+        if envelope.sender is None or anatomy is None:
+            return True
+        written = authors(anatomy)
+        may = partial(self._directory.may_write, envelope.client, envelope.sender)
+        return bool(written) and all(map(may, written))
 
     def _hold_refused(self, envelope: Envelope, judged: Judged) -> Judged:
         verdict = judged.verdict
@@ -288,21 +303,6 @@ def _answer(judged: Sequence[Judged]) -> Answer:
     if Action.DEFER in actions:
         return Answer.DEFERRED
     return Answer.REJECTED if actions == {Action.REJECT} else Answer.ACCEPTED
-
-
-def _misaligned(envelope: Envelope, mail: Mail) -> list[Finding]:
-    """Mail that leaves on a domain's account must be from that domain in From too (rules 10, 11)."""
-    if envelope.sender is None:
-        return []
-    for text in mail.from_addresses():
-        try:
-            aligned = parse_address(text).domain == envelope.sender.domain
-        except BadAddress:
-            aligned = False
-        if not aligned:
-            reason = "From is not in the domain of the sender"
-            return [Finding(category=Category.BLOCKED, symbol="FROM_MISALIGNED", reason=reason, by="relay")]
-    return []
 
 
 def _copies(envelope: Envelope, judged: Sequence[Judged]) -> list[Copy]:

@@ -108,7 +108,8 @@ class _Bench:
         if category is Category.BAD_ATTACHMENT and self._unsure_hold():
             self.path.append("a filter could not say: held")
             return False
-        relays = RELAYS.get(category, lambda props, score: False)(self.policy.relay_props, self.score)
+        read = RELAYS.get(category)
+        relays = read is not None and read(self.policy.relay_props, self.score)
         self.path.append(f"{category.name}: the policy {'delivers' if relays else 'does not deliver'} it")
         return relays
 

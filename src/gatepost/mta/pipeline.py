@@ -10,8 +10,10 @@ import msgspec
 
 from gatepost.events import Metrics, Trail, log
 from gatepost.filters.registry import Cost, Filter
+from gatepost.message.anatomy import Anatomy
+from gatepost.message.authors import authors
 from gatepost.message.mail import Mail
-from gatepost.model.address import Address, BadAddress, parse_address
+from gatepost.model.address import Address
 from gatepost.model.envelope import Recipient
 from gatepost.model.verdict import Category, Finding, OnError
 from gatepost.mta.directory import Directory
@@ -27,6 +29,13 @@ class Findings(msgspec.Struct, frozen=True):
     findings: tuple[Finding, ...]
 
 
+class Report(msgspec.Struct, frozen=True):
+    """What came of a run: the mail taken apart (None: it could not be), and each recipient's findings."""
+
+    anatomy: Anatomy | None
+    found: tuple[Findings, ...]
+
+
 class Pipeline:
     """Filters see neither each other nor the store: order changes speed, never meaning (architecture 4)."""
 
@@ -37,35 +46,36 @@ class Pipeline:
         self._metrics = metrics
         self._killers: OrderedDict[bytes, int] = OrderedDict()
 
-    async def run(self, mail: Mail, trail: Trail) -> list[Findings]:
+    async def run(self, mail: Mail, trail: Trail) -> Report:
         """Ask every filter; never raises for a filter's failure, which is an UNSURE finding instead."""
         opened = await self._open(mail, trail)
         senders = _senders(mail, opened)
         recipients = [self._directory.with_rules(recipient, senders) for recipient in mail.envelope.recipients]
         found: dict[int, list[Finding]] = {index: [] for index in range(len(recipients))}
-        if not opened:
+        if opened is None:
             unscannable = self._unscannable(mail)
             for findings in found.values():
                 findings.append(unscannable)
         for cost, filters in self._tiers:
-            if cost >= Cost.PARSE and not opened:
+            if cost >= Cost.PARSE and opened is None:
                 break
             await self._ask(filters, mail, recipients, found, trail)
             if all(_oversize(findings) for findings in found.values()):
                 break
-        return [Findings(recipient, tuple(found[index])) for index, recipient in enumerate(recipients)]
+        each = (Findings(recipient, tuple(found[index])) for index, recipient in enumerate(recipients))
+        return Report(opened, tuple(each))
 
-    async def _open(self, mail: Mail, trail: Trail) -> bool:
+    async def _open(self, mail: Mail, trail: Trail) -> Anatomy | None:
         started = time.perf_counter()
         try:
             async with asyncio.timeout(self._timeout):
-                await mail.anatomy()
+                anatomy = await mail.anatomy()
         except Exception as error:  # whatever befell the worker, the mail is not passed on unseen
             log.warning("mail could not be opened", id=mail.envelope.id, error=repr(error))
             trail.add("scanned", "the mail could not be opened", error=type(error).__name__)
-            return False
+            return None
         self._metrics.scan_seconds.labels("open").observe(time.perf_counter() - started)
-        return True
+        return anatomy
 
     def _unscannable(self, mail: Mail) -> Finding:
         tries = self._count(_fingerprint(mail))
@@ -161,16 +171,10 @@ def _alike(one: Filter, recipients: Sequence[Recipient]) -> Iterator[list[int]]:
     yield from groups.values()
 
 
-def _senders(mail: Mail, opened: bool) -> list[Address]:
+def _senders(mail: Mail, anatomy: Anatomy | None) -> list[Address]:
     """The identities that sender rules are held against: MAIL FROM and each address of From."""
-    senders = [mail.envelope.sender] if mail.envelope.sender else []
-    if opened:
-        for text in mail.from_addresses():
-            try:
-                senders.append(parse_address(text))
-            except BadAddress:
-                continue
-    return senders
+    envelope = [mail.envelope.sender] if mail.envelope.sender else []
+    return [*envelope, *(authors(anatomy) if anatomy else ())]
 
 
 def _oversize(findings: Sequence[Finding]) -> bool:

@@ -1,5 +1,7 @@
 """The rows that a judged mail becomes: its message, the copies on folders, the deliveries."""
 
+from typing import Any
+
 from gatepost.message.anatomy import Summary
 from gatepost.model.address import parse_address
 from gatepost.model.envelope import Body, Direction, Envelope, Recipient
@@ -7,10 +9,10 @@ from gatepost.model.stored import Copy, Delivery, Message
 from gatepost.model.verdict import Category, Keep, Verdict
 
 
-def facts(envelope: Envelope, body: Body) -> dict[str, object]:
+def facts(envelope: Envelope, body: Body) -> dict[str, Any]:
     """Return what the trace tells of how a mail came in."""
     client = envelope.client
-    told: dict[str, object] = {
+    told: dict[str, Any] = {
         "client": client.ip,
         "helo": client.helo,
         "sender": envelope.sender.text if envelope.sender else "",

@@ -48,7 +48,7 @@ class Sweep:
         gone = 0
         while True:
             purged = await self._store.write(lambda writer: writer.purge(self._clock(), SLICE), slow=True)
-            for folder, count in purged.copies.items():
+            for folder, count in purged.folders.items():
                 self._metrics.purged.labels(folder).inc(count)
                 gone += count
             if not purged.more:
