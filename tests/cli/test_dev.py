@@ -7,11 +7,11 @@ from pathlib import Path
 
 WANTED = {
     "a clean mail": "250 delivered",
-    "from a blocked sender": "550 reject",
+    "from a blocked sender": "550 refused",
     "an .exe inside a zip": "250 held in quarantine",
     "a link to a bad host": "250 held in quarantine",
     "spam (GTUBE)": "250 held in quarantine",
-    "a virus (EICAR)": "554 reject",
+    "a virus (EICAR)": "554 refused",
 }
 
 

@@ -10,6 +10,8 @@ from gatepost.cli.control import Control
 from gatepost.cli.options import json_option, with_control
 from gatepost.cli.output import clean, columns, moment, show_json
 
+OUTCOMES = {"reject": "refused", "defer": "deferred"}
+
 
 @click.command()
 @click.argument("mail_id", metavar="ID")
@@ -34,7 +36,8 @@ def story(life: Any) -> Iterator[str]:
     yield f"{message['id']}  {moment(message['received'])}  {message['size']} octets"
     yield f"from <{clean(message['sender'])}> by {clean(message['clientIp'])}, subject: {clean(message['subject'])}"
     yield ""
-    yield from columns(("TIME", "EVENT", "MAILBOX", "WHAT"), map(_event, life["events"]))
+    rows = [*map(_event, life["events"]), *_attempts(life["deliveries"])]
+    yield from columns(("TIME", "EVENT", "MAILBOX", "WHAT"), sorted(rows, key=lambda row: str(row[0])))
     yield ""
     what, why = ending(life)
     yield f"{what}: {why}"
@@ -43,18 +46,44 @@ def story(life: Any) -> Iterator[str]:
 
 
 def _event(event: Any) -> tuple[object, ...]:
-    facts = [f"{key}={value}" for key, value in event.get("data", {}).items() if value not in (None, "", [])]
-    return moment(event["at"]), event["event"], event.get("mailbox") or "", " ".join([event.get("text", ""), *facts])
+    return moment(event["at"]), event["event"], event["mailbox"] or "", "; ".join(_facts(event))
+
+
+def _facts(event: Any) -> Iterator[str]:
+    """Yield what an event says: its text, what was found, the judge's path, then its other facts."""
+    data = dict(event["data"])
+    findings, path = data.pop("findings", []), data.pop("path", [])
+    if event["text"] and event["text"] not in path:
+        yield event["text"]
+    yield from (f"{finding['symbol']}: {finding['reason']}" for finding in findings)
+    yield from path
+    plain = [f"{key}={value}" for key, value in data.items() if value not in (None, "", [])]
+    if plain:
+        yield " ".join(plain)
+
+
+def _attempts(deliveries: Any) -> Iterator[tuple[object, ...]]:
+    """Yield a row for each try to deliver, with the next hop's own words."""
+    for delivery in deliveries:
+        for attempt in delivery["log"]:
+            what = f"{attempt['hop']} said: {attempt['reply']}" if attempt["code"] else attempt["reply"]
+            yield moment(attempt["at"]), "attempt", delivery["recipient"], f"{what} ({attempt['took']} ms)"
 
 
 def ending(life: Any) -> tuple[str, str]:
-    """Return how a mail stands, and the sentence that says why."""
+    """Return how a mail stands, and in a sentence why: what was found, else what the judge said."""
     verdicts = [event for event in life["events"] if event["event"] == "verdict"]
-    why = "; ".join(dict.fromkeys(event.get("text", "") for event in verdicts))
-    states = [delivery["state"] for delivery in life["deliveries"]]
-    folders = [copy["folder"] for copy in life["copies"]]
-    if states:
-        return ", ".join(dict.fromkeys(states)), why
-    if folders:
-        return f"held in {', '.join(dict.fromkeys(folders))}", why
-    return ", ".join(dict.fromkeys(event["data"]["action"] for event in verdicts)) or "refused", why
+    found = [finding["reason"] for event in life["events"] for finding in event["data"].get("findings", [])]
+    states = list(dict.fromkeys(_standing(life, verdicts))) or ["refused"]
+    said = [event["text"] for event in verdicts if event["text"] not in states]
+    return ", ".join(states), "; ".join(dict.fromkeys(found or said)) or "nothing stands against it"
+
+
+def _standing(life: Any, verdicts: list[Any]) -> Iterator[str]:
+    """Yield each state that some recipient's mail is in."""
+    delivered = [delivery["state"] for delivery in life["deliveries"]]
+    yield from delivered
+    if not delivered:
+        yield from (f"held in {copy['folder']}" for copy in life["copies"])
+    if not delivered and not life["copies"]:
+        yield from (OUTCOMES.get(event["data"]["action"], event["data"]["action"]) for event in verdicts)
