@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+from contextlib import suppress
 from typing import cast
 
 import msgspec
@@ -185,11 +186,16 @@ class Connection(SMTP):
         self.reader.feed_eof()
         if self._timer is not None:
             self._timer.cancel()
-        if reply is not None and self._plain is None and self.transport.can_write_eof():
-            self.transport.write_eof()
-        else:
-            self.transport.close()
         self._timer = self.loop.call_later(LINGER, self.transport.abort)
+        if reply is None or not self._half_close():
+            self.transport.close()
+
+    def _half_close(self) -> bool:
+        if self._plain is not None or not self.transport.can_write_eof():
+            return False
+        with suppress(OSError):  # gone already
+            self.transport.write_eof()
+        return True
 
     # Its beginning.
 

@@ -31,6 +31,12 @@ def context(smtp: Smtp, listener: Listener) -> ssl.SSLContext | None:
     return made
 
 
+class Layer(sslproto.SSLProtocol):
+    """asyncio's TLS layer with a read buffer of one record, not 256 KB for each idle connection."""
+
+    max_size = 16_384  # RFC 8446 5.1
+
+
 async def cover(
     transport: asyncio.Transport, protocol: asyncio.Protocol, context: ssl.SSLContext, early: bytes = b""
 ) -> None:
@@ -41,7 +47,7 @@ async def cover(
     # The loop's own start_tls takes no octets that were read already, and they come behind a PROXY header.
     loop = asyncio.get_running_loop()
     done = loop.create_future()
-    layer = sslproto.SSLProtocol(loop, protocol, context, done, server_side=True, ssl_handshake_timeout=HANDSHAKE)
+    layer = Layer(loop, protocol, context, done, server_side=True, ssl_handshake_timeout=HANDSHAKE)
     transport.set_protocol(layer)
     layer.connection_made(transport)
     _feed(layer, early)
