@@ -1,7 +1,7 @@
 """What the services share: texts that are fit to keep, partial changes, rows made into what callers see."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar
+from functools import cache
+from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
 import msgspec
 from msgspec import UNSET, Meta
@@ -10,7 +10,7 @@ from gatepost.model.address import Address, BadAddress, domain_name, parse_addre
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.values import Id, Millis
 
-V = TypeVar("V")
+V = TypeVar("V", bound=msgspec.Struct)
 S = TypeVar("S", bound=msgspec.Struct)
 
 # One line without control characters; the end is said in a way that Python and JSON Schema both understand.
@@ -25,21 +25,19 @@ Port = Annotated[int, Meta(ge=1, le=65535)]
 
 def show(kind: type[V], row: object, **more: object) -> V:
     """Make what callers see of a row: the members of `kind` by their names, those in `more` as given."""
-    fields: Mapping[str, str] = dict(
-        zip(kind.__struct_fields__, kind.__struct_encode_fields__, strict=True)  # type: ignore[attr-defined]
-    )
-    members = {
-        said: more[name] if name in more else getattr(row, name)
-        for name, said in fields.items()
-        if name in more or hasattr(row, name)
-    }
-    return msgspec.convert(members, kind, from_attributes=True, dec_hook=_number)
+    members: dict[str, Any] = {}
+    for name, cast in _members(kind):
+        value = more[name] if name in more else getattr(row, name)
+        members[name] = value if cast is None or value is None else cast(value)
+    return kind(**members)
 
 
-def _number(kind: type, value: Any) -> Any:
-    if kind in (Id, Millis):
-        return kind(value)
-    raise NotImplementedError(kind)
+@cache
+def _members(kind: type) -> list[tuple[str, type | None]]:
+    """Return a view's members, with the type that makes an id or a moment of a number."""
+    hints = get_type_hints(kind)
+    casts = ((name, {hints[name], *get_args(hints[name])}) for name in kind.__struct_fields__)  # type: ignore[attr-defined]
+    return [(name, Id if Id in types else Millis if Millis in types else None) for name, types in casts]
 
 
 def given(change: msgspec.Struct, *names: str) -> dict[str, Any]:
