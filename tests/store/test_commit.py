@@ -14,6 +14,7 @@ from tests.store.samples import domain, keep, open_store, user
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Op, Query, Where, eq, every
 from gatepost.model.tenant import Broker, Domain, User
+from gatepost.store import sqlite
 from gatepost.store import store as face
 from gatepost.store.store import Store, Writer
 
@@ -229,3 +230,34 @@ async def test_many_values_in_one_question(store: Store) -> None:
         await store.write(adds(user(f"u{number}@in.test")))
     wanted = Where("email", Op.IN, [f"U{number}@in.test" for number in range(1000)])
     assert store.reader.count(User, wanted) == 3
+
+
+async def test_a_batch_has_an_end(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite, "BATCH", 10)
+    before = commits(store)
+    await together(store, *(adds(user(f"u{number}@in.test")) for number in range(25)))
+    assert commits(store) - before == 1 + 3
+    assert store.reader.count(User, every()) == 25
+
+
+async def test_a_batch_that_sqlite_took_back_fails_whole(store: Store) -> None:
+    def lose(writer: Writer) -> None:
+        writer._connection.execute("ROLLBACK")
+        raise MemoryError
+
+    results = await together(store, adds(user()), lose, adds(domain()))
+    assert [each.kind for each in results if isinstance(each, Problem)] == [Kind.UNAVAILABLE] * 2
+    assert isinstance(results[1], MemoryError)
+    assert store.healthy and store.reader.count(User, every()) == store.reader.count(Domain, every()) == 0
+    assert (await store.write(adds(user()))).id == 1
+
+
+async def test_a_log_that_grows_too_large_is_told_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(sqlite, "WAL_ALARM", 1)
+    monkeypatch.setattr(sqlite.log, "warning", lambda text, **_: told.append(text), raising=False)
+    for number in range(3):
+        await store.write(adds(user(f"u{number}@in.test")))
+    await store.write(lambda writer: None)
+    assert told == ["the write-ahead log is large: a long reader holds it"]
+    assert store._committer._metrics.wal_bytes._value.get() > 0

@@ -5,16 +5,19 @@ import os
 import sqlite3
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from tests.store.samples import keep, mail_id, message, open_store, settings, user
 
-from gatepost.model.query import eq, every
+from gatepost.model.problem import Kind, Problem
+from gatepost.model.query import Query, eq, every
 from gatepost.model.tenant import User
 from gatepost.store import opening
 from gatepost.store.health import StoreProblem
 from gatepost.store.migrations import APPLICATION_ID, VERSION, migrate
+from gatepost.store.reader import Reader
 from gatepost.store.schema import TABLES
 from gatepost.store.store import Store
 
@@ -130,10 +133,7 @@ def test_82_a_damaged_root_is_found_at_any_start(directory: Path) -> None:
 
 def test_82_damage_anywhere_is_found_after_an_unclean_stop(directory: Path) -> None:
     filled(directory)
-    connection = sqlite3.connect(directory / "gatepost.db")
-    (root,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'copy_by0'").fetchone()
-    connection.close()
-    overwrite(directory / "gatepost.db", (root - 1) * 16_384)
+    damage_index(directory)
     (directory / "gatepost.db-wal").write_bytes(b"what a crash left")
     with pytest.raises(StoreProblem, match=r"gatepost\.db: the database is damaged") as raised:
         open_store(directory)
@@ -144,10 +144,54 @@ def test_82_a_large_store_is_checked_while_it_works(directory: Path, monkeypatch
     monkeypatch.setattr(opening, "SMALL", 0)
     left_open(directory)
     store = open_store(directory)
-    store._threads.submit(lambda: None).result(30)
-    store._threads.shutdown()
+    ThreadPoolExecutor.shutdown(store._threads)
     assert store.healthy
     store.close_sync()
+
+
+def damage_index(directory: Path) -> None:
+    connection = sqlite3.connect(directory / "gatepost.db")
+    (root,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'copy_by0'").fetchone()
+    connection.close()
+    overwrite(directory / "gatepost.db", (root - 1) * 16_384)
+
+
+def test_82_damage_found_while_it_works_stops_the_writing(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opening, "SMALL", 0)
+    filled(directory)
+    damage_index(directory)
+    (directory / "gatepost.db-wal").write_bytes(b"what a crash left")
+    store = open_store(directory)
+    ThreadPoolExecutor.shutdown(store._threads)
+    assert not store.healthy
+    store.close_sync()
+
+
+@pytest.mark.anyio
+async def test_82_the_daily_look_finds_damage(directory: Path) -> None:
+    filled(directory)
+    store = open_store(directory)
+    assert await store.examine() == [] and store.healthy
+    await store.close()
+    damage_index(directory)
+    store = open_store(directory)
+    assert await store.examine() != [] and not store.healthy
+    with pytest.raises(Problem) as raised:
+        store.reader.folders("bob@in.test")
+        store.reader.letters(Query(where=eq("mailbox", "bob@in.test"), sort="sent"))
+    assert raised.value.kind is Kind.UNAVAILABLE
+    await store.close()
+
+
+def test_89_a_look_at_the_whole_database_does_not_hold_up_the_stop(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(directory)
+    without_end = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT sum(i) FROM n"
+    monkeypatch.setattr(Reader, "quick_check", lambda reader: reader._number(without_end, []))
+    store._look = store._threads.submit(store._look_again)
+    store.close_sync()
+    assert store._look.result() == ["interrupted"]
 
 
 def overwrite(path: Path, at: int) -> None:

@@ -18,6 +18,7 @@ _BROKEN = frozenset(
         sqlite3.SQLITE_PROTOCOL,
     }
 )
+_AWAY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_INTERRUPT})
 
 
 class StoreProblem(Exception):
@@ -55,6 +56,11 @@ class Health:
             log.info("the store has room again")
             self._gauge.set(int(self.ok))
 
+    def spoiled(self) -> None:
+        """Note that the database is damaged: nothing more is written to it."""
+        self.broken = True
+        self._gauge.set(0)
+
     def blame(self, error: sqlite3.Error | OSError | MemoryError) -> Problem:
         """Judge a failure to write: note what it says of the disc, return the Problem for who asked."""
         if _is_full(error):
@@ -66,7 +72,7 @@ class Health:
 
     def unreadable(self, error: sqlite3.Error) -> Exception:
         """Judge a failure to read: damage and I/O errors are the store's, the rest is a fault of who asked."""
-        if not _is_broken(error) and primary_code(error) not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CANTOPEN):
+        if not _is_broken(error) and primary_code(error) not in _AWAY:
             return error
         log.error("the store can't be read", error=str(error))
         return self.unavailable(error)

@@ -11,7 +11,7 @@ import zstandard
 
 from gatepost.model.envelope import Body
 from gatepost.model.stored import Copy, Delivery, Message, State, TraceEvent
-from gatepost.store.schema import LIVE, Table, table
+from gatepost.store.schema import LIVE, table
 
 _MESSAGE, _COPY, _DELIVERY = table(Message), table(Copy), table(Delivery)
 _SETTLE = (
@@ -40,13 +40,12 @@ class Mail:
         self._compressor = zstandard.ZstdCompressor(level=1)
         self.dropped: list[str] = []  # mails whose spool file goes with the commit
 
-    def insert(self, known: Table[Any], item: Any) -> int:
+    def insert(self, sql: str, values: Sequence[Any]) -> int:
         """Insert a row and return its row id; text that is no Unicode is mended, for a mail must not fail of it."""
-        values = known.values(item)
         try:
-            return self._connection.execute(known.insert, values).lastrowid or 0
+            return self._connection.execute(sql, values).lastrowid or 0
         except UnicodeEncodeError:
-            return self._connection.execute(known.insert, [_mended(value) for value in values]).lastrowid or 0
+            return self._connection.execute(sql, [_mended(value) for value in values]).lastrowid or 0
 
     def keep(
         self,
@@ -57,18 +56,24 @@ class Mail:
         trace: Sequence[TraceEvent],
         until: int,
     ) -> Kept:
-        self.insert(_MESSAGE, message)
+        self.add_message(message)
         if copies or any(delivery.state in (State.QUEUED, State.HELD) for delivery in deliveries):
             sql = "INSERT INTO body (mail_id, size, data) VALUES (?, ?, ?)"
             self._connection.execute(sql, (message.id, body.size, body.data))
         elif body.data is None:
             self.dropped.append(message.id)
-        kept = Kept([self.insert(_COPY, copy) for copy in copies], self.enqueue(deliveries))
+        # In the order of the hidden columns.
+        listed = (message.received if message.sent is None else message.sent, message.header_from, message.subject)
+        held = [self.insert(_COPY.insert_all, [*_COPY.values(copy), *listed]) for copy in copies]
+        kept = Kept(held, self.enqueue(deliveries))
         self.note(message.id, trace, until)
         return kept
 
     def enqueue(self, deliveries: Sequence[Delivery]) -> list[int]:
-        return [self.insert(_DELIVERY, delivery) for delivery in deliveries]
+        return [self.insert(_DELIVERY.insert, _DELIVERY.values(delivery)) for delivery in deliveries]
+
+    def add_message(self, message: Message) -> None:
+        self.insert(_MESSAGE.insert, _MESSAGE.values(message))
 
     def note(
         self, mail_id: str, trace: Sequence[TraceEvent], until: int, *, refused: bool = False, more: int = 0

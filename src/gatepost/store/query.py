@@ -79,7 +79,7 @@ def _condition(columns: Columns, condition: Condition, values: list[Anything]) -
         case Not(of=part):
             # Not NOT: where a member is NULL the condition does not hold either.
             return f"({_condition(columns, part, values)}) IS NOT TRUE"
-        case Where():
+        case _:
             return _where(columns, condition, values)
 
 

@@ -188,6 +188,10 @@ class Reader:
         """Return what SQLite finds damaged; [] for a sound database. Reads all of it."""
         return [text for (text,) in self._rows("PRAGMA quick_check") if text != "ok"]
 
+    def interrupt(self) -> None:
+        """Break off what another thread is asking."""
+        self._connection.interrupt()
+
     def close(self) -> None:
         self._connection.close()
 

@@ -2,6 +2,7 @@
 
 # ruff: noqa: S608 - names come from schema.py alone, values are bound
 
+import operator
 import re
 import typing
 from collections.abc import Callable, Sequence
@@ -73,17 +74,21 @@ class Table(Generic[T]):
         self.unique = tuple(unique)
         self.indexes = tuple(indexes)
         self.numbered = self.columns["id"].type == "INTEGER"
+        self._members = operator.attrgetter(*self.columns)
+        self._dumps = [(at, c.dump) for at, c in enumerate(self.columns.values()) if c.dump]
         self._loads = [(c.name, c.load) for c in self.columns.values() if c.load]
         self.fields = ", ".join(f'"{name}"' for name in self.columns)
-        self.insert = self._insert()
+        self.insert = self._insert({name: each.value for name, each in self.hidden.items()})
+        self.insert_all = self._insert(dict.fromkeys(self.hidden, "?"))  # the hidden ones are bound, after the others
 
     def values(self, item: T) -> list[Any]:
         """Return what `insert` binds for an item; id 0 means: give it one."""
-        found = [
-            getattr(item, column.name) if column.dump is None else column.dump(getattr(item, column.name))
-            for column in self.columns.values()
-        ]
-        return [None if self.numbered and not found[0] else found[0], *found[1:]]
+        found = list(self._members(item))
+        for at, dump in self._dumps:
+            found[at] = dump(found[at])
+        if self.numbered and not found[0]:
+            found[0] = None
+        return found
 
     def row(self, values: Sequence[Any]) -> T:
         """Return the item that a row of `fields` holds."""
@@ -104,12 +109,11 @@ class Table(Generic[T]):
             made.append(f'CREATE INDEX "{self.name}_by{number}" ON "{self.name}" {keys}')
         return made
 
-    def _insert(self) -> str:
+    def _insert(self, hidden: dict[str, str]) -> str:
         place = {name: f"?{number}" for number, name in enumerate(self.columns, 1)}
         values = list(place.values())
-        for hidden in self.hidden.values():
-            values.append(re.sub(r":(\w+)", lambda found: place[found[1]], hidden.value))
-        names = ", ".join(f'"{name}"' for name in [*self.columns, *self.hidden])
+        values += [re.sub(r":(\w+)", lambda found: place[found[1]], value) for value in hidden.values()]
+        names = ", ".join(f'"{name}"' for name in [*self.columns, *hidden])
         return f'INSERT INTO "{self.name}" ({names}) VALUES ({", ".join(values)})'
 
 

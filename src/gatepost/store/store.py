@@ -3,11 +3,12 @@
 import asyncio
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TypeVar
 
 from gatepost.events import Clock, Metrics, log
+from gatepost.model.problem import Problem
 from gatepost.settings import StoreSettings
 from gatepost.store import opening
 from gatepost.store.backup import backup
@@ -49,8 +50,7 @@ class Store:
         self._local = threading.local()
         self._readers: list[Reader] = [self.reader]
         self._threads = ThreadPoolExecutor(max(settings.readers, 1), "read")
-        if opened.suspect:
-            self._threads.submit(self._look_again)
+        self._look = self._threads.submit(self._look_again) if opened.suspect else None
 
     @classmethod
     def open(
@@ -73,6 +73,9 @@ class Store:
     def close_sync(self) -> None:
         """`close` for who has no loop; may be called twice."""
         self._committer.stop()
+        while wait([self._look] if self._look else [], timeout=0.05).not_done:
+            for reader in self._readers:
+                reader.interrupt()  # a check of the whole database must not hold up the stop
         self._threads.shutdown()
         self.spool.close()
         for reader in self._readers:
@@ -137,6 +140,12 @@ class Store:
         self._committer.submit(Item(change, waiter))
         return waiter.result()
 
+    async def examine(self) -> list[str]:
+        """Check the whole database while it works (rules 24: daily); what is found makes the store unhealthy."""
+        async with self._copying:
+            self._look = self._threads.submit(self._look_again)
+            return await asyncio.wrap_future(self._look)
+
     async def backup(self, target: Path, *, with_key: bool = False) -> None:
         """Copy the store into a new directory while it works; raise StoreProblem. One at a time (rules 19)."""
         async with self._copying:
@@ -165,8 +174,12 @@ class Store:
     def _spooled(self, mail_id: str) -> str:
         return str(self.spool.path(mail_id))
 
-    def _look_again(self) -> None:
-        """After an unclean stop of a large store: check it while it works (rules 24)."""
-        for fault in self._thread_reader().quick_check():
+    def _look_again(self) -> list[str]:
+        try:
+            found = self._thread_reader().quick_check()
+        except Problem as problem:  # unreadable, or the store is being closed
+            return [problem.context["error"]]
+        for fault in found:
             log.error("the database is damaged", file=str(self._opened.database), fault=fault)
-            self._health.broken = True
+            self._health.spoiled()
+        return found

@@ -118,7 +118,7 @@ class Writer(Reader):
         """Store the trace of a refused mail, without its bytes; the oldest such traces make room (rules 21)."""
         if self._refused_bytes <= 0:
             return
-        self.mail.insert(table(Message), msgspec.structs.replace(message, spooled=False))
+        self.mail.add_message(msgspec.structs.replace(message, spooled=False))
         self.mail.note(message.id, trace, until, refused=True, more=_weight(message))
         while self.refused() > self._refused_bytes:
             forget_refused(self._connection, self.mail)
