@@ -5,6 +5,7 @@ import ipaddress
 import re
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple, TypeVar, cast
 
@@ -76,13 +77,21 @@ class Resolver:
         known = _as_address(name) or self._hosts.get(name)
         if known:
             return list(known)
-        found = await asyncio.gather(
-            self._find(name, "A", _texts), self._find(name, "AAAA", _texts), return_exceptions=True
-        )
-        answers = [answer for answer in found if not isinstance(answer, BaseException)]
+        kept = [self._recall((name, kind)) for kind in ("A", "AAAA")]
+        found = [each.found for each in kept if each] if all(kept) else await self._both(name)
+        answers = [cast("list[str]", answer) for answer in found if not isinstance(answer, BaseException)]
         if answers:
             return [address for answer in answers for address in answer]
-        raise next((error for error in found if not isinstance(error, Missing)), found[0])  # type: ignore[misc]
+        failure = next((error for error in found if isinstance(error, DnsFailure)), Missing(f"{name} has no address"))
+        raise type(failure)(*failure.args)
+
+    async def _both(self, name: str) -> list[object]:
+        asked = (self._find(name, kind, _texts) for kind in ("A", "AAAA"))
+        found: list[object] = list(await asyncio.gather(*asked, return_exceptions=True))
+        for error in found:
+            if isinstance(error, BaseException) and not isinstance(error, Missing | DnsFailure):
+                raise error
+        return found
 
     async def txt(self, name: str) -> list[bytes]:
         """Return the TXT records, each one's strings joined."""
@@ -105,15 +114,21 @@ class Resolver:
     async def _find(self, name: str, kind: str, read: Callable[[dns.resolver.Answer], T]) -> T:
         """Answer from the cache, else ask; equal questions under way are asked once."""
         key = (name.rstrip(".").lower(), kind)
-        kept = self._kept.get(key)
-        if kept is not None and self._clock() < kept.until <= self._clock() + TTL_MAX:
-            self._kept.move_to_end(key)
+        kept = self._recall(key)
+        if kept is not None:
             return _opened(cast("T | Exception", kept.found))
         asking = self._asking.get(key)
         if asking is None:
             asking = self._asking[key] = asyncio.ensure_future(self._fetch(key, read))
             asking.add_done_callback(lambda done: self._asking.pop(key, None))
         return _opened(cast("T | Exception", await asyncio.shield(asking)))
+
+    def _recall(self, key: tuple[str, str]) -> _Kept | None:
+        kept = self._kept.get(key)
+        if kept is None or not self._clock() < kept.until <= self._clock() + TTL_MAX:
+            return None
+        self._kept.move_to_end(key)
+        return kept
 
     async def _fetch(self, key: tuple[str, str], read: Callable[[dns.resolver.Answer], T]) -> object:
         found, ttl = await self._question(key, read)
@@ -213,11 +228,12 @@ def _name(name: dns.name.Name) -> str:
     return name.to_text(omit_final_dot=True).rstrip(".").lower()
 
 
-def _as_address(name: str) -> list[str] | None:
+@lru_cache(maxsize=4096)
+def _as_address(name: str) -> tuple[str, ...] | None:
     try:
-        return [str(ipaddress.ip_address(name.strip("[]").removeprefix("ipv6:")))]
+        return (str(ipaddress.ip_address(name.strip("[]").removeprefix("ipv6:"))),)
     except ValueError:
-        return ["127.0.0.1", "::1"] if name == "localhost" or name.endswith(".localhost") else None  # RFC 6761 6.3
+        return ("127.0.0.1", "::1") if name == "localhost" or name.endswith(".localhost") else None  # RFC 6761 6.3
 
 
 def _hosts() -> dict[str, list[str]]:

@@ -55,6 +55,8 @@ class Ledger:
 
     async def settle(self, load: Load, done: Sequence[Settled], now: int) -> list[Sent]:
         """Write how deliveries stand, with what follows from it; return the reports that are to be sent."""
+        for each in done:
+            _tell(each)
         aftermath = await self._aftermath(load, done, now)
         ways = await self._persist(lambda writer: self._change(writer, done, aftermath, now))
         for each in done:
@@ -116,3 +118,29 @@ class Ledger:
     def _forget(self, delivery_id: int) -> None:
         self._taken.pop(delivery_id, None)
         self._done.forget(delivery_id)
+
+
+def _tell(each: Settled) -> None:
+    """One line for each recipient and attempt; its words are Postfix's, so that old tools read it."""
+    delivery, outcome = each.delivery, each.outcome
+    log.info(
+        "delivery",
+        id=delivery.mail_id,
+        to=delivery.recipient,
+        sender=delivery.sender,
+        relay=outcome.hop or "none",
+        delay=round(max(0, outcome.at + outcome.took - delivery.created) / 1000, 2),
+        took=round(outcome.took / 1000, 2),
+        dsn=outcome.reply.status,
+        status=_STATUS[delivery.state],
+        reply=outcome.reply.line,
+        **({"doubtful": True} if outcome.doubtful else {}),
+    )
+
+
+_STATUS = {
+    State.DELIVERED: "sent",
+    State.QUEUED: "deferred",
+    State.BOUNCED: "bounced",
+    State.EXPIRED: "expired",
+}

@@ -310,7 +310,6 @@ class Queue:
                 self._schedule.back(entry, entry.lane, now + CROWDED, now)
             else:
                 done.append((entry, settled(delivery, outcome, now, self._settings.queue)))
-                _tell(done[-1][1])
         sent = await self._ledger.settle(load, [each for _, each in done], now) if done else []
         for entry, each in done:
             self._go_on(entry, each.delivery)
@@ -358,32 +357,6 @@ class Queue:
         await self._ledger.settle_plainly([entry.id for entry in entries])
         for entry in entries:
             self._drop(entry)
-
-
-def _tell(each: Settled) -> None:
-    """One line for each recipient and attempt; its words are Postfix's, so that old tools read it."""
-    delivery, outcome = each.delivery, each.outcome
-    log.info(
-        "delivery",
-        id=delivery.mail_id,
-        to=delivery.recipient,
-        sender=delivery.sender,
-        relay=outcome.hop or "none",
-        delay=round(max(0, outcome.at + outcome.took - delivery.created) / 1000, 2),
-        took=round(outcome.took / 1000, 2),
-        dsn=outcome.reply.status,
-        status=_STATUS[delivery.state],
-        reply=outcome.reply.line,
-        **({"doubtful": True} if outcome.doubtful else {}),
-    )
-
-
-_STATUS = {
-    State.DELIVERED: "sent",
-    State.QUEUED: "deferred",
-    State.BOUNCED: "bounced",
-    State.EXPIRED: "expired",
-}
 
 
 def _destination(route: Route) -> str:

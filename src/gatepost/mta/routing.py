@@ -89,21 +89,27 @@ class Router:
 
     async def _given(self, hops: Sequence[Hop]) -> tuple[Target, ...]:
         """The hops that somebody configured; their word is taken for private addresses too."""
-        found = await asyncio.gather(*(self._resolver.addresses(hop.host) for hop in hops), return_exceptions=True)
+        found = [await self._addresses(hop.host) for hop in hops]
         targets = [
             Target(hop.host, ip, hop.port, hop.transport)
             for hop, addresses in zip(hops, found, strict=True)
-            if not isinstance(addresses, BaseException)
+            if not isinstance(addresses, Exception)
             for ip in addresses
         ]
         if not targets:
             _raise_unknown(", ".join(hop.host for hop in hops), found, lasting="4.4.3")
         return tuple(targets[:ADDRESS_MAX])
 
+    async def _addresses(self, host: str) -> list[str] | Missing | DnsFailure:
+        try:
+            return await self._resolver.addresses(host)
+        except (Missing, DnsFailure) as error:
+            return error
+
     async def _by_mx(self, domain: str) -> tuple[Target, ...]:
         records = self._ordered(await self._mx(domain))
-        found = await asyncio.gather(*(self._resolver.addresses(mx.host) for mx in records), return_exceptions=True)
-        known = [[] if isinstance(addresses, BaseException) else addresses for addresses in found]
+        found = await asyncio.gather(*(self._addresses(mx.host) for mx in records))
+        known = [[] if isinstance(addresses, Exception) else addresses for addresses in found]
         hosts = self._before_us(domain, list(zip(records, known, strict=True)))
         if not any(addresses for _, addresses in hosts):
             _raise_unknown(domain, found, lasting="5.4.4")
@@ -214,12 +220,8 @@ def _is_local(ip: str) -> bool:
 
 def _raise_unknown(what: str, found: Sequence[object], *, lasting: str) -> None:
     """No host has an address: for now, if one of them could not be asked."""
-    failure = next(
-        (error for error in found if isinstance(error, BaseException) and not isinstance(error, Missing)), None
-    )
+    failure = next((error for error in found if isinstance(error, DnsFailure)), None)
     if failure is not None:
-        if not isinstance(failure, DnsFailure):
-            raise failure
         raise Unroutable(Result.DEFERRED, own("4.4.3", str(failure)))
     result = Result.FAILED if lasting.startswith("5") else Result.DEFERRED
     raise Unroutable(result, own(lasting, f"no address is known for {what}"))

@@ -91,10 +91,19 @@ class Pipeline(SMTPProtocol):
         if self._response_waiter is None and self._ready:  # said before the end
             return self._ready.popleft()
         self._owed = max(self._owed, 1)
-        response = await super().read_response(timeout)
+        if self._response_waiter is not None and self._response_waiter.done():
+            response = self._pick_up(self._response_waiter)
+        else:
+            response = await super().read_response(timeout)
         self._owed -= 1
         self._hand_over()
         return response
+
+    def _pick_up(self, waiter: "asyncio.Future[aiosmtplib.SMTPResponse]") -> aiosmtplib.SMTPResponse:
+        """What `read_response` does for a reply that is here already, without a timer."""
+        self._response_pending = False
+        self._response_waiter = None if self.transport is None else self._loop.create_future()
+        return waiter.result()
 
     async def drain(self) -> None:
         """Wait until the peer has taken enough of what was written, or is gone."""

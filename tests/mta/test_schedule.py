@@ -1,0 +1,138 @@
+"""The schedule: due times, turns among destinations, windows, claims."""
+
+from gatepost.model.stored import Delivery
+from gatepost.mta.schedule import Entry, Schedule
+
+
+class Plan:
+    """A schedule and a way to fill it."""
+
+    def __init__(self) -> None:
+        self.schedule = Schedule()
+        self.last = 0
+
+    def add(self, lane: str, *, due: int = 0, mail: str = "", limit: int = 10) -> int:
+        self.last += 1
+        mail_id = mail or f"mail{self.last}"
+        row = Delivery(
+            id=self.last, mail_id=mail_id, recipient="b@to.test", sender="", due=due, expires=9_999, created=0
+        )
+        self.schedule.add(Entry(row, self.schedule.lane(lane, limit), due, row=False), 0)
+        return row.id
+
+    def take(self, now: int = 0) -> list[int]:
+        """The ids of the next batch; its place in the lane stays taken."""
+        found = self.schedule.next(now, 100)
+        return [entry.id for entry in found[1]] if found else []
+
+
+def test_destinations_take_turns_100() -> None:
+    plan = Plan()
+    for _ in range(5):
+        plan.add("dead")
+    plan.add("live")
+    plan.add("other")
+    assert [plan.take() for _ in range(4)] == [[1], [6], [7], [2]]
+
+
+def test_a_full_destination_is_passed_over_until_a_place_is_free_103() -> None:
+    plan = Plan()
+    for _ in range(3):
+        plan.add("slow", limit=1)
+    plan.add("quick")
+    found = plan.schedule.next(0, 100)
+    assert found is not None
+    assert plan.take() == [4]
+    assert plan.take() == []
+    plan.schedule.free(found[0])
+    assert plan.take() == [2]
+
+
+def test_recipients_of_one_mail_come_together_up_to_the_limit() -> None:
+    plan = Plan()
+    for _ in range(3):
+        plan.add("a", mail="m")
+    found = plan.schedule.next(0, 2)
+    assert found is not None and [entry.id for entry in found[1]] == [1, 2]
+    assert plan.take() == [3]
+
+
+def test_what_is_not_due_waits() -> None:
+    plan = Plan()
+    plan.add("a", due=50)
+    plan.add("a", due=20)
+    assert plan.schedule.next_due() == 20
+    assert plan.take(19) == []
+    assert plan.take(20) == [2]
+    assert plan.schedule.next_due() == 50
+    assert plan.take(60) == [1]
+    assert plan.schedule.next_due() is None
+
+
+def test_what_is_claimed_comes_back_only_when_it_is_given_back() -> None:
+    plan = Plan()
+    plan.add("a")
+    found = plan.schedule.next(0, 1)
+    assert found is not None
+    lane, (entry,) = found
+    assert plan.schedule.is_claimed(1) and plan.schedule.claimed == 1
+    plan.schedule.hasten([1], 0)
+    assert plan.take() == []
+    plan.schedule.back(entry, lane, 30, 0)
+    assert plan.take(29) == []
+    assert plan.take(30) == [1]
+
+
+def test_what_is_forgotten_does_not_come_ready_or_not() -> None:
+    plan = Plan()
+    plan.add("a")
+    plan.add("a", due=10)
+    assert plan.schedule.forget(1) and plan.schedule.forget(2)
+    assert plan.schedule.forget(2) is None
+    assert plan.take(20) == []
+    assert len(plan.schedule) == 0
+
+
+def test_what_is_hastened_comes_once() -> None:
+    plan = Plan()
+    plan.add("a", due=100)
+    plan.schedule.hasten([1, 77], 5)
+    assert plan.take(5) == [1]
+    assert plan.take(200) == []
+
+
+def test_the_same_delivery_is_not_taken_up_twice() -> None:
+    plan = Plan()
+    plan.add("a")
+    plan.last = 0
+    plan.add("a")
+    assert len(plan.schedule) == 1
+    assert [plan.take(), plan.take()] == [[1], []]
+
+
+def test_a_window_halves_and_grows_by_one_103() -> None:
+    lane = Schedule().lane("a", 8)
+    lane.learn(refused=True, succeeded=False)
+    assert lane.window == 4
+    for _ in range(5):
+        lane.learn(refused=True, succeeded=True)
+    assert lane.window == 1
+    for _ in range(20):
+        lane.learn(refused=False, succeeded=True)
+    assert lane.window == 8
+
+
+def test_a_new_limit_holds_for_a_known_destination() -> None:
+    schedule = Schedule()
+    lane = schedule.lane("a", 8)
+    assert schedule.lane("a", 3) is lane
+    assert (lane.limit, lane.window) == (3, 3)
+
+
+def test_nothing_waits_longer_than_the_clamp_86() -> None:
+    plan = Plan()
+    plan.add("a", due=1_000_000)
+    plan.add("a", due=30)
+    plan.schedule.clamp(60)
+    assert plan.take(59) == [2]
+    assert plan.take(60) == [1]
