@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
+import re2  # type: ignore[import-untyped]
 
 from gatepost.message import decode, headers, markup
 from gatepost.message.anatomy import Anatomy, Part
@@ -20,6 +21,8 @@ from gatepost.store.store import Store
 
 SOURCE_MAX = 10_000_000  # octets of a mail whose source is shown as one text
 NAME_MAX = 120  # characters of a file name in a download
+_UNSEEN = re2.compile(rb"(?is)<script\b.*?</script\s*>|<style\b.*?</style\s*>|<title\b.*?</title\s*>")
+_RESERVED = {"CON", "PRN", "AUX", "NUL", *(f"{port}{number}" for port in ("COM", "LPT") for number in range(1, 10))}
 _UNSAFE = re.compile(r'[\\/:*?"<>|\x00-\x1f\x7f]+')
 
 
@@ -147,7 +150,7 @@ def _text(anatomy: Anatomy) -> str:
 
 
 def _stripped(part: Part) -> str:
-    page = markup.read(decode.text(part.text, part.charset).encode())
+    page = markup.read(_UNSEEN.sub(b" ", decode.text(part.text, part.charset).encode("utf-8", "replace")))
     return "\n".join(text.decode().strip() for text in page.texts if text.strip())
 
 
@@ -167,9 +170,15 @@ def _file(raw: bytes, part: Part) -> File:
 
 
 def _name(part: Part) -> str:
-    """A file name without paths, controls and reserved characters; never empty (threat 120)."""
-    safe = _UNSAFE.sub("_", plain(part.shown, NAME_MAX)).strip(" .")
-    return safe or f"part-{part.index}"
+    """A file name without paths, controls and reserved words, of bounded length; never empty (threat 120)."""
+    last = re.split(r"[\\/]", part.shown)[-1]
+    safe = _UNSAFE.sub("_", plain(last, 4 * NAME_MAX)).strip(" .")
+    stem, dot, end = safe.rpartition(".")
+    if not stem or len(end) > 16:
+        stem, dot, end = safe, "", ""
+    if stem.upper() in _RESERVED:
+        stem = f"_{stem}"
+    return f"{stem[:NAME_MAX]}{dot}{end}" if stem else f"part-{part.index}"
 
 
 def _zipped(raw: bytes, parts: list[Part]) -> bytes:

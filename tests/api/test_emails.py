@@ -1,0 +1,453 @@
+"""Kept mail over HTTP, from mail that really came in: folders, search, content, attachments, release."""
+
+import io
+import zipfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+import pytest
+from tests.api.kept import BASE, EICAR, GTUBE, Desk, mail, open_desk
+from tests.house import queued_as
+
+from gatepost.model.policy import Policy
+from gatepost.model.query import All, eq
+from gatepost.model.stored import Delivery, State
+from gatepost.model.tenant import User
+
+pytestmark = pytest.mark.anyio
+
+BOB = "/users/bob@served.example/emails"
+MIXED = (
+    b"MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n",
+    b"--b\r\nContent-Type: multipart/alternative; boundary=c\r\n\r\n"
+    b"--c\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nGr\xc3\xbc\xc3\x9fe\r\n"
+    b"--c\r\nContent-Type: text/html\r\n\r\n<p>Rich<script>alert(1)</script></p>\r\n--c--\r\n"
+    b"--b\r\nContent-Type: image/png; name=one.png\r\nContent-Disposition: attachment; filename=one.png\r\n"
+    b"Content-Transfer-Encoding: base64\r\n\r\niVBORw0KGgo=\r\n"
+    b'--b\r\nContent-Type: text/html\r\nContent-Disposition: attachment; filename="../../one.png"\r\n\r\n'
+    b"<script>1</script>\r\n--b--",
+)
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    async with open_desk(tmp_path) as desk:
+        yield desk
+
+
+async def take(desk: Desk, raw: bytes, *recipients: str) -> str:
+    """Have a mail come in; return its id."""
+    reply = await desk.house.send(raw, *(recipients or ("bob@served.example",)))
+    assert reply.code == 250, reply
+    return queued_as(reply)
+
+
+async def subjects(desk: Desk, folder: str, query: str = "", **more: Any) -> list[str]:
+    return [each["subject"] for each in await desk.get(f"{BOB}/{folder}{query}", **more)]
+
+
+# Folders.
+
+
+async def test_a_mailbox_has_its_folders_and_the_systems_for_administrators(desk: Desk) -> None:
+    paths = [folder["path"] for folder in await desk.get(f"{BOB}/folders")]
+    assert paths == ["quarantine", "retention", "archive", "system"]
+    own = await desk.get(f"{BOB}/folders", token=desk.bob)
+    assert [folder["path"] for folder in own] == ["quarantine", "retention", "archive"]
+    assert (await desk.ask("GET", f"{BOB}/system", token=desk.bob)).status_code == 404
+    assert (await desk.ask("GET", f"{BOB}/system")).status_code == 200
+
+
+async def test_a_folders_links_lead_on(desk: Desk) -> None:
+    await take(desk, mail())
+    for folder in await desk.get(f"{BOB}/folders"):
+        for link, expected in ((folder["messagesUri"], list), (folder["childrenUri"], list)):
+            assert link.startswith(f"{BASE}/users/")
+            assert isinstance(await desk.get(link.removeprefix(BASE)), expected)
+    (listed,) = await desk.get(f"{BOB}/retention")
+    assert (await desk.get(listed["uri"].removeprefix(BASE)))["subject"] == "Hello"
+
+
+async def test_counts_are_given_only_where_they_are_asked_for(desk: Desk) -> None:
+    await take(desk, mail())
+    await take(desk, mail(message_id="2"))
+    plain = await desk.get(f"{BOB}/folders")
+    assert {(each["messageCount"], each["unreadMessageCount"]) for each in plain} == {(None, None)}
+    counted = {each["path"]: each for each in await desk.get(f"{BOB}/folders?fields=stats")}
+    assert (counted["retention"]["messageCount"], counted["retention"]["unreadMessageCount"]) == (2, 2)
+    assert (counted["quarantine"]["messageCount"], counted["quarantine"]["unreadMessageCount"]) == (0, 0)
+    assert (await desk.ask("GET", f"{BOB}/folders?fields=SIZES")).status_code == 400
+
+
+async def test_there_is_nothing_below_a_folder(desk: Desk) -> None:
+    assert await desk.get(f"{BOB}/folders/quarantine") == []
+    assert (await desk.ask("GET", f"{BOB}/folders/elsewhere")).status_code == 404
+
+
+@pytest.mark.parametrize("path", ["Quarantine", "QUARANTINE", "inbox", "INBOX", "retention"])
+async def test_folders_are_known_in_any_case_and_the_inbox_is_what_was_delivered(desk: Desk, path: str) -> None:
+    await take(desk, mail())
+    expected = [] if path.lower() == "quarantine" else ["Hello"]
+    assert await subjects(desk, path) == expected
+
+
+@pytest.mark.parametrize(
+    "path", ["%2e%2e", "..%2f..%2fetc", "quarantine%2f..", "quarantine%00", "%00", "sent", "%ff", " "]
+)
+async def test_a_path_is_one_of_a_few_names_and_nothing_else(desk: Desk, path: str) -> None:
+    """Threat 121."""
+    for where in (f"{BOB}/{path}", f"{BOB}/{path}/1", f"{BOB}/folders/{path}", f"{BOB}/{path}/1/attachments/0"):
+        answer = await desk.ask("GET", where.replace(" ", "%20"), token=desk.bob)
+        assert answer.status_code == 404, where
+    assert (await desk.ask("POST", f"{BOB}/{path.replace(' ', '%20')}/1/release")).status_code == 404
+
+
+# Whose.
+
+
+async def test_a_mailbox_is_found_by_id_or_address_even_under_another_name_of_its_domain(desk: Desk) -> None:
+    """Contract A45."""
+    await take(desk, mail())
+    user = desk.house.store.reader.first(User, eq("email", "bob@served.example"))
+    assert user is not None
+    for who in (desk.ids.show(user.id), "bob@served.example", "BOB@Served.Example"):
+        assert len(await desk.get(f"/users/{who}/emails/retention")) == 1
+    for who in ("zzzzz", "nobody@served.example", "bob@nowhere.example", "bob@", "@"):
+        assert (await desk.ask("GET", f"/users/{who}/emails/retention")).status_code == 404, who
+
+
+async def test_mail_that_was_kept_for_an_address_without_account_is_the_administrators(desk: Desk) -> None:
+    """Rules 7."""
+    desk.house.sink.script.clear()
+    await take(desk, mail(body=GTUBE), "lost@served.example")
+    (kept,) = await desk.get("/users/lost@served.example/emails/quarantine")
+    assert kept["uri"].startswith(f"{BASE}/users/lost@served.example/")
+    assert (await desk.ask("GET", "/users/lost@served.example/emails/quarantine", token=desk.bob)).status_code == 403
+
+
+async def test_another_users_mail_is_forbidden_whether_it_is_there_or_not(desk: Desk) -> None:
+    """Threats 107, 115."""
+    mail_id = await take(desk, mail())
+    await desk.house.user("eve@served.example")
+    eve = await desk.token_of("eve@served.example")
+    for path in ("folders", "folders/quarantine", "retention", f"retention/{mail_id}", "retention/nothing", "nowhere"):
+        for who in ("bob@served.example", "nobody@served.example", "zzzzz", "x@nowhere.example"):
+            assert (await desk.ask("GET", f"/users/{who}/emails/{path}", token=eve)).status_code == 403, (who, path)
+    for path in (f"retention/{mail_id}", "retention/nothing"):
+        assert (await desk.ask("GET", f"{BOB}/{path}/attachments", token=eve)).status_code == 403
+        assert (await desk.ask("POST", f"{BOB}/{path}/release", token=eve)).status_code == 403
+    assert await desk.get("/users/eve@served.example/emails/retention", token=eve) == []
+
+
+# Lists and searches.
+
+
+async def test_a_list_shows_what_was_kept_and_why(desk: Desk) -> None:
+    mail_id = await take(desk, mail("Spam", GTUBE))
+    (shown,) = await desk.get(f"{BOB}/quarantine")
+    assert (shown["id"], shown["subject"], shown["from"]) == (mail_id, "Spam", "Ada <ada@world.example>")
+    assert (shown["to"], shown["cc"]) == (["Bob <bob@served.example>"], [])
+    assert (shown["infected"], shown["category"]) == (False, "SPAM")
+    assert "GTUBE" in shown["reason"]
+    assert shown["sentDate"] == 1795082400000
+    assert (shown["seen"], shown["hasAttachments"], shown["releasedAt"]) == (False, False, None)
+    assert shown["expiresAt"] - shown["receivedDate"] == 31 * 86_400_000
+
+
+async def test_lists_are_paged_and_sorted_by_the_date_backwards(desk: Desk) -> None:
+    """Threats 125, 126; contract A39."""
+    for day in (3, 1, 2):
+        raw = mail(f"Day {day}", message_id=str(day)).replace(b"19 Nov", b"%02d Nov" % day)
+        await take(desk, raw)
+    assert await subjects(desk, "retention") == ["Day 3", "Day 2", "Day 1"]
+    assert await subjects(desk, "retention", "?sort=send_date") == ["Day 1", "Day 2", "Day 3"]
+    assert await subjects(desk, "retention", "?sort=subject&pageSize=2") == ["Day 1", "Day 2"]
+    assert await subjects(desk, "retention", "?sort=-receivedDate&offset=1") != []
+    page = await desk.ask("GET", f"{BOB}/retention?offset=2&pageSize=40")
+    assert (len(page.json()), page.headers["x-total-count"]) == (1, "3")
+    for query in ("?sort=body", "?sort=reason", "?offset=-1", "?pageSize=0", "?pageSize=many", "?operator=XOR"):
+        assert (await desk.ask("GET", f"{BOB}/retention{query}")).status_code == 400, query
+
+
+async def test_a_search_combines_its_criteria(desk: Desk) -> None:
+    """Contract A37, A40; threat 126: wildcards of SQL are letters."""
+    one = await take(desk, mail("Invoice 100%", message_id="one"))
+    await take(desk, mail("Holiday_plans", message_id="two").replace(b"Ada <ada@", b"Eve <eve@"))
+    cases = {
+        "subject=invoice": ["Invoice 100%"],
+        "subject=100%25": ["Invoice 100%"],
+        "subject=y_p": ["Holiday_plans"],
+        "subject=y%25p": [],
+        "subject=y-p": [],
+        "subject=*": [],
+        "from=EVE": ["Holiday_plans"],
+        "to=bob": ["Holiday_plans", "Invoice 100%"],
+        "cc=bob": [],
+        f"id={one}": ["Invoice 100%"],
+        "id=two@world.example": ["Holiday_plans"],
+        "id=%3Ctwo@world.example%3E": ["Holiday_plans"],
+        "subject=invoice&from=eve": [],
+        "subject=invoice&from=eve&operator=OR": ["Holiday_plans", "Invoice 100%"],
+        "subject=invoice&from=nobody&operator=NOT": ["Holiday_plans"],
+        "operator=NOT": ["Holiday_plans", "Invoice 100%"],
+        "receivedAfter=1": ["Holiday_plans", "Invoice 100%"],
+        "receivedBefore=1": [],
+        "receivedAfter=2000-01-01T00:00:00Z&receivedBefore=2001-01-01T00:00:00Z": [],
+        "subject='%20OR%201=1%20--": [],
+        "unknown=1": ["Holiday_plans", "Invoice 100%"],
+    }
+    for query, expected in cases.items():
+        assert sorted(await subjects(desk, "retention", f"?{query}")) == expected, query
+    for query in ("receivedAfter=yesterday", "receivedBefore=-1", "receivedAfter=1e9"):
+        answer = await desk.ask("GET", f"{BOB}/retention?{query}")
+        assert (answer.status_code, answer.json()["pointer"]) == (400, f"/{query.partition('=')[0]}")
+
+
+async def test_bodies_are_searched_by_their_owner_alone(desk: Desk) -> None:
+    """Rules 12."""
+    await take(desk, mail("One", b"the secret word", message_id="1"))
+    await take(
+        desk,
+        mail(
+            "Two",
+            b"=C3=9Cber SECRET things",
+            message_id="2",
+            headers=b"Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n",
+        ),
+    )
+    await take(desk, mail("Three", b"nothing", message_id="3"))
+    assert (await desk.ask("GET", f"{BOB}/retention?body=secret")).status_code == 403
+    cases = {
+        "body=secret": ["One", "Two"],
+        "body=%C3%BCBER": ["Two"],
+        "body=secret&subject=one": ["One"],
+        "body=word&subject=three&operator=OR": ["One", "Three"],
+        "body=secret&operator=NOT": ["Three"],
+        "body=secret&subject=three&operator=NOT": [],
+        "body=nowhere": [],
+    }
+    for query, expected in cases.items():
+        assert sorted(await subjects(desk, "retention", f"?{query}", token=desk.bob)) == sorted(expected), query
+
+
+# One mail.
+
+
+async def test_a_mail_is_found_by_our_id_or_its_message_id(desk: Desk) -> None:
+    mail_id = await take(desk, mail())
+    for name in (mail_id, mail_id.upper(), "1@world.example", quote("<1@world.example>", safe="")):
+        assert (await desk.get(f"{BOB}/retention/{name}"))["id"] == mail_id
+    for name in ("f" * 32, "2@world.example", "%25", "*", quote("' OR 1=1 --")):
+        assert (await desk.ask("GET", f"{BOB}/retention/{name}")).status_code == 404
+    assert (await desk.ask("GET", f"{BOB}/quarantine/{mail_id}")).status_code == 404
+
+
+async def test_headers_come_unless_other_parts_are_asked_for(desk: Desk) -> None:
+    raw = mail("=?utf-8?q?Gr=C3=BC=C3=9Fe?=", headers=b"X-Twice: one\r\nX-Twice: two\r\n")
+    mail_id = await take(desk, raw)
+    whole = await desk.get(f"{BOB}/retention/{mail_id}")
+    assert whole["headers"]["Subject"] == "Grüße"
+    assert whole["headers"]["X-Twice"] == ["one", "two"]
+    assert not {"body", "source", "attachments"} & whole.keys()
+    assert "headers" not in await desk.get(f"{BOB}/retention/{mail_id}?fields=ATTACHMENTS")
+    assert (await desk.ask("GET", f"{BOB}/retention/{mail_id}?fields=HEADERS,COLOURS")).status_code == 400
+
+
+async def test_body_and_source_are_for_the_owner_and_others_get_the_rest(desk: Desk) -> None:
+    """Contract 8."""
+    raw = mail(body=MIXED[1], headers=MIXED[0])
+    mail_id = await take(desk, raw)
+    fields = "?fields=headers,attachments,body,source"
+    others = await desk.get(f"{BOB}/retention/{mail_id}{fields}")
+    assert not {"body", "source"} & others.keys()
+    assert others["attachments"]["count"] == 2
+    own = await desk.get(f"{BOB}/retention/{mail_id}{fields}", token=desk.bob)
+    assert own["body"].strip() == "Grüße"
+    assert own["source"].encode() == raw
+
+
+async def test_the_text_of_html_is_given_without_what_runs_in_it(desk: Desk) -> None:
+    html = b"<html><head><style>p{}</style></head><body><p>Hello <b>you</b></p><script>alert(1)</script></body></html>"
+    mail_id = await take(desk, mail(body=html, headers=b"Content-Type: text/html; charset=utf-8\r\n"))
+    body = (await desk.get(f"{BOB}/retention/{mail_id}?fields=BODY", token=desk.bob))["body"]
+    assert "Hello" in body and "you" in body
+    assert "<" not in body and "alert" not in body
+
+
+async def test_a_mail_counts_as_read_once_its_owner_read_it(desk: Desk) -> None:
+    mail_id = await take(desk, mail())
+    await desk.get(f"{BOB}/retention/{mail_id}?fields=BODY")
+    await desk.get(f"{BOB}/retention/{mail_id}", token=desk.bob)
+    (listed,) = await desk.get(f"{BOB}/retention")
+    assert listed["seen"] is False
+    await desk.get(f"{BOB}/retention/{mail_id}?fields=BODY", token=desk.bob)
+    (listed,) = await desk.get(f"{BOB}/retention")
+    assert listed["seen"] is True
+    counted = {each["path"]: each for each in await desk.get(f"{BOB}/folders?fields=STATS")}
+    assert counted["retention"]["unreadMessageCount"] == 0
+
+
+async def test_a_source_that_is_no_utf8_is_shown_octet_by_octet(desk: Desk) -> None:
+    raw = mail(body=b"\xe9t\xe9", headers=b"Content-Type: text/plain; charset=iso-8859-1\r\n")
+    mail_id = await take(desk, raw)
+    own = await desk.get(f"{BOB}/retention/{mail_id}?fields=SOURCE,BODY", token=desk.bob)
+    assert own["source"].encode("latin-1") == raw
+    assert own["body"].strip() == "été"
+
+
+async def test_a_spooled_mail_is_read_like_any_other(desk: Desk) -> None:
+    filler = b"\r\n".join([b"x" * 76] * 5000)
+    mail_id = await take(desk, mail("Large", filler))
+    assert (await desk.get(f"{BOB}/retention/{mail_id}"))["headers"]["Subject"] == "Large"
+    own = await desk.get(f"{BOB}/retention/{mail_id}?fields=SOURCE,BODY", token=desk.bob)
+    assert len(own["source"]) == own["size"] > 300_000
+    assert own["body"].startswith("xxxx")
+
+
+# Attachments.
+
+
+async def test_attachments_are_listed_and_downloaded_one_by_one_or_all(desk: Desk) -> None:
+    mail_id = await take(desk, mail(body=MIXED[1], headers=MIXED[0]))
+    found = (await desk.get(f"{BOB}/retention/{mail_id}?fields=ATTACHMENTS"))["attachments"]
+    assert [each["type"] for each in found["attachments"]] == ["image/png", "text/html"]
+    assert [each["name"] for each in found["attachments"]] == ["one.png", "one.png"]
+    image, page = found["attachments"]
+
+    shown = await desk.ask("GET", image["displayUri"].removeprefix(BASE), token=desk.bob)
+    assert (shown.status_code, shown.content) == (200, b"\x89PNG\r\n\x1a\n")
+    assert shown.headers["content-type"] == "image/png"
+    assert shown.headers["content-disposition"].startswith("inline")
+    saved = await desk.ask("GET", image["downloadUri"].removeprefix(BASE), token=desk.bob)
+    assert saved.headers["content-disposition"].startswith("attachment; filename=\"one.png\"; filename*=UTF-8''one.png")
+
+    dangerous = await desk.ask("GET", page["displayUri"].removeprefix(BASE), token=desk.bob)
+    assert dangerous.headers["content-type"] == "application/octet-stream"
+    assert dangerous.headers["content-disposition"].startswith("attachment")
+    for answer in (shown, saved, dangerous):
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert "sandbox" in answer.headers["content-security-policy"]
+
+    packed = await desk.ask("GET", found["downloadUri"].removeprefix(BASE), token=desk.bob)
+    assert packed.headers["content-type"] == "application/zip"
+    with zipfile.ZipFile(io.BytesIO(packed.content)) as archive:
+        assert archive.testzip() is None
+        assert archive.namelist() == ["one.png", "one (2).png"]
+        assert archive.read("one.png") == b"\x89PNG\r\n\x1a\n"
+
+
+async def test_attachments_are_for_the_owner_alone(desk: Desk) -> None:
+    """Contract 8, threat 138."""
+    mail_id = await take(desk, mail(body=MIXED[1], headers=MIXED[0]))
+    for path in ("attachments", "attachments/4", "attachments/99"):
+        assert (await desk.ask("GET", f"{BOB}/retention/{mail_id}/{path}")).status_code == 403
+
+
+@pytest.mark.parametrize("part", ["0", "99", "-1", "x", "1e1", "%2e%2e", "..%2f1", "%00", "٣"])
+async def test_a_part_that_is_no_attachment_is_not_found(desk: Desk, part: str) -> None:
+    """Threat 121."""
+    mail_id = await take(desk, mail(body=MIXED[1], headers=MIXED[0]))
+    answer = await desk.ask("GET", f"{BOB}/retention/{mail_id}/attachments/{part}", token=desk.bob)
+    assert answer.status_code == 404
+
+
+async def test_a_mail_without_attachments_has_no_archive_of_them(desk: Desk) -> None:
+    mail_id = await take(desk, mail())
+    assert (await desk.ask("GET", f"{BOB}/retention/{mail_id}/attachments", token=desk.bob)).status_code == 404
+    none = await desk.get(f"{BOB}/retention/{mail_id}?fields=ATTACHMENTS")
+    assert (none["attachments"]["attachments"], none["attachments"]["count"]) == ([], 0)
+
+
+# Release.
+
+
+async def test_a_held_mail_is_released_as_it_came(desk: Desk) -> None:
+    """Contract 5.7.9: 204, without a tag, without being filtered again; the copy stays (A65)."""
+    raw = mail("Spam", GTUBE)
+    mail_id = await take(desk, raw)
+    assert desk.house.sink.mails == []
+    answer = await desk.ask("POST", f"{BOB}/quarantine/{mail_id}/release")
+    assert (answer.status_code, answer.content) == (204, b"")
+    (out,) = await desk.house.sink.wait(1)
+    assert out.recipients == ["bob@served.example"]
+    assert out.data.endswith(raw)
+    (kept,) = await desk.get(f"{BOB}/quarantine")
+    assert kept["releasedAt"] is not None
+
+
+async def test_a_release_is_one_while_it_is_on_its_way_and_may_be_made_again(desk: Desk) -> None:
+    """Contract A65, threat 115."""
+    mail_id = await take(desk, mail("Spam", GTUBE))
+    desk.house.sink.script["MAIL"] = ["451 4.3.0 not now"] * 9
+    for _ in range(3):
+        assert (await desk.ask("POST", f"{BOB}/quarantine/{mail_id}/release", token=desk.bob)).status_code == 204
+    released = eq("release", True)
+    assert desk.house.store.reader.count(Delivery, released) == 1
+    desk.house.sink.script.clear()
+    while desk.house.gatepost.queue.under_way:
+        await desk.house.store.write(lambda writer: None)
+    await desk.house.gatepost.queue.flush()
+    await desk.house.sink.wait(1)
+    while desk.house.store.reader.count(Delivery, eq("state", State.DELIVERED)) < 1:
+        await desk.house.store.write(lambda writer: None)
+    assert (await desk.ask("POST", f"{BOB}/quarantine/{mail_id}/release", token=desk.bob)).status_code == 204
+    await desk.house.sink.wait(2)
+    assert desk.house.store.reader.count(Delivery, released) == 2
+
+
+async def test_an_infected_mail_must_be_confirmed_and_a_clean_one_must_not(desk: Desk) -> None:
+    """Both 412s; threat 115: only the request's own header counts, none of the mail."""
+    clean = await take(desk, mail("Clean"))
+    virus = await held_virus(desk)
+    for header, status in ((None, 412), ("false", 412), ("true", 204), ("", 204)):
+        headers = {} if header is None else {"X-Virus-Lover": header}
+        answer = await desk.ask("POST", f"{BOB}/quarantine/{virus}/release", headers=headers)
+        assert answer.status_code == status, header
+    for header, status in (("yes", 412), ("false", 204), (None, 204)):
+        headers = {} if header is None else {"X-Virus-Lover": header}
+        answer = await desk.ask("POST", f"{BOB}/retention/{clean}/release", headers=headers)
+        assert answer.status_code == status, header
+    (kept,) = await desk.get(f"{BOB}/quarantine")
+    assert kept["infected"] is True
+
+
+async def held_virus(desk: Desk) -> str:
+    """Have a mail with EICAR come in, under a policy that keeps such mail."""
+    raw = mail("Virus", EICAR, headers=b"X-Virus-Lover: true\r\n")
+    policy = desk.house.store.reader.first(Policy, All(()))
+    assert policy is not None and policy.quarantine_props is not None
+    keeps = msgspec.structs.replace(policy.quarantine_props, store_virus=True)
+    await desk.house.store.write(lambda writer: writer.change(Policy, policy.id, quarantine_props=keeps))
+    mail_id = await take(desk, raw)
+    (copy,) = desk.house.copies("quarantine")
+    assert (copy.mail_id, copy.infected) == (mail_id, True)
+    return mail_id
+
+
+async def test_an_owner_without_the_right_releases_no_virus_and_opens_none(desk: Desk) -> None:
+    """Threats 115, 138."""
+    mail_id = await held_virus(desk)
+    path = f"{BOB}/quarantine/{mail_id}"
+    assert (await desk.ask("POST", f"{path}/release", token=desk.bob)).status_code == 412
+    lover = {"X-Virus-Lover": "true"}
+    assert (await desk.ask("POST", f"{path}/release", token=desk.bob, headers=lover)).status_code == 403
+    assert (await desk.ask("GET", f"{path}/attachments", token=desk.bob)).status_code == 403
+    assert desk.house.sink.mails == []
+
+
+async def test_what_is_not_kept_is_not_released(desk: Desk) -> None:
+    mail_id = await take(desk, mail())
+    for path in (f"quarantine/{mail_id}", "retention/" + "f" * 32, f"elsewhere/{mail_id}"):
+        assert (await desk.ask("POST", f"{BOB}/{path}/release")).status_code == 404
+    assert (await desk.ask("POST", f"/users/zzzzz/emails/retention/{mail_id}/release")).status_code == 404
+    assert (await desk.ask("POST", f"{BOB}/retention/{mail_id}/release", token=None)).status_code == 401
+
+
+async def test_a_mail_is_released_by_its_message_id_too(desk: Desk) -> None:
+    await take(desk, mail("Spam", GTUBE))
+    where = quote("<1@world.example>", safe="")
+    assert (await desk.ask("POST", f"{BOB}/quarantine/{where}/release")).status_code == 204
+    await desk.house.sink.wait(1)
