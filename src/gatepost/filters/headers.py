@@ -84,7 +84,8 @@ def _octets(anatomy: Anatomy, smtputf8: bool) -> Iterator[Finding]:
 def _controls(octets: bytes) -> bool:
     """Tell whether there are control characters other than TAB and the line ends of folds."""
     ends = octets.count(b"\r\n")
-    return len(octets.translate(None, _CONTROLS)) < len(octets) or not ends == octets.count(b"\r") == octets.count(b"\n")
+    odd_ends = not ends == octets.count(b"\r") == octets.count(b"\n")
+    return odd_ends or len(octets.translate(None, _CONTROLS)) < len(octets)
 
 
 def _defects(anatomy: Anatomy) -> Iterator[Finding]:
