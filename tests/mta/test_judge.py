@@ -196,6 +196,19 @@ def test_a_hold_that_no_store_flag_asks_for_is_kept_by_the_system_also_without_q
     assert [keep.folder for keep in stored.keep] == [Folder.QUARANTINE]
 
 
+@pytest.mark.parametrize("relayed", [False, True])
+@pytest.mark.parametrize("stored", [False, True])
+def test_content_that_cannot_be_looked_into_is_held_or_refused_whatever_the_policy_says(
+    relayed: bool, stored: bool
+) -> None:
+    """Rules 3, threats 53, 54, 56."""
+    of = policy({"relay_bad_attachments": relayed}, quarantine={"store_bad_attachments": stored})
+    held = try_judge([finding(Category.BAD_ATTACHMENT, hold=True)], of)
+    assert (held.action, held.keep[0].folder) == (Action.HOLD, Folder.QUARANTINE if stored else Folder.SYSTEM)
+    refused = try_judge([finding(Category.BAD_ATTACHMENT, hold=False)], of)
+    assert (refused.action, refused.keep) == (Action.REJECT, ())
+
+
 @pytest.mark.parametrize("outgoing", [False, True])
 @pytest.mark.parametrize("flag_in", [False, True])
 @pytest.mark.parametrize("flag_out", [False, True])

@@ -105,8 +105,8 @@ class _Bench:
         if self.case.clean_only:
             self.path.append(f"{category.name}: an address outside the domain gets clean mail alone")
             return False
-        if category is Category.BAD_ATTACHMENT and self._unsure_hold():
-            self.path.append("a filter could not say: held")
+        if self._answers(category) is not None:
+            self.path.append(f"{category.name}: content that can't be looked into has an answer of its own")
             return False
         read = RELAYS.get(category)
         relays = read is not None and read(self.policy.relay_props, self.score)
@@ -121,17 +121,21 @@ class _Bench:
         return self._verdict(Action.DELIVER, gravest, ("delivered",), tags=tags, keep=keep)
 
     def _withhold(self, category: Category) -> Verdict:
-        keep = self._quarantine(category) + self._archive(category)
+        answer = self._answers(category)
+        keep = () if answer is False else self._quarantine(category) + self._archive(category)
         if keep:
             return self._verdict(Action.HOLD, category, (f"kept as {category.name}",), keep=keep)
-        if self._must_hold(category):
+        if answer:
             keep = (self._system_keep(),)
             return self._verdict(Action.HOLD, category, ("kept, though no store flag asks for it",), keep=keep)
-        return self._verdict(Action.REJECT, category, ("the policy keeps no such mail: refused",))
+        return self._verdict(Action.REJECT, category, (f"not kept as {category.name}: refused",))
 
-    def _must_hold(self, category: Category) -> bool:
-        deciding = [f for f in self.findings if f.category is category]
-        return self._unsure_hold() or any(f.hold for f in deciding)
+    def _answers(self, category: Category) -> bool | None:
+        """What a finding itself asks for: hold (True), refuse (False), or what the policy says (rules 3)."""
+        if category is Category.BAD_ATTACHMENT and self._unsure_hold():
+            return True
+        asked = {f.hold for f in self.findings if f.category is category and f.hold is not None}
+        return None if not asked else False not in asked
 
     def _quarantine(self, category: Category) -> tuple[Keep, ...]:
         props = self.policy.quarantine_props
