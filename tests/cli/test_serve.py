@@ -1,8 +1,11 @@
 """`gatepost serve` as a process: readiness, signals, one process for one store."""
 
+import contextlib
 import json
 import os
 import signal
+import socket
+import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -59,6 +62,31 @@ def test_a_stop_is_clean_and_quick(fresh: Daemon) -> None:
     assert fresh.run("health") == os.EX_UNAVAILABLE
     assert not (fresh.state / "gatepost.db-wal").exists()
     assert fresh.run("check") == os.EX_OK
+
+
+def test_a_second_sigterm_ends_it_at_once(fresh: Daemon) -> None:
+    """Threat 89: a mail under way is waited for, unless the operator insists."""
+    host, _, port = fresh.smtp.rpartition(":")
+    with socket.create_connection((host, int(port))) as client, client.makefile("rwb") as dialog:
+        dialog.readline()
+        for command in (b"EHLO client.test\r\n", b"MAIL FROM:<>\r\n", b"NOOP\r\n"):
+            dialog.write(command)
+        dialog.flush()
+        while not dialog.readline().startswith(b"250 2.0.0"):
+            pass
+        fresh.signal(signal.SIGTERM)
+        fresh.told("STOPPING=1")
+        assert insist(fresh) in (os.EX_OK, os.EX_TEMPFAIL)
+
+
+def insist(daemon: Daemon) -> int:
+    """Send SIGTERM until the process ends, and return its exit code."""
+    assert daemon.process
+    for _ in range(30):
+        daemon.signal(signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return daemon.process.wait(timeout=0.1)
+    raise AssertionError("it outlived thirty signals")
 
 
 def test_a_taken_port_is_told_with_its_name(fresh: Daemon, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

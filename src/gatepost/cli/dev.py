@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -165,6 +166,7 @@ def _settled(control: Control, mail_id: str) -> Any:
 
 
 def _directions(doors: Doors, bench: Bench) -> Iterator[str]:
+    own = os.path.relpath(Path(sys.executable).with_name("gatepost"))
     yield ""
     yield f"SMTP       {doors.smtp}   for any address @{samples.DOMAIN}"
     yield f"REST API   {doors.url}   /openapi.json describes it; /readyz, /metrics"
@@ -172,8 +174,8 @@ def _directions(doors: Doors, bench: Bench) -> Iterator[str]:
     yield ""
     yield "Try:"
     yield f"  curl -H 'Authorization: Bearer {bench.token}' {doors.url}/domains"
-    yield f"  gatepost send --server {doors.smtp} --from {samples.FRIEND} --to {samples.USER}"
-    yield f"  gatepost explain --config {doors.directory / 'gatepost.toml'} ID"
+    yield f"  {own} send --server {doors.smtp} --from {samples.FRIEND} --to {samples.USER}"
+    yield f"  {own} explain --config {doors.directory / 'gatepost.toml'} ID"
 
 
 class _Mute(Client):

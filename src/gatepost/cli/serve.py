@@ -14,6 +14,8 @@ from gatepost.cli.options import with_settings
 from gatepost.cli.running import run
 from gatepost.settings import Settings
 
+ECHO = 0.3  # seconds within which a second signal is the first one's echo (make and a terminal both pass it on)
+
 
 @click.command()
 @with_settings
@@ -38,11 +40,15 @@ def heed_signals(reload: Callable[[], None]) -> asyncio.Event:
     """Return what SIGTERM or SIGINT sets; the next of them ends the process at once (threat 89). SIGHUP reloads."""
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
+    first = 0.0
 
     def stop() -> None:
-        if stopped.is_set():
+        nonlocal first
+        if not stopped.is_set():
+            first = loop.time()
+            stopped.set()
+        elif loop.time() - first > ECHO:
             os._exit(os.EX_TEMPFAIL)  # what is acknowledged is on the disc
-        stopped.set()
 
     def again() -> None:
         notify("RELOADING=1")
