@@ -22,6 +22,11 @@ DIALOGS = sorted((Path(__file__).parent / "dialogs").glob("*.txt"))
 pytestmark = pytest.mark.anyio
 
 
+@pytest.fixture(params=[False, True], ids=["asyncio", "uvloop"])
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]:
+    return "asyncio", {"use_uvloop": request.param}
+
+
 def raw(text: str) -> bytes:
     text = re.sub(r"\{(.+?)\*(\d+)\}", lambda match: match[1] * int(match[2]), text)
     return text.encode("latin-1").decode("unicode_escape").encode("latin-1")

@@ -3,14 +3,16 @@
 import asyncio
 import errno
 import socket
+from base64 import b64encode
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
-from tests.smtp.front import Front, Talk, front
+from tests.smtp.front import PASSWORD, Front, Talk, front
 
 from gatepost.model.envelope import Direction
 from gatepost.model.problem import Kind, Problem
+from gatepost.model.tenant import Group, GroupMember
 from gatepost.model.verdict import Category
 from gatepost.mta.intake import Answer, Receipt
 
@@ -109,6 +111,46 @@ async def test_recipients_with_unlike_policies_can_be_kept_apart(tmp_path: Path)
         assert (await talk.ask("RCPT TO:<bob@ours.example>")).startswith("250 ")
         assert (await talk.ask("RCPT TO:<dan@second.example>")).startswith("452 4.5.3 ")
         assert (await talk.ask("RCPT TO:<carol@ours.example>")).startswith("250 ")
+
+
+async def test_a_group_counts_with_all_its_members(tmp_path: Path) -> None:
+    """Threat 40: it fits into a mail of its own, not behind others."""
+    async with front(tmp_path, limits={"recipients": 2}) as opened:
+        group = await opened.world.add(Group(domain_id=1, email="staff@ours.example"))
+        assert isinstance(group, Group)
+        for name in ("bob", "carol", "postmaster"):
+            await opened.world.add(GroupMember(group_id=group.id, email=f"{name}@ours.example"))
+        talk = await opened.hello()
+        await talk.ask("MAIL FROM:<>")
+        await talk.ask("RCPT TO:<o'neil@ours.example>")
+        assert (await talk.ask("RCPT TO:<staff@ours.example>")).startswith("452 4.5.3 ")
+        await talk.ask("RSET")
+        await talk.begin("<>", "<staff@ours.example>")
+        await talk.send(MAIL)
+        assert (await talk.reply()).startswith("250 ")
+        (envelope, _) = opened.mails[0]
+        assert len(envelope.recipients) == 3
+        assert {recipient.given.text for recipient in envelope.recipients} == {"staff@ours.example"}
+
+
+async def test_ten_wrong_passwords_are_enough_for_one_address(tmp_path: Path) -> None:
+    """Threat 26: over sessions, and a right one is refused too until the time is over."""
+    wrong, right = (b64encode(f"\0bob@ours.example\0{word}".encode()).decode() for word in ("wrong word", PASSWORD))
+    async with front(tmp_path, certificate=True, listeners=[{"role": "submission", "tls": "implicit"}]) as opened:
+
+        async def sign_in(response: str) -> str:
+            talk = await opened.connect()
+            assert opened.authority is not None
+            await talk.cover(opened.authority)
+            await talk.hello()
+            said = await talk.ask(f"AUTH PLAIN {response}")
+            await talk.close()
+            return said
+
+        assert {(await sign_in(wrong))[:9] for _ in range(10)} == {"535 5.7.8"}
+        assert (await sign_in(right)).startswith("454 4.7.0 ")
+        opened.world.clock.now += 600_001
+        assert (await sign_in(right)).startswith("235 2.7.0 ")
 
 
 async def test_an_address_that_nobody_can_speak_for_is_to_be_tried_again(tmp_path: Path) -> None:
