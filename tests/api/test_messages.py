@@ -1,0 +1,145 @@
+"""Traces and the queue over HTTP, of mail that really came in."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from tests.api.kept import GTUBE, Desk, mail, open_desk
+from tests.house import queued_as
+
+from gatepost.model.rules import SenderRule, SenderType
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    async with open_desk(tmp_path) as desk:
+        yield desk
+
+
+async def test_the_life_of_a_held_mail_says_why_it_is_held(desk: Desk) -> None:
+    reply = await desk.house.send(mail("Spam", GTUBE), "bob@served.example")
+    mail_id = queued_as(reply)
+    for name in (mail_id, quote("<1@world.example>", safe="")):
+        life = await desk.get(f"/messages/{name}/trace")
+        assert life["message"]["id"] == mail_id
+        assert (life["message"]["clientIp"], life["message"]["sender"]) == ("127.0.0.1", "ada@world.example")
+        (verdict,) = [event for event in life["events"] if event["event"] == "verdict"]
+        assert (verdict["mailbox"], verdict["data"]["action"]) == ("bob@served.example", "hold")
+        found = [each for event in life["events"] for each in event["data"].get("findings", [])]
+        assert "GTUBE" in [each["symbol"] for each in found]
+        assert [copy["folder"] for copy in life["copies"]] == ["quarantine", "archive"]
+        assert (life["deliveries"], life["others"]) == ([], [])
+
+
+async def test_a_refused_mail_is_explained_by_the_rule_under_its_id_in_the_api(desk: Desk) -> None:
+    domain = desk.house.store.reader.domain("served.example")
+    assert domain is not None
+    rule = await desk.house.add(
+        SenderRule(
+            domain_id=domain.id,
+            owner=domain.name,
+            value="ada@world.example",
+            type=SenderType.BLOCK,
+            created_date=desk.house.clock(),
+        )
+    )
+    assert isinstance(rule, SenderRule)
+    reply = await desk.house.send(mail(), "bob@served.example")
+    assert reply.code == 550
+    life = await desk.get(f"/messages/{queued_as(reply)}/trace")
+    assert (life["copies"], life["deliveries"]) == ([], [])
+    assert [event["event"] for event in life["events"]][-1] == "rejected"
+    found = [each for event in life["events"] for each in event["data"].get("findings", [])]
+    assert desk.ids.show(rule.id) in [each.get("rule") for each in found]
+
+
+async def test_a_delivered_mail_is_found_by_the_next_hops_queue_id_with_every_try(desk: Desk) -> None:
+    mail_id = queued_as(await desk.house.send(mail(), "bob@served.example"))
+    await desk.house.sink.wait(1)
+    async with asyncio.timeout(10):
+        while not (life := await desk.get(f"/messages/{mail_id}/trace"))["deliveries"][0]["log"]:
+            pass
+    (delivery,) = life["deliveries"]
+    assert (delivery["state"], delivery["recipient"]) == ("delivered", "bob@served.example")
+    assert delivery["log"][0]["code"] == 250
+    assert delivery["remoteId"]
+    assert (await desk.get(f"/messages/{delivery['remoteId']}/trace"))["message"]["id"] == mail_id
+
+
+async def test_a_user_sees_his_own_part_alone(desk: Desk) -> None:
+    """Rules 12."""
+    await desk.house.user("eve@served.example")
+    eve = await desk.token_of("eve@served.example")
+    both = queued_as(await desk.house.send(mail(), "bob@served.example", "eve@served.example"))
+    bobs = queued_as(await desk.house.send(mail(message_id="2"), "bob@served.example"))
+    answer = await desk.ask("GET", f"/messages/{both}/trace", token=eve)
+    assert answer.status_code == 200
+    life = answer.json()
+    assert {event["mailbox"] for event in life["events"]} == {None, "eve@served.example"}
+    assert {copy["mailbox"] for copy in life["copies"]} == {"eve@served.example"}
+    assert (await desk.ask("GET", f"/messages/{bobs}/trace", token=eve)).status_code == 404
+    assert (await desk.ask("GET", f"/messages/{'f' * 32}/trace", token=eve)).status_code == 404
+    assert (await desk.ask("GET", f"/messages/{both}/trace", token=None)).status_code == 401
+
+
+@pytest.mark.parametrize("name", ["%00", "%ff", "..%2f..", "'", "%25", "x" * 2000])
+async def test_a_name_of_no_mail_is_not_found(desk: Desk, name: str) -> None:
+    """Threat 121."""
+    assert (await desk.ask("GET", f"/messages/{name}/trace")).status_code == 404
+
+
+async def test_the_queue_is_listed_held_released_tried_and_given_up(desk: Desk) -> None:
+    desk.house.sink.script["MAIL"] = ["451 4.3.0 not now"] * 9
+    await desk.house.send(mail(), "bob@served.example")
+    async with asyncio.timeout(10):
+        while not (item := (await desk.get("/queue"))[0])["attempts"] or desk.house.gatepost.queue.under_way:
+            pass
+    assert (item["state"], item["recipient"], item["release"]) == ("queued", "bob@served.example", False)
+    assert "451" in item["lastReply"]
+    where = f"/queue/{item['id']}"
+    assert (await desk.ask("POST", f"{where}/hold")).status_code == 204
+    assert [each["state"] for each in await desk.get("/queue?state=held")] == ["held"]
+    assert await desk.get("/queue?state=queued") == []
+    assert (await desk.ask("POST", "/queue/flush")).status_code == 204
+    desk.house.sink.script.clear()
+    assert (await desk.ask("POST", f"{where}/release")).status_code == 204
+    await desk.house.sink.wait(1)
+    async with asyncio.timeout(10):
+        while await desk.get("/queue"):
+            pass
+    for verb in ("hold", "release", "retry"):
+        assert (await desk.ask("POST", f"{where}/{verb}")).status_code == 404
+    assert (await desk.ask("DELETE", where)).status_code == 404
+    assert (await desk.ask("DELETE", "/queue/zzzzz")).status_code == 404
+
+
+async def test_the_queue_is_read_by_key(desk: Desk) -> None:
+    desk.house.sink.script["MAIL"] = ["451 4.3.0 not now"] * 99
+    for number in range(5):
+        await desk.house.send(mail(message_id=str(number)), "bob@served.example")
+    first = await desk.ask("GET", "/queue?pageSize=2")
+    rest = await desk.ask("GET", f"/queue?pageSize=9&after={first.json()[-1]['id']}")
+    assert len({each["id"] for each in first.json() + rest.json()}) == 5
+    assert first.headers["x-total-count"] == rest.headers["x-total-count"] == "5"
+    domain = desk.house.store.reader.domain("served.example")
+    assert domain is not None
+    assert len(await desk.get(f"/queue?domainId={desk.ids.show(domain.id)}")) == 5
+    assert (await desk.ask("GET", "/queue?domainId=zzzzz")).status_code == 404
+    assert (await desk.ask("GET", "/queue?sort=tag")).status_code == 400
+    assert (await desk.ask("GET", "/queue?state=gone")).status_code == 400
+
+
+async def test_the_queue_is_not_for_users(desk: Desk) -> None:
+    """Threat 107."""
+    for method, path in (
+        ("GET", "/queue"),
+        ("POST", "/queue/flush"),
+        ("POST", "/queue/zzzzz/hold"),
+        ("DELETE", "/queue/zzzzz"),
+    ):
+        assert (await desk.ask(method, path, token=desk.bob)).status_code == 403
+        assert (await desk.ask(method, path, token=None)).status_code == 401

@@ -1,0 +1,168 @@
+"""Mailboxes over a real store: what a search in bodies costs at most, and what needs no body at all."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from tests.house import NOW, StillClock, World, open_store
+
+from gatepost.message.mail import Opener
+from gatepost.model.access import Caller
+from gatepost.model.envelope import Body
+from gatepost.model.problem import Kind, Problem
+from gatepost.model.query import Query
+from gatepost.model.stored import Copy, Message
+from gatepost.services import mailbox
+from gatepost.services.content import Contents
+from gatepost.services.mailbox import Mailboxes, Operator, Search
+from gatepost.settings import Filters, Limits
+
+pytestmark = pytest.mark.anyio
+
+ROOT = Caller(admin_id=1, login="root", sys_admin=True)
+LATER = NOW + 86_400_000
+BOB = "bob@served.example"
+
+
+class Postbox:
+    """Takes what is released; the road behind it has its own tests."""
+
+    def __init__(self) -> None:
+        self.released: list[str] = []
+
+    async def requeue(self, copy: Copy, message: Message) -> bool:
+        self.released.append(copy.mailbox)
+        return True
+
+
+class Ground:
+    """A mailbox with mails, and its counter."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.opener = Opener(Filters(), Limits())
+        self.road = Postbox()
+        self.mailboxes = Mailboxes(world.store, self.road, Contents(world.store, self.opener, Limits()))
+        self.bob = Caller()
+        self.domain_id = 0
+        self.count = 0
+
+    async def build(self) -> None:
+        self.domain_id = (await self.world.domain("served.example")).id
+        user = await self.world.user(BOB)
+        self.bob = Caller(user_id=user.id, login=user.email)
+
+    async def keep(self, subject: str, text: str, *, mailbox: str = BOB, folder: str = "retention") -> str:
+        self.count += 1
+        raw = f"Subject: {subject}\r\n\r\n{text}\r\n".encode()
+        message = Message(
+            id=f"{NOW + self.count:012x}{self.count:020x}",
+            received=NOW + self.count,
+            size=len(raw),
+            direction="in",
+            sender="ada@world.example",
+            client_ip="192.0.2.7",
+            helo="client.example",
+            message_id="",
+            subject=subject,
+            header_from="Ada <ada@world.example>",
+            header_to=BOB,
+            header_cc="",
+            sent=None,
+        )
+        copy = Copy(
+            mail_id=message.id,
+            mailbox=mailbox,
+            domain_id=self.domain_id,
+            user_id=None,
+            folder=folder,
+            category="CLEAN",
+            score=0.0,
+            infected=False,
+            stored_at=NOW,
+            expires_at=LATER,
+        )
+        await self.world.store.write(lambda w: w.keep(message, Body(len(raw), raw), [copy], [], [], LATER))
+        return message.id
+
+    async def subjects(self, search: Search, caller: Caller | None = None) -> list[str]:
+        query = Query(sort="subject", total=True)
+        _, page = await self.mailboxes.find(caller or self.bob, BOB, "retention", search, query)
+        assert page.total == len(page.items)
+        return [letter.message.subject for letter in page.items]
+
+
+@pytest.fixture
+async def ground(tmp_path: Path) -> AsyncIterator[Ground]:
+    clock = StillClock()
+    store = open_store(tmp_path / "state", clock)
+    ground = Ground(World(store, clock))
+    await ground.build()
+    yield ground
+    await ground.opener.close()
+    await store.close()
+
+
+async def test_a_search_in_bodies_goes_through_all_chunks(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mailbox, "CHUNK", 3)
+    for number in range(10):
+        await ground.keep(f"s{number}", "needle" if number % 4 == 0 else "hay")
+    assert await ground.subjects(Search(body="NEEDLE")) == ["s0", "s4", "s8"]
+    assert len(await ground.subjects(Search(body="needle", operator=Operator.NOT))) == 7
+    assert await ground.subjects(Search(body="needle", subject="s1", operator=Operator.OR)) == ["s0", "s1", "s4", "s8"]
+    assert await ground.subjects(Search(body="needle", subject="s4")) == ["s4"]
+
+
+async def test_a_search_that_would_open_too_many_mails_is_refused_and_a_narrower_one_is_not(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mailbox, "SCANNED", 4)
+    for number in range(5):
+        await ground.keep(f"s{number}", "needle")
+    with pytest.raises(Problem) as caught:
+        await ground.subjects(Search(body="needle"))
+    assert caught.value.kind is Kind.UNPROCESSABLE
+    assert await ground.subjects(Search(body="needle", received_after=NOW + 4)) == ["s3", "s4"]
+
+
+async def test_a_search_stays_in_its_mailbox_and_folder(ground: Ground) -> None:
+    """Rules 12."""
+    await ground.keep("mine", "needle")
+    await ground.keep("elsewhere", "needle", folder="archive")
+    await ground.keep("another's", "needle", mailbox="eve@served.example")
+    assert await ground.subjects(Search(body="needle")) == ["mine"]
+    assert await ground.subjects(Search(from_="ada")) == ["mine"]
+    assert await ground.subjects(Search(from_="nobody", operator=Operator.NOT)) == ["mine"]
+
+
+async def test_who_may_not_read_bodies_finds_nothing_out_about_them(ground: Ground) -> None:
+    """Rules 12: not even whether a mail with such a text is there."""
+    await ground.keep("mine", "needle")
+    for text in ("needle", "nowhere"):
+        with pytest.raises(Problem) as caught:
+            await ground.subjects(Search(body=text), ROOT)
+        assert caught.value.kind is Kind.FORBIDDEN
+
+
+async def test_a_date_that_a_mail_lacks_is_the_day_it_came(ground: Ground) -> None:
+    await ground.keep("a", "x")
+    await ground.keep("b", "x")
+    _, page = await ground.mailboxes.find(ROOT, BOB, "retention", Search(), Query(sort="-sent"))
+    assert [letter.message.subject for letter in page.items] == ["b", "a"]
+
+
+async def test_a_release_that_is_refused_never_reaches_the_road(ground: Ground) -> None:
+    mail_id = await ground.keep("a", "x")
+    eve = Caller(user_id=99, login="eve@served.example")
+    for caller, lover, kind in (
+        (ROOT, True, Kind.PRECONDITION),
+        (ground.bob, True, Kind.PRECONDITION),
+        (eve, False, Kind.FORBIDDEN),
+        (eve, True, Kind.FORBIDDEN),
+    ):
+        with pytest.raises(Problem) as caught:
+            await ground.mailboxes.release(caller, BOB, "retention", mail_id, virus_lover=lover)
+        assert caught.value.kind is kind
+    assert ground.road.released == []
+    await ground.mailboxes.release(ground.bob, BOB, "retention", mail_id, virus_lover=False)
+    assert ground.road.released == [BOB]

@@ -1,0 +1,127 @@
+"""The queue's counter over a real store and a real queue: who may look, who may move, and what is not there."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from tests.house import House, living
+from tests.peers.sink import Sink
+
+from gatepost.model.access import Caller
+from gatepost.model.problem import Kind, Problem
+from gatepost.model.query import Query
+from gatepost.model.stored import Delivery, State
+from gatepost.services.queue import Deliveries
+
+pytestmark = pytest.mark.anyio
+
+ROOT = Caller(admin_id=1, login="root", sys_admin=True)
+MAIL = (
+    b"From: ada@world.example\r\nTo: bob@served.example\r\nSubject: Hi\r\nMessage-ID: <1@world.example>\r\n"
+    b"Date: Thu, 19 Nov 2026 10:00:00 +0000\r\n\r\nHi\r\n"
+)
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[House]:
+    """Everything that is sent stays queued: its next hop says 451."""
+    sink = Sink({"MAIL": ["451 4.3.0 not now"] * 50})
+    async with living(tmp_path, sink=sink) as house:
+        yield house
+
+
+@pytest.fixture
+def deliveries(house: House) -> Deliveries:
+    return house.gatepost.services.of(Deliveries)
+
+
+async def queued(house: House, deliveries: Deliveries, count: int = 1) -> list[Delivery]:
+    """Send mails and wait until each was tried once."""
+    for _ in range(count):
+        await house.send(MAIL, "bob@served.example")
+    async with asyncio.timeout(10):
+        while True:
+            rows = (await deliveries.find(ROOT, Query())).items
+            if len(rows) == count and all(row.attempts for row in rows) and not house.gatepost.queue.under_way:
+                return rows
+
+
+async def refused(act: object) -> Kind:
+    with pytest.raises(Problem) as caught:
+        await act  # type: ignore[misc]
+    return caught.value.kind
+
+
+async def test_what_waits_is_listed_with_why(house: House, deliveries: Deliveries) -> None:
+    (row,) = await queued(house, deliveries)
+    assert (row.state, row.attempts, row.recipient) == (State.QUEUED, 1, "bob@served.example")
+    assert "451" in (row.last_reply or "")
+
+
+async def test_a_long_queue_is_read_behind_the_last_id(house: House, deliveries: Deliveries) -> None:
+    rows = await queued(house, deliveries, 5)
+    first = await deliveries.find(ROOT, Query(limit=2))
+    rest = await deliveries.find(ROOT, Query(limit=9), after=first.items[-1].id)
+    assert [row.id for row in first.items + rest.items] == [row.id for row in rows]
+    assert first.total == rest.total == 5
+
+
+async def test_only_the_deliveries_of_a_domain_are_listed_where_one_is_named(
+    house: House, deliveries: Deliveries
+) -> None:
+    (row,) = await queued(house, deliveries)
+    other = await house.domain("other.example")
+    assert row.domain_id is not None
+    assert len((await deliveries.find(ROOT, Query(), domain_id=row.domain_id)).items) == 1
+    assert (await deliveries.find(ROOT, Query(), domain_id=other.id)).items == []
+    assert await refused(deliveries.find(ROOT, Query(), domain_id=999)) is Kind.NOT_FOUND
+
+
+async def test_a_held_delivery_waits_until_it_is_released(house: House, deliveries: Deliveries) -> None:
+    (row,) = await queued(house, deliveries)
+    await deliveries.hold(ROOT, row.id)
+    await deliveries.flush(ROOT)
+    (held,) = (await deliveries.find(ROOT, Query())).items
+    assert (held.state, held.attempts) == (State.HELD, 1)
+    house.sink.script.clear()
+    await deliveries.release(ROOT, row.id)
+    await house.sink.wait(1)
+    assert house.sink.mails[0].recipients == ["bob@served.example"]
+
+
+async def test_a_flush_tries_what_waits_now(house: House, deliveries: Deliveries) -> None:
+    await queued(house, deliveries, 2)
+    house.sink.script.clear()
+    await deliveries.flush(ROOT)
+    await house.sink.wait(2)
+
+
+async def test_a_retry_tries_one_now(house: House, deliveries: Deliveries) -> None:
+    (row,) = await queued(house, deliveries)
+    house.sink.script.clear()
+    await deliveries.retry(ROOT, row.id)
+    await house.sink.wait(1)
+
+
+async def test_a_deleted_delivery_is_gone_for_good(house: House, deliveries: Deliveries) -> None:
+    (row,) = await queued(house, deliveries)
+    await deliveries.delete(ROOT, row.id)
+    assert (await deliveries.find(ROOT, Query())).items == []
+    for verb in (deliveries.hold, deliveries.release, deliveries.retry, deliveries.delete):
+        assert await refused(verb(ROOT, row.id)) is Kind.NOT_FOUND
+
+
+async def test_nobody_else_looks_or_moves_and_nothing_tells_him_what_is_there(
+    house: House, deliveries: Deliveries
+) -> None:
+    """Threat 107."""
+    (row,) = await queued(house, deliveries)
+    for caller in (Caller(user_id=1, login="bob@served.example"), Caller(admin_id=7, login="other")):
+        assert await refused(deliveries.find(caller, Query())) is Kind.FORBIDDEN
+        assert await refused(deliveries.find(caller, Query(), domain_id=row.domain_id)) is Kind.FORBIDDEN
+        assert await refused(deliveries.find(caller, Query(), domain_id=999)) is Kind.FORBIDDEN
+        assert await refused(deliveries.flush(caller)) is Kind.FORBIDDEN
+        for each in (row.id, 999):
+            for verb in (deliveries.hold, deliveries.release, deliveries.retry, deliveries.delete):
+                assert await refused(verb(caller, each)) is Kind.FORBIDDEN
