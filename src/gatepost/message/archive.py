@@ -76,6 +76,9 @@ class Unpacker:
         self._octets -= octets
         if self._octets < 0:
             raise Stop(f"the mail's archives unpack to more than {self._limits.archive_bytes} octets")
+        self._hurry()
+
+    def _hurry(self) -> None:
         if self._timer() > self._deadline:
             raise Stop("opening took too long")
 
@@ -83,7 +86,7 @@ class Unpacker:
         self._entries -= 1
         if self._entries < 0:
             raise Stop(f"the mail's archives have more than {self._limits.archive_entries} entries")
-        self._spend(0)
+        self._hurry()
         named = names.normal(entry.names)
         label = f"{path} > {fit(named.shown)}" if path else fit(named.shown)
         if entry.problem:

@@ -48,8 +48,17 @@ class Face(msgspec.Struct, frozen=True):
         return any(media.startswith("multipart/") for media in self.types)
 
     @property
+    def media(self) -> str:
+        """The type of the content itself, where a container's was declared; a container without parts is a text."""
+        return next((media for media in self.types if not holds_parts(media)), "text/plain")
+
+    @property
     def message(self) -> bool:
         return not MESSAGES.isdisjoint(self.types)
+
+
+def holds_parts(media: str) -> bool:
+    return media.startswith("multipart/") or media in MESSAGES
 
 
 def face(fields: tuple[Header, ...], default: str) -> Face:

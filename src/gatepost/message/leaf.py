@@ -35,6 +35,8 @@ def read(table: Table, entity: Entity, face: Face, body: int) -> list[Entity]:
     hidden = entity.hidden
     for encoding in face.encodings if entity.file is None else ("",):
         for reading in _readings(raw, encoding, face):
+            if len(table.parts) >= table.limits.parts:
+                return found  # whoever comes next is told
             entity.hidden = hidden
             if table.fresh(entity, body, f"{reading.encoding} {len(reading.data)}") and _affordable(table, reading):
                 found += _keep(table, entity, face, body, reading)
@@ -44,7 +46,7 @@ def read(table: Table, entity: Entity, face: Face, body: int) -> list[Entity]:
 
 def _readings(raw: bytes, encoding: str, face: Face) -> list[Reading]:
     readings = decode.transfer(raw, encoding)
-    if encoding in decode.IDENTITY and (face.named.all or face.types[0] not in _TEXTS) and decode.looks_base64(raw):
+    if encoding in decode.IDENTITY and (face.named.all or face.media not in _TEXTS) and decode.looks_base64(raw):
         readings = readings + decode.transfer(raw, "base64")  # undeclared
     return readings
 
@@ -56,8 +58,8 @@ def _affordable(table: Table, reading: Reading) -> bool:
 def _keep(table: Table, entity: Entity, face: Face, body: int, reading: Reading) -> list[Entity]:
     index = len(table.parts)
     content = reading.data
-    text = face.types[0].startswith("text/")
-    plain = text and not face.named.all and face.types[0] in _TEXTS and face.disposition != "attachment"
+    text = face.media.startswith("text/")
+    plain = text and not face.named.all and face.media in _TEXTS and face.disposition != "attachment"
     charset = _charset(face) if text else ""
     sniffed = "" if plain else sniff.media_type(content, face.named.all)
     kind = "" if plain else sniff.container(content)
@@ -106,7 +108,7 @@ def _charset(face: Face) -> str:
 
 def _attachment(face: Face) -> bool:
     """Tell whether a client lists the part among the attachments."""
-    media = face.types[0]
+    media = face.media
     if face.disposition == "attachment":
         return True
     if media in _QUIET or (face.content_id and media.startswith("image/")):
@@ -134,7 +136,7 @@ def _tell(table: Table, entity: Entity, face: Face, reading: Reading, charset: s
     if text and charset:
         fault = decode.charset_fault(reading.data, charset)
         faults += [fault] if fault else []
-    if face.types[0].startswith("message/") and reading.encoding not in decode.IDENTITY:
+    if face.media.startswith("message/") and reading.encoding not in decode.IDENTITY:
         faults.append(Symbol.CTE_WRONG)
     for fault in faults:
         table.flaw(fault, f"part {len(table.parts)} {_FAULTS[fault]}", len(table.parts))
@@ -186,7 +188,7 @@ def _links(table: Table, face: Face, content: bytes, charset: str, sniffed: str,
             table.collector.read_text(url, index, Source.FILE)
     elif "text/html" in face.types or sniffed in _HTML_SNIFFED or _ends(face.named.all, _HTML_NAMES):
         table.collector.read_html(_utf8(content, charset), index)
-    elif face.types[0].startswith("text/") or sniffed.startswith("text/"):
+    elif face.media.startswith("text/") or sniffed.startswith("text/"):
         table.collector.read_text(_utf8(content, charset), index)
 
 

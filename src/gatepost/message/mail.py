@@ -83,8 +83,9 @@ class Worker:
 class Opener:
     """Takes mails apart: in the loop, or in at most `[filters] workers` processes, which are started when needed."""
 
-    def __init__(self, filters: Filters, limits: Limits) -> None:
+    def __init__(self, filters: Filters, limits: Limits, *, grace: float = _GRACE) -> None:
         self._limits = limits
+        self._patience = limits.scan_seconds + grace
         self._turns = asyncio.Semaphore(max(1, filters.workers))
         self._idle: list[Worker] = []
         self._busy: set[Worker] = set()
@@ -112,7 +113,7 @@ class Opener:
             worker = await self._worker()
             self._busy.add(worker)
             try:
-                anatomy = await asyncio.wait_for(worker.ask(job), self._limits.scan_seconds + _GRACE)
+                anatomy = await asyncio.wait_for(worker.ask(job), self._patience)
             except TimeoutError as error:
                 await worker.stop()
                 raise Unscannable(f"the work on the mail took longer than {self._limits.scan_seconds:g} s") from error

@@ -23,6 +23,7 @@ _STRICT = re.compile(
     rb"(?:\A|;)[\s;]*([^\s=;\"]+)\s*=\s*(?:\"([^\"\\]*(?:\\.[^\"\\]*)*)(\"|\\?\Z)([^;]*)|([^;\"][^;]*|))", re.DOTALL
 )
 _LOOSE = re.compile(rb"(?<![A-Za-z0-9_-])((?:file)?name)(\*[^\s=;]{0,70})?\s*=\s*([^;]*)", re.IGNORECASE)
+_ONE_QUOTED = re.compile(rb'[^"]*;\s*(?:file)?name="[^"\\;]*"[^"]*\Z', re.IGNORECASE)
 _AFTER_BLANK = re.compile(rb"[^;\s]\s+(?:file)?name[*\s=]", re.IGNORECASE)
 _ESCAPE = re.compile(rb"\\(.)", re.DOTALL)
 _COMMENT = re.compile(rb"\([^()]*\)")
@@ -139,7 +140,7 @@ def _of_field(field: bytes, found: Iterable[Parameter], key: str) -> tuple[str, 
 def _harmless(field: bytes) -> bool:
     """Tell whether quotes and blanks can't hide a further parameter."""
     if b'"' in field:
-        return field.count(b'"') == 2 and field.lower().count(b"name") < 2
+        return bool(_ONE_QUOTED.match(field)) and field.lower().count(b"name") < 2
     return not _AFTER_BLANK.search(field)
 
 

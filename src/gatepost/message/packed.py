@@ -18,6 +18,7 @@ from gatepost.message import decode, sniff
 from gatepost.message.anatomy import Kind
 from gatepost.message.meter import CHUNK, Damaged, Decompressor, Entry, Meter, Stop, inflate, unpack
 
+_TNEF_OBJECTS = 5000
 _MEMORY = 268_435_456
 _SPLIT = re.compile(r"\.part0*[0-9]+\.rar\Z|\.r[0-9]{2}\Z", re.IGNORECASE)
 
@@ -234,6 +235,8 @@ def rar(content: bytes, name: str, meter: Meter) -> Iterator[Entry]:
                 infos = archive.infolist()
                 if archive.needs_password() and not infos:
                     yield Entry(names=(), encrypted=True, problem="the names in it are encrypted")
+                elif not infos:
+                    raise Damaged("has no entries that can be read")
                 yield from (_rar_entry(archive, info, meter) for info in infos)
         except rarfile.Error as error:
             raise Damaged("is a damaged or split RAR archive") from error
@@ -292,6 +295,7 @@ def tnef(content: bytes, name: str, meter: Meter) -> Iterator[Entry]:
     """Yield the attachments of an Outlook winmail.dat ([MS-OXTNEF])."""
     from tnefparse import TNEF  # type: ignore[import-untyped]
 
+    _check_tnef(content)
     pending: list[Any] = [TNEF(content, do_checksum=False)]
     while pending:
         for attachment in pending.pop().attachments:
@@ -302,6 +306,17 @@ def tnef(content: bytes, name: str, meter: Meter) -> Iterator[Entry]:
             data = bytes(attachment.data or b"")
             meter.take(len(data))
             yield Entry(names=_tnef_names(attachment), size=len(data), content=data)
+
+
+def _check_tnef(content: bytes) -> None:
+    """Walk over the objects: damage that the library would pass over, and more objects than it can take in time."""
+    at = 6
+    for _ in range(_TNEF_OBJECTS):
+        if at >= len(content):
+            break
+        at += 11 + int.from_bytes(content[at + 5 : at + 9], "little")
+    if at != len(content):
+        raise Damaged("is a damaged winmail.dat")
 
 
 def _tnef_names(attachment: Any) -> tuple[str, ...]:

@@ -11,8 +11,8 @@ import msgspec
 
 from gatepost.message import decode, headers, leaf, names, structure
 from gatepost.message.anatomy import Anatomy, Defect, Header, Part, Symbol
-from gatepost.message.entity import MESSAGES, Entity, Face, face, file_face, fit
-from gatepost.message.table import Table, Unpack
+from gatepost.message.entity import Entity, Face, face, file_face, fit, holds_parts
+from gatepost.message.table import Heavy, Table, Unpack
 from gatepost.settings import Limits
 
 _BOUNDARY_FAULTS = {
@@ -28,7 +28,7 @@ def dissect(
     unpack: Unpack | None = None,
     timer: Callable[[], float] = time.monotonic,
 ) -> Anatomy:
-    """Take a mail apart. Archives are opened by `unpack`; without it, one that is met raises Heavy.
+    """Take a mail apart. Archives are opened by `unpack`; without it, one that is met raises Heavy, as do many parts.
 
     Any octets give an Anatomy; no other exception is raised. Takes about `limits.scan_seconds` at most.
     """
@@ -50,6 +50,8 @@ class _Root(msgspec.Struct):
 
 def _may_go_on(table: Table) -> bool:
     limits = table.limits
+    if table.too_much_here():
+        raise Heavy
     if len(table.parts) >= limits.parts:
         table.stop(f"the mail has more than {limits.parts} parts", Symbol.STRUCTURE_LIMIT)
         return False
@@ -130,13 +132,9 @@ def _open(table: Table, entity: Entity, seen: Face, body: int) -> list[Entity]:
         found = _open_message(table, entity, seen, body)
     else:
         return leaf.read(table, entity, seen, body)
-    if not found or (seen.doubled and not all(map(_contains, seen.types))):
+    if not found or (seen.doubled and not all(map(holds_parts, seen.types))):
         found += leaf.read(table, msgspec.structs.replace(entity, hidden=True), seen, body)
     return found
-
-
-def _contains(media: str) -> bool:
-    return media.startswith("multipart/") or media in MESSAGES
 
 
 # --- containers ------------------------------------------------------------------------------------------------------

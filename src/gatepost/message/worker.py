@@ -4,6 +4,7 @@ Frames go through pipes: four octets of length, then msgpack. The worker holds i
 write no file, knows no secret of the environment, and ends when its input does.
 """
 
+import logging
 import os
 import resource
 import struct
@@ -89,6 +90,7 @@ def main() -> None:
     """Run as `python -m gatepost.message.worker`; what libraries print goes to the error output."""
     sink = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
+    logging.disable(logging.CRITICAL)  # what libraries say of a stranger's file is no news
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_FSIZE, 0)
     _limit(resource.RLIMIT_NOFILE, _FILES)

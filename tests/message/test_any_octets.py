@@ -1,0 +1,124 @@
+"""Any octets are a mail: nothing raises, everything ends in time (threats 54, F7)."""
+
+import re
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.message.mails import EXE, TESTDATA, attachment, mail, multipart, rar5, take_apart, zipped
+
+from gatepost.message import decode, headers, links, names, wrapped
+from gatepost.message.archive import Unpacker
+from gatepost.settings import Limits
+
+WORDS = [
+    b"Content-Type: multipart/mixed; boundary=b\r\n",
+    b'Content-Type: multipart/digest; boundary="b"\r\n',
+    b"Content-Type: message/rfc822\r\n",
+    b"Content-Type: text/html; charset=utf-16\r\n",
+    b"Content-Type: text/calendar\r\n",
+    b"Content-Type: application/pkcs7-mime\r\n",
+    b"Content-Transfer-Encoding: base64\r\n",
+    b"Content-Transfer-Encoding: quoted-printable\r\n",
+    b"Content-Transfer-Encoding: x-uuencode\r\n",
+    b"Content-Disposition: attachment; filename*0*=utf-8''a%",
+    b'; filename="a.zip',
+    b"Subject: =?utf-8?B?w5w?= =?x?Q?=",
+    b"--b\r\n",
+    b"--b--\r\n",
+    b"--bb\r\n",
+    b"\r\n",
+    b"\n",
+    b"\r",
+    b"\r\n\r\n",
+    b"begin 644 x\r\n",
+    b"=ybegin line=1 size=1 name=x\r\n",
+    b"(This file must be converted with BinHex 4.0)\r\n:",
+    b"ATTACH;ENCODING=BASE64:",
+    b"<a href=http://[::1]/>",
+    b"hxxp://a[.]b http://1.2.3.4.5 http://%00/ http://\xff/",
+    b"PK\x03\x04",
+    b"TVqQAAMAAAAEAAAA",
+    b"=",
+    b"=3D=\r\n",
+    b"\0",
+    b"\xff",
+]
+OCTETS = st.lists(st.one_of(st.sampled_from(WORDS), st.binary(max_size=12)), max_size=25).map(b"".join)
+QUICK = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+ARCHIVES = {
+    "zip": zipped({"a/evil.exe": EXE, "b.zip": zipped({"c": b"d"})}),
+    "rar": rar5(b"evil.exe", EXE),
+}
+
+
+@QUICK
+@given(OCTETS)
+def test_any_octets_are_taken_apart(data: bytes) -> None:
+    found = take_apart(data)
+    assert found.size == len(data)
+    assert found.parts
+    assert [part.index for part in found.parts] == list(range(len(found.parts)))
+    assert all(part.parent < part.index for part in found.parts)
+    assert all(0 <= part.start <= part.end <= len(data) for part in found.parts if part.start >= 0)
+    assert 0 <= found.header_end <= len(data)
+
+
+@QUICK
+@given(st.binary(max_size=400))
+def test_any_field_any_charset_any_encoding_is_read(raw: bytes) -> None:
+    headers.readable(raw)
+    headers.sent(raw)
+    assert len(names.names([raw, b"attachment; filename=" + raw], [b"a/b; name*=" + raw]).all) < 200
+    names.normal([raw.decode("latin-1")])
+    decode.text(raw, raw[:9].decode("latin-1"))
+    for encoding in ("base64", "quoted-printable", "x-uuencode", "x-odd"):
+        assert decode.transfer(raw, encoding)
+    wrapped.cms(raw)
+    list(wrapped.pdf_urls(b"/URI(" + raw + b")stream\n\x78" + raw))
+    links.host_of("http://" + raw.decode("utf-8", "replace"))
+
+
+@QUICK
+@given(st.sampled_from(sorted(ARCHIVES)), st.integers(0, 2000), st.binary(min_size=1, max_size=6))
+def test_archives_with_any_octet_changed_are_opened_or_told(kind: str, at: int, octets: bytes) -> None:
+    content = bytearray(ARCHIVES[kind])
+    at %= len(content)
+    content[at : at + len(octets)] = octets
+    unpacked = Unpacker(Limits())(bytes(content), f"a.{kind}", time.monotonic() + 5)
+    assert all(re.fullmatch(r"[^\r\n\0]*", text) for text in unpacked.problems)
+
+
+@QUICK
+@given(st.integers(0, 3000))
+def test_a_mail_cut_anywhere_is_taken_apart(at: int) -> None:
+    whole = mail(multipart(multipart(b"\r\nHello", boundary=b"in"), attachment(b"a.zip", ARCHIVES["zip"])))
+    assert take_apart(whole[:at]).parts
+
+
+def public() -> list[Path]:
+    return sorted(path for path in (TESTDATA / "mime-mime4j/files").rglob("*") if path.is_file())
+
+
+@pytest.mark.conformance
+def test_the_odd_mails_of_mime4j_are_taken_apart_in_under_two_seconds_each() -> None:
+    found = public()
+    assert len(found) > 390, f"the mails are not at {TESTDATA}; set GATEPOST_TESTDATA"
+    for path in found:
+        data = path.read_bytes()
+        start = time.process_time()
+        assert take_apart(data).parts, path
+        assert time.process_time() - start < 2, path
+        cr_lf = data.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+        assert take_apart(cr_lf).parts, path
+
+
+@pytest.mark.conformance
+@pytest.mark.parametrize("folder", ["easy-ham-1", "spam-1"])
+def test_real_mails_are_taken_apart_and_few_are_unscannable(folder: str) -> None:
+    paths = sorted((TESTDATA / "sa-public-corpus" / folder).iterdir())
+    assert len(paths) > 400, f"the mails are not at {TESTDATA}; set GATEPOST_TESTDATA"
+    told = sum(bool(take_apart(path.read_bytes()).unscannable) for path in paths)
+    assert told <= len(paths) // 1000

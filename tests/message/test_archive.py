@@ -1,0 +1,352 @@
+"""Archives: names, contents, and what could not be opened (threats 55-59)."""
+
+import bz2
+import gzip
+import io
+import lzma
+import stat
+import tarfile
+import zipfile
+
+import py7zr
+import pytest
+import zstandard
+from tests.message.mails import (
+    EXE,
+    attachment,
+    directory_record,
+    end_record,
+    holding,
+    local_record,
+    mail,
+    multipart,
+    rar5,
+    take_apart,
+    zipped,
+)
+
+from gatepost.message.anatomy import Kind, Part
+from gatepost.message.archive import Unpacker
+from gatepost.message.parse import dissect
+from gatepost.settings import Limits
+
+
+def tarred(files: dict[str, bytes], *extra: tarfile.TarInfo) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+        for info in extra:
+            archive.addfile(info)
+    return out.getvalue()
+
+
+def sevenzipped(files: dict[str, bytes], **options: object) -> bytes:
+    out = io.BytesIO()
+    with py7zr.SevenZipFile(out, "w", **options) as archive:
+        for name, content in files.items():
+            archive.writestr(content, name)
+    return out.getvalue()
+
+
+def problems(name: str, content: bytes) -> tuple[str, ...]:
+    return take_apart(mail(attachment(name.encode(), content))).unscannable
+
+
+def paths(part: Part) -> list[str]:
+    return [member.path for member in part.members]
+
+
+FILES = {"run.exe": EXE, "docs/read.txt": b"hello"}
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.zip", zipped(FILES)),
+        ("a.zip", zipped(FILES, zipfile.ZIP_STORED)),
+        ("a.zip", zipped(FILES, zipfile.ZIP_BZIP2)),
+        ("a.zip", zipped(FILES, zipfile.ZIP_LZMA)),
+        ("a.tar", tarred(FILES)),
+        ("a.tgz", gzip.compress(tarred(FILES))),
+        ("a.tar.bz2", bz2.compress(tarred(FILES))),
+        ("a.tar.xz", lzma.compress(tarred(FILES))),
+        ("a.tar.zst", zstandard.compress(tarred(FILES))),
+        ("a.7z", sevenzipped(FILES)),
+    ],
+    ids=["zip", "stored", "zip bzip2", "zip lzma", "tar", "tgz", "tar.bz2", "tar.xz", "tar.zst", "7z"],
+)
+def test_members_have_names_types_sums_and_heads(name: str, content: bytes) -> None:
+    part = holding(name, content)
+    assert paths(part) == ["run.exe", "docs/read.txt"]
+    program, text = part.members
+    assert (program.type, program.size, program.head, program.read) == (
+        "application/x-dosexec",
+        len(EXE),
+        EXE[:512],
+        True,
+    )
+    assert len(program.sha256) == 64
+    assert text.names == ("docs/read.txt", "read.txt")
+
+
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [(gzip.compress(EXE), "evil.exe"), (bz2.compress(EXE), "evil.exe"), (lzma.compress(EXE), "evil.exe")],
+    ids=["gz", "bz2", "xz"],
+)
+def test_a_single_packed_file_is_named_after_its_archive(content: bytes, name: str) -> None:
+    part = holding("evil.exe.gz", content)
+    assert (part.members[0].names, part.members[0].type) == ((name,), "application/x-dosexec")
+
+
+def test_a_gzip_s_own_name_counts_too_and_joined_streams_are_one() -> None:
+    out = io.BytesIO()
+    with gzip.GzipFile("evil.exe", "wb", fileobj=out) as file:
+        file.write(EXE)
+    part = holding("holiday.gz", out.getvalue() + gzip.compress(b"more"))
+    assert {"evil.exe", "holiday"} <= set(part.members[0].names)
+    assert part.members[0].size == len(EXE) + 4
+
+
+def test_archives_in_archives_are_opened() -> None:
+    part = holding("a.zip", zipped({"b.tgz": gzip.compress(tarred({"c.7z": sevenzipped(FILES)}))}))
+    assert paths(part)[-2:] == ["b.tgz > c.7z > run.exe", "b.tgz > c.7z > docs/read.txt"]
+    assert part.members[-1].depth == 4 - 1
+
+
+def test_an_office_document_shows_its_members() -> None:
+    document = zipped({"[Content_Types].xml": b"<Types/>", "word/document.xml": b"<w/>", "word/vbaProject.bin": b"x"})
+    part = holding("a.docx", document)
+    assert "word/vbaProject.bin" in paths(part)
+    assert "wordprocessingml" in part.sniffed
+
+
+# --- threat 55: bombs ------------------------------------------------------------------------------------------------
+
+
+def test_threat_55_a_bomb_is_stopped_by_its_ratio_and_its_names_are_kept() -> None:
+    part = holding("a.zip", zipped({"big.txt": bytes(30_000_000), "evil.exe": EXE}))
+    assert paths(part) == ["big.txt", "evil.exe"]
+    assert [member.read for member in part.members] == [False, False]
+    assert problems("a.zip", zipped({"big.txt": bytes(30_000_000)})) == (
+        "a.zip: big.txt: expands to more than 200 times its size",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.gz", gzip.compress(bytes(20_000_000))),
+        ("a.bz2", bz2.compress(bytes(20_000_000))),
+        ("a.xz", lzma.compress(bytes(20_000_000))),
+        ("a.zst", zstandard.compress(bytes(20_000_000))),
+        ("a.tar.gz", gzip.compress(tarred({"x": bytes(20_000_000)}))),
+        ("a.7z", sevenzipped({"x": bytes(20_000_000)})),
+    ],
+    ids=["gz", "bz2", "xz", "zst", "tgz", "7z"],
+)
+def test_threat_55_every_kind_of_bomb_is_stopped(name: str, content: bytes) -> None:
+    assert any("expands to more than 200 times its size" in text for text in problems(name, content))
+
+
+def test_threat_55_small_files_of_one_letter_are_no_bombs() -> None:
+    assert problems("a.zip", zipped({"zeros.bin": bytes(900_000)})) == ()
+
+
+def test_threat_55_all_archives_of_a_mail_share_the_limits() -> None:
+    def opened(limits: Limits, *contents: bytes) -> tuple[str, ...]:
+        parts = multipart(*(attachment(b"a.zip", content) for content in contents))
+        return dissect(mail(parts), limits, unpack=Unpacker(limits)).unscannable
+
+    two = zipped({"x": bytes(range(250)) * 200}, zipfile.ZIP_STORED)
+    assert opened(Limits(archive_bytes=120_000), two, two) == ()
+    told = opened(Limits(archive_bytes=120_000), two, two, two)
+    assert told == ("a.zip: x: the mail's archives unpack to more than 120000 octets",)
+    many = zipped({str(number): b"" for number in range(60)})
+    assert opened(Limits(archive_entries=120), many, many) == ()
+    assert opened(Limits(archive_entries=119), many, many) == ("a.zip: the mail's archives have more than 119 entries",)
+
+
+def test_threat_55_archives_deeper_than_five_are_told() -> None:
+    content = zipped({"evil.exe": EXE})
+    for _ in range(4):
+        content = zipped({"in.zip": content})
+    assert problems("a.zip", content) == ()
+    assert problems("a.zip", zipped({"in.zip": content})) == ("a.zip: archives are nested more than 5 deep",)
+
+
+def test_threat_55_entries_that_overlap_count_each_time() -> None:
+    kernel = local_record(b"x", bytes(0), method=8, raw=gzip.compress(bytes(900_000))[10:-8])
+    entries = b"".join(directory_record(b"x%d" % n, bytes(len(kernel) - 31), 0, method=8) for n in range(900))
+    content = kernel + entries + end_record(900, len(entries), len(kernel))
+    assert any("expands to more than 200 times" in text for text in problems("a.zip", content))
+
+
+def test_threat_55_opening_ends_when_the_time_is_over() -> None:
+    unpacker = Unpacker(Limits(), timer=lambda: 5.0)
+    assert unpacker(zipped({"x": b"y"}), "a.zip", 4.0).problems == ("opening took too long",)
+
+
+# --- threat 56: encrypted --------------------------------------------------------------------------------------------
+
+
+def test_threat_56_encrypted_members_are_named_but_not_read() -> None:
+    content = bytearray(zipped({"evil.exe": EXE}))
+    content[6] |= 1
+    content[content.find(b"PK\x01\x02") + 8] |= 1
+    for name, archive in {"a.zip": bytes(content), "a.7z": sevenzipped({"evil.exe": EXE}, password="x")}.items():
+        found = take_apart(mail(attachment(name.encode(), archive)))
+        member = found.parts[0].members[0]
+        assert (member.names, member.encrypted, member.read, member.sha256) == (("evil.exe",), True, False, "")
+        assert (found.encrypted, found.unscannable) == (True, ())
+
+
+def test_threat_56_hidden_names_are_unscannable() -> None:
+    content = sevenzipped({"evil.exe": EXE}, password="x", header_encryption=True)
+    found = take_apart(mail(attachment(b"a.7z", content)))
+    assert (found.encrypted, found.unscannable) == (True, ("a.7z: the names in it are encrypted",))
+
+
+# --- threat 57: two truths in a ZIP ----------------------------------------------------------------------------------
+
+
+def one_entry(local: bytes, central: bytes, content: bytes = EXE) -> bytes:
+    record = local_record(local, content)
+    entry = directory_record(central, content, 0)
+    return record + entry + end_record(1, len(entry), len(record))
+
+
+def test_threat_57_both_names_of_an_entry_count() -> None:
+    part = holding("a.zip", one_entry(b"evil.exe", b"safe.txt"))
+    assert set(part.members[0].names) == {"safe.txt", "evil.exe"}
+    assert part.members[0].head == EXE[:512]
+
+
+@pytest.mark.parametrize(
+    "around", [(b"junk" * 50, b""), (b"", b"junk" * 50), (EXE, b""), (b"GIF89a" + bytes(99), b"\0")]
+)
+def test_threat_57_octets_before_and_behind_do_not_hide_an_archive(around: tuple[bytes, bytes]) -> None:
+    assert paths(holding("a.gif", around[0] + zipped({"evil.exe": EXE}) + around[1])) == ["evil.exe"]
+
+
+def test_threat_57_two_directories_are_both_read() -> None:
+    part = holding("a.zip", zipped({"evil.exe": EXE}) + zipped({"safe.txt": b"x"}))
+    assert set(paths(part)) == {"safe.txt", "evil.exe"}
+
+
+def test_threat_57_an_entry_in_no_directory_is_found() -> None:
+    for stray in (local_record(b"evil.exe", EXE), local_record(b"evil.exe", b"", flags=8, method=8, raw=b"\x4b\x04\0")):
+        record = local_record(b"safe.txt", b"x")
+        entry = directory_record(b"safe.txt", b"x", 0)
+        content = record + stray + entry + end_record(1, len(entry), len(record) + len(stray))
+        assert set(paths(holding("a.zip", content))) == {"safe.txt", "evil.exe"}
+
+
+def test_threat_57_records_that_disagree_are_told() -> None:
+    record = local_record(b"a.txt", EXE, method=8, raw=EXE)
+    entry = directory_record(b"a.txt", EXE, 0)
+    told = problems("a.zip", record + entry + end_record(1, len(entry), len(record)))
+    assert told == ("a.zip: a.txt: the two records of an entry disagree",)
+
+
+# --- threat 58: dangerous members ------------------------------------------------------------------------------------
+
+
+def test_threat_58_dangerous_members_are_listed_and_nothing_is_written(tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.chdir(tmp_path)
+    link, device = tarfile.TarInfo("link"), tarfile.TarInfo("device")
+    link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+    device.type = tarfile.CHRTYPE
+    part = holding("a.tar", tarred({"../up.txt": b"a", "/abs.txt": b"b"}, link, device))
+    assert [member.kind for member in part.members] == [Kind.FILE, Kind.FILE, Kind.LINK, Kind.DEVICE]
+    assert "up.txt" in part.members[0].names
+    entry = directory_record(b"link", b"/etc/passwd", 0, mode=stat.S_IFLNK | 0o777)
+    record = local_record(b"link", b"/etc/passwd")
+    part = holding("a.zip", record + entry + end_record(1, len(entry), len(record)))
+    assert part.members[0].kind is Kind.LINK
+    for name in ("../up.txt", "/abs.txt"):
+        holding("a.7z", sevenzipped({"x": b"y"}).replace(b"x\0", b"y\0"))
+        assert name in holding("a.zip", zipped({name: b"x"})).members[0].names
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- threat 59: what can't be opened ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.zip", zipped(FILES)[:-30], "damaged or split"),
+        ("a.zip", zipped(FILES)[:60], "damaged or split"),
+        ("a.zip", zipped({"a": bytes(range(256)) * 99}).replace(bytes([8, 0]), bytes([77, 0])), "unknown method (77)"),
+        ("a.tar", tarred({"x": bytes(range(256)) * 9})[:700], "damaged"),
+        ("a.gz", gzip.compress(EXE)[:-60], "not complete"),
+        ("a.bz2", bz2.compress(EXE)[:-60], "not complete"),
+        ("a.xz", lzma.compress(EXE)[:-60], "not complete"),
+        ("a.gz", b"\x1f\x8b\x08\0" + b"junk" * 9, "damaged"),
+        ("a.7z", sevenzipped(FILES)[:-20], "damaged"),
+        ("a.7z.001", sevenzipped(FILES)[:64], "damaged"),
+        ("a.rar", b"Rar!\x1a\x07\0" + b"junk" * 30, "no entries"),
+        ("a.cab", b"MSCF\0\0\0\0" + bytes(40), "can't be opened here (cab)"),
+        ("a.lzh", b"\x20\x10-lh5-" + bytes(40), "can't be opened here (lha)"),
+        ("a.iso", bytes(32_769) + b"CD001" + bytes(99), "can't be opened here (iso)"),
+        ("a.arj", b"\x60\xea" + bytes(60), "can't be opened here (arj)"),
+        ("winmail.dat", b"\x78\x9f\x3e\x22" + b"junk" * 9, "damaged"),
+    ],
+    ids=[f"{number}" for number in range(16)],
+)
+def test_threat_59_what_can_t_be_opened_is_told(name: str, content: bytes, said: str) -> None:
+    told = problems(name, content)
+    assert told
+    assert all(text.startswith(name) for text in told)
+    assert any(said in text for text in told)
+
+
+# --- RAR and winmail.dat ---------------------------------------------------------------------------------------------
+
+
+def test_a_rar_is_read() -> None:
+    part = holding("a.rar", rar5(b"evil.exe", EXE))
+    assert [(member.names, member.type, member.head) for member in part.members] == [
+        (("evil.exe",), "application/x-dosexec", EXE[:512])
+    ]
+
+
+def test_threat_59_packed_split_and_damaged_rar_entries_are_told_by_name() -> None:
+    packed = take_apart(mail(attachment(b"a.rar", rar5(b"evil.exe", EXE, method=3))))
+    assert packed.parts[0].members[0].names == ("evil.exe",)
+    assert packed.parts[0].members[0].read is False
+    assert packed.unscannable[0].startswith("a.rar: evil.exe: ")
+    split = problems("a.rar", rar5(b"evil.exe", EXE, flags=0x10))
+    assert split == ("a.rar: evil.exe: an entry goes on in another file",)
+    assert "a.part1.rar: is one piece of a split archive" in problems("a.part1.rar", rar5(b"evil.exe", EXE))
+
+
+def tnef(name: bytes, content: bytes) -> bytes:
+    def attribute(level: int, kind: int, data: bytes) -> bytes:
+        total = sum(data) & 0xFFFF
+        return (
+            bytes([level])
+            + kind.to_bytes(4, "little")
+            + len(data).to_bytes(4, "little")
+            + data
+            + total.to_bytes(2, "little")
+        )
+
+    return (
+        b"\x78\x9f\x3e\x22\x01\0"
+        + attribute(1, 0x00089006, b"\0\0\1\0")
+        + attribute(2, 0x00069002, bytes(14))
+        + attribute(2, 0x00018010, name + b"\0")
+        + attribute(2, 0x0006800F, content)
+    )
+
+
+def test_threat_52_the_attachments_of_a_winmail_dat_are_members() -> None:
+    part = holding("winmail.dat", tnef(b"evil.exe", EXE))
+    assert [(member.names, member.head) for member in part.members] == [(("evil.exe",), EXE[:512])]
+    part = holding("winmail.dat", tnef(b"a.zip", zipped({"evil.exe": EXE})))
+    assert paths(part) == ["a.zip", "a.zip > evil.exe"]

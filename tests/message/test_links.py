@@ -1,0 +1,234 @@
+"""Links: found and brought to one form however they are disguised (threat 61)."""
+
+import time
+import zlib
+
+import pytest
+from tests.message.mails import attachment, in_base64, mail, take_apart
+
+from gatepost.message.anatomy import Source
+from gatepost.message.links import LINKS_MAX, Collector, host_of, registered
+
+
+def in_text(text: str) -> list[str]:
+    collector = Collector()
+    collector.read_text(text.encode(), 0)
+    return [link.host for link in collector.links]
+
+
+def in_html(html: str) -> list[str]:
+    collector = Collector()
+    collector.read_html(html.encode(), 0)
+    return [link.host for link in collector.links]
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("http://Example.COM./x", "example.com"),
+        ("https://user:pw@evil.example:8443/x", "evil.example"),
+        ("http://good.example@evil.example/", "evil.example"),
+        ("http://good.example\\@evil.example/", "good.example"),
+        ("http:\\\\evil.example\\x", "evil.example"),
+        ("http:///evil.example", "evil.example"),
+        ("http:/evil.example", "evil.example"),
+        ("hxxps://evil[.]example/x", "evil.example"),
+        ("hxxp[:]//evil(.)co[dot]example", "evil.co.example"),
+        ("http://ev%69l.example/", "evil.example"),
+        ("http://b\u00fccher.example/", "xn--bcher-kva.example"),
+        ("http://xn--bcher-kva.example/", "xn--bcher-kva.example"),
+        ("http://\uff45\uff56\uff49\uff4c.example/", "evil.example"),
+        ("http://evil\u3002example/", "evil.example"),
+        ("http://\u2764.example/", "xn--qei.example"),
+        ("http://a_b.example/", "a_b.example"),
+        ("http://2130706433/", "127.0.0.1"),
+        ("http://0x7f.1/", "127.0.0.1"),
+        ("http://0x7f000001/", "127.0.0.1"),
+        ("http://0177.0.0.01/", "127.0.0.1"),
+        ("http://192.168.257/", "192.168.1.1"),
+        ("http://[::1]/", "::1"),
+        ("http://[::ffff:10.0.0.1]:80/", "10.0.0.1"),
+        ("http://999.1.1.1/", ""),
+        ("http://4294967296/", ""),
+        ("http://1.2.3.4.5/", ""),
+        ("http://0x/", "0.0.0.0"),
+        ("http://localhost/", ""),
+        ("http://-.example/", ""),
+        ("http://[zz]/", ""),
+        ("http://" + "a" * 300 + ".example/", ""),
+        ("http:///", ""),
+        ("", ""),
+    ],
+)
+def test_threat_61_a_host_has_one_form(url: str, host: str) -> None:
+    assert host_of(url) == host
+
+
+@pytest.mark.parametrize(
+    ("host", "domain"),
+    [
+        ("a.b.example.co.uk", "example.co.uk"),
+        ("co.uk", "co.uk"),
+        ("10.0.0.1", "10.0.0.1"),
+        ("::1", "::1"),
+        ("x.xn--p1ai", "x.xn--p1ai"),
+    ],
+)
+def test_the_registered_domain_is_by_the_public_suffix_list(host: str, domain: str) -> None:
+    assert registered(host) == domain
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "see http://evil.example/x, please",
+        "(http://evil.example)",
+        "<https://evil.example>",
+        '"http://evil.example"',
+        "HTTP://EVIL.EXAMPLE",
+        "hxxp://evil.example",
+        "evil[.]example",
+        "go to evil(dot)example now",
+        "http://evil.example.",
+        "https://evil.example:443/?a=1",
+        "xhttp://no.example http://evil.example",
+    ],
+)
+def test_threat_61_links_in_text_are_found(text: str) -> None:
+    assert "evil.example" in in_text(text)
+
+
+def test_a_bare_www_host_is_a_link_and_a_bare_word_is_none() -> None:
+    assert in_text("www.evil.example and readme.txt and e.g. this") == ["www.evil.example"]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://go.example/?u=http%3A%2F%2Fevil.example%2Fx",
+        "https://go.example/?u=http%253A%252F%252Fevil.example%252Fx",
+        "https://go.example/?u=https://evil.example",
+        "https://go.example/http://evil.example/",
+        "https://go.example/?u=aHR0cDovL2V2aWwuZXhhbXBsZS94",
+        "https://urldefense.proofpoint.com/v2/url?u=http-3A__evil.example_x&d=a",
+        "https://urldefense.com/v3/__https://evil.example/x__;!!a",
+    ],
+)
+def test_threat_61_urls_inside_redirectors_are_found(url: str) -> None:
+    collector = Collector()
+    collector.read_text(url.encode(), 0)
+    assert ("evil.example", Source.REDIRECT) in [(link.host, link.source) for link in collector.links]
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        '<a href="http://evil.example/">x</a>',
+        "<a href=http://evil.example>x</a>",
+        "<A HREF='&#104;ttp://evil&#46;example/'>x</A>",
+        '<a href="ht\ntp://evil.example/">x</a>',
+        '<a href=" \x01http://evil.example/">x</a>',
+        '<a href="//evil.example/x">x</a>',
+        '<a href="/\\evil.example/x">x</a>',
+        '<img src="http://evil.example/a.png">',
+        '<img srcset="http://evil.example/a 2x">',
+        '<form action="http://evil.example/"><input></form>',
+        '<button formaction="http://evil.example/">x</button>',
+        '<base href="http://evil.example/"><a href="x">x</a>',
+        '<meta http-equiv="refresh" content="0; URL=http://evil.example/">',
+        '<body background="http://evil.example/">',
+        '<p style="background:url(http://evil.example/a)">x',
+        "<style>@import 'http://evil.example/a.css';</style>",
+        '<svg><a xlink:href="http://evil.example/">x</a></svg>',
+        '<iframe src="http://evil.example/"></iframe>',
+        "<a href=\"javascript:location='http://evil.example/'\">x</a>",
+        '<a href="ms-word:ofe|u|http://evil.example/a.docx">x</a>',
+        "<p>plain http://evil.example/ text",
+        "<textarea>http://evil.example/</textarea>",
+        "<div>" * 5000 + '<a href="http://evil.example/">x</a>',
+        "<p " + " ".join(f"a{number}=1" for number in range(5000)) + '><a href="http://evil.example/">x</a>',
+        "<p>" + "x" * 2_100_000 + '<a href="http://evil.example/">x</a>',
+    ],
+)
+def test_threat_61_links_in_html_are_found(html: str) -> None:
+    assert "evil.example" in in_html(html)
+
+
+def test_an_html_page_without_links_has_none() -> None:
+    assert (
+        in_html(
+            '<!DOCTYPE html PUBLIC "http://www.w3.org/x"><a href="#top" name=x>up</a><a href="mailto:a@b.example">m</a>'
+        )
+        == []
+    )
+
+
+@pytest.mark.parametrize(
+    "entity",
+    [
+        b"Content-Type: text/plain\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nhttp://ev=\r\nil.exam=70le/",
+        b"Content-Type: text/plain\r\nContent-Transfer-Encoding: base64\r\n\r\n" + in_base64(b"http://evil.example/"),
+        b"Content-Type: text/plain; charset=utf-16le\r\n\r\n" + "http://evil.example/".encode("utf-16-le"),
+        b"Content-Type: text/plain; charset=utf-7\r\n\r\nhttp+ADo-//evil.example/",
+        b"Content-Type: text/html\r\n\r\n<a href=http://evil.example>",
+        attachment(b"page.html", b"<a href=http://evil.example>"),
+        attachment(b"x.svg", b"<svg xmlns:xlink='x'><a xlink:href='http://evil.example'/></svg>", b"image/svg+xml"),
+        attachment(b"a.pdf", b"%PDF-1.4\n1 0 obj<</S/URI/URI(http://evil.example/)>>"),
+        attachment(b"a.pdf", b"%PDF-1.4\n1 0 obj<</S/URI/URI<687474703a2f2f6576696c2e6578616d706c652f>>>"),
+        attachment(
+            b"a.pdf",
+            b"%PDF-1.5\nstream\r\n" + zlib.compress(b"<</S/URI/URI(http://evil\\.example/)>>") + b"\nendstream",
+        ),
+    ],
+    ids=["qp", "base64", "utf-16", "utf-7", "html", "html file", "svg", "pdf", "pdf hex", "pdf stream"],
+)
+def test_threat_61_links_are_found_under_every_encoding(entity: bytes) -> None:
+    assert "evil.example" in [link.host for link in take_apart(mail(entity)).links]
+
+
+def test_a_link_stands_once_for_each_host_and_url() -> None:
+    assert in_text("http://a.example/ http://a.example/ http://a.example/2") == ["a.example", "a.example"]
+
+
+def test_more_links_than_are_looked_into_are_told() -> None:
+    found = take_apart(mail(b"\r\n" + b" ".join(b"http://a%d.example/" % number for number in range(LINKS_MAX + 1))))
+    assert len(found.links) == LINKS_MAX
+    assert found.unscannable == ("the mail has more links than are looked into",)
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        "<div>" * 100_000,
+        "<p " + " ".join(f"a{number}=1" for number in range(50_000)),
+        '<a href="' * 50_000,
+        "<div>" * 3000 + "<" * 500_000,
+        "<div>" * 3000 + "<base " * 100_000,
+        "<div>" * 3000 + "href" + " " * 300_000,
+        "<i><b><p>" * 20_000,
+        "<style>" + "url(" * 100_000,
+        "http://" * 100_000,
+        "www." * 100_000,
+        "a[.]" * 100_000,
+        "http://a.example/" + "?u=http%3a%2f%2fx.y" * 20_000,
+    ],
+    ids=[
+        "deep",
+        "attributes",
+        "quotes",
+        "less",
+        "base",
+        "blanks",
+        "formats",
+        "style",
+        "schemes",
+        "www",
+        "dots",
+        "nested",
+    ],
+)
+def test_threat_61_hostile_html_and_text_end_in_time(html: str) -> None:
+    start = time.process_time()
+    in_html(html)
+    in_text(html)
+    assert time.process_time() - start < 2  # quadratic work would take minutes

@@ -1,0 +1,193 @@
+"""Mails, and the worker processes that take the large and the dangerous ones apart."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+import pytest
+import uvloop
+from tests.message.mails import EXE, attachment, mail, multipart, zipped
+
+from gatepost.message.mail import INLINE_MAX, Mail, Opener, Unscannable
+from gatepost.message.worker import Failure, Job, Success, frame, job_decoder, result_decoder
+from gatepost.model.address import Address
+from gatepost.model.envelope import Body, Client, Direction, Envelope
+from gatepost.settings import Filters, Limits
+
+ENVELOPE = Envelope(
+    id="0" * 32,
+    client=Client(ip="192.0.2.1"),
+    sender=Address("ann", "a.example"),
+    recipients=(),
+    direction=Direction.IN,
+    received=0,
+)
+ZIPPED = mail(attachment(b"a.zip", zipped({"evil.exe": EXE})))
+LARGE = mail(multipart(b"\r\nHello", b"\r\n" + b"x" * INLINE_MAX))
+
+
+def in_memory(data: bytes) -> Body:
+    return Body(size=len(data), data=data)
+
+
+@pytest.fixture
+async def opener() -> AsyncIterator[Opener]:
+    made = Opener(Filters(), Limits())
+    yield made
+    await made.close()
+
+
+@pytest.mark.anyio
+async def test_a_small_mail_is_opened_in_the_loop_and_starts_no_process(opener: Opener) -> None:
+    found = await Mail(ENVELOPE, in_memory(mail(b"\r\nHello")), opener).anatomy()
+    assert found.parts[0].text == b"Hello"
+    assert opener.pids == []
+
+
+@pytest.mark.anyio
+async def test_archives_large_mails_and_spooled_ones_go_to_one_worker(opener: Opener, tmp_path: Path) -> None:
+    spooled = tmp_path / "body"
+    spooled.write_bytes(ZIPPED)
+    bodies = [in_memory(ZIPPED), in_memory(LARGE), Body(size=len(ZIPPED), path=str(spooled))]
+    found = [await Mail(ENVELOPE, body, opener).anatomy() for body in bodies]
+    assert [one.parts[0].members[0].names for one in (found[0], found[2])] == [("evil.exe",)] * 2
+    assert found[1].size == len(LARGE)
+    assert len(opener.pids) == 1
+
+
+@pytest.mark.anyio
+async def test_an_anatomy_is_made_once_for_all_who_ask(opener: Opener) -> None:
+    one = Mail(ENVELOPE, in_memory(ZIPPED), opener)
+    first, second = await asyncio.gather(one.anatomy(), one.anatomy())
+    assert first is second is await one.anatomy()
+    plain = Mail(ENVELOPE, in_memory(mail(b"\r\nx")), opener)
+    assert await plain.anatomy() is await plain.anatomy()
+
+
+@pytest.mark.anyio
+async def test_one_who_gives_up_does_not_spoil_it_for_the_others(opener: Opener) -> None:
+    one = Mail(ENVELOPE, in_memory(ZIPPED), opener)
+    hasty, patient = asyncio.create_task(one.anatomy()), asyncio.create_task(one.anatomy())
+    await asyncio.sleep(0)
+    hasty.cancel()
+    assert (await patient).parts[0].members
+
+
+@pytest.mark.anyio
+async def test_a_worker_that_is_killed_over_a_mail_is_unscannable_and_the_next_mail_gets_a_new_one(
+    opener: Opener,
+) -> None:
+    await opener.open(in_memory(ZIPPED))
+    victim = opener.pids[0]
+    os.kill(victim, signal.SIGSTOP)  # so that it is still at work when it is killed
+    asking = asyncio.create_task(opener.open(in_memory(ZIPPED)))
+    await asyncio.sleep(0)
+    os.kill(victim, signal.SIGKILL)
+    with pytest.raises(Unscannable, match="died"):
+        await asking
+    assert (await opener.open(in_memory(ZIPPED))).parts[0].members
+    assert victim not in opener.pids
+
+
+@pytest.mark.anyio
+async def test_a_worker_that_died_idle_is_replaced_without_a_loss(opener: Opener) -> None:
+    await opener.open(in_memory(ZIPPED))
+    victim = opener.pids[0]
+    os.kill(victim, signal.SIGKILL)
+    while victim in opener.pids:  # noqa: ASYNC110  # the loop has to hear of its child's end
+        await asyncio.sleep(0)
+    assert (await opener.open(in_memory(ZIPPED))).parts[0].members
+
+
+@pytest.mark.anyio
+async def test_a_worker_that_hangs_is_killed_when_its_time_is_over() -> None:
+    opener = Opener(Filters(), Limits(scan_seconds=0.05), grace=2.0)
+    try:
+        await opener.delegate(in_memory(b"x"))
+        os.kill(opener.pids[0], signal.SIGSTOP)
+        with pytest.raises(Unscannable, match=r"longer than 0\.05 s"):
+            await opener.delegate(in_memory(b"x"))
+        assert opener.pids == []
+    finally:
+        await opener.close()
+
+
+@pytest.mark.anyio
+async def test_threat_55_a_worker_has_limits_and_no_secrets(opener: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEPOST_STORE__KEY", "secret")
+    await opener.open(in_memory(ZIPPED))
+    process = Path(f"/proc/{opener.pids[0]}")
+    limits = process.joinpath("limits").read_text(encoding="ascii")
+    softs = {line[:26].strip(): line[26:].split()[0] for line in limits.splitlines()}
+    assert (softs["Max file size"], softs["Max core file size"], softs["Max open files"]) == ("0", "0", "64")
+    assert int(softs["Max address space"]) < 2_000_000_000
+    assert int(softs["Max cpu time"]) < 60
+    assert b"secret" not in process.joinpath("environ").read_bytes()
+
+
+@pytest.mark.anyio
+async def test_a_body_that_is_gone_is_unscannable_and_the_worker_lives(opener: Opener, tmp_path: Path) -> None:
+    with pytest.raises(Unscannable, match="FileNotFoundError"):
+        await opener.open(Body(size=9, path=str(tmp_path / "gone")))
+
+
+@pytest.mark.anyio
+async def test_closing_ends_the_processes_and_what_they_are_at() -> None:
+    opener = Opener(Filters(workers=2), Limits())
+    await opener.open(in_memory(ZIPPED))
+    pid = opener.pids[0]
+    os.kill(pid, signal.SIGSTOP)
+    asking = asyncio.create_task(opener.open(in_memory(ZIPPED)))
+    await asyncio.sleep(0)
+    await opener.close()
+    with pytest.raises(Unscannable):
+        await asking
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+    with pytest.raises(Unscannable, match="stopped"):
+        await opener.open(in_memory(ZIPPED))
+    await opener.close()
+
+
+@pytest.mark.anyio
+async def test_many_mails_at_once_share_the_workers() -> None:
+    opener = Opener(Filters(workers=2), Limits())
+    found = await asyncio.gather(*(opener.open(in_memory(ZIPPED)) for _ in range(20)))
+    assert all(one.parts[0].members for one in found)
+    assert len(opener.pids) == 2
+    await opener.close()
+
+
+def test_the_workers_serve_under_uvloop() -> None:
+    async def once() -> int:
+        opener = Opener(Filters(), Limits())
+        found = await opener.open(in_memory(ZIPPED))
+        await opener.close()
+        return len(found.parts[0].members)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(once()) == 1
+
+
+def test_frames_carry_jobs_and_results() -> None:
+    job = Job(Limits(depth=3), b"data")
+    assert job_decoder.decode(frame(job)[4:]) == job
+    for result in (Failure("why"),):
+        assert result_decoder.decode(frame(result)[4:]) == result
+    assert msgspec.msgpack.decode(frame(Failure("x"))[4:])["type"] != Success.__name__
+
+
+def test_a_worker_starts_in_a_fraction_of_a_second() -> None:
+    async def start() -> float:
+        opener = Opener(Filters(), Limits())
+        begun = time.perf_counter()
+        await opener.delegate(in_memory(b"x"))
+        took = time.perf_counter() - begun
+        await opener.close()
+        return took
+
+    assert min(asyncio.run(start()) for _ in range(3)) < 3  # 0.25 s measured on an idle machine

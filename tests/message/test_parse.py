@@ -1,0 +1,402 @@
+"""The structure of mails: every plausible reading, within limits (threats 49-54, 64)."""
+
+import time
+
+import msgspec
+import pytest
+from tests.message.mails import EXE, HEADER, LIMITS, attachment, in_base64, mail, multipart, take_apart, zipped
+
+from gatepost.message.anatomy import Anatomy, Symbol
+from gatepost.message.parse import dissect
+from gatepost.message.table import Heavy
+from gatepost.settings import Limits
+
+TEXT = b"Content-Type: text/plain; charset=utf-8\r\n\r\nHello"
+EVIL = attachment(b"evil.exe", EXE)
+
+
+def shown(anatomy: Anatomy) -> list[str]:
+    return [part.shown for part in anatomy.parts if part.shown]
+
+
+def symbols(anatomy: Anatomy) -> set[Symbol]:
+    return {defect.symbol for defect in anatomy.defects}
+
+
+def test_a_usual_mail_is_taken_apart_without_a_defect() -> None:
+    inner = multipart(TEXT, b"Content-Type: text/html\r\n\r\n<p>Hello", boundary=b"in", kind=b"alternative")
+    data = mail(multipart(inner, EVIL))
+    found = take_apart(data)
+    assert [(part.index, part.parent, part.depth, part.types[0]) for part in found.parts] == [
+        (0, -1, 0, "multipart/mixed"),
+        (1, 0, 1, "multipart/alternative"),
+        (2, 1, 2, "text/plain"),
+        (3, 1, 2, "text/html"),
+        (4, 0, 1, "application/octet-stream"),
+    ]
+    assert (found.defects, found.unscannable, found.encrypted, found.sealed) == ((), (), False, False)
+    assert [part.container for part in found.parts] == [True, True, False, False, False]
+    assert [part.attachment for part in found.parts] == [False, False, False, False, True]
+    assert not any(part.hidden for part in found.parts)
+    assert found.summary.has_attachments
+    assert (found.size, data[found.header_end : found.header_end + 7]) == (len(data), b"--limit")
+    evil = found.parts[4]
+    assert data[evil.start : evil.end].startswith(b"TVo")
+    assert (evil.size, evil.head, evil.sniffed) == (len(EXE), EXE, "application/x-dosexec")
+    assert found.parts[2].text == b"Hello"
+    assert data[found.parts[2].start : found.parts[2].end] == b"Hello"
+
+
+def test_a_mail_without_mime_is_one_text() -> None:
+    found = take_apart(b"Subject: x\r\n\r\nHello")
+    assert [(part.types, part.text, part.encoding, part.sniffed) for part in found.parts] == [
+        (("text/plain",), b"Hello", "7bit", "")
+    ]
+
+
+@pytest.mark.parametrize("data", [b"", b"\r\n", b"\r\n\r\n", b"x", b":", b"\0" * 100, b"\n" * 100, b"--", b"From "])
+def test_odd_octets_are_a_mail_with_one_part(data: bytes) -> None:
+    found = take_apart(data)
+    assert len(found.parts) == 1
+    assert found.size == len(data)
+
+
+def test_an_anatomy_goes_through_msgpack_unchanged() -> None:
+    found = take_apart(mail(multipart(TEXT, attachment(b"a.zip", zipped({"x.exe": EXE})))))
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(found), type=Anatomy) == found
+
+
+# --- threat 49: doubled fields ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("swap", [False, True])
+def test_threat_49_two_content_types_are_both_read(swap: bool) -> None:
+    kind, _, body = multipart(EVIL).partition(b"\r\n\r\n")
+    fields = [kind, b"Content-Type: text/plain"]
+    head = b"\r\n".join(fields[::-1] if swap else fields)
+    found = take_apart(mail(head + b"\r\n\r\n" + body))
+    assert "evil.exe" in shown(found)
+    assert {"multipart/mixed", "text/plain"} <= set(found.parts[0].types)
+    assert any(part.text.startswith(b"--limit") for part in found.parts)
+    assert Symbol.HEADER_DUPLICATE in symbols(found)
+
+
+def test_threat_49_two_dispositions_give_both_names() -> None:
+    head = (
+        b"Content-Disposition: inline; filename=safe.txt\r\nContent-Disposition: attachment; filename=evil.exe\r\n\r\n"
+    )
+    assert {"safe.txt", "evil.exe"} <= set(take_apart(mail(head)).parts[0].names)
+
+
+# --- threat 50: boundaries -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("entity", "symbol"),
+    [
+        (multipart(TEXT, EVIL, close=False), Symbol.BOUNDARY_OPEN),
+        (multipart(TEXT) + b"--limit\r\n" + EVIL, Symbol.HIDDEN_PART),
+        (multipart(TEXT) + b"\r\n--other\r\n" + EVIL + b"--other--\r\n", Symbol.HIDDEN_PART),
+        (multipart(TEXT).replace(b"\r\n\r\n", b"\r\n\r\n--pre\r\n" + EVIL + b"\r\n--pre--\r\n", 1), Symbol.HIDDEN_PART),
+        (multipart(EVIL, boundary=b"b" * 2500), Symbol.BOUNDARY_BAD),
+        (multipart(EVIL, boundary=b""), Symbol.BOUNDARY_BAD),
+        (b"Content-Type: multipart/mixed\r\n\r\n--x\r\n" + EVIL + b"--x--", Symbol.BOUNDARY_MISSING),
+        (b"Content-Type: multipart/mixed; boundary=y\r\n\r\n--x\r\n" + EVIL + b"--x--", Symbol.BOUNDARY_NEVER),
+        (b"Content-Type: multipart/mixed; boundary=x\r\n\r\n--xy\r\n" + EVIL + b"--xy--", Symbol.BOUNDARY_BAD),
+        (
+            b"Content-Type: multipart/mixed; boundary=x; boundary=y\r\n\r\n--y\r\n" + EVIL + b"--y--",
+            Symbol.BOUNDARY_BAD,
+        ),
+    ],
+    ids=[
+        "not closed",
+        "behind the end",
+        "in the epilogue",
+        "in the preamble",
+        "too long",
+        "empty",
+        "missing",
+        "never",
+        "prefix",
+        "two",
+    ],
+)
+def test_threat_50_parts_are_found_whatever_is_done_to_the_boundary(entity: bytes, symbol: Symbol) -> None:
+    found = take_apart(mail(entity))
+    assert "evil.exe" in shown(found)
+    assert EXE in [part.head for part in found.parts]
+    assert symbol in symbols(found)
+
+
+@pytest.mark.parametrize(
+    "parameter",
+    [
+        b"boundary=x",
+        b'boundary="x"',
+        b"BOUNDARY = x",
+        b"boundary*=us-ascii''x",
+        b"boundary*0=x",
+        b'a="; b"; boundary=x',
+        b"boundary=x (c)",
+    ],
+)
+def test_threat_50_the_boundary_is_read_however_it_is_written(parameter: bytes) -> None:
+    found = take_apart(mail(b"Content-Type: multipart/mixed; " + parameter + b"\r\n\r\n--x\r\n" + EVIL + b"--x--"))
+    assert shown(found) == ["evil.exe"]
+
+
+def test_threat_50_an_inner_boundary_that_begins_like_the_outer_one_gives_both_readings() -> None:
+    inner = multipart(EVIL, boundary=b"limit2")
+    found = take_apart(mail(multipart(inner, TEXT)))
+    assert [part.shown for part in found.parts if not part.hidden] == ["", "", "evil.exe", ""]
+    assert Symbol.BOUNDARY_BAD in symbols(found)
+
+
+def test_boundaries_inside_lines_and_with_blanks_behind_are_told_apart() -> None:
+    body = b"--b \t\r\n\r\nno --b here\r\n --b\r\n--b\r\n\r\ntwo\r\n--b-- \r\n"
+    found = take_apart(mail(b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + body))
+    assert [part.text for part in found.parts[1:]] == [b"no --b here\r\n --b", b"two"]
+
+
+def test_a_line_in_the_header_that_is_no_field_is_read_in_both_ways() -> None:
+    kind, _, body = multipart(EVIL).partition(b"\r\n\r\n")
+    found = take_apart(HEADER + b"this is no field\r\n" + kind + b"\r\n\r\n" + body)
+    assert "evil.exe" in shown(found)
+    assert any(part.text.startswith(b"this is no field") for part in found.parts)
+    assert Symbol.HEADER_SYNTAX in symbols(found)
+
+
+# --- threat 52, 53: content in content -------------------------------------------------------------------------------
+
+
+def test_threat_52_a_mail_twenty_mails_deep_is_reached() -> None:
+    data = mail(multipart(EVIL))
+    for _ in range(20):
+        data = HEADER + b"Content-Type: message/rfc822\r\n\r\n" + data
+    found = take_apart(data)
+    assert shown(found) == ["evil.exe"]
+    assert found.unscannable == ()
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        b"Content-Type: message/rfc822\r\nContent-Transfer-Encoding: base64\r\n\r\n" + in_base64(mail(EVIL)),
+        attachment(b"forwarded.eml", mail(EVIL)),
+        attachment(b"noname", mail(b"Received: x\r\n" + EVIL), b"message/global"),
+        b"Content-Type: message/external-body\r\n\r\n" + EVIL,
+    ],
+    ids=["base64", "eml", "global", "external"],
+)
+def test_threat_52_mails_inside_attachments_are_read(part: bytes) -> None:
+    assert "evil.exe" in shown(take_apart(mail(multipart(part))))
+
+
+def der(tag: int, *content: bytes) -> bytes:
+    body = b"".join(content)
+    size = len(body).to_bytes(4, "big")
+    return bytes([tag, 0x84]) + size + body
+
+
+def ber(tag: int, *content: bytes) -> bytes:
+    return bytes([tag, 0x80]) + b"".join(content) + b"\0\0"
+
+
+SIGNED = bytes.fromhex("06092a864886f70d010702")
+ENVELOPED = bytes.fromhex("06092a864886f70d010703")
+DATA = bytes.fromhex("06092a864886f70d010701")
+
+
+def test_threat_52_signed_smime_content_is_reached_in_der_and_ber() -> None:
+    plain = der(0x30, SIGNED, der(0xA0, der(0x30, der(2, b"\1"), der(0x31), der(0x30, DATA, der(0xA0, der(4, EVIL))))))
+    octets = ber(0x24, der(4, EVIL[:50]), der(4, EVIL[50:]))
+    streamed = ber(0x30, SIGNED, ber(0xA0, ber(0x30, der(2, b"\1"), der(0x31), ber(0x30, DATA, ber(0xA0, octets)))))
+    for content in (plain, streamed):
+        found = take_apart(mail(attachment(b"smime.p7m", content, b"application/pkcs7-mime")))
+        assert [part.shown for part in found.parts] == ["smime.p7m", "evil.exe"]
+        assert found.parts[1].head == EXE
+        assert found.parts[0].signed
+
+
+def test_threat_52_sealed_and_damaged_smime_is_told() -> None:
+    sealed = take_apart(
+        mail(attachment(b"smime.p7m", der(0x30, ENVELOPED, der(0xA0, b"x")), b"application/pkcs7-mime"))
+    )
+    assert (sealed.sealed, sealed.unscannable) == (True, ())
+    broken = take_apart(mail(attachment(b"smime.p7m", b"\x30\x82", b"application/pkcs7-mime")))
+    assert broken.unscannable == ("smime.p7m: the S/MIME content can't be read",)
+
+
+def test_threat_52_files_in_calendars_are_parts() -> None:
+    ics = b"BEGIN:VCALENDAR\r\nATTACH;ENCODING=BASE64;VALUE=BINARY;X-FILENAME=evil.exe:" + in_base64(EXE).replace(
+        b"\r\n", b"\r\n "
+    )
+    found = take_apart(mail(b"Content-Type: text/calendar\r\n\r\n" + ics + b"\r\nEND:VCALENDAR\r\n"))
+    assert (found.parts[1].shown, found.parts[1].head) == ("evil.exe", EXE)
+
+
+def test_threat_53_partial_and_external_mails_are_told() -> None:
+    assert Symbol.PARTIAL in symbols(take_apart(mail(b"Content-Type: message/partial; id=x\r\n\r\n" + mail(TEXT))))
+    assert Symbol.EXTERNAL_BODY in symbols(take_apart(mail(b"Content-Type: message/external-body\r\n\r\n" + TEXT)))
+
+
+def test_threat_64_signed_and_sealed_mail_is_marked() -> None:
+    signed = take_apart(mail(multipart(TEXT, kind=b"signed")))
+    assert signed.parts[0].signed
+    assert take_apart(mail(multipart(TEXT, kind=b"encrypted"))).sealed
+    assert take_apart(mail(b"\r\n-----BEGIN PGP MESSAGE-----\r\n")).sealed
+
+
+def test_a_document_with_a_password_is_encrypted() -> None:
+    content = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600) + "EncryptedPackage".encode("utf-16-le")
+    assert take_apart(mail(attachment(b"a.docx", content))).encrypted
+
+
+# --- threat 54, F7: limits -------------------------------------------------------------------------------------------
+
+
+def nested(depth: int) -> bytes:
+    heads = [b"Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n" % (level, level) for level in range(depth)]
+    return b"".join(heads) + EVIL
+
+
+def test_threat_54_nesting_up_to_the_limit_is_read_and_beyond_it_is_told() -> None:
+    assert shown(take_apart(mail(nested(100)))) == ["evil.exe"]
+    found = take_apart(mail(nested(101)))
+    assert found.unscannable == ("parts are nested more than 100 deep",)
+    assert Symbol.STRUCTURE_LIMIT in symbols(found)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        mail(nested(3000)),
+        mail(b"Content-Type: message/rfc822\r\n\r\n" * 4000),
+        mail(b"Content-Type: multipart/mixed; boundary=x\r\n\r\n" + b"--x\r\n" * 100_000),
+        mail(b"Content-Type: multipart/mixed; boundary=x\r\n\r\n" + b"--x\r\n\r\n\r\n" * 100_000),
+        mail(b"Content-Type: multipart/mixed; boundary=\r\n\r\n" + b"\r\n--" * 500_000),
+        HEADER + b"A: b\r\n" * 100_000 + b"\r\n",
+        HEADER + b"A" * 2_000_000,
+        HEADER + b"A:\r\n " + b"\r\n " * 300_000,
+        HEADER + b"X" + b": \r\n\t" * 300_000,
+        mail(b"Content-Type: text/calendar\r\n\r\n" + b"ATTACH;ENCODING=BASE64:\r\n" * 20_000),
+    ],
+    ids=[
+        "multiparts",
+        "mails",
+        "bare boundaries",
+        "empty parts",
+        "empty boundary",
+        "fields",
+        "no end",
+        "folds",
+        "blank folds",
+        "calendar",
+    ],
+)
+def test_threats_54_and_f7_hostile_structure_ends_in_time_and_is_told(data: bytes) -> None:
+    start = time.process_time()
+    found = take_apart(data)
+    assert time.process_time() - start < 5
+    assert found.parts
+    assert len(found.parts) <= LIMITS.parts
+    assert found.unscannable
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"Content-Type: multipart/mixed; boundary=x\r\n\r\n" + b"--x " * 500_000,
+        b"\r\n" + b"begin 644 x\r\n" * 100_000,
+        b"\r\n" + b"=ybegin name=x\r\n" * 100_000,
+        b"\r\n" + b"M" * 1_000_000,
+        b"Content-Type: text/html\r\n\r\n" + b"<b>" * 100_000,
+        b"Content-Transfer-Encoding: quoted-printable\r\n\r\n" + b"=" * 1_000_000,
+        b"Content-Transfer-Encoding: base64\r\n\r\n" + b"A=" * 500_000,
+    ],
+    ids=["boundaries in a line", "uuencode", "yenc", "one line", "tags", "equal signs", "padding"],
+)
+def test_threat_f7_hostile_texts_are_read_in_time(body: bytes) -> None:
+    start = time.process_time()
+    assert take_apart(mail(body)).parts
+    assert time.process_time() - start < 5
+
+
+def test_threat_54_more_than_10_000_parts_are_told() -> None:
+    found = take_apart(mail(multipart(*[b"\r\nx"] * 10_050)))
+    assert len(found.parts) == 10_000
+    assert found.unscannable == ("the mail has more than 10000 parts",)
+
+
+def test_threat_54_work_stops_when_its_time_is_over() -> None:
+    ticks = iter(range(100))
+    found = dissect(mail(multipart(TEXT, TEXT, TEXT)), Limits(scan_seconds=2.5), timer=lambda: next(ticks))
+    assert found.unscannable == ("the work on the mail took longer than 2.5 s",)
+    assert 0 < len(found.parts) < 4
+
+
+def test_readings_of_readings_are_bounded_by_the_mail_s_size() -> None:
+    inner = b"x" * 300_000
+    for _ in range(8):
+        inner = b"Content-Type: multipart/mixed; boundary=b\r\nContent-Transfer-Encoding: base64\r\n\r\n" + in_base64(
+            b"--b\r\n" + inner + b"\r\n--b--"
+        )
+    found = take_apart(mail(inner))
+    assert "the mail decodes to more than is looked into" in found.unscannable
+
+
+# --- the loop's share ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("content", [zipped({"a": b"b"}), b"%PDF-1.7 x", b"MSCF\0\0\0\0cab"], ids=["zip", "pdf", "cab"])
+def test_archives_and_pdfs_are_left_to_the_worker(content: bytes) -> None:
+    with pytest.raises(Heavy):
+        dissect(mail(attachment(b"x", content)), LIMITS)
+
+
+def test_mails_of_very_many_parts_are_left_to_the_worker() -> None:
+    assert len(dissect(mail(multipart(*[TEXT] * 90)), LIMITS).parts) == 91
+    with pytest.raises(Heavy):
+        dissect(mail(multipart(*[TEXT] * 200)), LIMITS)
+
+
+def test_a_mail_without_archives_needs_no_worker() -> None:
+    picture = attachment(b"a.jpg", b"\xff\xd8\xff\xe0\0\x10JFIF" + bytes(3000), b"image/jpeg")
+    assert dissect(mail(multipart(TEXT, picture)), LIMITS).parts[2].sniffed == "image/jpeg"
+
+
+@pytest.mark.parametrize(
+    ("head", "attached"),
+    [
+        (b"Content-Type: text/plain", False),
+        (b"Content-Type: text/plain; name=a.txt", True),
+        (b"Content-Type: text/html\r\nContent-Disposition: attachment", True),
+        (b"Content-Type: image/png; name=a.png\r\nContent-ID: <a>", False),
+        (b"Content-Type: image/png; name=a.png\r\nContent-ID: <a>\r\nContent-Disposition: attachment", True),
+        (b"Content-Type: application/pgp-signature; name=a.asc", False),
+        (b"Content-Type: application/octet-stream", True),
+        (b"Content-Type: message/delivery-status", False),
+    ],
+)
+def test_an_attachment_is_what_a_client_lists_as_one(head: bytes, attached: bool) -> None:
+    assert take_apart(mail(multipart(head + b"\r\n\r\nx"))).summary.has_attachments is attached
+
+
+@pytest.mark.parametrize(
+    ("name", "sniffed"),
+    [
+        (b"a.js", "text/javascript"),
+        (b"a.VBS", "text/vbscript"),
+        (b"a.txt.ps1", "application/x-powershell"),
+        (b"a.bat ", "application/x-msdos-batch"),
+        (b"a.txt", "text/plain"),
+        (b"js", "text/plain"),
+    ],
+)
+def test_threat_48_scripts_are_known_by_their_extension(name: bytes, sniffed: str) -> None:
+    assert take_apart(mail(attachment(name, b"hello = 1\r\n"))).parts[0].sniffed == sniffed
+
+
+def test_threat_48_the_sniffed_type_stands_beside_the_declared_one() -> None:
+    part = take_apart(mail(attachment(b"invoice.pdf.txt", EXE, b"text/plain"))).parts[0]
+    assert (part.types, part.sniffed) == (("text/plain",), "application/x-dosexec")
