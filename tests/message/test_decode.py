@@ -27,6 +27,15 @@ def test_sound_encodings_have_one_reading_and_no_fault() -> None:
     assert readings(b"x", "8bit") == [b"x"]
 
 
+@pytest.mark.parametrize("size", [decode.LARGE, decode.LARGE + 1, decode.LARGE + 2, 3_000_000, 3_145_728])
+def test_a_large_body_is_decoded_piece_by_piece_to_the_same(size: int) -> None:
+    data = bytes(range(253)) * (size // 253 + 1)
+    for raw in (in_base64(data), base64.b64encode(data)):
+        assert decode.large_base64(b"ab" + raw + b"cd", 2, 2 + len(raw)) == decode.Reading("base64", data)
+        assert decode.large_base64(raw[:-400] + b"!" + raw[-400:], 0, len(raw) + 1) is None
+        assert decode.large_base64(raw[:99] + b"=" + raw[99:], 0, len(raw) + 1) is None
+
+
 @pytest.mark.parametrize(
     ("raw", "data"),
     [

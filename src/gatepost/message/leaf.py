@@ -30,11 +30,10 @@ _FAULTS = {
 
 def read(table: Table, entity: Entity, face: Face, body: int) -> list[Entity]:
     """Append a part for each reading of a body; return the entities found inside the content."""
-    raw = entity.data if body == 0 and entity.end == len(entity.data) else entity.data[body : entity.end]
     found: list[Entity] = []
     hidden = entity.hidden
     for encoding in face.encodings if entity.file is None else ("",):
-        for reading in _readings(raw, encoding, face):
+        for reading in _readings(entity, body, encoding, face):
             if len(table.parts) >= table.limits.parts:
                 return found  # whoever comes next is told
             entity.hidden = hidden
@@ -44,7 +43,12 @@ def read(table: Table, entity: Entity, face: Face, body: int) -> list[Entity]:
     return found
 
 
-def _readings(raw: bytes, encoding: str, face: Face) -> list[Reading]:
+def _readings(entity: Entity, body: int, encoding: str, face: Face) -> list[Reading]:
+    if encoding == "base64" and entity.end - body > decode.LARGE:
+        sound = decode.large_base64(entity.data, body, entity.end)
+        if sound is not None:
+            return [sound]
+    raw = entity.data if body == 0 and entity.end == len(entity.data) else entity.data[body : entity.end]
     readings = decode.transfer(raw, encoding)
     if encoding in decode.IDENTITY and (face.named.all or face.media not in _TEXTS) and decode.looks_base64(raw):
         readings = readings + decode.transfer(raw, "base64")  # undeclared
