@@ -25,6 +25,7 @@ from gatepost.mta.directory import Directory
 from gatepost.mta.intake import Intake
 from gatepost.mta.pipeline import Pipeline
 from gatepost.mta.queue import Queue
+from gatepost.mta.refusals import Refusals
 from gatepost.mta.relay import Relay
 from gatepost.mta.routing import Gateway, takes_mail
 from gatepost.mta.sweep import Sweep
@@ -73,6 +74,7 @@ class Gatepost:
         self.directory: Directory
         self.intake: Intake
         self.queue: Queue
+        self.refusals: Refusals
         self.sweep: Sweep
         self.listeners: Listeners
         self.services: Counter
@@ -98,6 +100,8 @@ class Gatepost:
             self._open.append(self._stop_queue)
             await self.sweep.start()
             self._open.append(self.sweep.stop)
+            await self.refusals.start()
+            self._open.append(self.refusals.stop)
             await self._open_doors()
         except BaseException:
             await self.stop()
@@ -156,6 +160,7 @@ class Gatepost:
             has_mail=partial(takes_mail, resolver),
         )
         self.queue = Queue(self.store, relay, self.route_of, settings, hostname, clock=clock, metrics=metrics)
+        self.refusals = Refusals(self.store, settings.trace, clock=clock)
         pipeline = Pipeline(filters, self.directory, timeout=settings.filters.timeout, metrics=metrics)
         self.intake = Intake(
             self.store,
@@ -164,6 +169,7 @@ class Gatepost:
             self.queue,
             settings,
             opener=opener,
+            refusals=self.refusals,
             clock=clock,
             metrics=metrics,
         )

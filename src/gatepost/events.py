@@ -37,7 +37,9 @@ class Metrics:
         self.connections = counter("gatepost_smtp_connections", "SMTP connections", "listener", "result")
         self.sessions = gauge("gatepost_smtp_sessions", "Open SMTP sessions", "listener")
         self.refusals = counter("gatepost_smtp_rejected", "SMTP commands and mails refused", "code")
-        self.messages = counter("gatepost_messages", "Mails judged, one for each recipient", "direction", "category", "action")
+        self.messages = counter(
+            "gatepost_messages", "Mails judged, one for each recipient", "direction", "category", "action"
+        )
         self.received_bytes = counter("gatepost_received_bytes", "Octets of mail accepted")
         self.scan_seconds = histogram("gatepost_scan_duration_seconds", "Time in the pipeline", "filter")
         self.deliveries = counter("gatepost_deliveries", "Delivery attempts", "result")

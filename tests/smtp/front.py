@@ -15,7 +15,7 @@ from tests.house import StillClock, World, open_store
 
 from gatepost.events import Metrics
 from gatepost.model.address import Address
-from gatepost.model.envelope import Body, Envelope
+from gatepost.model.envelope import Body, Client, Envelope
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.route import Platform
 from gatepost.model.tenant import DomainStatus, UserStatus
@@ -42,6 +42,7 @@ class Keeper:
         self._count = 0
         self.mails: list[tuple[Envelope, bytes]] = []
         self.drafts: list[Draft] = []
+        self.refusals: list[tuple[str | None, str]] = []
         self.answer: Receipt | Exception | None = None
         self.full = False
         self.wait: asyncio.Event | None = None
@@ -57,6 +58,11 @@ class Keeper:
         draft = self._store.spool.draft()
         self.drafts.append(draft)
         return draft
+
+    def note_refusal(
+        self, client: Client, sender: Address | None, recipient: Address | None, code: str, text: str
+    ) -> None:
+        self.refusals.append((recipient.key if recipient else None, code))
 
     async def receive(self, envelope: Envelope, draft: Draft) -> Receipt:
         body = await self._store.spool.finish(draft)

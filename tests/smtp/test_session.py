@@ -480,3 +480,20 @@ async def test_a_size_that_was_understated_takes_no_more_than_there_is(tmp_path:
         await second.send(MAIL)
         assert (await second.reply()).startswith("250 ")
         assert {session.door.budget.free for session in opened.listeners.sessions} == {10_000}
+
+
+async def test_a_refusal_before_data_is_remembered_with_its_code(tmp_path: Path) -> None:
+    """Rules 21."""
+    async with front(tmp_path) as opened:
+        talk = await opened.hello()
+        await talk.ask("MAIL FROM:<ada@world.example>")
+        await talk.ask("RCPT TO:<who@elsewhere.example>")
+        assert opened.keeper.refusals == [("who@elsewhere.example", "550 5.7.1")]
+
+
+async def test_a_declared_size_beyond_the_policy_is_refused_at_rcpt(tmp_path: Path) -> None:
+    """Threat 10, RFC 1870 6.1."""
+    async with front(tmp_path) as opened:
+        talk = await opened.hello()
+        assert (await talk.ask("MAIL FROM:<ada@world.example> SIZE=30000000")).startswith("250")
+        assert (await talk.ask("RCPT TO:<bob@ours.example>")).startswith("552 5.3.4")

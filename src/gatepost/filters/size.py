@@ -26,7 +26,7 @@ class Size:
         return recipient.policy.mail_size_limit if recipient.policy else None
 
     async def examine(self, mail: Mail, recipient: Recipient) -> Iterable[Finding]:
-        if recipient.policy is None or mail.body.size <= recipient.policy.mail_size_limit * MEGABYTE:
+        if recipient.policy is None or mail.body.size <= recipient.policy.octets:
             return ()
         size, limit = mail.body.size / MEGABYTE, recipient.policy.mail_size_limit
         return (

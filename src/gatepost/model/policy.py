@@ -71,6 +71,11 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     retention_props: RetentionProps | None = None
     archive_props: ArchiveProps | None = None
 
+    @property
+    def octets(self) -> int:
+        """The size limit in octets."""
+        return self.mail_size_limit << 20
+
 
 def relay_defaults(*, stores: bool) -> RelayProps:
     """Return the relay flags of a new policy; one that stores nothing delivers everything it may (contract 4)."""

@@ -1,6 +1,5 @@
 """The intake: judges a received mail, keeps body and rows in one commit, and says how the door must answer."""
 
-import uuid
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from enum import StrEnum
@@ -12,8 +11,8 @@ from gatepost.events import Clock, Metrics, Trail, log
 from gatepost.message.anatomy import Anatomy, Summary
 from gatepost.message.authors import authors
 from gatepost.message.mail import Mail, Opener
-from gatepost.model.address import parse_address
-from gatepost.model.envelope import Body, Envelope, Recipient
+from gatepost.model.address import Address, parse_address
+from gatepost.model.envelope import Body, Client, Envelope, Recipient
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Op, Where, eq, every
 from gatepost.model.stored import Copy, Delivery, Message, State
@@ -23,7 +22,8 @@ from gatepost.mta.directory import Directory
 from gatepost.mta.judge import DAY, Case, judge, system_keep
 from gatepost.mta.pipeline import Findings, Pipeline
 from gatepost.mta.queue import Queue
-from gatepost.mta.rows import copy_row, delivery, facts, message_row, reason, release
+from gatepost.mta.refusals import Refusals
+from gatepost.mta.rows import copy_row, delivery, facts, fresh_id, message_row, reason, release
 from gatepost.settings import Settings
 from gatepost.store.blobs import Draft
 from gatepost.store.store import Store, Writer
@@ -77,6 +77,7 @@ class Intake:
         settings: Settings,
         *,
         opener: Opener,
+        refusals: Refusals,
         clock: Clock,
         metrics: Metrics,
         new_id: Callable[[], str] | None = None,
@@ -87,6 +88,7 @@ class Intake:
         self._queue = queue
         self._settings = settings
         self._opener = opener
+        self._refusals = refusals
         self._clock = clock
         self._metrics = metrics
         self._new_id = new_id
@@ -96,7 +98,13 @@ class Intake:
         """Return the id of a mail: 32 hex characters, ordered by time (the layout of RFC 9562 version 7)."""
         if self._new_id is not None:
             return self._new_id()
-        return f"{self._clock() & 0xFFFFFFFFFFFF:012x}{uuid.uuid4().hex[12:]}"
+        return fresh_id(self._clock())
+
+    def note_refusal(
+        self, client: Client, sender: Address | None, recipient: Address | None, code: str, text: str
+    ) -> None:
+        """Remember what a door refused before there was a mail; `code` is "550 5.7.1"."""
+        self._refusals.note(client, sender, recipient, code, text)
 
     def draft(self) -> Draft:
         """Return a place to write DATA to; raise Problem(FULL) where there is no room for mail."""

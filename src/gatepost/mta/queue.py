@@ -1,7 +1,6 @@
 """The queue: tries deliveries when they are due, and again until they are done or their life ends."""
 
 import asyncio
-import uuid
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 
@@ -17,6 +16,7 @@ from gatepost.mta.freight import Freight, Load
 from gatepost.mta.ledger import Ledger
 from gatepost.mta.outcome import Outcome, Reply, Result, own
 from gatepost.mta.relay import TRANSACTION_MAX, Relay
+from gatepost.mta.rows import fresh_id
 from gatepost.mta.schedule import Entry, Lane, Schedule
 from gatepost.mta.settle import settled
 from gatepost.settings import Settings
@@ -64,7 +64,7 @@ class Queue:
             hostname,
             life=settings.queue.life,
             system_days=settings.quarantine.system_days,
-            new_id=new_id or (lambda: _new_id(clock)),
+            new_id=new_id or (lambda: fresh_id(clock())),
         )
         self._ledger = Ledger(store, self._freight, bounces, settings, clock)
         self._tasks: dict[asyncio.Task[None], list[Entry]] = {}
@@ -368,8 +368,3 @@ def _destination(route: Route) -> str:
 def _live(writer: Writer, ids: Sequence[int]) -> list[Delivery]:
     found = (writer.get(Delivery, each) for each in ids)
     return [row for row in found if row is not None and row.state in (State.QUEUED, State.HELD)]
-
-
-def _new_id(clock: Clock) -> str:
-    """32 hex characters ordered by time, as `Intake.new_id` makes them."""
-    return f"{clock() & 0xFFFFFFFFFFFF:012x}{uuid.uuid4().hex[12:]}"

@@ -1,5 +1,6 @@
 """The rows that a judged mail becomes: its message, the copies on folders, the deliveries."""
 
+import uuid
 from typing import Any
 
 from gatepost.message.anatomy import Summary
@@ -7,6 +8,11 @@ from gatepost.model.address import parse_address
 from gatepost.model.envelope import Body, Direction, Envelope, Recipient
 from gatepost.model.stored import Copy, Delivery, Message
 from gatepost.model.verdict import Category, Keep, Verdict
+
+
+def fresh_id(now: int) -> str:
+    """Return the id of a mail: 32 hex characters, ordered by `now` (epoch milliseconds) as in RFC 9562 version 7."""
+    return f"{now & 0xFFFFFFFFFFFF:012x}{uuid.uuid4().hex[12:]}"
 
 
 def facts(envelope: Envelope, body: Body) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Turns a session's commands into questions to the rooms below: may it send, who is that, take this mail."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 import msgspec
@@ -8,6 +9,7 @@ import msgspec
 from gatepost.events import Clock, log
 from gatepost.model.address import Address
 from gatepost.model.envelope import Client, Direction, Dsn, Envelope, Login, Recipient, Role
+from gatepost.model.problem import Kind, Problem
 from gatepost.mta.directory import Directory
 from gatepost.mta.intake import Answer, Intake
 from gatepost.settings import Settings
@@ -77,7 +79,8 @@ class Handler:
             raise Refusal(replies.TOO_BIG)
         if not self.healthy():
             raise Refusal(replies.LOCAL_ERROR)
-        await self._directory.admit(client, sender)
+        with self._told(client, sender, None):
+            await self._directory.admit(client, sender)
         return Transaction(sender, options)
 
     async def name(self, client: Client, mail: Transaction, address: Address, dsn: Dsn) -> None:
@@ -86,12 +89,26 @@ class Handler:
             return
         if mail.named >= self._limits.recipients:
             raise Refusal(replies.TOO_MANY_RECIPIENTS)
-        found = await self._directory.resolve(address, client, mail.sender, dsn)
+        with self._told(client, mail.sender, address):
+            found = await self._directory.resolve(address, client, mail.sender, dsn)
+            if all(_too_small(recipient, mail.options.size) for recipient in found):
+                raise Problem(Kind.TOO_LARGE, "the mail is larger than the mailbox takes")
         if mail.named and len(mail.recipients) + len(found) > self._limits.recipients:
             raise Refusal(replies.TOO_MANY_RECIPIENTS)
         if self._split and _differs(mail, found):
             raise Refusal(replies.SPLIT)
         mail.add(address, found)
+
+    @contextmanager
+    def _told(self, client: Client, sender: Address | None, recipient: Address | None) -> Iterator[None]:
+        """Have a refusal remembered, so that it can be explained later (rules 21)."""
+        try:
+            yield
+        except Problem as problem:
+            code, _, text = replies.of(problem).text.partition(" ")
+            status, _, words = text.partition(" ")
+            self._intake.note_refusal(client, sender, recipient, f"{code} {status}", words)
+            raise
 
     def open(self, client: Client, mail: Transaction) -> "Incoming":
         """Open a place for a mail's data."""
@@ -141,6 +158,11 @@ class Incoming:
             eightbit=mail.options.eightbit,
             dsn=mail.options.dsn,
         )
+
+
+def _too_small(recipient: Recipient, size: int) -> bool:
+    """Tell whether a declared SIZE is beyond what the recipient's policy takes (RFC 1870 6.1)."""
+    return recipient.policy is not None and size > recipient.policy.octets
 
 
 def _differs(mail: Transaction, found: tuple[Recipient, ...]) -> bool:

@@ -1,0 +1,129 @@
+"""What was refused before DATA: told one by one at first, then only counted, so that a flood fills nothing."""
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Callable
+from ipaddress import ip_address, ip_network
+
+import msgspec
+
+from gatepost.events import Clock, log
+from gatepost.model.address import Address
+from gatepost.model.envelope import Client
+from gatepost.model.problem import Problem
+from gatepost.model.stored import Message, TraceEvent
+from gatepost.mta.judge import DAY
+from gatepost.mta.rows import fresh_id
+from gatepost.settings import Trace
+from gatepost.store.store import Store, Writer
+
+HOUR = 3_600_000
+TOLD = 20  # refusals of one network, code and hour that are told in full
+WAITING = 1000  # refusals that may wait to be written; beyond that they are counted too
+KEYS = 10_000  # networks, codes and hours remembered at once
+PERIOD = 5.0  # seconds between two writings
+
+Key = tuple[int, str, str]
+
+
+class _Refused(msgspec.Struct, frozen=True):
+    message: Message
+    trace: list[TraceEvent]
+
+
+class Refusals:
+    """Collects in memory, writes behind everything else; what can't be written is dropped with a line in the log."""
+
+    def __init__(self, store: Store, settings: Trace, *, clock: Clock, new_id: Callable[[], str] | None = None) -> None:
+        self._store = store
+        self._term = settings.refused_days * DAY
+        self._clock = clock
+        self._new_id = new_id or (lambda: fresh_id(clock()))
+        self._seen: Counter[Key] = Counter()
+        self._told: deque[_Refused] = deque()
+        self._counted: Counter[Key] = Counter()
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        self._task = asyncio.create_task(self._forever())
+
+    async def stop(self) -> None:
+        """Write what is collected, then end."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        await self.write()
+
+    def note(self, client: Client, sender: Address | None, recipient: Address | None, code: str, text: str) -> None:
+        """Remember a refusal; `code` is "550 5.7.1", `text` what the client was told. Never waits."""
+        key = (self._clock() // HOUR, _network(client.ip), code)
+        if len(self._seen) >= KEYS:
+            self._seen.clear()
+        self._seen[key] += 1
+        if self._seen[key] > TOLD or len(self._told) >= WAITING:
+            self._counted[key] += 1
+        else:
+            self._told.append(self._refused(client, sender, recipient, code, text))
+
+    async def write(self) -> None:
+        """Write what is collected, in one item behind all others."""
+        told, self._told = self._told, deque()
+        counted, self._counted = self._counted, Counter()
+        if not told and not counted:
+            return
+        until = self._clock() + self._term
+
+        def change(writer: Writer) -> None:
+            for each in told:
+                writer.refuse(each.message, each.trace, until)
+            for (hour, net, code), count in counted.items():
+                writer.tally(hour, net, code, count)
+
+        try:
+            await self._store.write(change, slow=True)
+        except Problem as problem:
+            log.warning("refusals not kept", count=len(told) + counted.total(), why=problem.detail)
+
+    async def _forever(self) -> None:
+        while True:
+            await asyncio.sleep(PERIOD)
+            await self.write()
+
+    def _refused(
+        self, client: Client, sender: Address | None, recipient: Address | None, code: str, text: str
+    ) -> _Refused:
+        now = self._clock()
+        message = Message(
+            id=self._new_id(),
+            received=now,
+            size=0,
+            direction="in",
+            sender=sender.text if sender else "",
+            client_ip=client.ip,
+            helo=client.helo,
+            message_id="",
+            subject="",
+            header_from="",
+            header_to="",
+            header_cc="",
+            sent=None,
+            esmtp=client.esmtp,
+            tls=client.tls,
+        )
+        event = TraceEvent(
+            at=now,
+            event="rejected",
+            mailbox=recipient.key if recipient else None,
+            text=f"{code} {text}",
+            data={"client": client.ip, "helo": client.helo, "sender": message.sender, "listener": client.role.value},
+        )
+        return _Refused(message, [event])
+
+
+def _network(ip: str) -> str:
+    """Return the /24 or /48 that an address lies in; what is no address stands for itself."""
+    try:
+        bits = 24 if ip_address(ip).version == 4 else 48
+        return str(ip_network(f"{ip}/{bits}", strict=False))
+    except ValueError:
+        return ip
