@@ -2,10 +2,12 @@
 
 import json
 import os
+import queue
 import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,7 +54,8 @@ class Daemon:
         self.state = directory / "state"
         self._manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._manager.bind(str(directory / "notify"))
-        self._manager.settimeout(20)
+        self._messages: queue.Queue[str] = queue.Queue()
+        threading.Thread(target=self._listen, daemon=True).start()
         self._notify = str(directory / "notify")
         self._log = directory / "log"
         self.process: subprocess.Popen[bytes] | None = None
@@ -71,9 +74,14 @@ class Daemon:
     def told(self, wanted: str) -> list[str]:
         """Return the lines of the first message that holds `wanted`."""
         while True:
-            lines = self._manager.recv(4096).decode().split("\n")
+            lines = self._messages.get(timeout=60).split("\n")
             if wanted in lines:
                 return lines
+
+    def _listen(self) -> None:
+        """Read what the manager is told, as systemd does at once: a full queue would hold the daemon up."""
+        while message := self._manager.recv(4096):
+            self._messages.put(message.decode())
 
     def log(self) -> list[dict[str, object]]:
         return [json.loads(line) for line in self._log.read_text().splitlines()]
@@ -92,6 +100,7 @@ class Daemon:
         if self.process and self.process.poll() is None:
             self.process.kill()
             self.process.wait()
+        self._manager.shutdown(socket.SHUT_RDWR)  # ends the thread that reads
         self._manager.close()
 
     def run(self, *args: str) -> int:

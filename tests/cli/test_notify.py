@@ -29,6 +29,15 @@ def test_without_a_manager_nothing_is_said(tmp_path: Path) -> None:
     assert not notify("READY=1", environ={"NOTIFY_SOCKET": str(tmp_path / "gone")})
 
 
+def test_a_manager_that_does_not_read_holds_nobody_up(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "n"))
+        environ = {"NOTIFY_SOCKET": str(tmp_path / "n")}
+        while notify("WATCHDOG=1", environ=environ):  # until its queue is full
+            pass
+        assert manager.recv(4096) == b"WATCHDOG=1"
+
+
 @pytest.mark.parametrize(
     ("environ", "seconds"),
     [

@@ -4,6 +4,8 @@ import os
 import socket
 from collections.abc import Mapping
 
+PATIENCE = 1.0  # seconds that a manager which does not read may hold this process up
+
 
 def notify(*lines: str, environ: Mapping[str, str] = os.environ) -> bool:
     """Send "KEY=value" lines to the service manager; False when there is none that listens."""
@@ -13,6 +15,7 @@ def notify(*lines: str, environ: Mapping[str, str] = os.environ) -> bool:
     if address.startswith("@"):  # an abstract socket
         address = f"\0{address[1:]}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        sender.settimeout(PATIENCE)
         try:
             sender.connect(address)
             sender.sendall("\n".join(lines).encode())
