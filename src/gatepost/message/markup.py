@@ -9,6 +9,7 @@ import re
 from collections import Counter
 
 import msgspec
+import re2  # type: ignore[import-untyped]
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 PARSED_MAX = 2_000_000  # octets that Lexbor gets (libraries 6); what follows is read by pattern
@@ -19,9 +20,9 @@ _NAMES = (
     "usemap classid archive ping xlink:href"
 )
 _ATTRIBUTES = tuple(_NAMES.split())
-_SELECTORS = {name.encode(): f"[{name}]" for name in _ATTRIBUTES if ":" not in name}
-_SELECTORS |= {b"http-equiv": "meta[http-equiv]", b"style": "[style],style", b"xlink": "svg *"}
-_ATTRIBUTE = re.compile(rb"[\s\"'/]([a-z][a-z:-]{2,11})\s*=")
+_RARE = tuple(name for name in _ATTRIBUTES if name not in ("href", "src") and ":" not in name)
+_ANY_RARE = re2.compile((r"[\s\"'/](?:" + "|".join(_RARE) + r")\s*=").encode())
+_RARE_SELECTOR = ",".join(f"[{name}]" for name in _RARE)
 _TAG = re.compile(rb"<(/?)([a-zA-Z][a-zA-Z0-9]*)")
 _LONG_TAG = re.compile(rb"<[a-zA-Z][^<>]{4000,}")
 _BLANK = re.compile(rb"[\s/\"']")
@@ -57,7 +58,9 @@ def read(raw: bytes) -> Page:
 
 def slow(raw: bytes) -> bool:
     """Tell whether Lexbor might take long for a document."""
-    if len(raw) > 4000 and any(len(_BLANK.findall(match[0])) > 500 for match in _LONG_TAG.finditer(raw)):
+    if max(map(len, raw.split(b"<"))) > 4000 and any(
+        len(_BLANK.findall(match[0])) > 500 for match in _LONG_TAG.finditer(raw)
+    ):
         return True
     return raw.count(b"<") > _SUSPECT and _depth(raw) > _DEPTH_MAX
 
@@ -89,15 +92,18 @@ def _parsed(raw: bytes) -> Page:
 
 
 def _nodes(tree: LexborHTMLParser, raw: bytes) -> list[LexborNode]:
-    """Return the elements that may hold a URL; a selector is costly, so only those whose words occur are asked."""
+    """Return the elements that may hold a URL; a selector is costly, so rare ones are asked only if they may hit."""
     lower = raw.lower()
-    words = set(_ATTRIBUTE.findall(lower))
-    if b"<style" in lower:
-        words.add(b"style")
-    if any(word.startswith(b"xlink") for word in words):
-        words.add(b"xlink")
-    selector = ",".join(selector for word, selector in _SELECTORS.items() if word in words)
-    return tree.css(selector) if selector else []
+    selectors = ["[href],[src]"]
+    if b"url(" in lower or b"@import" in lower:
+        selectors.append("[style],style")
+    if b"refresh" in lower:
+        selectors.append("meta[http-equiv]")
+    if b"xlink" in lower:
+        selectors.append("svg *")
+    if _ANY_RARE.search(lower):
+        selectors.append(_RARE_SELECTOR)
+    return tree.css(",".join(selectors))
 
 
 def _of_node(node: LexborNode) -> list[str]:
