@@ -8,12 +8,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from starlette.types import ASGIApp
-
 from gatepost.api.control import Control
 from gatepost.api.probes import Readiness
 from gatepost.api.server import HttpDoor
-from gatepost.api.site import make_app
+from gatepost.api.site import Site, make_app
 from gatepost.dns import Resolver
 from gatepost.events import Clock, Metrics, log, wall_clock
 from gatepost.filters import registry
@@ -78,7 +76,7 @@ class Gatepost:
         self.sweep: Sweep
         self.listeners: Listeners
         self.services: Counter
-        self.site: ASGIApp
+        self.site: Site
         self.http: list[HttpDoor] = []
         self._open: list[Callable[[], Awaitable[None]]] = []  # what `stop` closes, the last opened first
         self._bound = False

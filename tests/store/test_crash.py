@@ -25,6 +25,7 @@ EVERY = [(call, number) for call, numbers in POINTS.items() for number in number
 KILLS = int(os.environ.get("GATEPOST_KILLS", "2"))  # random kills of the fast suite; `make soak` asks for more
 
 
+@pytest.mark.conformance  # strace
 @pytest.mark.parametrize(("call", "number"), EVERY)
 def test_77_a_kill_at_a_call_that_writes_loses_nothing(directory: Path, call: str, number: int) -> None:
     code, said = crash.under_strace(directory, f"{call}:signal=SIGKILL:when={number}")

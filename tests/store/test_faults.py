@@ -17,7 +17,7 @@ from gatepost.model.tenant import User
 from gatepost.store import sqlite
 from gatepost.store.store import Store
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.conformance]  # strace, and root for a small tmpfs
 
 MEGABYTE = 1 << 20
 

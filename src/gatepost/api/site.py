@@ -26,7 +26,7 @@ from gatepost.settings import Http
 
 def make_app(
     counter: Counter, settings: Http, *, seed: bytes, metrics: Metrics, more: Iterable[Endpoint] = ()
-) -> Starlette:
+) -> "Site":
     """Build the ASGI application of all operations, and of `more` that an embedding program declares.
 
     `seed` decides how ids look and must be the same at every start.

@@ -50,6 +50,13 @@ class Copy(msgspec.Struct, frozen=True, kw_only=True):
     seen: bool = False
 
 
+class Letter(msgspec.Struct, frozen=True):
+    """A kept copy with the mail it is of: what folder lists show."""
+
+    copy: Copy
+    message: Message
+
+
 class State(StrEnum):
     """A delivery's state."""
 

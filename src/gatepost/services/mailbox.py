@@ -11,12 +11,11 @@ from gatepost.model.access import Caller
 from gatepost.model.address import Address, BadAddress, parse_address
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import All, Any, Condition, Not, Op, Page, Pattern, Query, Where, eq, every
-from gatepost.model.stored import Copy, Message
+from gatepost.model.stored import Copy, Letter, Message
 from gatepost.model.tenant import Domain, User
 from gatepost.model.verdict import Folder
 from gatepost.services.access import require
 from gatepost.services.content import Contents
-from gatepost.store.reader import Letter
 from gatepost.store.store import Reader, Store
 
 INBOX = "inbox"  # another name of the retention folder: what the final mailbox got

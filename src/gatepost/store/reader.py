@@ -12,7 +12,7 @@ import zstandard
 from gatepost.model.envelope import Body
 from gatepost.model.query import Condition, Page, Query
 from gatepost.model.rules import SenderRule
-from gatepost.model.stored import Copy, Delivery, Message, TraceEvent
+from gatepost.model.stored import Copy, Delivery, Letter, Message, TraceEvent
 from gatepost.model.tenant import Domain
 from gatepost.store import query as compiler
 from gatepost.store.schema import LIVE, Table, table
@@ -22,13 +22,6 @@ T = TypeVar("T")
 CHUNK = 500  # rows read at once by what walks through a table (rules 19)
 
 _EVENTS = msgspec.json.Decoder(list[TraceEvent])
-
-
-class Letter(msgspec.Struct, frozen=True):
-    """A kept copy with the mail it is of: what folder lists show."""
-
-    copy: Copy
-    message: Message
 
 
 class FolderCount(msgspec.Struct, frozen=True):

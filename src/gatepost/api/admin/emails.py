@@ -14,10 +14,10 @@ from gatepost.api.listing import Listing
 from gatepost.model.access import Caller
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Page, Query
+from gatepost.model.stored import Letter
 from gatepost.model.values import Id, Millis
 from gatepost.services.content import Attachment, Contents, File
 from gatepost.services.mailbox import Mailbox, Mailboxes, Operator, Search, Shelf
-from gatepost.store.store import Letter
 
 MAILS = Listing(
     sort="-sentDate",
