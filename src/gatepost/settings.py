@@ -28,7 +28,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """A table of the file. `DOC` gives each key's one line of why."""
 
 
-class Listener(Section):
+class Listener(Section, frozen=True):
     """One `[[smtp.listener]]`."""
 
     DOC: ClassVar[dict[str, str]] = {
@@ -49,7 +49,7 @@ class Listener(Section):
     normalise_newlines: bool = False
 
 
-class Smtp(Section):
+class Smtp(Section, frozen=True):
     DOC: ClassVar[dict[str, str]] = {
         "hostname": "the name in the banner, Received and EHLO; empty: the machine's full name",
         "listener": "the listeners; none given: one mx on 127.0.0.1:2525",
@@ -72,7 +72,7 @@ class Smtp(Section):
     gateway_names: list[str] = []
 
 
-class Http(Section):
+class Http(Section, frozen=True):
     DOC: ClassVar[dict[str, str]] = {
         "listen": "address:port pairs of the REST API; fd:NAME for a systemd socket; an empty list: no API",
         "base_url": "the address under which clients reach the API, for Location headers; empty: from the request",
@@ -97,7 +97,7 @@ class Http(Section):
     guesses_per_minute: int = 10
 
 
-class StoreSettings(Section):
+class StoreSettings(Section, frozen=True):
     DOC: ClassVar[dict[str, str]] = {
         "directory": "where everything lasts: gatepost.db, spool/, master.key; a relative path counts from the file",
         "key_file": "the master key; empty: master.key in the directory",
@@ -114,7 +114,7 @@ class StoreSettings(Section):
     readers: int = 2
 
 
-class Dns(Section):
+class Dns(Section, frozen=True):
     DOC: ClassVar[dict[str, str]] = {
         "servers": "resolvers, address or address:port; empty: the system's",
         "timeout": "seconds for one question in all",
@@ -125,7 +125,7 @@ class Dns(Section):
     cache: int = 20_000
 
 
-class Relay(Section):
+class Relay(Section, frozen=True):
     DOC: ClassVar[dict[str, str]] = {
         "smarthost": "host:port that takes all leaving mail; empty: by MX",
         "smarthost_transport": "SMTP, SMTPS_ENCRYPT or SMTPS_MAY",
@@ -158,7 +158,7 @@ class Relay(Section):
     idle: float = 30.0
 
 
-class Queue(Section):
+class Queue(Section, frozen=True):
     DOC: ClassVar[dict[str, str]] = {
         "life": "seconds until a delivery is given up",
         "first_retry": "seconds to the first retry; each next wait is double",
@@ -175,7 +175,7 @@ class Queue(Section):
     concurrency: int = 200
 
 
-class Limits(Section):
+class Limits(Section, frozen=True):
     DOC: ClassVar[dict[str, str]] = {
         "message_bytes": "largest mail; a policy may ask for less",
         "recipients": "recipients of one mail",
@@ -248,7 +248,7 @@ class Filters(msgspec.Struct, frozen=True, kw_only=True):
     options: dict[str, dict[str, Any]] = {}
 
 
-class Quarantine(Section):
+class Quarantine(Section, frozen=True):
     DOC: ClassVar[dict[str, str]] = {
         "system_days": "days that a hold is kept which no store flag asks for",
         "purge_seconds": "seconds between two purges",
@@ -257,7 +257,7 @@ class Quarantine(Section):
     purge_seconds: int = 300
 
 
-class Trace(Section):
+class Trace(Section, frozen=True):
     DOC: ClassVar[dict[str, str]] = {
         "days": "days that the trace of a mail is kept",
         "refused_days": "days that the trace of a refused mail is kept",
@@ -268,7 +268,7 @@ class Trace(Section):
     refused_bytes: int = 1_000_000_000
 
 
-class Log(Section):
+class Log(Section, frozen=True):
     DOC: ClassVar[dict[str, str]] = {
         "format": "text or json",
         "level": "debug, info, warning or error",
@@ -277,7 +277,7 @@ class Log(Section):
     level: str = "info"
 
 
-class Tenancy(Section):
+class Tenancy(Section, frozen=True):
     DOC: ClassVar[dict[str, str]] = {
         "purge_days": "days from a domain's deletion to its purge",
     }
