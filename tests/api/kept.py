@@ -85,8 +85,8 @@ class Desk:
 @asynccontextmanager
 async def open_desk(directory: Path, **sections: Any) -> AsyncIterator[Desk]:
     """Open a whole Gatepost with its API; `served.example` keeps all it may."""
-    http = {"listen": [], "base_url": BASE}
-    async with living(directory, http=http, **sections) as house:
+    sections["http"] = {"listen": [], "base_url": BASE, **sections.get("http", {})}
+    async with living(directory, **sections) as house:
         desk = Desk(house)
         await desk.open()
         yield desk

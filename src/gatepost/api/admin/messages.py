@@ -121,7 +121,7 @@ async def get_message_trace(traces: Traces, caller: Caller, id: str) -> MessageT
     return _life(await traces.find(caller, id))
 
 
-@endpoint("GET", "/queue", permission="QUEUE_READ", listing=QUEUE, addition=True)
+@endpoint("GET", "/queue", permission="QUEUE_READ", listing=QUEUE, addition=True, problems=(Kind.NOT_FOUND,))
 async def list_queue(deliveries: Deliveries, caller: Caller, query: QueueAsk, listed: Query) -> Page[QueuedDelivery]:
     """List what is queued or held; continue by `after` (the last id seen) rather than by `offset` in long queues."""
     page = await deliveries.find(caller, listed, domain_id=query.domain_id, after=query.after or 0)
