@@ -360,6 +360,34 @@ def test_mails_of_very_many_parts_are_left_to_the_worker() -> None:
         dissect(mail(multipart(*[TEXT] * 200)), LIMITS)
 
 
+SMALL = 250_000
+HTML = b"Content-Type: text/html\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "entity",
+    [
+        HTML + b"<div>" * (SMALL // 5),
+        HTML + b"<div>" * 250 + b"<div></div>" * 20_000,
+        HTML + (b"<p " + b" ".join(b"a%d" % number for number in range(495)) + b">") * 95,
+        HTML + b"".join(b"<a href=http://a%d.example/>" % number for number in range(9000)),
+        HTML + b"<a><div></a>" * (SMALL // 12),
+        b"\r\n" + b"a%d[.]b " * (SMALL // 8),
+        b"\r\n" + b"".join(b"http://a%d.example/ " % number for number in range(11_000)),
+        b"Content-Transfer-Encoding: base64\r\n\r\n" + b"A=" * (SMALL // 2),
+        b"Content-Disposition: a" + b"".join(b"; filename*%d*=%%41" % number for number in range(5000)) + b"\r\n\r\n",
+    ],
+    ids=["deep", "wide", "attributes", "links", "formats", "defanged", "urls", "padding", "names"],
+)
+def test_threat_f7_a_small_hostile_mail_does_not_hold_the_loop(entity: bytes) -> None:
+    def seconds() -> float:
+        start = time.process_time()
+        dissect(mail(entity), LIMITS)
+        return time.process_time() - start
+
+    assert any(seconds() < 0.4 for _ in range(3))  # 0.1 measured at most
+
+
 def test_a_mail_without_archives_needs_no_worker() -> None:
     picture = attachment(b"a.jpg", b"\xff\xd8\xff\xe0\0\x10JFIF" + bytes(3000), b"image/jpeg")
     assert dissect(mail(multipart(TEXT, picture)), LIMITS).parts[2].sniffed == "image/jpeg"

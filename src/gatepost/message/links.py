@@ -111,11 +111,11 @@ class Collector:
 
 def _in_text(raw: bytes) -> Iterator[str]:
     if b":" in raw or b"www" in raw or b"WWW" in raw.upper():
-        for match in _URL.finditer(raw):
-            yield _trimmed(match[0].decode("utf-8", "replace"))
+        for found in dict.fromkeys(match[0] for match in _URL.finditer(raw)):
+            yield _trimmed(found.decode("utf-8", "replace"))
     if b"[." in raw or b"(." in raw or b"{." in raw or b"dot" in raw.lower():
-        for match in _DEFANGED.finditer(raw):
-            url = match[0].decode("utf-8", "replace")
+        for found in dict.fromkeys(match[0] for match in _DEFANGED.finditer(raw)):
+            url = found.decode("utf-8", "replace")
             if _UNDOT.search(url):
                 yield "http://" + url
 
