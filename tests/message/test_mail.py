@@ -131,8 +131,23 @@ async def test_threat_55_a_worker_has_limits_and_no_secrets(opener: Opener, monk
 
 @pytest.mark.anyio
 async def test_a_body_that_is_gone_is_unscannable_and_the_worker_lives(opener: Opener, tmp_path: Path) -> None:
+    await opener.open(in_memory(ZIPPED))
+    before = opener.pids
     with pytest.raises(Unscannable, match="FileNotFoundError"):
         await opener.open(Body(size=9, path=str(tmp_path / "gone")))
+    assert (await opener.open(in_memory(ZIPPED))).parts[0].members
+    assert opener.pids == before
+
+
+@pytest.mark.anyio
+async def test_closing_while_a_worker_starts_leaves_no_process() -> None:
+    opener = Opener(Filters(), Limits())
+    asking = asyncio.create_task(opener.open(in_memory(ZIPPED)))
+    await asyncio.sleep(0)
+    await opener.close()
+    with pytest.raises(Unscannable, match="stopped"):
+        await asking
+    assert opener.pids == []
 
 
 @pytest.mark.anyio

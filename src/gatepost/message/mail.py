@@ -13,7 +13,7 @@ import gatepost
 from gatepost.message.anatomy import Anatomy
 from gatepost.message.parse import dissect
 from gatepost.message.table import Heavy
-from gatepost.message.worker import LENGTH, Failure, Job, frame, result_decoder
+from gatepost.message.worker import LENGTH, Failure, Job, Result, frame, result_decoder
 from gatepost.model.envelope import Body, Envelope
 from gatepost.settings import Filters, Limits
 
@@ -57,21 +57,18 @@ class Worker:
     def alive(self) -> bool:
         return self._process.returncode is None
 
-    async def ask(self, job: Job) -> Anatomy:
-        """Send a job and wait for its answer; raises Unscannable, also when the process dies."""
+    async def ask(self, job: Job) -> Result:
+        """Send a job and wait for its answer; raises Unscannable when the process dies over it."""
         source, sink = self._process.stdout, self._process.stdin
         assert source is not None and sink is not None  # both are pipes
         try:
             sink.write(frame(job))
             await sink.drain()
             size = LENGTH.unpack(await source.readexactly(LENGTH.size))[0]
-            result = result_decoder.decode(await source.readexactly(size))
+            return result_decoder.decode(await source.readexactly(size))
         except (asyncio.IncompleteReadError, ConnectionError) as error:
             code = await self._process.wait()
             raise Unscannable(f"the worker died over the mail (exit {code})") from error
-        if isinstance(result, Failure):
-            raise Unscannable(f"the worker could not open the mail ({result.text})")
-        return result.anatomy
 
     async def stop(self) -> None:
         """Kill the process and wait for its end; harmless when it is dead."""
@@ -110,20 +107,29 @@ class Opener:
 
     async def _delegate(self, job: Job) -> Anatomy:
         async with self._turns:
-            worker = await self._worker()
-            self._busy.add(worker)
-            try:
-                anatomy = await asyncio.wait_for(worker.ask(job), self._patience)
-            except TimeoutError as error:
-                await worker.stop()
-                raise Unscannable(f"the work on the mail took longer than {self._limits.scan_seconds:g} s") from error
-            except BaseException:
-                await asyncio.shield(worker.stop())  # its pipe may hold half an answer
-                raise
-            finally:
-                self._busy.discard(worker)
+            result = await self._ask(await self._worker(), job)
+        if isinstance(result, Failure):
+            raise Unscannable(f"the worker could not open the mail ({result.text})")
+        return result.anatomy
+
+    async def _ask(self, worker: Worker, job: Job) -> Result:
+        """Ask a worker; one that gave no answer is killed, as its pipe may hold half of one."""
+        self._busy.add(worker)
+        try:
+            result = await asyncio.wait_for(worker.ask(job), self._patience)
+        except TimeoutError as error:
+            await worker.stop()
+            raise Unscannable(f"the work on the mail took longer than {self._limits.scan_seconds:g} s") from error
+        except BaseException:
+            await asyncio.shield(worker.stop())
+            raise
+        finally:
+            self._busy.discard(worker)
+        if self._closed:
+            await worker.stop()
+        else:
             self._idle.append(worker)
-            return anatomy
+        return result
 
     async def _worker(self) -> Worker:
         if self._closed:
@@ -132,7 +138,11 @@ class Opener:
             worker = self._idle.pop()
             if worker.alive:
                 return worker
-        return await Worker.start()
+        worker = await Worker.start()
+        if self._closed:  # meanwhile
+            await worker.stop()
+            raise Unscannable("the workers are stopped")
+        return worker
 
     @property
     def pids(self) -> list[int]:
