@@ -33,7 +33,8 @@ METHODS = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
 
 def options(settings: Http) -> dict[str, Any]:
     """Return the uvicorn options that a server on the network needs."""
-    return {
+    tls = {"ssl_certfile": settings.certificate, "ssl_keyfile": settings.key or None} if settings.certificate else {}
+    return tls | {
         "http": type("GuardedProtocol", (Guard,), {"limits": settings}),
         "ws": "none",
         "server_header": False,
