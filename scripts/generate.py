@@ -1,4 +1,4 @@
-"""Writes the files and pages that are made from the code; `make docs` runs it, tests/test_docs.py holds them current."""
+"""Writes the files that are made from the code; `make docs` runs it, tests/test_docs.py holds them current."""
 
 from pathlib import Path
 
