@@ -1,0 +1,128 @@
+"""The pipeline over real mails: failing filters never let one pass by accident; equal recipients share a run."""
+
+import asyncio
+from collections.abc import AsyncIterator, Hashable, Iterable
+from pathlib import Path
+
+import pytest
+from tests.house import NOW, StillClock, World, client, open_store, settings
+
+from gatepost.events import Metrics, Trail
+from gatepost.filters import registry
+from gatepost.filters.registry import Cost
+from gatepost.message.mail import Mail, Opener
+from gatepost.model.address import parse_address
+from gatepost.model.envelope import Body, Direction, Envelope, Recipient
+from gatepost.model.verdict import Category, Finding, OnError
+from gatepost.mta.directory import Directory
+from gatepost.mta.pipeline import Pipeline, Report
+from gatepost.settings import Filters, Limits
+
+pytestmark = pytest.mark.anyio
+RAW = b"From: ada@world.example\r\nTo: bob@served.example\r\nSubject: x\r\n\r\nHello\r\n"
+
+
+class Asked:
+    """A filter of somebody's own package: it does what a test tells it, and counts."""
+
+    name = "asked"
+    Options = registry.Options
+
+    def __init__(self, act: str, *, cost: Cost = Cost.MEMORY, on_error: OnError = OnError.DEFER) -> None:
+        self.act = act
+        self.cost = cost
+        self.on_error = on_error
+        self.runs = 0
+
+    def key(self, recipient: Recipient) -> Hashable:
+        return recipient.policy.mail_size_limit if recipient.policy else None
+
+    async def examine(self, mail: Mail, recipient: Recipient) -> Iterable[Finding]:
+        self.runs += 1
+        if self.act == "fail":
+            raise RuntimeError("of its own making")
+        if self.act == "hang":
+            await asyncio.Event().wait()
+        return [Finding(category=Category.SPAM, symbol="SEEN", reason="seen", by=self.name)]
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    clock = StillClock()
+    store = open_store(tmp_path / "state", clock)
+    yield World(store, clock)
+    await store.close()
+
+
+@pytest.fixture
+async def opener() -> AsyncIterator[Opener]:
+    opener = Opener(Filters(), Limits())
+    yield opener
+    await opener.close()
+
+
+async def run(
+    world: World, opener: Opener, tmp_path: Path, *filters: Asked, raw: bytes = RAW, names: tuple[str, ...] = ("bob",)
+) -> Report:
+    directory = Directory(world.store, settings(tmp_path), clock=world.clock, srs_key=b"k", verify=None, has_mail=None)
+    if world.store.reader.domain("served.example") is None:
+        await world.domain("served.example")
+    found = []
+    for name in names:
+        found += await directory.resolve(parse_address(f"{name}@served.example"), client(), None)
+    envelope = Envelope(
+        id="0" * 32, client=client(), sender=None, recipients=tuple(found), direction=Direction.IN, received=NOW
+    )
+    pipeline = Pipeline(list(filters), directory, timeout=0.2, metrics=Metrics())
+    return await pipeline.run(Mail(envelope, Body(len(raw), raw), opener), Trail(world.clock))
+
+
+async def test_a_filter_that_fails_is_unsure_and_says_what_follows(
+    world: World, opener: Opener, tmp_path: Path
+) -> None:
+    for on_error in OnError:
+        report = await run(world, opener, tmp_path, Asked("fail", on_error=on_error))
+        (finding,) = report.found[0].findings
+        assert (finding.category, finding.symbol, finding.on_error) == (Category.UNSURE, "FILTER_FAILED", on_error)
+        assert "of its own making" not in finding.reason
+
+
+async def test_a_filter_that_hangs_is_cut_off_and_the_others_are_heard(
+    world: World, opener: Opener, tmp_path: Path
+) -> None:
+    report = await run(world, opener, tmp_path, Asked("hang", cost=Cost.DNS), Asked("find", cost=Cost.DNS))
+    assert {finding.symbol for finding in report.found[0].findings} == {"FILTER_FAILED", "SEEN"}
+
+
+async def test_equal_recipients_share_one_run_and_unlike_ones_do_not(
+    world: World, opener: Opener, tmp_path: Path
+) -> None:
+    domain = await world.domain("served.example")
+    small = await world.policy(domain, mail_size_limit=1)
+    await world.user("eve@served.example", policy_id=small.id)
+    asked = Asked("find")
+    report = await run(world, opener, tmp_path, asked, names=("bob", "carol", "eve"))
+    assert asked.runs == 2
+    assert [[finding.symbol for finding in each.findings] for each in report.found] == [["SEEN"]] * 3
+
+
+async def test_76_a_mail_that_cannot_be_opened_is_deferred_twice_and_then_held(
+    world: World, opener: Opener, tmp_path: Path
+) -> None:
+    await opener.close()  # no worker will open it
+    directory = Directory(world.store, settings(tmp_path), clock=world.clock, srs_key=b"k", verify=None, has_mail=None)
+    await world.domain("served.example")
+    found = await directory.resolve(parse_address("bob@served.example"), client(), None)
+    asked = Asked("find", cost=Cost.PARSE)
+    pipeline = Pipeline([asked], directory, timeout=1.0, metrics=Metrics())
+    raw = RAW + b"x" * 76 * 4000  # too large for the loop
+    seen = []
+    for number in range(3):
+        envelope = Envelope(
+            id=f"{number:032x}", client=client(), sender=None, recipients=found, direction=Direction.IN, received=NOW
+        )
+        report = await pipeline.run(Mail(envelope, Body(len(raw), raw), opener), Trail(world.clock))
+        (finding,) = report.found[0].findings
+        seen.append(finding.on_error)
+    assert seen == [OnError.DEFER, OnError.DEFER, OnError.QUARANTINE]
+    assert asked.runs == 0
