@@ -37,8 +37,8 @@ conformance: venv  ## public suites and real daemons
 soak: venv  ## the long form of everything
 	$(PYTEST) -n 2 -m soak --timeout 3600
 
-bench: venv  ## measure; writes nothing, prints a table
-	$(BIN)/python -m bench
+bench: venv  ## measure the relay beside its load tools and Postfix; prints a table
+	$(BIN)/python -m bench.relay
 
 format: venv  ## put the code into its one form
 	$(BIN)/ruff format .
