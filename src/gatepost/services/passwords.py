@@ -1,6 +1,7 @@
 """Passwords: argon2id off the event loop, the same time for known and unknown, a short memory of what was right."""
 
 import asyncio
+import base64
 import hashlib
 import hmac
 import secrets
@@ -23,7 +24,7 @@ class Passwords:
     def __init__(self, clock: Clock, hasher: PasswordHasher | None = None) -> None:
         self._clock = clock
         self._hasher = hasher or PasswordHasher()
-        self._nobody = self._hasher.hash(secrets.token_hex(16))
+        self._nobody = _hash_of_nothing(self._hasher)
         self._turns = asyncio.Semaphore(2)
         self._key = secrets.token_bytes(32)
         self._right: OrderedDict[bytes, int] = OrderedDict()
@@ -62,3 +63,14 @@ class Passwords:
         self._right[mark] = self._clock() + _MEMORY_MS
         if len(self._right) > _REMEMBERED:
             self._right.popitem(last=False)
+
+
+def _hash_of_nothing(hasher: PasswordHasher) -> str:
+    """Return a hash that takes as long to verify as any other and that no password has; no time is spent on it."""
+    costs = f"m={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}"
+    salt, digest = (_octets(length) for length in (hasher.salt_len, hasher.hash_len))
+    return f"$argon2id$v=19${costs}${salt}${digest}"
+
+
+def _octets(length: int) -> str:
+    return base64.b64encode(secrets.token_bytes(length)).decode().rstrip("=")
