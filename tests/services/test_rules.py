@@ -241,6 +241,17 @@ async def test_what_a_replacement_left_half_done_is_never_seen_and_goes_with_the
     assert reader.count(SenderRule, eq("owner", "served.example")) == 1
 
 
+async def test_a_list_is_not_replaced_under_a_name_that_its_owner_no_longer_has(ground: Ground) -> None:
+    store, user_id = ground.world.store, ground.mailbox.user_id or 0
+    entries = [block(f"d{number}.example") for number in range(1000)]
+    replacing = asyncio.create_task(ground.rules.replace(ROOT, ground.mailbox, entries))
+    while not store.reader.count(SenderRule, eq("owner", "ada@served.example")):
+        await store.write(lambda writer: None)
+    await store.write(lambda writer: writer.change(User, user_id, email="new@served.example"))
+    assert (await refused(replacing)).kind is Kind.CONFLICT
+    assert await ground.values(ground.mailbox) == []
+
+
 async def test_the_replacement_of_a_huge_list_lets_other_writes_through(ground: Ground) -> None:
     """Rules 17: no item holds the writer longer than 20 ms. Measured over a list of 20,000."""
     entries = [block(f"u{number}@d{number % 997}.example") for number in range(20_000)]

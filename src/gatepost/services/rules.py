@@ -225,9 +225,12 @@ def _owned(owner: Owner) -> Condition:
 
 
 def _generation(reader: Reader, owner: Owner) -> int:
+    """The generation that counts now; raise Problem for an owner that is gone or has another name by now."""
     row = reader.get(type(owner.row), owner.row.id)
     if row is None:
         raise Problem(Kind.NOT_FOUND, f"{owner.name} is gone.")
+    if (row.email if isinstance(row, User) else row.name) != owner.name:
+        raise Problem(Kind.CONFLICT, f"{owner.name} was given another name meanwhile.")
     return row.sender_generation
 
 
