@@ -161,6 +161,12 @@ async def test_guesses_are_slowed_down_for_their_address_alone_threat_112(api: A
     assert (await api.ask("GET", "/domains", token="0" * 32)).status_code == 401
 
 
+async def test_who_shows_no_token_has_guessed_nothing_threat_112(api: Api) -> None:
+    for _ in range(20):
+        assert (await api.ask("GET", "/domains", token=None)).status_code == 401
+    assert (await api.ask("GET", "/domains", token="0" * 32)).status_code == 401
+
+
 async def test_only_a_sysadmin_or_the_administrator_himself_sees_tokens_contract_a69(api: Api) -> None:
     arya, sansa = await api.admin("arya"), await api.admin("sansa")
     token = await api.token_of(admin_id=arya.id)

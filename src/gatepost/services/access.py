@@ -25,6 +25,7 @@ S = TypeVar("S", Domain, User)
 TOKEN = re.compile(r"[0-9a-f]{32}\Z")
 USE_EVERY = 60_000  # milliseconds between two notes of a token's use (rules 17)
 TEN_MINUTES = 600_000
+NO_TOKEN = "A valid bearer token is required."  # said whatever is wrong with the one given
 
 OWN = frozenset(
     {"USERS_READ", "MAILS_READ", "MAIL_CONTENT", "MAIL_SEND", "QUARANTINE_RELEASE", "RULES_READ", "RULES_WRITE"}
@@ -121,7 +122,7 @@ class Access:
         found = self._token(token)
         caller = found and self._account(found)
         if not (found and caller):
-            self._refuse_guess(ip)
+            self._refuse_guess(token, ip)
         self._note_use(found)
         return caller
 
@@ -145,12 +146,14 @@ class Access:
             return None
         return Caller(user_id=user.id, login=user.email, token_id=token.id)
 
-    def _refuse_guess(self, ip: str) -> NoReturn:
+    def _refuse_guess(self, token: str, ip: str) -> NoReturn:
+        if not token:  # nothing was guessed
+            raise Problem(Kind.UNAUTHENTICATED, NO_TOKEN)
         self._metrics.auth_failures.labels("http").inc()
         if wait := self._guesses.wait(ip):
             raise Problem(Kind.TOO_MANY, "Too many refused tokens; try later.", retry_after=wait)
         self._guesses.refuse(ip)
-        raise Problem(Kind.UNAUTHENTICATED, "A valid bearer token is required.")
+        raise Problem(Kind.UNAUTHENTICATED, NO_TOKEN)
 
     async def sign_in(self, login: str, password: str, ip: str, *, door: str = "smtp") -> Login:
         """Return the mailbox user who gave his address and password (or a personal token in its place).
