@@ -25,7 +25,7 @@ S = TypeVar("S", Domain, User)
 TOKEN = re.compile(r"[0-9a-f]{32}\Z")
 USE_EVERY = 60_000  # milliseconds between two notes of a token's use (rules 17)
 TEN_MINUTES = 600_000
-NO_TOKEN = "A valid bearer token is required."  # said whatever is wrong with the one given
+UNPROVEN = "A valid bearer token is required."  # said whatever is wrong with the one given
 
 OWN = frozenset(
     {"USERS_READ", "MAILS_READ", "MAIL_CONTENT", "MAIL_SEND", "QUARANTINE_RELEASE", "RULES_READ", "RULES_WRITE"}
@@ -148,12 +148,12 @@ class Access:
 
     def _refuse_guess(self, token: str, ip: str) -> NoReturn:
         if not token:  # nothing was guessed
-            raise Problem(Kind.UNAUTHENTICATED, NO_TOKEN)
+            raise Problem(Kind.UNAUTHENTICATED, UNPROVEN)
         self._metrics.auth_failures.labels("http").inc()
         if wait := self._guesses.wait(ip):
             raise Problem(Kind.TOO_MANY, "Too many refused tokens; try later.", retry_after=wait)
         self._guesses.refuse(ip)
-        raise Problem(Kind.UNAUTHENTICATED, NO_TOKEN)
+        raise Problem(Kind.UNAUTHENTICATED, UNPROVEN)
 
     async def sign_in(self, login: str, password: str, ip: str, *, door: str = "smtp") -> Login:
         """Return the mailbox user who gave his address and password (or a personal token in its place).
