@@ -1,0 +1,93 @@
+"""77, 95: killed at any moment, at any call that writes, no acknowledged mail is lost and few come twice."""
+
+import random
+
+import pytest
+from tests.faults.killer import CALLS, DRAIN, NUMBERS, House, script
+
+pytestmark = pytest.mark.anyio
+
+# At each of these calls, counted by each thread for itself; how many a run makes was measured, with room to spare.
+POINTS = {
+    "pwrite64": range(1, 481, 3),
+    "write": range(1, 106),
+    "fdatasync": range(1, 23),
+    "fsync": range(1, 8),
+    "rename": range(1, 3),
+    "unlink": range(1, 3),
+    "ftruncate": range(1, 3),
+}
+EVERY = [(call, number) for call in CALLS for number in POINTS[call]]
+FAST = [*EVERY[::8], EVERY[-6], EVERY[-2]]
+REST = [point for point in EVERY if point not in FAST]
+
+
+def test_the_points_are_300_with_40_of_them_in_the_fast_suite() -> None:
+    """Rules 31."""
+    assert (len(FAST), len(FAST) + len(REST)) == (40, 300)
+    assert {call for call, _ in FAST} == set(CALLS)
+
+
+async def kill_at(house: House, call: str, number: int) -> None:
+    code = await house.walk(script(), inject=f"{call}:signal=SIGKILL:when={number}")
+    assert code == -9, f"no thread made {number} calls of {call}"
+    await house.compare()
+
+
+@pytest.mark.parametrize(("call", "number"), FAST)
+async def test_77_a_kill_at_a_call_that_writes_loses_nothing(house: House, call: str, number: int) -> None:
+    await kill_at(house, call, number)
+
+
+@pytest.mark.conformance
+@pytest.mark.parametrize(("call", "number"), REST)
+async def test_77_a_kill_at_each_of_many_calls_loses_nothing(house: House, call: str, number: int) -> None:
+    await kill_at(house, call, number)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("call", CALLS)
+async def test_77_a_kill_at_every_single_call_loses_nothing(house: House, call: str) -> None:
+    """One store for all: each kill finds the house that the last one left."""
+    for number in range(1, 2000):
+        code = await house.walk(script((number - 1) * NUMBERS), inject=f"{call}:signal=SIGKILL:when={number}")
+        await house.compare()
+        if code == 0:
+            assert number > max(POINTS[call])
+            return
+    raise AssertionError("it never came to its end")
+
+
+@pytest.mark.parametrize("call", ["pwrite64", "write", "fdatasync"])
+async def test_77_a_kill_in_the_restart_after_a_kill_loses_nothing(house: House, call: str) -> None:
+    assert await house.walk(script(), inject="pwrite64:signal=SIGKILL:when=150") == -9
+    assert await house.walk(DRAIN, inject=f"{call}:signal=SIGKILL:when=2") == -9
+    await house.compare()
+
+
+@pytest.mark.parametrize(
+    "kills", [3, pytest.param(30, marks=pytest.mark.conformance), pytest.param(300, marks=pytest.mark.soak)]
+)
+async def test_77_killed_again_and_again_at_any_moment_it_goes_on_where_it_was(house: House, kills: int) -> None:
+    chance = random.Random(kills)
+    for turn in range(kills):
+        await house.walk(script(turn * NUMBERS), after=chance.uniform(0.03, 0.5))
+    again = await house.compare()
+    assert house.kills > 0
+    assert again <= house.kills * NUMBERS
+
+
+async def test_without_a_kill_every_mail_comes_once_and_nothing_is_left_over(house: House) -> None:
+    assert await house.walk(script()) == 0
+    assert house.story.closed and not house.story.failed
+    assert len(house.story.done["accept"]) == 15 and len(house.story.done["release"]) == 4
+    assert await house.compare() == 0
+
+
+async def test_the_small_process_starts_within_three_tenths_of_a_second(house: House) -> None:
+    """Rules 31. On a busy machine the best of a few counts."""
+    starts = []
+    for _ in range(3):
+        assert await house.walk(()) == 0
+        starts.append(house.story.started)
+    assert min(starts) < 0.3
