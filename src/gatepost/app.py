@@ -1,7 +1,6 @@
 """The house: makes the rooms once, opens and closes the doors; the face for embedding, `dev`, tests and `serve`."""
 
 import hashlib
-import ssl
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
@@ -9,6 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from gatepost.api.control import Control
+from gatepost.api.limits import options as http_options
 from gatepost.api.probes import Readiness
 from gatepost.api.server import HttpDoor
 from gatepost.api.site import Site, make_app
@@ -120,6 +120,8 @@ class Gatepost:
     def reload(self) -> None:
         """Read certificates again; sessions under way keep the old ones."""
         self.listeners.reload()
+        for door in self.http:
+            door.reload()
 
     @property
     def urls(self) -> list[str]:
@@ -224,26 +226,26 @@ class Gatepost:
         self._open.append(self._stop_listeners)
         for text in self.settings.http.listen:
             await self._open_http(text)
-        control = HttpDoor(Control(self.site), [listen_local(self.store.path / CONTROL)])
+        await self._open_control(self.store.path / CONTROL)
+
+    async def _open_control(self, path: Path) -> None:
+        control = HttpDoor(Control(self.site), [listen_local(path)])
+
+        async def close() -> None:
+            await control.stop(1.0)
+            path.unlink(missing_ok=True)
+
         await control.start()
-        self._open.append(lambda: control.stop(1.0))
+        self._open.append(close)
 
     async def _open_http(self, text: str) -> None:
         try:
-            door = HttpDoor(self.site, listen(text), **self._http_options())
+            door = HttpDoor(self.site, listen(text), **http_options(self.settings.http))
         except BadEndpoint as error:
             raise SettingsError(f"http.listen: {error}") from error
         await door.start()
         self.http.append(door)
         self._open.append(lambda: door.stop(self.settings.limits.shutdown / 4))
-
-    def _http_options(self) -> dict[str, object]:
-        http = self.settings.http
-        options: dict[str, object] = {"forwarded_allow_ips": http.trusted_proxies, "proxy_headers": True}
-        if http.certificate:
-            options |= {"ssl_certfile": http.certificate, "ssl_keyfile": http.key or None}
-            options["ssl_version"] = ssl.PROTOCOL_TLS_SERVER
-        return options
 
     async def _stop_listeners(self) -> None:
         await self.listeners.stop(self.settings.limits.shutdown / 2)

@@ -3,11 +3,14 @@
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
+
+from gatepost.events import log
 
 
 class _Server(uvicorn.Server):
@@ -45,6 +48,17 @@ class HttpDoor:
         if late:
             self._server.force_exit = True
             await asyncio.wait(late, timeout=1.0)
+
+    def reload(self) -> None:
+        """Read the certificate again, for new connections; one that can't be read leaves the old one in use."""
+        config = self._server.config
+        if config.ssl is None or config.ssl_certfile is None:
+            return
+        try:
+            ssl.create_default_context().load_cert_chain(config.ssl_certfile, config.ssl_keyfile)  # whole, or refused
+            config.ssl.load_cert_chain(config.ssl_certfile, config.ssl_keyfile)
+        except (OSError, ssl.SSLError) as error:
+            log.error("certificate not reloaded", file=str(config.ssl_certfile), why=str(error))
 
     @property
     def addresses(self) -> list[Any]:

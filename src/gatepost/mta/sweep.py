@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 from gatepost.events import Clock, Metrics, log
 from gatepost.model.problem import Problem
-from gatepost.store.store import Store
+from gatepost.store.store import Pace, Store
 
 SLICE = 200
+SLICES = 10_000  # of one pass; what is left waits for the next
 JUMP = 86_400_000  # a clock that leaps a day ahead of the monotonic one is not believed at once (threat 86)
 
 
@@ -46,13 +47,14 @@ class Sweep:
             log.warning("the clock leapt ahead; nothing is purged in this pass")
             return 0
         gone = 0
-        while True:
-            purged = await self._store.write(lambda writer: writer.purge(self._clock(), SLICE), slow=True)
+        for _ in range(SLICES):
+            purged = await self._store.write(lambda writer: writer.purge(self._clock(), SLICE), pace=Pace.SLOW)
             for folder, count in purged.folders.items():
                 self._metrics.purged.labels(folder).inc(count)
                 gone += count
             if not purged.more:
-                return gone
+                break
+        return gone
 
     async def _forever(self) -> None:
         while True:
