@@ -48,7 +48,7 @@ from gatepost.services.trace import Traces
 from gatepost.services.users import Users
 from gatepost.settings import Settings, SettingsError
 from gatepost.smtp.listener import Listeners
-from gatepost.sockets import BadEndpoint, listen, listen_local, split_endpoint
+from gatepost.sockets import BadEndpoint, forget_local, listen, listen_local, split_endpoint
 from gatepost.store.store import Store
 
 CONTROL = "control.sock"
@@ -233,7 +233,7 @@ class Gatepost:
 
         async def close() -> None:
             await control.stop(1.0)
-            path.unlink(missing_ok=True)
+            forget_local(path)
 
         await control.start()
         self._open.append(close)

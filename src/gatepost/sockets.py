@@ -76,3 +76,8 @@ def listen_local(path: Path) -> socket.socket:
     finally:
         os.close(folder)
     return sock
+
+
+def forget_local(path: Path) -> None:
+    """Take a Unix socket's name away; connections under way are not touched."""
+    path.unlink(missing_ok=True)
