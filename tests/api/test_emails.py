@@ -89,22 +89,18 @@ async def test_there_is_nothing_below_a_folder(desk: Desk) -> None:
     assert (await desk.ask("GET", f"{BOB}/folders/elsewhere")).status_code == 404
 
 
-@pytest.mark.parametrize("path", ["Quarantine", "QUARANTINE", "inbox", "INBOX", "retention"])
-async def test_folders_are_known_in_any_case_and_the_inbox_is_what_was_delivered(desk: Desk, path: str) -> None:
+async def test_folders_are_known_in_any_case_and_the_inbox_is_what_was_delivered(desk: Desk) -> None:
     await take(desk, mail())
-    expected = [] if path.lower() == "quarantine" else ["Hello"]
-    assert await subjects(desk, path) == expected
+    for path in ("Quarantine", "QUARANTINE", "inbox", "INBOX", "retention"):
+        assert await subjects(desk, path) == ([] if path.lower() == "quarantine" else ["Hello"]), path
 
 
-@pytest.mark.parametrize(
-    "path", ["%2e%2e", "..%2f..%2fetc", "quarantine%2f..", "quarantine%00", "%00", "sent", "%ff", " "]
-)
-async def test_a_path_is_one_of_a_few_names_and_nothing_else(desk: Desk, path: str) -> None:
+async def test_a_path_is_one_of_a_few_names_and_nothing_else(desk: Desk) -> None:
     """Threat 121."""
-    for where in (f"{BOB}/{path}", f"{BOB}/{path}/1", f"{BOB}/folders/{path}", f"{BOB}/{path}/1/attachments/0"):
-        answer = await desk.ask("GET", where.replace(" ", "%20"), token=desk.bob)
-        assert answer.status_code == 404, where
-    assert (await desk.ask("POST", f"{BOB}/{path.replace(' ', '%20')}/1/release")).status_code == 404
+    for path in ("%2e%2e", "..%2f..%2fetc", "quarantine%2f..", "quarantine%00", "%00", "sent", "%ff", "%20"):
+        for where in (f"{BOB}/{path}", f"{BOB}/{path}/1", f"{BOB}/folders/{path}", f"{BOB}/{path}/1/attachments/0"):
+            assert (await desk.ask("GET", where, token=desk.bob)).status_code == 404, where
+        assert (await desk.ask("POST", f"{BOB}/{path}/1/release")).status_code == 404, path
 
 
 # Whose.
@@ -341,25 +337,22 @@ async def test_attachments_are_listed_and_downloaded_one_by_one_or_all(desk: Des
         assert archive.read("one.png") == b"\x89PNG\r\n\x1a\n"
 
 
-@pytest.mark.parametrize(
-    ("said", "shown"),
-    [
-        ("..\\..\\x.exe", "x.exe"),
-        ("C:\\boot.ini", "boot.ini"),
-        ("/etc/passwd", "passwd"),
-        ("con.txt", "_con.txt"),
-        (".", "part-5"),
-        ("a" * 300 + ".pdf", "a" * 120 + ".pdf"),
-        ("a<b>|c?.txt", "a_b_c_.txt"),
-    ],
-)
-async def test_file_names_of_strangers_are_made_harmless(desk: Desk, said: str, shown: str) -> None:
+async def test_file_names_of_strangers_are_made_harmless(desk: Desk) -> None:
     """Threat 120."""
-    named = said.replace("\\", "\\\\").encode()
-    body = MIXED[1].replace(b"../../one.png", named)
-    mail_id = await take(desk, mail(body=body, headers=MIXED[0]))
-    names = [each.name for each in await desk.house.gatepost.services.of(Contents).attachments(mail_id)]
-    assert names == ["one.png", shown]
+    names = {
+        "..\\..\\x.exe": "x.exe",
+        "C:\\boot.ini": "boot.ini",
+        "/etc/passwd": "passwd",
+        "con.txt": "_con.txt",
+        ".": "part-5",
+        "a" * 300 + ".pdf": "a" * 120 + ".pdf",
+        "a<b>|c?.txt": "a_b_c_.txt",
+    }
+    contents = desk.house.gatepost.services.of(Contents)
+    for said, shown in names.items():
+        body = MIXED[1].replace(b"../../one.png", said.replace("\\", "\\\\").encode())
+        mail_id = await take(desk, mail(body=body, headers=MIXED[0]))
+        assert [each.name for each in await contents.attachments(mail_id)] == ["one.png", shown]
 
 
 async def test_attachments_are_for_the_owner_alone(desk: Desk) -> None:
@@ -369,12 +362,12 @@ async def test_attachments_are_for_the_owner_alone(desk: Desk) -> None:
         assert (await desk.ask("GET", f"{BOB}/retention/{mail_id}/{path}")).status_code == 403
 
 
-@pytest.mark.parametrize("part", ["0", "99", "-1", "x", "1e1", "%2e%2e", "..%2f1", "%00", "٣"])
-async def test_a_part_that_is_no_attachment_is_not_found(desk: Desk, part: str) -> None:
+async def test_a_part_that_is_no_attachment_is_not_found(desk: Desk) -> None:
     """Threat 121."""
     mail_id = await take(desk, mail(body=MIXED[1], headers=MIXED[0]))
-    answer = await desk.ask("GET", f"{BOB}/retention/{mail_id}/attachments/{part}", token=desk.bob)
-    assert answer.status_code == 404
+    for part in ("0", "99", "-1", "x", "1e1", "%2e%2e", "..%2f1", "%00", "٣"):
+        answer = await desk.ask("GET", f"{BOB}/retention/{mail_id}/attachments/{part}", token=desk.bob)
+        assert answer.status_code == 404, part
 
 
 async def test_a_mail_without_attachments_has_no_archive_of_them(desk: Desk) -> None:

@@ -86,10 +86,10 @@ async def test_a_user_sees_his_own_part_alone(desk: Desk) -> None:
     assert (await desk.ask("GET", f"/messages/{both}/trace", token=None)).status_code == 401
 
 
-@pytest.mark.parametrize("name", ["%00", "%ff", "..%2f..", "'", "%25", "x" * 2000])
-async def test_a_name_of_no_mail_is_not_found(desk: Desk, name: str) -> None:
+async def test_a_name_of_no_mail_is_not_found(desk: Desk) -> None:
     """Threat 121."""
-    assert (await desk.ask("GET", f"/messages/{name}/trace")).status_code == 404
+    for name in ("%00", "%ff", "..%2f..", "'", "%25", "x" * 2000):
+        assert (await desk.ask("GET", f"/messages/{name}/trace")).status_code == 404, name
 
 
 async def test_the_queue_is_listed_held_released_tried_and_given_up(desk: Desk) -> None:

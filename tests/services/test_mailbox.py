@@ -166,3 +166,22 @@ async def test_a_release_that_is_refused_never_reaches_the_road(ground: Ground) 
     assert ground.road.released == []
     await ground.mailboxes.release(ground.bob, BOB, "retention", mail_id, virus_lover=False)
     assert ground.road.released == [BOB]
+
+
+async def test_a_mail_is_found_among_any_number_that_bear_its_name(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    same = "<same@world.example>"
+    mine = [await ground.keep("mine", "x") for _ in range(2)]
+    others = [await ground.keep("another's", "x", mailbox="eve@served.example") for _ in range(3)]
+    for mail_id in (*mine, *others):
+        await ground.world.store.write(lambda w, mail_id=mail_id: w.change(Message, mail_id, message_id=same))
+    for number in (2, 10):
+        monkeypatch.setattr(mailbox, "NAMESAKES", number)
+        for name in (same, "same@world.example"):
+            _, letter = await ground.mailboxes.get(ROOT, BOB, "retention", name)
+            assert letter.message.id == mine[1]
+        for name in ("<>", "", "<other@world.example>", others[0]):
+            with pytest.raises(Problem) as caught:
+                await ground.mailboxes.get(ROOT, BOB, "retention", name)
+            assert caught.value.kind is Kind.NOT_FOUND

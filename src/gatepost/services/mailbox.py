@@ -21,6 +21,7 @@ from gatepost.store.store import Reader, Store
 INBOX = "inbox"  # another name of the retention folder: what the final mailbox got
 SCANNED = 5000  # mails that a search in bodies opens at most
 CHUNK = 100
+NAMESAKES = 500  # mails of one Message-ID, in all mailboxes, up to which they are looked through one by one
 
 
 class Operator(StrEnum):
@@ -170,12 +171,11 @@ class Mailboxes:
         return Mailbox(key, domain, account)
 
     async def _letter(self, caller: Caller, mailbox: Mailbox, path: str, mail: str) -> Letter:
-        where = every(_inside(mailbox, _folder(caller, mailbox, path)), _named(mail))
-        newest = Query(where=where, sort="-id", limit=1)
-        page = await self._store.read(lambda reader: reader.letters(newest))
-        if not page.items:
+        folder = _folder(caller, mailbox, path)
+        found = await self._store.read(partial(_newest, mailbox, folder, mail))
+        if found is None:
             raise Problem(Kind.NOT_FOUND, "There is no such mail in the folder.")
-        return page.items[0]
+        return found
 
     async def _containing(self, inside: Condition, search: Search, text: str) -> tuple[int, ...]:
         """The ids of the folder's copies that match a search in bodies; every candidate's body is opened."""
@@ -209,6 +209,17 @@ class Mailboxes:
         among = Where("id", Op.IN, [letter.copy.id for letter in chunk])
         page = await self._store.read(lambda reader: reader.letters(Query(where=every(among, where))))
         return {letter.copy.id for letter in page.items}
+
+
+def _newest(mailbox: Mailbox, folder: Folder, mail: str, reader: Reader) -> Letter | None:
+    """The newest copy in a folder that a text names; by the mails' own keys, unless very many bear that Message-ID."""
+    mails = reader.messages(mail, NAMESAKES) if _bare(mail) else []
+    copies = reader.find(Copy, Query(where=Where("mail_id", Op.IN, [each.id for each in mails]))).items
+    ids = [copy.id for copy in copies if (copy.mailbox, copy.folder) == (mailbox.address, folder)]
+    among = Where("id", Op.IN, ids) if ids or len(mails) < NAMESAKES else All(())
+    where = every(among, _inside(mailbox, folder), _named(mail))
+    page = reader.letters(Query(where=where, sort="-id", limit=1))
+    return page.items[0] if page.items else None
 
 
 def _letters(query: Query, reader: Reader) -> Page[Letter]:
@@ -251,8 +262,12 @@ def _inside(mailbox: Mailbox, folder: Folder) -> Condition:
 
 def _named(mail: str) -> Condition:
     """A mail by our id, or by its Message-ID with or without the angle brackets."""
-    bare = mail.strip().removeprefix("<").removesuffix(">")
+    bare = _bare(mail)
     return Any((eq("mail_id", bare.lower()), Where("message_id", Op.IN, (bare, f"<{bare}>"))))
+
+
+def _bare(mail: str) -> str:
+    return mail.strip().removeprefix("<").removesuffix(">")
 
 
 def _criteria(search: Search) -> tuple[Condition, ...]:
