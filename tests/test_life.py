@@ -229,6 +229,19 @@ async def test_outgoing_mail_must_be_from_the_domain_in_from_too(house: House) -
     assert kept == ["me@out.example"]
 
 
+async def test_a_report_leaves_for_a_domain_that_names_its_network_and_for_no_other(house: House) -> None:
+    """Rules 10: the domain's own server returns mail, with the null sender."""
+    report = mail().replace(b"ada@world.example>\r\nTo", b"MAILER-DAEMON@out.example>\r\nTo")
+    refused = await house.send(report, "ada@far.example", sender="", role=Role.TRUSTED)
+    assert (refused.code, refused.message.split()[0]) == (550, "5.7.1")
+    await house.domain("out.example", outgoing_subnets=["127.0.0.0/24"], policy={"outgoing": True})
+    assert (await house.send(report, "ada@far.example", sender="", role=Role.TRUSTED)).code == 250
+    (got,) = await house.sink.wait(1)
+    assert (got.sender, got.recipients) == ("", ["ada@far.example"])
+    assert (await house.send(mail(), "ada@far.example", sender="", role=Role.TRUSTED)).code == 550
+    assert (await house.send(report, "ada@far.example", sender="", role=Role.MX)).code == 550
+
+
 async def test_what_was_accepted_outlives_a_restart(tmp_path: Path) -> None:
     """Threats 77, 89: accepted while the next hop is down, delivered by the next start."""
     sink = Sink()

@@ -211,7 +211,9 @@ OUT = {"outgoing_subnets": ["192.0.2.0/28"], "policy": {"outgoing": True}}
         ("192.0.2.77", Role.TRUSTED, "bob@served.example", False),
         ("192.0.2.7", Role.MX, "bob@served.example", False),
         ("192.0.2.7", Role.TRUSTED, "bob@other.example", False),
-        ("192.0.2.7", Role.TRUSTED, None, False),
+        ("192.0.2.7", Role.TRUSTED, None, True),
+        ("192.0.2.77", Role.TRUSTED, None, False),
+        ("192.0.2.7", Role.MX, None, False),
     ],
 )
 async def test_relay_to_the_outside_needs_subnet_sender_and_service(
@@ -228,6 +230,31 @@ async def test_relay_to_the_outside_needs_subnet_sender_and_service(
         with pytest.raises(Problem) as caught:
             await directory.resolve(target, client(ip=ip, role=role), origin)
         assert caught.value.kind is Kind.RELAYING_DENIED
+
+
+async def test_a_report_of_a_domains_server_names_its_network_in_from(world: World, directory: Directory) -> None:
+    """Rules 10: the null sender speaks for nobody, so From must be of a domain that names the network and sends."""
+    server = client(ip="192.0.2.7", role=Role.TRUSTED)
+    assert directory.may_relay(server, None) is None
+    await world.domain("still.example", outgoing_subnets=["192.0.2.0/28"])
+    assert directory.may_relay(server, None) is None
+    await world.domain("served.example", **OUT)
+    view = directory.may_relay(server, None)
+    assert view is not None and view.domain.name == "served.example"
+    assert directory.may_write(server, None, parse_address("MAILER-DAEMON@served.example"))
+    for author in ("ada@world.example", "bob@still.example"):
+        assert not directory.may_write(server, None, parse_address(author))
+
+
+async def test_a_login_may_send_a_receipt_in_its_own_name(world: World, directory: Directory) -> None:
+    """Rules 11: receipts have the null sender."""
+    domain = await world.domain("served.example", **OUT)
+    user = await world.user("bob@served.example")
+    login = client(login=Login(user.id, domain.id, user.email), role=Role.SUBMISSION)
+    (found,) = await directory.resolve(WORLD, login, None)
+    assert found.platform_id is None
+    assert directory.may_write(login, None, parse_address("bob@served.example"))
+    assert not directory.may_write(login, None, parse_address("eve@served.example"))
 
 
 async def test_a_login_sends_as_itself_its_aliases_and_its_groups(world: World, directory: Directory) -> None:

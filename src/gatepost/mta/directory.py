@@ -66,6 +66,7 @@ class Directory:
         self._groups: dict[str, Group | None] = {}
         self._policies: dict[int, Policy | None] = {}
         self._platforms: dict[int, Platform | None] = {}
+        self._senders: list[Address] | None = None  # one for each domain that names outgoing subnets
 
     # What the front door asks.
 
@@ -122,17 +123,26 @@ class Directory:
         group = self._group(key)
         return group is not None and user.email in self._members(group)
 
-    def may_write(self, client: Client, sender: Address, author: Address) -> bool:
+    def may_write(self, client: Client, sender: Address | None, author: Address) -> bool:
         """Tell whether mail that leaves on the account of `sender` may name `author` in From (rules 10, 11)."""
         if client.login is not None:
             return self.may_send(client.login.user_id, author)
+        if sender is None:
+            return self.may_relay(client, author) is not None
         ours, theirs = self.served(sender.domain), self.served(author.domain)
         return ours is not None and theirs is not None and ours.domain.id == theirs.domain.id
 
     def may_relay(self, client: Client, sender: Address | None) -> DomainView | None:
-        """Return the domain on whose account this client may send mail to the outside; None where there is none."""
-        view = self.served(sender.domain) if sender else None
-        if view is None or sender is None or view.domain.status is not DomainStatus.ENABLED:
+        """Return the domain on whose account this client may send mail to the outside; None where there is none.
+
+        The null sender (a report, a receipt) speaks for nobody yet: it leaves on the account of the login, or of the
+        first domain that names the client's network; its From is held to that network once it is read.
+        """
+        if sender is None:
+            own = (self.may_relay(client, each) for each in self._likely_senders(client))
+            return next((view for view in own if view is not None), None)
+        view = self.served(sender.domain)
+        if view is None or view.domain.status is not DomainStatus.ENABLED:
             return None
         policy = self._sender_policy(sender, view)
         if policy is None or not policy.outgoing:
@@ -142,6 +152,16 @@ class Directory:
         if client.role is Role.TRUSTED and _inside(client.ip, view.domain.outgoing_subnets):
             return view
         return None
+
+    def _likely_senders(self, client: Client) -> list[Address]:
+        if client.login is not None:
+            return [parse_address(client.login.email)]
+        if client.role is not Role.TRUSTED:
+            return []
+        self._refresh()
+        if self._senders is None:
+            self._senders = [Address("postmaster", domain.name) for domain in self._store.reader.senders()]
+        return self._senders
 
     def with_rules(self, recipient: Recipient, senders: Iterable[Address]) -> Recipient:
         """Return the recipient with the sender rules that name one of `senders`, and its domain's other rules."""
@@ -191,9 +211,10 @@ class Directory:
 
     def _outside(self, address: Address, client: Client, sender: Address | None, dsn: Dsn) -> Recipient:
         view = self.may_relay(client, sender)
-        if view is None or sender is None or address.literal:
+        if view is None or address.literal:
             raise Problem(Kind.RELAYING_DENIED, "relaying denied")
-        return self._leaving(address, address, view, self._sender_policy(sender, view), dsn)
+        policy = self._sender_policy(sender, view) if sender else view.policy
+        return self._leaving(address, address, view, policy, dsn)
 
     def _leaving(
         self, address: Address, given: Address, view: DomainView, policy: Policy | None, dsn: Dsn
@@ -307,6 +328,7 @@ class Directory:
     def _refresh(self) -> None:
         if self._generation != self._store.generation:
             self._generation = self._store.generation
+            self._senders = None
             for cache in (self._domains, self._users, self._groups, self._policies, self._platforms):
                 cache.clear()
 

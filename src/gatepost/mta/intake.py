@@ -149,7 +149,7 @@ class Intake:
     def _judge(self, envelope: Envelope, anatomy: Anatomy | None, found: Findings) -> Judged:
         recipient = found.recipient
         outside = recipient.platform_id is None
-        if outside and not recipient.clean_only and not self._aligned(envelope, anatomy):
+        if outside and not recipient.clean_only and not self._aligned(envelope, recipient, anatomy):
             return Judged(recipient, _MISALIGNED)
         if recipient.policy is None:
             raise Problem(Kind.UNAVAILABLE, "the recipient's policy is gone; try again")
@@ -162,9 +162,13 @@ class Intake:
         )
         return Judged(recipient, judge(found.findings, case))
 
-    def _aligned(self, envelope: Envelope, anatomy: Anatomy | None) -> bool:
-        """Mail that leaves on somebody's account must name him in From too (rules 10, 11); a bounce may go back."""
-        if envelope.sender is None or anatomy is None:
+    def _aligned(self, envelope: Envelope, recipient: Recipient, anatomy: Anatomy | None) -> bool:
+        """Mail that leaves on somebody's account must name him in From too (rules 10, 11).
+
+        A bounce to an address of ours that stands for a foreign sender goes back whoever wrote it.
+        """
+        goes_back = envelope.sender is None and recipient.given != recipient.address
+        if goes_back or anatomy is None:
             return True
         written = authors(anatomy)
         may = partial(self._directory.may_write, envelope.client, envelope.sender)
