@@ -7,6 +7,7 @@ bounded by the counts below and goes to loopback only. Prints a Markdown table o
 """
 
 import argparse
+import asyncio
 import json
 import os
 import shutil
@@ -15,6 +16,8 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import textwrap
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -24,6 +27,7 @@ from email.message import EmailMessage
 from pathlib import Path
 from random import Random
 
+from tests.peers.names import Names
 from tests.peers.postfix import Postfix, free_port, running
 
 GATEPOST = Path(sys.executable).with_name("gatepost")
@@ -39,15 +43,22 @@ class Load:
     count: int
     sessions: int
     reuse: bool
+    attached: str = "photo"
 
 
+DATE = "Fri, 20 Nov 2026 09:00:00 +0000"
+ATTACHED = {
+    "photo": (b"\xff\xd8\xff\xe0\0\x10JFIF\0", "image/jpeg", "photo.jpg"),
+    "pdf": (b"%PDF-1.7\n", "application/pdf", "minutes.pdf"),
+}
 LOADS = [
     Load("4K new", 4_000, 6000, 50, False),
     Load("4K reused", 4_000, 12_000, 50, True),
     Load("4K single session", 4_000, 1500, 1, True),
     Load("50K reused", 50_000, 3000, 20, True),
-    Load("1M reused", 1_000_000, 300, 8, True),
-    Load("25M reused", 25_000_000, 12, 3, True),
+    Load("50K with a PDF", 50_000, 3000, 20, True, "pdf"),
+    Load("1M reused", 1_000_000, 300, 8, True, "pdf"),
+    Load("25M reused", 25_000_000, 12, 3, True, "pdf"),
 ]
 
 
@@ -61,22 +72,28 @@ class Result:
     commits: list[float] = field(default_factory=list)
 
 
-def message(size: int) -> bytes:
-    """A realistic mail: text and HTML with links, and an attachment that fills it up to `size` octets."""
-    random = Random(size)
+WORDS = ("meeting", "budget", "review", "deliver", "shipment", "invoice", "schedule", "project", "notes", "team")
+LINK = "https://docs.world.example/minutes/42"
+
+
+def message(load: "Load") -> bytes:
+    """A realistic mail: text and HTML with links; a larger one has an attachment that fills it up to its size."""
+    random = Random(load.size)
     mail = EmailMessage()
+    mail["Received"] = "from relay.world.example (relay.world.example [192.0.2.1]) by mx.world.example; " + DATE
     mail["From"] = "Ada Sender <ada@world.example>"
     mail["To"] = "Bob Reader <bob@served.example>"
     mail["Subject"] = "Minutes of the weekly meeting"
-    mail["Date"] = "Fri, 20 Nov 2026 09:00:00 +0000"
-    mail["Message-ID"] = f"<bench-{size}@world.example>"
-    words = ("meeting", "budget", "review", "deliver", "shipment", "invoice", "schedule", "project", "notes", "team")
-    text = " ".join(random.choice(words) for _ in range(min(150, size // 20)))
-    mail.set_content(f"Hello Bob,\n\n{text}\n\nSee https://docs.world.example/minutes/42\n")
-    mail.add_alternative(f'<p>Hello Bob,</p><p>{text}</p><a href="https://docs.world.example/minutes/42">x</a>', "html")
-    left = (size - len(mail.as_bytes())) * 72 // 100
-    if left > 200:
-        mail.add_attachment(b"%PDF-1.7\n" + random.randbytes(left), "application", "pdf", filename="minutes.pdf")
+    mail["Date"] = DATE
+    mail["Message-ID"] = f"<bench-{load.size}@world.example>"
+    words = min((load.size - 1000) // 2, 4000) // 8
+    text = textwrap.fill(" ".join(random.choice(WORDS) for _ in range(words)))
+    mail.set_content(f"Hello Bob,\n\n{text}\n\nSee {LINK}\n", cte="7bit")
+    mail.add_alternative(f'<p>Hello Bob,</p>\n<p>{text}</p>\n<a href="{LINK}">See</a>\n', "html", cte="7bit")
+    left = (load.size - len(mail.as_bytes())) * 72 // 100
+    if left > 1000:
+        start, kind, name = ATTACHED[load.attached]
+        mail.add_attachment(start + random.randbytes(left), *kind.split("/"), filename=name)
     return mail.as_bytes()
 
 
@@ -121,6 +138,21 @@ def _descendants(pid: int) -> list[int]:
 
 
 @contextmanager
+def names() -> Iterator[str]:
+    """A name server that knows the sender's domain, as each mail's MAIL FROM is asked for (and cached)."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    server = Names({"world.example": ["MX 10 mx.world.example."]})
+    try:
+        asyncio.run_coroutine_threadsafe(server.__aenter__(), loop).result()
+        yield server.address
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+
+
+@contextmanager
 def sink() -> Iterator[int]:
     """A next hop that takes everything at once."""
     port = free_port()
@@ -149,9 +181,9 @@ def _wait_for_port(port: int) -> None:
 
 def send(load: Load, port: int, folder: Path) -> None:
     """Send the load with smtp-source and return when all of it was acknowledged."""
-    sample = folder / f"mail-{load.size}"
+    sample = folder / "mail"
     if not sample.exists():
-        sample.write_bytes(message(load.size))
+        sample.write_bytes(message(load))
     command = ["smtp-source", "-s", str(load.sessions), "-m", str(load.count), "-F", str(sample)]
     command += ["-f", "ada@world.example", "-t", "bob@served.example", *(["-d"] if load.reuse else [])]
     subprocess.run([*command, f"127.0.0.1:{port}"], check=True, timeout=600)
@@ -160,7 +192,7 @@ def send(load: Load, port: int, folder: Path) -> None:
 class Gateway:
     """A `gatepost serve` of the benchmark's own, with a domain, rules, and the sink as its platform."""
 
-    def __init__(self, folder: Path, hop: int, *, domains: int = 0, rules: int = 100) -> None:
+    def __init__(self, folder: Path, hop: int, names: str, *, domains: int = 0, rules: int = 100) -> None:
         self.port, self.http = free_port(), free_port()
         self.folder = folder
         self.config = folder / "gatepost.toml"
@@ -168,7 +200,7 @@ class Gateway:
             f'[store]\ndirectory = "state"\n[http]\nlisten = ["127.0.0.1:{self.http}"]\n[log]\nlevel = "warning"\n'
             f'[[smtp.listener]]\nrole = "mx"\nlisten = "127.0.0.1:{self.port}"\n'
             f'[limits]\nconnections_per_ip = 10000\n[relay]\nsmarthost = "127.0.0.1:{hop}"\n'
-            "allow_private_destinations = true\n[dns]\nservers = ['127.0.0.1:9']\ntimeout = 0.2\n"
+            f'allow_private_destinations = true\n[dns]\nservers = ["{names}"]\n'
         )
         made = subprocess.run(
             [GATEPOST, "init", "--config", self.config, "--json"], check=True, capture_output=True, text=True
@@ -263,8 +295,8 @@ def measure_postfix(load: Load, folder: Path) -> Result:
 def measure_gatepost(load: Load, folder: Path) -> Result:
     result = Result()
     (folder / "gatepost").mkdir()
-    with sink() as hop:
-        gateway = Gateway(folder / "gatepost", hop)
+    with sink() as hop, names() as server:
+        gateway = Gateway(folder / "gatepost", hop, server)
         try:
             commits = gateway.metric("gatepost_store_commits_total")
             before, started = cpu_seconds(gateway.pid), time.perf_counter()

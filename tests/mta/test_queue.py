@@ -356,7 +356,7 @@ async def test_an_outcome_is_written_as_soon_as_there_is_room_again_79(
         message, ways, body = await road.keep("b@to.test")
         write, refused = road.store.write, 0
 
-        async def full(change: object) -> object:
+        async def full(change: object, **_: object) -> object:
             nonlocal refused
             refused += 1
             raise Problem(Kind.FULL, "no space left for mail")

@@ -16,7 +16,7 @@ from gatepost.model.query import Op, Query, Where, eq, every
 from gatepost.model.tenant import Broker, Domain, User
 from gatepost.store import sqlite
 from gatepost.store import store as face
-from gatepost.store.store import Store, Writer
+from gatepost.store.store import Pace, Store, Writer
 
 pytestmark = pytest.mark.anyio
 
@@ -60,6 +60,34 @@ async def test_what_waits_is_committed_at_once(store: Store) -> None:
     kept = await together(store, *(lambda writer, n=n: keep(writer, n) for n in range(100)))
     assert sorted(each.deliveries[0] for each in kept) == list(range(1, 101))
     assert commits(store) - before == 2  # the one that waited, and all the others
+
+
+async def test_what_may_wait_a_moment_goes_with_the_next_commit(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gatepost.store.sqlite.LINGER", 60.0)
+    before = commits(store)
+    soon = asyncio.ensure_future(store.write(lambda writer: keep(writer, 1), pace=Pace.SOON))
+    await asyncio.sleep(0)
+    await store.write(lambda writer: keep(writer, 2))
+    assert (await soon).deliveries
+    assert commits(store) - before == 1
+
+
+async def test_what_may_wait_a_moment_waits_no_longer(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = commits(store)
+    await store.write(lambda writer: keep(writer, 1), pace=Pace.SOON)  # its time has come
+    monkeypatch.setattr("gatepost.store.sqlite.LINGER", 60.0)
+    monkeypatch.setattr("gatepost.store.sqlite.CROWD", 3)
+    crowd = [store.write(lambda writer, n=n: keep(writer, n), pace=Pace.SOON) for n in (2, 3, 4)]
+    assert len(await asyncio.gather(*crowd)) == 3  # they are many
+    assert commits(store) - before == 2
+
+
+async def test_what_may_wait_a_moment_is_written_before_the_end(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gatepost.store.sqlite.LINGER", 60.0)
+    soon = asyncio.ensure_future(store.write(lambda writer: keep(writer, 1), pace=Pace.SOON))
+    await asyncio.sleep(0)
+    await store.close()
+    assert (await soon).deliveries
 
 
 async def test_a_hundred_writers_need_few_commits(store: Store) -> None:
@@ -128,7 +156,8 @@ async def test_slow_changes_step_aside_for_the_others(store: Store) -> None:
     order: list[str] = []
     async with busy(store):
         slow = [
-            asyncio.ensure_future(store.write(lambda _, n=n: order.append(f"slow{n}"), slow=True)) for n in range(3)
+            asyncio.ensure_future(store.write(lambda _, n=n: order.append(f"slow{n}"), pace=Pace.SLOW))
+            for n in range(3)
         ]
         await asyncio.sleep(0)
         quick = asyncio.ensure_future(store.write(lambda _: order.append("quick")))
@@ -175,7 +204,7 @@ async def test_after_the_end_every_change_is_unavailable(directory: Path) -> Non
     store = open_store(directory)
     async with busy(store):
         waiting = asyncio.ensure_future(store.write(adds(user())))
-        slow = asyncio.ensure_future(store.write(adds(domain()), slow=True))
+        slow = asyncio.ensure_future(store.write(adds(domain()), pace=Pace.SLOW))
         await asyncio.sleep(0)
         closing = asyncio.ensure_future(store.close())
         await asyncio.sleep(0)

@@ -26,7 +26,7 @@ from gatepost.model.query import Op, Pattern, Query, Where, eq, every
 from gatepost.model.rules import SenderRule, SenderType
 from gatepost.model.stored import Attempt, Copy, Delivery, Message, State, TraceEvent
 from gatepost.model.tenant import Domain, DomainAlias, DomainStatus, User
-from gatepost.store.store import FolderCount, Refusals, Store, Writer
+from gatepost.store.store import FolderCount, Pace, Refusals, Store, Writer
 
 pytestmark = pytest.mark.anyio
 
@@ -203,7 +203,7 @@ async def test_a_file_whose_row_did_not_come_goes(store: Store) -> None:
     with pytest.raises(Problem):
         await kept(store, 1, body=adopted)
     store.spool.forget(finished)  # the caller may know it by its first path alone
-    await store.write(lambda writer: None, slow=True)
+    await store.write(lambda writer: None, pace=Pace.SLOW)
     await store.write(lambda writer: None)
     assert not there(adopted)
 
@@ -212,7 +212,7 @@ async def test_a_file_whose_row_came_stays_whoever_forgets_it(store: Store) -> N
     body = await spooled(store, 1)
     await kept(store, 1, body=body)
     store.spool.forget(body)
-    await store.write(lambda writer: None, slow=True)
+    await store.write(lambda writer: None, pace=Pace.SLOW)
     assert there(body)
 
 

@@ -14,7 +14,7 @@ from tests.store.samples import DAY, NOW, copy, delivery, event, mail_id, messag
 from gatepost.model.problem import Problem
 from gatepost.model.query import eq, every
 from gatepost.model.stored import Delivery, State
-from gatepost.store.store import Store, Writer
+from gatepost.store.store import Pace, Store, Writer
 
 CUT = 1000  # octets from which a body is a file
 SOON = NOW + DAY  # when every fourth copy ends
@@ -68,7 +68,7 @@ async def release(store: Store, number: int) -> None:
 
 
 async def purge(store: Store, number: int) -> None:
-    await store.write(lambda writer: writer.purge(SOON, 3), slow=True)
+    await store.write(lambda writer: writer.purge(SOON, 3), pace=Pace.SLOW)
 
 
 async def step(name: str, store: Store, number: int) -> None:

@@ -15,7 +15,7 @@ from gatepost.mta.freight import Freight, Load
 from gatepost.mta.outcome import Outcome
 from gatepost.mta.settle import settled
 from gatepost.settings import Settings
-from gatepost.store.store import Store
+from gatepost.store.store import Pace, Store
 from gatepost.store.writer import Writer
 
 T = TypeVar("T")
@@ -53,12 +53,12 @@ class Ledger:
         """Tell whether a next hop has a mail whose row doesn't say so yet."""
         return delivery_id in self._taken
 
-    async def settle(self, load: Load, done: Sequence[Settled], now: int) -> list[Sent]:
+    async def settle(self, load: Load, done: Sequence[Settled], now: int, *, pace: Pace = Pace.SOON) -> list[Sent]:
         """Write how deliveries stand, with what follows from it; return the reports that are to be sent."""
         for each in done:
             _tell(each)
         aftermath = await self._aftermath(load, done, now)
-        ways = await self._persist(lambda writer: self._change(writer, done, aftermath, now))
+        ways = await self._persist(lambda writer: self._change(writer, done, aftermath, now), pace)
         for each in done:
             self._forget(each.delivery.id)
         return [Sent(report, way) for report, way in zip(aftermath.reports, ways, strict=True)]
@@ -83,7 +83,7 @@ class Ledger:
                 continue
             now = self._clock()
             each = settled(row, note.outcome, now, self._settings.queue)
-            await self.settle(self._freight.reload(row), [each], now)
+            await self.settle(self._freight.reload(row), [each], now, pace=Pace.NOW)
             log.info("delivered before the stop", id=row.mail_id, to=row.recipient, reply=note.outcome.reply.line)
         self._done.trim()
 
@@ -104,11 +104,11 @@ class Ledger:
             writer.settle(each.delivery)
         return ways
 
-    async def _persist(self, change: Callable[[Writer], T]) -> T:
+    async def _persist(self, change: Callable[[Writer], T], pace: Pace = Pace.NOW) -> T:
         """Write until it is written: what a next hop has said must not be forgotten."""
         while True:
             try:
-                return await self._store.write(change)
+                return await self._store.write(change, pace=pace)
             except Problem as problem:
                 if problem.kind not in (Kind.FULL, Kind.UNAVAILABLE):
                     raise

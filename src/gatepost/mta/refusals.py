@@ -15,7 +15,7 @@ from gatepost.model.stored import Message, TraceEvent
 from gatepost.mta.judge import DAY
 from gatepost.mta.rows import fresh_id
 from gatepost.settings import Trace
-from gatepost.store.store import Store, Writer
+from gatepost.store.store import Pace, Store, Writer
 
 HOUR = 3_600_000
 TOLD = 20  # refusals of one network, code and hour that are told in full
@@ -80,7 +80,7 @@ class Refusals:
                 writer.tally(hour, net, code, count)
 
         try:
-            await self._store.write(change, slow=True)
+            await self._store.write(change, pace=Pace.SLOW)
         except Problem as problem:
             log.warning("refusals not kept", count=len(told) + counted.total(), why=problem.detail)
 

@@ -4,10 +4,12 @@ import asyncio
 import queue
 import sqlite3
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
+from enum import Enum, auto
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, TypeVar
@@ -25,6 +27,8 @@ CHECKPOINT = 4000  # pages: 64 MB
 BATCH = 500  # items of one transaction
 WAL_ALARM = 1_000_000_000  # octets (rules 19)
 PROBE = 1.0  # seconds between trials whether a full disc has room again
+LINGER = 0.02  # seconds that an item of pace SOON waits for others to be committed with
+CROWD = 50  # such items that wait for nothing more
 _PROBE_BYTES = 65_536
 _DISC = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
@@ -52,6 +56,14 @@ def _fold(text: str | None) -> str | None:
     return None if text is None else text.casefold()
 
 
+class Pace(Enum):
+    """How long a change may wait."""
+
+    NOW = auto()
+    SOON = auto()  # somebody else's commit takes it along, or its own a moment later
+    SLOW = auto()  # until no other change waits
+
+
 class Item(Generic[T]):
     """One change on its way: `with item:` keeps what it raises for who waits, however bad."""
 
@@ -61,12 +73,12 @@ class Item(Generic[T]):
         waiter: "asyncio.Future[T] | Future[T]",
         loop: asyncio.AbstractEventLoop | None = None,
         *,
-        slow: bool = False,
+        pace: Pace = Pace.NOW,
     ) -> None:
         self.change = change
         self.waiter = waiter
         self.loop = loop  # whose thread the waiter must be settled in; None: any
-        self.slow = slow
+        self.pace = pace
         self.result: T | None = None
         self.error: BaseException | None = None
         self.touched = False
@@ -108,6 +120,8 @@ class Committer:
         self._wal_large = False
         self._queue: queue.SimpleQueue[Item[Any] | None] = queue.SimpleQueue()
         self._slow: deque[Item[Any]] = deque()
+        self._soon: list[Item[Any]] = []
+        self._soon_due = 0.0  # when the first of them has waited long enough, by time.monotonic
         self._door = threading.Lock()  # nothing is queued behind the end
         self._stopped = False
         self.generation = 1
@@ -137,9 +151,12 @@ class Committer:
         going = True
         while going:
             batch, going = self._next()
+            if batch or not going or self._is_due():
+                batch += self._soon
+                self._soon.clear()
             if batch:
                 self._commit(batch)
-            elif self._slow:
+            elif self._slow and not self._soon:
                 self._commit([self._slow.popleft()])
             elif self._health.full:
                 self._probe()
@@ -148,21 +165,35 @@ class Committer:
         self._settle([*self._slow])
 
     def _next(self) -> tuple[list[Item[Any]], bool]:
-        """Return everything that waits, and False at the end; slow items step aside until nothing else waits."""
+        """Return everything that can't wait, and False at the end; the others step aside."""
         batch: list[Item[Any]] = []
         try:
             item = self._queue.get(timeout=self._patience())
             while item is not None:
                 if item.take():
-                    (self._slow if item.slow else batch).append(item)
-                if len(batch) >= BATCH:
+                    self._line_up(item, batch)
+                if len(batch) >= BATCH or len(self._soon) >= CROWD:
                     return batch, True
                 item = self._queue.get_nowait()
         except queue.Empty:
             return batch, True
         return batch, False
 
+    def _line_up(self, item: Item[Any], batch: list[Item[Any]]) -> None:
+        if item.pace is Pace.NOW:
+            batch.append(item)
+        elif item.pace is Pace.SLOW:
+            self._slow.append(item)
+        else:
+            self._soon_due = self._soon_due if self._soon else time.monotonic() + LINGER
+            self._soon.append(item)
+
+    def _is_due(self) -> bool:
+        return bool(self._soon) and (len(self._soon) >= CROWD or time.monotonic() >= self._soon_due)
+
     def _patience(self) -> float | None:
+        if self._soon:
+            return max(0.0, self._soon_due - time.monotonic())
         if self._slow:
             return 0.0
         return PROBE if self._health.full else None

@@ -16,10 +16,10 @@ from gatepost.store.blobs import Spool
 from gatepost.store.health import Health, StoreProblem
 from gatepost.store.reader import FolderCount, Reader, Refusals
 from gatepost.store.secrets import Secrets
-from gatepost.store.sqlite import Committer, Item, connect
+from gatepost.store.sqlite import Committer, Item, Pace, connect
 from gatepost.store.writer import Writer
 
-__all__ = ["FolderCount", "Reader", "Refusals", "Store", "StoreProblem", "Writer"]
+__all__ = ["FolderCount", "Pace", "Reader", "Refusals", "Store", "StoreProblem", "Writer"]
 
 T = TypeVar("T")
 
@@ -113,18 +113,19 @@ class Store:
         """Ask in a thread with a connection of its own: for what takes longer than a point look-up."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: ask(self._thread_reader()))
 
-    async def write(self, change: Callable[[Writer], T], *, slow: bool = False) -> T:
+    async def write(self, change: Callable[[Writer], T], *, pace: Pace = Pace.NOW) -> T:
         """Run a change in the writer thread; return what it returned, after the COMMIT that made it durable.
 
         It runs in a SAVEPOINT of its own: what it raises rolls back it alone and is raised here. Raises
         Problem(CONFLICT) for a key that exists, Problem(FULL) without space, Problem(UNAVAILABLE) after an I/O error,
-        when stopped, or when not begun within 5 s. `slow` changes (purges) wait until no other do.
+        when stopped, or when not begun within 5 s. A change that nobody waits for goes SOON: another's commit takes it
+        along. SLOW ones (purges) wait until no other do.
         """
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[T] = loop.create_future()
-        item = Item(change, waiter, loop, slow=slow)
+        item = Item(change, waiter, loop, pace=pace)
         self._committer.submit(item)
-        patience = None if slow else loop.call_later(SLOW, self._withdraw, item)
+        patience = None if pace is Pace.SLOW else loop.call_later(SLOW, self._withdraw, item)
         try:
             return await waiter
         except asyncio.CancelledError:
@@ -158,7 +159,7 @@ class Store:
             item.settle()
 
     def _reclaim(self, mail_id: str) -> None:
-        self._committer.submit(Item(lambda writer: writer.reclaim(mail_id), Future(), slow=True))
+        self._committer.submit(Item(lambda writer: writer.reclaim(mail_id), Future(), pace=Pace.SLOW))
 
     def _new_reader(self) -> Reader:
         connection = connect(self._opened.database, reading=True)
