@@ -1,6 +1,7 @@
 """The queue over a real store and real next hops: outcomes, back-off, fairness, restart, the administrator's verbs."""
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from gatepost.model.problem import Kind, Problem
 from gatepost.model.route import Route
 from gatepost.model.stored import State
 from gatepost.mta.settle import wait
+from gatepost.store.writer import Writer
 
 pytestmark = pytest.mark.anyio
 
@@ -415,7 +417,79 @@ async def test_an_error_after_the_delivery_does_not_repeat_it(road: Road, monkey
     assert len(sink.mails) == 1
 
 
+async def test_a_row_that_cannot_be_read_now_is_tried_again(road: Road) -> None:
+    async with Sink({"MAIL": ["451 4.3.0 later"]}) as sink:
+        road.to("to.test", sink)
+        (way,) = await road.send("b@to.test")
+        await road.until(lambda: road.row(way).attempts == 1)
+        await road.quiet()
+        connection = road.store.reader._connection
+        connection.set_progress_handler(lambda: 1, 1)  # every question is broken off
+        await road.later(5)
+        connection.set_progress_handler(None, 0)
+        assert road.state(way) == "queued"
+        await road.later(5)
+        await sink.wait(1)
+        await road.until(lambda: road.state(way) == "delivered")
+
+
 # Administrators.
+
+
+class Stall:
+    """A change that keeps the writer busy until `end`: what is asked of it meanwhile comes into one commit."""
+
+    def __init__(self, road: Road) -> None:
+        self._begun, self._go = threading.Event(), threading.Event()
+        self._task = asyncio.create_task(road.store.write(self._change))
+
+    def _change(self, writer: Writer) -> None:
+        self._begun.set()
+        self._go.wait(5)
+
+    async def begun(self) -> "Stall":
+        assert await asyncio.to_thread(self._begun.wait, 5)
+        return self
+
+    async def end(self) -> None:
+        self._go.set()
+        await self._task
+
+
+async def test_of_a_release_and_a_deletion_at_once_the_deletion_stands(road: Road) -> None:
+    (way,) = await road.send("b@nowhere.test")
+    await road.until(lambda: road.row(way).attempts == 1)
+    await road.quiet()
+    await road.queue.hold([way])
+    async with Sink() as sink:
+        road.to("nowhere.test", sink)
+        stall = await Stall(road).begun()
+        released = asyncio.create_task(road.queue.release([way]))
+        await asyncio.sleep(0)
+        deleted = asyncio.create_task(road.queue.delete([way]))
+        await asyncio.sleep(0)
+        await stall.end()
+        assert (await released, await deleted) == (1, 1)
+        await road.until(lambda: len(road.queue) == 0)
+        assert (road.state(way), sink.mails) == ("deleted", [])
+
+
+async def test_a_deletion_whose_caller_left_is_not_undone(road: Road) -> None:
+    async with Sink({"dot": [Late("250 2.0.0 Ok", 0.5)]}) as sink:
+        road.to("to.test", sink, limit=1)
+        (first,) = await road.send("a@to.test")
+        (second,) = await road.send("b@to.test")  # waits for its turn
+        before, beside = await Stall(road).begun(), Stall(road)
+        await asyncio.sleep(0)
+        leaving = asyncio.create_task(road.queue.delete([second]))
+        await asyncio.sleep(0)
+        await before.end()
+        await beside.begun()  # with the deletion in its commit
+        leaving.cancel()
+        await beside.end()
+        await road.until(lambda: len(road.queue) == 0)
+        assert (road.state(first), road.state(second)) == ("delivered", "deleted")
+        assert [mail.recipients for mail in sink.mails] == [["a@to.test"]]
 
 
 async def test_a_held_mail_waits_until_it_is_released(road: Road) -> None:

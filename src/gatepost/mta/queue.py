@@ -155,7 +155,7 @@ class Queue:
         freed = await self._store.write(change)
         self._held.dec(len(freed))
         for row in freed:
-            self._admit(row, row=True)
+            self._admit(row, row=False)  # it may have been held or deleted since that commit
         self._dispatch()
         return len(freed)
 
@@ -192,6 +192,7 @@ class Queue:
             changed = await self._store.write(change)
         except BaseException:
             for entry in out:
+                entry.delivery = None  # who gave up waiting does not know whether it was written
                 self._schedule.add(entry, now)
             raise
         for entry in out:
@@ -273,10 +274,10 @@ class Queue:
     async def _attempt(self, lane: Lane, entries: list[Entry]) -> tuple[Load, list[Outcome]] | None:
         """Hand one mail on for all whom it can go to in one transaction; None where there is none now."""
         load = self._freight.gather(entries)
-        entries[:] = load.entries  # what this transaction answers for
         self._return(load.others)
         for entry in load.gone:
             self._drop(entry)
+        entries[:] = load.entries  # what this transaction answers for
         if not load.deliveries:
             return None
         if self._lane(load.deliveries[0]) is not lane:  # its way has changed since it was lined up
@@ -330,7 +331,7 @@ class Queue:
         self._schedule.forget(entry.id)
         self._freight.unload(entry.mail_id, entry.id)
 
-    def _return(self, entries: Sequence[Entry], *, delay: int = 0) -> None:
+    def _return(self, entries: Sequence[Entry]) -> None:
         """Let claimed deliveries wait again, by their way as it is now."""
         now = self._clock()
         for entry in entries:
@@ -338,7 +339,15 @@ class Queue:
             if row is None or row.state is not State.QUEUED:
                 self._drop(entry)
             elif self._schedule.is_claimed(entry.id):
-                self._schedule.back(entry, self._lane(row), now + delay, now)
+                self._schedule.back(entry, self._lane(row), now, now)
+
+    def _put_off(self, entries: Sequence[Entry]) -> None:
+        """Let what is still claimed be tried later. Asks nothing of the store, which may be what failed."""
+        now = self._clock()
+        for entry in entries:
+            if self._schedule.is_claimed(entry.id):
+                entry.delivery = None
+                self._schedule.back(entry, entry.lane, now + self._settings.queue.first_retry * 1000, now)
 
     def _landed(self, task: asyncio.Task[None]) -> None:
         """A transaction is over. What an internal error left claimed is tried again, or settled if it was taken."""
@@ -349,8 +358,7 @@ class Queue:
             taken = [entry for entry in entries if self._ledger.was_taken(entry.id)]
             if taken:
                 self._begin(self._settle_plainly(taken), [])
-            rest = [entry for entry in entries if entry not in taken]
-            self._return(rest, delay=self._settings.queue.first_retry * 1000)
+            self._put_off([entry for entry in entries if entry not in taken])
         self._dispatch()
 
     async def _settle_plainly(self, entries: Sequence[Entry]) -> None:
