@@ -219,14 +219,8 @@ class Directory:
     def _leaving(
         self, address: Address, given: Address, view: DomainView, policy: Policy | None, dsn: Dsn
     ) -> Recipient:
-        return Recipient(
-            address=address,
-            given=given,
-            domain_id=view.domain.id,
-            domain=view.domain.name,
-            policy=policy,
-            dsn=dsn,
-        )
+        name = view.domain.name
+        return Recipient(address=address, given=given, domain_id=view.domain.id, domain=name, policy=policy, dsn=dsn)
 
     def _way_back(self, back: Address, given: Address, view: DomainView, dsn: Dsn) -> Recipient:
         """A bounce to one of our SRS addresses goes to the sender it stands for."""
@@ -400,7 +394,6 @@ def _check_status(domain: Domain) -> None:
 
 def _inside(ip: str, subnets: Iterable[str]) -> bool:
     try:
-        address = ip_address(ip)
-        return any(address in ip_network(subnet, strict=False) for subnet in subnets)
+        return any(ip_address(ip) in ip_network(subnet, strict=False) for subnet in subnets)
     except ValueError:
         return False
