@@ -177,7 +177,7 @@ class Gatepost:
         self.services = self._services(resolver, opener)
         access = self.services.of(Access)
         self.listeners = Listeners(
-            settings, self.directory, self.intake, access, hostname, clock, metrics, lambda: self.store.healthy
+            settings, self.directory, self.intake, access, hostname, clock, metrics, lambda: self.store.trouble
         )
         seed = _derived(self.store.salt, "ids")
         self.site = make_app(self.services, settings.http, seed=seed, metrics=metrics)

@@ -230,7 +230,7 @@ async def front(
         HOST,
         clock or still,
         metrics,
-        lambda: bool(holder.front.healthy),
+        lambda: None if holder.front.healthy else Problem(Kind.UNAVAILABLE, "the store is broken"),
         environ=environ or {},
         window=window,
     )

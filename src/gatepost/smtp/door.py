@@ -83,7 +83,7 @@ class Door:
     def _closed(self) -> Reply | None:
         if self.stopping:
             return replies.STOPPING
-        return None if self.handler.healthy() else replies.CLOSED
+        return replies.CLOSED if self.handler.trouble() else None
 
     def _extensions(self, *, secure: bool) -> bytes:
         """The whole reply to EHLO, for one write."""

@@ -63,7 +63,7 @@ class Handler:
         access: Access,
         *,
         clock: Clock,
-        healthy: Callable[[], bool],
+        trouble: Callable[[], Problem | None],
     ) -> None:
         self._limits = settings.limits
         self._split = settings.smtp.split_policies
@@ -71,14 +71,14 @@ class Handler:
         self._intake = intake
         self._access = access
         self._clock = clock
-        self.healthy = healthy
+        self.trouble = trouble  # why no mail can be kept now
 
     async def begin(self, client: Client, sender: Address | None, options: MailOptions) -> Transaction:
         """Open a mail's envelope."""
         if options.size > self._limits.message_bytes:
             raise Refusal(replies.TOO_BIG)
-        if not self.healthy():
-            raise Refusal(replies.LOCAL_ERROR)
+        if trouble := self.trouble():
+            raise trouble
         with self._told(client, sender, None):
             await self._directory.admit(client, sender)
         return Transaction(sender, options)

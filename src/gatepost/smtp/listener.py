@@ -11,6 +11,7 @@ from typing import Any
 
 from gatepost.events import Clock, Metrics, log
 from gatepost.model.envelope import Role
+from gatepost.model.problem import Problem
 from gatepost.mta.directory import Directory
 from gatepost.mta.intake import Intake
 from gatepost.settings import Listener, Settings, SettingsError
@@ -38,7 +39,7 @@ class Listeners:
         hostname: str,
         clock: Clock,
         metrics: Metrics,
-        store_health: Callable[[], bool],
+        trouble: Callable[[], Problem | None],
         *,
         environ: Mapping[str, str] = process_environment,
         window: float = DATA_WINDOW,
@@ -48,7 +49,7 @@ class Listeners:
         self._metrics = metrics
         self._environ = environ
         self._window = window
-        self._handler = Handler(settings, directory, intake, access, clock=clock, healthy=store_health)
+        self._handler = Handler(settings, directory, intake, access, clock=clock, trouble=trouble)
         self._throttle = Throttle(settings.limits, clock, allowed_connections(settings.limits.connections))
         self._budget = Budget(settings.limits.buffer_bytes)
         self._doors: list[tuple[Listener, Door]] = []

@@ -49,6 +49,13 @@ class Health:
     def ok(self) -> bool:
         return not (self.full or self.broken)
 
+    @property
+    def trouble(self) -> Problem | None:
+        """Why nothing can be kept now; None while all is well."""
+        if self.full and not self.broken:
+            return Problem(Kind.FULL, "no space left for mail")
+        return None if self.ok else self.unavailable()
+
     def recovered(self) -> None:
         """Note that a write succeeded."""
         if self.full:

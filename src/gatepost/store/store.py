@@ -96,6 +96,11 @@ class Store:
         return self._health.ok
 
     @property
+    def trouble(self) -> Problem | None:
+        """Why the store takes no writes now; None while it is healthy."""
+        return self._health.trouble
+
+    @property
     def faults(self) -> list[str]:
         """What the start found missing: rows whose spool file is gone."""
         return self._opened.faults
