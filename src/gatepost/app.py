@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Awaitable, Callable
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -25,7 +24,7 @@ from gatepost.mta.pipeline import Pipeline
 from gatepost.mta.queue import Queue
 from gatepost.mta.refusals import Refusals
 from gatepost.mta.relay import Relay
-from gatepost.mta.routing import Gateway, takes_mail
+from gatepost.mta.routing import Gateway, NullMx
 from gatepost.mta.sweep import Sweep
 from gatepost.mta.verify import Verifier
 from gatepost.services.access import Access
@@ -157,7 +156,7 @@ class Gatepost:
             clock=clock,
             srs_key=_derived(self.store.salt, "srs"),
             verify=verifier.verify,
-            has_mail=partial(takes_mail, resolver),
+            has_mail=NullMx(resolver, clock).takes_mail,
         )
         self.queue = Queue(self.store, relay, self.route_of, settings, hostname, clock=clock, metrics=metrics)
         self.refusals = Refusals(self.store, settings.trace, clock=clock)

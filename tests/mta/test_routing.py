@@ -5,12 +5,14 @@ from collections import Counter
 from collections.abc import AsyncIterator
 
 import pytest
+from tests.house import StillClock
 from tests.peers.names import Fault, Names
 
 from gatepost.dns import Resolver
+from gatepost.events import wall_clock
 from gatepost.model.route import Hop, Route, Transport
 from gatepost.mta.outcome import Result
-from gatepost.mta.routing import Gateway, Router, Target, Unroutable, host_and_port, is_public
+from gatepost.mta.routing import Gateway, NullMx, Router, Target, Unroutable, host_and_port, is_public
 from gatepost.settings import Dns, Relay, SettingsError
 
 pytestmark = pytest.mark.anyio
@@ -231,3 +233,21 @@ def test_any_address_of_the_machine_is_ours_behind_a_listener_for_all() -> None:
     assert gateway.is_at("127.0.0.77", 25)
     assert not gateway.is_at("127.0.0.1", 26)
     assert not gateway.is_at("192.0.2.1", 25)
+
+
+async def test_only_a_null_mx_says_that_a_domain_takes_no_mail_43(names: Names) -> None:
+    senders = NullMx(Resolver(Dns(servers=[names.address]), wall_clock), wall_clock)
+    assert await senders.takes_mail("null.test") is False
+    assert await senders.takes_mail("even.test") is True
+    assert await senders.takes_mail("nowhere.test") is True
+
+
+async def test_while_dns_is_silent_nothing_is_asked_and_nobody_waits_66(names: Names) -> None:
+    clock = StillClock()
+    senders = NullMx(Resolver(Dns(servers=[names.address], timeout=0.1), clock), clock)
+    assert await senders.takes_mail("fails.test") is True
+    asked = names.count("null.test", "MX")
+    assert await senders.takes_mail("null.test") is True
+    assert names.count("null.test", "MX") == asked
+    clock.now += 30_000
+    assert await senders.takes_mail("null.test") is False

@@ -9,6 +9,7 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 import msgspec
 
 from gatepost.dns import DnsFailure, Missing, Mx, Resolver
+from gatepost.events import Clock
 from gatepost.model.route import Hop, Route, Transport
 from gatepost.mta.outcome import Reply, Result, own
 from gatepost.settings import Relay, SettingsError
@@ -18,6 +19,7 @@ ADDRESS_MAX = 20  # addresses that are tried for one mail
 IMPLICIT_TLS_PORT = 465
 SMTP_PORT = 25
 NULL_MX_PATIENCE = 2.0  # seconds that MAIL FROM waits for the answer
+NULL_MX_PAUSE = 30_000  # milliseconds without questions after one that was not answered
 
 _NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052
 
@@ -159,13 +161,26 @@ class Router:
         return tuple(allowed[:ADDRESS_MAX])
 
 
-async def takes_mail(resolver: Resolver, domain: str) -> bool:
-    """Tell whether a domain takes mail at all: not one with a null MX (RFC 7505); what can't be told counts as yes."""
-    try:
-        async with asyncio.timeout(NULL_MX_PATIENCE):
-            return any(mx.host for mx in await resolver.mx(domain))
-    except (Missing, DnsFailure, TimeoutError):
-        return True
+class NullMx:
+    """Knows which domains take no mail at all (RFC 7505). While DNS is silent nothing is asked, and nobody waits."""
+
+    def __init__(self, resolver: Resolver, clock: Clock) -> None:
+        self._resolver = resolver
+        self._clock = clock
+        self._silent_until = 0
+
+    async def takes_mail(self, domain: str) -> bool:
+        """Tell whether a domain takes mail; what can't be told counts as yes."""
+        if self._clock() < self._silent_until:
+            return True
+        try:
+            async with asyncio.timeout(NULL_MX_PATIENCE):
+                return any(mx.host for mx in await self._resolver.mx(domain))
+        except Missing:
+            return True
+        except (DnsFailure, TimeoutError):
+            self._silent_until = self._clock() + NULL_MX_PAUSE
+            return True
 
 
 def smarthost(settings: Relay) -> Hop | None:
