@@ -116,6 +116,8 @@ async def test_gtube_is_held_and_released_without_the_tag_and_once(house: House)
     assert got.data.endswith(raw)
     assert len(house.sink.mails) == 1
     assert house.copies("quarantine")[0].released_at is not None
+    events = [(event.event, event.mailbox) for event in house.trace(held.mail_id)]
+    assert events.count(("released", "bob@served.example")) == 1
 
 
 async def test_an_infected_mail_is_refused_for_the_policy_does_not_keep_it(house: House) -> None:

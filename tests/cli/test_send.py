@@ -101,3 +101,25 @@ async def test_the_password_is_never_shown() -> None:
         assert any(command.startswith("AUTH PLAIN ") for command in sink.commands)
     assert "(sign-in)" in done.output
     assert "AUTH PLAIN " not in done.output
+
+
+async def test_a_proxy_header_goes_before_all_else(unused_port: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """What a listener with `proxy_protocol_from` asks of its peers."""
+    heard: list[bytes] = []
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(await reader.readline())
+        writer.write(b"554 5.7.1 no\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(take, "127.0.0.1", unused_port)
+    args = ["send", "--server", f"127.0.0.1:{unused_port}", "--to", "u@example.net", "--proxy"]
+    assert await asyncio.to_thread(main, [*args, "192.0.2.9"]) == os.EX_DATAERR
+    assert await asyncio.to_thread(main, [*args, "2001:db8::9"]) == os.EX_DATAERR
+    assert await asyncio.to_thread(main, [*args, "nowhere"]) == os.EX_USAGE
+    server.close()
+    assert [line.split()[:4] for line in heard] == [
+        [b"PROXY", b"TCP4", b"192.0.2.9", b"127.0.0.1"],
+        [b"PROXY", b"TCP6", b"2001:db8::9", b"2001:db8::9"],
+    ]
+    assert "--proxy: 'nowhere' is no IP address" in capsys.readouterr().err

@@ -52,11 +52,12 @@ def _event(event: Any) -> tuple[object, ...]:
 def _facts(event: Any) -> Iterator[str]:
     """Yield what an event says: its text, what was found, the judge's path, then its other facts."""
     data = dict(event["data"])
-    findings, path = data.pop("findings", []), data.pop("path", [])
+    findings, path, kept = data.pop("findings", []), data.pop("path", []), data.pop("keep", [])
     if event["text"] and event["text"] not in path:
         yield event["text"]
     yield from (f"{finding['symbol']}: {finding['reason']}" for finding in findings)
     yield from path
+    yield from (f"to be kept in {each['folder']} until {moment(each['until'])}" for each in kept)
     plain = [f"{key}={value}" for key, value in data.items() if value not in (None, "", [])]
     if plain:
         yield " ".join(plain)
@@ -76,7 +77,9 @@ def ending(life: Any) -> tuple[str, str]:
     found = [finding["reason"] for event in life["events"] for finding in event["data"].get("findings", [])]
     states = list(dict.fromkeys(_standing(life, verdicts))) or ["refused"]
     said = [event["text"] for event in verdicts if event["text"] not in states]
-    return ", ".join(states), "; ".join(dict.fromkeys(found or said)) or "nothing stands against it"
+    why = "; ".join(dict.fromkeys(found or said)) or "nothing stands against it"
+    released = any(event["event"] == "released" for event in life["events"])
+    return ", ".join(states), f"released, though held at first: {why}" if released else why
 
 
 def _standing(life: Any, verdicts: list[Any]) -> Iterator[str]:

@@ -75,6 +75,6 @@ def _line(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> str:
 
 
 def _quoted(value: object, plain: str = "") -> str:
-    text = str(value)
+    text = ",".join(map(str, value)) if isinstance(value, list | tuple) and value else str(value)
     fits = re.fullmatch(plain, text, re.ASCII) if plain else _PLAIN.match(text)
     return text if fits else json.dumps(text)

@@ -4,9 +4,11 @@ import mimetypes
 import os
 import secrets
 import smtplib
+import socket
 import ssl
 import sys
 from collections.abc import Callable, Sequence
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -40,11 +42,23 @@ class _Shown:
         return code, text
 
 
-class Client(_Shown, smtplib.SMTP):
+class _Announced(smtplib.SMTP):
+    """Says at first, in a PROXY header (v1), that it speaks for the client at `origin`."""
+
+    origin: str | None = None
+
+    def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
+        sock: socket.socket = super()._get_socket(host, port, timeout)  # type: ignore[misc]
+        if self.origin:
+            sock.sendall(proxy_header(self.origin, sock))
+        return sock
+
+
+class Client(_Shown, _Announced):
     """A client that begins in plain text."""
 
 
-class TlsClient(_Shown, smtplib.SMTP_SSL):
+class TlsClient(_Shown, smtplib.SMTP_SSL, _Announced):
     """A client that begins with TLS."""
 
 
@@ -58,6 +72,7 @@ class TlsClient(_Shown, smtplib.SMTP_SSL):
 @click.option("--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="A further header.")
 @click.option("--attach", "files", multiple=True, type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--helo", help="The name to greet with.")
+@click.option("--proxy", metavar="IP", help="Begin with a PROXY header that names this client, as a proxy does.")
 @click.option("--tls", type=click.Choice(["none", "starttls", "implicit"]), default="none", show_default=True)
 @click.option("--tls-verify/--no-tls-verify", default=True, show_default=True, help="Check the server's certificate.")
 @click.option("--auth-user", help="Sign in as this address.")
@@ -69,6 +84,7 @@ def command(
     recipients: Sequence[str],
     data: BinaryIO | None,
     helo: str | None,
+    proxy: str | None,
     tls: str,
     tls_verify: bool,
     auth_user: str | None,
@@ -84,7 +100,7 @@ def command(
     sender = sender.strip("<>")
     mail = data.read() if data else letter(sender, recipients, **content)
     kind: type[Client] | type[TlsClient] = TlsClient if tls == "implicit" else Client
-    shown = type("Shown", (kind,), {"show": staticmethod(_silent if quiet else click.echo)})
+    shown = type("Shown", (kind,), {"show": staticmethod(_silent if quiet else click.echo), "origin": _ip(proxy)})
     try:
         with connect(shown, server, helo, _context(tls, tls_verify)) as client:
             if tls == "starttls":
@@ -109,6 +125,21 @@ def connect(kind: Any, server: str, helo: str | None = None, context: ssl.SSLCon
     host, port = split_host(server, 25)
     named = {"context": context} if context and issubclass(kind, smtplib.SMTP_SSL) else {}
     return kind(host, port, local_hostname=helo, timeout=SECONDS, **named)
+
+
+def proxy_header(origin: str, sock: socket.socket) -> bytes:
+    """Return the header for a connection (PROXY protocol 2.1); both addresses are of one family."""
+    peer, port = sock.getpeername()[:2]
+    family = ip_address(origin).version
+    server = peer if ip_address(peer).version == family else origin
+    return f"PROXY TCP{family} {origin} {server} {sock.getsockname()[1]} {port}\r\n".encode()
+
+
+def _ip(text: str | None) -> str | None:
+    try:
+        return str(ip_address(text)) if text else None
+    except ValueError as error:
+        raise Failure(f"--proxy: {text!r} is no IP address", os.EX_USAGE) from error
 
 
 def hand_over(client: smtplib.SMTP, sender: str, recipients: Sequence[str], mail: bytes) -> tuple[int, str]:

@@ -15,7 +15,7 @@ from gatepost.model.address import Address, parse_address
 from gatepost.model.envelope import Body, Client, Envelope, Recipient
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Op, Where, eq, every
-from gatepost.model.stored import Copy, Delivery, Message, State
+from gatepost.model.stored import Copy, Delivery, Message, State, TraceEvent
 from gatepost.model.tenant import Domain, User
 from gatepost.model.verdict import Action, Category, Finding, Folder, Verdict
 from gatepost.mta.directory import Directory
@@ -288,7 +288,10 @@ class Intake:
             if writer.get(Copy, copy.id) is None:
                 raise Problem(Kind.NOT_FOUND, "the mail is no longer kept")
             (delivery_id,) = writer.enqueue([way])
-            writer.change(Copy, copy.id, released_at=self._clock())
+            now = self._clock()
+            writer.change(Copy, copy.id, released_at=now)
+            event = TraceEvent(at=now, event="released", mailbox=copy.mailbox, text=f"out of {copy.folder}")
+            writer.note(copy.mail_id, [event], now + self._settings.trace.days * DAY)
             return msgspec.structs.replace(way, id=delivery_id)
 
         queued = await self._store.write(change)
