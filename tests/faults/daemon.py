@@ -108,11 +108,13 @@ class Served(Daemon):
 
 
 @contextlib.asynccontextmanager
-async def serving(directory: Path, sink: Sink, *, reserve: int = 0, more: str = "") -> AsyncIterator[Served]:
-    """Run a daemon in a folder that holds nothing yet."""
+async def serving(
+    directory: Path, sink: Sink, *, reserve: int = 0, more: str = "", **policy: object
+) -> AsyncIterator[Served]:
+    """Run a daemon in a folder that holds nothing yet; `policy` is bob's and ann's."""
     served = Served(directory, reserve=reserve, more=more)
     try:
-        await furnish(served.state, sink.port)
+        await furnish(served.state, sink.port, **policy)
         await asyncio.to_thread(served.start)
         yield served
     finally:

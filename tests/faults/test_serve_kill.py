@@ -1,0 +1,119 @@
+"""77, 89: `gatepost serve` killed, or told to stop, under load; the next hop lives on and is asked what came."""
+
+import asyncio
+import contextlib
+import itertools
+import time
+from collections.abc import AsyncIterator
+from http.client import HTTPException
+from pathlib import Path
+
+import aiosmtplib
+import pytest
+from tests.faults import mails
+from tests.faults.daemon import Served, serving
+from tests.faults.killer import House, attach
+from tests.peers.sink import Sink
+
+from gatepost.model.policy import RetentionProps
+
+pytestmark = pytest.mark.anyio
+
+CLIENTS = 6
+
+# Fifteen moments under load (rules 31), counted by each thread from its beginning.
+POINTS = [
+    *(("pwrite64", number) for number in (5, 60, 250, 600, 1200)),
+    *(("write", number) for number in (3, 20, 60)),
+    *(("fdatasync", number) for number in (2, 15, 40)),
+    *(("fsync", number) for number in (2, 7)),
+    ("rename", 2),
+    ("unlink", 2),
+]
+
+
+class Load:
+    """Clients that send mail after mail, and an administrator who releases what was held, until the relay is gone."""
+
+    def __init__(self, served: Served, house: House) -> None:
+        self.served = served
+        self.story = house.story
+        self.story.begun["purge"].add(0)  # it purges by itself
+        self._numbers = itertools.count(1)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        self._tasks = [asyncio.create_task(self._send_on()) for _ in range(CLIENTS)]
+
+    async def end(self) -> None:
+        await asyncio.gather(*self._tasks)
+
+    async def _send_on(self) -> None:
+        gone = (aiosmtplib.SMTPException, HTTPException, OSError)
+        with contextlib.suppress(*gone):
+            client = await self.served.connect()
+            with contextlib.closing(client):
+                while True:
+                    await self._send(client, next(self._numbers))
+
+    async def _send(self, client: aiosmtplib.SMTP, number: int) -> None:
+        self.story.begun["accept"].add(number)
+        try:
+            _, said = await client.sendmail(mails.SENDER, mails.recipients(number), mails.raw(number))
+        except aiosmtplib.SMTPDataError as refused:
+            assert refused.code // 100 == 4, refused  # its worker was killed instead
+            return
+        mail_id = said.rpartition(" ")[2]
+        self.story.done["accept"][number] = mail_id
+        if mails.held(number):
+            self.story.begun["release"].add(number)
+            path = f"/users/{mails.BOB}/emails/quarantine/{mail_id}/release"
+            if (await self.served.api("POST", path)).status < 300:
+                self.story.done["release"][number] = True
+
+
+@contextlib.asynccontextmanager
+async def loaded(directory: Path) -> AsyncIterator[tuple[Served, House, Load]]:
+    """A daemon under load. What it keeps for some days ends at once, so that the purge has work each second."""
+    short = RetentionProps(duration=0)
+    async with Sink() as sink, serving(directory, sink, retention_props=short) as served:
+        house = House(served.state, sink)
+        load = Load(served, house)
+        load.start()
+        await sink.wait(3, 30)
+        yield served, house, load
+
+
+async def restart(served: Served) -> float:
+    """Start it again, have it deliver what waits, stop it; return the seconds that the start took."""
+    began = time.perf_counter()
+    await asyncio.to_thread(served.start)
+    took = time.perf_counter() - began
+    async with asyncio.timeout(30):
+        while (await served.api("GET", "/queue")).body:
+            await served.api("POST", "/queue/flush")
+    assert await asyncio.to_thread(served.stop) == 0
+    return took
+
+
+@pytest.mark.conformance
+@pytest.mark.parametrize(("call", "number"), POINTS)
+async def test_77_a_kill_of_the_whole_relay_under_load_loses_nothing(tmp_path: Path, call: str, number: int) -> None:
+    async with loaded(tmp_path) as (served, house, load):
+        tracer = attach(served.pid, f"{call}:signal=SIGKILL:when={number}")
+        assert served.process
+        assert await asyncio.to_thread(served.process.wait, 60) == -9
+        await load.end()
+        await asyncio.to_thread(tracer.communicate, timeout=30)
+        house.kills = 1
+        assert await restart(served) < 5
+        await house.compare()
+
+
+async def test_89_a_stop_under_load_takes_less_than_ten_seconds_and_loses_nothing(tmp_path: Path) -> None:
+    async with loaded(tmp_path) as (served, house, load):
+        began = time.perf_counter()
+        assert await asyncio.to_thread(served.stop) == 0
+        assert time.perf_counter() - began < 10
+        await load.end()
+        assert await house.compare() == 0
