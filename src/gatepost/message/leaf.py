@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable
+from functools import lru_cache
 
 from gatepost.message import decode, names, sniff, wrapped
 from gatepost.message.anatomy import HEAD_BYTES, TEXT_BYTES, Part, Source, Symbol
@@ -15,6 +16,7 @@ _CMS = frozenset({"application/pkcs7-mime", "application/x-pkcs7-mime"})
 _HTML_NAMES = (".html", ".htm", ".xhtml", ".shtml", ".svg", ".hta")
 _HTML_SNIFFED = frozenset({"text/html", "image/svg+xml", "application/xhtml+xml"})
 _PGP = b"-----BEGIN PGP MESSAGE-----"
+_USUAL = 100  # octets of a Content-Type that other mails are likely to have too
 _OLE_PASSWORD = "EncryptedPackage".encode("utf-16-le")  # [MS-OFFCRYPTO] 2.3.4.4
 _FAULTS = {
     Symbol.BASE64_BAD: "is no sound base64",
@@ -104,10 +106,18 @@ def _keep(table: Table, entity: Entity, face: Face, body: int, reading: Reading)
 
 def _charset(face: Face) -> str:
     for field in face.type_fields:
-        found = names.values(names.parameters(field), "charset")
+        found = _known_charset(field) if len(field) <= _USUAL else _named_charset(field)
         if found:
-            return found[0][:80]
+            return found
     return ""
+
+
+def _named_charset(field: bytes) -> str:
+    found = names.values(names.parameters(field), "charset")
+    return found[0][:80] if found else ""
+
+
+_known_charset = lru_cache(maxsize=256)(_named_charset)
 
 
 def _attachment(face: Face) -> bool:
