@@ -4,7 +4,7 @@ import pytest
 from tests.message.mails import take_apart
 
 from gatepost.message.anatomy import Header, Symbol
-from gatepost.message.headers import SHOWN_MAX, readable, sent, split, summary, unfold, words
+from gatepost.message.headers import SHOWN_MAX, readable, sent, split, summary, uncommented, unfold, words
 
 
 def block(data: bytes, max_bytes: int = 10_000, max_fields: int = 100):  # type: ignore[no-untyped-def]
@@ -120,3 +120,18 @@ def test_hostile_fields_are_summed_up(value: bytes) -> None:
     found = take_apart(b"To: " + value + b"\r\nSubject: " + value + b"\r\nDate: " + value + b"\r\n\r\n")
     assert len(found.summary.to) <= SHOWN_MAX
     assert found.summary.sent is None
+
+
+@pytest.mark.parametrize(
+    ("value", "bare"),
+    [
+        (b"(a) text/plain (b)", b" text/plain "),
+        (b"(a(b)c)text", b"text"),
+        (b"(\\)) text", b" text"),
+        (b"(no end text", b"(no end text"),
+        (b"no beginning) text", b"no beginning) text"),
+        (b"(" * 50_000 + b"x" + b")" * 50_000 + b"text", b"text"),
+    ],
+)
+def test_comments_are_taken_out_of_a_field_however_they_nest(value: bytes, bare: bytes) -> None:
+    assert uncommented(value) == bare

@@ -61,6 +61,8 @@ def test_threat_45_the_set_holds_what_a_client_shows_in_all_70_mozilla_cases() -
         'attachment; filename="=?iso-8859-1?Q?ev?= =?iso-8859-1?Q?il.exe?="',
         "attachment; filename*0==?utf-8?Q?ev=; filename*1=69l.exe?=",
         "attachment; filename='evil.exe'",
+        "attachment; filename(a comment)=evil.exe",
+        "attachment; filename*0*=utf-8''evil%2; filename*1*=Eexe",
     ],
 )
 def test_threats_45_and_46_one_of_the_readings_is_the_bad_name(disposition: str) -> None:
@@ -137,7 +139,7 @@ def test_threat_f7_names_take_time_linear_in_the_field(field: bytes) -> None:
         names([data], [])
         return time.process_time() - start
 
-    assert any(seconds(field) < 0.3 for _ in range(3))  # some of it is spent on a busy machine
+    assert any(seconds(field) < 1 for _ in range(3))  # a quadratic one takes minutes, on a busy machine or not
 
 
 def test_more_names_than_are_looked_at_are_told() -> None:

@@ -145,6 +145,33 @@ def test_threat_50_the_boundary_is_read_however_it_is_written(parameter: bytes) 
     assert shown(found) == ["evil.exe"]
 
 
+@pytest.mark.parametrize(
+    "kind",
+    [
+        b"(a comment) multipart/mixed; boundary=limit",
+        b"(one (within) another) multipart/mixed; boundary=limit",
+        b"multipart/(a comment)mixed; boundary=limit",
+        b"multipart(a comment)/mixed; boundary=limit",
+        b"multipart/mixed; boundary(a comment)=limit",
+        b" " * 300 + b"multipart/mixed; boundary=limit",
+        (b" " * 70 + b"\r\n") * 4 + b" multipart/mixed; boundary=limit",
+        b"\xc2\xa0multipart/mixed; boundary=limit",
+        b'"multipart/mixed"; boundary=limit',
+        b"; multipart/mixed; boundary=limit",
+        b"multipart; boundary=limit",
+        b"multipart/; boundary=limit",
+        b"multipart/mixed boundary=limit",
+        b"multipart/mixed, boundary=limit",
+        b'multipart/mixed; boundary="=?utf-8?q?limit?="',
+        b"multipart/mixed; boundary='limit'",
+        b'multipart/mixed; x="; boundary=limit',
+    ],
+)
+def test_threat_50_parts_are_found_however_the_type_is_written(kind: bytes) -> None:
+    data = mail(b"Content-Type: " + kind + b"\r\n\r\n--limit\r\nX-First: 1\r\n" + EVIL + b"\r\n--limit--")
+    assert "evil.exe" in shown(take_apart(data))
+
+
 def test_threat_50_an_inner_boundary_that_begins_like_the_outer_one_gives_both_readings() -> None:
     inner = multipart(EVIL, boundary=b"limit2")
     found = take_apart(mail(multipart(inner, TEXT)))

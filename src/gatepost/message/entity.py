@@ -9,7 +9,8 @@ from gatepost.message import decode, headers, names
 from gatepost.message.anatomy import Header
 
 MESSAGES = frozenset({"message/rfc822", "message/global", "message/news", "message/partial", "message/external-body"})
-_TYPE = re.compile(rb"\s*([^\s;/\"()<>]+)\s*/\s*([^\s;\"()<>]+)")
+_TYPE = re.compile(rb"\s*([^\s;/\"()<>\x80-\xff]+)\s*/\s*([^\s;\"()<>]+)")
+_LOOSE_TYPE = re.compile(rb"([-!#-'*+.0-9A-Za-z^_`{|}~]+)\s*/\s*([-!#-'*+.0-9A-Za-z^_`{|}~]+)")
 _BLANKS = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
 
 
@@ -42,15 +43,11 @@ class Face(msgspec.Struct, frozen=True):
     disposition: str = ""
     content_id: str = ""
     doubled: bool = False
+    media: str = "text/plain"  # the type of the content itself; a container without parts is a text
 
     @property
     def multipart(self) -> bool:
         return any(media.startswith("multipart/") for media in self.types)
-
-    @property
-    def media(self) -> str:
-        """The type of the content itself, where a container's was declared; a container without parts is a text."""
-        return next((media for media in self.types if not holds_parts(media)), "text/plain")
 
     @property
     def message(self) -> bool:
@@ -79,38 +76,47 @@ def face(fields: tuple[Header, ...], default: str) -> Face:
             encodings.append(field.value)
         elif name == b"id":
             content_id = field.value
+    declared = tuple(dict.fromkeys(media_type(value) or default for value in types)) or (default,)
     return Face(
         fields,
-        tuple(dict.fromkeys(media_type(value) or default for value in types)) or (default,),
+        declared,
         tuple(types),
         tuple(dict.fromkeys(one for value in encodings for one in decode.encodings(value))) or ("",),
         names.names(dispositions, types),
         disposition(dispositions[0]) if dispositions else "",
         headers.readable(content_id).strip("<>") if content_id else "",
         len(types) > 1 or len(dispositions) > 1 or len(encodings) > 1,
+        next((media for media in declared if not holds_parts(media)), "text/plain"),
     )
 
 
 def file_face(name: bytes, encoding: str) -> Face:
     """Return the face of a file that stood inside a text or a calendar."""
     named = names.normal([headers.words(decode.guessed(name))])
-    return Face(types=("application/octet-stream",), encodings=(encoding,), named=named, disposition="attachment")
+    octets = "application/octet-stream"
+    return Face(types=(octets,), encodings=(encoding,), named=named, disposition="attachment", media=octets)
 
 
 def media_type(value: bytes) -> str:
-    """Return the media type in a Content-Type value, lower case; "" if there is none."""
-    return _media_type(value[:200])
+    """Return the media type in a Content-Type value, lower case; "" if there is none.
+
+    Comments, quotes and blanks, however many, hide none; a multipart without a subtype is one.
+    """
+    return _media_type(value.lstrip()[:200] if b"(" not in value else headers.uncommented(value).lstrip()[:200])
 
 
 @lru_cache(maxsize=1024)
 def _media_type(value: bytes) -> str:
-    match = _TYPE.match(value)
-    return f"{match[1].decode('ascii', 'replace')}/{match[2].decode('ascii', 'replace')}".lower() if match else ""
+    match = _TYPE.match(value) or _LOOSE_TYPE.search(value)
+    if match is None:
+        return "multipart/mixed" if b"multipart" in value.lower() else ""
+    return f"{match[1].decode('ascii', 'replace')}/{match[2].decode('ascii', 'replace')}".lower()
 
 
 def disposition(value: bytes) -> str:
     """Return the disposition in a Content-Disposition value, lower case."""
-    return value[:100].partition(b";")[0].strip().decode("ascii", "replace").lower()
+    first = value.partition(b";")[0]
+    return headers.uncommented(first).strip()[:100].decode("ascii", "replace").lower()
 
 
 def fit(text: str) -> str:

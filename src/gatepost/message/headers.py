@@ -18,6 +18,7 @@ _RAW_MAX = 8192  # of a field's value that is decoded for showing
 _END = re.compile(rb"\r?\n\r?\n|\r\r")
 _WORD = re.compile(r"=\?([^?\s]{1,80})\?([BbQq])\?([^?]*)\?=")
 _GAP = re.compile(r"(\?=)[ \t\r\n]+(?==\?[^?\s]{1,80}\?[BbQq]\?)")
+_PUNCTUATION = re.compile(rb"\\.|[()]", re.DOTALL)
 _BLANKS = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029]+")
 
 
@@ -99,6 +100,23 @@ def unfold(value: bytes) -> bytes:
     if b"\n" in value or b"\r" in value:
         value = value.replace(b"\r", b"").replace(b"\n", b"")
     return value.strip(b" \t")
+
+
+def uncommented(value: bytes) -> bytes:
+    """Return a structured field without its comments (RFC 5322 3.2.2), which may nest; one without an end is kept."""
+    kept: list[bytes] = []
+    depth = begin = at = 0
+    for match in _PUNCTUATION.finditer(value):
+        if match[0] == b"(":
+            if not depth:
+                begin = match.start()
+            depth += 1
+        elif match[0] == b")" and depth:
+            depth -= 1
+            if not depth:
+                kept.append(value[at:begin])
+                at = match.end()
+    return b"".join([*kept, value[at:]])
 
 
 def readable(value: bytes, charset: str = "") -> str:

@@ -56,11 +56,19 @@ def parameters(value: bytes) -> tuple[Parameter, ...]:
 
 
 def _parameters(value: bytes) -> tuple[Parameter, ...]:
+    found = _strictly(value)
+    if b"(" in value:
+        known = {p.key for p in found}
+        found += [p for p in _strictly(headers.uncommented(value)) if p.key not in known]
+    return tuple(found)
+
+
+def _strictly(value: bytes) -> list[Parameter]:
     found = []
     for match in _STRICT.finditer(value):
         key = match[1].decode("ascii", "replace").lower()
         found.append(Parameter(key, _bare(match[5]) if match[2] is None else _quoted(match[2], match[3], match[4])))
-    return tuple(found)
+    return found
 
 
 _cached = lru_cache(maxsize=1024)(_parameters)
@@ -258,15 +266,18 @@ def _contiguous(segments: list[_Segment]) -> list[_Segment]:
 
 
 def _assembled(segments: Iterable[_Segment]) -> tuple[str | None, list[str]]:
-    charset, pieces = b"", []
+    charset, pieces, raw, cut = b"", [], [], False
     for place, segment in enumerate(segments):
         value = segment.value
-        if segment.extended:
-            if place == 0 and value.count(b"'") >= 2:
-                charset, _, value = value.split(b"'", 2)
-            value = unquote_to_bytes(value) if b"%" in value else value
-        pieces.append(value)
-    return _in_charsets(b"".join(pieces), charset)
+        if segment.extended and place == 0 and value.count(b"'") >= 2:
+            charset, _, value = value.split(b"'", 2)
+        raw.append(value)
+        cut = cut or b"%" in value[-2:]
+        pieces.append(unquote_to_bytes(value) if segment.extended and b"%" in value else value)
+    strict, others = _in_charsets(b"".join(pieces), charset)
+    if cut:  # an escape goes on in the next segment
+        others += _in_charsets(unquote_to_bytes(b"".join(raw)), charset)[1]
+    return strict, others
 
 
 # --- normal forms ----------------------------------------------------------------------------------------------------

@@ -15,7 +15,12 @@ BOUNDARY_MAX = 2048
 BOUNDARIES_MAX = 8  # of one multipart that are tried
 _LEGAL = 70  # RFC 2046 5.1.1; some clients compare no more
 _LINE_MAX = 1000
-_GUESS = re.compile(rb"\n--([^\r\n]{1,200}?)[ \t]*\r?\n[Cc][Oo][Nn][Tt][Ee][Nn][Tt]-")
+_HEAD_MAX = 20_000
+# A line that begins with two dashes, and a header with a Content- field among its first lines.
+_GUESS = re.compile(
+    rb"\n--([^\r\n]{1,200}?)[ \t]*\r?\n(?:[!-9;-~]{1,80}+[ \t]*+:[^\n]*+\n(?:[ \t][^\n]*+\n)*+){0,20}?content-",
+    re.IGNORECASE,
+)
 
 
 class Piece(msgspec.Struct, frozen=True, gc=False):
@@ -108,5 +113,5 @@ def guess(data: bytes, start: int, end: int) -> bytes | None:
     """Return what looks like the boundary of parts that no Content-Type announces."""
     match = _GUESS.search(data, max(0, start - 1), end) if end - start > 20 else None
     if match is None and data[start : start + 2] == b"--":
-        match = _GUESS.match(b"\n" + data[start : min(end, start + 400)])
+        match = _GUESS.match(b"\n" + data[start : min(end, start + _HEAD_MAX)])
     return match[1] if match else None
