@@ -7,7 +7,7 @@ import pytest
 from tests.house import NOW, StillClock, World, client, open_store, settings
 
 from gatepost.model.address import Address, parse_address
-from gatepost.model.envelope import Login, Role
+from gatepost.model.envelope import Dsn, Login, Role
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.route import Platform
 from gatepost.model.rules import SenderRule, SenderType
@@ -199,6 +199,31 @@ async def test_a_bounce_to_a_rewritten_sender_goes_back(world: World, directory:
     back = parse_address(srs.rewrite(WORLD, "served.example", key=KEY, now=NOW))
     (found,) = await directory.resolve(back, client(), None)
     assert (found.address, found.platform_id) == (WORLD, None)
+
+
+async def test_only_a_bounce_goes_to_a_rewritten_sender(world: World, directory: Directory) -> None:
+    """Threat 31: such an address is no relay for others."""
+    await world.domain("served.example")
+    back = srs.rewrite(WORLD, "served.example", key=KEY, now=NOW)
+    assert await refusal(directory, back) is Kind.UNKNOWN_USER
+
+
+async def test_a_groups_outside_member_needs_a_policy_that_takes_mail(world: World, directory: Directory) -> None:
+    """Rules 3, 9."""
+    await world.domain("served.example", policy={"incoming": False})
+    await group(world, "g@served.example", "out@world.example")
+    assert await refusal(directory, "g@served.example") is Kind.UNKNOWN_USER
+
+
+async def test_the_reports_that_an_author_asks_for_tell_nothing_of_members(world: World, directory: Directory) -> None:
+    """Rules 9."""
+    await world.domain("served.example")
+    await world.user("bob@served.example")
+    await group(world, "g@served.example", "bob@served.example")
+    for asked, told in (({"SUCCESS", "FAILURE"}, set()), ({"NEVER"}, {"NEVER"})):
+        dsn = Dsn(frozenset(asked), orcpt="rfc822;g@served.example", ret="HDRS", envid="1")
+        (found,) = await directory.resolve(parse_address("g@served.example"), client(), WORLD, dsn)
+        assert found.dsn == Dsn(frozenset(told), ret="HDRS", envid="1")
 
 
 OUT = {"outgoing_subnets": ["192.0.2.0/28"], "policy": {"outgoing": True}}

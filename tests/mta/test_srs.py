@@ -18,6 +18,19 @@ def test_a_rewritten_sender_lies_in_our_domain_and_leads_back() -> None:
     assert srs.reverse(rewritten(), key=KEY, now=NOW) == SENDER
 
 
+def test_a_quoted_local_part_stays_quoted() -> None:
+    """Threat 34: what it hides can't break out of the path."""
+    sender = parse_address('"a b> SIZE=1"@w.example')
+    made = srs.rewrite(sender, "served.example", key=KEY, now=NOW)
+    assert made.startswith('"SRS0=') and made.endswith('=a b> SIZE=1"@served.example')
+    assert srs.reverse(parse_address(made), key=KEY, now=NOW) == sender
+
+
+def test_a_sender_too_long_to_be_rewritten_is_not_told() -> None:
+    sender = parse_address("bounces+12345678-0a1b-bob=served.example@mailing.world.example")
+    assert srs.rewrite(sender, "served.example", key=KEY, now=NOW) == ""
+
+
 def test_lost_case_does_not_matter() -> None:
     lowered = Address(rewritten().local.lower(), "served.example")
     back = srs.reverse(lowered, key=KEY, now=NOW)

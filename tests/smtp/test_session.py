@@ -491,6 +491,14 @@ async def test_a_refusal_before_data_is_remembered_with_its_code(tmp_path: Path)
         assert opened.keeper.refusals == [("who@elsewhere.example", "550 5.7.1")]
 
 
+async def test_data_that_could_not_be_taken_is_remembered_with_its_code(tmp_path: Path) -> None:
+    """Rules 21: the life of a refused mail is told too."""
+    async with front(tmp_path) as opened:
+        talk = await opened.hello()
+        assert (await talk.mail(b"Subject: x\r\n\r\nbare\nline\r\n.\r\n")).startswith("550 5.5.2")
+        assert opened.keeper.refusals == [("bob@ours.example", "550 5.5.2")]
+
+
 async def test_a_declared_size_beyond_the_policy_is_refused_at_rcpt(tmp_path: Path) -> None:
     """Threat 10, RFC 1870 6.1."""
     async with front(tmp_path) as opened:

@@ -57,12 +57,12 @@ def step(settled: Settled) -> Step:
     """Decide what follows (RFC 3461 4.1, rules 8): nobody is told of a mail that he may not have sent."""
     delivery = settled.delivery
     if delivery.state in (State.BOUNCED, State.EXPIRED):
-        if not _may_tell(delivery):
+        if not delivery.proven:
             return Step.NOTHING if delivery.release else Step.HOLD
         if not delivery.sender:
             return Step.DROP
         return Step.REPORT if _asks(delivery, "FAILURE", unsaid=True) else Step.NOTHING
-    if not delivery.sender or not _may_tell(delivery):
+    if not (delivery.sender and delivery.proven):
         return Step.NOTHING
     if delivery.state is State.DELIVERED:
         asked = _asks(delivery, "SUCCESS") and not settled.outcome.takes_dsn
@@ -72,12 +72,7 @@ def step(settled: Settled) -> Step:
 
 def wants_delay(delivery: Delivery) -> bool:
     """Tell whether the sender asked to hear of a delay, and may."""
-    return bool(delivery.sender) and _may_tell(delivery) and _asks(delivery, "DELAY")
-
-
-def _may_tell(delivery: Delivery) -> bool:
-    incoming = delivery.domain_id is not None and delivery.platform_id is not None
-    return delivery.proven or not incoming
+    return bool(delivery.sender) and delivery.proven and _asks(delivery, "DELAY")
 
 
 def _asks(delivery: Delivery, what: str, *, unsaid: bool = False) -> bool:

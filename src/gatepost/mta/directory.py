@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import msgspec
 
-from gatepost.events import Clock
+from gatepost.events import Clock, log
 from gatepost.model.address import Address, parse_address
 from gatepost.model.envelope import Client, Dsn, Recipient, Role
 from gatepost.model.policy import Policy
@@ -95,7 +95,7 @@ class Directory:
         if view is None:
             return (self._outside(address, client, sender, dsn),)
         _check_status(view.domain)
-        back = srs.reverse(address, key=self._srs_key, now=self._clock())
+        back = srs.reverse(address, key=self._srs_key, now=self._clock()) if sender is None else None
         if back is not None:
             return (self._way_back(back, address, view, dsn),)
         own = Address(address.local, view.domain.name)
@@ -216,16 +216,13 @@ class Directory:
         policy = self._sender_policy(sender, view) if sender else view.policy
         return self._leaving(address, address, view, policy, dsn)
 
-    def _leaving(
-        self, address: Address, given: Address, view: DomainView, policy: Policy | None, dsn: Dsn
-    ) -> Recipient:
+    def _leaving(self, to: Address, given: Address, view: DomainView, policy: Policy | None, dsn: Dsn) -> Recipient:
         name = view.domain.name
-        return Recipient(address=address, given=given, domain_id=view.domain.id, domain=name, policy=policy, dsn=dsn)
+        return Recipient(address=to, given=given, domain_id=view.domain.id, domain=name, policy=policy, dsn=dsn)
 
     def _way_back(self, back: Address, given: Address, view: DomainView, dsn: Dsn) -> Recipient:
         """A bounce to one of our SRS addresses goes to the sender it stands for."""
-        inside = self.served(back.domain)
-        if inside is not None:
+        if self.served(back.domain) is not None:
             raise Problem(Kind.UNKNOWN_USER, "no such mailbox")
         return self._leaving(back, given, view, view.policy, dsn)
 
@@ -256,11 +253,13 @@ class Directory:
     ) -> tuple[Recipient, ...]:
         found: dict[str, Recipient] = {}
         problems: list[Problem] = []
+        dsn = Dsn(dsn.notify & {"NEVER"}, ret=dsn.ret, envid=dsn.envid)  # else a report would name a member
         for member in self._all_members(group):
             try:
                 recipient = await self._member(member, given, view, client, sender, dsn)
             except Problem as problem:
                 problems.append(problem)
+                log.info("a group's member is left out", group=group.email, member=member, why=problem.detail)
             else:
                 found.setdefault(recipient.address.key, msgspec.structs.replace(recipient, group=group.email))
         temporary = next((p for p in problems if p.kind in (Kind.UNVERIFIED, Kind.PENDING_DOMAIN)), None)
@@ -279,11 +278,13 @@ class Directory:
         if inside is not None:
             _check_status(inside.domain)
             return await self._mailbox(Address(address.local, inside.domain.name), given, inside, dsn)
-        recipient = self._leaving(address, given, view, view.policy, dsn)
+        if view.policy is None or not view.policy.incoming:
+            raise Problem(Kind.POLICY_REFUSED, "the group takes no mail from here")
         rewritten = None
         if sender is not None and self.served(sender.domain) is None:
             rewritten = srs.rewrite(sender, view.domain.name, key=self._srs_key, now=self._clock())
-        return msgspec.structs.replace(recipient, clean_only=True, sender=rewritten)
+        leaving = self._leaving(address, given, view, view.policy, dsn)
+        return msgspec.structs.replace(leaving, clean_only=True, sender=rewritten)
 
     def _all_members(self, group: Group) -> list[str]:
         """The addresses behind a group, groups in it opened, loops cut; raise Problem(LOOP) when they are too many."""
@@ -376,11 +377,10 @@ class Directory:
         )
 
     def _first_domain(self) -> str:
-        enabled = Query(where=eq("status", DomainStatus.ENABLED), limit=1)
-        first = self._store.reader.find(Domain, enabled).items
-        if not first:
+        first = self._store.reader.first(Domain, eq("status", DomainStatus.ENABLED))
+        if first is None:
             raise Problem(Kind.UNVERIFIED, "no domain is set up for the postmaster yet")
-        return first[0].name
+        return first.name
 
 
 def _check_status(domain: Domain) -> None:

@@ -38,12 +38,13 @@ class Answer(StrEnum):
 
 
 class Receipt(msgspec.Struct, frozen=True):
-    """What the door tells the client: `category` picks the code, `reason` is one line fit for a stranger."""
+    """What the door tells the client: `kind`, else `category` picks the code; `reason` is a line fit for a stranger."""
 
     id: str
     answer: Answer
     category: Category = Category.CLEAN
     reason: str = ""
+    kind: Kind | None = None  # of a refusal that has a code of its own
 
 
 class Judged(msgspec.Struct, frozen=True):
@@ -148,27 +149,28 @@ class Intake:
 
     def _judge(self, envelope: Envelope, anatomy: Anatomy | None, found: Findings) -> Judged:
         recipient = found.recipient
-        outside = recipient.platform_id is None
-        if outside and not recipient.clean_only and not self._aligned(envelope, recipient, anatomy):
+        leaves = recipient.platform_id is None and not recipient.clean_only
+        answers_for_it = leaves or envelope.client.login is not None
+        if answers_for_it and not self._aligned(envelope, recipient, anatomy):
             return Judged(recipient, _MISALIGNED)
         if recipient.policy is None:
             raise Problem(Kind.UNAVAILABLE, "the recipient's policy is gone; try again")
         case = Case(
             policy=recipient.policy,
             received=envelope.received,
-            outgoing=outside,
+            outgoing=leaves,
             clean_only=recipient.clean_only,
             system_days=self._settings.quarantine.system_days,
         )
         return Judged(recipient, judge(found.findings, case))
 
     def _aligned(self, envelope: Envelope, recipient: Recipient, anatomy: Anatomy | None) -> bool:
-        """Mail that leaves on somebody's account must name him in From too (rules 10, 11).
+        """Mail of a login, or that leaves on somebody's account, must name him in From too (rules 10, 11).
 
         A bounce to an address of ours that stands for a foreign sender goes back whoever wrote it.
         """
-        goes_back = envelope.sender is None and recipient.given != recipient.address
-        if goes_back or anatomy is None:
+        foreign = envelope.sender is None and envelope.client.login is None
+        if anatomy is None or (foreign and recipient.given != recipient.address):
             return True
         written = authors(anatomy)
         may = partial(self._directory.may_write, envelope.client, envelope.sender)
@@ -215,14 +217,18 @@ class Intake:
     # What follows.
 
     async def _refuse(self, message: Message, judged: Sequence[Judged], answer: Answer, trail: Trail) -> Receipt:
-        gravest = max(judged, key=lambda each: each.verdict.category)
+        action = Action.REJECT if answer is Answer.REJECTED else Action.DEFER
+        gravest = max(
+            (each for each in judged if each.verdict.action is action), key=lambda each: each.verdict.category
+        )
         trail.add("rejected" if answer is Answer.REJECTED else "deferred")
         until = self._clock() + self._settings.trace.refused_days * DAY
         try:
             await self._store.write(lambda writer: writer.refuse(message, trail.events, until))
         except Problem as problem:  # the refusal stands without its trace
             log.warning("trace of a refused mail not kept", id=message.id, why=problem.detail)
-        return Receipt(message.id, answer, gravest.verdict.category, reason(gravest.verdict))
+        kind = Kind.SENDER_REFUSED if message.login and gravest.verdict is _MISALIGNED else None
+        return Receipt(message.id, answer, gravest.verdict.category, _said(gravest), kind)
 
     async def _accept(
         self, envelope: Envelope, message: Message, body: Body, judged: Sequence[Judged], trail: Trail
@@ -282,24 +288,23 @@ class Intake:
         """
         way = release(copy, message, self._release_platform(copy), now=self._clock(), life=self._settings.queue.life)
 
-        def change(writer: Writer) -> Delivery | None:
+        def change(writer: Writer) -> tuple[Delivery, Body] | None:
             if _on_its_way(writer, way):
                 return None
-            if writer.get(Copy, copy.id) is None:
+            body = writer.body(copy.mail_id)
+            if body is None or writer.get(Copy, copy.id) is None:
                 raise Problem(Kind.NOT_FOUND, "the mail is no longer kept")
             (delivery_id,) = writer.enqueue([way])
             now = self._clock()
             writer.change(Copy, copy.id, released_at=now)
             event = TraceEvent(at=now, event="released", mailbox=copy.mailbox, text=f"out of {copy.folder}")
             writer.note(copy.mail_id, [event], now + self._settings.trace.days * DAY)
-            return msgspec.structs.replace(way, id=delivery_id)
+            return msgspec.structs.replace(way, id=delivery_id), body
 
-        queued = await self._store.write(change)
-        if queued is None:
+        released = await self._store.write(change)
+        if released is None:
             return False
-        body = self._store.reader.body(copy.mail_id)
-        if body is None:
-            raise Problem(Kind.NOT_FOUND, "the mail is no longer kept")
+        queued, body = released
         self._queue.push(message, [queued], body)
         log.info("released", id=copy.mail_id, to=queued.recipient, folder=copy.folder)
         return True
@@ -318,6 +323,13 @@ def _answer(judged: Sequence[Judged]) -> Answer:
     if Action.DEFER in actions:
         return Answer.DEFERRED
     return Answer.REJECTED if actions == {Action.REJECT} else Answer.ACCEPTED
+
+
+def _said(judged: Judged) -> str:
+    """Why a mail is refused; whose rule it was would tell a group's author of its members (rules 9)."""
+    if judged.recipient.group and any(finding.owner for finding in judged.verdict.because):
+        return "a rule of its recipients refuses the mail"
+    return reason(judged.verdict)
 
 
 def _copies(envelope: Envelope, judged: Sequence[Judged]) -> list[Copy]:

@@ -57,14 +57,18 @@ def message_row(envelope: Envelope, body: Body, summary: Summary) -> Message:
 
 
 def copy_row(envelope: Envelope, recipient: Recipient, verdict: Verdict, keep: Keep) -> Copy:
-    """Return the copy that one `keep` asks for; sent mail is kept for its sender."""
+    """Return the copy that one `keep` asks for: sent mail is its sender's, a group's outside members' the group's."""
     login = envelope.client.login
-    sender = envelope.sender if recipient.platform_id is None else None
+    mailbox, user_id = recipient.address.key, recipient.user_id
+    if recipient.clean_only:
+        mailbox = recipient.group or mailbox
+    elif recipient.platform_id is None and envelope.sender is not None:
+        mailbox, user_id = envelope.sender.key, login.user_id if login else None
     return Copy(
         mail_id=envelope.id,
-        mailbox=sender.key if sender else recipient.address.key,
+        mailbox=mailbox,
         domain_id=recipient.domain_id or 0,
-        user_id=(login.user_id if login else None) if sender else recipient.user_id,
+        user_id=user_id,
         folder=keep.folder.value,
         category=verdict.category.name,
         score=verdict.score,
@@ -77,12 +81,18 @@ def copy_row(envelope: Envelope, recipient: Recipient, verdict: Verdict, keep: K
 
 
 def delivery(envelope: Envelope, recipient: Recipient, verdict: Verdict, *, life: int) -> Delivery:
-    """Return the way to one recipient; `life` in seconds."""
+    """Return the way to one recipient; `life` in seconds.
+
+    Who signed in, or sends from a network of ours, is proven. Of a group nobody is told: a report would name a member
+    (rules 9).
+    """
     now = envelope.received
+    sender = envelope.sender.text if envelope.sender else ""
+    ours = envelope.direction is Direction.OUT or envelope.client.login is not None
     return Delivery(
         mail_id=envelope.id,
         recipient=recipient.address.text,
-        sender=recipient.sender or (envelope.sender.text if envelope.sender else ""),
+        sender=sender if recipient.sender is None else recipient.sender,
         domain_id=recipient.domain_id,
         platform_id=recipient.platform_id,
         due=now,
@@ -90,7 +100,7 @@ def delivery(envelope: Envelope, recipient: Recipient, verdict: Verdict, *, life
         created=now,
         tag=" ".join(verdict.tags),
         smtputf8=envelope.smtputf8,
-        proven=envelope.direction is Direction.OUT,
+        proven=ours and recipient.group is None,
         notify=",".join(sorted(recipient.dsn.notify)),
         orcpt=recipient.dsn.orcpt,
         ret=envelope.dsn.ret,

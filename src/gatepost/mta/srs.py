@@ -5,7 +5,7 @@ import hashlib
 import hmac
 import re
 
-from gatepost.model.address import Address, BadAddress, parse_address
+from gatepost.model.address import LOCAL_MAX, Address, BadAddress, parse_address
 
 DAY = 86_400_000
 LIFE = 21  # days that a rewritten address is good for
@@ -14,17 +14,24 @@ _FORM = re.compile(r"SRS0[=+-]([^=]{4,12})=([A-Z2-7]{2})=([^=]+)=(.+)\Z", re.IGN
 
 
 def rewrite(sender: Address, domain: str, *, key: bytes, now: int) -> str:
-    """Return the SRS0 address in `domain` that stands for `sender`; `now` in epoch milliseconds."""
+    """Return the SRS0 address in `domain` that stands for `sender`; `now` in epoch milliseconds.
+
+    It is the null sender "" where the address would be too long for a strict server: then nobody is told of a failure.
+    """
     stamp = _stamp(now)
-    return f"SRS0={_digest(key, stamp, sender.domain, sender.local)}={stamp}={sender.domain}={sender.local}@{domain}"
+    mark, bare = _quotes(sender.local)
+    local = f"SRS0={_digest(key, stamp, sender.domain, sender.local)}={stamp}={sender.domain}={bare}"
+    local = f"{mark}{local}{mark}"
+    return f"{local}@{domain}" if len(local.encode()) <= LOCAL_MAX else ""
 
 
 def reverse(address: Address, *, key: bytes, now: int) -> Address | None:
     """Return the sender that one of our SRS0 addresses stands for; None where it is forged, stale or none at all."""
-    match = _FORM.match(address.local)
+    mark, bare = _quotes(address.local)
+    match = _FORM.match(bare)
     if not match:
         return None
-    digest, stamp, domain, local = match[1], match[2].upper(), match[3], match[4]
+    digest, stamp, domain, local = match[1], match[2].upper(), match[3], f"{mark}{match[4]}{mark}"
     right = hmac.compare_digest(digest.lower(), _digest(key, stamp, domain, local).lower())
     if not right or not _fresh(stamp, now):
         return None
@@ -32,6 +39,11 @@ def reverse(address: Address, *, key: bytes, now: int) -> Address | None:
         return parse_address(f"{local}@{domain}")
     except BadAddress:
         return None
+
+
+def _quotes(local: str) -> tuple[str, str]:
+    """Return the quote that a local part stands in, "" where it stands in none, and what stands in it."""
+    return ('"', local[1:-1]) if local.startswith('"') else ("", local)
 
 
 def _digest(key: bytes, stamp: str, domain: str, local: str) -> str:

@@ -105,9 +105,7 @@ class Handler:
         try:
             yield
         except Problem as problem:
-            code, _, text = replies.of(problem).text.partition(" ")
-            status, _, words = text.partition(" ")
-            self._intake.note_refusal(client, sender, recipient, f"{code} {status}", words)
+            self._intake.note_refusal(client, sender, recipient, *_parts(replies.of(problem)))
             raise
 
     def open(self, client: Client, mail: Transaction) -> "Incoming":
@@ -137,12 +135,18 @@ class Incoming:
         if receipt.answer is Answer.ACCEPTED:
             return replies.accepted(receipt.id)
         if receipt.answer is Answer.REJECTED:
-            return replies.rejected(receipt.category, receipt.reason, receipt.id)
+            return replies.rejected(receipt.category, receipt.reason, receipt.id, receipt.kind)
         return replies.deferred(receipt.reason, receipt.id)
 
     def drop(self) -> None:
         """Forget what came; nothing of it is kept."""
         self.draft.discard()
+
+    def refused(self, reply: Reply) -> None:
+        """Remember that the data could not be taken as they came."""
+        named = list(self._mail.recipients.values())
+        only = named[0].address if len(named) == 1 else None
+        self._intake.note_refusal(self._client, self._mail.sender, only, *_parts(reply))
 
     def _envelope(self) -> Envelope:
         mail = self._mail
@@ -158,6 +162,12 @@ class Incoming:
             eightbit=mail.options.eightbit,
             dsn=mail.options.dsn,
         )
+
+
+def _parts(reply: Reply) -> tuple[str, str]:
+    """Return a reply's codes, and its words."""
+    code, status, words = reply.text.split(" ", 2)
+    return f"{code} {status}", words
 
 
 def _too_small(recipient: Recipient, size: int) -> bool:

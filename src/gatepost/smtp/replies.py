@@ -99,8 +99,8 @@ def accepted(mail_id: str) -> Reply:
     return Reply(250, "2.0.0", f"Ok: queued as {mail_id}")
 
 
-def rejected(category: Category, reason: str, mail_id: str) -> Reply:
-    return Reply(*VERDICTS.get(category, REFUSED), reason, mail_id)
+def rejected(category: Category, reason: str, mail_id: str, kind: Kind | None = None) -> Reply:
+    return Reply(*(PROBLEMS[kind] if kind else VERDICTS.get(category, REFUSED)), reason, mail_id)
 
 
 def deferred(reason: str, mail_id: str) -> Reply:

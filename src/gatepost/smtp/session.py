@@ -297,6 +297,7 @@ class Session(Connection):
                 share.release()
         self.reader.unread(rest)
         if into.fault is not None:
+            incoming.refused(into.fault)
             raise Refusal(into.fault)
 
     async def bdat(self, argument: str) -> Reply:

@@ -1,0 +1,158 @@
+"""The intake: what a whole mail comes to, where its recipients or its author make a difference."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from tests.house import House, client, living, queued_as
+from tests.peers.sink import Sink
+
+from gatepost.model.address import Address, parse_address
+from gatepost.model.envelope import Client, Direction, Envelope, Login, Role
+from gatepost.model.problem import Kind
+from gatepost.model.query import All, Query, eq
+from gatepost.model.rules import SenderRule, SenderType
+from gatepost.model.stored import Delivery, State
+from gatepost.model.tenant import Group, GroupMember
+from gatepost.mta.intake import Answer, Receipt
+from gatepost.smtp import replies
+
+pytestmark = pytest.mark.anyio
+
+WORLD = "ada@world.example"
+BOB = "bob@served.example"
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[House]:
+    async with living(tmp_path) as house:
+        yield house
+
+
+def written(author: str = WORLD, text: str = "Hello") -> bytes:
+    return (
+        f"From: {author}\r\nTo: {BOB}\r\nSubject: Hi\r\n"
+        f"Date: Fri, 20 Nov 2026 09:00:00 +0000\r\nMessage-ID: <1@x>\r\n\r\n{text}\r\n"
+    ).encode()
+
+
+async def group(house: House, name: str, *members: str) -> None:
+    domain = house.store.reader.domain("served.example")
+    assert domain is not None
+    made = await house.add(Group(domain_id=domain.id, email=name))
+    assert isinstance(made, Group)
+    for member in members:
+        await house.add(GroupMember(group_id=made.id, email=member))
+
+
+async def login(house: House, name: str) -> Client:
+    user = await house.user(name)
+    return client(role=Role.SUBMISSION, login=Login(user.id, user.domain_id, user.email))
+
+
+async def receive(house: House, who: Client, sender: Address | None, to: str, raw: bytes) -> Receipt:
+    intake = house.gatepost.intake
+    recipients = await house.gatepost.directory.resolve(parse_address(to), who, sender)
+    draft = intake.draft()
+    draft.write(raw)
+    envelope = Envelope(
+        id=intake.new_id(),
+        client=who,
+        sender=sender,
+        recipients=recipients,
+        direction=Direction.IN,
+        received=house.clock(),
+    )
+    return await intake.receive(envelope, draft)
+
+
+def deliveries(house: House, mail_id: str) -> list[Delivery]:
+    return house.store.reader.find(Delivery, Query(where=eq("mail_id", mail_id))).items
+
+
+# Who wrote it.
+
+
+@pytest.mark.parametrize("sender", ["eve@served.example", None])
+async def test_a_login_writes_only_in_its_own_name_to_colleagues_too(house: House, sender: str | None) -> None:
+    """Rules 11: MAIL FROM and From, else 553 5.7.1."""
+    eve = await login(house, "eve@served.example")
+    origin = parse_address(sender) if sender else None
+    forged = await receive(house, eve, origin, BOB, written("Boss <boss@served.example>"))
+    assert (forged.answer, forged.kind) == (Answer.REJECTED, Kind.SENDER_REFUSED)
+    reply = replies.rejected(forged.category, forged.reason, forged.id, forged.kind)
+    assert reply.text.startswith("553 5.7.1 ")
+    assert house.store.reader.count(Delivery, All(())) == 0
+    honest = await receive(house, eve, origin, BOB, written("Eve <eve@served.example>"))
+    assert honest.answer is Answer.ACCEPTED
+
+
+async def test_a_login_is_told_when_its_mail_to_a_colleague_fails(tmp_path: Path) -> None:
+    """Rules 8: who signed in is proven."""
+    async with living(tmp_path, sink=Sink({f"RCPT <{BOB}>": "550 5.1.1 unknown"})) as house:
+        eve = await login(house, "eve@served.example")
+        raw = written("eve@served.example")
+        receipt = await receive(house, eve, parse_address("eve@served.example"), BOB, raw)
+        (report,) = await house.sink.wait(1)
+        assert (report.sender, report.recipients) == ("", ["eve@served.example"])
+        await house.gatepost.queue.idle()
+        assert [way.state for way in deliveries(house, receipt.id)] == [State.BOUNCED]
+        assert house.copies("system") == []
+
+
+# Groups (rules 9).
+
+
+async def test_what_an_outside_member_does_not_take_is_held_for_the_group_and_nobody_is_told(tmp_path: Path) -> None:
+    """Rules 8, 9, threat 42: the sender is not proven, and a report would name the member."""
+    async with living(tmp_path, sink=Sink({"RCPT <out@far.example>": "550 5.1.1 unknown"})) as house:
+        await group(house, "team@served.example", "out@far.example")
+        reply = await house.send(written(), "team@served.example")
+        mail_id = queued_as(reply)
+        await house.gatepost.queue.idle()
+        (way,) = deliveries(house, mail_id)
+        assert (way.state, way.proven) == (State.BOUNCED, False)
+        assert house.store.reader.count(Delivery, All(())) == 1
+        (held,) = house.copies("system")
+        assert (held.mail_id, held.mailbox) == (mail_id, "out@far.example")
+
+
+async def test_of_a_group_even_a_login_is_told_nothing(tmp_path: Path) -> None:
+    async with living(tmp_path, sink=Sink({f"RCPT <{BOB}>": "550 5.1.1 unknown"})) as house:
+        await group(house, "team@served.example", BOB)
+        eve = await login(house, "eve@served.example")
+        raw = written("eve@served.example")
+        await receive(house, eve, parse_address("eve@served.example"), "team@served.example", raw)
+        await house.gatepost.queue.idle()
+        assert house.sink.mails == []
+        assert [copy.mailbox for copy in house.copies("system")] == [BOB]
+
+
+async def test_the_copies_of_an_outside_member_are_the_groups_not_the_authors(house: House) -> None:
+    await group(house, "team@served.example", "out@far.example", "also@far.example")
+    reply = await house.send(written(), "team@served.example")
+    assert reply.code == 250
+    kept = sorted((copy.folder, copy.mailbox) for copy in house.copies())
+    assert kept == [("archive", "team@served.example"), ("retention", "team@served.example")]
+
+
+async def test_a_groups_author_does_not_learn_whose_rule_refuses_him(house: House) -> None:
+    domain = house.store.reader.domain("served.example")
+    assert domain is not None
+    user = await house.user("carol@served.example")
+    await house.add(
+        SenderRule(
+            domain_id=domain.id,
+            user_id=user.id,
+            owner=user.email,
+            value=WORLD,
+            type=SenderType.BLOCK,
+            created_date=house.clock(),
+        )
+    )
+    await group(house, "team@served.example", user.email)
+    reply = await house.send(written(), "team@served.example")
+    assert reply.code == 550
+    assert "carol" not in reply.message
+    direct = await house.send(written(), user.email)
+    assert (direct.code, "carol" in direct.message) == (550, True)
