@@ -57,6 +57,7 @@ class Ruleset(NamedTuple):
 
     rules: tuple[tuple[AttachmentRule, Pattern], ...]
     any: Pattern | None
+    typed: bool  # some rule asks for types
 
 
 class Attachments:
@@ -124,7 +125,8 @@ _NAMES = (CheckType.FILENAME, CheckType.ARCHIVE_FILENAME)
 
 def _ruleset(rules: Sequence[AttachmentRule], kinds: Sequence[CheckType]) -> Ruleset:
     chosen = tuple((rule, compile_rule(rule.filter)) for rule in rules if rule.check_type in kinds)
-    return Ruleset(chosen, compile_any(tuple(rule.filter for rule, _ in chosen)))
+    typed = any(rule.check_type not in _NAMES for rule, _ in chosen)
+    return Ruleset(chosen, compile_any(tuple(rule.filter for rule, _ in chosen)), typed)
 
 
 def _objects(anatomy: Anatomy) -> Iterator[Object]:
@@ -150,7 +152,7 @@ def _member(anatomy: Anatomy, part: Part, member: Member) -> Object:
 
 def _deciding(thing: Object, ruleset: Ruleset) -> AttachmentRule | None:
     """Return the first rule that matches the object."""
-    typed = [(kind, *extensions(kind)) for kind in thing.types]
+    typed = [(kind, *extensions(kind)) for kind in thing.types] if ruleset.typed else []
     if ruleset.any is not None:
         texts = (*thing.names, *(text for texts in typed for text in texts))
         if not any(map(ruleset.any.found, texts)):

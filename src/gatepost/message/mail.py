@@ -168,15 +168,19 @@ class Mail:
         self._anatomy: Anatomy | None = None
         self._opening: asyncio.Task[Anatomy] | None = None
 
+    def glance(self) -> Anatomy | None:
+        """Return a small mail taken apart, at once; None: it is work for a worker."""
+        if self._anatomy is None and self._opening is None:
+            self._anatomy = self._opener.glance(self.body)
+        return self._anatomy
+
     async def anatomy(self) -> Anatomy:
         """Return the mail taken apart, by whoever asks first; raises Unscannable.
 
         All who ask share one run, which goes on when one of them gives up.
         """
-        if self._anatomy is None and self._opening is None:
-            self._anatomy = self._opener.glance(self.body)
-        if self._anatomy is not None:
-            return self._anatomy
+        if (known := self.glance()) is not None:
+            return known
         if self._opening is None:
             self._opening = asyncio.create_task(self._opener.delegate(self.body))
         return await asyncio.shield(self._opening)

@@ -66,6 +66,7 @@ class Directory:
         self._groups: dict[str, Group | None] = {}
         self._policies: dict[int, Policy | None] = {}
         self._platforms: dict[int, Platform | None] = {}
+        self._rules: dict[tuple[str, str, frozenset[str]], tuple[SenderRule, ...]] = {}
         self._senders: list[Address] | None = None  # one for each domain that names outgoing subnets
 
     # What the front door asks.
@@ -168,9 +169,8 @@ class Directory:
         view = self.served(recipient.domain) if recipient.domain else None
         if view is None or recipient.domain is None:
             return recipient
-        owners = {recipient.domain, recipient.address.key}
-        values = {value for sender in senders for value in (sender.key, sender.domain)}
-        matched = self._sender_rules(owners, values)
+        values = frozenset(value for sender in senders for value in (sender.key, sender.domain))
+        matched = self._sender_rules(recipient.domain, recipient.address.key, values)
         key = (view.domain.id, *sorted(rule.id for rule in matched))
         rules = RuleSet(key, matched, view.attachments, view.uris, view.domain.wblist_priority)
         return msgspec.structs.replace(recipient, rules=rules)
@@ -324,7 +324,7 @@ class Directory:
         if self._generation != self._store.generation:
             self._generation = self._store.generation
             self._senders = None
-            for cache in (self._domains, self._users, self._groups, self._policies, self._platforms):
+            for cache in (self._domains, self._users, self._groups, self._policies, self._platforms, self._rules):
                 cache.clear()
 
     def _keep(self, cache: dict[K, V], key: K, value: V) -> None:
@@ -355,10 +355,16 @@ class Directory:
     def _sender_policy(self, sender: Address, view: DomainView) -> Policy | None:
         return self._policy_of(self._user(Address(sender.local, view.domain.name).key), view)
 
-    def _sender_rules(self, owners: set[str], values: set[str]) -> tuple[SenderRule, ...]:
+    def _sender_rules(self, domain: str, mailbox: str, values: frozenset[str]) -> tuple[SenderRule, ...]:
+        """The domain's and the mailbox's rules about some senders; those that expire while kept are the filter's."""
         if not values:
             return ()
-        return tuple(self._store.reader.sender_rules(owners, values, self._clock()))
+        self._refresh()
+        key = (domain, mailbox, values)
+        if key not in self._rules:
+            found = self._store.reader.sender_rules({domain, mailbox}, values, self._clock())
+            self._keep(self._rules, key, tuple(found))
+        return self._rules[key]
 
     def _read_domain(self, name: str) -> DomainView | None:
         reader = self._store.reader

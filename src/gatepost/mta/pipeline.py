@@ -43,7 +43,7 @@ class Pipeline:
         self._tiers = _tiers(filters)
         self._directory = directory
         self._timeout = timeout
-        self._metrics = metrics
+        self._seconds = {name: metrics.scan_seconds.labels(name) for name in ("open", *(one.name for one in filters))}
         self._killers: OrderedDict[bytes, int] = OrderedDict()
 
     async def run(self, mail: Mail, trail: Trail) -> Report:
@@ -68,13 +68,15 @@ class Pipeline:
     async def _open(self, mail: Mail, trail: Trail) -> Anatomy | None:
         started = time.perf_counter()
         try:
-            async with asyncio.timeout(self._timeout):
-                anatomy = await mail.anatomy()
+            anatomy = mail.glance()
+            if anatomy is None:
+                async with asyncio.timeout(self._timeout):
+                    anatomy = await mail.anatomy()
         except Exception as error:  # whatever befell the worker, the mail is not passed on unseen
             log.warning("mail could not be opened", id=mail.envelope.id, error=repr(error))
             trail.add("scanned", "the mail could not be opened", error=type(error).__name__)
             return None
-        self._metrics.scan_seconds.labels("open").observe(time.perf_counter() - started)
+        self._seconds["open"].observe(time.perf_counter() - started)
         return anatomy
 
     def _unscannable(self, mail: Mail) -> Finding:
@@ -131,7 +133,7 @@ class Pipeline:
                     mailbox = None if shared else recipients[index].address.key
                     trail.add("found", mailbox=mailbox, filter=one.name, findings=[_told(each) for each in findings])
         took = time.perf_counter() - started
-        self._metrics.scan_seconds.labels(one.name).observe(took)
+        self._seconds[one.name].observe(took)
         trail.add("scanned", filter=one.name, ms=round(took * 1000, 2))
 
     async def _examine(self, one: Filter, mail: Mail, recipient: Recipient) -> list[Finding]:

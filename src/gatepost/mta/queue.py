@@ -316,7 +316,6 @@ class Queue:
             self._go_on(entry, each.delivery)
         for report, way in sent:
             self.push(report.message, [way], report.body)
-        self._dispatch()
 
     def _go_on(self, entry: Entry, delivery: Delivery) -> None:
         self._freight.unload(delivery.mail_id, delivery.id)

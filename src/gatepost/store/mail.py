@@ -19,9 +19,9 @@ _SETTLE = (
     " done_at = ?, log = ?, tag = ?, proven = ?, platform_id = ? WHERE id = ?"
 )
 _NEEDED = (
-    f"SELECT EXISTS (SELECT 1 FROM copy WHERE mail_id = ?1)"
-    f" OR EXISTS (SELECT 1 FROM delivery WHERE mail_id = ?1 AND {LIVE})"
+    f"EXISTS (SELECT 1 FROM copy WHERE mail_id = ?1) OR EXISTS (SELECT 1 FROM delivery WHERE mail_id = ?1 AND {LIVE})"
 )
+_DROP = f"DELETE FROM body WHERE mail_id = ?1 AND data IS NOT NULL AND NOT ({_NEEDED})"
 _PACK = msgspec.json.Encoder(enc_hook=str)
 
 
@@ -113,18 +113,17 @@ class Mail:
         The bytes stay for copies and deliveries not done; message and done deliveries as long as a trace or these.
         """
         connection = self._connection
-        if connection.execute(_NEEDED, (mail_id,)).fetchone()[0]:
-            return False
-        # Asked before, since SQLite 3.40 gets `DELETE ... RETURNING data IS NULL` wrong.
-        gone = connection.execute("SELECT data IS NULL FROM body WHERE mail_id = ?", (mail_id,)).fetchone()
-        if gone:
-            connection.execute("DELETE FROM body WHERE mail_id = ?", (mail_id,))
-        if gone and gone[0]:
-            self.dropped.append(mail_id)
+        gone = connection.execute(_DROP, (mail_id,)).rowcount > 0
+        if not gone:
+            if connection.execute(f"SELECT {_NEEDED}", (mail_id,)).fetchone()[0]:
+                return False
+            gone = connection.execute("DELETE FROM body WHERE mail_id = ?", (mail_id,)).rowcount > 0
+            if gone:  # no row's bytes, so a file's
+                self.dropped.append(mail_id)
         if not connection.execute("SELECT 1 FROM trace WHERE mail_id = ? LIMIT 1", (mail_id,)).fetchone():
             connection.execute("DELETE FROM delivery WHERE mail_id = ?", (mail_id,))
             connection.execute("DELETE FROM message WHERE id = ?", (mail_id,))
-        return bool(gone)
+        return gone
 
 
 def _packed(trace: Sequence[TraceEvent]) -> bytes:
