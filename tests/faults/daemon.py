@@ -61,6 +61,10 @@ class Served(Daemon):
         assert self.process
         return self.process.pid
 
+    def log_size(self) -> int:
+        """Return how many octets it has logged."""
+        return self._log.stat().st_size
+
     async def api(self, method: str, path: str, body: object = None) -> Said:
         """Ask the API as the administrator."""
         return await asyncio.to_thread(self._ask, method, path, body)

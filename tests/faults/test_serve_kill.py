@@ -20,6 +20,7 @@ from gatepost.model.policy import RetentionProps
 pytestmark = pytest.mark.anyio
 
 CLIENTS = 6
+REPEATED = 3  # mails that may come once more after a kill (performance targets)
 
 # Fifteen moments under load (rules 31), counted by each thread from its beginning.
 POINTS = [
@@ -107,7 +108,7 @@ async def test_77_a_kill_of_the_whole_relay_under_load_loses_nothing(tmp_path: P
         await asyncio.to_thread(tracer.communicate, timeout=30)
         house.kills = 1
         assert await restart(served) < 5
-        await house.compare()
+        assert await house.compare() <= REPEATED
 
 
 async def test_89_a_stop_under_load_takes_less_than_ten_seconds_and_loses_nothing(tmp_path: Path) -> None:
