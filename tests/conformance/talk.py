@@ -1,6 +1,7 @@
 """A client that hands mail to an SMTP server fast: a transaction in two writes, one connection for many mails."""
 
 import asyncio
+import contextlib
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Self
 
@@ -51,6 +52,14 @@ class Talk:
         self.writer.write(stuffed(letter.data) + b".\r\n")
         await self.writer.drain()
         return await self.reply()
+
+    async def over(self) -> None:
+        """Say nothing more, and read to the end of what the server says."""
+        self.writer.write_eof()
+        with contextlib.suppress(ConnectionError):
+            async with asyncio.timeout(PATIENCE):
+                await self.reader.read()
+        self.writer.close()
 
     async def close(self) -> None:
         await self.ask("QUIT")

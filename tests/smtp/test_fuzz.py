@@ -140,13 +140,13 @@ def test_a_session_answers_whatever_is_said(background: Background, index: int, 
 @settings(max_examples=40, deadline=None)
 @given(mail=st.lists(OCTETS, max_size=6), cut=st.integers(2, 50))
 def test_a_mail_of_any_octets_is_kept_or_refused(background: Background, mail: list[bytes], cut: int) -> None:
-    """What follows its end is answered in step, wherever the packets were cut."""
+    """What follows its end is answered in step, wherever the packets were cut, or not run behind a refused one."""
     head = b"EHLO x\r\n", b"MAIL FROM:<>\r\nRCPT TO:<bob@ours.example>\r\nDATA\r\n"
     body = b"".join(mail).replace(b"\r\n.", b"\r\n..") + b"\r\n.\r\nVRFY x\r\n"
     chunks = [body[at : at + cut] for at in range(0, len(body), cut)]
     answered = asyncio.run_coroutine_threadsafe(converse(background, head, chunks), background.loop).result(10)
     assert answered[0].startswith(("250 2.0.0 Ok: queued as ", "550 5.5.2 "))
-    assert answered[1].startswith("252 ")
+    assert answered[1].startswith("252 ") or (answered[1] == "" and answered[0].startswith("550 "))
 
 
 async def converse(background: Background, head: tuple[bytes, bytes], chunks: list[bytes]) -> list[str]:

@@ -45,6 +45,17 @@ async def test_no_look_alike_ends_a_mail(tmp_path: Path) -> None:
             await smuggle(opened, sequence)
 
 
+async def test_what_comes_in_one_breath_with_a_refused_mail_is_not_run(tmp_path: Path) -> None:
+    """Threat 1: a NUL before a true end, which others than us may not take for the end."""
+    async with front(tmp_path) as opened:
+        talk = await opened.hello()
+        await talk.begin()
+        await talk.send(b"Subject: outer\r\n\r\nouter\0\r\n.\r\n" + INNER + b"QUIT\r\n")
+        assert await talk.reply() == "550 5.5.2 bare CR, LF or NUL not allowed"
+        assert await talk.rest() == b""
+        assert opened.mails == []
+
+
 @pytest.mark.conformance
 async def test_the_public_vectors_smuggle_nothing(tmp_path: Path) -> None:
     """Threats 1, F1: the twenty sequences that others have found."""

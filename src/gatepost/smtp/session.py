@@ -277,7 +277,11 @@ class Session(Connection):
         return reply
 
     async def _read_mail(self, incoming: Incoming, share: Share) -> None:
-        """Read to the end of a mail, however faulty it is; raise Refusal for a faulty one."""
+        """Read to the end of a mail, however faulty it is; raise Refusal for a faulty one.
+
+        What came right behind a faulty mail is not run, for it may be part of that mail to those who sent it on
+        (threat 1: a NUL before a true end): the connection ends there.
+        """
         limits = self.door.limits
         into = DataReader(
             incoming.draft,
@@ -298,7 +302,7 @@ class Session(Connection):
         self.reader.unread(rest)
         if into.fault is not None:
             incoming.refused(into.fault)
-            raise Refusal(into.fault)
+            raise Refusal(into.fault, final=bool(rest))
 
     async def bdat(self, argument: str) -> Reply:
         """BDAT: CHUNKING is not offered; a chunk that came along all the same must not be read as commands."""
