@@ -1,12 +1,14 @@
 """Runs the small process, kills it, starts it again, and compares what it said with what is there."""
 
 import asyncio
+import contextlib
 import multiprocessing
 import os
 import shutil
 import subprocess
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -92,13 +94,25 @@ class House:
         self.kills = 0
         self.settings = settings(directory, sink.port)
 
-    async def walk(self, script: Sequence[small.Line], *, inject: str = "", after: float | None = None) -> int:
-        """Run a script to its end, or to the fault; return the exit code (-9: killed)."""
-        code = await asyncio.to_thread(self._walk, script, inject, after)
+    async def walk(
+        self,
+        script: Sequence[small.Line],
+        *,
+        inject: str = "",
+        after: float | None = None,
+        cut: Callable[[], None] | None = None,
+    ) -> int:
+        """Run a script to its end, or to the fault; return the exit code (-9: killed).
+
+        `after` so many seconds the process is killed. `cut` is called before: what is said from then on doesn't count.
+        """
+        code = await asyncio.to_thread(self._walk, script, inject, after, cut)
         self.kills += code == -9
         return code
 
-    def _walk(self, script: Sequence[small.Line], inject: str, after: float | None) -> int:
+    def _walk(
+        self, script: Sequence[small.Line], inject: str, after: float | None, cut: Callable[[], None] | None
+    ) -> int:
         mine, its = _context().Pipe()
         process = _context().Process(target=small.run, args=(its, self.settings, script), daemon=True)
         process.start()
@@ -107,12 +121,20 @@ class House:
         mine.send("go")
         if after is not None:
             process.join(after)  # a moment of its life; it says nothing that we could wait for
+            if cut is not None:
+                self._listen(mine, forever=False)
+                cut()
             process.kill()
-        try:
-            while True:
-                self.story.hear(mine.recv())
-        except (EOFError, ConnectionError):
-            return _end(process, tracer)
+        self._listen(mine, sure=cut is None)
+        return _end(process, tracer)
+
+    def _listen(self, tell: Connection, *, sure: bool = True, forever: bool = True) -> None:
+        """Hear what the process says, to its end or as much as it has said so far."""
+        with contextlib.suppress(EOFError, ConnectionError):
+            while forever or tell.poll():
+                said = tell.recv()
+                if sure or said[0] != "done":
+                    self.story.hear(said)
 
     async def compare(self) -> int:
         """Restart, deliver all that waits, and hold what is there against what was said; return the repetitions."""
