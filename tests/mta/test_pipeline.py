@@ -126,3 +126,38 @@ async def test_76_a_mail_that_cannot_be_opened_is_deferred_twice_and_then_held(
         seen.append(finding.on_error)
     assert seen == [OnError.DEFER, OnError.DEFER, OnError.QUARANTINE]
     assert asked.runs == 0
+
+
+async def try_spooled(world: World, opener: Opener, tmp_path: Path, texts: list[bytes]) -> list[Finding]:
+    """Run mails of one sender and size, each a file, through one pipeline; return what is found in each."""
+    directory = Directory(world.store, settings(tmp_path), clock=world.clock, srs_key=b"k", verify=None, has_mail=None)
+    await world.domain("served.example")
+    found = await directory.resolve(parse_address("bob@served.example"), client(), None)
+    pipeline = Pipeline([], directory, timeout=1.0, metrics=Metrics())
+    findings = []
+    for number, text in enumerate(texts):
+        path = tmp_path / str(number)
+        path.write_bytes(RAW + text)
+        envelope = Envelope(
+            id=f"{number:032x}", client=client(), sender=None, recipients=found, direction=Direction.IN, received=NOW
+        )
+        mail = Mail(envelope, Body(path.stat().st_size, path=str(path)), opener)
+        report = await pipeline.run(mail, Trail(world.clock))
+        findings += report.found[0].findings
+    return findings
+
+
+async def test_76_a_mail_whose_turn_does_not_come_is_deferred_and_not_blamed(world: World, tmp_path: Path) -> None:
+    opener = Opener(Filters(), Limits(), turn=0.01)
+    await opener._turns.acquire()  # the only worker is at another mail
+    findings = await try_spooled(world, opener, tmp_path, [b"same"] * 4)
+    assert [(each.category, each.on_error) for each in findings] == [(Category.UNSURE, OnError.DEFER)] * 4
+    await opener.close()
+
+
+async def test_76_spooled_mails_of_one_size_and_sender_are_not_taken_for_one(
+    world: World, opener: Opener, tmp_path: Path
+) -> None:
+    await opener.close()  # no worker will open them
+    unlike = await try_spooled(world, opener, tmp_path, [b"1", b"2", b"3", b"4"])
+    assert [each.on_error for each in unlike] == [OnError.DEFER] * 4

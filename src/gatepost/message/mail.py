@@ -21,11 +21,16 @@ INLINE_MAX = 262_144
 """Octets of a mail that is taken apart in the loop, if it holds no archive."""
 
 _GRACE = 5.0  # seconds beyond the limit until a silent worker is killed
+_TURN = 60.0  # seconds that a mail waits while all workers are at others; its client waits ten minutes
 _ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "TZ", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "MAGIC")
 
 
 class Unscannable(Exception):
     """The worker died or took too long over a mail. The text says which."""
+
+
+class Busy(Exception):
+    """The workers are at other mails for too long; nothing is said of this one."""
 
 
 class Worker:
@@ -80,8 +85,9 @@ class Worker:
 class Opener:
     """Takes mails apart: in the loop, or in at most `[filters] workers` processes, which are started when needed."""
 
-    def __init__(self, filters: Filters, limits: Limits, *, grace: float = _GRACE) -> None:
+    def __init__(self, filters: Filters, limits: Limits, *, grace: float = _GRACE, turn: float = _TURN) -> None:
         self._limits = limits
+        self._turn = turn
         self._patience = limits.scan_seconds + grace
         self._turns = asyncio.Semaphore(max(1, filters.workers))
         self._idle: list[Worker] = []
@@ -89,7 +95,7 @@ class Opener:
         self._closed = False
 
     async def open(self, body: Body) -> Anatomy:
-        """Take a body apart; raises Unscannable when a worker died or took too long over it."""
+        """Take a body apart; raises Unscannable when a worker died or took too long over it, or Busy."""
         return self.glance(body) or await self.delegate(body)
 
     def glance(self, body: Body) -> Anatomy | None:
@@ -102,15 +108,25 @@ class Opener:
             return None
 
     async def delegate(self, body: Body) -> Anatomy:
-        """Let a worker take a body apart; raises Unscannable."""
+        """Let a worker take a body apart; raises Unscannable or Busy."""
         return await self._delegate(Job(self._limits, body.data, body.path))
 
     async def _delegate(self, job: Job) -> Anatomy:
-        async with self._turns:
+        await self._take_turn()
+        try:
             result = await self._ask(await self._worker(), job)
+        finally:
+            self._turns.release()
         if isinstance(result, Failure):
             raise Unscannable(f"the worker could not open the mail ({result.text})")
         return result.anatomy
+
+    async def _take_turn(self) -> None:
+        try:
+            async with asyncio.timeout(self._turn):
+                await self._turns.acquire()
+        except TimeoutError as error:
+            raise Busy(f"no worker was free for {self._turn:g} s") from error
 
     async def _ask(self, worker: Worker, job: Job) -> Result:
         """Ask a worker; one that gave no answer is killed, as its pipe may hold half of one."""
@@ -175,7 +191,7 @@ class Mail:
         return self._anatomy
 
     async def anatomy(self) -> Anatomy:
-        """Return the mail taken apart, by whoever asks first; raises Unscannable.
+        """Return the mail taken apart, by whoever asks first; raises Unscannable or Busy.
 
         All who ask share one run, which goes on when one of them gives up.
         """

@@ -107,10 +107,7 @@ class Directory:
 
     def served(self, name: str) -> DomainView | None:
         """Return the domain that `name` is, or is another name of; None where it isn't served."""
-        self._refresh()
-        if name not in self._domains:
-            self._keep(self._domains, name, self._read_domain(name))
-        return self._domains[name]
+        return self._known(self._domains, name, lambda: self._read_domain(name))
 
     def may_send(self, user_id: int, address: Address) -> bool:
         """Tell whether a user may send as `address`: his own or his groups', by any domain name (rules 11)."""
@@ -177,10 +174,7 @@ class Directory:
 
     def platform(self, platform_id: int) -> Platform | None:
         """Return a platform by its id; None where it is gone."""
-        self._refresh()
-        if platform_id not in self._platforms:
-            self._keep(self._platforms, platform_id, self._store.reader.get(Platform, platform_id))
-        return self._platforms[platform_id]
+        return self._known(self._platforms, platform_id, lambda: self._store.reader.get(Platform, platform_id))
 
     # How an address is resolved.
 
@@ -327,27 +321,22 @@ class Directory:
             for cache in (self._domains, self._users, self._groups, self._policies, self._platforms, self._rules):
                 cache.clear()
 
-    def _keep(self, cache: dict[K, V], key: K, value: V) -> None:
-        if len(cache) >= CACHE:
-            cache.clear()
-        cache[key] = value
+    def _known(self, cache: dict[K, V], key: K, read: Callable[[], V]) -> V:
+        self._refresh()
+        if key not in cache:
+            if len(cache) >= CACHE:
+                cache.clear()
+            cache[key] = read()
+        return cache[key]
 
     def _user(self, key: str) -> User | None:
-        self._refresh()
-        if key not in self._users:
-            self._keep(self._users, key, self._store.reader.first(User, eq("email", key)))
-        return self._users[key]
+        return self._known(self._users, key, lambda: self._store.reader.first(User, eq("email", key)))
 
     def _group(self, key: str) -> Group | None:
-        self._refresh()
-        if key not in self._groups:
-            self._keep(self._groups, key, self._store.reader.first(Group, eq("email", key)))
-        return self._groups[key]
+        return self._known(self._groups, key, lambda: self._store.reader.first(Group, eq("email", key)))
 
     def _policy(self, policy_id: int) -> Policy | None:
-        if policy_id not in self._policies:
-            self._keep(self._policies, policy_id, self._store.reader.get(Policy, policy_id))
-        return self._policies[policy_id]
+        return self._known(self._policies, policy_id, lambda: self._store.reader.get(Policy, policy_id))
 
     def _policy_of(self, user: User | None, view: DomainView) -> Policy | None:
         return (self._policy(user.policy_id) if user and user.policy_id else None) or view.policy
@@ -359,12 +348,9 @@ class Directory:
         """The domain's and the mailbox's rules about some senders; those that expire while kept are the filter's."""
         if not values:
             return ()
-        self._refresh()
+        find = self._store.reader.sender_rules
         key = (domain, mailbox, values)
-        if key not in self._rules:
-            found = self._store.reader.sender_rules({domain, mailbox}, values, self._clock())
-            self._keep(self._rules, key, tuple(found))
-        return self._rules[key]
+        return self._known(self._rules, key, lambda: tuple(find({domain, mailbox}, values, self._clock())))
 
     def _read_domain(self, name: str) -> DomainView | None:
         reader = self._store.reader

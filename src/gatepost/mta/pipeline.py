@@ -5,6 +5,7 @@ import hashlib
 import time
 from collections import OrderedDict, defaultdict
 from collections.abc import Hashable, Iterator, Sequence
+from pathlib import Path
 
 import msgspec
 
@@ -12,14 +13,15 @@ from gatepost.events import Metrics, Trail, log
 from gatepost.filters.registry import Cost, Filter
 from gatepost.message.anatomy import Anatomy
 from gatepost.message.authors import authors
-from gatepost.message.mail import Mail
+from gatepost.message.mail import Busy, Mail
 from gatepost.model.address import Address
-from gatepost.model.envelope import Recipient
+from gatepost.model.envelope import Body, Recipient
 from gatepost.model.verdict import Category, Finding, OnError
 from gatepost.mta.directory import Directory
 
 TRIES = 3  # of opening a mail that kills its worker, before it counts as unscannable (threat 76)
 REMEMBERED = 1000
+HEAD = 65_536  # octets by which a mail is known again
 
 
 class Findings(msgspec.Struct, frozen=True):
@@ -48,14 +50,12 @@ class Pipeline:
 
     async def run(self, mail: Mail, trail: Trail) -> Report:
         """Ask every filter; never raises for a filter's failure, which is an UNSURE finding instead."""
-        opened = await self._open(mail, trail)
+        opened, unopened = await self._open(mail, trail)
         senders = _senders(mail, opened)
         recipients = [self._directory.with_rules(recipient, senders) for recipient in mail.envelope.recipients]
         found: dict[int, list[Finding]] = {index: [] for index in range(len(recipients))}
-        if opened is None:
-            unscannable = self._unscannable(mail)
-            for findings in found.values():
-                findings.append(unscannable)
+        for findings in found.values():
+            findings.extend(unopened)
         for cost, filters in self._tiers:
             if cost >= Cost.PARSE and opened is None:
                 break
@@ -65,30 +65,24 @@ class Pipeline:
         each = (Findings(recipient, tuple(found[index])) for index, recipient in enumerate(recipients))
         return Report(opened, tuple(each))
 
-    async def _open(self, mail: Mail, trail: Trail) -> Anatomy | None:
+    async def _open(self, mail: Mail, trail: Trail) -> tuple[Anatomy | None, list[Finding]]:
+        """Return the mail taken apart, or what is found instead. The opener keeps its own time."""
         started = time.perf_counter()
         try:
-            anatomy = mail.glance()
-            if anatomy is None:
-                async with asyncio.timeout(self._timeout):
-                    anatomy = await mail.anatomy()
+            anatomy = mail.glance() or await mail.anatomy()
+        except Busy as error:
+            return None, [_unscannable(str(error), OnError.DEFER)]
         except Exception as error:  # whatever befell the worker, the mail is not passed on unseen
             log.warning("mail could not be opened", id=mail.envelope.id, error=repr(error))
             trail.add("scanned", "the mail could not be opened", error=type(error).__name__)
-            return None
+            return None, [await self._tried(mail)]
         self._seconds["open"].observe(time.perf_counter() - started)
-        return anatomy
+        return anatomy, []
 
-    def _unscannable(self, mail: Mail) -> Finding:
-        tries = self._count(_fingerprint(mail))
-        last = tries >= TRIES
-        return Finding(
-            category=Category.UNSURE,
-            symbol="UNSCANNABLE",
-            reason=f"the content could not be opened (try {tries} of {TRIES})",
-            by="pipeline",
-            on_error=OnError.QUARANTINE if last else OnError.DEFER,
-        )
+    async def _tried(self, mail: Mail) -> Finding:
+        tries = self._count(await asyncio.to_thread(_fingerprint, mail))
+        reason = f"the content could not be opened (try {tries} of {TRIES})"
+        return _unscannable(reason, OnError.QUARANTINE if tries >= TRIES else OnError.DEFER)
 
     def _count(self, fingerprint: bytes) -> int:
         tries = self._killers.pop(fingerprint, 0) + 1
@@ -198,8 +192,22 @@ def _told(finding: Finding) -> dict[str, object]:
     return told
 
 
+def _unscannable(reason: str, on_error: OnError) -> Finding:
+    return Finding(category=Category.UNSURE, symbol="UNSCANNABLE", reason=reason, by="pipeline", on_error=on_error)
+
+
 def _fingerprint(mail: Mail) -> bytes:
-    body = mail.body
-    head = body.data[:65_536] if body.data is not None else str(body.size).encode()
+    """Return what tells a mail that comes again from others (blocking)."""
+    head = _head(mail.body)
     sender = mail.envelope.sender.key if mail.envelope.sender else ""
     return hashlib.sha256(head + sender.encode()).digest()
+
+
+def _head(body: Body) -> bytes:
+    if body.data is not None:
+        return body.data[:HEAD]
+    try:
+        with Path(body.path or "").open("rb") as file:
+            return file.read(HEAD)
+    except OSError:
+        return b""

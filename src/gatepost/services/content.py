@@ -12,7 +12,7 @@ import re2  # type: ignore[import-untyped]
 
 from gatepost.message import decode, headers, markup
 from gatepost.message.anatomy import Anatomy, Part
-from gatepost.message.mail import Opener, Unscannable
+from gatepost.message.mail import Busy, Opener, Unscannable
 from gatepost.message.plain import plain
 from gatepost.model.envelope import Body
 from gatepost.model.problem import Kind, Problem
@@ -118,6 +118,8 @@ class Contents:
             return await self._opener.open(body)
         except Unscannable as error:
             raise Problem(Kind.UNPROCESSABLE, "The mail could not be taken apart.", reason=str(error)) from error
+        except Busy as error:
+            raise Problem(Kind.UNAVAILABLE, "Many mails are being taken apart; try later.") from error
 
     async def _body(self, mail_id: str) -> Body:
         body = await self._store.read(lambda reader: reader.body(mail_id))
