@@ -199,7 +199,12 @@ async def test_a_search_combines_its_criteria(desk: Desk) -> None:
     }
     for query, expected in cases.items():
         assert sorted(await subjects(desk, "retention", f"?{query}")) == expected, query
-    for query in ("receivedAfter=yesterday", "receivedBefore=-1", "receivedAfter=1e9"):
+    for query in (
+        "receivedAfter=yesterday",
+        "receivedBefore=-1",
+        "receivedAfter=1e9",
+        "receivedAfter=2000-01-01T00:00:00",
+    ):
         answer = await desk.ask("GET", f"{BOB}/retention?{query}")
         assert (answer.status_code, answer.json()["pointer"]) == (400, f"/{query.partition('=')[0]}")
 

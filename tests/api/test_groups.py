@@ -89,6 +89,22 @@ async def test_the_kind_of_a_recipient_is_read_off_the_directory(api: Api) -> No
     ]
 
 
+async def test_a_group_takes_its_places_in_other_groups_along_and_leaves_them_when_it_goes(api: Api) -> None:
+    domain = await api.domain("got.net")
+    place = f"/domains/{domain['id']}/groups"
+    inner = await api.make(place, {"email": "inner@got.net", "recipients": ["jon@got.net"]})
+    outer = await api.make(place, {"email": "outer@got.net", "recipients": ["inner@got.net", "out@example.org"]})
+    await api.change(f"{place}/{inner['id']}", {"email": "new@got.net"})
+    shown = (await api.get(f"{place}/{outer['id']}"))["recipients"]
+    assert [(each["email"], each["type"]) for each in shown] == [
+        ("new@got.net", "ALIAS"),
+        ("out@example.org", "EXTERNAL_ADDRESS"),
+    ]
+    assert (await api.ask("DELETE", f"/groups/{inner['id']}")).status_code == 204
+    shown = (await api.get(f"{place}/{outer['id']}"))["recipients"]
+    assert [each["email"] for each in shown] == ["out@example.org"]
+
+
 async def test_recipients_are_kept_once_in_their_one_form(api: Api) -> None:
     domain = await api.domain("got.net")
     emails = ["A@Example.org", "a@example.org", '"a"@example.org', "b@BÜCHER.example"]

@@ -103,6 +103,13 @@ async def test_a_policy_is_checked_member_by_member_threat_119(
     assert await api.get(f"/policies/{made['policy']['id']}") == made["policy"]
 
 
+async def test_a_control_character_is_refused_in_words_for_people_threat_119(api: Api) -> None:
+    made = await api.domain("got.com")
+    change = {"relayProps": {"prefixSpam": "[SPAM]\r\nX-Injected: yes"}}
+    answer = await api.ask("PATCH", f"/policies/{made['policy']['id']}", change)
+    assert (answer.status_code, answer.json()["message"]) == (400, "The text has characters that are not allowed here.")
+
+
 async def test_names_are_unique_in_a_domain_in_any_case(api: Api) -> None:
     one, two = await api.domain("one.example"), await api.domain("two.example")
     first = await api.make(f"/domains/{one['id']}/policies", {"name": "Strict", **BARE})

@@ -17,7 +17,8 @@ def blame(error: msgspec.ValidationError) -> Problem:
     steps = [name or index for name, index in _STEP.findall(match["path"] or "")]
     if missing := re.search(r"missing required field `(.+)`", match["text"]):
         return Problem(Kind.MALFORMED, "A required member is missing.", pointer=pointer(*steps, missing[1]))
-    return Problem(Kind.MALFORMED, f"{match['text']}.", pointer=pointer(*steps))
+    text = "The text has characters that are not allowed here" if "matching regex" in match["text"] else match["text"]
+    return Problem(Kind.MALFORMED, f"{text}.", pointer=pointer(*steps))
 
 
 def pointer(*steps: str) -> str:

@@ -74,15 +74,20 @@ def _name(value: object) -> str:
     )
 
 
+def moment(text: str) -> Millis:
+    """Read an RFC 3339 date-time (contract A2); raise ValueError."""
+    try:
+        when = msgspec.convert(text, datetime)
+    except msgspec.ValidationError as error:
+        raise ValueError("Expected epoch milliseconds or an RFC 3339 date-time") from error
+    if when.tzinfo is None:
+        raise ValueError("Expected a date-time with its offset from UTC")
+    return Millis(round(when.timestamp() * 1000))
+
+
 def _millis(value: object) -> Millis:
     if isinstance(value, str):
-        try:
-            moment = msgspec.convert(value, datetime)
-        except msgspec.ValidationError as error:
-            raise ValueError("Expected epoch milliseconds or an RFC 3339 date-time") from error
-        if moment.tzinfo is None:
-            raise ValueError("Expected a date-time with its offset from UTC")
-        return Millis(round(moment.timestamp() * 1000))
+        return moment(value)
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"Expected epoch milliseconds, got {_name(value)}")
     if not 0 <= value <= int(_LAST.timestamp() * 1000):

@@ -11,6 +11,7 @@ from gatepost.model.query import Condition, Op, Page, Query, Where, eq, every
 from gatepost.model.tenant import Domain, DomainStatus, Group, GroupMember, User
 from gatepost.model.values import Id
 from gatepost.services.access import found, require
+from gatepost.services.members import leave, rename
 from gatepost.services.records import Line, read_address, unprocessable
 from gatepost.services.users import own_address
 from gatepost.store.store import Reader, Store, Writer
@@ -99,25 +100,31 @@ class Groups:
         return await self._store.write(add)
 
     async def update(self, caller: Caller, domain_id: int, group_id: int, change: GroupUpdate) -> None:
-        """Change the address, and replace the recipients when they are given; those that stay keep their ids."""
+        """Change the address, in the groups that name it too, and replace the recipients when they are given.
+
+        Recipients that stay keep their ids.
+        """
 
         def alter(writer: Writer) -> None:
             domain, group = _find(writer, caller, "GROUPS_WRITE", domain_id, group_id)
             if change.email is not None:
-                writer.change(Group, group.id, email=own_address(writer, domain, change.email, but=group))
+                email = own_address(writer, domain, change.email, but=group)
+                writer.change(Group, group.id, email=email)
+                rename(writer, group, email)
             if change.recipients is not None:
                 self._set(writer, group, change.recipients, "/recipients")
 
         await self._store.write(alter)
 
     async def delete(self, caller: Caller, group_id: int) -> None:
-        """Delete a group."""
+        """Delete a group, and its places in other groups of the domain."""
 
         def remove(writer: Writer) -> None:
             group = writer.get(Group, group_id)
             require(caller, "GROUPS_WRITE", writer.get(Domain, group.domain_id) if group else None)
             if group is None:
                 raise Problem(Kind.NOT_FOUND, "There is no such group.")
+            leave(writer, group)
             writer.remove(GroupMember, eq("group_id", group.id))
             writer.remove(Group, eq("id", group.id))
 

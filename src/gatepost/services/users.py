@@ -12,9 +12,10 @@ from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Op, Page, Query, Where, eq, every
 from gatepost.model.route import Platform
 from gatepost.model.rules import SenderRule
-from gatepost.model.tenant import Domain, DomainStatus, Group, GroupMember, Language, User, UserStatus
+from gatepost.model.tenant import Domain, DomainStatus, Group, Language, User, UserStatus
 from gatepost.model.values import CLEARED, Id
 from gatepost.services.access import found, require, visible
+from gatepost.services.members import leave, rename
 from gatepost.services.passwords import Passwords
 from gatepost.services.platforms import Platforms
 from gatepost.services.records import Line, Text, emptied, given, read_address, unprocessable
@@ -219,19 +220,7 @@ def _move(writer: Writer, user: User, email: str) -> None:
         raise unprocessable(text, "/email")
     for rule in rules:
         writer.change(SenderRule, rule.id, owner=email)
-    for member in _memberships(writer, user):
-        if writer.first(GroupMember, every(eq("group_id", member.group_id), eq("email", email))) is None:
-            writer.change(GroupMember, member.id, email=email)
-        else:
-            writer.remove(GroupMember, eq("id", member.id))
-
-
-def _memberships(reader: Reader, user: User) -> list[GroupMember]:
-    """Return an account's places in groups of its own domain."""
-    members = reader.find(GroupMember, Query(where=eq("email", user.email))).items
-    groups = reader.find(Group, Query(where=Where("id", Op.IN, [member.group_id for member in members]))).items
-    own = {group.id for group in groups if group.domain_id == user.domain_id}
-    return [member for member in members if member.group_id in own]
+    rename(writer, user, email)
 
 
 def _drop_rules(writer: Writer, user_id: int) -> int:
@@ -241,6 +230,6 @@ def _drop_rules(writer: Writer, user_id: int) -> int:
 
 def _delete(writer: Writer, caller: Caller, user_id: int) -> None:
     user = found(caller, "USERS_WRITE", writer.get(User, user_id), "user")
-    writer.remove(GroupMember, Where("id", Op.IN, [member.id for member in _memberships(writer, user)]))
+    leave(writer, user)
     writer.remove(Token, eq("user_id", user.id))
     writer.remove(User, eq("id", user.id))

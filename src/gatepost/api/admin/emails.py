@@ -1,7 +1,6 @@
 """Kept mail: folders, what lies in them, one mail with its content, release (contract 5.7)."""
 
 import re
-from datetime import datetime
 from typing import Annotated, TypeVar
 from urllib.parse import quote
 
@@ -10,6 +9,7 @@ from msgspec import Meta
 from starlette.responses import Response
 
 from gatepost.api.endpoint import Call, endpoint
+from gatepost.api.ids import moment
 from gatepost.api.listing import Listing
 from gatepost.model.access import Caller
 from gatepost.model.problem import Kind, Problem
@@ -275,11 +275,9 @@ def _moment(text: str | None, pointer: str) -> int | None:
     if re.fullmatch(r"[0-9]{1,15}", text, re.ASCII):
         return int(text)
     try:
-        return round(msgspec.convert(text, datetime).timestamp() * 1000)
-    except (msgspec.ValidationError, OverflowError) as error:
-        raise Problem(
-            Kind.MALFORMED, "Expected epoch milliseconds or an RFC 3339 date-time.", pointer=pointer
-        ) from error
+        return int(moment(text))
+    except ValueError as error:
+        raise Problem(Kind.MALFORMED, f"{error}.", pointer=pointer) from error
 
 
 def _root(call: Call, mailbox: Mailbox) -> str:
