@@ -164,6 +164,9 @@ def parse_path(text: str) -> tuple[Address | None, str]:
 
 
 def _path_end(text: str) -> int:
+    end = text.find(">")
+    if end > 0 and '"' not in text[:end]:
+        return end
     quoted = False
     index = 1
     while index < len(text):
