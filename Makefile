@@ -36,6 +36,7 @@ conformance: venv  ## public suites and real daemons
 
 soak: venv  ## the long form of everything
 	$(PYTEST) -n 2 -m soak --timeout 3600
+	GATEPOST_KILLS=200 $(PYTEST) -n 2 tests/store/test_crash.py -k again_and_again
 
 bench: venv  ## measure the relay beside its load tools and Postfix; prints a table
 	$(BIN)/python -m bench.relay

@@ -48,9 +48,7 @@ class Disc:
 
 def run(*command: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, (
-        f"{command[0]} failed; this needs e2fsprogs, root and loop devices: {done.stderr}"
-    )
+    assert done.returncode == 0, f"{command[0]} failed; this needs e2fsprogs, root and loop devices: {done.stderr}"
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+import random
 import time
 from collections.abc import AsyncIterator
 from http.client import HTTPException
@@ -109,6 +110,26 @@ async def test_77_a_kill_of_the_whole_relay_under_load_loses_nothing(tmp_path: P
         house.kills = 1
         assert await restart(served) < 5
         assert await house.compare() <= REPEATED
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+async def test_77_killed_again_and_again_under_load_it_goes_on_where_it_was(tmp_path: Path) -> None:
+    chance = random.Random(77)
+    async with loaded(tmp_path) as (served, house, load):
+        for house.kills in range(1, 51):
+            await asyncio.sleep(chance.uniform(0.1, 2.0))
+            assert served.process
+            served.process.kill()
+            await asyncio.to_thread(served.process.wait)
+            await load.end()
+            await asyncio.to_thread(served.start)
+            load.start()
+        served.process.kill()
+        await load.end()
+        house.kills += 1
+        await restart(served)
+        assert await house.compare() <= REPEATED * house.kills
 
 
 async def test_89_a_stop_under_load_takes_less_than_ten_seconds_and_loses_nothing(tmp_path: Path) -> None:
