@@ -60,13 +60,22 @@ _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"!<arch>\n", "ar"),
     (0, b"conectix", "vhd"),
     (0, b"vhdxfile", "vhd"),
+    (0, b"KDMV", "vmdk"),
+    (0, b"\xed\xab\xee\xdb", "rpm"),
+    (0, b"\x89LZO\0\r\n\x1a\n", "lzop"),
+    (0, b"\x02\x21\x4c\x18", "lz4"),
+    (0, b"EGGA", "egg"),
+    (0, b"ALZ\x01", "alz"),
 )
-_ISO_AT = 32_769
+_DISC_AT = 32_769  # the first volume descriptor of an optical disc
+_DISCS = {b"CD001": "iso", b"BEA01": "udf"}
+_FOOTERS = {b"conectix": "vhd", b"koly\0\0\0\x04": "dmg"}  # of disc images, in their last 512 octets
 _MIDDLE = (b"PK\x05\x06", b"Rar!\x1a\x07", b"7z\xbc\xaf\x27\x1c")
 _PATTERNS = (
     (re.compile(rb"..-l[hz][0-9sd]-", re.DOTALL), "lha"),
     (re.compile(rb"0707(?:07[0-7]{70}|0[12][0-9a-fA-F]{104})"), "cpio"),
     (re.compile(rb"BZh[1-9]\x17rE8P\x90"), "bzip2"),  # an empty one
+    (re.compile(rb"\x5d\0\0..(?:\xff{8}|.{5}\0\0\0)", re.DOTALL), "lzma"),
 )
 _TAR_SUM = slice(148, 156)
 _EMBEDDING = re.compile(rb"MZ|\x7fELF|#!")
@@ -130,8 +139,8 @@ def container(content: bytes) -> str:
     for pattern, kind in _PATTERNS:
         if pattern.match(content):
             return kind
-    if content[_ISO_AT : _ISO_AT + 5] == b"CD001":
-        return "iso"
+    if disc := _DISCS.get(content[_DISC_AT : _DISC_AT + 5]) or _FOOTERS.get(content[-512:-504]):
+        return disc
     if _old_tar(content):
         return "tar"
     return _behind(content)
