@@ -1,0 +1,198 @@
+"""What a full store costs: throughput beside an empty one, and how fast SMTP answers while the API lists all of it.
+
+.venv/bin/python -m bench.scale [--rules 100000] [--domains 10000] [--mails 1000000] [--count 2000] [--runs 3]
+"""
+
+import argparse
+import shutil
+import socket
+import statistics
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from bench.relay import Gateway, Load, cpu_seconds, names, send, sink
+
+from gatepost.events import Metrics, wall_clock
+from gatepost.model.envelope import Body
+from gatepost.model.rules import SenderRule, SenderType
+from gatepost.model.stored import Copy, Message
+from gatepost.model.tenant import Domain, Language, User
+from gatepost.settings import StoreSettings
+from gatepost.store.store import Store, Writer
+
+DAY = 86_400_000
+SLICE = 2000  # rows of one transaction
+CUSTOMER = 1
+
+
+def fill(directory: Path, *, rules: int, domains: int, mails: int) -> None:
+    """Put a domain with rules and a mailbox full of mail, and many other domains, into a store that is not running."""
+    store = Store.open(directory, clock=wall_clock, metrics=Metrics(), settings=StoreSettings())
+    now = wall_clock()
+
+    def in_slices(count: int, add: Callable[[Writer, int], object]) -> None:
+        for first in range(0, count, SLICE):
+            some = range(first, min(first + SLICE, count))
+            store.write_sync(lambda writer, some=some: [add(writer, number) for number in some])
+
+    def domain(writer: Writer, number: int) -> Domain:
+        name = f"full{number}.example"
+        return writer.add(Domain(customer_id=CUSTOMER, name=name, default_language=Language.EN, creation_date=now))
+
+    full = store.write_sync(lambda writer: domain(writer, -1))
+    email = f"reader@{full.name}"
+    reader = User(domain_id=full.id, email=email, language=Language.EN, creation_date=now)
+    user = store.write_sync(lambda writer: writer.add(reader))
+
+    def rule(writer: Writer, number: int) -> None:
+        value = f"bad{number}.example"
+        writer.add(SenderRule(domain_id=full.id, owner=full.name, value=value, type=SenderType.BLOCK, created_date=now))
+
+    def mail(writer: Writer, number: int) -> None:
+        mail_id = f"{now - number * 1000:012x}{number:020x}"
+        message = Message(
+            id=mail_id,
+            received=now - number * 1000,
+            size=100,
+            direction="in",
+            sender=f"author{number % 977}@world.example",
+            client_ip="192.0.2.1",
+            helo="mx.world.example",
+            message_id=f"<{mail_id}@world.example>",
+            subject=f"Letter {number}",
+            header_from=f"Author <author{number % 977}@world.example>",
+            header_to=email,
+            header_cc="",
+            sent=now - number * 1000,
+        )
+        copy = Copy(
+            mail_id=mail_id,
+            mailbox=email,
+            domain_id=full.id,
+            user_id=user.id,
+            folder="quarantine",
+            category="SPAM",
+            score=9.0,
+            infected=False,
+            stored_at=now,
+            expires_at=now + 31 * DAY,
+        )
+        writer.keep(message, Body(4, b"\r\n\r\n"), [copy], [], [], now + DAY)
+
+    in_slices(domains, domain)
+    in_slices(rules, rule)
+    in_slices(mails, mail)
+    store.close_sync()
+
+
+class Subject:
+    """One relay under measurement; the same load again and again."""
+
+    def __init__(self, gateway: Gateway, folder: Path) -> None:
+        self.gateway = gateway
+        self._folder = folder
+
+    def run(self, load: Load) -> tuple[float, float]:
+        """Return mails a second and CPU seconds for 1,000."""
+        done, cpu, start = self.gateway.delivered(), cpu_seconds(self.gateway.pid), time.perf_counter()
+        send(load, self.gateway.port, self._folder)
+        while self.gateway.delivered() - done < load.count:
+            time.sleep(0.02)
+        took = time.perf_counter() - start
+        return load.count / took, (cpu_seconds(self.gateway.pid) - cpu) * 1000 / load.count
+
+    def answers(self, seconds: float) -> list[float]:
+        """Return how many milliseconds each reply to a command took, one after another."""
+        found: list[float] = []
+        with socket.create_connection(("127.0.0.1", self.gateway.port)) as peer:
+            peer.recv(512)
+            until = time.perf_counter() + seconds
+            while time.perf_counter() < until:
+                for command in (
+                    b"EHLO probe.example",
+                    b"MAIL FROM:<ada@world.example>",
+                    b"RCPT TO:<bob@served.example>",
+                ):
+                    start = time.perf_counter()
+                    peer.sendall(command + b"\r\n")
+                    assert peer.recv(1024)[:3] == b"250"
+                    found.append((time.perf_counter() - start) * 1000)
+        return found
+
+
+@contextmanager
+def listing(gateway: Gateway) -> Iterator[list[float]]:
+    """Page through the large mailbox all the while; the list fills with the seconds of each page."""
+    ended, pages = threading.Event(), []
+
+    def go() -> None:
+        offset = 0
+        while not ended.is_set():
+            start = time.perf_counter()
+            path = f"/users/reader@full-1.example/emails/quarantine?offset={offset}&pageSize=500"
+            offset = offset + 500 if gateway.ask("GET", path) and offset < 100_000 else 0
+            pages.append(time.perf_counter() - start)
+
+    thread = threading.Thread(target=go)
+    thread.start()
+    try:
+        yield pages
+    finally:
+        ended.set()
+        thread.join()
+
+
+@contextmanager
+def running(folder: Path, hop: int, server: str, fill: Callable[[Path], None] | None) -> Iterator[Subject]:
+    folder.mkdir()
+    gateway = Gateway(folder, hop, server, fill=fill)
+    try:
+        yield Subject(gateway, folder)
+    finally:
+        gateway.stop()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rules", type=int, default=100_000)
+    parser.add_argument("--domains", type=int, default=10_000)
+    parser.add_argument("--mails", type=int, default=1_000_000)
+    parser.add_argument("--count", type=int, default=2000, help="mails of one run")
+    parser.add_argument("--runs", type=int, default=3)
+    given = parser.parse_args()
+    load = Load("4K reused", 4_000, given.count, 50, True)
+    folder = Path(tempfile.mkdtemp(prefix="gatepost-bench-"))
+    folder.chmod(0o755)
+    much = partial(fill, rules=given.rules, domains=given.domains, mails=given.mails)
+    try:
+        with (
+            sink() as hop,
+            names() as server,
+            running(folder / "empty", hop, server, None) as empty,
+            running(folder / "full", hop, server, much) as full,
+        ):
+            results = {name: [] for name in ("empty", "full")}
+            for _ in range(given.runs):
+                for name, subject in (("empty", empty), ("full", full)):
+                    results[name].append(subject.run(load))
+            for name, runs in results.items():
+                rate, cpu = (statistics.median(values) for values in zip(*runs, strict=True))
+                print(f"{name} store: {rate:,.0f} mails/s, {cpu:.2f} CPU s/1,000", flush=True)
+            quiet = full.answers(10.0)
+            with listing(full.gateway) as pages:
+                busy = full.answers(10.0)
+            for name, times in (("alone", quiet), ("while the API lists", busy)):
+                p99 = statistics.quantiles(times, n=100)[98]
+                print(f"SMTP replies {name}: median {statistics.median(times):.2f} ms, p99 {p99:.2f} ms", flush=True)
+            print(f"pages of 500: {len(pages)}, median {statistics.median(pages) * 1000:.0f} ms", flush=True)
+    finally:
+        shutil.rmtree(folder)
+
+
+if __name__ == "__main__":
+    main()
