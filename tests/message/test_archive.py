@@ -305,7 +305,7 @@ def test_threat_58_dangerous_members_are_listed_and_nothing_is_written(tmp_path,
         ("a.lzma", lzma.compress(b"x" * 99, lzma.FORMAT_ALONE), "can't be opened here (lzma)"),
         ("winmail.dat", b"\x78\x9f\x3e\x22" + b"junk" * 9, "damaged"),
     ],
-    ids=[f"{number}" for number in range(16)],
+    ids=[f"{number}" for number in range(25)],
 )
 def test_threat_59_what_can_t_be_opened_is_told(name: str, content: bytes, said: str) -> None:
     told = problems(name, content)
