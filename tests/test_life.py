@@ -1,15 +1,18 @@
 """A mail's life, end to end: accepted over SMTP, judged, kept, delivered, released; nothing mocked."""
 
+import asyncio
 import base64
 import io
 import zipfile
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
+from argon2 import PasswordHasher
 from tests.house import NOW, House, living, queued_as
-from tests.peers.sink import Sink
+from tests.peers.sink import Act, Sink
 
 from gatepost.model.envelope import Role
 from gatepost.model.query import All, Query
@@ -24,6 +27,7 @@ from gatepost.model.rules import (
 )
 from gatepost.model.stored import Message
 from gatepost.model.tenant import Group, GroupMember, User
+from gatepost.services.setup import set_up
 
 pytestmark = pytest.mark.anyio
 
@@ -266,3 +270,27 @@ async def test_bytes_that_nobody_needs_any_more_go(tmp_path: Path) -> None:
         await house.gatepost.queue.idle()
         assert house.store.reader.body(queued_as(reply)) is None
         assert house.trace(queued_as(reply))
+
+
+async def test_a_stop_keeps_to_its_time_however_many_hang(tmp_path: Path) -> None:
+    """Threat 89: one time for all rooms, not one for each."""
+    loop = asyncio.get_running_loop()
+    async with AsyncExitStack() as stack:
+        sections = {"http": {"listen": ["127.0.0.1:0"] * 6}, "limits": {"shutdown": 1.5}}
+        house = await stack.enter_async_context(living(tmp_path, sink=Sink({"dot": Act.HANG}), **sections))
+        assert (await house.send(mail(), "bob@served.example")).code == 250  # hangs at the next hop
+        await house.sink.until(lambda: "DATA" in house.sink.commands)
+        token = set_up(house.store, house.clock, hasher=PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)).token
+        for url in house.gatepost.urls:
+            reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+            head = f"POST /domains HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
+            more = b"Content-Type: application/json\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n"
+            writer.write(head.encode() + more)
+            assert (await reader.readline()).startswith(b"HTTP/1.1 100")  # it waits for the body
+            stack.callback(writer.close)
+        _, sender = await asyncio.open_connection("127.0.0.1", house.port)
+        stack.callback(sender.close)
+        sender.write(b"HELO x\r\n")
+        began = loop.time()
+        await house.gatepost.stop()
+        assert loop.time() - began < 3.0

@@ -1,5 +1,6 @@
 """The house: makes the rooms once, opens and closes the doors; the face for embedding, `dev`, tests and `serve`."""
 
+import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -79,6 +80,7 @@ class Gatepost:
         self.http: list[HttpDoor] = []
         self._open: list[Callable[[], Awaitable[None]]] = []  # what `stop` closes, the last opened first
         self._bound = False
+        self._stop_by = 0.0  # when a stop must be over, by the loop's clock
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -109,6 +111,7 @@ class Gatepost:
     async def stop(self) -> None:
         """Close the doors, finish what is under way, close the store; may be called twice."""
         self._bound = False
+        self._stop_by = asyncio.get_running_loop().time() + self.settings.limits.shutdown
         while self._open:
             close = self._open.pop()
             try:
@@ -244,13 +247,17 @@ class Gatepost:
             raise SettingsError(f"http.listen: {error}") from error
         await door.start()
         self.http.append(door)
-        self._open.append(lambda: door.stop(self.settings.limits.shutdown / 4))
+        self._open.append(lambda: door.stop(self._grace(1 / 4)))
 
     async def _stop_listeners(self) -> None:
-        await self.listeners.stop(self.settings.limits.shutdown / 2)
+        await self.listeners.stop(self._grace(1 / 2))
 
     async def _stop_queue(self) -> None:
-        await self.queue.stop(self.settings.limits.shutdown / 2)
+        await self.queue.stop(self._grace(1 / 2))
+
+    def _grace(self, share: float) -> float:
+        """Seconds that one room may take to stop: a share of those that are left for all."""
+        return max(0.0, self._stop_by - asyncio.get_running_loop().time()) * share
 
 
 def _derived(salt: bytes, what: str) -> bytes:

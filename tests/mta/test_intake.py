@@ -87,6 +87,22 @@ async def test_a_login_writes_only_in_its_own_name_to_colleagues_too(house: Hous
     assert honest.answer is Answer.ACCEPTED
 
 
+@pytest.mark.parametrize(
+    ("author", "answer"),
+    [
+        ("eve@served.example, boss@bank..example", Answer.REJECTED),
+        ('eve@served.example, "boss@bank.example', Answer.REJECTED),
+        ("eve@served.example" + "," * 9000 + " boss@bank.example", Answer.REJECTED),
+        ("nobody in particular", Answer.REJECTED),
+        ("Doe, Eve <eve@served.example>", Answer.ACCEPTED),
+    ],
+)
+async def test_an_author_that_cannot_be_read_is_not_passed_over(house: House, author: str, answer: Answer) -> None:
+    eve = await login(house, "eve@served.example")
+    receipt = await receive(house, eve, parse_address("eve@served.example"), BOB, written(author))
+    assert receipt.answer is answer
+
+
 async def test_a_login_is_told_when_its_mail_to_a_colleague_fails(tmp_path: Path) -> None:
     """Rules 8: who signed in is proven."""
     async with living(tmp_path, sink=Sink({f"RCPT <{BOB}>": "550 5.1.1 unknown"})) as house:

@@ -13,14 +13,24 @@ _USUAL = re.compile(r'[^<>,"():;\\]*<([^<>\s"(),]+)>\s*\Z|\s*([^<>\s"(),:;\\]+@[
 
 def authors(anatomy: Anatomy) -> list[Address]:
     """Return the addresses of every From field, in order; what is no address is left out."""
-    found = []
+    return [claim for claim in claims(anatomy) if claim is not None]
+
+
+def claims(anatomy: Anatomy) -> list[Address | None]:
+    """Return `authors`, with None for each that looks like an address and is none, or lies beyond what is read."""
+    found: list[Address | None] = []
     for value in anatomy.values(b"from"):
-        for text in _addresses(readable(unfold(value[:VALUE_MAX]))):
-            try:
-                found.append(parse_address(text))
-            except BadAddress:
-                continue
+        found += map(_read, _addresses(readable(unfold(value[:VALUE_MAX]))))
+        if len(value) > VALUE_MAX:
+            found.append(None)
     return found
+
+
+def _read(text: str) -> Address | None:
+    try:
+        return parse_address(text)
+    except BadAddress:
+        return None
 
 
 def _addresses(value: str) -> list[str]:
@@ -28,6 +38,6 @@ def _addresses(value: str) -> list[str]:
     if usual:
         return [usual[1] or usual[2]]
     try:
-        return [address for _, address in getaddresses([value]) if address]
+        return [address for _, address in getaddresses([value]) if "@" in address]
     except (ValueError, IndexError, TypeError, RecursionError):  # hostile fields, of the library's making
-        return []
+        return ["@"]

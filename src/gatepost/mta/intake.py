@@ -9,7 +9,7 @@ import msgspec
 
 from gatepost.events import Clock, Metrics, Trail, log
 from gatepost.message.anatomy import Anatomy, Summary
-from gatepost.message.authors import authors
+from gatepost.message.authors import claims
 from gatepost.message.mail import Mail, Opener
 from gatepost.model.address import Address, parse_address
 from gatepost.model.envelope import Body, Client, Envelope, Recipient
@@ -172,9 +172,9 @@ class Intake:
         foreign = envelope.sender is None and envelope.client.login is None
         if anatomy is None or (foreign and recipient.given != recipient.address):
             return True
-        written = authors(anatomy)
+        written = claims(anatomy)
         may = partial(self._directory.may_write, envelope.client, envelope.sender)
-        return bool(written) and all(map(may, written))
+        return bool(written) and all(author is not None and may(author) for author in written)
 
     def _hold_refused(self, envelope: Envelope, judged: Judged) -> Judged:
         verdict = judged.verdict
