@@ -61,15 +61,16 @@ class Served(Daemon):
         assert self.process
         return self.process.pid
 
-    def log_size(self) -> int:
-        """Return how many octets it has logged."""
-        return self._log.stat().st_size
+    def log_text(self) -> str:
+        """Return what it has logged since its last start."""
+        return self._log.read_text()
 
     async def api(self, method: str, path: str, body: object = None) -> Said:
         """Ask the API as the administrator."""
-        return await asyncio.to_thread(self._ask, method, path, body)
+        return await asyncio.to_thread(self.ask, method, path, body)
 
-    def _ask(self, method: str, path: str, body: object) -> Said:
+    def ask(self, method: str, path: str, body: object = None) -> Said:
+        """The same, for who has no loop."""
         connection = http.client.HTTPConnection(self.url.removeprefix("http://"), timeout=20)
         try:
             headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}

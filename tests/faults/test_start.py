@@ -1,0 +1,49 @@
+"""82, 92: what `gatepost serve` says and does where its store can't be used."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.faults.daemon import Served
+
+PAGE = 16_384
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Served]:
+    made = Served(tmp_path)
+    yield made
+    made.close()
+
+
+def spoil(served: Served, page: int) -> Path:
+    database = served.state / "gatepost.db"
+    with database.open("r+b") as file:
+        file.seek(page * PAGE)
+        file.write(b"\x5a" * PAGE)
+    return database
+
+
+def test_82_a_damaged_database_is_refused_with_its_name_and_a_code(
+    served: Served, capsys: pytest.CaptureFixture[str]
+) -> None:
+    database = spoil(served, 1)
+    before = database.read_bytes()
+    assert served.run("serve") == os.EX_DATAERR
+    said = capsys.readouterr().err
+    assert str(database) in said and "damaged" in said and "Traceback" not in said
+    assert database.read_bytes() == before, "what may be rescued was written to"
+
+
+def test_82_a_database_that_is_none_is_refused(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
+    database = spoil(served, 0)
+    assert served.run("serve") == os.EX_DATAERR
+    assert str(database) in capsys.readouterr().err
+
+
+def test_92_no_secret_stands_among_the_arguments_or_in_the_log(served: Served) -> None:
+    served.start()
+    assert served.ask("GET", "/domains").status == 200
+    assert served.token not in Path(f"/proc/{served.pid}/cmdline").read_text()
+    assert served.token not in served.log_text()
