@@ -79,6 +79,19 @@ async def test_120_only_a_mail_id_becomes_a_path(store: Store, name: str) -> Non
         store.spool.path(name)
 
 
+async def test_89_a_body_forgotten_before_it_is_adopted_is_no_fault_of_the_disc(store: Store) -> None:
+    """A stop may cancel the one who keeps a mail while a thread is about to move its file."""
+    draft = store.spool.draft()
+    draft.write(b"x" * 300_000)
+    body = await store.spool.finish(draft)
+    store.spool.forget(body)
+    with pytest.raises(Problem) as caught:
+        await store.spool.adopt(body, mail_id(0xAB))
+    assert caught.value.kind is Kind.UNAVAILABLE
+    assert store.healthy
+    assert files(store) == []
+
+
 async def test_removals_wait_while_files_are_held(store: Store) -> None:
     for number in (1, 2):
         draft = store.spool.draft()

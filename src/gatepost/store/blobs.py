@@ -92,6 +92,7 @@ class Spool:
         self._tmp = directory / "tmp"
         self._cut = cut
         self.blame = health.blame
+        self._unavailable = health.unavailable
         self._holds = 0
         self._waiting: deque[str] = deque()
         self._moved: dict[str, str] = {}  # the last adopted: path of the draft -> mail id
@@ -121,8 +122,7 @@ class Spool:
             return body
         source, target = Path(body.path), self.path(mail_id)
         await self._off_loop(lambda: self._move(source, target))
-        self._moved[body.path] = mail_id
-        if len(self._moved) > _REMEMBERED:
+        while len(self._moved) > _REMEMBERED:
             self._moved.pop(next(iter(self._moved)))
         return Body(body.size, path=str(target))
 
@@ -188,7 +188,10 @@ class Spool:
         try:
             self._enter(target.parent)
             source.rename(target)
+            self._moved[str(source)] = target.name
             sync_folder(target.parent)
+        except FileNotFoundError as error:  # forgotten meanwhile, by one who waits no longer: the disc is well
+            raise self._unavailable(error) from error
         except OSError as error:
             raise self.blame(error) from error
 
