@@ -49,20 +49,36 @@ class Daemon:
         self.process: subprocess.Popen[bytes] | None = None
         self.token: str = json.loads(self.run("init", "--json"))["token"]
 
-    def run(self, *args: str, check: bool = True) -> str:
-        """Run a command with these settings; return what it printed."""
-        command = [sys.executable, "-m", "gatepost", *args, "--config", str(self.config)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-        if check and done.returncode:
+    def run(self, *args: str) -> str:
+        """Run a command with these settings; return what it printed, raise RuntimeError where it fails."""
+        return self.command(*args, "--config", str(self.config))
+
+    def command(self, *args: str) -> str:
+        """Run a command that needs no settings."""
+        done = subprocess.run([sys.executable, "-m", "gatepost", *args], capture_output=True, text=True, timeout=60)
+        if done.returncode:
             raise RuntimeError(f"{' '.join(args)}: {done.returncode}: {done.stdout}{done.stderr}")
         return done.stdout
 
-    def start(self) -> None:
-        """Start it, and return when it is ready; the log is written on."""
-        began = self.log.stat().st_size if self.log.exists() else 0
+    def launch(self) -> None:
+        """Start it, and do not wait; the log is written on."""
         with self.log.open("ab") as log:
             command = [sys.executable, "-m", "gatepost", "serve", "--config", str(self.config)]
             self.process = subprocess.Popen(command, stderr=log)
+
+    def until_ready(self, url: str) -> None:
+        """Wait until `/readyz` says so."""
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"{url}/readyz", timeout=PATIENCE):
+                return
+            time.sleep(0.02)
+        raise RuntimeError(f"it did not start: {self.log.read_text()}")
+
+    def start(self) -> None:
+        """Start it, and return when it is ready."""
+        began = self.log.stat().st_size if self.log.exists() else 0
+        self.launch()
         ready = self._ready(began)
         self.ports = [int(each.rpartition(":")[2]) for each in ready["smtp"]]
         self.url = ready["http"][0]
