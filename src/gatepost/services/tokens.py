@@ -7,10 +7,9 @@ import msgspec
 from gatepost.events import Clock
 from gatepost.model.access import Admin, Caller, Token
 from gatepost.model.problem import Kind, Problem
-from gatepost.model.query import Condition, Query, eq, every
-from gatepost.model.tenant import User
+from gatepost.model.query import Query, eq, every
 from gatepost.model.values import Id, Millis
-from gatepost.services.access import digest, found, require_account
+from gatepost.services.access import digest, require_account
 from gatepost.services.records import Name, show, unprocessable
 from gatepost.store.store import Store, Writer
 
@@ -36,7 +35,7 @@ class TokenView(msgspec.Struct, kw_only=True, rename="camel", omit_defaults=True
 
 
 class Tokens:
-    """The tokens of administrators and, for the command line, of mailbox users."""
+    """The tokens of administrators."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
@@ -54,22 +53,16 @@ class Tokens:
         """Make a token for an administrator; the answer alone carries its value."""
         require_account(caller, admin_id=admin_id)
         self._check_admin(admin_id)
-        return await self._create(draft, eq("admin_id", admin_id), admin_id=admin_id)
-
-    async def create_for_user(self, caller: Caller, user_id: int, draft: TokenAdd) -> TokenView:
-        """Make a token for a mailbox user, who may use it in place of his password."""
-        found(caller, "USERS_WRITE", self._store.reader.get(User, user_id), "user")
-        return await self._create(draft, eq("user_id", user_id), user_id=user_id)
-
-    async def _create(self, draft: TokenAdd, mine: Condition, **owner: int) -> TokenView:
         now = self._clock()
         if draft.expiration is not None and draft.expiration <= now:
             raise unprocessable("The token would have lapsed already.", "/expiration")
         value = secrets.token_hex(16)
-        row = Token(name=draft.name, digest=digest(value), expiration=draft.expiration, created_at=now, **owner)
+        row = Token(
+            name=draft.name, digest=digest(value), expiration=draft.expiration, created_at=now, admin_id=admin_id
+        )
 
         def add(writer: Writer) -> Token:
-            if writer.count(Token, mine) >= MANY:
+            if writer.count(Token, eq("admin_id", admin_id)) >= MANY:
                 raise unprocessable(f"An account has at most {MANY} tokens.", "")
             return writer.add(row)
 
