@@ -181,7 +181,7 @@ def names(mails: list[Mail]) -> Counter[str]:
     return Counter(found[1].decode() for mail in mails if (found := NAME.search(mail.data)))
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(420)
 async def test_of_ten_thousand_mails_none_is_lost_and_none_doubled(
     set_up: Chain, record_property: Callable[[str, object], None]
 ) -> None:
