@@ -143,10 +143,11 @@ async def test_80_after_an_i_o_error_no_mail_is_taken_until_a_restart(tmp_path: 
         await sink.wait(1)
 
 
-async def test_80_an_error_at_one_file_of_the_spool_is_no_less_an_error(tmp_path: Path) -> None:
+@pytest.mark.parametrize("inject", ["fsync:error=EIO:when=1", "rename,unlink:error=EIO"])
+async def test_80_an_error_at_one_file_of_the_spool_is_no_less_an_error(tmp_path: Path, inject: str) -> None:
     async with Sink() as sink, serving(tmp_path, sink) as served:
         client = await served.connect()
-        tracer = attach(served.pid, "fsync:error=EIO:when=1")
+        tracer = attach(served.pid, inject)
         assert (await served.send(BULKY, mails.BOB, client=client)).startswith("451 4.3.0 ")
         assert (await served.refusal()).startswith("421 4.3.2 ")
         tracer.terminate()

@@ -63,11 +63,12 @@ class Draft:
     def discard(self) -> None:
         """Forget the draft and remove its file; may be called twice."""
         self._parts.clear()
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        file, self._file = self._file, None
+        if file is not None:
+            with suppress(OSError):  # what it still holds back is not wanted any more
+                file.close()
         if self.path is not None:
-            self.path.unlink(missing_ok=True)
+            _unlink(self.path)
             self.path = None
 
     @contextmanager
@@ -79,8 +80,7 @@ class Draft:
             yield
         except OSError as error:
             self._failure = self._spool.blame(error)
-            with suppress(OSError):
-                self.discard()
+            self.discard()
             raise self._failure from error
 
 
@@ -136,7 +136,7 @@ class Spool:
         path = Path(body.path)
         mail_id = path.name if path.parent != self._tmp else self._moved.pop(body.path, None)
         if mail_id is None:
-            path.unlink(missing_ok=True)
+            _unlink(path)
         else:
             self.reclaim(mail_id)
 
@@ -206,13 +206,18 @@ class Spool:
                 mail_id = self._waiting.popleft()
             except IndexError:  # another thread took the last one
                 return
-            try:
-                self.path(mail_id).unlink(missing_ok=True)
-            except OSError as error:
-                log.warning("a spool file was not removed", id=mail_id, error=str(error))
+            _unlink(self.path(mail_id))
 
     async def _off_loop(self, work: Callable[[], None]) -> None:
         await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+
+def _unlink(path: Path) -> None:
+    """Remove a file that nobody needs. Where the disc refuses, the next start sweeps it: no answer depends on it."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        log.warning("a spool file was not removed", file=str(path), error=str(error))
 
 
 def sync_folder(folder: Path) -> None:
