@@ -1,7 +1,9 @@
 """One record for each thing that befalls a mail: the trace, the log line and the metrics are made from it."""
 
+import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -17,6 +19,18 @@ def wall_clock() -> int:
 
 
 log = structlog.get_logger("gatepost")
+
+
+def keep(work: Coroutine[Any, Any, None], what: str) -> "asyncio.Task[None]":
+    """Run a loop that must never end by itself; one that does is told of as an error, not forgotten."""
+
+    def ended(task: "asyncio.Task[None]") -> None:
+        if not task.cancelled():
+            log.critical("a background loop ended", loop=what, exc_info=task.exception())
+
+    task = asyncio.create_task(work, name=what)
+    task.add_done_callback(ended)
+    return task
 
 
 class Metrics:

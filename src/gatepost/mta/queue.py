@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import msgspec
 
-from gatepost.events import Clock, Metrics, log
+from gatepost.events import Clock, Metrics, keep, log
 from gatepost.model.envelope import Body
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.route import Route
@@ -94,7 +94,7 @@ class Queue:
             await asyncio.sleep(0)
         self._held.set(held)
         self._running = True
-        self._clockwork = asyncio.create_task(self._run())
+        self._clockwork = keep(self._run(), "queue")
 
     async def stop(self, grace: float) -> None:
         """Begin nothing new; wait `grace` seconds for what is on the wire. The rest waits in the store."""

@@ -7,7 +7,7 @@ from ipaddress import ip_address, ip_network
 
 import msgspec
 
-from gatepost.events import Clock, log
+from gatepost.events import Clock, keep, log
 from gatepost.model.address import Address
 from gatepost.model.envelope import Client
 from gatepost.model.problem import Problem
@@ -45,7 +45,7 @@ class Refusals:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        self._task = asyncio.create_task(self._forever())
+        self._task = keep(self._forever(), "refusals")
 
     async def stop(self) -> None:
         """Write what is collected, then end."""

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from gatepost.events import Clock, Metrics, log
+from gatepost.events import Clock, Metrics, keep, log
 from gatepost.model.problem import Problem
 from gatepost.store.store import Pace, Store
 
@@ -34,7 +34,7 @@ class Sweep:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        self._task = asyncio.create_task(self._forever())
+        self._task = keep(self._forever(), "sweep")
 
     async def stop(self) -> None:
         if self._task is not None:
