@@ -20,7 +20,7 @@ from gatepost.settings import Filters, Limits
 INLINE_MAX = 262_144
 """Octets of a mail that is taken apart in the loop, if it holds no archive."""
 
-_PDF = b"JVBERi0"  # "%PDF-" in base64: the worker's task, so that nothing need be begun here
+_HEAVY = (b"JVBERi0", b"UEsDB")  # a PDF's and a ZIP's first octets in base64: nothing need be begun here in vain
 _GRACE = 5.0  # seconds beyond the limit until a silent worker is killed
 _TURN = 60.0  # seconds that a mail waits while all workers are at others; its client waits ten minutes
 _ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "TZ", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "MAGIC")
@@ -101,7 +101,9 @@ class Opener:
 
     def glance(self, body: Body) -> Anatomy | None:
         """Take a small body without archives apart, at once; None: it is work for a worker."""
-        if body.data is None or body.size >= INLINE_MAX or _PDF in body.data:
+        if body.data is None or body.size >= INLINE_MAX:
+            return None
+        if any(mark in body.data for mark in _HEAVY):
             return None
         try:
             return dissect(body.data, self._limits)
