@@ -11,7 +11,7 @@ from tests.faults.daemon import Served, serving
 from tests.faults.killer import attach
 from tests.peers.sink import Sink
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.conformance]  # strace, and root for a small tmpfs
 
 MEGABYTE = 1 << 20
 QUARANTINE = f"/users/{mails.BOB}/emails/quarantine"

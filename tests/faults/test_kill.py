@@ -22,34 +22,21 @@ POINTS = {
     "ftruncate": range(1, 3),
 }
 EVERY = [(call, number) for call in CALLS for number in POINTS[call]]
-FAST = [*EVERY[::8], EVERY[-6], EVERY[-2]]
-REST = [point for point in EVERY if point not in FAST]
-
-
-def test_the_points_are_300_with_40_of_them_in_the_fast_suite() -> None:
-    """Rules 31."""
-    assert (len(FAST), len(FAST) + len(REST)) == (40, 300)
-    assert {call for call, _ in FAST} == set(CALLS)
-
-
 LONG = [*script(), *script(NUMBERS)]
 
 
-async def kill_at(house: House, call: str, number: int) -> None:
+def test_the_points_are_300_and_every_call_is_among_them() -> None:
+    """Rules 31."""
+    assert len(EVERY) == 300
+    assert {call for call, _ in EVERY} == set(CALLS)
+
+
+@pytest.mark.conformance  # strace
+@pytest.mark.parametrize(("call", "number"), EVERY)
+async def test_77_a_kill_at_each_of_many_calls_loses_nothing(house: House, call: str, number: int) -> None:
     code = await house.walk(LONG, inject=f"{call}:signal=SIGKILL:when={number}")
     assert code == -9, f"no thread made {number} calls of {call}"
     await house.compare()
-
-
-@pytest.mark.parametrize(("call", "number"), FAST)
-async def test_77_a_kill_at_a_call_that_writes_loses_nothing(house: House, call: str, number: int) -> None:
-    await kill_at(house, call, number)
-
-
-@pytest.mark.conformance
-@pytest.mark.parametrize(("call", "number"), REST)
-async def test_77_a_kill_at_each_of_many_calls_loses_nothing(house: House, call: str, number: int) -> None:
-    await kill_at(house, call, number)
 
 
 @pytest.mark.soak
@@ -70,6 +57,7 @@ async def test_77_a_kill_at_every_single_call_loses_nothing(furnished: Path, tmp
     raise AssertionError("it never came to its end")
 
 
+@pytest.mark.conformance  # strace
 @pytest.mark.parametrize("call", ["pwrite64", "write", "fdatasync"])
 async def test_77_a_kill_in_the_restart_after_a_kill_loses_nothing(house: House, call: str) -> None:
     assert await house.walk(script(), inject="pwrite64:signal=SIGKILL:when=150") == -9
@@ -96,6 +84,7 @@ async def test_without_a_kill_every_mail_comes_once_and_nothing_is_left_over(hou
     assert await house.compare() == 0
 
 
+@pytest.mark.conformance  # a figure, for a machine that is not overloaded
 async def test_the_small_process_starts_within_three_tenths_of_a_second(house: House) -> None:
     """Rules 31. On a busy machine the best of a few counts."""
     starts = []
