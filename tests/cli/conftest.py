@@ -12,10 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 
 from gatepost.cli.main import main
-from gatepost.events import log
 
 SETTINGS = """
 [smtp]
@@ -37,14 +35,6 @@ format = "json"
 [limits]
 shutdown = 3.0
 """
-
-
-@pytest.fixture(autouse=True)
-def log_of_its_own() -> Iterator[None]:
-    """A command that runs in this process binds the log to the test's stderr; later tests get another one."""
-    yield
-    structlog.reset_defaults()
-    vars(log).pop("bind", None)  # kept there by `cache_logger_on_first_use`
 
 
 @pytest.fixture
