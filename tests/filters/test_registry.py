@@ -5,10 +5,10 @@ from importlib.metadata import EntryPoint
 from typing import Any, ClassVar
 
 import pytest
-from gatepost.message.mail import Mail
 
 from gatepost.filters import registry
 from gatepost.filters.registry import Cost, entries, load
+from gatepost.message.mail import Mail
 from gatepost.model.envelope import Recipient
 from gatepost.model.verdict import Finding, OnError
 from gatepost.settings import Filters, Limits, SettingsError
