@@ -1,7 +1,6 @@
 """swaks, a client of another house: STARTTLS, implicit TLS, sign-in on a submission listener, the PROXY protocol."""
 
 import asyncio
-import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -14,10 +13,7 @@ from tests.peers.daemon import Daemon
 from tests.peers.daemon import running as running_daemon
 from tests.peers.sink import Sink
 
-pytestmark = [
-    pytest.mark.conformance,
-    pytest.mark.skipif(shutil.which("swaks") is None, reason="swaks is not installed"),
-]
+pytestmark = pytest.mark.conformance
 
 PASSWORD = "correct horse battery staple"
 BOB = "bob@served.example"
