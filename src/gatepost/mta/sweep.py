@@ -1,4 +1,4 @@
-"""The sweep: removes what is past its day, in small slices, so that no mail waits behind it (rules 17)."""
+"""The sweep: removes what is past its day, in small slices (rules 17), and has the store checked daily (rules 24)."""
 
 import asyncio
 import time
@@ -10,11 +10,12 @@ from gatepost.store.store import Pace, Store
 
 SLICE = 200
 SLICES = 10_000  # of one pass; what is left waits for the next
+CHECK = 86_400.0  # seconds between two checks of the whole store
 JUMP = 86_400_000  # a clock that leaps a day ahead of the monotonic one is not believed at once (threat 86)
 
 
 class Sweep:
-    """Purges on a period; `run` does one whole pass."""
+    """Purges on a period, checks the store daily; `run` does one whole purge."""
 
     def __init__(
         self,
@@ -31,6 +32,7 @@ class Sweep:
         self._metrics = metrics
         self._monotonic = monotonic
         self._last: tuple[int, float] | None = None
+        self._checked = monotonic()
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -56,12 +58,19 @@ class Sweep:
                 break
         return gone
 
+    async def check(self) -> None:
+        """Look at the whole store where the last look is a day ago; damage makes the store unhealthy."""
+        if self._monotonic() - self._checked >= CHECK:
+            self._checked = self._monotonic()
+            await self._store.examine()
+
     async def _forever(self) -> None:
         while True:
             try:
                 gone = await self.run()
                 if gone:
                     log.info("purged", copies=gone)
+                await self.check()
             except Problem as problem:
                 log.warning("purge put off", why=problem.detail)
             await asyncio.sleep(self._period)
