@@ -61,12 +61,14 @@ class Gatepost:
             ...
 
     `start` raises SettingsError, StoreProblem or OSError, each naming what is at fault, and leaves nothing open.
+    `build` makes the rooms alone, for who wants to ask the services or the API without any door.
     `stop` returns within `[limits] shutdown` seconds or a little more; what is acknowledged is kept.
     """
 
-    def __init__(self, settings: Settings, *, clock: Clock = wall_clock) -> None:
+    def __init__(self, settings: Settings, *, clock: Clock = wall_clock, passwords: Passwords | None = None) -> None:
         self.settings = settings
         self.clock = clock
+        self._passwords = passwords or Passwords(clock)
         self.metrics = Metrics()
         self.store: Store
         self.directory: Directory
@@ -94,7 +96,7 @@ class Gatepost:
     async def start(self) -> None:
         """Open the store, take up the queue, then open the doors."""
         try:
-            self._build()
+            self.build()
             await self.queue.start()
             self._open.append(self._stop_queue)
             await self.sweep.start()
@@ -134,7 +136,8 @@ class Gatepost:
 
     # The rooms.
 
-    def _build(self) -> None:
+    def build(self) -> None:
+        """Open the store and make every room over it."""
         settings, clock, metrics = self.settings, self.clock, self.metrics
         hostname = settings.hostname
         filters = registry.load(settings.filters, settings.limits)
@@ -185,8 +188,7 @@ class Gatepost:
         self.site = make_app(self.services, settings.http, seed=seed, metrics=metrics)
 
     def _services(self, resolver: Resolver, opener: Opener) -> Counter:
-        settings, store, clock = self.settings, self.store, self.clock
-        passwords = Passwords(clock)
+        settings, store, clock, passwords = self.settings, self.store, self.clock, self._passwords
         platforms = Platforms(store.secrets, settings.relay.private_platforms)
         mx = MxCheck(resolver, settings.smtp.gateway_names)
         contents = Contents(store, opener, settings.limits)

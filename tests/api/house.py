@@ -7,26 +7,14 @@ from typing import Any
 import httpx2
 import msgspec
 from argon2 import PasswordHasher
+from starlette.types import ASGIApp
 
-from gatepost.api.ids import Ids
-from gatepost.api.site import make_app
-from gatepost.dns import Resolver
-from gatepost.events import Metrics
+from gatepost.app import Gatepost
 from gatepost.model.access import Admin, Token
-from gatepost.services.access import Access, digest
-from gatepost.services.aliases import Aliases
-from gatepost.services.counter import Counter
-from gatepost.services.domains import Domains
-from gatepost.services.groups import Groups
-from gatepost.services.mx import MxCheck
+from gatepost.services.access import digest
 from gatepost.services.passwords import Passwords
-from gatepost.services.platforms import Platforms
-from gatepost.services.policies import Policies
 from gatepost.services.setup import set_up
-from gatepost.services.tokens import Tokens
-from gatepost.services.users import Users
-from gatepost.settings import Settings, StoreSettings
-from gatepost.store.store import Store
+from gatepost.settings import Settings
 
 CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 BASE = "http://localhost:8080"
@@ -46,33 +34,17 @@ class StillClock:
 class Api:
     """A site with its services, a sysadmin's token, and verbs to call it."""
 
-    def __init__(self, store: Store, clock: StillClock, settings: Settings) -> None:
-        self.store = store
+    def __init__(self, gatepost: Gatepost, clock: StillClock) -> None:
+        self.gatepost = gatepost
         self.clock = clock
-        self.settings = settings
-        self.metrics = Metrics()
-        self.first = set_up(store, clock, hasher=CHEAP)
+        self.settings = gatepost.settings
+        self.store = gatepost.store
+        self.counter = gatepost.services
+        self.metrics = gatepost.metrics
+        self.app: ASGIApp = gatepost.site
+        self.first = set_up(self.store, clock, hasher=CHEAP)
         self.token = self.first.token
-        self.ids = Ids(b"seed of tests")
-        self.counter = self._counter()
-        self.app = make_app(self.counter, settings.http, seed=b"seed of tests", metrics=self.metrics)
-
-    def _counter(self) -> Counter:
-        store, clock, settings = self.store, self.clock, self.settings
-        passwords = Passwords(clock, CHEAP)
-        platforms = Platforms(store.secrets, settings.relay.private_platforms)
-        mx = MxCheck(Resolver(settings.dns, clock), settings.smtp.gateway_names)
-        return Counter(
-            [
-                Access(store, settings, passwords, clock, self.metrics),
-                Domains(store, platforms, mx, purge_days=settings.tenancy.purge_days, clock=clock),
-                Aliases(store),
-                Policies(store),
-                Users(store, platforms, passwords, clock),
-                Groups(store, members=settings.limits.group_members),
-                Tokens(store, clock),
-            ]
-        )
+        self.ids = gatepost.site.ids
 
     async def ask(
         self,
@@ -137,9 +109,10 @@ class Api:
 
 
 def open_api(directory: Path, **sections: Any) -> Api:
-    """Open a fresh store and the API over it; the caller closes the store."""
+    """Open a fresh store and the API over it, no door open; the caller closes the store."""
     clock = StillClock()
     http = {"base_url": BASE, **sections.pop("http", {})}
     settings = msgspec.convert({"store": {"directory": str(directory)}, "http": http, **sections}, Settings)
-    stored = StoreSettings(directory=str(directory))
-    return Api(Store.open(directory, clock=clock, metrics=Metrics(), settings=stored), clock, settings)
+    gatepost = Gatepost(settings, clock=clock, passwords=Passwords(clock, CHEAP))
+    gatepost.build()
+    return Api(gatepost, clock)

@@ -9,8 +9,6 @@ import httpx2
 import msgspec
 from tests.house import House, living
 
-from gatepost.api.ids import Ids
-from gatepost.app import _derived
 from gatepost.model.access import Admin, Token
 from gatepost.model.query import eq
 from gatepost.model.tenant import User
@@ -35,7 +33,7 @@ class Desk:
 
     def __init__(self, house: House) -> None:
         self.house = house
-        self.ids = Ids(_derived(house.store.salt, "ids"))
+        self.ids = house.gatepost.site.ids
 
     async def open(self) -> None:
         now = self.house.clock()

@@ -53,8 +53,8 @@ class InLoop(Opener):
 class Small(Gatepost):
     """The house behind its doors."""
 
-    def _build(self) -> None:
-        super()._build()
+    def build(self) -> None:
+        super().build()
         self.intake._opener = InLoop(self.settings.filters, self.settings.limits)
 
     async def _open_doors(self) -> None:

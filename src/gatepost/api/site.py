@@ -44,6 +44,7 @@ class Site(Starlette):
             exception_handlers={HTTPException: _refuse, Exception: _fail},  # type: ignore[dict-item]
         )
         self.router.redirect_slashes = False
+        self.ids = desk.ids
         self._metrics = metrics
 
     def build_middleware_stack(self) -> ASGIApp:
