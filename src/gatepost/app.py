@@ -21,6 +21,7 @@ from gatepost.model.route import Route, platform_route
 from gatepost.model.stored import Delivery
 from gatepost.mta.directory import Directory
 from gatepost.mta.intake import Intake
+from gatepost.mta.notices import Notices
 from gatepost.mta.pipeline import Pipeline
 from gatepost.mta.queue import Queue
 from gatepost.mta.refusals import Refusals
@@ -43,6 +44,7 @@ from gatepost.services.platforms import Platforms
 from gatepost.services.policies import Policies
 from gatepost.services.queue import Deliveries
 from gatepost.services.rules import SenderRules
+from gatepost.services.sending import Sending
 from gatepost.services.tokens import Tokens
 from gatepost.services.trace import Traces
 from gatepost.services.users import Users
@@ -192,6 +194,7 @@ class Gatepost:
         platforms = Platforms(store.secrets, settings.relay.private_platforms)
         mx = MxCheck(resolver, settings.smtp.gateway_names)
         contents = Contents(store, opener, settings.limits)
+        notices = Notices(store, self.directory, self.queue, opener, settings, clock)
         return Counter(
             [
                 self.metrics,
@@ -208,6 +211,7 @@ class Gatepost:
                 Policies(store),
                 Deliveries(store, self.queue),
                 SenderRules(store, clock),
+                Sending(notices, settings.hostname, clock),
                 Tokens(store, clock),
                 Traces(store),
                 Users(store, platforms, passwords, clock),

@@ -9,11 +9,11 @@ from gatepost.events import log
 from gatepost.message import dsn
 from gatepost.model.address import Address, BadAddress, parse_address
 from gatepost.model.envelope import Body, Direction
-from gatepost.model.query import eq, every
-from gatepost.model.route import Platform
+from gatepost.model.query import eq
 from gatepost.model.stored import Copy, Delivery, Message, State, TraceEvent
 from gatepost.model.tenant import User
 from gatepost.model.verdict import Category, Folder
+from gatepost.mta.home import home
 from gatepost.mta.outcome import Outcome
 from gatepost.store.writer import Writer
 
@@ -192,14 +192,11 @@ def store(writer: Writer, aftermath: Aftermath, until: int) -> list[Delivery]:
 def _homeward(writer: Writer, way: Delivery) -> Delivery:
     """A sender of ours gets his report at his own mail server, not by way of MX back to us."""
     address = _address(way.recipient)
-    domain = writer.domain(address.domain) if address else None
-    if address is None or domain is None:
+    place = home(writer, address) if address else None
+    if place is None:
         return way
-    own = Address(address.local, domain.name)
-    user = writer.first(User, eq("email", own.key))
-    default = writer.first(Platform, every(eq("domain_id", domain.id), eq("default", True)))
-    platform_id = (user.platform_id if user else None) or (default.id if default else None)
-    return msgspec.structs.replace(way, recipient=own.text, domain_id=domain.id, platform_id=platform_id)
+    recipient, domain_id = place.address.text, place.domain.id
+    return msgspec.structs.replace(way, recipient=recipient, domain_id=domain_id, platform_id=place.platform_id)
 
 
 def _address(text: str) -> Address | None:
