@@ -7,10 +7,11 @@ from typing import Any
 
 import aiosmtplib
 import msgspec
+from argon2 import PasswordHasher
 from tests.peers.sink import Sink
 
 from gatepost.app import Gatepost
-from gatepost.events import Metrics, wall_clock
+from gatepost.events import Clock, Metrics, wall_clock
 from gatepost.model.address import parse_address
 from gatepost.model.envelope import Client, Role
 from gatepost.model.policy import Policy, default_policy
@@ -18,10 +19,16 @@ from gatepost.model.query import All, Query, eq
 from gatepost.model.route import Platform, Transport
 from gatepost.model.stored import Copy, TraceEvent
 from gatepost.model.tenant import Broker, Customer, Domain, Language, User
+from gatepost.services.access import Access
+from gatepost.services.passwords import Passwords
+from gatepost.services.proof import Proof
+from gatepost.services.signin import SignIn
+from gatepost.services.totp import Totp
 from gatepost.settings import Settings, StoreSettings
 from gatepost.store.store import Store
 from gatepost.store.writer import Writer
 
+CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 NOW = 1_774_457_446_695
 
 
@@ -107,6 +114,14 @@ def open_store(directory: Path, clock: StillClock, **settings: object) -> Store:
         metrics=Metrics(),
         settings=StoreSettings(directory=str(directory), **settings),  # type: ignore[arg-type]
     )
+
+
+def make_sign_in(store: Store, settings: Settings, clock: Clock, metrics: Metrics) -> tuple[Access, SignIn]:
+    """Make the rooms that let people in, with passwords that cost nothing."""
+    passwords = Passwords(clock, CHEAP)
+    access = Access(store, settings, clock, metrics)
+    totp = Totp(store, Proof(passwords, clock), clock)
+    return access, SignIn(store, settings, access, passwords, totp, clock, metrics)
 
 
 def settings(directory: Path, **sections: object) -> Settings:

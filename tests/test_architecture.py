@@ -43,6 +43,9 @@ THIRD_PARTY = {
     "sqlite3": {"store/"},
     "sqlite_utils": {"store/"},
     "argon2": {"services/"},
+    "joserfc": {"services/jwt.py"},
+    "pyotp": {"services/totp.py"},
+    "segno": {"services/totp.py"},
     "cryptography": {"store/", "smtp/", "cli/"},
     "click": {"cli/"},
 }

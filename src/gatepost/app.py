@@ -42,10 +42,13 @@ from gatepost.services.mx import MxCheck
 from gatepost.services.passwords import Passwords
 from gatepost.services.platforms import Platforms
 from gatepost.services.policies import Policies
+from gatepost.services.proof import Proof
 from gatepost.services.queue import Deliveries
 from gatepost.services.rules import SenderRules
 from gatepost.services.sending import Sending
+from gatepost.services.signin import SignIn
 from gatepost.services.tokens import Tokens
+from gatepost.services.totp import Totp
 from gatepost.services.trace import Traces
 from gatepost.services.users import Users
 from gatepost.settings import Settings, SettingsError
@@ -182,9 +185,9 @@ class Gatepost:
         )
         self.sweep = Sweep(self.store, period=settings.quarantine.purge_seconds, clock=clock, metrics=metrics)
         self.services = self._services(resolver, opener)
-        access = self.services.of(Access)
+        sign_in = self.services.of(SignIn)
         self.listeners = Listeners(
-            settings, self.directory, self.intake, access, hostname, clock, metrics, lambda: self.store.trouble
+            settings, self.directory, self.intake, sign_in, hostname, clock, metrics, lambda: self.store.trouble
         )
         seed = _derived(self.store.salt, "ids")
         self.site = make_app(self.services, settings.http, seed=seed, metrics=metrics)
@@ -195,11 +198,14 @@ class Gatepost:
         mx = MxCheck(resolver, settings.smtp.gateway_names)
         contents = Contents(store, opener, settings.limits)
         notices = Notices(store, self.directory, self.queue, opener, settings, clock)
+        access = Access(store, settings, clock, self.metrics)
+        proof = Proof(passwords, clock)
+        totp = Totp(store, proof, clock)
         return Counter(
             [
                 self.metrics,
                 Readiness({"listeners": lambda: self._bound, "store": lambda: self.store.healthy}),
-                Access(store, settings, passwords, clock, self.metrics),
+                access,
                 Admins(store),
                 Aliases(store),
                 contents,
@@ -212,7 +218,9 @@ class Gatepost:
                 Deliveries(store, self.queue),
                 SenderRules(store, clock),
                 Sending(notices, settings.hostname, clock),
+                SignIn(store, settings, access, passwords, totp, clock, self.metrics),
                 Tokens(store, clock),
+                totp,
                 Traces(store),
                 Users(store, platforms, passwords, clock),
             ]

@@ -5,15 +5,14 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from argon2 import PasswordHasher
+from tests.house import CHEAP, make_sign_in
 
 from gatepost.events import Metrics
 from gatepost.model.access import PERMISSIONS, Admin, Caller, Token
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import All, eq
 from gatepost.model.tenant import Customer, Domain, DomainAlias, DomainStatus, Language, User, UserStatus
-from gatepost.services.access import OWN, PLATFORM, Access, digest, found, may, require
-from gatepost.services.passwords import Passwords
+from gatepost.services.access import OWN, PLATFORM, digest, found, may, require
 from gatepost.services.setup import set_up
 from gatepost.services.throttle import Throttle
 from gatepost.settings import Settings, StoreSettings
@@ -21,7 +20,6 @@ from gatepost.store.store import Store, Writer
 
 pytestmark = pytest.mark.anyio
 
-CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 NOW = 1_774_457_446_695
 IP = "192.0.2.1"
 
@@ -43,8 +41,7 @@ class Place:
         settings = Settings()
         stored = StoreSettings(directory=str(directory))
         self.store = Store.open(directory, clock=self.clock, metrics=self.metrics, settings=stored)
-        self.passwords = Passwords(self.clock, CHEAP)
-        self.access = Access(self.store, settings, self.passwords, self.clock, self.metrics)
+        self.access, self.sign_in = make_sign_in(self.store, settings, self.clock, self.metrics)
         self.first = set_up(self.store, self.clock, hasher=CHEAP)
         self.user = self.store.write_sync(self._fill)
 
@@ -66,7 +63,7 @@ class Place:
 
     async def refusal(self, login: str, password: str, ip: str = IP) -> Problem:
         with pytest.raises(Problem) as raised:
-            await self.access.sign_in(login, password, ip)
+            await self.sign_in.sign_in(login, password, ip)
         return raised.value
 
 
@@ -80,7 +77,7 @@ async def place(tmp_path: Path, anyio_backend: str) -> AsyncIterator[Place]:
 
 @pytest.mark.parametrize("login", ["jon@got.com", "JON@Got.com", "jon@wall.example", '"jon"@got.com'])
 async def test_an_account_signs_in_by_its_address_in_any_spelling(place: Place, login: str) -> None:
-    signed = await place.access.sign_in(login, "Ghost & I", IP)
+    signed = await place.sign_in.sign_in(login, "Ghost & I", IP)
     assert (signed.user_id, signed.email) == (place.user.id, "jon@got.com")
 
 
@@ -105,7 +102,7 @@ async def test_what_is_wrong_is_refused_in_the_same_words_threat_26(place: Place
 
 
 async def test_a_disabled_account_or_domain_does_not_sign_in(place: Place) -> None:
-    await place.access.sign_in("jon@got.com", "Ghost & I", IP)
+    await place.sign_in.sign_in("jon@got.com", "Ghost & I", IP)
     place.change(User, place.user.id, status=UserStatus.DISABLED)
     assert (await place.refusal("jon@got.com", "Ghost & I")).kind is Kind.UNAUTHENTICATED
     place.change(User, place.user.id, status=UserStatus.ENABLED)
@@ -114,17 +111,17 @@ async def test_a_disabled_account_or_domain_does_not_sign_in(place: Place) -> No
 
 
 async def test_a_changed_password_is_forgotten_at_once(place: Place) -> None:
-    await place.access.sign_in("jon@got.com", "Ghost & I", IP)
+    await place.sign_in.sign_in("jon@got.com", "Ghost & I", IP)
     place.change(User, place.user.id, password_hash=CHEAP.hash("something new"))
     assert (await place.refusal("jon@got.com", "Ghost & I")).kind is Kind.UNAUTHENTICATED
-    await place.access.sign_in("jon@got.com", "something new", IP)
+    await place.sign_in.sign_in("jon@got.com", "something new", IP)
 
 
 async def test_a_personal_token_works_as_the_password_of_its_own_account_rules_11(place: Place) -> None:
     mine, root = "a" * 32, place.first.token
     row = Token(user_id=place.user.id, name="t", digest=digest(mine), created_at=NOW, expiration=NOW + 10)
     place.store.write_sync(lambda writer: writer.add(row))
-    assert (await place.access.sign_in("jon@got.com", mine, IP)).user_id == place.user.id
+    assert (await place.sign_in.sign_in("jon@got.com", mine, IP)).user_id == place.user.id
     assert (await place.refusal("jon@got.com", root)).kind is Kind.UNAUTHENTICATED
     place.clock.now += 10
     assert (await place.refusal("jon@got.com", mine)).kind is Kind.UNAUTHENTICATED
@@ -135,21 +132,21 @@ async def test_ten_refusals_of_an_address_close_the_door_for_ten_minutes_threat_
         assert (await place.refusal("jon@got.com", "wrong")).kind is Kind.UNAUTHENTICATED
     refusal = await place.refusal("jon@got.com", "Ghost & I")
     assert (refusal.kind, refusal.context["retry_after"]) == (Kind.TOO_MANY, 600)
-    await place.access.sign_in("jon@got.com", "Ghost & I", "192.0.2.2")  # the account is not locked
+    await place.sign_in.sign_in("jon@got.com", "Ghost & I", "192.0.2.2")  # the account is not locked
     place.clock.now += 600_000
-    await place.access.sign_in("jon@got.com", "Ghost & I", IP)
+    await place.sign_in.sign_in("jon@got.com", "Ghost & I", IP)
 
 
 async def test_each_door_counts_for_itself(place: Place) -> None:
     for _ in range(10):
         with pytest.raises(Problem):
-            await place.access.sign_in("jon@got.com", "wrong", IP, door="http")
-    await place.access.sign_in("jon@got.com", "Ghost & I", IP)
+            await place.sign_in.basic("jon@got.com", "wrong", IP)
+    await place.sign_in.sign_in("jon@got.com", "Ghost & I", IP)
     with pytest.raises(Problem) as raised:
-        await place.access.sign_in("jon@got.com", "Ghost & I", IP, door="http")
+        await place.sign_in.basic("jon@got.com", "Ghost & I", IP)
     assert raised.value.kind is Kind.TOO_MANY
     place.clock.now += 60_000
-    await place.access.sign_in("jon@got.com", "Ghost & I", IP, door="http")
+    await place.sign_in.basic("jon@got.com", "Ghost & I", IP)
 
 
 async def test_the_use_of_a_token_is_noted_once_a_minute_rules_17(place: Place) -> None:
@@ -173,7 +170,7 @@ async def test_a_use_that_cannot_be_noted_does_not_matter(place: Place) -> None:
 async def test_concurrent_sign_ins_give_each_his_own_answer(place: Place) -> None:
     async def attempt(number: int) -> bool:
         try:
-            await place.access.sign_in("jon@got.com", "Ghost & I" if number % 2 else "wrong", f"198.51.100.{number}")
+            await place.sign_in.sign_in("jon@got.com", "Ghost & I" if number % 2 else "wrong", f"198.51.100.{number}")
         except Problem:
             return False
         return True

@@ -10,8 +10,7 @@ from typing import Any
 
 import msgspec
 import trustme
-from argon2 import PasswordHasher
-from tests.house import StillClock, World, open_store
+from tests.house import CHEAP, StillClock, World, make_sign_in, open_store
 
 from gatepost.events import Metrics
 from gatepost.model.address import Address
@@ -21,15 +20,12 @@ from gatepost.model.route import Platform
 from gatepost.model.tenant import DomainStatus, UserStatus
 from gatepost.mta.directory import Directory
 from gatepost.mta.intake import Answer, Receipt
-from gatepost.services.access import Access
-from gatepost.services.passwords import Passwords
 from gatepost.settings import Settings
 from gatepost.smtp.listener import Listeners
 from gatepost.store.blobs import Draft
 from gatepost.store.store import Store
 
 PASSWORD = "correct horse"
-CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 HOST = "gate.example"
 PATIENCE = 5.0
 
@@ -226,7 +222,7 @@ async def front(
         settings,
         Directory(store, settings, clock=still, srs_key=b"k" * 32, verify=verify, has_mail=has_mail),
         keeper,  # type: ignore[arg-type]
-        Access(store, settings, Passwords(still, CHEAP), still, metrics),
+        make_sign_in(store, settings, still, metrics)[1],
         HOST,
         clock or still,
         metrics,

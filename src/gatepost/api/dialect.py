@@ -51,13 +51,18 @@ def phrase(status: int) -> str:
 
 @dataclass(frozen=True)
 class Dialect:
-    """What one API does its own way. `refusal` makes an error body, `count` the headers of a list of so many."""
+    """What one API does its own way.
+
+    `refusal` makes an error body, `count` the headers of a list of so many; `challenge` tells who shows no credentials
+    which ones are taken (RFC 9110 11.6.1).
+    """
 
     name: str
     prove: Callable[[Request, Counter], Awaitable[Caller]]
     refusal: Callable[[int, str, str, str | None], bytes]
     count: Callable[[int], dict[str, str]]
     headers: tuple[tuple[str, str], ...] = ()
+    challenge: str = "Bearer"
 
     def clothe(self, response: Response, request_id: str) -> Response:
         """Add what every answer of this API carries."""
@@ -76,7 +81,7 @@ class Dialect:
         if status in RETRY_AFTER:
             response.headers["Retry-After"] = str(problem.context.get("retry_after", RETRY_AFTER[status]))
         if status == 401:
-            response.headers["WWW-Authenticate"] = "Bearer"
+            response.headers["WWW-Authenticate"] = self.challenge
         return response
 
     def refuse(self, status: int, message: str, path: str, pointer: str | None = None) -> Response:

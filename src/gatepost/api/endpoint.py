@@ -95,6 +95,7 @@ class Endpoint:
     problems: tuple[Kind, ...]
     public: bool
     addition: bool
+    secret: bool
     max_body: int
     dialect: Dialect
 
@@ -181,7 +182,8 @@ class Endpoint:
         return self._json(call, result, self._location(call, result))
 
     def _json(self, call: Call, value: Any, headers: dict[str, str]) -> Response:
-        return Response(call.desk.encoder.encode(value), self.status, headers, "application/json")
+        kept = {"Cache-Control": "no-store"} if self.secret else {}
+        return Response(call.desk.encoder.encode(value), self.status, headers | kept, "application/json")
 
     def _location(self, call: Call, result: Any) -> dict[str, str]:
         if self.location is None:
@@ -205,6 +207,7 @@ def endpoint(
     problems: tuple[Kind, ...] = (),
     public: bool = False,
     addition: bool = False,
+    secret: bool = False,
     max_body: int = 0,
     dialect: Dialect = NATIVE,
 ) -> Callable[[Handler], Endpoint]:
@@ -232,6 +235,7 @@ def endpoint(
             problems=problems,
             public=public,
             addition=addition,
+            secret=secret,
             max_body=max_body,
             dialect=dialect,
         )

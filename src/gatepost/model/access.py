@@ -14,6 +14,8 @@ class Admin(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     enabled: bool = True
     language: str = "EN"
     totp: bool = False
+    totp_secret: str | None = None  # sealed; with `totp` False it waits to be confirmed
+    totp_step: int = 0  # the time step of the last code that was taken
     sys_admin: bool = False
     last_connection_date: int | None = None
     created_at: int
@@ -36,13 +38,19 @@ class Token(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
-    """Who asks. Rights are looked up at use time, so that a withdrawn right acts at once."""
+    """Who asks. Rights are looked up at use time, so that a withdrawn right acts at once.
+
+    `temporary`: proven by a temporary token, which makes no tokens and no passwords. `maker` made that token to act for
+    somebody else and bounds what it may do (rules 13).
+    """
 
     admin_id: int | None = None
     user_id: int | None = None
     login: str = ""
     sys_admin: bool = False
     token_id: int | None = None
+    temporary: bool = False
+    maker: "Caller | None" = None
 
 
 RESOURCES = (

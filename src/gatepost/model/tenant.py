@@ -106,6 +106,8 @@ class User(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     password_hash: str | None = None
     sign: str | None = None  # HTML
     mfa_type: str | None = None
+    totp_secret: str | None = None  # sealed; while `mfa_type` is not TOTP it waits to be confirmed
+    totp_step: int = 0  # the time step of the last code that was taken
     last_connection_date: int | None = None
     sender_generation: int = 0  # which SenderRule.generation counts for the mailbox's rules
 

@@ -4,27 +4,25 @@ import asyncio
 import hashlib
 import hmac
 import re
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import msgspec
 
 from gatepost.events import Clock, Metrics, log
 from gatepost.model.access import PERMISSIONS, Admin, Caller, Token
-from gatepost.model.address import BadAddress, parse_address
-from gatepost.model.envelope import Login
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import All, Condition, eq
-from gatepost.model.tenant import Domain, DomainStatus, User, UserStatus
-from gatepost.services.passwords import Passwords
-from gatepost.services.throttle import Throttle
+from gatepost.model.tenant import Domain, User
+from gatepost.services.accounts import Account, mark, owner
+from gatepost.services.jwt import Jwts
+from gatepost.services.throttle import Guesses, Throttle
 from gatepost.settings import Settings
-from gatepost.store.store import Reader, Store
+from gatepost.store.store import Store
 
 S = TypeVar("S", Domain, User)
 
 TOKEN = re.compile(r"[0-9a-f]{32}\Z")
 USE_EVERY = 60_000  # milliseconds between two notes of a token's use (rules 17)
-TEN_MINUTES = 600_000
 UNPROVEN = "A valid bearer token is required."  # said whatever is wrong with the one given
 
 OWN = frozenset(
@@ -55,6 +53,8 @@ def require(caller: Caller, permission: str, scope: Scope | None = PLATFORM) -> 
 def may(caller: Caller, permission: str, scope: Scope | None = PLATFORM) -> bool:
     """Tell whether the caller holds the permission on the scope."""
     assert permission in PERMISSIONS, permission
+    if caller.maker is not None and not may(caller.maker, permission, scope):
+        return False
     if caller.sys_admin:
         return True
     return isinstance(scope, User) and scope.id == caller.user_id and permission in OWN
@@ -80,21 +80,33 @@ def require_account(caller: Caller, *, admin_id: int) -> None:
         raise Problem(Kind.FORBIDDEN, "Tokens belong to their administrator.", login=caller.login)
 
 
+def require_own(caller: Caller, account: Account | None) -> Account:
+    """Return the caller's own account; raise FORBIDDEN for whoever has none or acts by a temporary token (rules 13)."""
+    if account is None or caller.temporary:
+        raise Problem(Kind.FORBIDDEN, "Only the account itself may do that.", login=caller.login)
+    return account
+
+
 def digest(token: str) -> str:
     """Return what is stored of a token's value."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def act_for(account: Account, **proof: Any) -> Caller:
+    """Return who calls with a proof of being that account."""
+    if isinstance(account, Admin):
+        return Caller(admin_id=account.id, login=account.login, sys_admin=account.sys_admin, **proof)
+    return Caller(user_id=account.id, login=account.email, **proof)
+
+
 class Access:
     """Finds out who is calling. Rights are read at each use, so that a withdrawn one acts at once."""
 
-    def __init__(self, store: Store, settings: Settings, passwords: Passwords, clock: Clock, metrics: Metrics) -> None:
+    def __init__(self, store: Store, settings: Settings, clock: Clock, metrics: Metrics) -> None:
         self._store = store
-        self._passwords = passwords
         self._clock = clock
-        self._metrics = metrics
-        self._guesses = Throttle(settings.http.guesses_per_minute, 60_000, clock)
-        self._sign_ins = Throttle(settings.limits.auth_failures_per_ip, TEN_MINUTES, clock)
+        self.jwts = Jwts(store.secrets.derive("jwt"), clock)
+        self.guesses = Guesses("http", Throttle(settings.http.guesses_per_minute, 60_000, clock), metrics)
         self._noted: dict[int, int] = {}
         self._notes: set[asyncio.Task[None]] = set()
 
@@ -119,12 +131,24 @@ class Access:
 
         A true token is let in whatever others at its address did.
         """
-        found = self._token(token)
-        caller = found and self._account(found)
-        if not (found and caller):
+        caller = self._by_jwt(token) if "." in token else self.by_token(token)
+        if caller is None:
             self._refuse_guess(token, ip)
-        self._note_use(found)
         return caller
+
+    def by_token(self, value: str, account: Account | None = None) -> Caller | None:
+        """Return whose personal token it is; with an account, only where it is that one's."""
+        token = self._token(value)
+        found = token and owner(self._store.reader, token.admin_id, token.user_id)
+        if not (token and found) or account not in (None, found):
+            return None
+        self._note_use(token)
+        return act_for(found, token_id=token.id)
+
+    def _by_jwt(self, value: str) -> Caller | None:
+        claims = self.jwts.read(value)
+        account = claims and owner(self._store.reader, claims.admin_id, claims.user_id)
+        return act_for(account) if claims and account and mark(account) == claims.mark else None
 
     def _token(self, value: str) -> Token | None:
         wanted = digest(value)
@@ -134,63 +158,11 @@ class Access:
         expired = found.expiration is not None and found.expiration <= self._clock()
         return None if expired else found
 
-    def _account(self, token: Token) -> Caller | None:
-        reader = self._store.reader
-        if token.admin_id is not None:
-            admin = reader.get(Admin, token.admin_id)
-            if admin is None or not admin.enabled:
-                return None
-            return Caller(admin_id=admin.id, login=admin.login, sys_admin=admin.sys_admin, token_id=token.id)
-        user = reader.get(User, token.user_id or 0)
-        if user is None or not _usable(reader, user):
-            return None
-        return Caller(user_id=user.id, login=user.email, token_id=token.id)
-
     def _refuse_guess(self, token: str, ip: str) -> NoReturn:
-        if not token:  # nothing was guessed
-            raise Problem(Kind.UNAUTHENTICATED, UNPROVEN)
-        self._metrics.auth_failures.labels("http").inc()
-        if wait := self._guesses.wait(ip):
-            raise Problem(Kind.TOO_MANY, "Too many refused tokens; try later.", retry_after=wait)
-        self._guesses.refuse(ip)
+        if token:  # else nothing was guessed
+            self.guesses.check(ip)
+            self.guesses.refuse(ip)
         raise Problem(Kind.UNAUTHENTICATED, UNPROVEN)
-
-    async def sign_in(self, login: str, password: str, ip: str, *, door: str = "smtp") -> Login:
-        """Return the mailbox user who gave his address and password (or a personal token in its place).
-
-        Raises UNAUTHENTICATED, in equal time for known and unknown users; TOO_MANY before any check once the address
-        was refused too often. No account is ever locked.
-        """
-        throttle = self._sign_ins if door == "smtp" else self._guesses
-        if wait := throttle.wait(ip):
-            raise Problem(Kind.TOO_MANY, "Too many refused sign-ins; try later.", retry_after=wait)
-        user = self._user(login)
-        if user and self._is_token_of(user, password):
-            return Login(user.id, user.domain_id, user.email)
-        if await self._passwords.verify(user.password_hash if user else None, password) and user:
-            return Login(user.id, user.domain_id, user.email)
-        throttle.refuse(ip)
-        self._metrics.auth_failures.labels(door).inc()
-        raise Problem(Kind.UNAUTHENTICATED, "The login or the password is wrong.")
-
-    def _user(self, login: str) -> User | None:
-        """Return the usable account of an address, which may stand under an alias of its domain."""
-        try:
-            address = parse_address(login)
-        except BadAddress:
-            return None
-        reader = self._store.reader
-        local = address.key.rpartition("@")[0]
-        domain = reader.domain(address.domain)
-        user = domain and reader.first(User, eq("email", f"{local}@{domain.name}"))
-        return user if user and _usable(reader, user) else None
-
-    def _is_token_of(self, user: User, value: str) -> bool:
-        found = self._token(value)
-        if found is None or found.user_id != user.id:
-            return False
-        self._note_use(found)
-        return True
 
     def _note_use(self, token: Token) -> None:
         """Write down that a token was used, beside the request and at most once a minute."""
@@ -211,8 +183,3 @@ class Access:
     async def settle(self) -> None:
         """Wait until the notes under way are written."""
         await asyncio.gather(*self._notes)
-
-
-def _usable(reader: Reader, user: User) -> bool:
-    domain = reader.get(Domain, user.domain_id)
-    return user.status is UserStatus.ENABLED and domain is not None and domain.status is DomainStatus.ENABLED

@@ -3,7 +3,8 @@
 import ipaddress
 from collections import OrderedDict, deque
 
-from gatepost.events import Clock
+from gatepost.events import Clock, Metrics
+from gatepost.model.problem import Kind, Problem
 
 _ADDRESSES = 50_000
 
@@ -32,6 +33,24 @@ class Throttle:
         self._refusals.move_to_end(_network(ip))
         if len(self._refusals) > _ADDRESSES:
             self._refusals.popitem(last=False)
+
+
+class Guesses:
+    """The refused sign-ins of one door, which is closed to an address after many; no account is ever locked."""
+
+    def __init__(self, door: str, throttle: Throttle, metrics: Metrics) -> None:
+        self._throttle = throttle
+        self._count = metrics.auth_failures.labels(door)
+
+    def check(self, ip: str) -> None:
+        """Raise TOO_MANY for an address that must wait."""
+        if wait := self._throttle.wait(ip):
+            raise Problem(Kind.TOO_MANY, "Too many refused sign-ins; try later.", retry_after=wait)
+
+    def refuse(self, ip: str) -> None:
+        """Count a refusal."""
+        self._throttle.refuse(ip)
+        self._count.inc()
 
 
 def _network(ip: str) -> str:

@@ -149,6 +149,8 @@ class Users:
             raise unprocessable("The second factor can only be switched off here.", "/mfaType")
         fields = given(change, "language", "sender_verify_on", "mfa_type")
         fields |= {name: emptied(text) for name, text in given(change, "firstname", "lastname", "sign").items()}
+        if change.mfa_type == "NONE":
+            fields["totp_secret"] = None
         if change.status is not None:
             fields["status"] = UserStatus(change.status.value)
         if change.password:

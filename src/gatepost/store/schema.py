@@ -192,7 +192,7 @@ TABLES: dict[type[Any], Table[Any]] = {
             User,
             unique=["email"],
             indexes=["(domain_id, email)", "(policy_id)", "(platform_id)"],
-            quiet=["last_connection_date"],
+            quiet=["last_connection_date", "totp_secret", "totp_step"],
         ),
         Table(Group, unique=["email"], indexes=["(domain_id, email)"]),
         Table(GroupMember, unique=["group_id, email"], indexes=["(email)"]),
@@ -207,7 +207,7 @@ TABLES: dict[type[Any], Table[Any]] = {
         ),
         Table(AttachmentRule, indexes=["(domain_id, priority)"]),
         Table(UriRule, indexes=["(domain_id, priority)"]),
-        Table(Admin, unique=["login"], quiet=["last_connection_date"]),
+        Table(Admin, unique=["login"], quiet=["last_connection_date", "totp_secret", "totp_step"]),
         Table(Token, unique=["digest"], indexes=["(admin_id)", "(user_id)"], quiet=["last_use"]),
         # Mail. Indexes by random keys cost most: message_id, remote_id, the folder; the others grow at their end.
         Table(Message, config=False, indexes=["(message_id)"]),

@@ -1,6 +1,7 @@
 """The master key: sealing what must come out in clear again (passwords of platforms, private keys)."""
 
 import hashlib
+import hmac
 import os
 from pathlib import Path
 
@@ -19,6 +20,7 @@ class Secrets:
 
     def __init__(self, keys: list[bytes]) -> None:
         self._fernet = MultiFernet([Fernet(key) for key in keys])
+        self._first = keys[0]
         self.fingerprints = [fingerprint(key) for key in keys]
 
     def seal(self, text: str) -> str:
@@ -35,6 +37,10 @@ class Secrets:
     def renew(self, sealed: str) -> str:
         """Return the text sealed anew with the first key; raise Unsealable."""
         return self.seal(self.unseal(sealed))
+
+    def derive(self, purpose: str) -> bytes:
+        """Return a key of 64 octets for one purpose; it changes when a new key is put on top."""
+        return hmac.digest(self._first, f"gatepost {purpose}".encode(), hashlib.sha512)
 
     def __repr__(self) -> str:
         return f"Secrets({', '.join(self.fingerprints)})"

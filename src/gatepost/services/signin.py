@@ -1,0 +1,124 @@
+"""Sign-in by password: to a session token, to one request (HTTP Basic), to an SMTP session; and what slows guesses."""
+
+from collections.abc import Sequence
+from typing import NoReturn
+
+import msgspec
+
+from gatepost.events import Clock, Metrics
+from gatepost.model.access import Admin, Caller
+from gatepost.model.envelope import Login
+from gatepost.model.problem import Kind, Problem
+from gatepost.model.tenant import User
+from gatepost.model.values import Millis
+from gatepost.services.access import Access, act_for
+from gatepost.services.accounts import Account, has_totp, is_local, login_of, mark, named, owned
+from gatepost.services.passwords import Passwords
+from gatepost.services.throttle import Guesses, Throttle
+from gatepost.services.totp import Totp
+from gatepost.settings import Settings
+from gatepost.store.store import Store
+
+TEN_MINUTES = 600_000
+WRONG = "The login or the password is wrong."  # said whichever it is, and when it is the code
+
+
+class Credentials(msgspec.Struct, kw_only=True):
+    """What is shown at sign-in: a login or mail address, the password, and the code of an account that has TOTP."""
+
+    login: str
+    password: str
+    totp: str | None = None
+
+
+class Session(msgspec.Struct, kw_only=True, rename="camel"):
+    """A session token, which is sent as `Authorization: Bearer`, and when it lapses."""
+
+    token: str
+    expire_at: Millis
+
+
+class SignIn:
+    """Lets accounts in by what they know. No account is ever locked; addresses that guess have to wait."""
+
+    def __init__(
+        self,
+        store: Store,
+        settings: Settings,
+        access: Access,
+        passwords: Passwords,
+        totp: Totp,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> None:
+        self._store = store
+        self._access = access
+        self._passwords = passwords
+        self._totp = totp
+        self._clock = clock
+        self._smtp = Guesses("smtp", Throttle(settings.limits.auth_failures_per_ip, TEN_MINUTES, clock), metrics)
+
+    async def login(self, given: Credentials, ip: str) -> Session:
+        """Return a session token (contract F1); raise UNAUTHENTICATED, TOO_MANY as in `basic`."""
+        guesses = self._access.guesses
+        guesses.check(ip)
+        account = await self._by_password(named(self._store.reader, given.login), given.password)
+        if account is None or not await self._totp.passes(account, given.totp):
+            _refuse(guesses, ip)
+        now = self._clock()
+        await self._store.write(lambda writer: writer.change(type(account), account.id, last_connection_date=now))
+        token, lapses = self._access.jwts.make(
+            login_of(account), _authorities(account), mark(account), **owned(account)
+        )
+        return Session(token=token, expire_at=Millis(lapses))
+
+    async def basic(self, login: str, password: str, ip: str) -> Caller:
+        """Return who gave his login and password, or a personal token of his in its place.
+
+        Raises UNAUTHENTICATED, in equal time for known and unknown accounts; TOO_MANY before any check once the address
+        was refused too often. A password alone does not open an account that has a second factor, nor one whose
+        password is kept elsewhere (rules 29).
+        """
+        accounts = named(self._store.reader, login)
+        return (await self._prove(accounts, password, self._access.guesses, ip))[1]
+
+    async def sign_in(self, login: str, password: str, ip: str) -> Login:
+        """Return the mailbox user of an SMTP session; the rest as in `basic`."""
+        users = [account for account in named(self._store.reader, login) if isinstance(account, User)]
+        account, _ = await self._prove(users, password, self._smtp, ip)
+        assert isinstance(account, User)
+        return Login(account.id, account.domain_id, account.email)
+
+    async def _prove(
+        self, accounts: Sequence[Account], password: str, guesses: Guesses, ip: str
+    ) -> tuple[Account, Caller]:
+        guesses.check(ip)
+        for account in accounts:
+            if caller := self._access.by_token(password, account):
+                return account, caller
+        known = await self._by_password(accounts, password)
+        if known is None or has_totp(known):
+            _refuse(guesses, ip)
+        return known, act_for(known)
+
+    async def _by_password(self, accounts: Sequence[Account], password: str) -> Account | None:
+        """Return the account whose password it is; as slow for none as for one."""
+        local = [account for account in accounts if is_local(self._store.reader, account)]
+        for account in local:
+            if await self._passwords.verify(account.password_hash, password, fresh=has_totp(account)):
+                return account
+        if not local:
+            await self._passwords.verify(None, password)
+        return None
+
+
+def _refuse(guesses: Guesses, ip: str) -> NoReturn:
+    guesses.refuse(ip)
+    raise Problem(Kind.UNAUTHENTICATED, WRONG)
+
+
+def _authorities(account: Account) -> list[str]:
+    """Return the role that a session token shows to its reader."""
+    if isinstance(account, Admin):
+        return ["SYSADMIN"] if account.sys_admin else ["ADMIN"]
+    return ["USER"]
