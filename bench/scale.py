@@ -75,7 +75,7 @@ def fill(directory: Path, *, rules: int, domains: int, mails: int) -> None:
             mailbox=email,
             domain_id=full.id,
             user_id=user.id,
-            folder="quarantine",
+            folder="Quarantine",
             category="SPAM",
             score=9.0,
             infected=False,
@@ -134,7 +134,7 @@ def listing(gateway: Gateway) -> Iterator[list[float]]:
         offset = 0
         while not ended.is_set():
             start = time.perf_counter()
-            path = f"/users/reader@full-1.example/emails/quarantine?offset={offset}&pageSize=500"
+            path = f"/users/reader@full-1.example/emails/Quarantine?offset={offset}&pageSize=500"
             offset = offset + 500 if gateway.ask("GET", path) and offset < 100_000 else 0
             pages.append(time.perf_counter() - start)
 

@@ -48,7 +48,7 @@ async def keep(store: Store, data: bytes, copies: int) -> None:
             mailbox=mailbox,
             domain_id=1,
             user_id=None,
-            folder="retention",
+            folder="INBOX",
             category="CLEAN",
             score=0.0,
             infected=False,
@@ -114,7 +114,7 @@ async def lists(directory: Path) -> list[tuple[str, float]]:
     store = Store.open(directory, clock=wall_clock, metrics=Metrics(), settings=StoreSettings())
     reader = store.reader
     mailbox = reader.find(Copy, Query(limit=1)).items[0].mailbox
-    inside = every(eq("mailbox", mailbox), eq("folder", "retention"))
+    inside = every(eq("mailbox", mailbox), eq("folder", "INBOX"))
     asked = {
         "first page of a folder": lambda: reader.letters(Query(where=inside, sort="-sent", limit=40, total=True)),
         "a message": lambda: reader.messages("<none@out.test>"),

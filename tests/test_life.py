@@ -80,7 +80,7 @@ async def test_a_clean_mail_reaches_the_next_hop_byte_for_byte(house: House) -> 
     assert f"X-Fuglu-Id: {mail_id}".encode() in head
     assert head.startswith(b"Received: from client.example ")
     assert (got.sender, got.recipients) == ("ada@world.example", ["bob@served.example"])
-    assert {copy.folder for copy in house.copies()} == {"retention", "archive"}
+    assert {copy.folder for copy in house.copies()} == {"INBOX", "Archive"}
 
 
 async def test_the_trace_tells_the_whole_life(house: House) -> None:
@@ -107,7 +107,7 @@ async def test_gtube_is_held_and_released_without_the_tag_and_once(house: House)
     raw = mail(GTUBE)
     reply = await house.send(raw, "bob@served.example")
     assert reply.code == 250
-    (held,) = house.copies("quarantine")
+    (held,) = house.copies("Quarantine")
     assert (held.category, held.mailbox) == ("SPAM", "bob@served.example")
     message = house.store.reader.get(Message, held.mail_id)
     assert message is not None
@@ -119,7 +119,7 @@ async def test_gtube_is_held_and_released_without_the_tag_and_once(house: House)
     (got,) = await house.sink.wait(1)
     assert got.data.endswith(raw)
     assert len(house.sink.mails) == 1
-    assert house.copies("quarantine")[0].released_at is not None
+    assert house.copies("Quarantine")[0].released_at is not None
     events = [(event.event, event.mailbox) for event in house.trace(held.mail_id)]
     assert events.count(("released", "bob@served.example")) == 1
 
@@ -145,7 +145,7 @@ async def test_a_forbidden_name_in_a_zip_is_held(house: House) -> None:
     )
     reply = await house.send(mail(attach=("invoice.zip", zipped("run.exe", b"MZ"))), "bob@served.example")
     assert reply.code == 250
-    (held,) = house.copies("quarantine")
+    (held,) = house.copies("Quarantine")
     assert held.category == "BAD_ATTACHMENT"
     assert "run.exe" in held.reason
 
@@ -153,7 +153,7 @@ async def test_a_forbidden_name_in_a_zip_is_held(house: House) -> None:
 async def test_a_blocked_host_in_a_link_makes_spam(house: House) -> None:
     await rule(house, UriRule, action=UriAction.BLACKLIST_URI_HOST, filter="bad.example", priority=1)
     await house.send(mail("see https://www.bad.example/x"), "bob@served.example")
-    (held,) = house.copies("quarantine")
+    (held,) = house.copies("Quarantine")
     assert (held.category, held.score) == ("SPAM", 100.0)
 
 
@@ -166,7 +166,7 @@ async def test_recipients_with_unlike_verdicts_are_each_treated_by_their_own(hou
     assert reply.code == 250
     (got,) = await house.sink.wait(1)
     assert got.recipients == ["bob@served.example"]
-    (held,) = house.copies("system")
+    (held,) = house.copies("System")
     assert (held.mailbox, held.category) == ("eve@served.example", "BLOCKED")
     assert held.expires_at == held.stored_at + 31 * 86_400_000
 
@@ -231,7 +231,7 @@ async def test_outgoing_mail_must_be_from_the_domain_in_from_too(house: House) -
     assert got.recipients == ["ada@far.example"]
     reply = await house.send(mail(), "ada@far.example", sender="me@out.example", role=Role.TRUSTED)
     assert reply.code == 550
-    kept = [copy.mailbox for copy in house.copies("retention")]
+    kept = [copy.mailbox for copy in house.copies("Sent")]
     assert kept == ["me@out.example"]
 
 

@@ -31,7 +31,7 @@ async def test_the_life_of_a_held_mail_says_why_it_is_held(desk: Desk) -> None:
         assert (verdict["mailbox"], verdict["data"]["action"]) == ("bob@served.example", "hold")
         found = [each for event in life["events"] for each in event["data"].get("findings", [])]
         assert "GTUBE" in [each["symbol"] for each in found]
-        assert [copy["folder"] for copy in life["copies"]] == ["quarantine", "archive"]
+        assert [copy["folder"] for copy in life["copies"]] == ["Quarantine", "Archive"]
         assert (life["deliveries"], life["others"]) == ([], [])
 
 

@@ -43,7 +43,7 @@ class Chain:
     async def ask(self, method: str, path: str, body: object = None) -> Any:
         return await asyncio.to_thread(self.gatepost.ask, method, path, body)
 
-    async def held(self, user: str, folder: str = "quarantine") -> list[Any]:
+    async def held(self, user: str, folder: str = "Quarantine") -> list[Any]:
         """Return the mails that the quarantine holds for a user."""
         return await asyncio.to_thread(self.gatepost.every, f"/users/{user}@{DOMAIN}/emails/{folder}")
 

@@ -95,12 +95,12 @@ async def first_day(day: Day) -> None:
     spam = await day.send(f"{GTUBE}\n")
     await asyncio.to_thread(day.gatepost.kill)
     await day.start()
-    (held,) = await day.ask("GET", "/users/bob@example.org/emails/quarantine")  # type: ignore[misc]
+    (held,) = await day.ask("GET", "/users/bob@example.org/emails/Quarantine")  # type: ignore[misc]
     assert (held["id"], held["category"]) == (spam, "SPAM")
 
     # Released while the mail server is down: what waits outlives a cut as well.
     day.hop.script["banner"] = "421 4.3.2 not now"
-    await day.ask("POST", f"/users/bob@example.org/emails/quarantine/{spam}/release")
+    await day.ask("POST", f"/users/bob@example.org/emails/Quarantine/{spam}/release")
     await asyncio.to_thread(day.gatepost.kill)
     await day.start()
     assert spam in await day.run("queue", "list", "--json")

@@ -101,7 +101,7 @@ async def release(house: House, sent: Sent) -> None:
     message = house.store.reader.get(Message, sent.id)
     assert message is not None
     for copy in held:
-        if copy.folder in ("quarantine", "system"):
+        if copy.folder in ("Quarantine", "System"):
             assert await house.gatepost.intake.requeue(copy, message)
 
 

@@ -236,8 +236,8 @@ def _compare_rows(store: Store, story: Story, number: int, message: Message) -> 
     assert {way.state for way in ways} <= {State.DELIVERED}
     folders = {(copy.mailbox, copy.folder) for copy in copies}
     for recipient in set(mails.recipients(number)) - {mails.BARE}:
-        for folder in ("quarantine", "archive") if mails.held(number) else ("archive", "retention"):
-            purged = folder == "retention" and story.begun["purge"]
+        for folder in ("Quarantine", "Archive") if mails.held(number) else ("Archive", "INBOX"):
+            purged = folder == "INBOX" and story.begun["purge"]
             assert purged or (recipient, folder) in folders, f"the copy of mail {number} in {folder} is lost"
     body = store.reader.body(message.id)
     data = body and (body.data if body.path is None else Path(body.path).read_bytes())

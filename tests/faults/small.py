@@ -106,7 +106,7 @@ class Walk:
         reader = self.house.store.reader
         message = reader.first(Message, eq("message_id", mails.name(number)))
         assert message is not None
-        copy = reader.first(Copy, every(eq("mail_id", message.id), eq("folder", "quarantine")))
+        copy = reader.first(Copy, every(eq("mail_id", message.id), eq("folder", "Quarantine")))
         assert copy is not None
         return await self.house.intake.requeue(copy, message)
 

@@ -14,7 +14,7 @@ from tests.peers.sink import Sink
 pytestmark = [pytest.mark.anyio, pytest.mark.conformance]  # strace, and root for a small tmpfs
 
 MEGABYTE = 1 << 20
-QUARANTINE = f"/users/{mails.BOB}/emails/quarantine"
+QUARANTINE = f"/users/{mails.BOB}/emails/Quarantine"
 HELD, CLEAN, BULKY = mails.raw(4), mails.raw(1), mails.raw(3)
 
 

@@ -70,7 +70,7 @@ class Load:
         self.story.done["accept"][number] = mail_id
         if mails.held(number):
             self.story.begun["release"].add(number)
-            path = f"/users/{mails.BOB}/emails/quarantine/{mail_id}/release"
+            path = f"/users/{mails.BOB}/emails/Quarantine/{mail_id}/release"
             if (await self.served.api("POST", path)).status < 300:
                 self.story.done["release"][number] = True
 

@@ -142,7 +142,7 @@ class Road:
         return [row for row in self.rows() if row.sender == "" and row.proven]
 
     def held(self) -> list[Copy]:
-        return self.store.reader.find(Copy, Query(where=eq("folder", "system"))).items
+        return self.store.reader.find(Copy, Query(where=eq("folder", "System"))).items
 
     async def quiet(self, seconds: float = 8.0) -> None:
         """Wait until nothing is under way."""

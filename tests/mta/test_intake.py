@@ -113,7 +113,7 @@ async def test_a_login_is_told_when_its_mail_to_a_colleague_fails(tmp_path: Path
         assert (report.sender, report.recipients) == ("", ["eve@served.example"])
         await house.gatepost.queue.idle()
         assert [way.state for way in deliveries(house, receipt.id)] == [State.BOUNCED]
-        assert house.copies("system") == []
+        assert house.copies("System") == []
 
 
 # Groups (rules 9).
@@ -129,7 +129,7 @@ async def test_what_an_outside_member_does_not_take_is_held_for_the_group_and_no
         (way,) = deliveries(house, mail_id)
         assert (way.state, way.proven) == (State.BOUNCED, False)
         assert house.store.reader.count(Delivery, All(())) == 1
-        (held,) = house.copies("system")
+        (held,) = house.copies("System")
         assert (held.mail_id, held.mailbox) == (mail_id, "out@far.example")
 
 
@@ -141,7 +141,7 @@ async def test_of_a_group_even_a_login_is_told_nothing(tmp_path: Path) -> None:
         await receive(house, eve, parse_address("eve@served.example"), "team@served.example", raw)
         await house.gatepost.queue.idle()
         assert house.sink.mails == []
-        assert [copy.mailbox for copy in house.copies("system")] == [BOB]
+        assert [copy.mailbox for copy in house.copies("System")] == [BOB]
 
 
 async def test_the_copies_of_an_outside_member_are_the_groups_not_the_authors(house: House) -> None:
@@ -149,7 +149,7 @@ async def test_the_copies_of_an_outside_member_are_the_groups_not_the_authors(ho
     reply = await house.send(written(), "team@served.example")
     assert reply.code == 250
     kept = sorted((copy.folder, copy.mailbox) for copy in house.copies())
-    assert kept == [("archive", "team@served.example"), ("retention", "team@served.example")]
+    assert kept == [("Archive", "team@served.example"), ("INBOX", "team@served.example")]
 
 
 async def test_a_groups_author_does_not_learn_whose_rule_refuses_him(house: House) -> None:

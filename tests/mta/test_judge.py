@@ -216,7 +216,8 @@ def test_clean_mail_is_kept_by_its_direction(outgoing: bool, flag_in: bool, flag
     flags = {"store_clean_mail_in": flag_in, "store_mail_out": flag_out}
     verdict = try_judge([], policy(retention=flags, archive=flags), outgoing=outgoing)
     kept = flag_out if outgoing else flag_in
-    assert [keep.folder for keep in verdict.keep] == ([Folder.RETENTION, Folder.ARCHIVE] if kept else [])
+    folders = [Folder.SENT if outgoing else Folder.INBOX, Folder.ARCHIVE]
+    assert [keep.folder for keep in verdict.keep] == (folders if kept else [])
 
 
 def test_terms_are_days_days_and_months() -> None:

@@ -52,7 +52,7 @@ class Ground:
         user = await self.world.user(BOB)
         self.bob = Caller(user_id=user.id, login=user.email)
 
-    async def keep(self, subject: str, text: str, *, mailbox: str = BOB, folder: str = "retention") -> str:
+    async def keep(self, subject: str, text: str, *, mailbox: str = BOB, folder: str = "INBOX") -> str:
         self.count += 1
         raw = f"Subject: {subject}\r\n\r\n{text}\r\n".encode()
         message = Message(
@@ -87,7 +87,7 @@ class Ground:
 
     async def subjects(self, search: Search, caller: Caller | None = None) -> list[str]:
         query = Query(sort="subject", total=True)
-        _, page = await self.mailboxes.find(caller or self.bob, BOB, "retention", search, query)
+        _, page = await self.mailboxes.find(caller or self.bob, BOB, "INBOX", search, query)
         assert page.total == len(page.items)
         return [letter.message.subject for letter in page.items]
 
@@ -128,7 +128,7 @@ async def test_a_search_that_would_open_too_many_mails_is_refused_and_a_narrower
 async def test_a_search_stays_in_its_mailbox_and_folder(ground: Ground) -> None:
     """Rules 12."""
     await ground.keep("mine", "needle")
-    await ground.keep("elsewhere", "needle", folder="archive")
+    await ground.keep("elsewhere", "needle", folder="Archive")
     await ground.keep("another's", "needle", mailbox="eve@served.example")
     assert await ground.subjects(Search(body="needle")) == ["mine"]
     assert await ground.subjects(Search(from_="ada")) == ["mine"]
@@ -147,7 +147,7 @@ async def test_who_may_not_read_bodies_finds_nothing_out_about_them(ground: Grou
 async def test_a_date_that_a_mail_lacks_is_the_day_it_came(ground: Ground) -> None:
     await ground.keep("a", "x")
     await ground.keep("b", "x")
-    _, page = await ground.mailboxes.find(ROOT, BOB, "retention", Search(), Query(sort="-sent"))
+    _, page = await ground.mailboxes.find(ROOT, BOB, "INBOX", Search(), Query(sort="-sent"))
     assert [letter.message.subject for letter in page.items] == ["b", "a"]
 
 
@@ -161,10 +161,10 @@ async def test_a_release_that_is_refused_never_reaches_the_road(ground: Ground) 
         (eve, True, Kind.FORBIDDEN),
     ):
         with pytest.raises(Problem) as caught:
-            await ground.mailboxes.release(caller, BOB, "retention", mail_id, virus_lover=lover)
+            await ground.mailboxes.release(caller, BOB, "INBOX", mail_id, virus_lover=lover)
         assert caught.value.kind is kind
     assert ground.road.released == []
-    await ground.mailboxes.release(ground.bob, BOB, "retention", mail_id, virus_lover=False)
+    await ground.mailboxes.release(ground.bob, BOB, "INBOX", mail_id, virus_lover=False)
     assert ground.road.released == [BOB]
 
 
@@ -179,9 +179,9 @@ async def test_a_mail_is_found_among_any_number_that_bear_its_name(
     for number in (2, 10):
         monkeypatch.setattr(mailbox, "NAMESAKES", number)
         for name in (same, "same@world.example"):
-            _, letter = await ground.mailboxes.get(ROOT, BOB, "retention", name)
+            _, letter = await ground.mailboxes.get(ROOT, BOB, "INBOX", name)
             assert letter.message.id == mine[1]
         for name in ("<>", "", "<other@world.example>", others[0]):
             with pytest.raises(Problem) as caught:
-                await ground.mailboxes.get(ROOT, BOB, "retention", name)
+                await ground.mailboxes.get(ROOT, BOB, "INBOX", name)
             assert caught.value.kind is Kind.NOT_FOUND

@@ -72,7 +72,7 @@ class Ground:
             mailbox=mailbox.lower(),
             domain_id=self.domains.get(mailbox.rpartition("@")[2], 0),
             user_id=None,
-            folder="retention",
+            folder="INBOX",
             category="CLEAN",
             score=0.0,
             infected=False,

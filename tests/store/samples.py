@@ -87,7 +87,7 @@ def copy(number: int, **changes: Any) -> Copy:
         mailbox="bob@in.test",
         domain_id=1,
         user_id=None,
-        folder="quarantine",
+        folder="Quarantine",
         category="SPAM",
         score=6.5,
         infected=False,

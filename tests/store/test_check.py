@@ -66,7 +66,7 @@ BROKEN = {
     "UPDATE body SET size = 6 WHERE mail_id = '{5}'": "the size of a body is wrong",
     "UPDATE folder SET total = 99": "the counts of a folder are wrong",
     "UPDATE folder SET unseen = unseen - 1": "the counts of a folder are wrong",
-    "INSERT INTO folder VALUES ('no@in.test', 'archive', 1, 1, 0)": "a folder is counted that is empty",
+    "INSERT INTO folder VALUES ('no@in.test', 'Archive', 'SPAM', 1, 1, 0)": "a folder is counted that is empty",
     "UPDATE delivery SET state = 'delivered' WHERE mail_id = '{6}'": "a body is needed by nobody",
     "UPDATE meta SET value = '[\"00\"]' WHERE key = 'keys'": "not the key that this store was sealed with",
     "UPDATE meta SET value = 7 WHERE key = 'refused'": "the octets of refused mail are counted wrong",

@@ -126,9 +126,9 @@ async def test_87_what_is_being_released_outlives_its_copy(store: Store) -> None
 
 
 async def test_87_the_archive_is_write_once(store: Store) -> None:
-    row = copy(1, folder="archive")
+    row = copy(1, folder="Archive")
     await store.write(lambda writer: writer.keep(message(1), Body(2, b"x\n"), [row], [], [event()], NOW + DAY))
-    for fields in ({"expires_at": NOW}, {"folder": "retention"}, {"category": "CLEAN"}, {"mail_id": mail_id(2)}):
+    for fields in ({"expires_at": NOW}, {"folder": "INBOX"}, {"category": "CLEAN"}, {"mail_id": mail_id(2)}):
         with pytest.raises(Problem) as raised:
             await store.write(lambda writer, fields=fields: writer.change(Copy, 1, **fields))
         assert raised.value.kind is Kind.UNPROCESSABLE
@@ -176,7 +176,7 @@ async def test_purges_work_in_slices(store: Store) -> None:
     while not slices or slices[-1].more:
         slices.append(await purge(store, NOW + 400 * DAY, 10))
     assert [each.copies for each in slices] == [10, 10, 5]
-    assert slices[0].folders == {"quarantine": 10} and slices[0].traces == 10
+    assert slices[0].folders == {"Quarantine": 10} and slices[0].traces == 10
     assert all(nothing_left(store, number) for number in range(1, 26))
 
 
@@ -292,10 +292,15 @@ async def test_folders_are_counted_as_they_change(store: Store) -> None:
     for number in range(1, 4):
         await kept(store, number, copies=1, deliveries=0)
     await store.write(lambda writer: writer.change(Copy, 1, seen=True))
-    await store.write(lambda writer: writer.add(copy(3, folder="archive")))
-    assert store.reader.folders("BOB@in.test") == [FolderCount("archive", 1, 1), FolderCount("quarantine", 3, 2)]
+    await store.write(lambda writer: writer.add(copy(3, folder="Archive")))
+    await store.write(lambda writer: writer.add(copy(2, category="VIRUS")))
+    assert store.reader.folders("BOB@in.test") == [
+        FolderCount("Archive", "SPAM", 1, 1),
+        FolderCount("Quarantine", "SPAM", 3, 2),
+        FolderCount("Quarantine", "VIRUS", 1, 1),
+    ]
     await store.write(lambda writer: writer.change(Copy, 1, mailbox="new@in.test"))
-    assert store.reader.folders("new@in.test") == [FolderCount("quarantine", 1, 0)]
+    assert store.reader.folders("new@in.test") == [FolderCount("Quarantine", "SPAM", 1, 0)]
     await purge(store, NOW + 400 * DAY)
     assert store.reader.folders("bob@in.test") == store.reader.folders("new@in.test") == []
 
@@ -312,7 +317,7 @@ async def test_letters_are_sorted_and_searched_by_the_members_of_both(store: Sto
             store, number, copies=1, deliveries=0, header_from=f"Person {number % 3}", has_attachments=number > 9
         )
     await kept(store, 31, copies=1, deliveries=0, sent=None)  # sorts by its arrival
-    inside = every(eq("mailbox", "bob@in.test"), eq("folder", "quarantine"))
+    inside = every(eq("mailbox", "bob@in.test"), eq("folder", "Quarantine"))
     first = store.reader.letters(Query(where=inside, sort="-sent", limit=3, total=True))
     assert [letter.message.id for letter in first.items] == [mail_id(31), mail_id(1), mail_id(2)]
     assert first.total == 31
@@ -392,7 +397,7 @@ async def test_a_domain_whose_day_has_come_is_erased_with_all_it_owned(store: St
         for number in range(30):
             writer.add(user(f"u{number}@gone.test", domain_id=row.id))
         writer.add(user("u@stays.test", domain_id=stays.id))
-        copies = [copy(1, domain_id=row.id, mailbox=f"u{n}@gone.test", folder="archive") for n in range(15)]
+        copies = [copy(1, domain_id=row.id, mailbox=f"u{n}@gone.test", folder="Archive") for n in range(15)]
         ways = [delivery(1, domain_id=row.id), delivery(1, domain_id=stays.id)]
         writer.keep(message(1), Body(1, b"x"), copies, ways, [event()], NOW + DAY)
         return row.id

@@ -13,13 +13,17 @@ from tests.store.samples import keep, mail_id, message, open_store, settings, us
 
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Query, eq, every
+from gatepost.model.stored import Copy
 from gatepost.model.tenant import User
 from gatepost.store import opening
+from gatepost.store.check import verify
 from gatepost.store.health import StoreProblem
 from gatepost.store.migrations import APPLICATION_ID, VERSION, migrate
 from gatepost.store.reader import Reader
 from gatepost.store.schema import TABLES
 from gatepost.store.store import Store
+
+FIRST = Path(__file__).with_name("first.sql")
 
 
 def filled(directory: Path) -> None:
@@ -289,6 +293,35 @@ def test_a_new_member_of_a_struct_becomes_a_column(directory: Path) -> None:
     store = open_store(directory)
     assert store.reader.messages(mail_id(3)) == [message(3)]
     store.close_sync()
+
+
+def test_a_store_of_the_first_form_is_brought_to_the_present_one(directory: Path) -> None:
+    """`first.sql` is what the first build wrote."""
+    directory.mkdir()
+    with sqlite3.connect(directory / "gatepost.db") as connection:
+        connection.executescript(FIRST.read_text())
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.close()
+    store = open_store(directory)
+    kept = [(c.mail_id[-1], c.mailbox, c.folder) for c in store.reader.find(Copy, Query()).items]
+    assert kept == [
+        ("1", "bob@in.test", "Quarantine"),
+        ("1", "bob@in.test", "Archive"),
+        ("2", "bob@in.test", "INBOX"),
+        ("2", "ann@in.test", "INBOX"),
+        ("3", "bob@in.test", "Sent"),
+        ("4", "bob@in.test", "System"),
+        ("5", "bob@in.test", "Quarantine"),
+    ]
+    store.close_sync()
+    assert [flaw for flaw in verify(directory, settings()) if flaw.grave] == []
+    fresh, grown = sqlite3.connect(":memory:", isolation_level=None), sqlite3.connect(directory / "gatepost.db")
+    migrate(fresh)
+    for kind in ("index", "trigger"):
+        forms = [set(each.execute("SELECT sql FROM sqlite_master WHERE type = ?", [kind])) for each in (fresh, grown)]
+        assert forms[0] == forms[1]
+    fresh.close()
+    grown.close()
 
 
 def test_migrating_twice_changes_nothing(directory: Path) -> None:

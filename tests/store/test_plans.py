@@ -71,7 +71,7 @@ def connection() -> Iterator[sqlite3.Connection]:
     made.close()
 
 
-INSIDE = every(eq("mailbox", "u1@d1.test"), eq("folder", "quarantine"))
+INSIDE = every(eq("mailbox", "u1@d1.test"), eq("folder", "Quarantine"))
 LIVE = Where("state", Op.IN, (State.QUEUED, State.HELD))
 
 ASKED: dict[str, Callable[[Reader], Any]] = {

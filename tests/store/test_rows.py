@@ -28,7 +28,7 @@ async def prepare(store: Store, kind: type[Any], number: int = 1) -> Any:
     item = full(kind, number)
     if kind is Copy:
         await add(store, message(number))
-        item = msgspec.structs.replace(item, mail_id=mail_id(number), folder="quarantine")
+        item = msgspec.structs.replace(item, mail_id=mail_id(number), folder="Quarantine")
     return item
 
 

@@ -87,6 +87,6 @@ def _standing(life: Any, verdicts: list[Any]) -> Iterator[str]:
     delivered = [delivery["state"] for delivery in life["deliveries"]]
     yield from delivered
     if not delivered:
-        yield from (f"held in {copy['folder']}" for copy in life["copies"])
+        yield from (f"held in {copy['folder'].lower()}" for copy in life["copies"])
     if not delivered and not life["copies"]:
         yield from (OUTCOMES.get(event["data"]["action"], event["data"]["action"]) for event in verdicts)

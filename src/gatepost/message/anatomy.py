@@ -152,7 +152,7 @@ class Summary(msgspec.Struct, frozen=True):
     """What lists show of a mail. Decoded texts, one line each, cut to 512 characters; never fails to be made.
 
     `sent` is the Date header in epoch milliseconds, None when absent or unreadable; `message_id` with its <>, "" when
-    absent.
+    absent; `important` what its sender said of it.
     """
 
     message_id: str = ""
@@ -162,6 +162,8 @@ class Summary(msgspec.Struct, frozen=True):
     cc: str = ""
     sent: int | None = None
     has_attachments: bool = False
+    bcc: str = ""
+    important: bool = False
 
 
 class Anatomy(msgspec.Struct, frozen=True, kw_only=True):

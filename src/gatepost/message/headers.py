@@ -169,6 +169,15 @@ def sent(value: bytes) -> int | None:
         return None
 
 
+# RFC 2156 5.3.6 and 5.3.8, and what mail clients write beside them.
+_IMPORTANT: dict[bytes, bytes | tuple[bytes, ...]] = {
+    b"importance": b"high",
+    b"priority": b"urgent",
+    b"x-priority": (b"1", b"2"),
+    b"x-msmail-priority": b"high",
+}
+
+
 def summary(fields: Sequence[Header], has_attachments: bool) -> Summary:
     """Return what lists show of a mail; of doubled fields the first counts."""
     first: dict[bytes, bytes] = {}
@@ -183,4 +192,6 @@ def summary(fields: Sequence[Header], has_attachments: bool) -> Summary:
         cc=readable(first.get(b"cc", b"")),
         sent=None if date is None else sent(date),
         has_attachments=has_attachments,
+        bcc=readable(first.get(b"bcc", b"")),
+        important=any(first.get(name, b"").strip().lower().startswith(words) for name, words in _IMPORTANT.items()),
     )

@@ -23,6 +23,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     sent: int | None  # the Date header, epoch milliseconds
     spooled: bool = False  # the body is a file, not a row
     has_attachments: bool = False
+    header_bcc: str = ""
+    important: bool = False  # its sender marked it so
 
     # How it came in, for the Received field of the copies that go out.
     esmtp: bool = False
@@ -48,6 +50,7 @@ class Copy(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: int
     released_at: int | None = None
     seen: bool = False
+    answered: bool = False
 
 
 class Letter(msgspec.Struct, frozen=True):

@@ -42,12 +42,14 @@ class Action(StrEnum):
 
 
 class Folder(StrEnum):
-    """Where a kept copy lies."""
+    """Where a kept copy lies; the values are the paths that clients see (`model/folder.py`)."""
 
-    QUARANTINE = "quarantine"  # not delivered; days
-    RETENTION = "retention"  # delivered copies for re-reading; days
-    ARCHIVE = "archive"  # months
-    SYSTEM = "system"  # a hold that no store flag asks for; days (rules 3)
+    INBOX = "INBOX"  # clean mail that came in, for re-reading; days of the retention
+    SENT = "Sent"  # clean mail that was sent, likewise
+    DRAFTS = "Drafts"  # mail that its owner has not sent yet
+    QUARANTINE = "Quarantine"  # not delivered; days
+    ARCHIVE = "Archive"  # months
+    SYSTEM = "System"  # a hold that no store flag asks for; days (rules 3)
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):

@@ -158,7 +158,8 @@ class _Bench:
         keep: list[Keep] = []
         retention, archive = self.policy.retention_props, self.policy.archive_props
         if self.policy.retention and retention and (retention.store_mail_out if out else retention.store_clean_mail_in):
-            keep.append(Keep(Folder.RETENTION, self.case.received + retention.duration * DAY))
+            folder = Folder.SENT if out else Folder.INBOX
+            keep.append(Keep(folder, self.case.received + retention.duration * DAY))
         if self.policy.archive and archive and (archive.store_mail_out if out else archive.store_clean_mail_in):
             keep.append(self._archive_keep(archive))
         return tuple(keep)

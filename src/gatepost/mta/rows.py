@@ -52,6 +52,8 @@ def message_row(envelope: Envelope, body: Body, summary: Summary) -> Message:
         sent=summary.sent,
         spooled=body.path is not None,
         has_attachments=summary.has_attachments,
+        header_bcc=summary.bcc,
+        important=summary.important,
         esmtp=envelope.client.esmtp,
         tls=envelope.client.tls,
         login=envelope.client.login.email if envelope.client.login else None,

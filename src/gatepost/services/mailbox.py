@@ -1,7 +1,6 @@
 """Mailboxes: the folders of kept mail, looked through, read by their owner, and released to the final mailbox."""
 
 from collections.abc import AsyncIterator
-from enum import StrEnum
 from functools import partial
 from typing import Protocol
 
@@ -9,41 +8,20 @@ import msgspec
 
 from gatepost.model.access import Caller
 from gatepost.model.address import Address, BadAddress, parse_address
+from gatepost.model.folder import Place
 from gatepost.model.problem import Kind, Problem
-from gatepost.model.query import All, Any, Condition, Not, Op, Page, Pattern, Query, Where, eq, every
+from gatepost.model.query import All, Any, Condition, Op, Page, Query, Where, eq, every
 from gatepost.model.stored import Copy, Letter, Message
 from gatepost.model.tenant import Domain, User
-from gatepost.model.verdict import Folder
 from gatepost.services.access import require
 from gatepost.services.content import Contents
+from gatepost.services.folders import Shelf, inside, named, roots, shelves
+from gatepost.services.search import Operator, Search, by_id, combined, criteria, strip_id
 from gatepost.store.store import Reader, Store
 
-INBOX = "inbox"  # another name of the retention folder: what the final mailbox got
 SCANNED = 5000  # mails that a search in bodies opens at most
 CHUNK = 100
 NAMESAKES = 500  # mails of one Message-ID, in all mailboxes, up to which they are looked through one by one
-
-
-class Operator(StrEnum):
-    """How the criteria of a search combine; NOT: none of them holds (contract A40)."""
-
-    AND = "AND"
-    OR = "OR"
-    NOT = "NOT"
-
-
-class Search(msgspec.Struct, frozen=True, kw_only=True):
-    """What to look for in a folder; texts are found anywhere, in any case. Times in epoch milliseconds."""
-
-    id: str | None = None
-    from_: str | None = None
-    to: str | None = None
-    cc: str | None = None
-    subject: str | None = None
-    body: str | None = None
-    received_after: int | None = None
-    received_before: int | None = None
-    operator: Operator = Operator.AND
 
 
 class Mailbox(msgspec.Struct, frozen=True):
@@ -59,14 +37,6 @@ class Mailbox(msgspec.Struct, frozen=True):
 
     def owned_by(self, caller: Caller) -> bool:
         return self.user is not None and self.user.id == caller.user_id
-
-
-class Shelf(msgspec.Struct, frozen=True):
-    """A folder of a mailbox with its counts."""
-
-    folder: Folder
-    total: int = 0
-    unseen: int = 0
 
 
 class Requeue(Protocol):
@@ -85,16 +55,13 @@ class Mailboxes:
 
     # Folders.
 
-    async def folders(self, caller: Caller, who: int | str) -> tuple[Mailbox, list[Shelf]]:
-        """Return the mailbox and its folders; the one of the system only to administrators."""
+    async def folders(self, caller: Caller, who: int | str, path: str | None = None) -> tuple[Mailbox, list[Shelf]]:
+        """Return the mailbox and its folders, or those below one; the system's is shown to administrators alone."""
         mailbox = self._mailbox(caller, who, "MAILS_READ")
+        system = not mailbox.owned_by(caller)
+        places = roots(system=system) if path is None else named(path, system=system).children
         counts = await self._store.read(lambda reader: reader.folders(mailbox.address))
-        known = {Folder(each.folder): Shelf(Folder(each.folder), each.total, each.unseen) for each in counts}
-        return mailbox, [known.get(folder, Shelf(folder)) for folder in _visible(caller, mailbox)]
-
-    async def check_folder(self, caller: Caller, who: int | str, path: str) -> None:
-        """Raise NOT_FOUND for a folder that is not there; no folder has any below it."""
-        _folder(caller, self._mailbox(caller, who, "MAILS_READ"), path)
+        return mailbox, shelves(places, counts)
 
     # Mails.
 
@@ -103,13 +70,13 @@ class Mailboxes:
     ) -> tuple[Mailbox, Page[Letter]]:
         """Return a page of a folder's mails that match the search; `query` gives order and window."""
         mailbox = self._mailbox(caller, who, "MAILS_READ")
-        inside = _inside(mailbox, _folder(caller, mailbox, path))
+        within = inside(mailbox.address, _folder(caller, mailbox, path))
         if search.body is not None:
             _check_owner(caller, mailbox)
-            matching: Condition = Where("id", Op.IN, await self._containing(inside, search, search.body))
+            matching: Condition = Where("id", Op.IN, await self._containing(within, search, search.body))
         else:
-            matching = _combined(_criteria(search), search.operator)
-        asked = msgspec.structs.replace(query, where=every(inside, matching))
+            matching = combined(criteria(search), search.operator)
+        asked = msgspec.structs.replace(query, where=every(within, matching))
         return mailbox, await self._store.read(lambda reader: reader.letters(asked))
 
     async def get(self, caller: Caller, who: int | str, path: str, mail: str) -> tuple[Mailbox, Letter]:
@@ -171,16 +138,16 @@ class Mailboxes:
         return Mailbox(key, domain, account)
 
     async def _letter(self, caller: Caller, mailbox: Mailbox, path: str, mail: str) -> Letter:
-        folder = _folder(caller, mailbox, path)
-        found = await self._store.read(partial(_newest, mailbox, folder, mail))
+        place = _folder(caller, mailbox, path)
+        found = await self._store.read(partial(_newest, mailbox, place, mail))
         if found is None:
             raise Problem(Kind.NOT_FOUND, "There is no such mail in the folder.")
         return found
 
-    async def _containing(self, inside: Condition, search: Search, text: str) -> tuple[int, ...]:
+    async def _containing(self, within: Condition, search: Search, text: str) -> tuple[int, ...]:
         """The ids of the folder's copies that match a search in bodies; every candidate's body is opened."""
-        others, either = _criteria(search), search.operator is Operator.OR
-        candidates = inside if either else every(inside, _combined(others, search.operator))
+        others, either = criteria(search), search.operator is Operator.OR
+        candidates = within if either else every(within, combined(others, search.operator))
         matching: list[int] = []
         async for chunk in self._chunks(candidates):
             sure = await self._ids(chunk, Any(others)) if either else set()
@@ -211,13 +178,13 @@ class Mailboxes:
         return {letter.copy.id for letter in page.items}
 
 
-def _newest(mailbox: Mailbox, folder: Folder, mail: str, reader: Reader) -> Letter | None:
+def _newest(mailbox: Mailbox, place: Place, mail: str, reader: Reader) -> Letter | None:
     """The newest copy in a folder that a text names; by the mails' own keys, unless very many bear that Message-ID."""
-    mails = reader.messages(mail, NAMESAKES) if _bare(mail) else []
+    mails = reader.messages(mail, NAMESAKES) if strip_id(mail) else []
     copies = reader.find(Copy, Query(where=Where("mail_id", Op.IN, [each.id for each in mails]))).items
-    ids = [copy.id for copy in copies if (copy.mailbox, copy.folder) == (mailbox.address, folder)]
+    ids = [copy.id for copy in copies if (copy.mailbox, copy.folder) == (mailbox.address, place.folder)]
     among = Where("id", Op.IN, ids) if ids or len(mails) < NAMESAKES else All(())
-    where = every(among, _inside(mailbox, folder), _named(mail))
+    where = every(among, inside(mailbox.address, place), by_id(mail))
     page = reader.letters(Query(where=where, sort="-id", limit=1))
     return page.items[0] if page.items else None
 
@@ -236,62 +203,10 @@ def _served(reader: Reader, text: str) -> tuple[str, Domain | None]:
     return (Address(address.local, domain.name).key, domain) if domain else (address.key, None)
 
 
-def _visible(caller: Caller, mailbox: Mailbox) -> list[Folder]:
-    """The folders that a caller is shown; what no store flag asked for is the administrators' alone."""
-    return [folder for folder in Folder if folder is not Folder.SYSTEM or not mailbox.owned_by(caller)]
-
-
-def _folder(caller: Caller, mailbox: Mailbox, path: str) -> Folder:
-    """The folder of a path, in any case; a closed set of names (threat 121)."""
-    name = path.lower()
-    wanted = Folder.RETENTION.value if name == INBOX else name
-    for folder in _visible(caller, mailbox):
-        if folder.value == wanted:
-            return folder
-    raise Problem(Kind.NOT_FOUND, "There is no such folder.")
+def _folder(caller: Caller, mailbox: Mailbox, path: str) -> Place:
+    return named(path, system=not mailbox.owned_by(caller))
 
 
 def _check_owner(caller: Caller, mailbox: Mailbox) -> None:
     if not mailbox.owned_by(caller):
         raise Problem(Kind.FORBIDDEN, "The content of a mail is for the owner of the mailbox alone.")
-
-
-def _inside(mailbox: Mailbox, folder: Folder) -> Condition:
-    return every(eq("mailbox", mailbox.address), eq("folder", folder.value))
-
-
-def _named(mail: str) -> Condition:
-    """A mail by our id, or by its Message-ID with or without the angle brackets."""
-    bare = _bare(mail)
-    return Any((eq("mail_id", bare.lower()), Where("message_id", Op.IN, (bare, f"<{bare}>"))))
-
-
-def _bare(mail: str) -> str:
-    return mail.strip().removeprefix("<").removesuffix(">")
-
-
-def _criteria(search: Search) -> tuple[Condition, ...]:
-    """What is searched for outside of bodies."""
-    texts = {
-        "header_from": search.from_,
-        "header_to": search.to,
-        "header_cc": search.cc,
-        "subject": search.subject,
-    }
-    found: list[Condition] = [
-        Where(field, Op.LIKE, Pattern(text, open_start=True, open_end=True)) for field, text in texts.items() if text
-    ]
-    if search.id:
-        found.append(_named(search.id))
-    if search.received_after is not None:
-        found.append(Where("received", Op.GE, search.received_after))
-    if search.received_before is not None:
-        found.append(Where("received", Op.LE, search.received_before))
-    return tuple(found)
-
-
-def _combined(criteria: tuple[Condition, ...], operator: Operator) -> Condition:
-    """No criterion at all: everything."""
-    if not criteria or operator is Operator.AND:
-        return All(criteria)
-    return Any(criteria) if operator is Operator.OR else Not(Any(criteria))

@@ -12,6 +12,7 @@ import sqlite3
 
 from sqlite_utils import Database, Migrations
 
+from gatepost.model.stored import Copy
 from gatepost.store.schema import TABLES
 
 APPLICATION_ID = 0x67617465  # "gate"
@@ -40,44 +41,48 @@ CREATE TABLE refusal (
   hour INTEGER NOT NULL, net TEXT NOT NULL, code TEXT NOT NULL, count INTEGER NOT NULL,
   PRIMARY KEY (hour, net, code)
 ) STRICT, WITHOUT ROWID;
+"""
 
--- Totals for each folder of a mailbox, kept by triggers (rules 23).
+# Totals for each folder and category of a mailbox, kept by triggers (rules 23).
+_FOLDER = """
 CREATE TABLE folder (
-  mailbox TEXT NOT NULL COLLATE NOCASE, folder TEXT NOT NULL, domain_id INTEGER NOT NULL,
-  total INTEGER NOT NULL, unseen INTEGER NOT NULL,
-  PRIMARY KEY (mailbox, folder)
+  mailbox TEXT NOT NULL COLLATE NOCASE, folder TEXT NOT NULL COLLATE NOCASE, category TEXT NOT NULL COLLATE NOCASE,
+  domain_id INTEGER NOT NULL, total INTEGER NOT NULL, unseen INTEGER NOT NULL,
+  PRIMARY KEY (mailbox, folder, category)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX folder_domain ON folder (domain_id);
 """
 
 _COUNT = """
-INSERT INTO folder VALUES (NEW.mailbox, NEW.folder, NEW.domain_id, 1, NOT NEW.seen)
+INSERT INTO folder VALUES (NEW.mailbox, NEW.folder, NEW.category, NEW.domain_id, 1, NOT NEW.seen)
 ON CONFLICT DO UPDATE SET total = total + 1, unseen = unseen + (NOT NEW.seen), domain_id = NEW.domain_id;
 """
-_DISCOUNT = """
-UPDATE folder SET total = total - 1, unseen = unseen - (NOT OLD.seen)
-WHERE mailbox = OLD.mailbox AND folder = OLD.folder;
-DELETE FROM folder WHERE mailbox = OLD.mailbox AND folder = OLD.folder AND total = 0;
+_COUNTED = "mailbox = OLD.mailbox AND folder = OLD.folder AND category = OLD.category"
+_DISCOUNT = f"""
+UPDATE folder SET total = total - 1, unseen = unseen - (NOT OLD.seen) WHERE {_COUNTED};
+DELETE FROM folder WHERE {_COUNTED} AND total = 0;
 """
-_TRIGGERS = f"""
+_COPY_TRIGGERS = f"""
 CREATE TRIGGER copy_added AFTER INSERT ON copy BEGIN {_COUNT} END;
 CREATE TRIGGER copy_removed AFTER DELETE ON copy BEGIN {_DISCOUNT} END;
 CREATE TRIGGER copy_seen AFTER UPDATE OF seen ON copy WHEN OLD.seen != NEW.seen BEGIN
-  UPDATE folder SET unseen = unseen + OLD.seen - NEW.seen WHERE mailbox = OLD.mailbox AND folder = OLD.folder;
+  UPDATE folder SET unseen = unseen + OLD.seen - NEW.seen WHERE {_COUNTED};
 END;
-CREATE TRIGGER copy_moved AFTER UPDATE OF mailbox, folder ON copy
-WHEN OLD.mailbox != NEW.mailbox OR OLD.folder != NEW.folder BEGIN {_DISCOUNT} {_COUNT} END;
+CREATE TRIGGER copy_moved AFTER UPDATE OF mailbox, folder, category ON copy
+WHEN OLD.mailbox != NEW.mailbox OR OLD.folder != NEW.folder OR OLD.category != NEW.category
+BEGIN {_DISCOUNT} {_COUNT} END;
 
+-- The archive is write-once (threat 87).
+CREATE TRIGGER copy_archived BEFORE UPDATE OF mail_id, folder, category, score, infected, stored_at, expires_at ON copy
+WHEN OLD.folder = 'Archive' BEGIN SELECT RAISE(ABORT, 'CHECK constraint failed: the archive is write-once'); END;
+"""
+_TRIGGERS = """
 CREATE TRIGGER trace_added AFTER INSERT ON trace WHEN NEW.refused = 1 BEGIN
   UPDATE meta SET value = value + NEW.size WHERE key = 'refused';
 END;
 CREATE TRIGGER trace_removed AFTER DELETE ON trace WHEN OLD.refused = 1 BEGIN
   UPDATE meta SET value = value - OLD.size WHERE key = 'refused';
 END;
-
--- The archive is write-once (threat 87).
-CREATE TRIGGER copy_archived BEFORE UPDATE OF mail_id, folder, category, score, infected, stored_at, expires_at ON copy
-WHEN OLD.folder = 'archive' BEGIN SELECT RAISE(ABORT, 'CHECK constraint failed: the archive is write-once'); END;
 
 -- What belongs to a row goes with it.
 CREATE TRIGGER user_removed AFTER DELETE ON user BEGIN
@@ -110,10 +115,34 @@ def _tables(db: Database) -> None:
     for table in TABLES.values():
         for statement in table.ddl():
             db.execute(statement)
-    _run(db.conn, _ROOMS)
-    _run(db.conn, _TRIGGERS)
+    for script in (_ROOMS, _FOLDER, _COPY_TRIGGERS, _TRIGGERS):
+        _run(db.conn, script)
     _run(db.conn, _apart("domain", "domain_alias", "name"))
     _run(db.conn, _apart("user", "group", "email"))
+
+
+@MIGRATIONS(name="0002_folders")
+def _folders(db: Database) -> None:
+    """Folders by their paths; retained mail that its sender sent lies in Sent; totals for each category."""
+    copies = TABLES[Copy]
+    for name in ("added", "removed", "seen", "moved", "archived"):
+        db.execute(f"DROP TRIGGER copy_{name}")
+    db.execute("DROP TABLE folder")
+    db.execute(_RENAMED)
+    db.execute(f"DROP INDEX {copies.name}_by0")
+    db.execute(copies.index(0))
+    _run(db.conn, _FOLDER + _COPY_TRIGGERS)
+    db.execute(
+        "INSERT INTO folder SELECT mailbox, folder, category, max(domain_id), count(*), sum(NOT seen) FROM copy"
+        " GROUP BY mailbox, folder, category"
+    )
+
+
+_RENAMED = """
+UPDATE copy SET folder = CASE lower(folder) WHEN 'quarantine' THEN 'Quarantine' WHEN 'archive' THEN 'Archive'
+WHEN 'system' THEN 'System' WHEN 'retention' THEN iif(mailbox = (SELECT sender FROM message WHERE id = mail_id
+AND direction = 'out'), 'Sent', 'INBOX') ELSE folder END
+"""
 
 
 def _run(connection: sqlite3.Connection, script: str) -> None:

@@ -25,9 +25,10 @@ _EVENTS = msgspec.json.Decoder(list[TraceEvent])
 
 
 class FolderCount(msgspec.Struct, frozen=True):
-    """How much lies in a folder of a mailbox."""
+    """How much of one category lies in a folder of a mailbox."""
 
     folder: str
+    category: str
     total: int
     unseen: int
 
@@ -120,8 +121,8 @@ class Reader:
         return Page([Letter(copies.row(row[:cut]), messages.row(row[cut:])) for row in rows], total)
 
     def folders(self, mailbox: str) -> list[FolderCount]:
-        """Return the folders of a mailbox that hold mail, with their counts."""
-        sql = "SELECT folder, total, unseen FROM folder WHERE mailbox = ? ORDER BY folder"
+        """Return the folders of a mailbox that hold mail, with their counts by category."""
+        sql = "SELECT folder, category, total, unseen FROM folder WHERE mailbox = ? ORDER BY folder, category"
         return [FolderCount(*row) for row in self._rows(sql, [compiler.bind(mailbox)])]
 
     # Deliveries.

@@ -105,9 +105,11 @@ class Table(Generic[T]):
         made = [f'CREATE TABLE "{self.name}" ({", ".join(columns)}) STRICT']
         for number, keys in enumerate(self.unique):
             made.append(f'CREATE UNIQUE INDEX "{self.name}_key{number}" ON "{self.name}" ({keys})')
-        for number, keys in enumerate(self.indexes):
-            made.append(f'CREATE INDEX "{self.name}_by{number}" ON "{self.name}" {keys}')
-        return made
+        return made + [self.index(number) for number in range(len(self.indexes))]
+
+    def index(self, number: int) -> str:
+        """Return the statement that makes one of the indexes."""
+        return f'CREATE INDEX "{self.name}_by{number}" ON "{self.name}" {self.indexes[number]}'
 
     def _insert(self, hidden: dict[str, str]) -> str:
         place = {name: f"?{number}" for number, name in enumerate(self.columns, 1)}
@@ -214,7 +216,8 @@ TABLES: dict[type[Any], Table[Any]] = {
         Table(
             Copy,
             config=False,
-            indexes=["(mailbox, folder, sent)", "(mail_id)", "(expires_at)"],
+            # A folder in its usual order and, by the category behind it, one of its classes.
+            indexes=["(mailbox, folder, sent, id, category)", "(mail_id)", "(expires_at)"],
             hidden={
                 # What folder lists sort and search by, kept here so that they needn't open each message.
                 "sent": Hidden('"sent" INTEGER NOT NULL', _of_message("coalesce(sent, received)")),

@@ -11,8 +11,9 @@ import msgspec
 from gatepost.events import Clock
 from gatepost.model.envelope import Body
 from gatepost.model.problem import Kind, Problem
-from gatepost.model.query import Condition, Op, Where, every
+from gatepost.model.query import Condition, Op, Where, eq, every
 from gatepost.model.stored import Copy, Delivery, Message, TraceEvent
+from gatepost.model.verdict import Folder
 from gatepost.store import query as compiler
 from gatepost.store.mail import Kept, Mail
 from gatepost.store.purge import Purged, forget_refused, purge
@@ -74,7 +75,7 @@ class Writer(Reader):
         return cursor.rowcount
 
     def _remove_copies(self, where: Condition) -> int:
-        kept = every(where, Where("folder", Op.EQ, "archive"), Where("expires_at", Op.GT, self._clock()))
+        kept = every(where, eq("folder", Folder.ARCHIVE.value), Where("expires_at", Op.GT, self._clock()))
         if self.count(Copy, kept):
             raise Problem(Kind.UNPROCESSABLE, "the archive keeps its mail until the end of its term")
         found = compiler.where(compiler.Columns.of(table(Copy)), where)

@@ -17,7 +17,9 @@ from gatepost.model.query import Page, Query
 from gatepost.model.stored import Letter
 from gatepost.model.values import Id, Millis
 from gatepost.services.content import Attachment, Contents, File
-from gatepost.services.mailbox import Mailbox, Mailboxes, Operator, Search, Shelf
+from gatepost.services.folders import Shelf
+from gatepost.services.mailbox import Mailbox, Mailboxes
+from gatepost.services.search import Operator, Search
 
 MAILS = Listing(
     sort="-sentDate",
@@ -108,11 +110,13 @@ class ImapMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     recent: bool
     deleted: bool
     has_attachments: bool
+    important: bool
     sent_date: Millis | None
     subject: str
     from_: str = msgspec.field(name="from")
     to: list[str]
     cc: list[str]
+    bcc: list[str]
     size: int
     infected: bool
     category: str
@@ -137,19 +141,15 @@ async def list_folders(
     mailboxes: Mailboxes, caller: Caller, call: Call, user_id_or_email: Who, query: FolderAsk
 ) -> list[ImapFolder]:
     """List the folders of a mailbox."""
-    counted = "STATS" in _fields(query.fields, ("STATS",))
-    mailbox, shelves = await mailboxes.folders(caller, user_id_or_email)
-    return [_folder(_root(call, mailbox), shelf, counted) for shelf in shelves]
+    return await _folders(mailboxes, caller, call, user_id_or_email, None, query.fields)
 
 
 @endpoint("GET", "/users/{userIdOrEmail}/emails/folders/{path}", permission="MAILS_READ")
 async def list_subfolders(
-    mailboxes: Mailboxes, caller: Caller, user_id_or_email: Who, path: str, query: FolderAsk
+    mailboxes: Mailboxes, caller: Caller, call: Call, user_id_or_email: Who, path: str, query: FolderAsk
 ) -> list[ImapFolder]:
-    """List the folders below one; there never are any."""
-    _fields(query.fields, ("STATS",))
-    await mailboxes.check_folder(caller, user_id_or_email, path)
-    return []
+    """List the folders below one: the quarantine has a child for each class of mail."""
+    return await _folders(mailboxes, caller, call, user_id_or_email, path, query.fields)
 
 
 @endpoint("GET", "/users/{userIdOrEmail}/emails/{folderPath}", permission="MAILS_READ", listing=MAILS)
@@ -285,11 +285,19 @@ def _root(call: Call, mailbox: Mailbox) -> str:
     return f"{call.base}/users/{who}/emails"
 
 
+async def _folders(
+    mailboxes: Mailboxes, caller: Caller, call: Call, who: Who, path: str | None, fields: str
+) -> list[ImapFolder]:
+    counted = "STATS" in _fields(fields, ("STATS",))
+    mailbox, shelves = await mailboxes.folders(caller, who, path)
+    return [_folder(_root(call, mailbox), shelf, counted) for shelf in shelves]
+
+
 def _folder(root: str, shelf: Shelf, counted: bool) -> ImapFolder:
-    path = shelf.folder.value
+    path = quote(shelf.place.path, safe="")
     return ImapFolder(
-        name=path,
-        path=path,
+        name=shelf.place.name,
+        path=shelf.place.path,
         unread_message_count=shelf.unseen if counted else None,
         message_count=shelf.total if counted else None,
         messages_uri=f"{root}/{path}",
@@ -303,15 +311,17 @@ def _mail(kind: type[M], root: str, letter: Letter, **more: object) -> M:
         id=message.id,
         uri=f"{root}/{copy.folder}/{message.id}",
         seen=copy.seen,
-        answered=False,
+        answered=copy.answered,
         recent=False,
         deleted=False,
         has_attachments=message.has_attachments,
+        important=message.important,
         sent_date=None if message.sent is None else Millis(message.sent),
         subject=message.subject,
         from_=message.header_from,
         to=_addresses(message.header_to),
         cc=_addresses(message.header_cc),
+        bcc=_addresses(message.header_bcc),
         size=message.size,
         infected=copy.infected,
         category=copy.category,
