@@ -14,6 +14,7 @@ from gatepost.model.envelope import Body
 from gatepost.model.query import Query, eq, every
 from gatepost.model.stored import Copy, Delivery, Message, State, TraceEvent
 from gatepost.settings import StoreSettings
+from gatepost.store.bulk import Keep, Settle
 from gatepost.store.store import Store
 
 DAY = 86_400_000
@@ -59,7 +60,7 @@ async def keep(store: Store, data: bytes, copies: int) -> None:
     way = Delivery(
         mail_id=mail_id, recipient=mailbox, sender="ann@out.test", due=now, expires=now + 5 * DAY, created=now
     )
-    ids = await store.write(lambda writer: writer.keep(row, Body(len(data), data), kept, [way], TRACE, now + 30 * DAY))
+    ids = await store.write(Keep(row, Body(len(data), data), kept, [way], TRACE, now + 30 * DAY))
     done = Delivery(
         id=ids.deliveries[0],
         mail_id=mail_id,
@@ -74,7 +75,7 @@ async def keep(store: Store, data: bytes, copies: int) -> None:
         remote_id=mail_id[-12:],
         last_reply="250 2.0.0 Ok: queued",
     )
-    await store.write(lambda writer: writer.settle(done))
+    await store.write(Settle([done]))
 
 
 async def measure(directory: Path, sessions: int, mails: int, size: int, copies: int) -> tuple[float, float]:

@@ -15,7 +15,7 @@ from gatepost.model.route import Platform
 from gatepost.model.rules import AttachmentRule, SenderRule, UriRule
 from gatepost.model.stored import Copy, Delivery, Message, State
 from gatepost.model.tenant import Domain, DomainAlias, Group, GroupMember, User
-from gatepost.store.mail import Mail
+from gatepost.store.mail import Arrival, Mail
 from gatepost.store.migrations import migrate
 from gatepost.store.purge import forget_refused, purge
 from gatepost.store.reader import Reader
@@ -65,7 +65,7 @@ def connection() -> Iterator[sqlite3.Connection]:
     mail = Mail(made)
     for number in range(1, 2001):
         row = copy(number, mailbox=f"u{number % 20}@d1.test")
-        mail.keep(message(number), Body(1, b"x"), [row], [delivery(number)], [], NOW)
+        mail.keep([Arrival(message(number), Body(1, b"x"), [row], [delivery(number)], [], NOW)])
     made.execute("COMMIT")
     yield made
     made.close()
@@ -128,6 +128,7 @@ def scans(plans: list[tuple[str, str]], allowed: str = "") -> list[tuple[str, st
         and not (allowed and allowed in plan)
         and "CONSTANT ROW" not in plan
         and "SUBQUERY" not in plan
+        and not plan.startswith("SCAN (subquery-")  # the rows that a statement brings along
         and "json_each" not in plan
     ]
 
@@ -161,7 +162,7 @@ def test_no_verb_of_the_mail_road_scans_a_table(connection: sqlite3.Connection) 
     row = writer.live(limit=1)[0]
     writer.settle(row)
     writer.enqueue([delivery(7)])
-    writer.mail.release(mail_id(7))
+    writer.mail.release([mail_id(7), mail_id(8)])
     writer.refuse(message(9001), [], NOW)
     writer.remove(Copy, eq("mail_id", mail_id(9)))
     writer.change(Copy, 12, seen=True)

@@ -26,6 +26,8 @@ from gatepost.mta.refusals import Refusals
 from gatepost.mta.rows import copy_row, delivery, facts, fresh_id, message_row, reason, release
 from gatepost.settings import Settings
 from gatepost.store.blobs import Draft
+from gatepost.store.bulk import Keep
+from gatepost.store.mail import Kept
 from gatepost.store.store import Store, Writer
 
 HOUR = 3_600_000
@@ -244,12 +246,13 @@ class Intake:
         if body.path is not None:
             body = await self._store.spool.adopt(body, message.id)
 
-        def change(writer: Writer) -> list[int]:
-            users = {recipient.address.key: _provision(writer, recipient, self._clock()) for recipient in newcomers}
-            owned = [msgspec.structs.replace(copy, user_id=users.get(copy.mailbox, copy.user_id)) for copy in copies]
-            return writer.keep(message, body, owned, deliveries, trail.events, until).deliveries
-
-        ids = await self._store.write(change)
+        arrival = Keep(message, body, copies, deliveries, trail.events, until)
+        if newcomers:
+            now = self._clock()
+            kept = await self._store.write(lambda writer: _keep_new(writer, arrival, newcomers, now))
+        else:
+            kept = await self._store.write(arrival)
+        ids = kept.deliveries
         self._metrics.received_bytes.inc(message.size)
         if ids:
             ready = [msgspec.structs.replace(each, id=id) for each, id in zip(deliveries, ids, strict=True)]
@@ -340,6 +343,13 @@ def _copies(envelope: Envelope, judged: Sequence[Judged]) -> list[Copy]:
             row = copy_row(envelope, each.recipient, each.verdict, keep)
             copies.setdefault((row.mailbox, keep.folder), row)
     return list(copies.values())
+
+
+def _keep_new(writer: Writer, arrival: Keep, newcomers: Sequence[Recipient], now: int) -> Kept:
+    """Keep a mail, and make the accounts of those who get their first."""
+    users = {recipient.address.key: _provision(writer, recipient, now) for recipient in newcomers}
+    owned = [msgspec.structs.replace(copy, user_id=users.get(copy.mailbox, copy.user_id)) for copy in arrival.copies]
+    return msgspec.structs.replace(arrival, copies=owned)(writer)
 
 
 def _provision(writer: Writer, recipient: Recipient, now: int) -> int | None:

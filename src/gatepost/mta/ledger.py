@@ -15,6 +15,7 @@ from gatepost.mta.freight import Freight, Load
 from gatepost.mta.outcome import Outcome
 from gatepost.mta.settle import settled
 from gatepost.settings import Settings
+from gatepost.store.bulk import Settle
 from gatepost.store.store import Pace, Store
 from gatepost.store.writer import Writer
 
@@ -58,20 +59,19 @@ class Ledger:
         for each in done:
             _tell(each)
         aftermath = await self._aftermath(load, done, now)
-        ways = await self._persist(lambda writer: self._change(writer, done, aftermath, now), pace)
+        rows = [each.delivery for each in done]
+        if not (aftermath.copies or aftermath.reports or aftermath.events):
+            await self._persist(Settle(rows), pace)
+            ways = []
+        else:
+            ways = await self._persist(lambda writer: self._change(writer, rows, aftermath, now), pace)
         for each in done:
             self._forget(each.delivery.id)
         return [Sent(report, way) for report, way in zip(aftermath.reports, ways, strict=True)]
 
     async def settle_plainly(self, ids: Sequence[int]) -> None:
         """Settle mail that next hops have, without what follows: that could not be made."""
-        rows = [self._taken[each] for each in ids]
-
-        def change(writer: Writer) -> None:
-            for row in rows:
-                writer.settle(row)
-
-        await self._persist(change)
+        await self._persist(Settle([self._taken[each] for each in ids]))
         for each in ids:
             self._forget(each)
 
@@ -95,13 +95,12 @@ class Ledger:
             return Aftermath()
         return self._bounces.follow(load.message, await self._freight.original(load), done, now)
 
-    def _change(self, writer: Writer, done: Sequence[Settled], aftermath: Aftermath, now: int) -> list[Delivery]:
+    def _change(self, writer: Writer, rows: Sequence[Delivery], aftermath: Aftermath, now: int) -> list[Delivery]:
         until = now + self._settings.trace.days * DAY
         ways = bounce.store(writer, aftermath, until)
         if aftermath.events:
-            writer.note(done[0].delivery.mail_id, aftermath.events, until)
-        for each in done:
-            writer.settle(each.delivery)
+            writer.note(rows[0].mail_id, aftermath.events, until)
+        Settle(rows)(writer)
         return ways
 
     async def _persist(self, change: Callable[[Writer], T], pace: Pace = Pace.NOW) -> T:

@@ -62,7 +62,7 @@ def _delete_copies(
     counts: dict[str, int] = {}
     for folder, _ in gone:
         counts[folder] = counts.get(folder, 0) + 1
-    return counts, sum(mail.release(mail_id) for mail_id in {mail_id for _, mail_id in gone})
+    return counts, mail.release({mail_id for _, mail_id in gone})
 
 
 def _expired_traces(connection: sqlite3.Connection, mail: Mail, now: int, limit: int) -> tuple[int, int]:
@@ -80,7 +80,7 @@ def _expired_traces(connection: sqlite3.Connection, mail: Mail, now: int, limit:
 
 def _delete_traces(connection: sqlite3.Connection, mail: Mail, rows: list[tuple[int, str]]) -> int:
     connection.executemany("DELETE FROM trace WHERE id = ?", [(id,) for id, _ in rows])
-    return sum(mail.release(mail_id) for mail_id in {mail_id for _, mail_id in rows})
+    return mail.release({mail_id for _, mail_id in rows})
 
 
 def _gone_domains(connection: sqlite3.Connection, mail: Mail, now: int, limit: int) -> tuple[bool, int]:
@@ -109,8 +109,7 @@ def _slice_mail(connection: sqlite3.Connection, mail: Mail, domain_id: int, now:
         " AND domain_id = ? LIMIT ?) RETURNING mail_id"
     )
     ended = connection.execute(sql, (State.DELETED, now, domain_id, limit)).fetchall()
-    for mail_id in {row[0] for row in ended}:
-        mail.release(mail_id)
+    mail.release({row[0] for row in ended})
     return bool(ended)
 
 

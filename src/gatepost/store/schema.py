@@ -79,7 +79,8 @@ class Table(Generic[T]):
         self._loads = [(c.name, c.load) for c in self.columns.values() if c.load]
         self.fields = ", ".join(f'"{name}"' for name in self.columns)
         self.insert = self._insert({name: each.value for name, each in self.hidden.items()})
-        self.insert_all = self._insert(dict.fromkeys(self.hidden, "?"))  # the hidden ones are bound, after the others
+        names = ", ".join(f'"{name}"' for name in [*self.columns, *self.hidden])
+        self.insert_rows = f'INSERT INTO "{self.name}" ({names}) VALUES {{rows}}'  # hidden ones bound after the others
 
     def values(self, item: T) -> list[Any]:
         """Return what `insert` binds for an item; id 0 means: give it one."""

@@ -1,4 +1,4 @@
-"""The writing connection and its one thread: group commit, a SAVEPOINT for each item, an answer after the COMMIT."""
+"""The writing connection and its one thread: group commit, items that fail alone, an answer after the COMMIT."""
 
 import asyncio
 import queue
@@ -6,7 +6,7 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from enum import Enum, auto
@@ -17,6 +17,7 @@ from typing import Any, Generic, TypeVar
 from gatepost.events import Metrics, log
 from gatepost.model.problem import Kind, Problem
 from gatepost.store.blobs import Spool
+from gatepost.store.bulk import KINDS
 from gatepost.store.health import Health, primary_code
 from gatepost.store.writer import Writer
 
@@ -64,8 +65,21 @@ class Pace(Enum):
     SLOW = auto()  # until no other change waits
 
 
-class Item(Generic[T]):
-    """One change on its way: `with item:` keeps what it raises for who waits, however bad."""
+class Caught:
+    """`with caught:` keeps what is raised, however bad."""
+
+    error: BaseException | None = None
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> bool:
+        self.error = error
+        return error is not None
+
+
+class Item(Caught, Generic[T]):
+    """One change on its way; what it raises is for who waits."""
 
     def __init__(
         self,
@@ -80,20 +94,12 @@ class Item(Generic[T]):
         self.loop = loop  # whose thread the waiter must be settled in; None: any
         self.pace = pace
         self.result: T | None = None
-        self.error: BaseException | None = None
         self.touched = False
         self._taken = threading.Lock()
 
     def take(self) -> bool:
         """Claim the item: True for the first who asks, be it the writer or one who won't wait any longer."""
         return self._taken.acquire(blocking=False)
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> bool:
-        self.error = error
-        return error is not None
 
     def settle(self) -> None:
         """Hand over the outcome."""
@@ -209,23 +215,51 @@ class Committer:
             self._succeed(batch)
 
     def _transact(self, batch: list[Item[Any]]) -> None:
-        connection = self._connection
-        connection.execute("BEGIN IMMEDIATE")
-        for item in batch:
-            self._writer.touched = False
-            dropped = len(self._writer.mail.dropped)
-            connection.execute("SAVEPOINT item")
-            with item:
-                item.result = item.change(self._writer)
+        self._connection.execute("BEGIN IMMEDIATE")
+        alone = [item for item in batch if type(item.change) not in KINDS]
+        for kind, make in KINDS.items():
+            alike = [item for item in batch if type(item.change) is kind]
+            if len(alike) < 2 or not self._together(alike, make):
+                alone += alike
+        for item in alone:
+            self._alone(item)
+        self._connection.execute("COMMIT")
+
+    def _together(self, items: list[Item[Any]], make: Callable[[list[Any], Writer], Sequence[Any]]) -> bool:
+        """Make changes of one kind at once; False, and nothing is done, where one of them can't be made."""
+        caught = Caught()
+        results: Sequence[Any] = ()
+        dropped = self._begin()
+        with caught:
+            results = make([item.change for item in items], self._writer)
+        if not self._end(caught, dropped):
+            return False
+        for item, result in zip(items, results, strict=True):
+            item.result = result
+        return True
+
+    def _alone(self, item: Item[Any]) -> None:
+        self._writer.touched = False
+        dropped = self._begin()
+        with item:
+            item.result = item.change(self._writer)
+        if self._end(item, dropped):
             item.touched = self._writer.touched
-            if item.error is None:
-                connection.execute("RELEASE item")
-                continue
-            self._undo(item.error)
-            del self._writer.mail.dropped[dropped:]
-            item.touched = False
+        elif item.error is not None:
             item.error = _meaning(item.error)
-        connection.execute("COMMIT")
+
+    def _begin(self) -> int:
+        self._connection.execute("SAVEPOINT item")
+        return len(self._writer.mail.dropped)
+
+    def _end(self, caught: Caught, dropped: int) -> bool:
+        """Keep what was done since `_begin`, or take it back and return False."""
+        if caught.error is None:
+            self._connection.execute("RELEASE item")
+            return True
+        self._undo(caught.error)
+        del self._writer.mail.dropped[dropped:]
+        return False
 
     def _undo(self, error: BaseException) -> None:
         if isinstance(error, sqlite3.Error) and primary_code(error) in _DISC:

@@ -15,7 +15,7 @@ from gatepost.model.query import Condition, Op, Where, eq, every
 from gatepost.model.stored import Copy, Delivery, Message, TraceEvent
 from gatepost.model.verdict import Folder
 from gatepost.store import query as compiler
-from gatepost.store.mail import Kept, Mail
+from gatepost.store.mail import Arrival, Kept, Mail
 from gatepost.store.purge import Purged, forget_refused, purge
 from gatepost.store.reader import Reader
 from gatepost.store.schema import Column, table
@@ -82,8 +82,7 @@ class Writer(Reader):
         gone = self._connection.execute(
             f"DELETE FROM copy WHERE {found.sql} RETURNING mail_id", found.values
         ).fetchall()
-        for mail_id in {row[0] for row in gone}:
-            self.mail.release(mail_id)
+        self.mail.release({row[0] for row in gone})
         return len(gone)
 
     # Mail.
@@ -98,7 +97,7 @@ class Writer(Reader):
         trace_until: int,
     ) -> Kept:
         """Store a mail with all that follows from it; a body with a path must have been adopted by the spool."""
-        return self.mail.keep(message, body, copies, deliveries, trace, trace_until)
+        return self.mail.keep([Arrival(message, body, copies, deliveries, trace, trace_until)])[0]
 
     def enqueue(self, deliveries: Sequence[Delivery]) -> list[int]:
         """Add deliveries of a stored mail (release, retry); return their ids. NOT_FOUND when its body is gone."""
@@ -109,7 +108,7 @@ class Writer(Reader):
 
     def settle(self, delivery: Delivery) -> None:
         """Write how a delivery stands; once nothing else needs the mail's bytes they go."""
-        self.mail.settle(delivery)
+        self.mail.settle([delivery])
 
     def note(self, mail_id: str, trace: Sequence[TraceEvent], until: int) -> None:
         """Append events to a mail's trace, to be kept until `until`."""

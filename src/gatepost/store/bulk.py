@@ -1,0 +1,42 @@
+"""Changes that many ask for at once: those of one batch are made together, with a few statements for all."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from gatepost.model.stored import Delivery
+from gatepost.store.mail import Arrival, Kept
+from gatepost.store.writer import Writer
+
+
+class Keep(Arrival, frozen=True):
+    """Keep a mail; returns the ids of its rows."""
+
+    def __call__(self, writer: Writer) -> Kept:
+        return writer.mail.keep([self])[0]
+
+    @staticmethod
+    def together(changes: "Sequence[Keep]", writer: Writer) -> list[Kept]:
+        return writer.mail.keep(changes)
+
+
+class Settle(msgspec.Struct, frozen=True):
+    """Write how deliveries stand."""
+
+    deliveries: Sequence[Delivery]
+
+    def __call__(self, writer: Writer) -> None:
+        writer.mail.settle(self.deliveries)
+
+    @staticmethod
+    def together(changes: "Sequence[Settle]", writer: Writer) -> list[None]:
+        writer.mail.settle([delivery for change in changes for delivery in change.deliveries])
+        return [None] * len(changes)
+
+
+KINDS: dict[type[Any], Callable[[Sequence[Any], Writer], Sequence[Any]]] = {
+    Keep: Keep.together,
+    Settle: Settle.together,
+}
+"""How the changes of each kind are made together; what one raises takes all of them back."""

@@ -1,0 +1,31 @@
+"""Statements over many rows: one call into SQLite for all of them; few different ones, so that each stays prepared."""
+
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import Any
+
+MOST = 32  # rows of one statement
+
+
+class Wide:
+    """A statement with `{rows}` where the rows stand, each of so many columns.
+
+    A call costs more than what SQLite does in it, as each gives the interpreter's lock away and has to win it back.
+    """
+
+    def __init__(self, sql: str, columns: int) -> None:
+        self.columns = columns
+        row = f"({', '.join('?' * columns)})"
+        self._texts = {size: sql.replace("{rows}", ", ".join([row] * size)) for size in _sizes(MOST)}
+
+    def over(self, rows: Sequence[Sequence[Any]]) -> Iterator[tuple[str, list[Any]]]:
+        """Yield statements that together are over all rows, in order, with what each binds."""
+        at = 0
+        while at < len(rows):
+            size = min(MOST, 1 << (len(rows) - at).bit_length() - 1)  # the largest power of two that is left
+            yield self._texts[size], list(chain.from_iterable(rows[at : at + size]))
+            at += size
+
+
+def _sizes(most: int) -> list[int]:
+    return [1 << power for power in range(most.bit_length())]

@@ -1,0 +1,125 @@
+"""Changes that many ask for at once are made together; each has its own answer all the same."""
+
+import asyncio
+from typing import Any
+
+import msgspec
+import pytest
+from tests.store.samples import DAY, NOW, copy, delivery, domain, event, mail_id, message
+from tests.store.test_commit import adds, together
+
+from gatepost.model.envelope import Body
+from gatepost.model.problem import Kind, Problem
+from gatepost.model.query import Op, Query, Where, eq
+from gatepost.model.stored import Copy, Delivery, Message, State
+from gatepost.store.bulk import Keep, Settle
+from gatepost.store.mail import Kept
+from gatepost.store.store import Store
+from gatepost.store.wide import MOST, Wide
+
+pytestmark = pytest.mark.anyio
+
+
+def arrival(number: int, *, copies: int = 0, deliveries: int = 1, body: Body | None = None, **changes: Any) -> Keep:
+    body = body or Body(5, b"mail\n")
+    row = message(number, size=body.size, spooled=body.path is not None, **changes)
+    held = [copy(number, mailbox=f"bob{each}@in.test") for each in range(copies)]
+    return Keep(row, body, held, [delivery(number)] * deliveries, [event(f"mail {number}")], NOW + 30 * DAY)
+
+
+def settled(number: int, delivery_id: int, state: State = State.DELIVERED) -> Settle:
+    row = delivery(number, id=delivery_id, state=state, attempts=1, last_reply=f"250 ok {number}", done_at=NOW)
+    return Settle([row])
+
+
+def statements(store: Store) -> list[str]:
+    """What the writer runs from now on."""
+    said: list[str] = []
+    store._opened.connection.set_trace_callback(said.append)
+    return said
+
+
+async def test_mails_kept_together_get_each_its_own_rows(store: Store) -> None:
+    mails = [arrival(number, copies=number % 3, deliveries=1 + number % 2) for number in range(1, 76)]
+    kept = await together(store, *mails)
+    for number, ids in enumerate(kept, 1):
+        assert len(ids.copies) == number % 3 and len(ids.deliveries) == 1 + number % 2
+        rows = [store.reader.get(Delivery, each) for each in ids.deliveries]
+        copies = [store.reader.get(Copy, each) for each in ids.copies]
+        assert {row.mail_id for row in (*rows, *copies) if row} == {mail_id(number)}
+        assert [row.mailbox for row in copies if row] == [f"bob{each}@in.test" for each in range(number % 3)]
+        assert store.reader.body(mail_id(number)) == Body(5, b"mail\n")
+        assert [each.text for each in store.reader.trace(mail_id(number))] == [f"mail {number}"]
+
+
+async def test_many_mails_take_few_statements(store: Store) -> None:
+    said = statements(store)
+    await together(store, *(arrival(number) for number in range(1, 65)))
+    inserts = {each for each in said if each.startswith("INSERT")}  # a trigger says its statement's text again
+    assert len(inserts) == 4 * 64 // MOST  # message, body, delivery, trace
+    said.clear()
+    await together(store, *(settled(number, number) for number in range(1, 65)))
+    assert sum(each.startswith(("UPDATE", "DELETE", "SELECT")) for each in said) == 3 * 64 // MOST
+
+
+async def test_a_mail_that_is_there_already_fails_alone(store: Store) -> None:
+    await store.write(arrival(2))
+    one, two, three, name = await together(store, arrival(1), arrival(2), arrival(3), adds(domain()))
+    assert isinstance(two, Problem) and two.kind is Kind.CONFLICT
+    assert one == Kept([], [2]) and three == Kept([], [3]) and name.id == 1
+    assert [store.reader.get(Message, mail_id(number)) for number in (1, 3)] == [message(1), message(3)]
+
+
+async def test_one_mail_twice_in_a_batch_is_kept_once(store: Store) -> None:
+    answers = await together(store, arrival(1), arrival(1))
+    assert sorted(type(each).__name__ for each in answers) == ["Kept", "Problem"]
+    assert store.reader.count(Delivery, eq("mail_id", mail_id(1))) == 1
+
+
+async def test_no_unicode_in_one_mail_is_mended_for_all(store: Store) -> None:
+    await together(store, arrival(1), arrival(2, subject="a\udcff"), arrival(3, subject="\u00e9"))
+    subjects = [row.subject for number in (1, 2, 3) if (row := store.reader.get(Message, mail_id(number)))]
+    assert subjects == [message(1).subject, "a?", "\u00e9"]
+
+
+async def test_deliveries_settled_together_stand_each_for_itself(store: Store) -> None:
+    await together(store, *(arrival(number, copies=number == 3) for number in range(1, 5)))
+    states = {1: State.DELIVERED, 2: State.QUEUED, 3: State.BOUNCED, 4: State.HELD}
+    await together(store, *(settled(number, number, state) for number, state in states.items()))
+    for number, state in states.items():
+        row = store.reader.get(Delivery, number)
+        assert row == msgspec.structs.replace(settled(number, number, state).deliveries[0])
+    there = [number for number in states if store.reader.body(mail_id(number)) is not None]
+    assert there == [2, 3, 4]  # what waits, and what a folder holds
+
+
+async def test_the_last_of_several_deliveries_takes_the_bytes_along(store: Store) -> None:
+    kept = await store.write(arrival(1, deliveries=3))
+    first, second, third = kept.deliveries
+    await together(store, settled(1, first), settled(1, second))
+    assert store.reader.body(mail_id(1)) is not None
+    await store.write(settled(1, third))
+    assert store.reader.body(mail_id(1)) is None
+    done = store.reader.find(Delivery, Query(where=Where("state", Op.EQ, State.DELIVERED)))
+    assert len(done.items) == 3 and store.reader.get(Message, mail_id(1)) is not None
+
+
+async def test_files_go_with_the_last_of_those_settled_together(store: Store) -> None:
+    for number in (1, 2):
+        draft = store.spool.draft()
+        draft.write(b"x" * 300_000)
+        body = await store.spool.adopt(await store.spool.finish(draft), mail_id(number))
+        await store.write(arrival(number, body=body, copies=number - 1))
+    await together(store, settled(1, 1), settled(2, 2))
+    await asyncio.to_thread(store.close_sync)
+    assert [store.spool.path(mail_id(number)).exists() for number in (1, 2)] == [False, True]
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 31, 32, 33, 63, 64, 65, 200])
+async def test_statements_are_over_all_rows_in_order(count: int) -> None:
+    rows = [(number, str(number)) for number in range(count)]
+    bound = []
+    for sql, values in Wide("INSERT INTO t VALUES {rows}", 2).over(rows):
+        assert sql.count("?") == len(values) <= 2 * MOST
+        bound += values
+    assert bound == [each for row in rows for each in row]
