@@ -46,11 +46,12 @@ THIRD_PARTY = {
     "joserfc": {"services/jwt.py"},
     "pyotp": {"services/totp.py"},
     "segno": {"services/totp.py"},
-    "cryptography": {"store/", "smtp/", "cli/"},
+    "cryptography": {"store/", "mailauth/", "smtp/", "cli/"},
     "click": {"cli/"},
 }
-# Only these answer any exception, by a mail that is tried again (architecture 9); the others may clean up and raise.
-CATCHES_ALL = {"mta/pipeline.py", "mta/relay.py", "smtp/listener.py"}
+# Only these answer any exception, by a mail that is tried again or goes unsigned (architecture 9); the others may
+# clean up and raise.
+CATCHES_ALL = {"mta/pipeline.py", "mta/relay.py", "mta/signing.py", "smtp/listener.py"}
 BAD_NAME = re.compile(r"(Manager|Helper|Helpers|Util|Utils|Base|Impl)\Z")
 HOMELESS = {"utils.py", "util.py", "helpers.py", "common.py", "misc.py"}
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import msgspec
+
 from gatepost.api.control import Control
 from gatepost.api.limits import options as http_options
 from gatepost.api.probes import Readiness
@@ -34,6 +36,7 @@ from gatepost.services.admins import Admins
 from gatepost.services.aliases import Aliases
 from gatepost.services.content import Contents
 from gatepost.services.counter import Counter
+from gatepost.services.dkim import Dkim
 from gatepost.services.domains import Domains
 from gatepost.services.filters import AttachmentRules, UriRules
 from gatepost.services.groups import Groups
@@ -44,6 +47,7 @@ from gatepost.services.platforms import Platforms
 from gatepost.services.policies import Policies
 from gatepost.services.proof import Proof
 from gatepost.services.queue import Deliveries
+from gatepost.services.rounds import Rounds
 from gatepost.services.rules import SenderRules
 from gatepost.services.sending import Sending
 from gatepost.services.signin import SignIn
@@ -83,6 +87,7 @@ class Gatepost:
         self.sweep: Sweep
         self.listeners: Listeners
         self.services: Counter
+        self.rounds: Rounds
         self.site: Site
         self.http: list[HttpDoor] = []
         self._open: list[Callable[[], Awaitable[None]]] = []  # what `stop` closes, the last opened first
@@ -106,6 +111,8 @@ class Gatepost:
             self._open.append(self._stop_queue)
             await self.sweep.start()
             self._open.append(self.sweep.stop)
+            await self.rounds.start()
+            self._open.append(self.rounds.stop)
             await self.refusals.start()
             self._open.append(self.refusals.stop)
             await self._open_doors()
@@ -186,6 +193,7 @@ class Gatepost:
         self.sweep = Sweep(self.store, period=settings.quarantine.purge_seconds, clock=clock, metrics=metrics)
         self.services = self._services(resolver, opener)
         sign_in = self.services.of(SignIn)
+        self.rounds = Rounds(self.services.of(Dkim), look_seconds=settings.dkim.look_seconds)
         self.listeners = Listeners(
             settings, self.directory, self.intake, sign_in, hostname, clock, metrics, lambda: self.store.trouble
         )
@@ -201,6 +209,8 @@ class Gatepost:
         access = Access(store, settings, clock, self.metrics)
         proof = Proof(passwords, clock)
         totp = Totp(store, proof, clock)
+        # Who has just published a record wants no old answer.
+        asking = Resolver(msgspec.structs.replace(settings.dns, cache=0), clock)
         return Counter(
             [
                 self.metrics,
@@ -209,6 +219,7 @@ class Gatepost:
                 Admins(store),
                 Aliases(store),
                 contents,
+                Dkim(store, asking, settings.dkim.selector, clock),
                 Domains(store, platforms, mx, purge_days=settings.tenancy.purge_days, clock=clock),
                 AttachmentRules(store, clock),
                 UriRules(store, clock),

@@ -57,6 +57,7 @@ class Metrics:
         self.received_bytes = counter("gatepost_received_bytes", "Octets of mail accepted")
         self.scan_seconds = histogram("gatepost_scan_duration_seconds", "Time in the pipeline", "filter")
         self.deliveries = counter("gatepost_deliveries", "Delivery attempts", "result")
+        self.signatures = counter("gatepost_dkim_signatures", "DKIM signatures of leaving mail", "result")
         self.delivery_seconds = histogram("gatepost_delivery_duration_seconds", "Time of one delivery attempt")
         self.queued = gauge("gatepost_queue_messages", "Deliveries in the queue", "state")
         self.commits = counter("gatepost_store_commits", "Transactions committed")

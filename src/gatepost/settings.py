@@ -158,6 +158,15 @@ class Relay(Section, frozen=True):
     idle: float = 30.0
 
 
+class DkimSettings(Section, frozen=True):
+    DOC: ClassVar[dict[str, str]] = {
+        "selector": "what the keys of domains are called in DNS; a replaced key gets a number behind it",
+        "look_seconds": "seconds between two looks for the records of new keys; 0: only health checks look",
+    }
+    selector: str = "protect"
+    look_seconds: int = 600
+
+
 class Queue(Section, frozen=True):
     DOC: ClassVar[dict[str, str]] = {
         "life": "seconds until a delivery is given up",
@@ -292,6 +301,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     store: StoreSettings = msgspec.field(default_factory=StoreSettings)
     dns: Dns = msgspec.field(default_factory=Dns)
     relay: Relay = msgspec.field(default_factory=Relay)
+    dkim: DkimSettings = msgspec.field(default_factory=DkimSettings)
     queue: Queue = msgspec.field(default_factory=Queue)
     limits: Limits = msgspec.field(default_factory=Limits)
     filters: Filters = msgspec.field(default_factory=Filters)

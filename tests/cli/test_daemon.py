@@ -7,6 +7,9 @@ import re
 import pytest
 from tests.cli.conftest import Daemon
 
+from gatepost.mailauth.keys import generate
+from gatepost.model.dkim import Algorithm
+
 
 @pytest.fixture(scope="module")
 def served(daemon: Daemon) -> Daemon:
@@ -84,3 +87,24 @@ def test_commands_in_a_long_path_reach_the_socket(served: Daemon) -> None:
     """The path of a Unix socket is short by nature; the directory's own may be long."""
     assert len(str(served.state / "control.sock")) > 0
     assert served.run("health") == os.EX_OK
+
+
+def test_dkim_keys_are_made_installed_shown_and_replaced(served: Daemon, capsys: pytest.CaptureFixture[str]) -> None:
+    assert served.run("dkim", "show", "example.org") == os.EX_NOINPUT
+    assert served.run("dkim", "create", "example.org") == os.EX_OK
+    first = shown(capsys)
+    assert re.fullmatch(r"protect\._domainkey\.example\.org TXT v=DKIM1; p=[\w+/=]+\n", first)
+    assert served.run("dkim", "create", "example.org") == os.EX_TEMPFAIL  # a conflict, as of every name in use
+    made = generate(Algorithm.ED25519)
+    file = served.config.parent / "key.pem"
+    file.write_text(made.private)
+    assert served.run("dkim", "create", "example.org", "--private-key", str(file), "--selector", "ed", "--json") == 0
+    assert json.loads(shown(capsys)) == [f"ed._domainkey.example.org TXT v=DKIM1; k=ed25519; p={made.public}"]
+    assert served.run("dkim", "replace", "example.org") == os.EX_OK
+    assert shown(capsys).startswith("protect2._domainkey.example.org TXT ")
+    assert served.run("dkim", "show", "example.org") == os.EX_OK
+    assert first in shown(capsys)
+    file.write_text("")
+    assert served.run("dkim", "replace", "example.org", "--private-key", str(file)) == os.EX_DATAERR
+    assert served.run("dkim", "delete", "example.org") == os.EX_OK
+    assert served.run("dkim", "show", "example.org") == os.EX_NOINPUT

@@ -332,6 +332,22 @@ def test_migrating_twice_changes_nothing(directory: Path) -> None:
     assert connection.execute("SELECT sql FROM sqlite_master ORDER BY name").fetchall() == before
 
 
+def test_a_store_of_before_gets_the_tables_that_it_lacks(directory: Path) -> None:
+    filled(directory)
+    with sqlite3.connect(directory / "gatepost.db") as connection:
+        fresh = connection.execute("SELECT name, sql FROM sqlite_master ORDER BY name").fetchall()
+        for name in ("domain_dkim_removed",):
+            connection.execute(f"DROP TRIGGER {name}")
+        for name in ("dkim_key",):
+            connection.execute(f"DROP TABLE {name}")
+        connection.execute("DELETE FROM _sqlite_migrations WHERE name = '0003_dkim'")
+    connection.close()
+    open_store(directory).close_sync()
+    with sqlite3.connect(directory / "gatepost.db") as connection:
+        assert connection.execute("SELECT name, sql FROM sqlite_master ORDER BY name").fetchall() == fresh
+    connection.close()
+
+
 # Space.
 
 

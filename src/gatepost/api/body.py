@@ -35,10 +35,17 @@ def _too_large(largest: int) -> Problem:
     return Problem(Kind.TOO_LARGE, f"The body may have at most {largest} octets.")
 
 
-async def structure(request: Request, decoder: msgspec.json.Decoder[Any], largest: int) -> Any:
-    """Read the body as JSON of the decoder's type; raise MALFORMED (with a pointer), UNSUPPORTED or TOO_LARGE."""
+async def structure(
+    request: Request, decoder: msgspec.json.Decoder[Any], largest: int, *, optional: bool = False
+) -> Any:
+    """Read the body as JSON of the decoder's type; raise MALFORMED (with a pointer), UNSUPPORTED or TOO_LARGE.
+
+    An `optional` one may be missing: None.
+    """
     _check_media(request)
     raw = await octets(request, largest)
+    if optional and not raw:
+        return None
     if len(raw) <= _INLINE:
         return decode(raw, decoder)
     return await asyncio.to_thread(decode, raw, decoder)

@@ -4,7 +4,7 @@
     async def create_group(groups: Groups, caller: Caller, domain_id: Id, body: GroupAdd) -> GroupView:
         "Create a group."
 
-Parameters are filled by name and type: `body` is the JSON body, `query` a Struct of query parameters, a `Query` the
+Parameters are filled by name and type: `body` is the JSON body (`| None`: it may be missing), `query` a Struct of query parameters, a `Query` the
 list parameters (with `listing=`); names of the path are read as `Id`, `str` or `Id | str` (an id or an address);
 `Caller` and `Call` come from the request; anything else is a service of that class. The result decides the answer:
 None is 204, a `Page` a list with its total, a Response passes as it is, anything else is JSON.
@@ -14,7 +14,7 @@ import inspect
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, get_origin, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 from urllib.parse import parse_qsl, quote, unquote_to_bytes
 
 import msgspec
@@ -115,6 +115,11 @@ class Endpoint:
         return self.hints.get("body")
 
     @property
+    def needs_body(self) -> bool:
+        """Tell whether a request without a body is refused."""
+        return self.body is not None and type(None) not in get_args(self.body)
+
+    @property
     def query(self) -> Any:
         """The Struct of the query parameters; None without one."""
         return self.hints.get("query")
@@ -169,7 +174,8 @@ class Endpoint:
 
     async def _read_body(self, call: Call) -> Any:
         decoder = msgspec.json.Decoder(self.body, dec_hook=call.desk.ids.decode_hook)
-        return await structure(call.request, decoder, self.max_body or call.desk.settings.max_json_bytes)
+        largest = self.max_body or call.desk.settings.max_json_bytes
+        return await structure(call.request, decoder, largest, optional=not self.needs_body)
 
     def _respond(self, call: Call, result: Any) -> Response:
         if isinstance(result, Response):

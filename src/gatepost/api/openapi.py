@@ -103,7 +103,7 @@ def _operation(operation: Endpoint, schemas: _Schemas) -> dict[str, Any]:
     }
     if operation.body is not None:
         content = {"application/json": {"schema": schemas.of(operation.body)}}
-        described["requestBody"] = {"required": True, "content": content}
+        described["requestBody"] = {"required": operation.needs_body, "content": content}
     if operation.permission:
         described["x-permission"] = operation.permission
     if operation.public:

@@ -15,6 +15,7 @@ COMMANDS = {
     "check": "Check the settings and the store.",
     "config": "Show the settings and where each comes from.",
     "dev": "Run a relay to try things out, with sample mails.",
+    "dkim": "Show, create, replace and delete the keys that sign a domain's mail.",
     "domain": "List and add served domains.",
     "explain": "Tell what became of a mail, and why.",
     "filters": "List the filters in the order in which they ask.",

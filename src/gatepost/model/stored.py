@@ -31,6 +31,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     tls: str | None = None
     login: str | None = None  # the address that signed in
 
+    signer: str = ""  # the domain in From, where who sent it proved his right to it: DKIM keys of it sign
+
 
 class Copy(msgspec.Struct, frozen=True, kw_only=True):
     """A kept copy of a mail in a folder of one mailbox. `id` is given by the store."""

@@ -158,6 +158,7 @@ class Bounces:
             header_to=to,
             header_cc="",
             sent=now,
+            signer=self._host,
         )
 
     def _way(self, mail_id: str, delivery: Delivery, text: bytes, now: int) -> Delivery:

@@ -14,6 +14,7 @@ from gatepost.model.envelope import Body
 from gatepost.model.stored import Delivery, Message, State
 from gatepost.mta.relay import Parcel, Taker
 from gatepost.mta.schedule import Entry
+from gatepost.mta.signing import Signing
 from gatepost.store.store import Store
 
 HEAD_MAX = 1_048_576  # of a spooled mail, what is looked through for its header
@@ -45,8 +46,9 @@ class _Kept:
 class Freight:
     """Fetches mails for the road, from memory where they are (at most `budget` octets), else from the store."""
 
-    def __init__(self, store: Store, host: str, budget: int) -> None:
+    def __init__(self, store: Store, signing: Signing, host: str, budget: int) -> None:
         self._store = store
+        self._signing = signing
         self._host = host
         self._budget = budget
         self._held = 0
@@ -98,17 +100,18 @@ class Freight:
         return Load([], [delivery], message, body)
 
     async def parcel(self, load: Load) -> Parcel | None:
-        """Return what goes on the wire; None where the mail's text can't be read."""
+        """Return what goes on the wire, signed last of all; None where the mail's text can't be read."""
         message, body = load.message, load.body
         start = await _start(body, HEAD_MAX)
         if message is None or body is None or start is None:
             return None
         first = load.deliveries[0]
         head = outgoing(start, self._fields(message, load.deliveries), tag=first.tag, authserv_id=self._host)
+        signatures = await self._signing.fields(message, head.data, body, head.offset)
         return Parcel(
             sender=first.sender,
             takers=tuple(Taker(row.recipient, row.notify, row.orcpt) for row in load.deliveries),
-            head=head.data,
+            head=signatures + head.data,
             body=body,
             offset=head.offset,
             smtputf8=first.smtputf8,

@@ -12,7 +12,7 @@ from gatepost.message.anatomy import Anatomy, Summary
 from gatepost.message.authors import claims
 from gatepost.message.mail import Mail, Opener
 from gatepost.model.address import Address, parse_address
-from gatepost.model.envelope import Body, Client, Envelope, Recipient
+from gatepost.model.envelope import Body, Client, Direction, Envelope, Recipient
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Op, Where, eq, every
 from gatepost.model.stored import Copy, Delivery, Message, State, TraceEvent
@@ -144,7 +144,7 @@ class Intake:
             judged = [self._hold_refused(envelope, each) for each in judged]
         for each in judged:
             self._tell(envelope, each, trail)
-        message = message_row(envelope, body, summary)
+        message = message_row(envelope, body, summary, self._signer(envelope, report.anatomy))
         if answer is not Answer.ACCEPTED:
             return await self._refuse(message, judged, answer, trail)
         return await self._accept(envelope, message, body, judged, trail)
@@ -174,9 +174,20 @@ class Intake:
         foreign = envelope.sender is None and envelope.client.login is None
         if anatomy is None or (foreign and recipient.given != recipient.address):
             return True
+        return bool(self._authors(envelope, anatomy))
+
+    def _authors(self, envelope: Envelope, anatomy: Anatomy) -> list[Address]:
+        """Return whom From names, if the client may write as each of them."""
         written = claims(anatomy)
         may = partial(self._directory.may_write, envelope.client, envelope.sender)
-        return bool(written) and all(author is not None and may(author) for author in written)
+        found = [author for author in written if author is not None and may(author)]
+        return found if len(found) == len(written) else []
+
+    def _signer(self, envelope: Envelope, anatomy: Anatomy | None) -> str:
+        """Return the domain of the author, "" unless one of ours sends it and may write as him (rules 28)."""
+        ours = envelope.client.login is not None or envelope.direction is Direction.OUT
+        authors = self._authors(envelope, anatomy) if ours and anatomy is not None else []
+        return authors[0].domain if len(authors) == 1 else ""
 
     def _hold_refused(self, envelope: Envelope, judged: Judged) -> Judged:
         verdict = judged.verdict

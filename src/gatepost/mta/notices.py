@@ -6,6 +6,7 @@ import msgspec
 
 from gatepost.events import Clock, Trail, log
 from gatepost.message.anatomy import Summary
+from gatepost.message.authors import authors
 from gatepost.message.mail import Opener
 from gatepost.model.address import Address
 from gatepost.model.envelope import Body, Client, Direction, Envelope, Recipient
@@ -51,7 +52,8 @@ class Notices:
         body = Body(len(data), data)
         envelope = self._envelope(mail_id, body, await self._recipients(to))
         anatomy = self._opener.glance(body)
-        message = message_row(envelope, body, anatomy.summary if anatomy else Summary())
+        signer = next((author.domain for author in authors(anatomy)), "") if anatomy else ""
+        message = message_row(envelope, body, anatomy.summary if anatomy else Summary(), signer)
         life = self._settings.queue.life
         ways = [delivery(envelope, recipient, _SENT, life=life) for recipient in envelope.recipients]
         trail = self._trail(body, ways)

@@ -19,6 +19,7 @@ from gatepost.mta.relay import TRANSACTION_MAX, Relay
 from gatepost.mta.rows import fresh_id
 from gatepost.mta.schedule import Entry, Lane, Schedule
 from gatepost.mta.settle import settled
+from gatepost.mta.signing import Signing
 from gatepost.settings import Settings
 from gatepost.store.store import Store
 from gatepost.store.writer import Writer
@@ -59,7 +60,8 @@ class Queue:
         self._waiting = metrics.queued.labels("queued")
         self._held = metrics.queued.labels("held")
         self._schedule = Schedule()
-        self._freight = Freight(store, hostname, settings.queue.memory_bytes)
+        signing = Signing(store, clock=clock, metrics=metrics)
+        self._freight = Freight(store, signing, hostname, settings.queue.memory_bytes)
         bounces = Bounces(
             hostname,
             life=settings.queue.life,

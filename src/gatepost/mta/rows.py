@@ -34,8 +34,8 @@ def facts(envelope: Envelope, body: Body) -> dict[str, Any]:
     return told
 
 
-def message_row(envelope: Envelope, body: Body, summary: Summary) -> Message:
-    """Return the row of a received mail."""
+def message_row(envelope: Envelope, body: Body, summary: Summary, signer: str) -> Message:
+    """Return the row of a received mail; `signer` is the domain that may sign it."""
     return Message(
         id=envelope.id,
         received=envelope.received,
@@ -57,6 +57,7 @@ def message_row(envelope: Envelope, body: Body, summary: Summary) -> Message:
         esmtp=envelope.client.esmtp,
         tls=envelope.client.tls,
         login=envelope.client.login.email if envelope.client.login else None,
+        signer=signer,
     )
 
 

@@ -9,9 +9,11 @@ the tables as they are today.
 # ruff: noqa: S608 - names come from schema.py alone, values are bound
 
 import sqlite3
+from typing import Any
 
 from sqlite_utils import Database, Migrations
 
+from gatepost.model.dkim import DkimKey
 from gatepost.model.stored import Copy
 from gatepost.store.schema import TABLES
 
@@ -94,6 +96,13 @@ CREATE TRIGGER group_removed AFTER DELETE ON "group" BEGIN DELETE FROM group_mem
 """
 
 
+_KEYS_GO = """
+CREATE TRIGGER domain_dkim_removed AFTER DELETE ON domain BEGIN
+  DELETE FROM dkim_key WHERE domain_id = OLD.id;
+END;
+"""
+
+
 def _apart(one: str, other: str, column: str) -> str:
     """Triggers that keep a name unique over two tables; they fail in the words of a unique key."""
     made = ""
@@ -143,6 +152,20 @@ UPDATE copy SET folder = CASE lower(folder) WHEN 'quarantine' THEN 'Quarantine' 
 WHEN 'system' THEN 'System' WHEN 'retention' THEN iif(mailbox = (SELECT sender FROM message WHERE id = mail_id
 AND direction = 'out'), 'Sent', 'INBOX') ELSE folder END
 """
+
+
+@MIGRATIONS(name="0003_dkim")
+def _dkim(db: Database) -> None:
+    _add_tables(db, DkimKey)
+    _run(db.conn, _KEYS_GO)
+
+
+def _add_tables(db: Database, *kinds: type[Any]) -> None:
+    """Make the tables that a store of before lacks; a fresh one has them all from its first step."""
+    there = set(db.table_names())
+    for table in (TABLES[kind] for kind in kinds):
+        for statement in table.ddl() if table.name not in there else ():
+            db.execute(statement)
 
 
 def _run(connection: sqlite3.Connection, script: str) -> None:

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import inspect
 
 from gatepost.model.access import Admin, Token
+from gatepost.model.dkim import DkimKey
 from gatepost.model.policy import Policy
 from gatepost.model.route import Platform
 from gatepost.model.rules import AttachmentRule, SenderRule, UriRule
@@ -202,6 +203,7 @@ TABLES: dict[type[Any], Table[Any]] = {
         Table(Provider, unique=["spf_provider"]),
         Table(Platform, indexes=["(domain_id)"]),
         Table(Policy, unique=["domain_id, name"]),
+        Table(DkimKey, indexes=["(domain_id)", "(waiting)"]),
         Table(
             SenderRule,
             # An expression, since NULLs would all count as different.

@@ -1,0 +1,1 @@
+"""The proofs: keys and signatures that say who wrote a mail."""
