@@ -12,6 +12,7 @@ from tests.peers.sink import Sink
 
 from gatepost.app import Gatepost
 from gatepost.events import Clock, Metrics, wall_clock
+from gatepost.model.access import Caller
 from gatepost.model.address import parse_address
 from gatepost.model.envelope import Client, Role
 from gatepost.model.policy import Policy, default_policy
@@ -22,6 +23,7 @@ from gatepost.model.tenant import Broker, Customer, Domain, Language, User
 from gatepost.services.access import Access
 from gatepost.services.passwords import Passwords
 from gatepost.services.proof import Proof
+from gatepost.services.rights import Book
 from gatepost.services.signin import SignIn
 from gatepost.services.totp import Totp
 from gatepost.settings import Settings, StoreSettings
@@ -89,6 +91,10 @@ class World:
         made = await self.add(msgspec.structs.replace(props, name=f"p{fields!r}"[:80], **fields))  # type: ignore[arg-type]
         assert isinstance(made, Policy)
         return made
+
+    def owner(self, user: User) -> Caller:
+        """Return the owner of a mailbox as he calls."""
+        return Book(self.store).caller(user)
 
     async def user(self, email: str, **fields: object) -> User:
         view = self.store.reader.domain(parse_address(email).domain)

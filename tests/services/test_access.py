@@ -11,8 +11,10 @@ from gatepost.events import Metrics
 from gatepost.model.access import PERMISSIONS, Admin, Caller, Token
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import All, eq
+from gatepost.model.rights import OWN
 from gatepost.model.tenant import Customer, Domain, DomainAlias, DomainStatus, Language, User, UserStatus
-from gatepost.services.access import OWN, PLATFORM, digest, found, may, require
+from gatepost.services.access import PLATFORM, digest, found, may, require
+from gatepost.services.rights import Book
 from gatepost.services.setup import set_up
 from gatepost.services.throttle import Throttle
 from gatepost.settings import Settings, StoreSettings
@@ -182,7 +184,7 @@ async def test_a_sysadmin_may_everything_others_only_with_their_own_mailbox_thre
     domain = place.store.reader.get(Domain, place.user.domain_id)
     assert domain
     root, plain = Caller(admin_id=1, sys_admin=True), Caller(admin_id=2)
-    owner, neighbour = Caller(user_id=place.user.id), Caller(user_id=99)
+    owner, neighbour = Book(place.store).caller(place.user), Caller(user_id=99)
     for permission in PERMISSIONS:
         for scope in (PLATFORM, domain, place.user, None):
             assert may(root, permission, scope)

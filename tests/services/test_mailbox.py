@@ -50,7 +50,7 @@ class Ground:
     async def build(self) -> None:
         self.domain_id = (await self.world.domain("served.example")).id
         user = await self.world.user(BOB)
-        self.bob = Caller(user_id=user.id, login=user.email)
+        self.bob = self.world.owner(user)
 
     async def keep(self, subject: str, text: str, *, mailbox: str = BOB, folder: str = "INBOX") -> str:
         self.count += 1

@@ -38,7 +38,7 @@ class Ground:
         self.other = Place(domain_id=(await self.world.domain("other.example")).id)
         user = await self.world.user("ada@served.example")
         self.mailbox = Place(user_id=user.id)
-        self.user = Caller(user_id=user.id, login=user.email)
+        self.user = self.world.owner(user)
 
     async def values(self, place: Place) -> list[str]:
         page = await self.rules.find(ROOT, place, Query(total=True))

@@ -32,8 +32,8 @@ class Ground:
         ada = await self.world.user("ada@served.example")
         eve = await self.world.user("eve@other.example")
         self.domains = {"served.example": domain.id, "other.example": other.id}
-        self.ada = Caller(user_id=ada.id, login=ada.email)
-        self.eve = Caller(user_id=eve.id, login=eve.email)
+        self.ada = self.world.owner(ada)
+        self.eve = self.world.owner(eve)
 
     async def keep(self, *mailboxes: str, **fields: object) -> str:
         """Store a mail with a verdict, a copy and a delivery for each mailbox."""

@@ -1,4 +1,7 @@
-"""Who may do what: accounts, tokens, permissions (contract section 1, semantics F3)."""
+"""Who may do what: accounts, tokens, grants on the nodes of the tree, permissions (semantics 1, F3)."""
+
+from collections.abc import Mapping
+from enum import StrEnum
 
 import msgspec
 
@@ -37,8 +40,54 @@ class Token(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     last_use: int | None = None
 
 
+class Level(StrEnum):
+    """Where a node of the tree stands; what is held on one is held on all below it."""
+
+    PLATFORM = "PLATFORM"
+    BROKER = "BROKER"
+    CUSTOMER = "CUSTOMER"
+    DOMAIN = "DOMAIN"
+
+
+class Grant(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What an administrator holds on a node: permissions by name, and roles, which stand for several.
+
+    `node_id` is 0 for the platform.
+    """
+
+    id: int = 0
+    admin_id: int
+    level: Level
+    node_id: int = 0
+    permissions: list[str] = []
+    roles: list[str] = []
+
+
+class Role(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A role of a domain's own, beside those that every domain has."""
+
+    id: int = 0
+    domain_id: int
+    name: str
+    permissions: list[str] = []
+    created_at: int
+
+
+class Reach(msgspec.Struct, frozen=True, kw_only=True):
+    """Where one permission is held: on the whole platform, or on these objects.
+
+    Brokers count for themselves alone; `customers` and `domains` name all below what was granted.
+    """
+
+    everywhere: bool = False
+    brokers: frozenset[int] = frozenset()
+    customers: frozenset[int] = frozenset()
+    domains: frozenset[int] = frozenset()
+    users: frozenset[int] = frozenset()
+
+
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
-    """Who asks. Rights are looked up at use time, so that a withdrawn right acts at once.
+    """Who asks, and what he may do: read for each request, so that a withdrawn right acts at once.
 
     `temporary`: proven by a temporary token, which makes no tokens and no passwords. `maker` made that token to act for
     somebody else and bounds what it may do (rules 13).
@@ -49,6 +98,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     login: str = ""
     sys_admin: bool = False
     token_id: int | None = None
+    rights: Mapping[str, Reach] = {}  # by permission
     temporary: bool = False
     maker: "Caller | None" = None
 

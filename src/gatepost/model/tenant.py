@@ -78,6 +78,7 @@ class Domain(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     deletion_date: int | None = None
     purge_date: int | None = None
     sender_generation: int = 0  # which SenderRule.generation counts for the domain's own rules
+    user_permissions: list[str] | None = None  # what its end users may do with their mailboxes; None: the usual
 
 
 class DomainAlias(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

@@ -4,39 +4,39 @@ import asyncio
 import hashlib
 import hmac
 import re
-from typing import Any, NoReturn, TypeVar
+from typing import NoReturn, TypeVar
 
 import msgspec
 
 from gatepost.events import Clock, Metrics, log
-from gatepost.model.access import PERMISSIONS, Admin, Caller, Token
+from gatepost.model.access import PERMISSIONS, Caller, Token
 from gatepost.model.problem import Kind, Problem
-from gatepost.model.query import All, Condition, eq
-from gatepost.model.tenant import Domain, User
+from gatepost.model.query import All, Condition, Op, Where, eq, every
+from gatepost.model.query import Any as AnyOf
+from gatepost.model.rights import NOWHERE, covers
+from gatepost.model.tenant import Broker, Customer, Domain, User
 from gatepost.services.accounts import Account, mark, owner
 from gatepost.services.jwt import Jwts
+from gatepost.services.rights import Book
 from gatepost.services.throttle import Guesses, Throttle
 from gatepost.settings import Settings
 from gatepost.store.store import Store
 
-S = TypeVar("S", Domain, User)
+S = TypeVar("S", Broker, Customer, Domain, User)
+Node = type[Broker] | type[Customer] | type[Domain]
 
 TOKEN = re.compile(r"[0-9a-f]{32}\Z")
 USE_EVERY = 60_000  # milliseconds between two notes of a token's use (rules 17)
+_FORBIDDEN = "This account may not do that."  # whether or not there is such an object
 UNPROVEN = "A valid bearer token is required."  # said whatever is wrong with the one given
-
-OWN = frozenset(
-    {"USERS_READ", "MAILS_READ", "MAIL_CONTENT", "MAIL_SEND", "QUARANTINE_RELEASE", "RULES_READ", "RULES_WRITE"}
-)
-"""What the owner of a mailbox may do with it."""
 
 
 class Platform(msgspec.Struct, frozen=True):
-    """The root of the tree: what belongs to no domain."""
+    """The root of the tree: what belongs to no broker."""
 
 
 PLATFORM = Platform()
-Scope = Platform | Domain | User
+Scope = Platform | Broker | Customer | Domain | User
 """The object that a right is asked for on."""
 
 
@@ -47,17 +47,21 @@ def require(caller: Caller, permission: str, scope: Scope | None = PLATFORM) -> 
     strangers learn nothing from the answer.
     """
     if not may(caller, permission, scope):
-        raise Problem(Kind.FORBIDDEN, "This account may not do that.", permission=permission, login=caller.login)
+        raise Problem(Kind.FORBIDDEN, _FORBIDDEN, permission=permission, login=caller.login)
+
+
+def require_sysadmin(caller: Caller) -> None:
+    """Raise FORBIDDEN unless the caller is a sysadmin, whom the contract keeps some acts for (semantics 1)."""
+    if not caller.sys_admin:
+        raise Problem(Kind.FORBIDDEN, _FORBIDDEN, permission="SYSADMIN", login=caller.login)
 
 
 def may(caller: Caller, permission: str, scope: Scope | None = PLATFORM) -> bool:
-    """Tell whether the caller holds the permission on the scope."""
+    """Tell whether the caller holds the permission on the scope, or on a node above it."""
     assert permission in PERMISSIONS, permission
     if caller.maker is not None and not may(caller.maker, permission, scope):
         return False
-    if caller.sys_admin:
-        return True
-    return isinstance(scope, User) and scope.id == caller.user_id and permission in OWN
+    return caller.sys_admin or covers(caller.rights.get(permission, NOWHERE), scope)
 
 
 def found(caller: Caller, permission: str, scope: S | None, what: str) -> S:
@@ -68,10 +72,27 @@ def found(caller: Caller, permission: str, scope: S | None, what: str) -> S:
     return scope
 
 
-def visible(caller: Caller, permission: str) -> Condition:
-    """Return the condition that leaves in a list only what the caller may see; raise FORBIDDEN when that is nothing."""
-    require(caller, permission)
-    return All(())
+def visible(
+    caller: Caller, permission: str, column: str = "domain_id", *, of: Node = Domain, own: str = ""
+) -> Condition:
+    """Return the condition that leaves in a list only what the caller may see; raise FORBIDDEN when he may nowhere.
+
+    `column` tells which domain a row belongs to, or with `of` which customer or broker; `own`, where the list has
+    one, tells which mailbox user.
+    """
+    assert permission in PERMISSIONS, permission
+    if caller.maker is not None:
+        alone = msgspec.structs.replace(caller, maker=None)
+        both = (visible(each, permission, column, of=of, own=own) for each in (alone, caller.maker))
+        return every(*both)
+    reach = caller.rights.get(permission, NOWHERE)
+    if caller.sys_admin or reach.everywhere:
+        return All(())
+    if not (reach.brokers or reach.customers or reach.domains or (own and reach.users)):
+        require(caller, permission)
+    ids = {Broker: reach.brokers, Customer: reach.customers, Domain: reach.domains}[of]
+    mine = Where(column, Op.IN, sorted(ids))
+    return AnyOf((mine, Where(own, Op.IN, sorted(reach.users)))) if own and reach.users else mine
 
 
 def require_account(caller: Caller, *, admin_id: int) -> None:
@@ -92,18 +113,12 @@ def digest(token: str) -> str:
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def act_for(account: Account, **proof: Any) -> Caller:
-    """Return who calls with a proof of being that account."""
-    if isinstance(account, Admin):
-        return Caller(admin_id=account.id, login=account.login, sys_admin=account.sys_admin, **proof)
-    return Caller(user_id=account.id, login=account.email, **proof)
-
-
 class Access:
     """Finds out who is calling. Rights are read at each use, so that a withdrawn one acts at once."""
 
     def __init__(self, store: Store, settings: Settings, clock: Clock, metrics: Metrics) -> None:
         self._store = store
+        self.book = Book(store)
         self._clock = clock
         self.jwts = Jwts(store.secrets.derive("jwt"), clock)
         self.guesses = Guesses("http", Throttle(settings.http.guesses_per_minute, 60_000, clock), metrics)
@@ -143,12 +158,12 @@ class Access:
         if not (token and found) or account not in (None, found):
             return None
         self._note_use(token)
-        return act_for(found, token_id=token.id)
+        return self.book.caller(found, token_id=token.id)
 
     def _by_jwt(self, value: str) -> Caller | None:
         claims = self.jwts.read(value)
         account = claims and owner(self._store.reader, claims.admin_id, claims.user_id)
-        return act_for(account) if claims and account and mark(account) == claims.mark else None
+        return self.book.caller(account) if claims and account and mark(account) == claims.mark else None
 
     def _token(self, value: str) -> Token | None:
         wanted = digest(value)

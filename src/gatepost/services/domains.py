@@ -13,7 +13,7 @@ from gatepost.model.query import Page, Query, eq, every
 from gatepost.model.rules import SenderRule
 from gatepost.model.tenant import Domain, DomainStatus, Group, Language, Priority, User
 from gatepost.model.values import Id
-from gatepost.services.access import found, require, visible
+from gatepost.services.access import found, require_sysadmin, visible
 from gatepost.services.mx import MxCheck
 from gatepost.services.platforms import PlatformPart, Platforms
 from gatepost.services.policies import PolicyPatch, changed, save
@@ -102,7 +102,7 @@ class Domains:
         """Return a page of the domains that the caller may see; the others are left out."""
 
         def ask(reader: Reader) -> Page[DomainView]:
-            where = every(visible(caller, "DOMAINS_READ"), narrow_domains(reader, query.where))
+            where = every(visible(caller, "DOMAINS_READ", "id"), narrow_domains(reader, query.where))
             page = reader.find(Domain, msgspec.structs.replace(query, where=where))
             return Page(show_domains(reader, self._platforms, page.items), page.total)
 
@@ -119,7 +119,7 @@ class Domains:
 
     async def create(self, caller: Caller, draft: DomainAdd) -> DomainView:
         """Make a domain with its default policy and its platforms; raise CONFLICT for a name in use."""
-        require(caller, "DOMAINS_WRITE")
+        require_sysadmin(caller)
         name = read_domain(draft.name, "/name")
         return await self._store.write(lambda writer: self._create(writer, caller, name, draft))
 
@@ -173,7 +173,7 @@ class Domains:
 
     async def delete(self, caller: Caller, domain_id: int, *, ignore_mx: bool = False) -> None:
         """Flag a domain as deleted and set the day of its purge; once deleted, that day stays."""
-        require(caller, "DOMAINS_WRITE")
+        require_sysadmin(caller)
         domain = found(caller, "DOMAINS_WRITE", self._store.reader.get(Domain, domain_id), "domain")
         if domain.status is DomainStatus.DELETED:
             return
@@ -219,7 +219,7 @@ def _status(caller: Caller, domain: Domain, status: NextStatus | None) -> dict[s
     """Return what a change of the state sets; restoring is a sysadmin's, as deleting is (contract A60)."""
     if domain.status is not DomainStatus.DELETED:
         return {} if status is None else {"status": DomainStatus(status.value)}
-    require(caller, "DOMAINS_WRITE")
+    require_sysadmin(caller)
     if status is not NextStatus.ENABLED:
         raise unprocessable("The domain is deleted; status ENABLED restores it.", "/status")
     return {"status": DomainStatus.ENABLED, "deletion_date": None, "purge_date": None}
@@ -229,7 +229,7 @@ def _references(writer: Writer, caller: Caller, domain: Domain, change: DomainUp
     """Return what a change points the domain to; raise UNPROCESSABLE for what is not there."""
     fields: dict[str, Any] = {}
     if change.customer_id is not None and change.customer_id != domain.customer_id:
-        require(caller, "DOMAINS_WRITE")
+        require_sysadmin(caller)
         customer = customer_for(writer, change.customer_id)
         check_quota(writer, customer)
         fields["customer_id"] = customer.id

@@ -10,7 +10,7 @@ from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Op, Page, Query, Where, eq, every
 from gatepost.model.stored import Delivery, State
 from gatepost.model.tenant import Domain
-from gatepost.services.access import PLATFORM, Scope, found, require
+from gatepost.services.access import PLATFORM, Scope, found, require, visible
 from gatepost.store.store import Store
 
 LIVE = Where("state", Op.IN, (State.QUEUED, State.HELD))
@@ -36,13 +36,13 @@ class Deliveries:
     async def find(
         self, caller: Caller, query: Query, *, domain_id: int | None = None, after: int = 0
     ) -> Page[Delivery]:
-        """Return a page of what is queued or held: of one domain, or of all; `after` goes on behind an id.
+        """Return a page of what is queued or held: of one domain, or of all in scope; `after` goes on behind an id.
 
         The total counts all matches, whatever `after` is.
         """
         where = every(LIVE, query.where)
         if domain_id is None:
-            require(caller, "QUEUE_READ")
+            where = every(visible(caller, "QUEUE_READ"), where)
         else:
             found(caller, "QUEUE_READ", self._store.reader.get(Domain, domain_id), "domain")
             where = every(where, eq("domain_id", domain_id))

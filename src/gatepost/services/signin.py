@@ -11,7 +11,7 @@ from gatepost.model.envelope import Login
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.tenant import User
 from gatepost.model.values import Millis
-from gatepost.services.access import Access, act_for
+from gatepost.services.access import Access
 from gatepost.services.accounts import Account, has_totp, is_local, login_of, mark, named, owned
 from gatepost.services.passwords import Passwords
 from gatepost.services.throttle import Guesses, Throttle
@@ -99,7 +99,7 @@ class SignIn:
         known = await self._by_password(accounts, password)
         if known is None or has_totp(known):
             _refuse(guesses, ip)
-        return known, act_for(known)
+        return known, self._access.book.caller(known)
 
     async def _by_password(self, accounts: Sequence[Account], password: str) -> Account | None:
         """Return the account whose password it is; as slow for none as for one."""

@@ -83,7 +83,7 @@ class Users:
         """Return a page of the accounts that the caller may see; the others are left out."""
 
         def ask(reader: Reader) -> Page[UserItem]:
-            return self._page(reader, query, visible(caller, "USERS_READ"))
+            return self._page(reader, query, visible(caller, "USERS_READ", own="id"))
 
         return await self._store.read(ask)
 

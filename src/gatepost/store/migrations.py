@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlite_utils import Database, Migrations
 
+from gatepost.model.access import Grant, Role
 from gatepost.model.dkim import DkimKey
 from gatepost.model.stored import Copy
 from gatepost.store.schema import TABLES
@@ -158,6 +159,21 @@ AND direction = 'out'), 'Sent', 'INBOX') ELSE folder END
 def _dkim(db: Database) -> None:
     _add_tables(db, DkimKey)
     _run(db.conn, _KEYS_GO)
+
+
+_RIGHTS_GO = """
+CREATE TRIGGER admin_rights_removed AFTER DELETE ON admin BEGIN DELETE FROM "grant" WHERE admin_id = OLD.id; END;
+CREATE TRIGGER domain_rights_removed AFTER DELETE ON domain BEGIN
+  DELETE FROM "grant" WHERE level = 'DOMAIN' AND node_id = OLD.id;
+  DELETE FROM role WHERE domain_id = OLD.id;
+END;
+"""
+
+
+@MIGRATIONS(name="0004_rights")
+def _rights(db: Database) -> None:
+    _add_tables(db, Grant, Role)
+    _run(db.conn, _RIGHTS_GO)
 
 
 def _add_tables(db: Database, *kinds: type[Any]) -> None:

@@ -76,6 +76,12 @@ class Reader:
         rows, total = self._page(f'"{known.name}"', known.fields, columns, query)
         return Page([known.row(row) for row in rows], total)
 
+    def ids(self, kind: type[Any], where: Condition) -> list[int]:
+        """Return the ids of all matching rows, which an index alone may tell."""
+        known = table(kind)
+        found = compiler.where(compiler.Columns.of(known), where)
+        return [row[0] for row in self._rows(f'SELECT id FROM "{known.name}" WHERE {found.sql}', found.values)]
+
     def count(self, kind: type[Any], where: Condition) -> int:
         """Return how many rows match."""
         known = table(kind)

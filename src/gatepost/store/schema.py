@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 from msgspec import inspect
 
-from gatepost.model.access import Admin, Token
+from gatepost.model.access import Admin, Grant, Role, Token
 from gatepost.model.dkim import DkimKey
 from gatepost.model.policy import Policy
 from gatepost.model.route import Platform
@@ -213,6 +213,8 @@ TABLES: dict[type[Any], Table[Any]] = {
         Table(AttachmentRule, indexes=["(domain_id, priority)"]),
         Table(UriRule, indexes=["(domain_id, priority)"]),
         Table(Admin, unique=["login"], quiet=["last_connection_date", "totp_secret", "totp_step"]),
+        Table(Grant, unique=["admin_id, level, node_id"], indexes=["(level, node_id)"]),
+        Table(Role, unique=["domain_id, name"]),
         Table(Token, unique=["digest"], indexes=["(admin_id)", "(user_id)"], quiet=["last_use"]),
         # Mail. Indexes by random keys cost most: message_id, remote_id, the folder; the others grow at their end.
         Table(Message, config=False, indexes=["(message_id)"]),
