@@ -22,6 +22,7 @@ from gatepost.model.problem import Kind, Problem
 from gatepost.model.route import Route, platform_route
 from gatepost.model.stored import Delivery
 from gatepost.mta.directory import Directory
+from gatepost.mta.indexer import Indexer
 from gatepost.mta.intake import Intake
 from gatepost.mta.notices import Notices
 from gatepost.mta.pipeline import Pipeline
@@ -58,6 +59,7 @@ from gatepost.services.users import Users
 from gatepost.settings import Settings, SettingsError
 from gatepost.smtp.listener import Listeners
 from gatepost.sockets import BadEndpoint, forget_local, listen, listen_local, split_endpoint
+from gatepost.store.search import SearchIndex
 from gatepost.store.store import Store
 
 CONTROL = "control.sock"
@@ -85,6 +87,7 @@ class Gatepost:
         self.queue: Queue
         self.refusals: Refusals
         self.sweep: Sweep
+        self.indexer: Indexer
         self.listeners: Listeners
         self.services: Counter
         self.rounds: Rounds
@@ -115,6 +118,8 @@ class Gatepost:
             self._open.append(self.rounds.stop)
             await self.refusals.start()
             self._open.append(self.refusals.stop)
+            await self.indexer.start()
+            self._open.append(self.indexer.stop)
             await self._open_doors()
         except BaseException:
             await self.stop()
@@ -191,6 +196,9 @@ class Gatepost:
             metrics=metrics,
         )
         self.sweep = Sweep(self.store, period=settings.quarantine.purge_seconds, clock=clock, metrics=metrics)
+        index = SearchIndex(self.store.path)
+        self._open.append(index.close)
+        self.indexer = Indexer(self.store, index, settings.limits, metrics)
         self.services = self._services(resolver, opener)
         sign_in = self.services.of(SignIn)
         self.rounds = Rounds(self.services.of(Dkim), look_seconds=settings.dkim.look_seconds)
@@ -204,7 +212,6 @@ class Gatepost:
         settings, store, clock, passwords = self.settings, self.store, self.clock, self._passwords
         platforms = Platforms(store.secrets, settings.relay.private_platforms)
         mx = MxCheck(resolver, settings.smtp.gateway_names)
-        contents = Contents(store, opener, settings.limits)
         notices = Notices(store, self.directory, self.queue, opener, settings, clock)
         access = Access(store, settings, clock, self.metrics)
         proof = Proof(passwords, clock)
@@ -218,13 +225,13 @@ class Gatepost:
                 access,
                 Admins(store),
                 Aliases(store),
-                contents,
+                Contents(store, opener, settings.limits),
                 Dkim(store, asking, settings.dkim.selector, clock),
                 Domains(store, platforms, mx, purge_days=settings.tenancy.purge_days, clock=clock),
                 AttachmentRules(store, clock),
                 UriRules(store, clock),
                 Groups(store, members=settings.limits.group_members),
-                Mailboxes(store, self.intake, contents),
+                Mailboxes(store, self.intake, self.indexer),
                 Policies(store),
                 Deliveries(store, self.queue),
                 SenderRules(store, clock),

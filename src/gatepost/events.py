@@ -64,6 +64,7 @@ class Metrics:
         self.commit_items = counter("gatepost_store_commit_items", "Writes in those transactions")
         self.wal_bytes = gauge("gatepost_store_wal_bytes", "Size of the write-ahead log")
         self.store_healthy = gauge("gatepost_store_healthy", "1 while the store takes writes")
+        self.search_behind = gauge("gatepost_search_behind", "Stored copies whose text can't be searched yet")
         self.purged = counter("gatepost_purged", "Stored copies removed at the end of their term", "folder")
         self.requests = counter("gatepost_http_requests", "HTTP requests", "method", "status")
         self.auth_failures = counter("gatepost_auth_failures", "Refused sign-ins", "door")

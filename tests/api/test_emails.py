@@ -276,9 +276,28 @@ async def test_bodies_are_searched_by_their_owner_alone(desk: Desk) -> None:
         "body=secret&operator=NOT": ["Three"],
         "body=secret&subject=three&operator=NOT": [],
         "body=nowhere": [],
+        "body=wor*": ["One"],
+        "body=secret%20word": ["One"],
+        "body=word%20secret": [],
+        "body=%25": [],
+        "body=": ["One", "Three", "Two"],
     }
     for query, expected in cases.items():
         assert sorted(await subjects(desk, "INBOX", f"?{query}", token=desk.bob)) == sorted(expected), query
+
+
+async def test_a_body_search_that_can_not_work_says_so_and_is_in_nobodys_way(tmp_path: Path) -> None:
+    """Rules 22."""
+    (tmp_path / "state" / "search.db").mkdir(parents=True)
+    async with open_desk(tmp_path) as desk:
+        await take(desk, mail())
+        await desk.house.sink.wait(1)
+        assert await subjects(desk, "INBOX", "?subject=hello", token=desk.bob) == ["Hello"]
+        answer = await desk.ask("GET", f"{BOB}/INBOX?body=day", token=desk.bob)
+        assert answer.status_code == 503
+        assert int(answer.headers["retry-after"]) > 0
+        (tmp_path / "state" / "search.db").rmdir()
+        assert await subjects(desk, "INBOX", "?body=day", token=desk.bob) == ["Hello"]
 
 
 # One mail.

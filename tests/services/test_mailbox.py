@@ -1,4 +1,4 @@
-"""Mailboxes over a real store: what a search in bodies costs at most, and what needs no body at all."""
+"""Mailboxes over a real store: who finds what, and what a release needs."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -6,16 +6,18 @@ from pathlib import Path
 import pytest
 from tests.house import NOW, StillClock, World, open_store
 
-from gatepost.message.mail import Opener
+from gatepost.events import Metrics
 from gatepost.model.access import Caller
 from gatepost.model.envelope import Body
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Query
 from gatepost.model.stored import Copy, Message
+from gatepost.mta.indexer import Indexer
 from gatepost.services import mailbox
-from gatepost.services.content import Contents
-from gatepost.services.mailbox import Mailboxes, Operator, Search
-from gatepost.settings import Filters, Limits
+from gatepost.services.mailbox import Mailboxes
+from gatepost.services.search import Operator, Search
+from gatepost.settings import Limits
+from gatepost.store.search import SearchIndex
 
 pytestmark = pytest.mark.anyio
 
@@ -40,9 +42,10 @@ class Ground:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.opener = Opener(Filters(), Limits())
+        self.index = SearchIndex(world.store.path)
         self.road = Postbox()
-        self.mailboxes = Mailboxes(world.store, self.road, Contents(world.store, self.opener, Limits()))
+        indexer = Indexer(world.store, self.index, Limits(), Metrics())
+        self.mailboxes = Mailboxes(world.store, self.road, indexer)
         self.bob = Caller()
         self.domain_id = 0
         self.count = 0
@@ -99,30 +102,8 @@ async def ground(tmp_path: Path) -> AsyncIterator[Ground]:
     ground = Ground(World(store, clock))
     await ground.build()
     yield ground
-    await ground.opener.close()
+    await ground.index.close()
     await store.close()
-
-
-async def test_a_search_in_bodies_goes_through_all_chunks(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mailbox, "CHUNK", 3)
-    for number in range(10):
-        await ground.keep(f"s{number}", "needle" if number % 4 == 0 else "hay")
-    assert await ground.subjects(Search(body="NEEDLE")) == ["s0", "s4", "s8"]
-    assert len(await ground.subjects(Search(body="needle", operator=Operator.NOT))) == 7
-    assert await ground.subjects(Search(body="needle", subject="s1", operator=Operator.OR)) == ["s0", "s1", "s4", "s8"]
-    assert await ground.subjects(Search(body="needle", subject="s4")) == ["s4"]
-
-
-async def test_a_search_that_would_open_too_many_mails_is_refused_and_a_narrower_one_is_not(
-    ground: Ground, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(mailbox, "SCANNED", 4)
-    for number in range(5):
-        await ground.keep(f"s{number}", "needle")
-    with pytest.raises(Problem) as caught:
-        await ground.subjects(Search(body="needle"))
-    assert caught.value.kind is Kind.UNPROCESSABLE
-    assert await ground.subjects(Search(body="needle", received_after=NOW + 4)) == ["s3", "s4"]
 
 
 async def test_a_search_stays_in_its_mailbox_and_folder(ground: Ground) -> None:

@@ -113,11 +113,23 @@ ASKED: dict[str, Callable[[Reader], Any]] = {
     "a folder, further down": lambda r: r.letters(Query(where=INSIDE, sort="-sent", offset=40, limit=40)),
     "a folder, the other way": lambda r: r.letters(Query(where=INSIDE, sort="sent", offset=40, limit=40)),
     "a folder by subject": lambda r: r.letters(Query(where=INSIDE, sort="subject", limit=40)),
+    "the newest copy": lambda r: r.newest_copy(),
+    "what left a mailbox": lambda r: r.uncopied(10),
+    "copies behind the index": lambda r: r.find(Copy, Query(where=Where("id", Op.GT, 1990), limit=50)),
+    "copies of a mailbox": lambda r: r.find(
+        Copy, Query(where=every(eq("mailbox", "u1@d1.test"), Where("id", Op.GT, 1900)), limit=50)
+    ),
     "a mail in a folder": lambda r: r.letters(Query(where=every(INSIDE, eq("mail_id", mail_id(21))))),
 }
 
-# What an index alone is walked through for: these read exactly what they answer.
-WHOLE_INDEX = {"senders": "domain_by2", "queued": "delivery_by2", "live": "delivery_by2", "states": "delivery_by2"}
+# What an index alone, or a table by its ids, is walked through for: these read exactly what they answer.
+WHOLE_INDEX = {
+    "what left a mailbox": "SCAN u",
+    "senders": "domain_by2",
+    "queued": "delivery_by2",
+    "live": "delivery_by2",
+    "states": "delivery_by2",
+}
 
 
 def scans(plans: list[tuple[str, str]], allowed: str = "") -> list[tuple[str, str]]:

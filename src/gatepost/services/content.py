@@ -8,12 +8,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
-import re2  # type: ignore[import-untyped]
 
-from gatepost.message import decode, headers, markup
+from gatepost.message import decode, headers
 from gatepost.message.anatomy import Anatomy, Part
 from gatepost.message.mail import Busy, Opener, Unscannable
 from gatepost.message.plain import plain
+from gatepost.message.reading import said
 from gatepost.model.envelope import Body
 from gatepost.model.problem import Kind, Problem
 from gatepost.settings import Limits
@@ -21,7 +21,6 @@ from gatepost.store.store import Store
 
 SOURCE_MAX = 10_000_000  # octets of a mail whose source is shown as one text
 NAME_MAX = 120  # characters of a file name in a download
-_UNSEEN = re2.compile(rb"(?is)<script\b.*?</script\s*>|<style\b.*?</style\s*>|<title\b.*?</title\s*>")
 _RESERVED = {"CON", "PRN", "AUX", "NUL", *(f"{port}{number}" for port in ("COM", "LPT") for number in range(1, 10))}
 _UNSAFE = re.compile(r'[\\/:*?"<>|\x00-\x1f\x7f]+')
 
@@ -68,17 +67,7 @@ class Contents:
 
     async def text(self, mail_id: str) -> str:
         """Return what the mail says, as plain text: its text parts, or the text of its HTML."""
-        return await asyncio.to_thread(_text, await self._opened(await self._body(mail_id)))
-
-    async def contains(self, mail_id: str, text: str) -> bool:
-        """Tell whether a text stands in what the mail says, in any case; one that can't be opened says nothing."""
-        try:
-            said = await self.text(mail_id)
-        except Problem as problem:
-            if problem.kind in (Kind.NOT_FOUND, Kind.UNPROCESSABLE):
-                return False
-            raise
-        return text.casefold() in said.casefold()
+        return await asyncio.to_thread(said, await self._opened(await self._body(mail_id)))
 
     async def source(self, mail_id: str) -> str:
         """Return the mail as it came; octets that are no UTF-8 are read as Latin-1, one character each."""
@@ -141,19 +130,6 @@ async def _octets(body: Body, most: int = -1) -> bytes:
 def _read(path: str, most: int) -> bytes:
     with Path(path).open("rb") as file:
         return file.read(most)
-
-
-def _text(anatomy: Anatomy) -> str:
-    shown = [part for part in anatomy.parts if not (part.container or part.attachment or part.hidden)]
-    plains = [decode.text(part.text, part.charset) for part in shown if part.types[0] == "text/plain" and part.text]
-    if plains:
-        return "\n".join(plains)
-    return "\n".join(_stripped(part) for part in shown if part.types[0] == "text/html" and part.text)
-
-
-def _stripped(part: Part) -> str:
-    page = markup.read(_UNSEEN.sub(b" ", decode.text(part.text, part.charset).encode("utf-8", "replace")))
-    return "\n".join(text.decode().strip() for text in page.texts if text.strip())
 
 
 def _attached(anatomy: Anatomy) -> list[Part]:

@@ -1,6 +1,5 @@
 """Mailboxes: the folders of kept mail, looked through, read by their owner, and released to the final mailbox."""
 
-from collections.abc import AsyncIterator
 from functools import partial
 from typing import Protocol
 
@@ -10,17 +9,14 @@ from gatepost.model.access import Caller
 from gatepost.model.address import Address, BadAddress, parse_address
 from gatepost.model.folder import Place
 from gatepost.model.problem import Kind, Problem
-from gatepost.model.query import All, Any, Condition, Op, Page, Query, Where, eq, every
+from gatepost.model.query import All, Op, Page, Query, Where, eq, every
 from gatepost.model.stored import Copy, Letter, Message
 from gatepost.model.tenant import Domain, User
 from gatepost.services.access import require
-from gatepost.services.content import Contents
 from gatepost.services.folders import Shelf, inside, named, roots, shelves
-from gatepost.services.search import Operator, Search, by_id, combined, criteria, strip_id
+from gatepost.services.search import Search, by_id, combined, criteria, strip_id
 from gatepost.store.store import Reader, Store
 
-SCANNED = 5000  # mails that a search in bodies opens at most
-CHUNK = 100
 NAMESAKES = 500  # mails of one Message-ID, in all mailboxes, up to which they are looked through one by one
 
 
@@ -45,13 +41,19 @@ class Requeue(Protocol):
     async def requeue(self, copy: Copy, message: Message) -> bool: ...
 
 
+class Bodies(Protocol):
+    """What the index of bodies offers for a search."""
+
+    async def matching(self, mailbox: str, text: str) -> list[str]: ...
+
+
 class Mailboxes:
     """The counter for kept mail. Metadata is for those who may read mails in scope, content for the owner alone."""
 
-    def __init__(self, store: Store, intake: Requeue, contents: Contents) -> None:
+    def __init__(self, store: Store, intake: Requeue, bodies: Bodies) -> None:
         self._store = store
         self._intake = intake
-        self._contents = contents
+        self._bodies = bodies
 
     # Folders.
 
@@ -71,12 +73,11 @@ class Mailboxes:
         """Return a page of a folder's mails that match the search; `query` gives order and window."""
         mailbox = self._mailbox(caller, who, "MAILS_READ")
         within = inside(mailbox.address, _folder(caller, mailbox, path))
-        if search.body is not None:
+        asked_for = criteria(search)
+        if search.body:
             _check_owner(caller, mailbox)
-            matching: Condition = Where("id", Op.IN, await self._containing(within, search, search.body))
-        else:
-            matching = combined(criteria(search), search.operator)
-        asked = msgspec.structs.replace(query, where=every(within, matching))
+            asked_for += (Where("mail_id", Op.IN, await self._bodies.matching(mailbox.address, search.body)),)
+        asked = msgspec.structs.replace(query, where=every(within, combined(asked_for, search.operator)))
         return mailbox, await self._store.read(lambda reader: reader.letters(asked))
 
     async def get(self, caller: Caller, who: int | str, path: str, mail: str) -> tuple[Mailbox, Letter]:
@@ -144,39 +145,6 @@ class Mailboxes:
             raise Problem(Kind.NOT_FOUND, "There is no such mail in the folder.")
         return found
 
-    async def _containing(self, within: Condition, search: Search, text: str) -> tuple[int, ...]:
-        """The ids of the folder's copies that match a search in bodies; every candidate's body is opened."""
-        others, either = criteria(search), search.operator is Operator.OR
-        candidates = within if either else every(within, combined(others, search.operator))
-        matching: list[int] = []
-        async for chunk in self._chunks(candidates):
-            sure = await self._ids(chunk, Any(others)) if either else set()
-            for letter in chunk:
-                hit = letter.copy.id in sure or await self._contents.contains(letter.copy.mail_id, text)
-                if hit is not (search.operator is Operator.NOT):
-                    matching.append(letter.copy.id)
-        return tuple(matching)
-
-    async def _chunks(self, where: Condition) -> AsyncIterator[list[Letter]]:
-        """Yield the matching letters by key, chunk by chunk (rules 19); raise UNPROCESSABLE for too many."""
-        counted = Query(where=where, limit=0, total=True)
-        if ((await self._store.read(lambda reader: reader.letters(counted))).total or 0) > SCANNED:
-            raise Problem(Kind.UNPROCESSABLE, f"More than {SCANNED} mails would be opened; narrow the search.")
-        after = 0
-        while True:
-            next_ones = Query(where=every(where, Where("id", Op.GT, after)), limit=CHUNK)
-            chunk = (await self._store.read(partial(_letters, next_ones))).items
-            if not chunk:
-                return
-            yield chunk
-            after = chunk[-1].copy.id
-
-    async def _ids(self, chunk: list[Letter], where: Condition) -> set[int]:
-        """Those of a chunk that match, without their bodies being opened."""
-        among = Where("id", Op.IN, [letter.copy.id for letter in chunk])
-        page = await self._store.read(lambda reader: reader.letters(Query(where=every(among, where))))
-        return {letter.copy.id for letter in page.items}
-
 
 def _newest(mailbox: Mailbox, place: Place, mail: str, reader: Reader) -> Letter | None:
     """The newest copy in a folder that a text names; by the mails' own keys, unless very many bear that Message-ID."""
@@ -187,10 +155,6 @@ def _newest(mailbox: Mailbox, place: Place, mail: str, reader: Reader) -> Letter
     where = every(among, inside(mailbox.address, place), by_id(mail))
     page = reader.letters(Query(where=where, sort="-id", limit=1))
     return page.items[0] if page.items else None
-
-
-def _letters(query: Query, reader: Reader) -> Page[Letter]:
-    return reader.letters(query)
 
 
 def _served(reader: Reader, text: str) -> tuple[str, Domain | None]:

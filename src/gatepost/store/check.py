@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from gatepost.settings import StoreSettings
+from gatepost.store import search
 from gatepost.store.health import StoreProblem
 from gatepost.store.migrations import APPLICATION_ID, VERSION
 from gatepost.store.opening import DATABASE, key_path
@@ -142,7 +143,13 @@ def _spooled(connection: sqlite3.Connection, mail_id: str) -> bool:
 
 
 def _rights(directory: Path) -> Iterator[Flaw]:
-    paths = [directory, *directory.glob(f"{DATABASE}*"), directory / "lock", directory / "master.key"]
+    paths = [
+        directory,
+        *directory.glob(f"{DATABASE}*"),
+        *directory.glob(f"{search.NAME}*"),
+        directory / "lock",
+        directory / "master.key",
+    ]
     paths += [directory / "spool", *(directory / "spool").glob("**/*")]
     for path in paths:
         with suppress(FileNotFoundError):

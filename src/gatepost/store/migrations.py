@@ -184,6 +184,20 @@ def _add_tables(db: Database, *kinds: type[Any]) -> None:
             db.execute(statement)
 
 
+@MIGRATIONS(name="0004_uncopied")
+def _uncopied(db: Database) -> None:
+    """What left a mailbox, until the body search has let it go (rules 22)."""
+    _run(db.conn, _UNCOPIED)
+
+
+_UNCOPIED = """
+CREATE TABLE uncopied (id INTEGER PRIMARY KEY, mail_id TEXT NOT NULL, mailbox TEXT NOT NULL COLLATE NOCASE) STRICT;
+CREATE TRIGGER copy_gone AFTER DELETE ON copy
+WHEN NOT EXISTS (SELECT 1 FROM copy WHERE mail_id = OLD.mail_id AND mailbox = OLD.mailbox)
+BEGIN INSERT INTO uncopied (mail_id, mailbox) VALUES (OLD.mail_id, OLD.mailbox); END;
+"""
+
+
 def _run(connection: sqlite3.Connection, script: str) -> None:
     """Run statements within the open transaction (`executescript` would commit it)."""
     statement = ""

@@ -33,6 +33,15 @@ class FolderCount(msgspec.Struct, frozen=True):
     unseen: int
 
 
+class Uncopied(msgspec.Struct, frozen=True):
+    """A mail of which a mailbox had no copy left at some moment; `back`: it has one again."""
+
+    id: int
+    mail_id: str
+    mailbox: str
+    back: bool
+
+
 class Refusals(msgspec.Struct, frozen=True):
     """Refusals before DATA that were only counted; `hour` in hours since the epoch."""
 
@@ -130,6 +139,18 @@ class Reader:
         """Return the folders of a mailbox that hold mail, with their counts by category."""
         sql = "SELECT folder, category, total, unseen FROM folder WHERE mailbox = ? ORDER BY folder, category"
         return [FolderCount(*row) for row in self._rows(sql, [compiler.bind(mailbox)])]
+
+    def newest_copy(self) -> int:
+        """Return the id of the newest copy that there ever was; 0 before the first."""
+        return self._number("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'copy'", [])
+
+    def uncopied(self, limit: int) -> list[Uncopied]:
+        """Return mails that left a mailbox and may be searchable there still, the oldest first."""
+        sql = (
+            "SELECT id, mail_id, mailbox, EXISTS (SELECT 1 FROM copy c WHERE c.mail_id = u.mail_id AND c.mailbox ="
+            " u.mailbox) FROM uncopied u ORDER BY id LIMIT ?"
+        )
+        return [Uncopied(id, mail_id, mailbox, bool(back)) for id, mail_id, mailbox, back in self._rows(sql, [limit])]
 
     # Deliveries.
 

@@ -128,6 +128,10 @@ class Writer(Reader):
         sql = "INSERT INTO refusal VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET count = count + excluded.count"
         self._connection.execute(sql, (hour, net, code, count))
 
+    def forget_uncopied(self, upto: int) -> None:
+        """Note that the mails up to that one of `uncopied` can't be searched for any more."""
+        self._connection.execute("DELETE FROM uncopied WHERE id <= ?", (upto,))
+
     def reclaim(self, mail_id: str) -> None:
         """Remove an adopted spool file whose row never came."""
         if not self._rows("SELECT 1 FROM body WHERE mail_id = ? AND data IS NULL", [mail_id]):

@@ -1,0 +1,40 @@
+"""What a mail says: its text parts, or the text of its HTML, as a reader would see it."""
+
+import msgspec
+import re2  # type: ignore[import-untyped]
+
+from gatepost.message import decode, markup
+from gatepost.message.anatomy import Anatomy, Part
+from gatepost.message.parse import dissect
+from gatepost.message.table import Unpacked
+from gatepost.settings import Limits
+
+SKIMMED = 262_144
+"""Octets at the beginning of a mail in which its text is looked for by `skim`."""
+
+_SECONDS = 0.2  # that `skim` takes at most, or a little more
+_UNSEEN = re2.compile(rb"(?is)<script\b.*?</script\s*>|<style\b.*?</style\s*>|<title\b.*?</title\s*>")
+
+
+def said(anatomy: Anatomy) -> str:
+    """Return what the mail says, as plain text; attachments and what clients hide are left out."""
+    shown = [part for part in anatomy.parts if not (part.container or part.attachment or part.hidden)]
+    plains = [decode.text(part.text, part.charset) for part in shown if part.types[0] == "text/plain" and part.text]
+    if plains:
+        return "\n".join(plains)
+    return "\n".join(_stripped(part) for part in shown if part.types[0] == "text/html" and part.text)
+
+
+def skim(raw: bytes, limits: Limits) -> str:
+    """Return what the beginning of a mail says; archives stay closed, so that any thread may do it."""
+    quick = msgspec.structs.replace(limits, scan_seconds=min(_SECONDS, limits.scan_seconds))
+    return said(dissect(raw[:SKIMMED], quick, unpack=_closed))
+
+
+def _closed(content: bytes, name: str, deadline: float) -> Unpacked:
+    return Unpacked()
+
+
+def _stripped(part: Part) -> str:
+    page = markup.read(_UNSEEN.sub(b" ", decode.text(part.text, part.charset).encode("utf-8", "replace")))
+    return "\n".join(text.decode().strip() for text in page.texts if text.strip())
