@@ -11,6 +11,7 @@ from gatepost.cli.main import COMMANDS
 from gatepost.cli.manual import PAGES
 from gatepost.events import Metrics
 from gatepost.filters.registry import entries
+from gatepost.model.options import DEFINITIONS, OptionType
 from gatepost.model.problem import Kind
 from gatepost.settings import Settings
 from gatepost.smtp import replies
@@ -37,6 +38,11 @@ def test_every_setting_has_its_line_of_why() -> None:
 def test_every_filter_has_its_section_and_no_other_is_told_of() -> None:
     told = set(re.findall(r"^### (\w+)$", page("filters.md"), re.M))
     assert told == {entry.name for entry in entries(Settings().filters)}
+
+
+def test_every_option_and_every_type_of_one_is_told() -> None:
+    rows = set(re.findall(r"^\| ([A-Z_]+) \| .+ \|$", page("options.md"), re.M))
+    assert rows == set(DEFINITIONS) | {kind.value for kind in OptionType}
 
 
 def test_every_kind_of_error_stands_with_its_codes() -> None:

@@ -43,6 +43,7 @@ from gatepost.services.filters import AttachmentRules, UriRules
 from gatepost.services.groups import Groups
 from gatepost.services.mailbox import Mailboxes
 from gatepost.services.mx import MxCheck
+from gatepost.services.options import Options
 from gatepost.services.passwords import Passwords
 from gatepost.services.platforms import Platforms
 from gatepost.services.policies import Policies
@@ -232,6 +233,7 @@ class Gatepost:
                 UriRules(store, clock),
                 Groups(store, members=settings.limits.group_members),
                 Mailboxes(store, self.intake, self.indexer),
+                Options(store),
                 Policies(store),
                 Deliveries(store, self.queue),
                 SenderRules(store, clock),

@@ -15,6 +15,7 @@ from sqlite_utils import Database, Migrations
 
 from gatepost.model.access import Grant, Role
 from gatepost.model.dkim import DkimKey
+from gatepost.model.options import OptionValue
 from gatepost.model.stored import Copy
 from gatepost.store.schema import TABLES
 
@@ -174,6 +175,21 @@ END;
 def _rights(db: Database) -> None:
     _add_tables(db, Grant, Role)
     _run(db.conn, _RIGHTS_GO)
+
+
+# Where a value can be set, by the table of its owner; what is set for a tenant goes with it.
+_OWNERS = {"URL": "broker", "CUSTOMER": "customer", "DOMAIN": "domain", "USER": "user"}
+
+
+@MIGRATIONS(name="0005_options")
+def _options(db: Database) -> None:
+    _add_tables(db, OptionValue)
+    for scope, owner in _OWNERS.items():
+        _run(
+            db.conn,
+            f'CREATE TRIGGER {owner}_options_removed AFTER DELETE ON "{owner}" BEGIN '
+            f"DELETE FROM option_value WHERE scope = '{scope}' AND owner_id = OLD.id; END;\n",
+        )
 
 
 def _add_tables(db: Database, *kinds: type[Any]) -> None:

@@ -13,6 +13,7 @@ from msgspec import inspect
 
 from gatepost.model.access import Admin, Grant, Role, Token
 from gatepost.model.dkim import DkimKey
+from gatepost.model.options import OptionValue
 from gatepost.model.policy import Policy
 from gatepost.model.route import Platform
 from gatepost.model.rules import AttachmentRule, SenderRule, UriRule
@@ -216,6 +217,7 @@ TABLES: dict[type[Any], Table[Any]] = {
         Table(Grant, unique=["admin_id, level, node_id"], indexes=["(level, node_id)"]),
         Table(Role, unique=["domain_id, name"]),
         Table(Token, unique=["digest"], indexes=["(admin_id)", "(user_id)"], quiet=["last_use"]),
+        Table(OptionValue, unique=["scope, owner_id, name"]),
         # Mail. Indexes by random keys cost most: message_id, remote_id, the folder; the others grow at their end.
         Table(Message, config=False, indexes=["(message_id)"]),
         Table(
