@@ -1,6 +1,5 @@
 """OpenAPI 3.1, read off the operations themselves: their paths, types, marks and first lines."""
 
-import sys
 from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import version
@@ -198,7 +197,3 @@ def _refusals(operation: Endpoint) -> set[int]:
     if operation.method != "GET":
         found.add(507)
     return found
-
-
-if __name__ == "__main__":
-    sys.stdout.buffer.write(msgspec.json.format(encoded(), indent=2) + b"\n")

@@ -3,7 +3,9 @@
 from collections.abc import Callable, Iterator
 
 import click
+import msgspec
 
+from gatepost.api.openapi import encoded
 from gatepost.cli.defaults import settings_page, settings_toml
 from gatepost.cli.main import COMMANDS, gatepost
 
@@ -57,8 +59,14 @@ def _row(option: click.Option, context: click.Context) -> str:
     return f"| `{names}` | {meaning} |"
 
 
+def api_page() -> str:
+    """Return docs/openapi.json, in which a change of the API shows."""
+    return msgspec.json.format(encoded(), indent=2).decode() + "\n"
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "config/gatepost.toml": settings_toml,
     "docs/settings.md": settings_page,
     "docs/cli.md": commands_page,
+    "docs/openapi.json": api_page,
 }
