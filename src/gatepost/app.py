@@ -62,6 +62,7 @@ from gatepost.smtp.listener import Listeners
 from gatepost.sockets import BadEndpoint, forget_local, listen, listen_local, split_endpoint
 from gatepost.store.search import SearchIndex
 from gatepost.store.store import Store
+from gatepost.web.site import pages
 
 CONTROL = "control.sock"
 
@@ -207,7 +208,7 @@ class Gatepost:
             settings, self.directory, self.intake, sign_in, hostname, clock, metrics, lambda: self.store.trouble
         )
         seed = _derived(self.store.salt, "ids")
-        self.site = make_app(self.services, settings.http, seed=seed, metrics=metrics)
+        self.site = make_app(self.services, settings.http, seed=seed, metrics=metrics, pages=pages())
 
     def _services(self, resolver: Resolver, opener: Opener) -> Counter:
         settings, store, clock, passwords = self.settings, self.store, self.clock, self._passwords

@@ -12,7 +12,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gatepost.api import admin
@@ -25,22 +25,28 @@ from gatepost.settings import Http
 
 
 def make_app(
-    counter: Counter, settings: Http, *, seed: bytes, metrics: Metrics, more: Iterable[Endpoint] = ()
+    counter: Counter,
+    settings: Http,
+    *,
+    seed: bytes,
+    metrics: Metrics,
+    pages: Iterable[BaseRoute] = (),
+    more: Iterable[Endpoint] = (),
 ) -> "Site":
-    """Build the ASGI application of all operations, and of `more` that an embedding program declares.
+    """Build the ASGI application of all operations, of the pages, and of `more` that an embedding program declares.
 
     `seed` decides how ids look and must be the same at every start.
     """
     desk = Desk(counter, Ids(seed), settings)
-    return Site([*operations(), *more], desk, metrics)
+    return Site([*operations(), *more], pages, desk, metrics)
 
 
 class Site(Starlette):
     """The application; its entrance stands before everything, so that errors of ours are counted and named too."""
 
-    def __init__(self, endpoints: Iterable[Endpoint], desk: Desk, metrics: Metrics) -> None:
+    def __init__(self, endpoints: Iterable[Endpoint], pages: Iterable[BaseRoute], desk: Desk, metrics: Metrics) -> None:
         super().__init__(
-            routes=list(_routes(endpoints, desk)),
+            routes=[*_routes(endpoints, desk), *pages],
             exception_handlers={HTTPException: _refuse, Exception: _fail},  # type: ignore[dict-item]
         )
         self.router.redirect_slashes = False
@@ -107,8 +113,17 @@ class Place:
         return response
 
 
+GUARD = (
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-content-type-options", b"nosniff"),
+)
+"""What every answer says to browsers, unless it has words of its own."""
+
+
 class Entrance:
-    """Gives each request its id, routes by the path as sent (an encoded slash is no slash) and counts answers."""
+    """Gives each request its id, routes by the path as sent (an encoded slash is no slash), clothes and counts."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
@@ -122,13 +137,20 @@ class Entrance:
         scope["path"] = scope["raw_path"].decode("ascii")
         scope["state"] = {**scope.get("state", {}), "request_id": request_id}
 
-        async def count(message: Message) -> None:
+        async def pass_on(message: Message) -> None:
             if message["type"] == "http.response.start":
+                guard(message["headers"], request_id)
                 self._metrics.requests.labels(scope["method"], str(message["status"])).inc()
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request=request_id):
-            await self._app(scope, receive, count)
+            await self._app(scope, receive, pass_on)
+
+
+def guard(headers: list[tuple[bytes, bytes]], request_id: str) -> None:
+    """Add what every answer carries where it is not there."""
+    there = {name for name, _ in headers}
+    headers += [pair for pair in (*GUARD, (b"x-request-id", request_id.encode())) if pair[0] not in there]
 
 
 async def _refuse(request: Request, error: HTTPException) -> Response:
