@@ -13,7 +13,7 @@ from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Query
 from gatepost.model.stored import Copy, Message
 from gatepost.mta.indexer import Indexer
-from gatepost.services import mailbox
+from gatepost.services import search
 from gatepost.services.mailbox import Mailboxes
 from gatepost.services.search import Operator, Search
 from gatepost.settings import Limits
@@ -158,7 +158,7 @@ async def test_a_mail_is_found_among_any_number_that_bear_its_name(
     for mail_id in (*mine, *others):
         await ground.world.store.write(lambda w, mail_id=mail_id: w.change(Message, mail_id, message_id=same))
     for number in (2, 10):
-        monkeypatch.setattr(mailbox, "NAMESAKES", number)
+        monkeypatch.setattr(search, "NAMESAKES", number)
         for name in (same, "same@world.example"):
             _, letter = await ground.mailboxes.get(ROOT, BOB, "INBOX", name)
             assert letter.message.id == mine[1]

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from tests.store.samples import keep, mail_id, message, open_store, settings, user
+from tests.store.samples import NOW, keep, mail_id, message, open_store, settings, user
 
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Query, eq, every
@@ -313,6 +313,8 @@ def test_a_store_of_the_first_form_is_brought_to_the_present_one(directory: Path
         ("4", "bob@in.test", "System"),
         ("5", "bob@in.test", "Quarantine"),
     ]
+    late = eq("received", NOW + 5), eq("size", 5)
+    assert [len(store.reader.letters(Query(where=each)).items) for each in late] == [1, 7]
     store.close_sync()
     assert [flaw for flaw in verify(directory, settings()) if flaw.grave] == []
     fresh, grown = sqlite3.connect(":memory:", isolation_level=None), sqlite3.connect(directory / "gatepost.db")

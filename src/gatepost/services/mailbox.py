@@ -9,15 +9,14 @@ from gatepost.model.access import Caller
 from gatepost.model.address import Address, BadAddress, parse_address
 from gatepost.model.folder import Place
 from gatepost.model.problem import Kind, Problem
-from gatepost.model.query import All, Op, Page, Query, Where, eq, every
+from gatepost.model.query import Op, Page, Query, Where, eq, every
 from gatepost.model.stored import Copy, Letter, Message
 from gatepost.model.tenant import Domain, User
 from gatepost.services.access import require
 from gatepost.services.folders import Shelf, inside, named, roots, shelves
-from gatepost.services.search import Search, by_id, combined, criteria, strip_id
+from gatepost.services.search import Search, combined, criteria
+from gatepost.services.search import named as mails_named
 from gatepost.store.store import Reader, Store
-
-NAMESAKES = 500  # mails of one Message-ID, in all mailboxes, up to which they are looked through one by one
 
 
 class Mailbox(msgspec.Struct, frozen=True):
@@ -72,13 +71,12 @@ class Mailboxes:
     ) -> tuple[Mailbox, Page[Letter]]:
         """Return a page of a folder's mails that match the search; `query` gives order and window."""
         mailbox = self._mailbox(caller, who, "MAILS_READ")
-        within = inside(mailbox.address, _folder(caller, mailbox, path))
-        asked_for = criteria(search)
+        place = _folder(caller, mailbox, path)
+        bodies: list[str] | None = None
         if search.body:
             _check_owner(caller, mailbox)
-            asked_for += (Where("mail_id", Op.IN, await self._bodies.matching(mailbox.address, search.body)),)
-        asked = msgspec.structs.replace(query, where=every(within, combined(asked_for, search.operator)))
-        return mailbox, await self._store.read(lambda reader: reader.letters(asked))
+            bodies = await self._bodies.matching(mailbox.address, search.body)
+        return mailbox, await self._store.read(partial(_page, mailbox, place, search, bodies, query))
 
     async def get(self, caller: Caller, who: int | str, path: str, mail: str) -> tuple[Mailbox, Letter]:
         """Return a mail of a folder by our id or its Message-ID (of several the newest); raise NOT_FOUND."""
@@ -146,13 +144,26 @@ class Mailboxes:
         return found
 
 
+def _page(
+    mailbox: Mailbox, place: Place, search: Search, bodies: list[str] | None, query: Query, reader: Reader
+) -> Page[Letter]:
+    """A page of a folder; `bodies` are the mails whose text matches, None where that was not asked."""
+    asked = criteria(search)
+    if search.id:
+        asked += (mails_named(search.id, mailbox.address, reader),)
+    if bodies is not None:
+        asked += (Where("id", Op.IN, reader.copies_of(mailbox.address, bodies)),)
+    where = every(inside(mailbox.address, place), combined(asked, search.operator))
+    if asked:
+        return reader.letters(msgspec.structs.replace(query, where=where))
+    (shelf,) = shelves([place], reader.folders(mailbox.address))  # no need to count anew
+    page = reader.letters(msgspec.structs.replace(query, where=where, total=False))
+    return Page(page.items, shelf.total if query.total else None)
+
+
 def _newest(mailbox: Mailbox, place: Place, mail: str, reader: Reader) -> Letter | None:
-    """The newest copy in a folder that a text names; by the mails' own keys, unless very many bear that Message-ID."""
-    mails = reader.messages(mail, NAMESAKES) if strip_id(mail) else []
-    copies = reader.find(Copy, Query(where=Where("mail_id", Op.IN, [each.id for each in mails]))).items
-    ids = [copy.id for copy in copies if (copy.mailbox, copy.folder) == (mailbox.address, place.folder)]
-    among = Where("id", Op.IN, ids) if ids or len(mails) < NAMESAKES else All(())
-    where = every(among, inside(mailbox.address, place), by_id(mail))
+    """The newest copy in a folder that a text names."""
+    where = every(inside(mailbox.address, place), mails_named(mail, mailbox.address, reader))
     page = reader.letters(Query(where=where, sort="-id", limit=1))
     return page.items[0] if page.items else None
 

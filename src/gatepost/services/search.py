@@ -5,6 +5,9 @@ from enum import StrEnum
 import msgspec
 
 from gatepost.model.query import All, Any, Condition, Not, Op, Pattern, Where, eq
+from gatepost.store.store import Reader
+
+NAMESAKES = 500  # mails of one Message-ID, in all mailboxes, up to which they are looked through one by one
 
 
 class Operator(StrEnum):
@@ -30,7 +33,7 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def criteria(search: Search) -> tuple[Condition, ...]:
-    """Return what is searched for outside of bodies."""
+    """Return what is searched for, but for bodies and ids."""
     texts = {
         "header_from": search.from_,
         "header_to": search.to,
@@ -40,8 +43,6 @@ def criteria(search: Search) -> tuple[Condition, ...]:
     found: list[Condition] = [
         Where(field, Op.LIKE, Pattern(text, open_start=True, open_end=True)) for field, text in texts.items() if text
     ]
-    if search.id:
-        found.append(by_id(search.id))
     if search.received_after is not None:
         found.append(Where("received", Op.GE, search.received_after))
     if search.received_before is not None:
@@ -56,12 +57,16 @@ def combined(conditions: tuple[Condition, ...], operator: Operator) -> Condition
     return Any(conditions) if operator is Operator.OR else Not(Any(conditions))
 
 
-def by_id(mail: str) -> Condition:
-    """Return the condition for a mail's id: ours, or its Message-ID with or without the angle brackets."""
-    bare = strip_id(mail)
-    return Any((eq("mail_id", bare.lower()), Where("message_id", Op.IN, (bare, f"<{bare}>"))))
+def named(mail: str, mailbox: str, reader: Reader) -> Condition:
+    """Return the condition for a mailbox's copies of the mails with an id: ours, or a Message-ID.
 
-
-def strip_id(mail: str) -> str:
-    """Return an id without blanks and angle brackets around it."""
-    return mail.strip().removeprefix("<").removesuffix(">")
+    They are found by the mails' own keys, unless very many bear that Message-ID.
+    """
+    bare = mail.strip().removeprefix("<").removesuffix(">")
+    mails = reader.messages(bare, NAMESAKES) if bare else []
+    names = (bare, f"<{bare}>")
+    if len(mails) == NAMESAKES:
+        return Any((eq("mail_id", bare.lower()), Where("message_id", Op.IN, names)))
+    spelt = {name.lower() for name in names}
+    ids = [each.id for each in mails if each.id == bare.lower() or each.message_id.lower() in spelt]
+    return Where("id", Op.IN, reader.copies_of(mailbox, ids))

@@ -151,7 +151,8 @@ class Mail:
 def _copy_rows(arrival: Arrival) -> list[list[Any]]:
     message = arrival.message
     # In the order of the hidden columns.
-    listed = (message.received if message.sent is None else message.sent, message.header_from, message.subject)
+    sent = message.received if message.sent is None else message.sent
+    listed = (sent, message.header_from, message.subject, message.received, message.size)
     return [[*_COPY.values(copy), *listed] for copy in arrival.copies]
 
 

@@ -135,13 +135,10 @@ def _tables(db: Database) -> None:
 @MIGRATIONS(name="0002_folders")
 def _folders(db: Database) -> None:
     """Folders by their paths; retained mail that its sender sent lies in Sent; totals for each category."""
-    copies = TABLES[Copy]
     for name in ("added", "removed", "seen", "moved", "archived"):
         db.execute(f"DROP TRIGGER copy_{name}")
     db.execute("DROP TABLE folder")
     db.execute(_RENAMED)
-    db.execute(f"DROP INDEX {copies.name}_by0")
-    db.execute(copies.index(0))
     _run(db.conn, _FOLDER + _COPY_TRIGGERS)
     db.execute(
         "INSERT INTO folder SELECT mailbox, folder, category, max(domain_id), count(*), sum(NOT seen) FROM copy"
@@ -212,6 +209,18 @@ CREATE TRIGGER copy_gone AFTER DELETE ON copy
 WHEN NOT EXISTS (SELECT 1 FROM copy WHERE mail_id = OLD.mail_id AND mailbox = OLD.mailbox)
 BEGIN INSERT INTO uncopied (mail_id, mailbox) VALUES (OLD.mail_id, OLD.mailbox); END;
 """
+
+
+@MIGRATIONS(name="0005_lists")
+def _lists(db: Database) -> None:
+    """What folder lists sort by stands in the copies' own index (rules 23)."""
+    copies = TABLES[Copy]
+    there = {row[1] for row in db.execute(f'PRAGMA table_info("{copies.name}")')}
+    for name in {"received", "size"} - there:
+        db.execute(f"ALTER TABLE {copies.name} ADD COLUMN {copies.hidden[name].ddl}")
+        db.execute(f"UPDATE {copies.name} SET {name} = (SELECT {name} FROM message WHERE id = mail_id)")
+    db.execute(f"DROP INDEX {copies.name}_by0")
+    db.execute(copies.index(0))
 
 
 def _run(connection: sqlite3.Connection, script: str) -> None:

@@ -135,6 +135,12 @@ class Reader:
         cut = len(copies.columns)
         return Page([Letter(copies.row(row[:cut]), messages.row(row[cut:])) for row in rows], total)
 
+    def copies_of(self, mailbox: str, mail_ids: Sequence[str]) -> list[int]:
+        """Return the ids of a mailbox's copies of some mails."""
+        # By the mails, which are few, not by the mailbox.
+        sql = "SELECT id FROM copy WHERE mail_id IN (SELECT value FROM json_each(?)) AND +mailbox = ?"
+        return [id for (id,) in self._rows(sql, [msgspec.json.encode(mail_ids).decode(), compiler.bind(mailbox)])]
+
     def folders(self, mailbox: str) -> list[FolderCount]:
         """Return the folders of a mailbox that hold mail, with their counts by category."""
         sql = "SELECT folder, category, total, unseen FROM folder WHERE mailbox = ? ORDER BY folder, category"
@@ -227,6 +233,8 @@ class Reader:
         total = None
         if query.total:
             total = self._number(f"SELECT count(*) FROM {enough} WHERE {where.sql}", where.values)
+            if total <= query.offset:
+                return [], total
         sql = f"SELECT {fields} FROM {tables} WHERE {where.sql} {window.sql}"
         if query.offset or (query.limit is not None and query.sort != "id"):
             # Sorted and skipped by as little as can be, an index at best; only the rows of the window are opened.

@@ -223,8 +223,12 @@ TABLES: dict[type[Any], Table[Any]] = {
         Table(
             Copy,
             config=False,
-            # A folder in its usual order and, by the category behind it, one of its classes.
-            indexes=["(mailbox, folder, sent, id, category)", "(mail_id)", "(expires_at)"],
+            # A folder in its usual order; what stands behind lets the other orders do without the rows.
+            indexes=[
+                "(mailbox, folder, sent, id, category, received, size, header_from, subject)",
+                "(mail_id)",
+                "(expires_at)",
+            ],
             hidden={
                 # What folder lists sort and search by, kept here so that they needn't open each message.
                 "sent": Hidden('"sent" INTEGER NOT NULL', _of_message("coalesce(sent, received)")),
@@ -232,6 +236,8 @@ TABLES: dict[type[Any], Table[Any]] = {
                     "\"header_from\" TEXT NOT NULL COLLATE NOCASE DEFAULT ''", _of_message("header_from")
                 ),
                 "subject": Hidden("\"subject\" TEXT NOT NULL COLLATE NOCASE DEFAULT ''", _of_message("subject")),
+                "received": Hidden('"received" INTEGER NOT NULL DEFAULT 0', _of_message("received")),
+                "size": Hidden('"size" INTEGER NOT NULL DEFAULT 0', _of_message("size")),
             },
         ),
         Table(
