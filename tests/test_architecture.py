@@ -40,6 +40,7 @@ THIRD_PARTY = {
     "aiosmtplib": {"mta/relay.py", "mta/connect.py", "mta/wire.py"},
     "dns": {"dns.py", "mailauth/"},
     "dkim": {"mailauth/"},
+    "spftrace": {"mailauth/"},
     "sqlite3": {"store/"},
     "sqlite_utils": {"store/"},
     "argon2": {"services/"},

@@ -26,6 +26,7 @@ from gatepost.mta.indexer import Indexer
 from gatepost.mta.intake import Intake
 from gatepost.mta.notices import Notices
 from gatepost.mta.pipeline import Pipeline
+from gatepost.mta.probe import Prober
 from gatepost.mta.queue import Queue
 from gatepost.mta.refusals import Refusals
 from gatepost.mta.relay import Relay
@@ -37,10 +38,12 @@ from gatepost.services.admins import Admins
 from gatepost.services.aliases import Aliases
 from gatepost.services.content import Contents
 from gatepost.services.counter import Counter
+from gatepost.services.diagnosis import Diagnosis
 from gatepost.services.dkim import Dkim
 from gatepost.services.domains import Domains
 from gatepost.services.filters import AttachmentRules, UriRules
 from gatepost.services.groups import Groups
+from gatepost.services.health import Health
 from gatepost.services.mailbox import Mailboxes
 from gatepost.services.mx import MxCheck
 from gatepost.services.options import Options
@@ -49,10 +52,12 @@ from gatepost.services.platforms import Platforms
 from gatepost.services.policies import Policies
 from gatepost.services.proof import Proof
 from gatepost.services.queue import Deliveries
+from gatepost.services.relays import Relays
 from gatepost.services.rounds import Rounds
 from gatepost.services.rules import SenderRules
 from gatepost.services.sending import Sending
 from gatepost.services.signin import SignIn
+from gatepost.services.targets import Targets
 from gatepost.services.tokens import Tokens
 from gatepost.services.totp import Totp
 from gatepost.services.trace import Traces
@@ -203,7 +208,14 @@ class Gatepost:
         self.indexer = Indexer(self.store, index, settings.limits, metrics)
         self.services = self._services(resolver, opener)
         sign_in = self.services.of(SignIn)
-        self.rounds = Rounds(self.services.of(Dkim), look_seconds=settings.dkim.look_seconds)
+        self.rounds = Rounds(
+            self.store,
+            self.services.of(Dkim),
+            self.services.of(Health),
+            look_seconds=settings.dkim.look_seconds,
+            period=settings.health.period,
+            clock=clock,
+        )
         self.listeners = Listeners(
             settings, self.directory, self.intake, sign_in, hostname, clock, metrics, lambda: self.store.trouble
         )
@@ -212,7 +224,8 @@ class Gatepost:
 
     def _services(self, resolver: Resolver, opener: Opener) -> Counter:
         settings, store, clock, passwords = self.settings, self.store, self.clock, self._passwords
-        platforms = Platforms(store.secrets, settings.relay.private_platforms)
+        targets = Targets(settings.relay.private_platforms)
+        platforms = Platforms(store.secrets, targets)
         mx = MxCheck(resolver, settings.smtp.gateway_names)
         notices = Notices(store, self.directory, self.queue, opener, settings, clock)
         access = Access(store, settings, clock, self.metrics)
@@ -220,6 +233,14 @@ class Gatepost:
         totp = Totp(store, proof, clock)
         # Who has just published a record wants no old answer.
         asking = Resolver(msgspec.structs.replace(settings.dns, cache=0), clock)
+        dkim = Dkim(store, asking, settings.dkim.selector, clock)
+        health = Health(
+            store,
+            Diagnosis(asking, dkim, settings),
+            Relays(Prober(settings.relay, settings.hostname), targets, asking),
+            runs_per_minute=settings.health.runs_per_minute,
+            clock=clock,
+        )
         return Counter(
             [
                 self.metrics,
@@ -228,7 +249,8 @@ class Gatepost:
                 Admins(store),
                 Aliases(store),
                 Contents(store, opener, settings.limits),
-                Dkim(store, asking, settings.dkim.selector, clock),
+                dkim,
+                health,
                 Domains(store, platforms, mx, purge_days=settings.tenancy.purge_days, clock=clock),
                 AttachmentRules(store, clock),
                 UriRules(store, clock),

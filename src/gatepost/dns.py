@@ -1,4 +1,4 @@
-"""Asks DNS: MX, addresses, TXT, names of addresses; cached by TTL, bounded in time and number."""
+"""Asks DNS: MX, addresses, TXT, TLSA, names of addresses; cached by TTL, bounded in time and number."""
 
 import asyncio
 import ipaddress
@@ -17,6 +17,7 @@ import dns.name
 import dns.nameserver
 import dns.rdatatype
 import dns.rdtypes.ANY.MX
+import dns.rdtypes.ANY.TLSA
 import dns.rdtypes.ANY.TXT
 import dns.resolver
 import dns.reversename
@@ -45,6 +46,15 @@ class Mx(NamedTuple):
 
     preference: int
     host: str
+
+
+class Tlsa(NamedTuple):
+    """One TLSA record (RFC 6698 2.1); `data` in lower-case hex."""
+
+    usage: int
+    selector: int
+    matching: int
+    data: str
 
 
 class _Kept(NamedTuple):
@@ -99,7 +109,15 @@ class Resolver:
 
     async def ptr(self, ip: str) -> list[str]:
         """Return the names that an address claims; nothing is proven by them."""
-        return await self._find(dns.reversename.from_address(ip).to_text(), "PTR", _texts)
+        return await self.names(reverse_name(ip))
+
+    async def names(self, name: str) -> list[str]:
+        """Return the PTR records of a name below in-addr.arpa or ip6.arpa."""
+        return await self._find(name, "PTR", _texts)
+
+    async def tlsa(self, name: str) -> list[Tlsa]:
+        """Return the TLSA records of `_port._tcp.host`; whether they are signed is not looked at."""
+        return await self._find(name, "TLSA", _tlsa)
 
     async def reverse(self, ip: str) -> str:
         """Return the name of an address that leads back to it, "" where none does."""
@@ -156,6 +174,11 @@ class Resolver:
         if answer.rrset is None:
             return Missing(f"{key[0]} has no {key[1]} record"), ttl
         return read(answer), ttl
+
+
+def reverse_name(ip: str) -> str:
+    """Return where the PTR records of an address stand."""
+    return dns.reversename.from_address(ip).to_text(omit_final_dot=True)
 
 
 def _opened(found: T | Exception) -> T:
@@ -218,6 +241,11 @@ def _mx(answer: dns.resolver.Answer) -> list[Mx]:
 
 def _txt(answer: dns.resolver.Answer) -> list[bytes]:
     return [b"".join(record.strings) for record in cast("list[dns.rdtypes.ANY.TXT.TXT]", list(answer))]
+
+
+def _tlsa(answer: dns.resolver.Answer) -> list[Tlsa]:
+    records = cast("list[dns.rdtypes.ANY.TLSA.TLSA]", list(answer))
+    return [Tlsa(each.usage, each.selector, each.mtype, each.cert.hex()) for each in records]
 
 
 def _texts(answer: dns.resolver.Answer) -> list[str]:

@@ -167,6 +167,19 @@ class DkimSettings(Section, frozen=True):
     look_seconds: int = 600
 
 
+class HealthSettings(Section, frozen=True):
+    DOC: ClassVar[dict[str, str]] = {
+        "period": "seconds in which every domain and platform is diagnosed once; 0: only when asked",
+        "checks": "what a domain is looked at for: MX, DKIM, SPF, DMARC, PTR, MTA-STS, TLS-RPT, DANE",
+        "runs_per_minute": "diagnostics that one caller may ask for in a minute before 429",
+    }
+    period: int = 86_400
+    checks: list[str] = msgspec.field(
+        default_factory=lambda: ["MX", "DKIM", "SPF", "DMARC", "PTR", "MTA-STS", "TLS-RPT", "DANE"]
+    )
+    runs_per_minute: int = 10
+
+
 class Queue(Section, frozen=True):
     DOC: ClassVar[dict[str, str]] = {
         "life": "seconds until a delivery is given up",
@@ -302,6 +315,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     dns: Dns = msgspec.field(default_factory=Dns)
     relay: Relay = msgspec.field(default_factory=Relay)
     dkim: DkimSettings = msgspec.field(default_factory=DkimSettings)
+    health: HealthSettings = msgspec.field(default_factory=HealthSettings)
     queue: Queue = msgspec.field(default_factory=Queue)
     limits: Limits = msgspec.field(default_factory=Limits)
     filters: Filters = msgspec.field(default_factory=Filters)

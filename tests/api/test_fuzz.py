@@ -82,8 +82,10 @@ class Daemon:
         uri = await desk.ask("POST", f"{place}/filters/uris", {"action": "BLACKLIST_URI_HOST", "filter": "a.example"})
         group = await desk.ask("POST", f"{place}/groups", {"email": "all@served.example", "recipients": []})
         (user,) = await desk.get("/users")
+        (platform,) = (await desk.get(place))["platforms"]
         self.known = {
             "domainId": domain_id,
+            "platformId": platform["id"],
             "userId": user["id"],
             "userIdOrEmail": "bob@served.example",
             "policyId": desk.ids.show(domain.policy_id),

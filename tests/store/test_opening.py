@@ -338,11 +338,11 @@ def test_a_store_of_before_gets_the_tables_that_it_lacks(directory: Path) -> Non
     filled(directory)
     with sqlite3.connect(directory / "gatepost.db") as connection:
         fresh = connection.execute("SELECT name, sql FROM sqlite_master ORDER BY name").fetchall()
-        for name in ("domain_dkim_removed",):
+        for name in ("domain_dkim_removed", "domain_checkup_removed", "platform_checkup_removed"):
             connection.execute(f"DROP TRIGGER {name}")
-        for name in ("dkim_key",):
+        for name in ("dkim_key", "checkup"):
             connection.execute(f"DROP TABLE {name}")
-        connection.execute("DELETE FROM _sqlite_migrations WHERE name = '0003_dkim'")
+        connection.execute("DELETE FROM _sqlite_migrations WHERE name IN ('0003_dkim', '0006_health')")
     connection.close()
     open_store(directory).close_sync()
     with sqlite3.connect(directory / "gatepost.db") as connection:

@@ -13,7 +13,7 @@ import aiosmtplib
 from aiosmtplib.protocol import COMMAND_INJECTION_REGEX, MAX_RESPONSE_LENGTH, SMTPProtocol
 
 from gatepost.model.envelope import Body
-from gatepost.mta.outcome import Reply, own, said
+from gatepost.mta.outcome import Reply, own, printable, said
 from gatepost.mta.routing import Target
 from gatepost.settings import Relay
 
@@ -130,6 +130,7 @@ class Client(aiosmtplib.SMTP):
         self._target = target
         self._settings = settings
         self.context: ssl.SSLContext | None = None  # set: TLS from the first octet
+        self.banner = ""
 
     @property
     def pipe(self) -> Pipeline:
@@ -153,6 +154,7 @@ class Client(aiosmtplib.SMTP):
         greeting = await protocol.read_response(timeout=timeout)
         if greeting.code != 220:
             raise aiosmtplib.SMTPConnectResponseError(greeting.code, greeting.message)
+        self.banner = greeting.message
         return greeting
 
 
@@ -174,6 +176,16 @@ class Session:
 
     def offers(self, extension: str) -> bool:
         return self._client.supports_extension(extension)
+
+    @property
+    def banner(self) -> str:
+        """What the server said first, as one printable line."""
+        return printable(self._client.banner)
+
+    @property
+    def extensions(self) -> list[str]:
+        """What the server offers, as it said after the last EHLO; [] for one that knows only HELO."""
+        return sorted(printable(name.upper()) for name in self._client.esmtp_extensions)
 
     @property
     def size_limit(self) -> int:

@@ -17,7 +17,7 @@ from gatepost.model.dkim import Algorithm, DkimKey, of_algorithm, superseded
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Op, Query, Where, eq
 from gatepost.model.tenant import Domain, DomainAlias
-from gatepost.services.access import found, require
+from gatepost.services.access import found, require_sysadmin
 from gatepost.services.records import Line, unprocessable
 from gatepost.store.store import Reader, Store, Writer
 
@@ -73,7 +73,7 @@ class Dkim:
 
     async def create(self, caller: Caller, domain_id: int, wanted: DkimAdd) -> list[str]:
         """Make or import a key; return its records. CONFLICT where the domain has one of that algorithm."""
-        require(caller, "DKIM_WRITE")
+        require_sysadmin(caller)
         pair = await self._pair(domain_id, wanted)
 
         def change(writer: Writer) -> list[str]:
@@ -90,7 +90,7 @@ class Dkim:
 
         The old key signs on until the new record is seen in DNS. A replacement that was never seen is forgotten.
         """
-        require(caller, "DKIM_WRITE")
+        require_sysadmin(caller)
         pair = await self._pair(domain_id, wanted)
 
         def change(writer: Writer) -> list[str]:
@@ -104,7 +104,7 @@ class Dkim:
 
     async def delete(self, caller: Caller, domain_id: int) -> None:
         """Remove the keys of a domain: its mail is signed no more."""
-        require(caller, "DKIM_WRITE")
+        require_sysadmin(caller)
 
         def change(writer: Writer) -> None:
             domain = found(caller, "DKIM_WRITE", writer.get(Domain, domain_id), "domain")

@@ -1,11 +1,23 @@
-"""The MX check before a domain's service starts or stops (contract A68)."""
+"""Where a domain's mail comes in: its MX against this gateway; asked when its service starts or stops (A68)."""
 
 import asyncio
 import ipaddress
 from collections.abc import Sequence
 
+import msgspec
+
 from gatepost.dns import DnsFailure, Missing, Resolver
 from gatepost.services.records import unprocessable
+
+
+class Arrival(msgspec.Struct, frozen=True):
+    """What DNS says of a domain's mail: its MX hosts ([]: no MX), and those of them that are this gateway.
+
+    Without MX the domain itself is its mail host (RFC 5321 5.1): then that name stands in `here` where it is us.
+    """
+
+    hosts: list[str]
+    here: list[str]
 
 
 class MxCheck:
@@ -13,38 +25,47 @@ class MxCheck:
 
     def __init__(self, resolver: Resolver, gateway_names: Sequence[str]) -> None:
         self._resolver = resolver
-        self._names = {name.rstrip(".").lower() for name in gateway_names if not _is_address(name)}
-        self._addresses = {str(ipaddress.ip_address(name)) for name in gateway_names if _is_address(name)}
+        self.required = [name.rstrip(".").lower() for name in gateway_names]
+        self._names = {name for name in self.required if not is_address(name)}
+        self._addresses = {str(ipaddress.ip_address(name)) for name in self.required if is_address(name)}
 
     async def arriving(self, domain: str) -> None:
         """Raise UNPROCESSABLE unless the domain's mail comes here."""
-        if self._on and not await self._comes_here(domain):
+        if self.required and not await self._comes_here(domain):
             text = f"The MX of {domain} is not this gateway; X-Ignore-MX skips this check."
             raise unprocessable(text, "/status")
 
     async def leaving(self, domain: str) -> None:
         """Raise UNPROCESSABLE while the domain's mail still comes here."""
-        if self._on and await self._comes_here(domain):
+        if self.required and await self._comes_here(domain):
             text = f"The MX of {domain} is still this gateway; X-Ignore-MX skips this check."
             raise unprocessable(text, "")
 
-    @property
-    def _on(self) -> bool:
-        return bool(self._names or self._addresses)
-
     async def _comes_here(self, domain: str) -> bool:
+        try:
+            return bool((await self.look(domain)).here)
+        except DnsFailure as error:
+            raise unprocessable("The MX can't be looked up now; X-Ignore-MX skips this check.", "") from error
+
+    async def look(self, domain: str) -> Arrival:
+        """Return where the domain's mail goes; raise DnsFailure."""
         try:
             hosts = [mx.host.rstrip(".").lower() for mx in await self._resolver.mx(domain)]
         except Missing:
-            hosts = [domain]  # RFC 5321 5.1: without MX the domain itself is its mail host
-        except DnsFailure as error:
-            raise unprocessable("The MX can't be looked up now; X-Ignore-MX skips this check.", "") from error
-        if self._names.intersection(hosts):
-            return True
-        if not self._addresses:
-            return False
-        found = await asyncio.gather(*map(self._addresses_of, hosts))
-        return any(self._addresses.intersection(addresses) for addresses in found)
+            hosts = []
+        asked = hosts or [domain]
+        ours = await asyncio.gather(*map(self._is_us, asked))
+        return Arrival(hosts, [host for host, us in zip(asked, ours, strict=True) if us])
+
+    async def _is_us(self, host: str) -> bool:
+        if host in self._names or not self._addresses:
+            return host in self._names
+        return bool(self._addresses.intersection(await self._addresses_of(host)))
+
+    async def addresses(self) -> list[str]:
+        """Return the addresses of this gateway: the configured ones, and those of its names."""
+        found = await asyncio.gather(*map(self._addresses_of, sorted(self._names)))
+        return sorted(self._addresses.union(*found))
 
     async def _addresses_of(self, host: str) -> list[str]:
         try:
@@ -53,7 +74,8 @@ class MxCheck:
             return []
 
 
-def _is_address(text: str) -> bool:
+def is_address(text: str) -> bool:
+    """Tell whether a text is an IP address."""
     try:
         ipaddress.ip_address(text)
     except ValueError:

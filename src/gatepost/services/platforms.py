@@ -3,8 +3,6 @@
 Sign-in and remediation settings are sealed before they reach the store; secrets never come out again.
 """
 
-import ipaddress
-import re
 from collections.abc import Collection, Sequence
 from enum import StrEnum
 from typing import TypeVar
@@ -13,18 +11,17 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from gatepost.model.access import Caller
-from gatepost.model.address import BadAddress, domain_name
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Op, Query, Where, eq
 from gatepost.model.route import Platform, Transport
 from gatepost.model.tenant import User
 from gatepost.model.values import Id
 from gatepost.services.records import Line, Name, Port, Text, unprocessable
+from gatepost.services.targets import Targets
 from gatepost.store.secrets import Secrets
 from gatepost.store.store import Reader, Writer
 
 MANY = 100  # platforms of one domain
-_METADATA = ipaddress.ip_address("fd00:ec2::254")  # the IPv4 one is link-local
 
 
 class AuthType(StrEnum):
@@ -136,11 +133,11 @@ class PlatformView(msgspec.Struct, kw_only=True, rename="camel"):
 
 
 class Platforms:
-    """Reads platforms given by callers and shows stored ones. `private` is `[relay] private_platforms`."""
+    """Reads platforms given by callers and shows stored ones."""
 
-    def __init__(self, secrets: Secrets, private: str) -> None:
+    def __init__(self, secrets: Secrets, targets: Targets) -> None:
         self._secrets = secrets
-        self._private = private
+        self._targets = targets
 
     def view(self, platform: Platform) -> PlatformView:
         """Return what callers see: settings without their secrets."""
@@ -206,8 +203,8 @@ class Platforms:
         fallback = (part.fallback_transport_dest, part.fallback_transport_type, part.fallback_transport_port)
         if any(fallback) and not all(fallback):
             raise unprocessable("A fallback needs all three of its members.", f"{at}/fallbackTransportDest")
-        dest = self._host(caller, part.transport_dest, f"{at}/transportDest")
-        spare = fallback[0] and self._host(caller, fallback[0], f"{at}/fallbackTransportDest")
+        dest = self._targets.host(caller, part.transport_dest, f"{at}/transportDest")
+        spare = fallback[0] and self._targets.host(caller, fallback[0], f"{at}/fallbackTransportDest")
         return Platform(
             id=known.id if known else 0,
             domain_id=domain_id,
@@ -224,34 +221,6 @@ class Platforms:
             auth_data=self._seal_auth(part, known, f"{at}/authData"),
             default=default,
         )
-
-    def _host(self, caller: Caller, text: str, at: str) -> str:
-        """Return a host's name or address in its one form, where mail may be handed to (contract A72)."""
-        address = _address(text)
-        if address is None:
-            return self._named(caller, text, at)
-        if address.is_link_local or address.is_multicast or address.is_unspecified or address == _METADATA:
-            raise unprocessable("Mail can't be handed to that address.", at)
-        if not address.is_global:
-            self._check_private(caller, at)
-        return str(address)
-
-    def _named(self, caller: Caller, text: str, at: str) -> str:
-        try:
-            name = domain_name(text)
-        except BadAddress as error:
-            raise Problem(Kind.MALFORMED, f"This is no host: {error}.", pointer=at) from error
-        last = name.rpartition(".")[2]
-        if re.fullmatch(r"0x[0-9a-f]*", last):
-            raise Problem(Kind.MALFORMED, "This is no host: a number is no name.", pointer=at)
-        if last == "localhost":
-            self._check_private(caller, at)
-        return name
-
-    def _check_private(self, caller: Caller, at: str) -> None:
-        allowed = self._private == "everyone" or (self._private == "sysadmin" and caller.sys_admin)
-        if not allowed:
-            raise unprocessable("Private and loopback addresses are not allowed here.", at)
 
     def _seal_auth(self, part: PlatformPart, known: Platform | None, at: str) -> str | None:
         data = part.auth_data
@@ -294,14 +263,6 @@ def _masked(settings: Settings | None) -> Settings | None:
         return None
     secret = {name: None for name in SECRETS if getattr(settings, name, UNSET) is not UNSET}
     return msgspec.structs.replace(settings, **secret)
-
-
-def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        address = ipaddress.ip_address(text.strip("[]"))
-    except ValueError:
-        return None
-    return getattr(address, "ipv4_mapped", None) or address
 
 
 def of_domain(reader: Reader, domain_id: int) -> list[Platform]:

@@ -15,6 +15,7 @@ from sqlite_utils import Database, Migrations
 
 from gatepost.model.access import Grant, Role
 from gatepost.model.dkim import DkimKey
+from gatepost.model.health import Checkup
 from gatepost.model.options import OptionValue
 from gatepost.model.stored import Copy
 from gatepost.store.schema import TABLES
@@ -187,6 +188,22 @@ def _options(db: Database) -> None:
             f'CREATE TRIGGER {owner}_options_removed AFTER DELETE ON "{owner}" BEGIN '
             f"DELETE FROM option_value WHERE scope = '{scope}' AND owner_id = OLD.id; END;\n",
         )
+
+
+_CHECKUPS_GO = """
+CREATE TRIGGER domain_checkup_removed AFTER DELETE ON domain BEGIN
+  DELETE FROM checkup WHERE entity = 'DOMAIN' AND entity_id = OLD.id;
+END;
+CREATE TRIGGER platform_checkup_removed AFTER DELETE ON platform BEGIN
+  DELETE FROM checkup WHERE entity = 'PLATFORM' AND entity_id = OLD.id;
+END;
+"""
+
+
+@MIGRATIONS(name="0006_health")
+def _health(db: Database) -> None:
+    _add_tables(db, Checkup)
+    _run(db.conn, _CHECKUPS_GO)
 
 
 def _add_tables(db: Database, *kinds: type[Any]) -> None:

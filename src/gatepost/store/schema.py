@@ -13,6 +13,7 @@ from msgspec import inspect
 
 from gatepost.model.access import Admin, Grant, Role, Token
 from gatepost.model.dkim import DkimKey
+from gatepost.model.health import Checkup
 from gatepost.model.options import OptionValue
 from gatepost.model.policy import Policy
 from gatepost.model.route import Platform
@@ -204,6 +205,7 @@ TABLES: dict[type[Any], Table[Any]] = {
         Table(Provider, unique=["spf_provider"]),
         Table(Platform, indexes=["(domain_id)"]),
         Table(Policy, unique=["domain_id, name"]),
+        Table(Checkup, config=False, unique=["entity, entity_id"], indexes=["(failing, id)"]),
         Table(DkimKey, indexes=["(domain_id)", "(waiting)"]),
         Table(
             SenderRule,

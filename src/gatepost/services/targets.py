@@ -1,0 +1,77 @@
+"""Where mail may be handed to and connections made: public hosts, private ones by setting (contract A72)."""
+
+import ipaddress
+import re
+
+from gatepost.dns import Missing, Resolver
+from gatepost.model.access import Caller
+from gatepost.model.address import BadAddress, domain_name
+from gatepost.model.problem import Kind, Problem
+from gatepost.mta.routing import is_public
+from gatepost.services.records import unprocessable
+
+_METADATA = ipaddress.ip_address("fd00:ec2::254")  # the IPv4 one is link-local
+
+
+class Targets:
+    """The rules of `[relay] private_platforms`: sysadmin, everyone or nobody."""
+
+    def __init__(self, private: str) -> None:
+        self._private = private
+
+    def host(self, caller: Caller, text: str, at: str) -> str:
+        """Return a host's name or address in its one form; raise MALFORMED, UNPROCESSABLE."""
+        address = _address(text)
+        if address is None:
+            return self._named(caller, text, at)
+        self.check(caller, str(address), at)
+        return str(address)
+
+    def check(self, caller: Caller, ip: str, at: str) -> None:
+        """Raise UNPROCESSABLE for an address that the caller may not have connections made to."""
+        address = _address(ip)
+        assert address is not None, ip
+        if address.is_link_local or address.is_multicast or address.is_unspecified or address == _METADATA:
+            raise unprocessable("Mail can't be handed to that address.", at)
+        if not is_public(str(address)):
+            self._check_private(caller, at)
+
+    async def resolve(self, caller: Caller, host: str, resolver: Resolver, at: str) -> str:
+        """Return one address of a host to connect to, so that no second look-up can lead elsewhere (threat 122).
+
+        Raises UNPROCESSABLE where every address is forbidden, Missing or DnsFailure where there is none.
+        """
+        refused: Problem | None = None
+        for ip in await resolver.addresses(host):
+            try:
+                self.check(caller, ip, at)
+            except Problem as problem:
+                refused = problem
+            else:
+                return ip
+        raise refused or Missing(f"{host} has no address")
+
+    def _named(self, caller: Caller, text: str, at: str) -> str:
+        try:
+            name = domain_name(text)
+        except BadAddress as error:
+            raise Problem(Kind.MALFORMED, f"This is no host: {error}.", pointer=at) from error
+        last = name.rpartition(".")[2]
+        if re.fullmatch(r"0x[0-9a-f]*", last):
+            raise Problem(Kind.MALFORMED, "This is no host: a number is no name.", pointer=at)
+        if last == "localhost":
+            self._check_private(caller, at)
+        return name
+
+    def _check_private(self, caller: Caller, at: str) -> None:
+        allowed = self._private == "everyone" or (self._private == "sysadmin" and caller.sys_admin)
+        if not allowed:
+            raise unprocessable("Private and loopback addresses are not allowed here.", at)
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        address = ipaddress.ip_address(text.strip("[]"))
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
