@@ -10,6 +10,7 @@ list parameters (with `listing=`); names of the path are read as `Id`, `str` or 
 None is 204, a `Page` a list with its total, a Response passes as it is, anything else is JSON.
 """  # noqa: E501
 
+import asyncio
 import inspect
 import re
 from collections.abc import Awaitable, Callable, Mapping
@@ -21,10 +22,12 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gatepost.api.accept import choose
 from gatepost.api.blame import blame
 from gatepost.api.body import structure
 from gatepost.api.credentials import client_ip
 from gatepost.api.dialect import NATIVE, Dialect
+from gatepost.api.exports import SUFFIX, Export
 from gatepost.api.ids import Ids
 from gatepost.api.listing import Listing, camel
 from gatepost.model.access import Caller
@@ -33,6 +36,9 @@ from gatepost.model.query import Page, Query
 from gatepost.model.values import Id
 from gatepost.services.counter import Counter
 from gatepost.settings import Http
+
+JSON = "application/json"
+BOOKS = 2  # workbooks that are made at once; each keeps a thread busy
 
 Handler = Callable[..., Awaitable[Any]]
 
@@ -45,6 +51,7 @@ class Desk:
     ids: Ids
     settings: Http
     encoder: msgspec.json.Encoder = field(init=False)
+    books: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(BOOKS))
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "encoder", msgspec.json.Encoder(enc_hook=self.ids.encode_hook))
@@ -91,11 +98,11 @@ class Endpoint:
     status: int
     location: str | None
     listing: Listing | None
+    exports: bool
     headers: tuple[str, ...]
     problems: tuple[Kind, ...]
     public: bool
     addition: bool
-    secret: bool
     max_body: int
     dialect: Dialect
 
@@ -125,6 +132,11 @@ class Endpoint:
         return self.hints.get("query")
 
     @property
+    def media(self) -> tuple[str, ...]:
+        """The media types that the answer comes in, the usual one first."""
+        return (JSON, *SUFFIX) if self.exports else (JSON,)
+
+    @property
     def answer(self) -> Any:
         """The type of the result."""
         return self.hints["return"]
@@ -139,7 +151,9 @@ class Endpoint:
         try:
             caller = Caller() if self.public else await self.dialect.prove(request, desk.counter)
             call = Call(request, desk, caller)
-            result = await self.function(**await self._arguments(call))
+            media = choose(request.headers.getlist("accept"), self.media) if self.exports else JSON
+            arguments = await self._arguments(call, whole=media != JSON)
+            result = await (self._export(call, media, arguments) if media != JSON else self.function(**arguments))
         except Problem as problem:
             return self.dialect.no(problem, path)
         return self._respond(call, result)
@@ -148,26 +162,38 @@ class Endpoint:
         """The path's parameters as they were sent."""
         return dict(zip(self.names, call.request.path_params.values(), strict=True))
 
-    async def _arguments(self, call: Call) -> dict[str, Any]:
+    async def _export(self, call: Call, media: str, arguments: dict[str, Any]) -> Response:
+        """Answer with the whole list, or the window that was asked for, as a file."""
+        (name,) = [name for name, kind in self.hints.items() if kind is Query]
+        (kind,) = get_args(self.answer)
+        export = Export(kind, call.desk.ids, media, self.path.rpartition("/")[2])
+
+        async def ask(query: Query) -> Page[Any]:
+            page: Page[Any] = await self.function(**{**arguments, name: query})
+            return page
+
+        return await export.answer(ask, arguments[name], self.dialect.count, call.desk.books)
+
+    async def _arguments(self, call: Call, *, whole: bool) -> dict[str, Any]:
         path = self._given(call)
         arguments: dict[str, Any] = {}
         for name, kind in self.hints.items():
             if camel(name) in path:
                 arguments[name] = read_segment(path[camel(name)], kind, call.desk.ids)
             elif name not in ("return", "body"):
-                arguments[name] = self._fill(name, kind, call)
+                arguments[name] = self._fill(name, kind, call, whole)
         if self.body is not None:
             arguments["body"] = await self._read_body(call)
         return arguments
 
-    def _fill(self, name: str, kind: Any, call: Call) -> Any:
+    def _fill(self, name: str, kind: Any, call: Call, whole: bool) -> Any:
         if kind is Call:
             return call
         if kind is Caller:
             return call.caller
         if kind is Query:
             assert self.listing is not None
-            return self.listing.read(read_params(call.request), call.desk.ids)
+            return self.listing.read(read_params(call.request), call.desk.ids, whole=whole)
         if name == "query":
             return read_query(call.request, kind, call.desk.ids)
         return call.desk.counter.of(kind)
@@ -188,8 +214,7 @@ class Endpoint:
         return self._json(call, result, self._location(call, result))
 
     def _json(self, call: Call, value: Any, headers: dict[str, str]) -> Response:
-        kept = {"Cache-Control": "no-store"} if self.secret else {}
-        return Response(call.desk.encoder.encode(value), self.status, headers | kept, "application/json")
+        return Response(call.desk.encoder.encode(value), self.status, headers, JSON)
 
     def _location(self, call: Call, result: Any) -> dict[str, str]:
         if self.location is None:
@@ -209,20 +234,20 @@ def endpoint(
     status: int = 0,
     location: str | None = None,
     listing: Listing | None = None,
+    exports: bool = False,
     headers: tuple[str, ...] = (),
     problems: tuple[Kind, ...] = (),
     public: bool = False,
     addition: bool = False,
-    secret: bool = False,
     max_body: int = 0,
     dialect: Dialect = NATIVE,
 ) -> Callable[[Handler], Endpoint]:
     """Make an operation of a function.
 
     `permission` is a mark for readers: the service checks it. `status` 0 is the method's usual one. `location` is a
-    template over the path's names and the result's `id`. `headers` are request flags and `problems` further refusals,
-    both for OpenAPI. `public` needs no token. `addition` marks what the contract does not have. `max_body` in octets
-    replaces the setting.
+    template over the path's names and the result's `id`. `exports` offers a list as files, too. `headers` are request
+    flags and `problems` further refusals, both for OpenAPI. `public` needs no token. `addition` marks what the contract
+    does not have. `max_body` in octets replaces the setting.
     """
 
     def make(function: Handler) -> Endpoint:
@@ -237,11 +262,11 @@ def endpoint(
             status=status or _usual(method, hints["return"]),
             location=location,
             listing=listing,
+            exports=exports,
             headers=headers,
             problems=problems,
             public=public,
             addition=addition,
-            secret=secret,
             max_body=max_body,
             dialect=dialect,
         )

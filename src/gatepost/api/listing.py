@@ -29,13 +29,18 @@ class Listing:
     filters: Mapping[str, Reading] = field(default_factory=dict)
     other: Mapping[str, str] = field(default_factory=dict)
 
-    def read(self, params: Params, ids: Ids) -> Query:
-        """Read a request's parameters; unknown ones are ignored, faulty ones raise MALFORMED (contract A37, A38)."""
+    def read(self, params: Params, ids: Ids, *, whole: bool = False) -> Query:
+        """Read a request's parameters; unknown ones are ignored, faulty ones raise MALFORMED (contract A37, A38).
+
+        `whole` asks for all of the list unless the request gives a window (contract A48).
+        """
+        limit = min(_number(params, "pageSize", PAGE, least=1), LARGEST_PAGE)
+        windowed = _last(params, "offset") or _last(params, "pageSize")
         return Query(
             where=self._where(params, ids),
             sort=self._sort(params),
             offset=_number(params, "offset", 0, least=0),
-            limit=min(_number(params, "pageSize", PAGE, least=1), LARGEST_PAGE),
+            limit=None if whole and not windowed else limit,
             total=True,
         )
 

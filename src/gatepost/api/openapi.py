@@ -176,7 +176,9 @@ def _success(operation: Endpoint, schemas: _Schemas) -> dict[str, Any]:
         media = MEDIA[operation.name]
         described["content"] = {each: {} for each in media}
     elif operation.answer is not type(None):
-        described["content"] = {"application/json": {"schema": schemas.of(_item(operation.answer))}}
+        described["content"] = {each: {} for each in operation.media} | {
+            "application/json": {"schema": schemas.of(_item(operation.answer))}
+        }
     headers = {}
     if get_origin(operation.answer) is Page:
         headers["X-Total-Count"] = {"schema": {"type": "integer"}, "description": "Matches, whatever the window."}
@@ -194,6 +196,8 @@ def _refusals(operation: Endpoint) -> set[int]:
         found.add(404)
     if operation.body is not None:
         found |= {413, 415}
-    if operation.method != "GET":
+    if operation.method != "GET" or operation.exports:
         found.add(507)
+    if operation.exports:
+        found.add(406)
     return found

@@ -108,9 +108,14 @@ class Place:
             response.headers["Allow"] = self._allow
             return response
         response = await operation.serve(request, self._desk)
-        if request.method == "HEAD":
-            response.body = b""  # its Content-Length stays
-        return response
+        return _without_body(response) if request.method == "HEAD" else response
+
+
+def _without_body(response: Response) -> Response:
+    """Return the head of an answer, its Content-Length with it."""
+    bare = Response(status_code=response.status_code)
+    bare.raw_headers = response.raw_headers
+    return bare
 
 
 GUARD = (

@@ -16,6 +16,7 @@ class Kind(StrEnum):
     UNPROCESSABLE = "unprocessable"  # well-formed, but not allowed now
     TOO_LARGE = "too_large"
     TOO_MANY = "too_many"
+    NOT_ACCEPTABLE = "not_acceptable"  # none of the forms asked for is offered
     UNSUPPORTED = "unsupported"  # a media type or a feature that is not offered
     FULL = "full"  # no space left
     UNAVAILABLE = "unavailable"  # the store or a peer does not answer; try later

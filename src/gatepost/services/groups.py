@@ -7,7 +7,7 @@ import msgspec
 
 from gatepost.model.access import Caller
 from gatepost.model.problem import Kind, Problem
-from gatepost.model.query import Condition, Op, Page, Query, Where, eq, every
+from gatepost.model.query import All, Condition, Op, Page, Query, Where, eq, every
 from gatepost.model.tenant import Domain, DomainStatus, Group, GroupMember, User
 from gatepost.model.values import Id
 from gatepost.services.access import found, require
@@ -184,6 +184,8 @@ def _members(reader: Reader, ids: Sequence[int]) -> list[GroupMember]:
 
 def _narrow(reader: Reader, domain_id: int, where: Condition) -> Condition:
     """Turn a condition on a recipient into one on the group, looking through the domain's groups in slices."""
+    if isinstance(where, All):
+        return All(tuple(_narrow(reader, domain_id, part) for part in where.of))
     if not (isinstance(where, Where) and where.field == "recipient"):
         return where
     groups = [group.id for group in reader.find(Group, Query(where=eq("domain_id", domain_id))).items]

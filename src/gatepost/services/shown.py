@@ -187,6 +187,8 @@ def narrow_domains(reader: Reader, where: Condition) -> Condition:
 
 def narrow_users(reader: Reader, where: Condition) -> Condition:
     """Turn a condition on an account's platform into one on the account: its own one, or its domain's default one."""
+    if isinstance(where, All):
+        return All(tuple(narrow_users(reader, part) for part in where.of))
     if not (isinstance(where, Where) and where.field == "platform_name"):
         return where
     named = _platforms(reader, where)

@@ -56,6 +56,7 @@ PROBLEMS: dict[Kind, tuple[int, str]] = {
     Kind.UNPROCESSABLE: (550, "5.7.1"),
     Kind.TOO_LARGE: (552, "5.3.4"),
     Kind.TOO_MANY: (454, "4.7.0"),
+    Kind.NOT_ACCEPTABLE: (555, "5.5.4"),
     Kind.UNSUPPORTED: (555, "5.5.4"),
     Kind.FULL: (452, "4.3.1"),
     Kind.UNAVAILABLE: (451, "4.3.0"),

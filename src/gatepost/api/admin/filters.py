@@ -97,7 +97,7 @@ async def add_domain_attachment_filter(
     return _attachment(await rules.add(caller, domain_id, msgspec.structs.asdict(body)))
 
 
-@endpoint("GET", "/domains/{domainId}/filters/attachments", permission="RULES_READ", listing=ATTACHMENTS)
+@endpoint("GET", "/domains/{domainId}/filters/attachments", permission="RULES_READ", listing=ATTACHMENTS, exports=True)
 async def list_domain_attachment_filters(
     rules: AttachmentRules, caller: Caller, domain_id: Id, listed: Query
 ) -> Page[FilterAttachment]:
@@ -132,7 +132,7 @@ async def add_domain_uri_filter(rules: UriRules, caller: Caller, domain_id: Id, 
     return _uri(await rules.add(caller, domain_id, msgspec.structs.asdict(body)))
 
 
-@endpoint("GET", "/domains/{domainId}/filters/uris", permission="RULES_READ", listing=URIS)
+@endpoint("GET", "/domains/{domainId}/filters/uris", permission="RULES_READ", listing=URIS, exports=True)
 async def list_domain_uri_filters(rules: UriRules, caller: Caller, domain_id: Id, listed: Query) -> Page[FilterUriBl]:
     """List a domain's URI filters."""
     page = await rules.find(caller, domain_id, listed)

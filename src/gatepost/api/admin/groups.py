@@ -16,7 +16,7 @@ GROUPS = Listing(
 )
 
 
-@endpoint("GET", "/domains/{domainId}/groups", permission="GROUPS_READ", listing=GROUPS)
+@endpoint("GET", "/domains/{domainId}/groups", permission="GROUPS_READ", listing=GROUPS, exports=True)
 async def list_email_aliases(groups: Groups, caller: Caller, domain_id: Id, query: Query) -> Page[GroupView]:
     """List the groups of a domain."""
     return await groups.find(caller, domain_id, query)

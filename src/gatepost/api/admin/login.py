@@ -12,7 +12,6 @@ from gatepost.services.totp import Code, Enrolled, Enrolment, Totp
     "/login",
     public=True,
     addition=True,
-    secret=True,
     status=200,
     problems=(Kind.UNAUTHENTICATED, Kind.TOO_MANY),
 )
@@ -25,7 +24,6 @@ async def login(sign_in: SignIn, call: Call, body: Credentials) -> Session:
     "POST",
     "/account/totp",
     addition=True,
-    secret=True,
     status=200,
     problems=(Kind.CONFLICT, Kind.UNPROCESSABLE),
 )

@@ -89,7 +89,7 @@ async def add_user_sender_rules(
     return _views(await rules.add(caller, Place(user_id=user_id), [_entry(each) for each in body]))
 
 
-@endpoint("GET", "/domains/{domainId}/wblist", permission="RULES_READ", listing=OF_DOMAIN)
+@endpoint("GET", "/domains/{domainId}/wblist", permission="RULES_READ", listing=OF_DOMAIN, exports=True)
 async def list_domain_sender_rules(
     rules: SenderRules, caller: Caller, domain_id: Id, listed: Query
 ) -> Page[FilterSender]:
@@ -97,7 +97,7 @@ async def list_domain_sender_rules(
     return _page(await rules.find(caller, Place(domain_id=domain_id), listed))
 
 
-@endpoint("GET", "/users/{userId}/wblist", permission="RULES_READ", listing=OF_USER)
+@endpoint("GET", "/users/{userId}/wblist", permission="RULES_READ", listing=OF_USER, exports=True)
 async def list_user_sender_rules(rules: SenderRules, caller: Caller, user_id: Id, listed: Query) -> Page[FilterSender]:
     """List a mailbox's sender rules."""
     return _page(await rules.find(caller, Place(user_id=user_id), listed))

@@ -22,7 +22,7 @@ async def list_users(users: Users, caller: Caller, query: Query) -> Page[UserIte
     return await users.find(caller, query)
 
 
-@endpoint("GET", "/domains/{domainId}/users", permission="USERS_READ", listing=USERS)
+@endpoint("GET", "/domains/{domainId}/users", permission="USERS_READ", listing=USERS, exports=True)
 async def list_domain_users(users: Users, caller: Caller, domain_id: Id, query: Query) -> Page[UserItem]:
     """List the accounts of a domain."""
     return await users.find_in(caller, domain_id, query)

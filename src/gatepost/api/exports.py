@@ -1,0 +1,173 @@
+"""Lists as files: workbooks and CSV, one row an entry, gone through a chunk at a time (contract A48, rules 19)."""
+
+import asyncio
+import csv
+import io
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Any, BinaryIO
+
+import msgspec
+from starlette.responses import StreamingResponse
+
+from gatepost.api.ids import Ids
+from gatepost.api.workbook import Cell, Workbook
+from gatepost.model.problem import Kind, Problem
+from gatepost.model.query import Any as AnyOf
+from gatepost.model.query import Condition, Op, Page, Query, Where, eq, every
+from gatepost.model.values import Id, Millis
+
+CHUNK = 500  # rows
+PIECE = 65_536  # octets of a finished file that are sent at once
+CSV = "text/csv"
+SUFFIX: Mapping[str, str] = {
+    "application/vnd.ms-excel": "xlsx",  # by its content and its name; nothing writes the old format any more
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": "xlsx",
+    CSV: "csv",
+}
+"""Media types that a list can be asked for in, each with the suffix of the file's name."""
+_FORMULA = tuple("=+-@\t\r\n＝＋－＠")  # what a spreadsheet may take a cell for a formula by (threat 129)
+
+Ask = Callable[[Query], Awaitable[Page[Any]]]
+"""Answers a list operation for a window and a condition."""
+
+
+class Export:
+    """One list on its way out as a file of the media type `media`, called `name`."""
+
+    def __init__(self, kind: type[msgspec.Struct], ids: Ids, media: str, name: str) -> None:
+        self._fields = msgspec.structs.fields(kind)
+        self._ids = ids
+        self._media = media
+        self._name = f"{name}.{SUFFIX[media]}"
+
+    async def answer(
+        self, ask: Ask, query: Query, count: Callable[[int], dict[str, str]], books: asyncio.Semaphore
+    ) -> StreamingResponse:
+        """Return the file. CSV is written as it is sent; a workbook is made first, on disc, as many at once as `books`.
+
+        Raises what the first chunk raises, and FULL where there is no room for the workbook.
+        """
+        chunks = walk(ask, query)
+        first = await anext(chunks)
+        headers = count(first.total or 0) | {"Content-Disposition": f'attachment; filename="{self._name}"'}
+        if self._media == CSV:
+            return StreamingResponse(self._lines(first, chunks), headers=headers, media_type=CSV)
+        async with books:
+            file, size = await self._book(first, chunks)
+        return StreamingResponse(_pieces(file), headers=headers | {"Content-Length": str(size)}, media_type=self._media)
+
+    async def _lines(self, first: Page[Any], chunks: AsyncIterator[Page[Any]]) -> AsyncIterator[bytes]:
+        yield _csv([self._head()])
+        yield await asyncio.to_thread(_csv, self._rows(first))
+        async for page in chunks:
+            yield await asyncio.to_thread(_csv, self._rows(page))
+
+    async def _book(self, first: Page[Any], chunks: AsyncIterator[Page[Any]]) -> tuple[BinaryIO, int]:
+        try:
+            book = await asyncio.to_thread(Workbook, self._head(), risky)
+            try:
+                await asyncio.to_thread(book.add, self._rows(first))
+                async for page in chunks:
+                    await asyncio.to_thread(book.add, self._rows(page))
+                return await asyncio.to_thread(book.finish)
+            finally:
+                book.close()
+        except OSError as error:
+            raise Problem(Kind.FULL, "There is no room to make the file.", error=str(error)) from error
+
+    def _head(self) -> list[str]:
+        return [field.encode_name for field in self._fields]
+
+    def _rows(self, page: Page[Any]) -> Iterable[list[Cell]]:
+        return ([self._cell(getattr(item, field.name)) for field in self._fields] for item in page.items)
+
+    def _cell(self, value: Any) -> Cell:
+        """Return a member as a cell holds it: of an object its name, of a list its items one after another."""
+        match value:
+            case Id():
+                return self._ids.show(int(value))
+            case Millis():
+                return datetime.fromtimestamp(value / 1000, UTC).replace(microsecond=0)
+            case Enum():
+                return str(value.value)
+            case msgspec.Struct():
+                return str(next(getattr(value, name) for name in ("name", "email") if hasattr(value, name)))
+            case list():
+                return ", ".join(str(self._cell(each)) for each in value)
+        return value  # type: ignore[no-any-return]
+
+
+async def walk(ask: Ask, query: Query) -> AsyncIterator[Page[Any]]:
+    """Yield a list's window in chunks, each from a moment of its own; the first one alone has the total.
+
+    What is added or removed meanwhile neither repeats a row nor loses one that stays.
+    """
+    seen, last = 0, None
+    while True:
+        size = CHUNK if query.limit is None else min(CHUNK, query.limit - seen)
+        page = await ask(_window(query, seen, last, size))
+        yield page
+        seen += len(page.items)
+        if len(page.items) < size or seen == query.limit:
+            return
+        last = page.items[-1]
+
+
+def _window(query: Query, seen: int, last: Any, size: int) -> Query:
+    if last is None:
+        return msgspec.structs.replace(query, limit=size)
+    name = query.sort.removeprefix("-")
+    if not hasattr(last, name):  # lists sort by a few members that they don't show
+        return msgspec.structs.replace(query, offset=query.offset + seen, limit=size, total=False)
+    where = every(query.where, beyond(query.sort, getattr(last, name), last.id))
+    return msgspec.structs.replace(query, where=where, offset=0, limit=size, total=False)
+
+
+def beyond(sort: str, value: Any, id: int) -> Condition:
+    """Return the condition that holds for what comes after a row in the order of `sort`; NULL is the least value."""
+    name, down = sort.removeprefix("-"), sort.startswith("-")
+    later = Where("id", Op.LT if down else Op.GT, id)
+    if name == "id":
+        return later
+    tie = every(eq(name, value), later)
+    if value is None:
+        return tie if down else AnyOf((Where(name, Op.NOT_NULL), tie))
+    if not down:  # the bound is said apart, for the index
+        return every(Where(name, Op.GE, value), AnyOf((Where(name, Op.GT, value), tie)))
+    return AnyOf((Where(name, Op.LT, value), Where(name, Op.NULL), tie))
+
+
+def risky(text: str) -> bool:
+    """Tell whether a spreadsheet might take a text for a formula."""
+    return text.startswith(_FORMULA)
+
+
+def _csv(rows: Iterable[Sequence[Cell]]) -> bytes:
+    """Return rows as RFC 4180 has them, every cell quoted; what looks like a formula begins with an apostrophe."""
+    text = io.StringIO()
+    writer = csv.writer(text, quoting=csv.QUOTE_ALL)
+    writer.writerows([_plain(cell) for cell in row] for row in rows)
+    return text.getvalue().encode()
+
+
+def _plain(cell: Cell) -> str:
+    match cell:
+        case None:
+            return ""
+        case bool():
+            return "true" if cell else "false"
+        case datetime():
+            return cell.strftime("%Y-%m-%dT%H:%M:%SZ")
+        case str() if risky(cell):
+            return f"'{cell}"
+    return str(cell)
+
+
+async def _pieces(file: BinaryIO) -> AsyncIterator[bytes]:
+    try:
+        while piece := await asyncio.to_thread(file.read, PIECE):
+            yield piece
+    finally:
+        file.close()

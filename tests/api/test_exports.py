@@ -1,0 +1,368 @@
+"""Lists as files: workbooks that Excel's readers open, CSV, which form is chosen, windows, chunks, and no formulas."""
+
+import asyncio
+import csv
+import io
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import openpyxl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.api.house import NOW, Api
+
+from gatepost.api import exports
+from gatepost.api.accept import choose
+from gatepost.api.exports import SUFFIX, Export
+from gatepost.api.workbook import LAST_ROW, LONGEST, Workbook
+from gatepost.model.problem import Kind, Problem
+from gatepost.model.query import Page, Query, eq, every
+from gatepost.model.rules import SenderRule, SenderType
+from gatepost.model.tenant import Language, User
+
+pytestmark = pytest.mark.anyio
+
+EXCEL = "application/vnd.ms-excel"
+XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+CSV = "text/csv"
+SKIP = {"action": "URIDNSBL_SKIP_DOMAIN"}
+Rows = list[list[Any]]
+
+
+class Tenant:
+    """A domain with something in each of the six lists."""
+
+    def __init__(self, api: Api, domain: Any, user: Any) -> None:
+        self.api = api
+        self.domain_id = api.ids.read(domain["id"])
+        self.domain = f"/domains/{domain['id']}"
+        self.user = f"/users/{user['id']}"
+        self.lists = [
+            f"{self.domain}/filters/attachments",
+            f"{self.domain}/filters/uris",
+            f"{self.domain}/wblist",
+            f"{self.user}/wblist",
+            f"{self.domain}/users",
+            f"{self.domain}/groups",
+        ]
+
+
+@pytest.fixture
+async def tenant(api: Api) -> Tenant:
+    domain = await api.domain("got.com")
+    made = Tenant(api, domain, await api.user("jon@got.com", domain["id"], firstname="Jon", lastname=None))
+    attachment = {"action": "DENY", "checkType": "FILENAME", "filter": r"\.exe$"}
+    await api.make(made.lists[0], attachment)
+    await api.make(made.lists[1], {**SKIP, "filter": "wall.test"})
+    for path in made.lists[2:4]:
+        rules = [{"value": "a.test", "type": "BLOCK"}, {"value": "b.test", "type": "ALLOW", "spfOn": True}]
+        await api.make(path, rules)
+    await api.make(made.lists[5], {"email": "watch@got.com", "recipients": ["jon@got.com", "sam@wall.test"]})
+    return made
+
+
+async def fetch(api: Api, path: str, accept: str) -> httpx2.Response:
+    answer = await api.ask("GET", path, headers={"Accept": accept})
+    assert answer.status_code == 200, answer.text
+    return answer
+
+
+def sheet(content: bytes) -> Rows:
+    book = openpyxl.load_workbook(io.BytesIO(content))
+    return [[cell.value for cell in row] for row in book.worksheets[0].iter_rows()]
+
+
+def table(content: bytes) -> Rows:
+    return list(csv.reader(io.StringIO(content.decode(), newline="")))
+
+
+async def rows(api: Api, path: str, accept: str = CSV) -> Rows:
+    content = (await fetch(api, path, accept)).content
+    return table(content) if accept == CSV else sheet(content)
+
+
+async def many(api: Api, tenant: Tenant, count: int) -> None:
+    """Make accounts straight in the store: more than a chunk, firstname and lastname now and then the same or none."""
+    made = [
+        User(
+            domain_id=tenant.domain_id,
+            email=f"u{number:04}@got.com",
+            firstname=None if number % 7 == 0 else f"First {number % 5}",
+            lastname=f"last {number % 600}" if number % 2 else f"LAST {number % 600}",
+            language=Language.EN,
+            creation_date=NOW + number // 3,
+            last_connection_date=None if number % 4 else NOW - number,
+        )
+        for number in range(count)
+    ]
+    await api.store.write(lambda writer: [writer.add(user) for user in made])
+
+
+# The six lists.
+
+
+@pytest.mark.parametrize("accept", SUFFIX)
+@pytest.mark.parametrize("which", range(6))
+async def test_each_list_comes_as_a_file_with_one_row_an_entry(tenant: Tenant, which: int, accept: str) -> None:
+    path = tenant.lists[which]
+    entries = await tenant.api.get(path)
+    answer = await fetch(tenant.api, path, accept)
+    head, *body = table(answer.content) if accept == CSV else sheet(answer.content)
+    assert head == list(entries[0]) and len(body) == len(entries)
+    assert answer.headers["Content-Type"].split(";")[0] == accept
+    name = f"{path.rpartition('/')[2]}.{SUFFIX[accept]}"
+    assert answer.headers["Content-Disposition"] == f'attachment; filename="{name}"'
+    assert answer.headers["X-Total-Count"] == str(len(entries))
+    assert [row[head.index("id")] for row in body] == [entry["id"] for entry in entries]
+
+
+async def test_a_cell_holds_what_the_member_says(tenant: Tenant) -> None:
+    (shown,) = await tenant.api.get(tenant.lists[4])
+    head, row = await rows(tenant.api, tenant.lists[4], EXCEL)
+    cells = dict(zip(head, row, strict=True))
+    assert cells["email"] == "jon@got.com" and cells["firstname"] == "Jon" and cells["lastname"] is None
+    assert cells["senderVerifyOn"] is True and cells["status"] == "ENABLED"
+    assert cells["creationDate"] == datetime(2026, 3, 25, 16, 50, 46)
+    assert cells["policy"] == shown["policy"]["name"] and cells["platform"] == shown["platform"]["name"]
+    head, row = await rows(tenant.api, tenant.lists[4])
+    cells = dict(zip(head, row, strict=True))
+    assert cells["lastname"] == "" and cells["senderVerifyOn"] == "true"
+    assert cells["creationDate"] == "2026-03-25T16:50:46Z" and cells["domainId"] == shown["domainId"]
+    _, row = await rows(tenant.api, tenant.lists[5])
+    assert row[-1] == "jon@got.com, sam@wall.test"
+
+
+async def test_an_empty_list_has_its_head(api: Api) -> None:
+    domain = await api.domain("empty.test")
+    for accept in (EXCEL, CSV):
+        assert len(await rows(api, f"/domains/{domain['id']}/users", accept)) == 1
+
+
+# Formulas (threat 129).
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "＝1+1", '=HYPERLINK("http://x.test")'])
+async def test_no_cell_becomes_a_formula(tenant: Tenant, text: str) -> None:
+    rule = {"action": "DENY", "checkType": "FILENAME", "filter": f"x{len(text)}", "description": text}
+    await tenant.api.make(tenant.lists[0], rule)
+    written = [row[-2] for row in await rows(tenant.api, tenant.lists[0])]
+    assert f"'{text}" in written and text not in written
+    book = openpyxl.load_workbook(io.BytesIO((await fetch(tenant.api, tenant.lists[0], EXCEL)).content))
+    found = [cell for row in book.worksheets[0].iter_rows() for cell in row if cell.value == text]
+    assert [(cell.data_type, cell.quotePrefix, cell.hyperlink) for cell in found] == [("s", True, None)]
+
+
+async def test_every_cell_of_a_csv_is_quoted(tenant: Tenant) -> None:
+    text = 'say "hi", then\r\nleave'
+    await tenant.api.make(tenant.lists[1], {**SKIP, "filter": "comma.test", "description": text})
+    content = (await fetch(tenant.api, tenant.lists[1], CSV)).content
+    assert all(line.startswith(b'"') for line in content.split(b"\r\n")[:2])
+    assert text in [row[-2] for row in table(content)]
+
+
+async def test_what_xml_can_not_say_harms_no_workbook(tenant: Tenant) -> None:
+    text = "a\ufffe\uffffb 😀 \u202e <&>"
+    await tenant.api.make(tenant.lists[1], {**SKIP, "filter": "odd.test", "description": text})
+    cells = [row[-2] for row in await rows(tenant.api, tenant.lists[1], XLSX)]
+    assert "a\ufffd\ufffdb 😀 \u202e <&>" in cells
+
+
+# Windows, filters, order, chunks.
+
+
+@pytest.mark.parametrize("accept", [EXCEL, CSV])
+async def test_a_file_has_all_of_the_list_unless_a_window_is_asked_for_contract_a48(
+    tenant: Tenant, accept: str
+) -> None:
+    await many(tenant.api, tenant, 60)
+    assert len(await rows(tenant.api, tenant.lists[4], accept)) == 1 + 61
+    assert len(await rows(tenant.api, f"{tenant.lists[4]}?pageSize=7", accept)) == 1 + 7
+    assert len(await rows(tenant.api, f"{tenant.lists[4]}?offset=2", accept)) == 1 + 40
+    assert len(await rows(tenant.api, f"{tenant.lists[4]}?offset=60", accept)) == 1 + 1
+    answer = await fetch(tenant.api, f"{tenant.lists[4]}?pageSize=7", accept)
+    assert answer.headers["X-Total-Count"] == "61"
+
+
+SORTS = ["email", "firstname", "lastname", "status", "creationDate", "lastConnectionDate", "id"]
+
+
+@pytest.mark.parametrize("sort", [*SORTS, *(f"-{name}" for name in SORTS)])
+async def test_the_order_holds_over_all_chunks(tenant: Tenant, sort: str) -> None:
+    await many(tenant.api, tenant, 1234)
+    expected = []
+    for offset in (0, 1000):
+        page = await tenant.api.get(f"{tenant.lists[4]}?sort={sort}&offset={offset}&pageSize=1000")
+        expected += [entry["id"] for entry in page]
+    given = [row[0] for row in (await rows(tenant.api, f"{tenant.lists[4]}?sort={sort}"))[1:]]
+    assert given == expected and len(set(given)) == 1235
+
+
+@pytest.mark.parametrize(
+    ("filter", "count"),
+    [("email=u00*", 100), ("email=*9@got.com", 70), ("platformName=platform", 701), ("platformName=x", 0)],
+)
+async def test_filters_hold_over_all_chunks(tenant: Tenant, filter: str, count: int) -> None:
+    await many(tenant.api, tenant, 700)
+    assert len(await rows(tenant.api, f"{tenant.lists[4]}?{filter}")) == 1 + count
+
+
+async def test_a_filter_on_recipients_holds_over_all_chunks(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exports, "CHUNK", 2)
+    for number in range(7):
+        asked = {"email": f"g{number}@got.com", "recipients": ["sam@wall.test"] if number % 3 else []}
+        await tenant.api.make(tenant.lists[5], asked)
+    found = await rows(tenant.api, f"{tenant.lists[5]}?recipient=sam@*&sort=-email")
+    assert [row[1] for row in found[1:]] == ["watch@got.com", *(f"g{number}@got.com" for number in (5, 4, 2, 1))]
+
+
+async def test_what_changes_meanwhile_neither_repeats_nor_loses_a_row(
+    tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await many(tenant.api, tenant, 20)
+    monkeypatch.setattr(exports, "CHUNK", 5)
+    asked = 0
+
+    async def ask(query: Query) -> Any:
+        nonlocal asked
+        asked += 1
+        new = User(domain_id=tenant.domain_id, email=f"a{asked}@got.com", language=Language.EN, creation_date=NOW)
+        await tenant.api.store.write(lambda writer: writer.add(new))  # before all that was given so far
+        mine = every(eq("domain_id", tenant.domain_id), query.where)
+        return await tenant.api.store.read(
+            lambda reader: reader.find(User, Query(where=mine, sort=query.sort, limit=query.limit, total=query.total))
+        )
+
+    pages = [page async for page in exports.walk(ask, Query(sort="email", total=True))]
+    emails = [user.email for page in pages for user in page.items]
+    assert emails == ["a1@got.com", "jon@got.com", *(f"u{number:04}@got.com" for number in range(20))]
+    assert [page.total is not None for page in pages] == [True, *[False] * 4]
+
+
+async def test_a_rule_list_of_many_chunks(tenant: Tenant) -> None:
+    rules = [
+        SenderRule(
+            domain_id=tenant.domain_id,
+            owner="got.com",
+            value=f"v{number}.test",
+            type=SenderType.BLOCK,
+            created_date=NOW,
+        )
+        for number in range(1100)
+    ]
+    await tenant.api.store.write(lambda writer: [writer.add(rule) for rule in rules])
+    for query in ("", "?sort=-expireAt", "?sort=spfOn", "?type=BLOCK"):
+        found = [row[0] for row in (await rows(tenant.api, tenant.lists[2] + query))[1:]]
+        assert len(found) == len(set(found)) == 1102 - ("type" in query), query
+
+
+# Which form.
+
+
+@pytest.mark.parametrize(
+    ("accept", "chosen"),
+    [
+        ([], "application/json"),
+        ([""], "application/json"),
+        (["*/*"], "application/json"),
+        (["application/*"], "application/json"),
+        (["text/*"], CSV),
+        ([EXCEL], EXCEL),
+        (["Application/VND.ms-excel ; q=0.5"], EXCEL),
+        ([f"{CSV};charset=utf-8"], CSV),
+        ([f"{EXCEL};q=0.5, {CSV};q=0.8"], CSV),
+        (["application/json;q=0.1", f"{XLSX};q=1.0"], XLSX),
+        ([f"*/*;q=0.1, {EXCEL}"], EXCEL),
+        ([f"application/json;q=0, */*;q=0.5, {EXCEL};q=0"], XLSX),
+        ([f"rubbish, {CSV}"], CSV),
+    ],
+)
+def test_the_form_that_the_client_likes_best_is_chosen(accept: list[str], chosen: str) -> None:
+    assert choose(accept, ("application/json", *SUFFIX)) == chosen
+
+
+@given(st.text(alphabet="aq*/;=,. 019-x", max_size=40))
+def test_an_accept_is_answered_or_refused_whatever_it_says(text: str) -> None:
+    try:
+        assert choose([text], ("application/json", *SUFFIX)) in ("application/json", *SUFFIX)
+    except Problem as problem:
+        assert problem.kind is Kind.NOT_ACCEPTABLE
+
+
+@pytest.mark.parametrize("accept", ["text/html", "rubbish", "application/json;q=0", f"{EXCEL};q=2", "image/*"])
+async def test_what_is_not_offered_is_refused(tenant: Tenant, accept: str) -> None:
+    answer = await tenant.api.ask("GET", tenant.lists[4], headers={"Accept": accept})
+    assert answer.status_code == 406 and EXCEL in answer.json()["message"]
+
+
+async def test_other_operations_answer_json_whatever_is_asked(tenant: Tenant) -> None:
+    for path in ("/users", tenant.user, "/domains"):
+        answer = await tenant.api.ask("GET", path, headers={"Accept": EXCEL})
+        assert answer.headers["Content-Type"] == "application/json"
+
+
+@pytest.mark.parametrize("accept", [EXCEL, CSV])
+async def test_refusals_are_json_whatever_is_asked(tenant: Tenant, accept: str) -> None:
+    headers = {"Accept": accept}
+    for path, status in (
+        ("/domains/none/users", 404),
+        (f"{tenant.lists[4]}?sort=x", 400),
+        (f"{tenant.lists[4]}?offset=-1", 400),
+    ):
+        answer = await tenant.api.ask("GET", path, headers=headers)
+        assert answer.status_code == status and answer.json()["status"] == status
+    assert (await tenant.api.ask("GET", tenant.lists[4], headers=headers, token=None)).status_code == 401
+
+
+async def test_the_head_of_a_file(tenant: Tenant) -> None:
+    answer = await tenant.api.ask("HEAD", tenant.lists[4], headers={"Accept": EXCEL})
+    assert answer.status_code == 200 and answer.content == b"" and int(answer.headers["Content-Length"]) > 1000
+
+
+# The workbook itself.
+
+
+def test_a_full_sheet_goes_on_in_the_next_and_long_texts_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gatepost.api.workbook.LAST_ROW", 3)
+    book = Workbook(["n", "text"], lambda text: False)
+    book.add([number, "x" * 40_000] for number in range(7))
+    file, size = book.finish()
+    with file:
+        content = file.read()
+    assert len(content) == size
+    found = openpyxl.load_workbook(io.BytesIO(content))
+    assert [[row[0].value for row in each.iter_rows()] for each in found.worksheets] == [
+        ["n", 0, 1, 2],
+        ["n", 3, 4, 5],
+        ["n", 6],
+    ]
+    assert found.worksheets[0]["B2"].value == "x" * LONGEST and LAST_ROW == 2**20 - 1
+
+
+async def test_nothing_stays_on_the_disc(tenant: Tenant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    (tmp_path / "tmp").mkdir()
+    assert len(await rows(tenant.api, tenant.lists[4], EXCEL)) == 2
+    asked = 0
+
+    async def ask(_: Query) -> Page[Any]:
+        nonlocal asked
+        asked += 1
+        if asked == 2:
+            raise Problem(Kind.FORBIDDEN, "The right was taken away meanwhile.")
+        page = await tenant.api.store.read(lambda reader: reader.find(User, Query()))
+        return Page(page.items * exports.CHUNK, exports.CHUNK)
+
+    export = Export(User, tenant.api.ids, EXCEL, "users")
+    with pytest.raises(Problem, match="taken away"):
+        await export.answer(ask, Query(), lambda _: {}, asyncio.Semaphore())
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+async def test_a_disc_without_room_is_told(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", "/nowhere/at/all")
+    answer = await tenant.api.ask("GET", tenant.lists[4], headers={"Accept": EXCEL})
+    assert answer.status_code == 507
+    assert len(await rows(tenant.api, tenant.lists[4])) == 2
