@@ -1,7 +1,9 @@
 """Kept mail over HTTP, from mail that really came in: folders, search, content, attachments, release."""
 
 import asyncio
+import base64
 import io
+import random
 import zipfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -422,6 +424,29 @@ async def test_file_names_of_strangers_are_made_harmless(desk: Desk) -> None:
         body = MIXED[1].replace(b"../../one.png", said.replace("\\", "\\\\").encode())
         mail_id = await take(desk, mail(body=body, headers=MIXED[0]))
         assert [each.name for each in await contents.attachments(mail_id)] == ["one.png", shown]
+        with zipfile.ZipFile(io.BytesIO(b"".join(await contents.archive(mail_id)))) as archive:
+            assert archive.namelist() == ["one.png", shown]
+
+
+async def test_many_attachments_are_packed_one_after_the_other(desk: Desk) -> None:
+    """Of a spooled mail too; the archive as a whole is nowhere in memory."""
+    files = [random.Random(number).randbytes(300_000) for number in range(5)]
+    parts = [
+        b"--b\r\nContent-Type: application/octet-stream\r\nContent-Disposition: attachment; filename=data\r\n"
+        b"Content-Transfer-Encoding: base64\r\n\r\n" + base64.encodebytes(data).replace(b"\n", b"\r\n")
+        for data in files
+    ]
+    mail_id = await take(desk, mail(body=b"".join([*parts, b"--b--"]), headers=MIXED[0]))
+    pieces = list(await desk.house.gatepost.services.of(Contents).archive(mail_id))
+    assert max(map(len, pieces)) < 2 * len(files[0])
+    packed = await desk.ask("GET", f"{BOB}/INBOX/{mail_id}/attachments?dl=true", token=desk.bob)
+    assert packed.headers["content-disposition"].startswith(f'attachment; filename="{mail_id}.zip"')
+    assert packed.headers["x-content-type-options"] == "nosniff"
+    with zipfile.ZipFile(io.BytesIO(packed.content)) as archive:
+        assert archive.namelist() == ["data", *(f"data ({number})" for number in range(2, 6))]
+        assert [archive.read(name) for name in archive.namelist()] == files
+    single = await desk.ask("GET", f"{BOB}/INBOX/{mail_id}/attachments/3", token=desk.bob)
+    assert single.content == files[2]
 
 
 async def test_attachments_are_for_the_owner_alone(desk: Desk) -> None:

@@ -1,13 +1,12 @@
 """The content of a kept mail: its header, its text, its source and its attachments, out of the stored bytes."""
 
 import asyncio
-import io
 import re
-import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
+from zipstream import ZIP_DEFLATED, ZipStream  # type: ignore[import-untyped]
 
 from gatepost.message import decode, headers
 from gatepost.message.anatomy import Anatomy, Part
@@ -90,17 +89,18 @@ class Contents:
         parts = {part.index: part for part in _attached(await self._opened(body))}
         if number not in parts:
             raise Problem(Kind.NOT_FOUND, "There is no such attachment.")
-        raw = await _octets(body)
-        return await asyncio.to_thread(_file, raw, parts[number])
+        return await asyncio.to_thread(_file, body, parts[number])
 
-    async def archive(self, mail_id: str) -> bytes:
-        """Return all attachments as one ZIP file; names that occur twice are numbered."""
+    async def archive(self, mail_id: str) -> Iterator[bytes]:
+        """Return all attachments as one ZIP file, piece by piece; names that occur twice are numbered.
+
+        One attachment at a time is in memory. The pieces are made while they are asked for: ask beside the loop.
+        """
         body = await self._body(mail_id)
         parts = _attached(await self._opened(body))
         if not parts:
             raise Problem(Kind.NOT_FOUND, "The mail has no attachments.")
-        raw = await _octets(body)
-        return await asyncio.to_thread(_zipped, raw, parts)
+        return _zipped(body, parts)
 
     async def _opened(self, body: Body) -> Anatomy:
         try:
@@ -120,16 +120,20 @@ class Contents:
 async def _octets(body: Body, most: int = -1) -> bytes:
     """The mail's octets, or the first so many; a spooled mail is read beside the loop."""
     if body.path is None:
-        return (body.data or b"") if most < 0 else (body.data or b"")[:most]
+        return _read(body, 0, most)
+    return await asyncio.to_thread(_read, body, 0, most)
+
+
+def _read(body: Body, start: int, most: int) -> bytes:
+    """So many octets of a mail from a place on, all that follow where `most` is negative."""
+    if body.path is None:
+        return (body.data or b"")[start : None if most < 0 else start + most]
     try:
-        return await asyncio.to_thread(_read, body.path, most)
+        with Path(body.path).open("rb") as file:
+            file.seek(start)
+            return file.read(most)
     except FileNotFoundError as error:
         raise Problem(Kind.NOT_FOUND, "The mail is no longer kept.") from error
-
-
-def _read(path: str, most: int) -> bytes:
-    with Path(path).open("rb") as file:
-        return file.read(most)
 
 
 def _attached(anatomy: Anatomy) -> list[Part]:
@@ -141,8 +145,9 @@ def _attachment(part: Part) -> Attachment:
     return Attachment(part.index, _name(part), part.types[0], part.size)
 
 
-def _file(raw: bytes, part: Part) -> File:
-    content = raw[part.start : part.end]
+def _file(body: Body, part: Part) -> File:
+    """Blocking: reads a spooled mail's file, though no more of it than the part."""
+    content = _read(body, part.start, part.end - part.start)
     decoded = content if part.container else decode.transfer(content, part.encoding)[0].data
     return File(_name(part), part.types[0], decoded)
 
@@ -159,12 +164,16 @@ def _name(part: Part) -> str:
     return f"{stem[:NAME_MAX]}{dot}{end}" if stem else f"part-{part.index}"
 
 
-def _zipped(raw: bytes, parts: list[Part]) -> bytes:
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, part in zip(_distinct(map(_name, parts)), parts, strict=True):
-            archive.writestr(zipfile.ZipInfo(name), _file(raw, part).data, zipfile.ZIP_DEFLATED)
-    return packed.getvalue()
+def _zipped(body: Body, parts: list[Part]) -> Iterator[bytes]:
+    archive = ZipStream(compress_type=ZIP_DEFLATED)
+    for name, part in zip(_distinct(map(_name, parts)), parts, strict=True):
+        archive.add(_late(body, part), name)
+    yield from archive
+
+
+def _late(body: Body, part: Part) -> Iterator[bytes]:
+    """The octets of an attachment, read when its turn comes."""
+    yield _file(body, part).data
 
 
 def _distinct(names: Iterable[str]) -> Iterator[str]:

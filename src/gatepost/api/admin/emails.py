@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import msgspec
 from msgspec import Meta
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from gatepost.api.endpoint import Call, endpoint
 from gatepost.api.ids import moment
@@ -208,8 +208,9 @@ async def get_email_attachments(
 ) -> Response:
     """Download all attachments of a mail as one archive; for the owner of the mailbox alone."""
     letter = await mailboxes.open(caller, user_id, folder_path, message_id)
-    data = await contents.archive(letter.message.id)
-    return _file(File(f"{letter.message.id}.zip", "application/zip", data), save=query.dl)
+    pieces = await contents.archive(letter.message.id)
+    named = _named(f"{letter.message.id}.zip", "application/zip", save=query.dl)
+    return StreamingResponse(pieces, headers=named, media_type="application/zip")
 
 
 @endpoint("GET", "/users/{userId}/emails/{folderPath}/{emailId}/attachments/{partId}", permission="MAIL_CONTENT")
@@ -357,9 +358,12 @@ def _attachments(root: str, letter: Letter, found: list[Attachment]) -> ImapMess
 
 def _file(file: File, *, save: bool) -> Response:
     """A file of a stranger: only harmless types keep theirs, and nothing in it may run (threats 120, 138)."""
-    harmless = file.type in _SHOWN
-    plain = re.sub(r"[^ !#-\[\]-~]|%", "_", file.name)
-    named = f"filename=\"{plain}\"; filename*=UTF-8''{quote(file.name, safe='')}"
-    way = "inline" if harmless and not save else "attachment"
-    headers = {**_GUARDED, "Content-Disposition": f"{way}; {named}"}
-    return Response(file.data, headers=headers, media_type=file.type if harmless else "application/octet-stream")
+    media = file.type if file.type in _SHOWN else "application/octet-stream"
+    return Response(file.data, headers=_named(file.name, media, save=save), media_type=media)
+
+
+def _named(name: str, media: str, *, save: bool) -> dict[str, str]:
+    plain = re.sub(r"[^ !#-\[\]-~]|%", "_", name)
+    named = f"filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
+    way = "inline" if media in _SHOWN and not save else "attachment"
+    return {**_GUARDED, "Content-Disposition": f"{way}; {named}"}
