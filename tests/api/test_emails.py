@@ -17,8 +17,8 @@ from tests.house import queued_as
 
 from gatepost.model.envelope import Role
 from gatepost.model.policy import Policy
-from gatepost.model.query import All, eq
-from gatepost.model.stored import Delivery, State
+from gatepost.model.query import All, eq, every
+from gatepost.model.stored import Copy, Delivery, State
 from gatepost.model.tenant import Domain, User
 from gatepost.services.content import Contents
 
@@ -486,6 +486,47 @@ async def test_a_held_mail_is_released_as_it_came(desk: Desk) -> None:
     assert out.data.endswith(raw)
     (kept,) = await desk.get(f"{BOB}/Quarantine")
     assert kept["releasedAt"] is not None
+
+
+async def test_a_release_is_followed_to_its_end(desk: Desk) -> None:
+    """The next hop's words stand with the mail and in its trace."""
+    mail_id = await take(desk, mail("Spam", GTUBE), "bob@served.example", "carol@served.example")
+    (held,) = await desk.get(f"{BOB}/Quarantine")
+    assert held["releaseStatus"] is None
+    desk.house.sink.script["MAIL"] = ["451 4.3.0 not now"]
+    assert (await desk.ask("POST", f"{BOB}/Quarantine/{mail_id}/release")).status_code == 204
+    waiting = await status(desk, mail_id, "queued", attempts=1)
+    assert waiting["reply"] == "451 4.3.0 not now"
+    await desk.house.gatepost.queue.flush()
+    done = await status(desk, mail_id, "delivered", attempts=2)
+    assert done["reply"].startswith("250 2.0.0") and done["at"] >= waiting["at"]
+    assert (await desk.get(f"{BOB}/Quarantine/{mail_id}"))["releaseStatus"] == done
+    life = await desk.get(f"/messages/{mail_id}/trace")
+    (way,) = [each for each in life["deliveries"] if each["release"]]
+    assert (way["recipient"], [each["code"] for each in way["log"]]) == ("bob@served.example", [451, 250])
+    assert [each["mailbox"] for each in life["events"] if each["event"] == "released"] == ["bob@served.example"]
+    (other,) = await desk.get("/users/carol@served.example/emails/Quarantine")
+    assert (other["releasedAt"], other["releaseStatus"]) == (None, None)
+    (out,) = desk.house.sink.mails
+    assert out.recipients == ["bob@served.example"]
+
+
+async def status(desk: Desk, mail_id: str, state: str, *, attempts: int) -> Any:
+    """Wait until the release of a mail has been tried so often; return how the list shows it."""
+    tried = every(eq("mail_id", mail_id), eq("release", True), eq("attempts", attempts))
+    async with asyncio.timeout(10):
+        while desk.house.store.reader.first(Delivery, tried) is None:
+            await desk.house.store.write(lambda writer: None)
+    (shown,) = await desk.get(f"{BOB}/Quarantine")
+    assert shown["releaseStatus"]["state"] == state
+    return shown["releaseStatus"]
+
+
+async def test_a_draft_is_not_released(desk: Desk) -> None:
+    mail_id = await take(desk, mail("Spam", GTUBE))
+    (copy,) = desk.house.copies("Quarantine")
+    await desk.house.store.write(lambda writer: writer.change(Copy, copy.id, folder="Drafts"))
+    assert (await desk.ask("POST", f"{BOB}/Drafts/{mail_id}/release", token=desk.bob)).status_code == 422
 
 
 async def test_a_release_is_one_while_it_is_on_its_way_and_may_be_made_again(desk: Desk) -> None:

@@ -12,7 +12,6 @@ from tests.house import NOW, StillClock, World, open_store
 from tests.store.samples import DAY, copy, message
 
 from gatepost.events import Metrics
-from gatepost.model.access import Caller
 from gatepost.model.envelope import Body
 from gatepost.model.query import Query
 from gatepost.model.stored import Message
@@ -71,7 +70,7 @@ class Ground:
         world = World(self.store, StillClock())
         await world.domain("in.test")
         user = await world.user(BOB)
-        self.bob = Caller(user_id=user.id, login=BOB)
+        self.bob = world.owner(user)
         for each in MODEL:
             await self.store.write(lambda writer, each=each: _keep(writer, each))
 

@@ -55,13 +55,6 @@ class Copy(msgspec.Struct, frozen=True, kw_only=True):
     answered: bool = False
 
 
-class Letter(msgspec.Struct, frozen=True):
-    """A kept copy with the mail it is of: what folder lists show."""
-
-    copy: Copy
-    message: Message
-
-
 class State(StrEnum):
     """A delivery's state."""
 
@@ -100,6 +93,14 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     remote_id: str | None = None  # the next hop's queue id
     done_at: int | None = None
     log: list["Attempt"] = []
+
+
+class Letter(msgspec.Struct, frozen=True):
+    """A kept copy with the mail it is of, and its newest release: what folder lists show."""
+
+    copy: Copy
+    message: Message
+    release: Delivery | None = None
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -14,6 +14,7 @@ from gatepost.model.stored import Copy, Letter, Message
 from gatepost.model.tenant import Domain, User
 from gatepost.services.access import require
 from gatepost.services.folders import Shelf, inside, named, roots, shelves
+from gatepost.services.release import check_release, with_releases
 from gatepost.services.search import Search, combined, criteria
 from gatepost.services.search import named as mails_named
 from gatepost.store.store import Reader, Store
@@ -111,10 +112,7 @@ class Mailboxes:
         """
         mailbox = self._mailbox(caller, who, "QUARANTINE_RELEASE")
         letter = await self._letter(caller, mailbox, path, mail)
-        if letter.copy.infected and not virus_lover:
-            raise Problem(Kind.PRECONDITION, "The mail is infected; its release must be confirmed.")
-        if virus_lover and not letter.copy.infected:
-            raise Problem(Kind.PRECONDITION, "The mail is not infected; there is nothing to confirm.")
+        check_release(letter, virus_lover=virus_lover)
         if letter.copy.infected:
             require(caller, "VIRUS_RELEASE", mailbox.scope)
         await self._intake.requeue(letter.copy, letter.message)
@@ -154,18 +152,19 @@ def _page(
     if bodies is not None:
         asked += (Where("id", Op.IN, reader.copies_of(mailbox.address, bodies)),)
     where = every(inside(mailbox.address, place), combined(asked, search.operator))
-    if asked:
-        return reader.letters(msgspec.structs.replace(query, where=where))
-    (shelf,) = shelves([place], reader.folders(mailbox.address))  # no need to count anew
-    page = reader.letters(msgspec.structs.replace(query, where=where, total=False))
-    return Page(page.items, shelf.total if query.total else None)
+    page = reader.letters(msgspec.structs.replace(query, where=where, total=query.total and bool(asked)))
+    total = page.total
+    if query.total and not asked:  # no need to count anew
+        (shelf,) = shelves([place], reader.folders(mailbox.address))
+        total = shelf.total
+    return Page(with_releases(reader, page.items), total)
 
 
 def _newest(mailbox: Mailbox, place: Place, mail: str, reader: Reader) -> Letter | None:
     """The newest copy in a folder that a text names."""
     where = every(inside(mailbox.address, place), mails_named(mail, mailbox.address, reader))
     page = reader.letters(Query(where=where, sort="-id", limit=1))
-    return page.items[0] if page.items else None
+    return next(iter(with_releases(reader, page.items)), None)
 
 
 def _served(reader: Reader, text: str) -> tuple[str, Domain | None]:

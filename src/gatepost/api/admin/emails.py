@@ -14,7 +14,7 @@ from gatepost.api.listing import Listing
 from gatepost.model.access import Caller
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Page, Query
-from gatepost.model.stored import Letter
+from gatepost.model.stored import Delivery, Letter, State
 from gatepost.model.values import Id, Millis
 from gatepost.services.content import Attachment, Contents, File
 from gatepost.services.folders import Shelf
@@ -100,8 +100,16 @@ class ImapMessageAttachmentList(msgspec.Struct, frozen=True, kw_only=True, renam
     count: int
 
 
+class ReleaseStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """How the newest release of a mail stands: since when, and what the next hop said last."""
+
+    state: State
+    at: Millis
+    reply: str | None
+
+
 class ImapMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """What lists show of a mail. `infected` to `releasedAt` are additions: why and until when it is kept."""
+    """What lists show of a mail. `infected` to `releaseStatus` are additions: why, until when, what became of it."""
 
     id: str
     uri: str
@@ -125,6 +133,7 @@ class ImapMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     received_date: Millis
     expires_at: Millis
     released_at: Millis | None
+    release_status: ReleaseStatus | None
 
 
 class ImapMessageContent(ImapMessage, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -331,8 +340,14 @@ def _mail(kind: type[M], root: str, letter: Letter, **more: object) -> M:
         received_date=Millis(message.received),
         expires_at=Millis(copy.expires_at),
         released_at=None if copy.released_at is None else Millis(copy.released_at),
+        release_status=None if letter.release is None else _status(letter.release),
         **more,
     )
+
+
+def _status(release: Delivery) -> ReleaseStatus:
+    at = release.done_at or (release.log[-1].at if release.log else release.created)
+    return ReleaseStatus(state=release.state, at=Millis(at), reply=release.last_reply)
 
 
 def _addresses(text: str) -> list[str]:
