@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.house import NOW, StillClock, World, open_store
 from tests.store.samples import DAY, copy, message
@@ -128,6 +128,7 @@ TEXT = st.none() | st.sampled_from([*WORDS, "e", "nowhere", "%", "_", "'", "x@ou
 MOMENT = st.none() | st.integers(NOW, NOW + MAILS // 3 + 1)
 
 
+@settings(deadline=None)
 @given(
     search=st.builds(
         Search,
