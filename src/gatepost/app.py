@@ -51,6 +51,7 @@ from gatepost.services.passwords import Passwords
 from gatepost.services.platforms import Platforms
 from gatepost.services.policies import Policies
 from gatepost.services.proof import Proof
+from gatepost.services.providers import Providers
 from gatepost.services.queue import Deliveries
 from gatepost.services.relays import Relays
 from gatepost.services.rounds import Rounds
@@ -259,6 +260,7 @@ class Gatepost:
                 Options(store),
                 Policies(store),
                 Deliveries(store, self.queue),
+                Providers(store),
                 SenderRules(store, clock),
                 Sending(notices, settings.hostname, clock),
                 SignIn(store, settings, access, passwords, totp, clock, self.metrics),

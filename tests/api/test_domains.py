@@ -204,6 +204,20 @@ async def test_a_deleted_domain_can_be_restored_until_its_purge(api: Api) -> Non
     assert await api.get(place) == {**made, "description": "back"}
 
 
+async def test_nothing_brings_back_a_domain_whose_day_has_come(api: Api) -> None:
+    """Parts of it may be erased by then."""
+    made = await api.domain("got.com")
+    place = f"/domains/{made['id']}"
+    await api.ask("DELETE", place)
+    api.clock.now += 30 * DAY - 1
+    await api.change(place, {"status": "ENABLED"})
+    await api.ask("DELETE", place)
+    api.clock.now += 30 * DAY
+    answer = await api.ask("PATCH", place, {"status": "ENABLED"})
+    assert (answer.status_code, answer.json()["pointer"]) == (422, "/status")
+    assert (await api.get(place))["status"] == "DELETED"
+
+
 async def test_deleted_domains_stay_in_lists_and_can_be_filtered(api: Api) -> None:
     for name in ("a.example", "b.example"):
         await api.domain(name)

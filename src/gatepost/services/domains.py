@@ -161,7 +161,7 @@ class Domains:
         domain = found(caller, "DOMAINS_WRITE", writer.get(Domain, domain_id), "domain")
         fields = given(change, "default_language", "wblist_priority", "auto_provisioning_on", "sender_verify_on")
         fields |= {key: emptied(value) for key, value in given(change, "description", "external_id").items()}
-        fields |= _status(caller, domain, change.status)
+        fields |= _status(caller, domain, change.status, self._clock())
         fields |= _references(writer, caller, domain, change)
         if name != domain.name:
             _check_rename(writer, domain, name)
@@ -215,13 +215,18 @@ def _starts(reader: Reader, domain: Domain, change: DomainUpdate) -> bool:
     return reader.first(Policy, every(eq("domain_id", domain.id), eq("incoming", True))) is not None
 
 
-def _status(caller: Caller, domain: Domain, status: NextStatus | None) -> dict[str, Any]:
-    """Return what a change of the state sets; restoring is a sysadmin's, as deleting is (contract A60)."""
+def _status(caller: Caller, domain: Domain, status: NextStatus | None, now: int) -> dict[str, Any]:
+    """Return what a change of the state sets; restoring is a sysadmin's, as deleting is (contract A60).
+
+    Once the day of its purge has come a domain is being erased, slice by slice, and nothing brings it back.
+    """
     if domain.status is not DomainStatus.DELETED:
         return {} if status is None else {"status": DomainStatus(status.value)}
     require_sysadmin(caller)
     if status is not NextStatus.ENABLED:
         raise unprocessable("The domain is deleted; status ENABLED restores it.", "/status")
+    if domain.purge_date is not None and domain.purge_date <= now:
+        raise unprocessable("The domain is being erased.", "/status")
     return {"status": DomainStatus.ENABLED, "deletion_date": None, "purge_date": None}
 
 

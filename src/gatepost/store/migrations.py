@@ -18,6 +18,7 @@ from gatepost.model.dkim import DkimKey
 from gatepost.model.health import Checkup
 from gatepost.model.options import OptionValue
 from gatepost.model.stored import Copy
+from gatepost.model.tenant import Domain
 from gatepost.store.schema import TABLES
 
 APPLICATION_ID = 0x67617465  # "gate"
@@ -204,6 +205,14 @@ END;
 def _health(db: Database) -> None:
     _add_tables(db, Checkup)
     _run(db.conn, _CHECKUPS_GO)
+
+
+@MIGRATIONS(name="0007_providers")
+def _providers(db: Database) -> None:
+    """The domains that name a provider are found by an index."""
+    domains = TABLES[Domain]
+    db.execute(f"DROP INDEX IF EXISTS {domains.name}_by4")
+    db.execute(domains.index(4))
 
 
 def _add_tables(db: Database, *kinds: type[Any]) -> None:

@@ -195,6 +195,14 @@ class Reader:
         rows = self._rows(f"SELECT {known.fields} FROM domain WHERE outgoing_subnets != '[]' ORDER BY id")
         return [known.row(row) for row in rows]
 
+    def names_provider(self, provider_id: int) -> bool:
+        """Tell whether a domain names an outgoing provider."""
+        sql = (
+            "SELECT 1 FROM domain WHERE outgoing_provider_ids != '[]'"
+            " AND EXISTS (SELECT 1 FROM json_each(outgoing_provider_ids) WHERE value = ?) LIMIT 1"
+        )
+        return bool(self._rows(sql, [provider_id]))
+
     def sender_rules(self, owners: Collection[str], values: Collection[str], now: int) -> list[SenderRule]:
         """Return the owners' rules that name one of `values`, are not expired, and are of the current generation."""
         known = table(SenderRule)

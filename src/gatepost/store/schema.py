@@ -191,7 +191,13 @@ TABLES: dict[type[Any], Table[Any]] = {
         Table(
             Domain,
             unique=["name"],
-            indexes=["(customer_id, name)", "(policy_id)", "(id) WHERE outgoing_subnets != '[]'", "(purge_date)"],
+            indexes=[
+                "(customer_id, name)",
+                "(policy_id)",
+                "(id) WHERE outgoing_subnets != '[]'",
+                "(purge_date)",
+                "(id) WHERE outgoing_provider_ids != '[]'",
+            ],
         ),
         Table(DomainAlias, unique=["name"], indexes=["(domain_id, name)"]),
         Table(

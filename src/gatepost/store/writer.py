@@ -139,7 +139,9 @@ class Writer(Reader):
 
     def purge(self, now: int, limit: int = 200) -> Purged:
         """Remove one slice of what is past its term: at most about `limit` rows of each sort."""
-        return purge(self._connection, self.mail, now, limit)
+        purged = purge(self._connection, self.mail, now, limit)
+        self.touched |= purged.domains > 0
+        return purged
 
 
 def _dumped(column: Column, value: Any) -> Any:
