@@ -41,6 +41,7 @@ THIRD_PARTY = {
     "dns": {"dns.py", "mailauth/"},
     "dkim": {"mailauth/"},
     "spftrace": {"mailauth/"},
+    "httpx2": {"mta/sts.py"},
     "sqlite3": {"store/"},
     "sqlite_utils": {"store/"},
     "argon2": {"services/"},

@@ -167,6 +167,15 @@ class DkimSettings(Section, frozen=True):
     look_seconds: int = 600
 
 
+class MtaSts(Section, frozen=True):
+    DOC: ClassVar[dict[str, str]] = {
+        "port": "the port at which policies are served",
+        "ca_file": "PEM file with the authorities for policies; empty: the system's",
+    }
+    port: int = 443
+    ca_file: str = ""
+
+
 class HealthSettings(Section, frozen=True):
     DOC: ClassVar[dict[str, str]] = {
         "period": "seconds in which every domain and platform is diagnosed once; 0: only when asked",
@@ -315,6 +324,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     dns: Dns = msgspec.field(default_factory=Dns)
     relay: Relay = msgspec.field(default_factory=Relay)
     dkim: DkimSettings = msgspec.field(default_factory=DkimSettings)
+    mta_sts: MtaSts = msgspec.field(default_factory=MtaSts)
     health: HealthSettings = msgspec.field(default_factory=HealthSettings)
     queue: Queue = msgspec.field(default_factory=Queue)
     limits: Limits = msgspec.field(default_factory=Limits)

@@ -8,6 +8,8 @@ import msgspec
 import pytest
 import trustme
 from tests.peers.names import Fault, Names, Zone
+from tests.peers.sink import authority, server_tls
+from tests.peers.web import Web, answer
 
 from gatepost.dns import DnsFailure, Resolver
 from gatepost.events import wall_clock
@@ -141,6 +143,40 @@ async def test_our_addresses_need_names_that_lead_back(names: Names) -> None:
     bad = await look(names, "PTR", wrong)
     assert (bad.result, bad.output[-1]) == (Code.ERROR, f"Publish: 25.4.8.8.in-addr.arpa PTR {HOST}")
     assert (await look(names, "PTR", wrong, sends=False)).result is Code.OK
+
+
+# MTA-STS.
+
+
+async def test_an_mta_sts_policy_must_be_served_and_name_every_mx(names: Names, tmp_path: Path) -> None:
+    ca = authority()
+    ca.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    policy = "version: STSv1\nmode: testing\nmx: {host}\nmax_age: 1\n"
+    zone = {
+        NAME: [f"MX 10 {HOST}."],
+        f"_mta-sts.{NAME}": ['TXT "v=STSv1; id=1"'],
+        f"mta-sts.{NAME}": ["A 127.0.0.1"],
+    }
+    async with Web(server_tls(ca, f"mta-sts.{NAME}"), answer(policy.format(host=HOST))) as web:
+        given = {
+            "mta_sts": {"port": web.port, "ca_file": str(tmp_path / "ca.pem")},
+            "relay": {"allow_private_destinations": True},
+        }
+        good = await look(names, "MTA-STS", zone, **given)
+        assert (good.result, good.output) == (Code.OK, ["Passed", "mode: testing"])
+        web.said = answer(policy.format(host="mx.old.example"))
+        stale = await look(names, "MTA-STS", zone, **given)
+        assert (stale.result, stale.output[1]) == (Code.ERROR, f"Fail: the policy does not name the MX {HOST}")
+        assert stale.output[2].endswith(f"version: STSv1 | mode: testing | mx: {HOST} | max_age: 604800")
+    gone = await look(names, "MTA-STS", zone, **given)
+    assert gone.result is Code.ERROR and "no policy from" in gone.output[1]
+
+
+async def test_a_missing_mta_sts_record_is_advice_and_a_broken_one_an_error(names: Names) -> None:
+    none = await look(names, "MTA-STS", {})
+    assert (none.result, none.output[2]) == (Code.OK, f"Publish: _mta-sts.{NAME} TXT v=STSv1; id=1")
+    broken = await look(names, "MTA-STS", {f"_mta-sts.{NAME}": ['TXT "v=STSv1; id=a-b"']})
+    assert broken.result is Code.ERROR
 
 
 # TLS-RPT.

@@ -15,6 +15,8 @@ from gatepost.settings import Settings
 
 Test = Callable[[Facts], Awaitable[Entry]]
 
+SECONDS = 10.0  # for one test
+
 _GRAVITY = (Code.ERROR, Code.DKIM_MISMATCH, Code.DKIM_MISSING, Code.OK)  # which result of several names counts
 
 
@@ -69,9 +71,12 @@ class Diagnosis:
 
 async def _run(kind: str, test: Test, facts: Facts) -> Entry:
     try:
-        return await test(facts)
+        async with asyncio.timeout(SECONDS):
+            return await test(facts)
     except DnsFailure as error:
         return failed(kind, facts.name, str(error))
+    except TimeoutError:
+        return failed(kind, facts.name, f"it took longer than {SECONDS:g} seconds")
 
 
 def _judged(sights: Sequence[Sight]) -> tuple[Code, str]:

@@ -11,6 +11,7 @@ from gatepost.mailauth import records, spf
 from gatepost.message.links import registered
 from gatepost.model.health import Entry, advised, failed, passed
 from gatepost.model.tenant import Domain
+from gatepost.mta.sts import Fetcher, NoPolicy
 from gatepost.services.mx import is_address
 from gatepost.settings import Settings
 
@@ -39,6 +40,8 @@ class Further:
 
     def __init__(self, resolver: Resolver, gateway_names: Sequence[str], settings: Settings) -> None:
         self._resolver = resolver
+        private = settings.relay.allow_private_destinations
+        self._policies = Fetcher(resolver, settings.mta_sts, private=private)
         self._hosts = [name for name in gateway_names if not is_address(name)]
         self._host = settings.hostname.lower()
         self._smarthost = settings.relay.smarthost
@@ -102,7 +105,7 @@ class Further:
         return passed("PTR", *(f"{ip}: {name}" for ip, name in zip(facts.addresses, found, strict=True)))
 
     async def mta_sts(self, facts: Facts) -> Entry:
-        """The record that tells of an MTA-STS policy (RFC 8461 3.1)."""
+        """The record that tells of an MTA-STS policy, and the policy, which must name every MX (RFC 8461 3)."""
         name = facts.name
         found = records.of_version(await self._texts(f"_mta-sts.{name}"), "STSv1")
         policy = f"https://mta-sts.{name}/.well-known/mta-sts.txt"
@@ -113,7 +116,20 @@ class Further:
             return advised("MTA-STS", name, "No MTA-STS entry found", *wanted)
         if fault := _fault(found, records.sts_fault):
             return failed("MTA-STS", name, fault, *wanted)
-        return passed("MTA-STS", f"Note: the policy at {policy} was not fetched")
+        try:
+            served = await self._policies.fetch(name)
+        except NoPolicy as error:
+            return failed("MTA-STS", name, str(error), wanted[1])
+        strange = [host for host in await self._mx_hosts(name) if not served.names(host)]
+        if strange and served.mode != "none":
+            return failed("MTA-STS", name, f"the policy does not name the MX {', '.join(strange)}", wanted[1])
+        return passed("MTA-STS", f"mode: {served.mode}")
+
+    async def _mx_hosts(self, name: str) -> list[str]:
+        try:
+            return [mx.host for mx in await self._resolver.mx(name)]
+        except Missing:
+            return []
 
     async def tls_rpt(self, facts: Facts) -> Entry:
         """Where reports on TLS go (RFC 8460 3)."""

@@ -1,0 +1,94 @@
+"""Fetches a domain's MTA-STS policy (RFC 8461 3.3): from one address, its certificate checked, nothing followed."""
+
+import asyncio
+import ssl
+
+import httpx2
+import msgspec
+
+from gatepost.dns import DnsFailure, Missing, Resolver
+from gatepost.mta.routing import is_public
+from gatepost.settings import MtaSts
+
+LARGEST = 65_536  # octets of a policy (RFC 8461 3.3)
+SECONDS = 5.0
+MODES = ("enforce", "testing", "none")
+
+
+class NoPolicy(Exception):
+    """There is no policy that senders would take; the text says why."""
+
+
+class Policy(msgspec.Struct, frozen=True):
+    """What a domain asks of its senders: in mode "enforce" they hand mail to hosts that `mx` matches, or not at all."""
+
+    mode: str
+    mx: tuple[str, ...]
+    max_age: int  # seconds
+
+    def names(self, host: str) -> bool:
+        """Tell whether a host may take the domain's mail; `*.` stands for one label (RFC 8461 4.1)."""
+        above = f"*.{host.partition('.')[2]}"
+        return any(pattern.lower() in (host, above) for pattern in self.mx)
+
+
+class Fetcher:
+    """One for the process."""
+
+    def __init__(self, resolver: Resolver, settings: MtaSts, *, private: bool) -> None:
+        """`private`: policies may lie on private addresses, as those of MX hosts may."""
+        self._resolver = resolver
+        self._settings = settings
+        self._private = private
+        self._context: ssl.SSLContext | None = None
+
+    async def fetch(self, domain: str) -> Policy:
+        """Return the policy that a domain serves now; raise NoPolicy."""
+        host = f"mta-sts.{domain}"
+        try:
+            async with asyncio.timeout(SECONDS):
+                text = await self._get(host, await self._address(host))
+        except (Missing, DnsFailure, httpx2.HTTPError, OSError) as error:  # TimeoutError is an OSError
+            raise NoPolicy(f"no policy from {host}: {str(error) or 'no answer in time'}") from error
+        return read(text)
+
+    async def _address(self, host: str) -> str:
+        found = await self._resolver.addresses(host)
+        allowed = [ip for ip in found if self._private or is_public(ip)]
+        if not allowed:
+            raise Missing(f"{host} has no public address")
+        return allowed[0]
+
+    async def _get(self, host: str, ip: str) -> bytes:
+        self._context = self._context or ssl.create_default_context(cafile=self._settings.ca_file or None)
+        place = f"[{ip}]" if ":" in ip else ip
+        url = f"https://{place}:{self._settings.port}/.well-known/mta-sts.txt"
+        client = httpx2.AsyncClient(verify=self._context, timeout=None, trust_env=False)
+        asked = client.stream("GET", url, headers={"Host": host}, extensions={"sni_hostname": host})
+        async with client, asked as answer:
+            if answer.status_code != 200:
+                raise NoPolicy(f"{host} answers {answer.status_code}")
+            text = b""
+            async for chunk in answer.aiter_raw():
+                text += chunk
+                if len(text) > LARGEST:
+                    raise NoPolicy(f"the policy at {host} is too large")
+            return text
+
+
+def read(text: bytes) -> Policy:
+    """Read a policy (RFC 8461 3.2); raise NoPolicy."""
+    pairs = [line.partition(":") for line in text.decode("utf-8", "replace").splitlines()]
+    members = [(name.strip(), value.strip()) for name, colon, value in pairs if colon]
+    known = dict(reversed(members))  # of a name given twice the first counts
+    age = known.get("max_age", "")
+    policy = Policy(known.get("mode", ""), tuple(value for name, value in members if name == "mx"), 0)
+    if known.get("version") != "STSv1":
+        raise NoPolicy("the policy has no version: STSv1")
+    if policy.mode not in MODES:
+        raise NoPolicy(f"the policy's mode is none of {', '.join(MODES)}")
+    if not age.isascii() or not age.isdigit() or len(age) > 10:
+        raise NoPolicy("the policy has no max_age")
+    if not policy.mx and policy.mode != "none":
+        raise NoPolicy("the policy names no mx")
+    return msgspec.structs.replace(policy, max_age=int(age))
