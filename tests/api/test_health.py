@@ -235,7 +235,7 @@ async def test_a_relay_is_tried_without_being_saved(api: Api) -> None:
         ({"transportPort": 0}, 400, "/transportPort"),
         ({"authType": "kerberos"}, 400, "/authType"),
         ({"apiType": "JMAP"}, 400, "/apiType"),
-        ({"id": "zzzzz"}, 404, None),
+        ({"id": "zzzzz"}, 422, "/id"),
     ],
 )  # fmt: skip
 async def test_what_may_not_be_asked_is_refused_before_any_connection_a72(

@@ -5,7 +5,6 @@ dkimpy sorts, folds and hashes the header; the body is hashed here, in pieces, s
 
 import base64
 import hashlib
-import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -20,10 +19,9 @@ from dkim.canonicalization import CanonicalizationPolicy  # type: ignore[import-
 from gatepost.mailauth.keys import PrivateKey
 from gatepost.model.envelope import Body
 
-CHUNK = 262_144
+CHUNK = 65_536
 FIELD = b"DKIM-Signature"
 _POLICY = CanonicalizationPolicy.from_c_value(b"relaxed/relaxed")
-_BLANKS = re.compile(rb"[ \t]+")
 
 
 class SigningFailed(Exception):
@@ -98,7 +96,7 @@ def hash_body(pieces: Iterable[bytes]) -> bytes:
     ends = 0  # of lines; they count only if more than they follows
     empty = True
     for piece in _lines(pieces):
-        text = _BLANKS.sub(b" ", piece).replace(b" \r\n", b"\r\n")
+        text = _squeezed(piece).replace(b" \r\n", b"\r\n")
         kept = text.rstrip(b"\r\n")
         if kept:
             hasher.update(b"\r\n" * ends + kept)
@@ -107,6 +105,14 @@ def hash_body(pieces: Iterable[bytes]) -> bytes:
     if not empty:
         hasher.update(b"\r\n")
     return hasher.digest()
+
+
+def _squeezed(text: bytes) -> bytes:
+    """Make one space of each run of blanks; several times as fast as an expression would be."""
+    text = text.replace(b"\t", b" ")
+    while b"  " in text:
+        text = text.replace(b"  ", b" ")
+    return text
 
 
 def _lines(pieces: Iterable[bytes]) -> Iterator[bytes]:

@@ -1,6 +1,7 @@
 """Health of domains and platforms: diagnosed when asked and on the rounds, the last result kept, failures listed."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -117,12 +118,16 @@ class Health:
         return show(last)
 
     def _platform(self, caller: Caller, permission: str, platform_id: int) -> Platform:
-        """Return a platform; its domain is the scope."""
+        platform = self._find(caller, permission, platform_id)
+        if platform is None:
+            raise Problem(Kind.NOT_FOUND, "There is no such platform.")
+        return platform
+
+    def _find(self, caller: Caller, permission: str, platform_id: int) -> Platform | None:
+        """Return a platform; raise FORBIDDEN unless the caller holds the permission on its domain."""
         reader = self._store.reader
         platform = reader.get(Platform, platform_id)
         require(caller, permission, reader.get(Domain, platform.domain_id) if platform else None)
-        if platform is None:
-            raise Problem(Kind.NOT_FOUND, "There is no such platform.")
         return platform
 
     async def errors(self, caller: Caller) -> list[DiagnosticEntry]:
@@ -137,22 +142,30 @@ class Health:
         entries: list[DiagnosticEntry] = []
         after = 0
         while True:
-            more, after = await self._store.read(lambda reader: ask(reader, after))  # noqa: B023 - awaited at once
+            more, after = await self._store.read(partial(ask, after=after))
             entries += more
             if not after:
                 return sorted(entries, key=lambda entry: (entry.name, entry.type))
 
     async def try_relay(self, caller: Caller, check: RelayCheck) -> HealthRecord:
         """Try settings that need not be saved; nothing is kept (contract 5.11.6)."""
-        saved = self._platform(caller, "HEALTH_WRITE", check.id) if check.id is not None else None
-        if saved is None:
-            visible(caller, "HEALTH_WRITE")  # on something
+        saved = self._saved(caller, check)
         _check_types(check)
         self._count(caller)
         hops = await self._store.read(lambda reader: _hops(reader, check, saved))
         recipient = self._recipient(saved) if saved else ""
         entries = await self._relays.run(caller, hops, recipient=recipient, ref=check.id)
         return _record([*entries, *stored_only(check.auth_type, check.api_type, check.id)])
+
+    def _saved(self, caller: Caller, check: RelayCheck) -> Platform | None:
+        """Return the platform that settings are of; whoever may diagnose anything may try settings of none."""
+        visible(caller, "HEALTH_WRITE")
+        if check.id is None:
+            return None
+        platform = self._find(caller, "HEALTH_WRITE", check.id)
+        if platform is None:
+            raise unprocessable("There is no such platform.", "/id")
+        return platform
 
     # The tests themselves.
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import msgspec
 
@@ -14,6 +15,8 @@ from gatepost.model.tenant import Domain, DomainStatus
 from gatepost.services.dkim import Dkim
 from gatepost.services.health import CHUNK, SYSTEM, Health, last_checkup
 from gatepost.store.store import Reader, Store
+
+LONGEST = 3600.0  # seconds between two looks for what is due
 
 
 class Visit(msgspec.Struct, frozen=True):
@@ -59,12 +62,12 @@ class Rounds:
         return self._look_seconds
 
     async def _visit_due(self) -> float:
-        """Diagnose what is due, spread over the time until it would be due again; return how long to wait then."""
+        """Diagnose what is due, one after another in equal steps of the period; return how long to wait then."""
         due = await self.due()
-        gap = self._period / (len(due) + 1)
+        gap = min(self._period / (len(due) + 1), LONGEST)
         for visit in due:
-            await self.visit(visit)
             await asyncio.sleep(gap)
+            await self.visit(visit)
         return gap
 
     async def due(self) -> list[Visit]:
@@ -72,7 +75,7 @@ class Rounds:
         found: list[Visit] = []
         after = 0
         while True:
-            more, after = await self._store.read(lambda reader: self._due(reader, after))  # noqa: B023 - awaited at once
+            more, after = await self._store.read(partial(self._due, after=after))
             found += more
             if not after:
                 return found

@@ -42,7 +42,7 @@ async def list_health_errors(health: Health, caller: Caller) -> list[DiagnosticE
     "/health/try-relay",
     permission="HEALTH_WRITE",
     status=200,
-    problems=(Kind.NOT_FOUND, Kind.UNPROCESSABLE),
+    problems=(Kind.UNPROCESSABLE,),
 )
 async def try_relay(health: Health, caller: Caller, body: RelayCheck) -> HealthRecord:
     """Try relay settings that need not be saved; nothing is kept."""
