@@ -9,7 +9,7 @@ import httpx2
 import msgspec
 from tests.house import House, living
 
-from gatepost.model.access import Admin, Token
+from gatepost.model.access import Admin, Grant, Level, Token
 from gatepost.model.query import eq
 from gatepost.model.tenant import User
 from gatepost.services.access import digest
@@ -46,6 +46,15 @@ class Desk:
         user = self.house.store.reader.first(User, eq("email", email))
         assert user is not None
         return await self._token(user_id=user.id)
+
+    async def helper(self, domain: str) -> str:
+        """Return a token of a new administrator at a domain's help desk."""
+        served = self.house.store.reader.domain(domain)
+        assert served is not None
+        admin = await self.house.add(Admin(login=f"help@{domain}", created_at=self.house.clock()))
+        assert isinstance(admin, Admin)
+        await self.house.add(Grant(admin_id=admin.id, level=Level.DOMAIN, node_id=served.id, roles=["HELPDESK"]))
+        return await self._token(admin_id=admin.id)
 
     async def _token(self, **owner: int) -> str:
         value = f"{'a' if 'admin_id' in owner else 'b'}{sum(owner.values()):031x}"

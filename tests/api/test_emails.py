@@ -522,6 +522,25 @@ async def status(desk: Desk, mail_id: str, state: str, *, attempts: int) -> Any:
     return shown["releaseStatus"]
 
 
+async def test_the_help_desk_releases_what_it_can_not_read(desk: Desk) -> None:
+    """F3: metadata and release of what is no virus, no content."""
+    spam, virus = await take(desk, mail("Spam", GTUBE)), await held_virus(desk)
+    help_desk = await desk.helper("served.example")
+    shown = await desk.get(f"{BOB}/Quarantine/{spam}?fields=HEADERS,BODY,SOURCE", token=help_desk)
+    assert shown["headers"]["Subject"] == "Spam" and not {"body", "source"} & shown.keys()
+    assert (await desk.ask("GET", f"{BOB}/Quarantine?body=spam", token=help_desk)).status_code == 403
+    assert (await desk.ask("POST", f"{BOB}/Quarantine/{spam}/release", token=help_desk)).status_code == 204
+    lover = {"X-Virus-Lover": "true"}
+    refused = await desk.ask("POST", f"{BOB}/Quarantine/{virus}/release", token=help_desk, headers=lover)
+    assert refused.status_code == 403
+    (out,) = await desk.house.sink.wait(1)
+    assert out.recipients == ["bob@served.example"]
+    await desk.house.domain("elsewhere.example")
+    await desk.house.user("eve@elsewhere.example")
+    eves = await desk.ask("GET", "/users/eve@elsewhere.example/emails/folders", token=help_desk)
+    assert eves.status_code == 403
+
+
 async def test_a_draft_is_not_released(desk: Desk) -> None:
     mail_id = await take(desk, mail("Spam", GTUBE))
     (copy,) = desk.house.copies("Quarantine")
