@@ -42,6 +42,7 @@ from gatepost.services.diagnosis import Diagnosis
 from gatepost.services.dkim import Dkim
 from gatepost.services.domains import Domains
 from gatepost.services.filters import AttachmentRules, UriRules
+from gatepost.services.grants import Grants
 from gatepost.services.groups import Groups
 from gatepost.services.health import Health
 from gatepost.services.mailbox import Mailboxes
@@ -54,6 +55,7 @@ from gatepost.services.proof import Proof
 from gatepost.services.providers import Providers
 from gatepost.services.queue import Deliveries
 from gatepost.services.relays import Relays
+from gatepost.services.roles import Roles
 from gatepost.services.rounds import Rounds
 from gatepost.services.rules import SenderRules
 from gatepost.services.sending import Sending
@@ -62,6 +64,7 @@ from gatepost.services.targets import Targets
 from gatepost.services.tokens import Tokens
 from gatepost.services.totp import Totp
 from gatepost.services.trace import Traces
+from gatepost.services.tree import Brokers, Customers
 from gatepost.services.users import Users
 from gatepost.settings import Settings, SettingsError
 from gatepost.smtp.listener import Listeners
@@ -247,7 +250,11 @@ class Gatepost:
                 self.metrics,
                 Readiness({"listeners": lambda: self._bound, "store": lambda: self.store.healthy}),
                 access,
-                Admins(store),
+                Admins(store, passwords),
+                Brokers(store, clock),
+                Customers(store, clock),
+                Grants(store, passwords, clock),
+                Roles(store, clock),
                 Aliases(store),
                 Contents(store, opener, settings.limits),
                 dkim,

@@ -27,7 +27,6 @@ Node = type[Broker] | type[Customer] | type[Domain]
 
 TOKEN = re.compile(r"[0-9a-f]{32}\Z")
 USE_EVERY = 60_000  # milliseconds between two notes of a token's use (rules 17)
-_FORBIDDEN = "This account may not do that."  # whether or not there is such an object
 UNPROVEN = "A valid bearer token is required."  # said whatever is wrong with the one given
 
 
@@ -47,13 +46,18 @@ def require(caller: Caller, permission: str, scope: Scope | None = PLATFORM) -> 
     strangers learn nothing from the answer.
     """
     if not may(caller, permission, scope):
-        raise Problem(Kind.FORBIDDEN, _FORBIDDEN, permission=permission, login=caller.login)
+        raise forbidden(caller, permission)
 
 
 def require_sysadmin(caller: Caller) -> None:
     """Raise FORBIDDEN unless the caller is a sysadmin, whom the contract keeps some acts for (semantics 1)."""
     if not caller.sys_admin:
-        raise Problem(Kind.FORBIDDEN, _FORBIDDEN, permission="SYSADMIN", login=caller.login)
+        raise forbidden(caller, "SYSADMIN")
+
+
+def forbidden(caller: Caller, permission: str) -> Problem:
+    """Return the refusal, the same whether or not there is such an object (threat 107)."""
+    return Problem(Kind.FORBIDDEN, "This account may not do that.", permission=permission, login=caller.login)
 
 
 def may(caller: Caller, permission: str, scope: Scope | None = PLATFORM) -> bool:
@@ -95,10 +99,11 @@ def visible(
     return AnyOf((mine, Where(own, Op.IN, sorted(reach.users)))) if own and reach.users else mine
 
 
-def require_account(caller: Caller, *, admin_id: int) -> None:
-    """Raise FORBIDDEN unless the caller is a sysadmin or that very administrator (contract A69)."""
-    if not (caller.sys_admin or (caller.admin_id is not None and caller.admin_id == admin_id)):
-        raise Problem(Kind.FORBIDDEN, "Tokens belong to their administrator.", login=caller.login)
+def require_account(caller: Caller, *, admin_id: int | None = None, user_id: int | None = None) -> None:
+    """Raise FORBIDDEN unless the caller is a sysadmin or that very account (contract A69), not by a temporary token."""
+    mine = caller.admin_id == admin_id and caller.user_id == user_id and (admin_id, user_id) != (None, None)
+    if caller.temporary or not (caller.sys_admin or mine):
+        raise Problem(Kind.FORBIDDEN, "Tokens belong to their account.", login=caller.login)
 
 
 def require_own(caller: Caller, account: Account | None) -> Account:

@@ -1,4 +1,4 @@
-"""Personal tokens: made and shown once, kept as a hash, revoked at once."""
+"""Personal tokens of administrators and mailbox users: made and shown once, kept as a hash, revoked at once."""
 
 import secrets
 
@@ -7,7 +7,8 @@ import msgspec
 from gatepost.events import Clock
 from gatepost.model.access import Admin, Caller, Token
 from gatepost.model.problem import Kind, Problem
-from gatepost.model.query import Query, eq, every
+from gatepost.model.query import Condition, Query, eq, every
+from gatepost.model.tenant import User
 from gatepost.model.values import Id, Millis
 from gatepost.services.access import digest, require_account
 from gatepost.services.records import Name, show, unprocessable
@@ -34,47 +35,64 @@ class TokenView(msgspec.Struct, kw_only=True, rename="camel", omit_defaults=True
     last_use: Millis | None = None
 
 
+class Owner(msgspec.Struct, frozen=True):
+    """Whose tokens: an administrator's or a mailbox user's; one of the two is set."""
+
+    admin_id: int | None = None
+    user_id: int | None = None
+
+    @property
+    def where(self) -> Condition:
+        return eq("user_id", self.user_id) if self.admin_id is None else eq("admin_id", self.admin_id)
+
+
 class Tokens:
-    """The tokens of administrators."""
+    """The tokens of accounts; they belong to the account, and to sysadmins (contract A69)."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
 
-    async def find(self, caller: Caller, admin_id: int) -> list[TokenView]:
-        """Return the tokens of an administrator, without their values; the list is not paged."""
-        require_account(caller, admin_id=admin_id)
-        self._check_admin(admin_id)
-        query = Query(where=eq("admin_id", admin_id))
-        page = await self._store.read(lambda reader: reader.find(Token, query))
+    async def find(self, caller: Caller, owner: Owner) -> list[TokenView]:
+        """Return the tokens of an account, without their values; the list is not paged."""
+        self._check(caller, owner)
+        page = await self._store.read(lambda reader: reader.find(Token, Query(where=owner.where)))
         return [show(TokenView, token, value=None) for token in page.items]
 
-    async def create(self, caller: Caller, admin_id: int, draft: TokenAdd) -> TokenView:
-        """Make a token for an administrator; the answer alone carries its value."""
-        require_account(caller, admin_id=admin_id)
-        self._check_admin(admin_id)
+    async def create(self, caller: Caller, owner: Owner, draft: TokenAdd) -> TokenView:
+        """Make a token for an account; the answer alone carries its value."""
+        self._check(caller, owner)
         now = self._clock()
         if draft.expiration is not None and draft.expiration <= now:
             raise unprocessable("The token would have lapsed already.", "/expiration")
         value = secrets.token_hex(16)
         row = Token(
-            name=draft.name, digest=digest(value), expiration=draft.expiration, created_at=now, admin_id=admin_id
+            name=draft.name,
+            digest=digest(value),
+            expiration=draft.expiration,
+            created_at=now,
+            admin_id=owner.admin_id,
+            user_id=owner.user_id,
         )
 
         def add(writer: Writer) -> Token:
-            if writer.count(Token, eq("admin_id", admin_id)) >= MANY:
+            if writer.count(Token, owner.where) >= MANY:
                 raise unprocessable(f"An account has at most {MANY} tokens.", "")
             return writer.add(row)
 
         return show(TokenView, await self._store.write(add), value=value)
 
-    async def delete(self, caller: Caller, admin_id: int, token_id: int) -> None:
+    async def delete(self, caller: Caller, owner: Owner, token_id: int) -> None:
         """Revoke a token."""
-        require_account(caller, admin_id=admin_id)
-        where = every(eq("id", token_id), eq("admin_id", admin_id))
+        require_account(caller, admin_id=owner.admin_id, user_id=owner.user_id)
+        where = every(eq("id", token_id), owner.where)
         if not await self._store.write(lambda writer: writer.remove(Token, where)):
             raise Problem(Kind.NOT_FOUND, "There is no such token.")
 
-    def _check_admin(self, admin_id: int) -> None:
-        if self._store.reader.get(Admin, admin_id) is None:
+    def _check(self, caller: Caller, owner: Owner) -> None:
+        require_account(caller, admin_id=owner.admin_id, user_id=owner.user_id)
+        reader = self._store.reader
+        if owner.admin_id is not None and reader.get(Admin, owner.admin_id) is None:
             raise Problem(Kind.NOT_FOUND, "There is no such administrator.")
+        if owner.user_id is not None and reader.get(User, owner.user_id) is None:
+            raise Problem(Kind.NOT_FOUND, "There is no such user.")
