@@ -3,14 +3,11 @@
 import pytest
 from tests.api.house import Api
 
-from gatepost.services.admins import Admins
-
 pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
 async def staffed(api: Api) -> Api:
-    api.counter.add(Admins(api.store))
     await api.admin("arya", display_name="No One", email="arya@stark.net")
     await api.admin("Bran")
     return api

@@ -187,3 +187,23 @@ async def test_only_a_sysadmin_or_the_administrator_himself_sees_tokens_contract
     elsewhere = f"/admins/{api.ids.show(sansa.id)}/tokens/{made['id']}"
     assert (await api.ask("DELETE", elsewhere)).status_code == 404
     assert (await api.ask("DELETE", f"{own}/{made['id']}", token=token)).status_code == 204
+
+
+async def test_a_mailbox_user_keeps_his_own_tokens_and_nobody_elses(api: Api) -> None:
+    domain = await api.domain("got.com")
+    jon, arya = [await api.user(f"{name}@got.com", domain["id"]) for name in ("jon", "arya")]
+    token, path = await api.token_of(user_id=api.ids.read(jon["id"])), f"/users/{jon['id']}/tokens"
+    made = await api.make(path, {"name": "phone"}, token=token)
+    assert (await api.get(f"/users/{jon['id']}", token=made["value"]))["email"] == "jon@got.com"
+    listed = await api.get(path, token=token)
+    assert [each["name"] for each in listed] == ["test", "phone"] and "value" not in listed[1]
+    for other in (f"/users/{arya['id']}", "/users/zzzzz", f"/admins/{jon['id']}", f"/admins/{api.ids.show(1)}"):
+        assert (await api.ask("GET", f"{other}/tokens", token=token)).status_code == 403
+        assert (await api.ask("POST", f"{other}/tokens", {"name": "x"}, token=token)).status_code == 403
+        assert (await api.ask("DELETE", f"{other}/tokens/{made['id']}", token=token)).status_code == 403
+    plain = await api.token_of(admin_id=(await api.admin("plain")).id)
+    assert (await api.ask("GET", path, token=plain)).status_code == 403
+    assert (await api.ask("DELETE", f"/users/{arya['id']}/tokens/{made['id']}")).status_code == 404
+    assert (await api.ask("DELETE", f"{path}/{made['id']}", token=token)).status_code == 204
+    assert (await api.ask("GET", path, token=made["value"])).status_code == 401
+    assert (await api.ask("GET", "/users/zzzzz/tokens")).status_code == 404
