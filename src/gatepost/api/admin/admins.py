@@ -46,7 +46,6 @@ async def get_admin(admins: Admins, caller: Caller, admin_id: Id) -> AdminView:
     permission="ADMINS_WRITE",
     status=200,
     problems=(Kind.CONFLICT, Kind.UNPROCESSABLE),
-    secret=True,
 )
 async def update_admin(admins: Admins, caller: Caller, admin_id: Id, body: AdminUpdate) -> AdminView:
     """Change the given members of one's own account, or of one that holds no more than the caller."""

@@ -20,7 +20,7 @@ async def list_domain_admins(
     return await grants.find(caller, (Level.DOMAIN, domain_id), page, query.search)
 
 
-@endpoint("POST", "/domains/{domainId}/admins", permission="GRANT", status=200, problems=REFUSED, secret=True)
+@endpoint("POST", "/domains/{domainId}/admins", permission="GRANT", status=200, problems=REFUSED)
 async def create_domain_admin(grants: Grants, caller: Caller, domain_id: Id, body: AdminAdd) -> AdminView:
     """Give access to a domain: to the account `id`, or to a new one."""
     return await grants.create(caller, (Level.DOMAIN, domain_id), body)
@@ -62,7 +62,6 @@ async def list_customer_admins(
     permission="GRANT",
     status=200,
     problems=REFUSED,
-    secret=True,
     addition=True,
 )
 async def create_customer_admin(grants: Grants, caller: Caller, customer_id: Id, body: AdminAdd) -> AdminView:
@@ -104,9 +103,7 @@ async def list_broker_admins(
     return await grants.find(caller, (Level.BROKER, broker_id), page, query.search)
 
 
-@endpoint(
-    "POST", "/brokers/{brokerId}/admins", permission="GRANT", status=200, problems=REFUSED, secret=True, addition=True
-)
+@endpoint("POST", "/brokers/{brokerId}/admins", permission="GRANT", status=200, problems=REFUSED, addition=True)
 async def create_broker_admin(grants: Grants, caller: Caller, broker_id: Id, body: AdminAdd) -> AdminView:
     """Give access to a broker: to the account `id`, or to a new one."""
     return await grants.create(caller, (Level.BROKER, broker_id), body)
@@ -144,7 +141,7 @@ async def list_platform_admins(grants: Grants, caller: Caller, page: Query, quer
     return await grants.find(caller, (Level.PLATFORM, 0), page, query.search)
 
 
-@endpoint("POST", "/platform/admins", permission="GRANT", status=200, problems=REFUSED, secret=True, addition=True)
+@endpoint("POST", "/platform/admins", permission="GRANT", status=200, problems=REFUSED, addition=True)
 async def create_platform_admin(grants: Grants, caller: Caller, body: AdminAdd) -> AdminView:
     """Give access to the whole platform: to the account `id`, or to a new one."""
     return await grants.create(caller, (Level.PLATFORM, 0), body)

@@ -31,7 +31,7 @@ async def list_user_tokens(tokens: Tokens, caller: Caller, user_id: Id) -> list[
     return await tokens.find(caller, Owner(user_id=user_id))
 
 
-@endpoint("POST", "/users/{userId}/tokens", addition=True, problems=(Kind.UNPROCESSABLE,), secret=True)
+@endpoint("POST", "/users/{userId}/tokens", addition=True, problems=(Kind.UNPROCESSABLE,))
 async def create_user_token(tokens: Tokens, caller: Caller, user_id: Id, body: TokenAdd) -> TokenView:
     """Create a token of a mailbox user; its value is shown in this answer only."""
     return await tokens.create(caller, Owner(user_id=user_id), body)
