@@ -1,0 +1,120 @@
+"""The matrix of rights (threats 107, 108): every operation x role x own, foreign and parent object, from rights.csv.
+
+A row is `operation,path,body` and a cell for each role. A cell holds the statuses expected for an object that is the
+role's own, a foreign one (another broker's) and one of the node above it that is not his (the neighbour's), such as
+`200 403 403`; one status alone where the request names no object. Names in <> stand for the object (matrix.Spot.names).
+Everybody else than sysadmins is told the same of a foreign object and of one that is missing; that is tried too.
+
+An operation without a row fails. To add one, write its `operation,path,body` with empty cells, run
+
+    python -m tests.api.test_matrix
+
+which fills empty cells with what happens now, and read every cell of the row before you keep it: the table says what
+must be, not what is.
+"""
+
+import asyncio
+import csv
+import re
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from tests.api.house import open_api
+from tests.api.matrix import ROLES, TABLE, WHERE, World, operations, rows
+
+pytestmark = pytest.mark.anyio
+
+OPERATIONS = operations()
+ROWS = rows()
+SETTINGS = {
+    "dns": {"servers": ["127.0.0.1:9"], "timeout": 0.05},
+    "relay": {"private_platforms": "everyone"},
+}
+
+
+async def open_world(directory: Path) -> World:
+    world = World(open_api(directory, **SETTINGS))
+    await world.build()
+    return world
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+async def world(tmp_path_factory: pytest.TempPathFactory, anyio_backend: str) -> AsyncIterator[World]:
+    world = await open_world(tmp_path_factory.mktemp("matrix") / "state")
+    yield world
+    await world.api.store.close()
+
+
+def about(row: dict[str, str]) -> tuple[str, ...]:
+    """Return which objects a request can be about: one of each sort, or none."""
+    return WHERE if "<" in row["path"] + row["body"] else ("own",)
+
+
+def test_every_operation_has_its_row_and_every_row_its_operation() -> None:
+    assert ROWS.keys() == OPERATIONS.keys()
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_a_row_is_whole(name: str) -> None:
+    """Its request is the operation's, and no cell is unstated."""
+    row = ROWS[name]
+    shape = re.sub(r"\\{\w+\\}", "[^/?]+", re.escape(OPERATIONS[name].path))
+    assert re.fullmatch(rf"{shape}(\?.*)?", row["path"])
+    for role in ROLES:
+        assert re.fullmatch(r"[1-5]\d\d( [1-5]\d\d)*", row[role]), role
+        assert len(row[role].split()) == len(about(row)), role
+
+
+@pytest.mark.parametrize("name", ROWS)
+async def test_each_role_gets_what_the_table_says(world: World, name: str) -> None:
+    row, found = ROWS[name], {}
+    for role in ROLES:
+        answers = [await world.ask(OPERATIONS[name], row, role, where) for where in about(row)]
+        found[role] = " ".join(str(answer.status_code) for answer in answers)
+    assert found == {role: row[role] for role in ROLES}
+
+
+@pytest.mark.parametrize("name", [name for name, row in ROWS.items() if len(about(row)) > 1])
+async def test_a_foreign_object_and_a_missing_one_are_told_alike_threat_107(world: World, name: str) -> None:
+    row = ROWS[name]
+    for role in ROLES[1:]:
+        told = [await world.ask(OPERATIONS[name], row, role, where) for where in ("foreign", "missing")]
+        foreign, missing = [(answer.status_code, answer.content and answer.json().get("message")) for answer in told]
+        assert foreign == missing, role
+
+
+@pytest.mark.parametrize("name", ROWS)
+async def test_nobody_is_let_in_without_a_token_threat_105(world: World, name: str) -> None:
+    world.tokens["stranger"] = "f" * 32
+    row = ROWS[name]
+    answer = await world.api.ask(OPERATIONS[name].method, row["path"].replace("<", "").replace(">", ""), token=None)
+    assert answer.status_code == 401
+
+
+async def fill() -> None:
+    """Put what happens now into the empty cells of the table."""
+    with tempfile.TemporaryDirectory() as directory:
+        world = await open_world(Path(directory) / "state")
+        for name, row in ROWS.items():
+            for role in ROLES:
+                if not row[role]:
+                    answers = [await world.ask(OPERATIONS[name], row, role, where) for where in about(row)]
+                    row[role] = " ".join(str(answer.status_code) for answer in answers)
+        await world.api.store.close()
+    with TABLE.open("w", newline="") as file:
+        table = csv.DictWriter(file, ["operation", "path", "body", *ROLES], lineterminator="\n")
+        table.writeheader()
+        table.writerows(ROWS[name] for name in sorted(ROWS, key=lambda name: (ROWS[name]["path"], name)))
+    sys.stdout.write("".join(f"no row: {name}\n" for name in OPERATIONS.keys() - ROWS.keys()))
+
+
+if __name__ == "__main__":
+    asyncio.run(fill())
