@@ -11,6 +11,8 @@ from gatepost.message.anatomy import Header
 MESSAGES = frozenset({"message/rfc822", "message/global", "message/news", "message/partial", "message/external-body"})
 _TYPE = re.compile(rb"\s*([^\s;/\"()<>\x80-\xff]+)\s*/\s*([^\s;\"()<>]+)")
 _LOOSE_TYPE = re.compile(rb"([-!#-'*+.0-9A-Za-z^_`{|}~]+)\s*/\s*([-!#-'*+.0-9A-Za-z^_`{|}~]+)")
+_ASKED = frozenset({b"content-type", b"content-disposition", b"content-transfer-encoding", b"content-id"})
+_USUAL = 200  # octets of such fields that other parts are likely to have too
 _BLANKS = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
 
 
@@ -30,12 +32,12 @@ class Entity(msgspec.Struct):
     default: str = "text/plain"
     file: tuple[bytes, str] | None = None
     cut_header: bool = False  # read the header as ending at its first line that is no field
+    fields: tuple[Header, ...] = ()  # once they are read
 
 
 class Face(msgspec.Struct, frozen=True):
     """What the fields say. `types` are all declared ones, or the default; `type_fields` their raw values."""
 
-    fields: tuple[Header, ...] = ()
     types: tuple[str, ...] = ("text/plain",)
     type_fields: tuple[bytes, ...] = ()
     encodings: tuple[str, ...] = ("",)
@@ -60,25 +62,19 @@ def holds_parts(media: str) -> bool:
 
 def face(fields: tuple[Header, ...], default: str) -> Face:
     """Read the Content- fields of a header."""
-    types: list[bytes] = []
-    dispositions: list[bytes] = []
-    encodings: list[bytes] = []
-    content_id = b""
-    for field in fields:
-        if field.name[:1] not in b"Cc" or field.name[:8].lower() != b"content-":
-            continue
-        name = field.name[8:].lower()
-        if name == b"type":
-            types.append(field.value)
-        elif name == b"disposition":
-            dispositions.append(field.value)
-        elif name == b"transfer-encoding":
-            encodings.append(field.value)
-        elif name == b"id":
-            content_id = field.value
+    told = [(field.name.lower(), field.value) for field in fields if field.name[:1] in b"Cc"]
+    asked = [pair for pair in told if pair[0] in _ASKED]
+    short = sum(len(value) for _, value in asked) <= _USUAL
+    return _usual_face(default, *asked) if short else _face(default, *asked)
+
+
+def _face(default: str, *asked: tuple[bytes, bytes]) -> Face:
+    types = [value for name, value in asked if name == b"content-type"]
+    dispositions = [value for name, value in asked if name == b"content-disposition"]
+    encodings = [value for name, value in asked if name == b"content-transfer-encoding"]
+    content_id = next((value for name, value in reversed(asked) if name == b"content-id"), b"")
     declared = tuple(dict.fromkeys(media_type(value) or default for value in types)) or (default,)
     return Face(
-        fields,
         declared,
         tuple(types),
         tuple(dict.fromkeys(one for value in encodings for one in decode.encodings(value))) or ("",),
@@ -88,6 +84,9 @@ def face(fields: tuple[Header, ...], default: str) -> Face:
         len(types) > 1 or len(dispositions) > 1 or len(encodings) > 1,
         next((media for media in declared if not holds_parts(media)), "text/plain"),
     )
+
+
+_usual_face = lru_cache(maxsize=1024)(_face)
 
 
 def file_face(name: bytes, encoding: str) -> Face:

@@ -7,6 +7,7 @@ import binascii
 import re
 from collections.abc import Sequence
 from email.utils import mktime_tz, parsedate_tz
+from itertools import chain
 
 import msgspec
 
@@ -69,6 +70,9 @@ def _fields(data: bytes, start: int, stop: int) -> tuple[list[Header], int | Non
     block = data[start:stop]
     if b"\n" not in block:
         block = block.replace(b"\r", b"\n")
+    usual = _USUAL_FIELD.findall(block)
+    if sum(map(len, chain.from_iterable(usual))) + 2 * len(usual) == len(block):  # nothing stands between them
+        return [Header(name, value[:-1] if value[-1:] == b"\r" else value) for name, value in usual], None, 0
     fields: list[Header] = []
     junk, junk_fields, at = None, 0, 0
     for match in _FIELD.finditer(block):
@@ -83,6 +87,7 @@ def _fields(data: bytes, start: int, stop: int) -> tuple[list[Header], int | Non
     return fields, junk, junk_fields
 
 
+_USUAL_FIELD = re.compile(rb"^([^\x00-\x20:\x7f]+):([^\n]*+(?:\n[ \t][^\n]*+)*+)\n", re.MULTILINE)
 # The value goes on over lines that begin with a blank; possessive, hence linear.
 _FIELD = re.compile(rb"^([^\x00-\x20:\x7f]+)[ \t]*:([^\n]*+(?:\n[ \t][^\n]*+)*+)(?:\n|\Z)", re.MULTILINE)
 _MBOX = (b"From ", b">From ")

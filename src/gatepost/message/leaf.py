@@ -77,7 +77,7 @@ def _keep(table: Table, entity: Entity, face: Face, body: int, reading: Reading)
             index=index,
             parent=entity.parent,
             depth=entity.depth,
-            headers=face.fields,
+            headers=entity.fields,
             types=face.types,
             names=face.named.all,
             shown=face.named.shown,

@@ -23,9 +23,11 @@ _SCAN_MAX = 4096  # octets of one URL that are looked into
 
 _DOT = r"(?:\.|\[\.\]|\(\.\)|\{\.\}|\[dot\]|\(dot\)|\{dot\})"
 _REST = r"[^\s<>\"'`\x00-\x1f\x7f]"
-_URL = re2.compile(
-    rf"(?i)(?:\b(?:h(?:tt|xx)ps?|ftps?|fxps?)(?:\[:\]|\(:\)|:|\[:)[/\\]{{1,4}}(?:\])?|\bwww[0-9]{{0,3}}{_DOT}){_REST}+".encode(),
-)
+_URL = rf"(?i)(?:\b(?:h(?:tt|xx)ps?|ftps?|fxps?)(?:\[:\]|\(:\)|:|\[:)[/\\]{{1,4}}(?:\])?|\bwww[0-9]{{0,3}}{_DOT}){_REST}+".encode()
+_URL_IN_ASCII = re.compile(_URL)
+_URL_IN_UTF8 = re2.compile(_URL)
+_BEGINNINGS = (b"http", b"hxxp", b"ftp", b"fxp", b"www")
+_BEGINNING_MAX = 16  # octets of what comes before a URL's host
 _DEFANGED = re2.compile(
     rb"(?i)\b[a-z0-9_-]+(?:(?:\[\.\]|\(\.\)|\{\.\}|\[dot\]|\(dot\)|\{dot\})[a-z0-9_-]+|\.[a-z0-9_-]+)+"
 )
@@ -110,14 +112,38 @@ class Collector:
 
 
 def _in_text(raw: bytes) -> Iterator[str]:
-    if b":" in raw or b"www" in raw or b"WWW" in raw.upper():
-        for found in dict.fromkeys(match[0] for match in _URL.finditer(raw)):
-            yield _trimmed(found.decode("utf-8", "replace"))
-    if b"[." in raw or b"(." in raw or b"{." in raw or b"dot" in raw.lower():
+    lower = raw.lower()
+    for found in dict.fromkeys(_urls(raw, lower)):
+        yield _trimmed(found.decode("utf-8", "replace"))
+    if b"[." in raw or b"(." in raw or b"{." in raw or b"dot" in lower:
         for found in dict.fromkeys(match[0] for match in _DEFANGED.finditer(raw)):
             url = found.decode("utf-8", "replace")
             if _UNDOT.search(url):
                 yield "http://" + url
+
+
+def _urls(raw: bytes, lower: bytes) -> Iterator[bytes]:
+    """Yield what an expression finds where a URL can begin.
+
+    RE2 knows UTF-8, but gives the interpreter's lock away: it is asked only where there are other characters.
+    """
+    end = 0
+    for at in sorted(at for word in _BEGINNINGS for at in _places(lower, word)):
+        if at < end:
+            continue
+        match = _URL_IN_ASCII.match(raw, at)
+        if not (match[0] if match else raw[at : at + _BEGINNING_MAX]).isascii():
+            match = _URL_IN_UTF8.match(raw, at)
+        if match:
+            end = match.end()
+            yield match[0]
+
+
+def _places(text: bytes, word: bytes) -> Iterator[int]:
+    at = text.find(word)
+    while at >= 0:
+        yield at
+        at = text.find(word, at + len(word))
 
 
 def _trimmed(url: str) -> str:

@@ -22,6 +22,7 @@ _NAMES = (
 _ATTRIBUTES = tuple(_NAMES.split())
 _RARE = tuple(name for name in _ATTRIBUTES if name not in ("href", "src") and ":" not in name)
 _ANY_RARE = re2.compile((r"[\s\"'/](?:" + "|".join(_RARE) + r")\s*=").encode())
+_RARE_WORDS = tuple(name.encode() for name in _RARE)
 _RARE_SELECTOR = ",".join(f"[{name}]" for name in _RARE)
 _TAG = re.compile(rb"<(/?)([a-zA-Z][a-zA-Z0-9]*)")
 _LONG_TAG = re.compile(rb"<[a-zA-Z][^<>]{4000,}")
@@ -94,16 +95,16 @@ def _parsed(raw: bytes) -> Page:
 def _nodes(tree: LexborHTMLParser, raw: bytes) -> list[LexborNode]:
     """Return the elements that may hold a URL; a selector is costly, so rare ones are asked only if they may hit."""
     lower = raw.lower()
-    selectors = ["[href],[src]"]
+    selectors = ["[href],[src]"] if b"href" in lower or b"src" in lower else []
     if b"url(" in lower or b"@import" in lower:
         selectors.append("[style],style")
     if b"refresh" in lower:
         selectors.append("meta[http-equiv]")
     if b"xlink" in lower:
         selectors.append("svg *")
-    if _ANY_RARE.search(lower):
+    if any(word in lower for word in _RARE_WORDS) and _ANY_RARE.search(lower):
         selectors.append(_RARE_SELECTOR)
-    return tree.css(",".join(selectors))
+    return tree.css(",".join(selectors)) if selectors else []
 
 
 def _of_node(node: LexborNode) -> list[str]:

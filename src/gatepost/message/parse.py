@@ -95,6 +95,7 @@ def _read(table: Table, entity: Entity, root: _Root) -> list[Entity]:
         root.fields, root.header_end = block.fields, block.body
     _tell_header(table, block)
     fields, body, others = _resolve(entity, block)
+    entity.fields = fields
     return _open(table, entity, face(fields, entity.default), body) + others
 
 
@@ -178,7 +179,7 @@ def _add_container(table: Table, entity: Entity, seen: Face, body: int) -> int:
             index=index,
             parent=entity.parent,
             depth=entity.depth,
-            headers=seen.fields,
+            headers=entity.fields,
             types=seen.types,
             names=seen.named.all,
             shown=seen.named.shown,
