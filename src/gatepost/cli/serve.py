@@ -1,7 +1,6 @@
 """`gatepost serve`: runs the relay in the foreground until a signal, and tells systemd how it fares."""
 
 import asyncio
-import gc
 import os
 import signal
 from collections.abc import Callable
@@ -10,13 +9,13 @@ import click
 
 from gatepost.app import Gatepost
 from gatepost.cli.logs import configure
+from gatepost.cli.memory import keep_the_heap, spare_the_collector
 from gatepost.cli.notify import notify, watchdog_seconds
 from gatepost.cli.options import with_settings
 from gatepost.cli.running import run
 from gatepost.events import log
 from gatepost.settings import Settings
 
-GARBAGE = 20_000  # objects after which cycles are looked for; Python's own 700 are made by every mail
 ECHO = 0.3  # seconds within which a second signal is the first one's echo (make and a terminal both pass it on)
 
 
@@ -30,6 +29,7 @@ def command(settings: Settings) -> None:
 
 async def serve(settings: Settings) -> None:
     """Start, tell the manager, wait for a signal, stop."""
+    keep_the_heap()
     async with Gatepost(settings) as gatepost:
         spare_the_collector()
         stopped = heed_signals(gatepost.reload)
@@ -40,13 +40,6 @@ async def serve(settings: Settings) -> None:
         log.info("stopping")
         watchdog.cancel()
     log.info("stopped")
-
-
-def spare_the_collector() -> None:
-    """Leave what was made at the start out of garbage collection, and collect less often: mails make few cycles."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(GARBAGE)
 
 
 def heed_signals(reload: Callable[[], None]) -> asyncio.Event:

@@ -23,7 +23,8 @@ _SCAN_MAX = 4096  # octets of one URL that are looked into
 
 _DOT = r"(?:\.|\[\.\]|\(\.\)|\{\.\}|\[dot\]|\(dot\)|\{dot\})"
 _REST = r"[^\s<>\"'`\x00-\x1f\x7f]"
-_URL = rf"(?i)(?:\b(?:h(?:tt|xx)ps?|ftps?|fxps?)(?:\[:\]|\(:\)|:|\[:)[/\\]{{1,4}}(?:\])?|\bwww[0-9]{{0,3}}{_DOT}){_REST}+".encode()
+_SCHEME_START = r"\b(?:h(?:tt|xx)ps?|ftps?|fxps?)(?:\[:\]|\(:\)|:|\[:)[/\\]{1,4}(?:\])?"
+_URL = rf"(?i)(?:{_SCHEME_START}|\bwww[0-9]{{0,3}}{_DOT}){_REST}+".encode()
 _URL_IN_ASCII = re.compile(_URL)
 _URL_IN_UTF8 = re2.compile(_URL)
 _BEGINNINGS = (b"http", b"hxxp", b"ftp", b"fxp", b"www")
