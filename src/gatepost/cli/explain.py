@@ -58,7 +58,9 @@ def _facts(event: Any) -> Iterator[str]:
     yield from (f"{finding['symbol']}: {finding['reason']}" for finding in findings)
     yield from path
     yield from (f"to be kept in {each['folder']} until {moment(each['until'])}" for each in kept)
+    times = data.pop("ms", {})  # of each filter
     plain = [f"{key}={value}" for key, value in data.items() if value not in (None, "", [])]
+    plain += [f"{name}={took}ms" for name, took in times.items()]
     if plain:
         yield " ".join(plain)
 

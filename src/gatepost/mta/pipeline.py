@@ -56,12 +56,14 @@ class Pipeline:
         found: dict[int, list[Finding]] = {index: [] for index in range(len(recipients))}
         for findings in found.values():
             findings.extend(unopened)
+        times: dict[str, float] = {}
         for cost, filters in self._tiers:
             if cost >= Cost.PARSE and opened is None:
                 break
-            await self._ask(filters, mail, recipients, found, trail)
+            await self._ask(filters, mail, recipients, found, trail, times)
             if all(_oversize(findings) for findings in found.values()):
                 break
+        trail.add("scanned", ms=times)
         each = (Findings(recipient, tuple(found[index])) for index, recipient in enumerate(recipients))
         return Report(opened, tuple(each))
 
@@ -98,15 +100,17 @@ class Pipeline:
         recipients: Sequence[Recipient],
         found: dict[int, list[Finding]],
         trail: Trail,
+        times: dict[str, float],
     ) -> None:
+        """Ask filters of one cost; note in `times` the milliseconds that each took."""
         if len(filters) == 1 or filters[0].cost <= Cost.PARSE:
             # They use the processor alone: side by side would only be slower.
             for one in filters:
-                await self._ask_one(one, mail, recipients, found, trail)
+                times[one.name] = await self._ask_one(one, mail, recipients, found, trail)
             return
         async with asyncio.TaskGroup() as group:
-            for one in filters:
-                group.create_task(self._ask_one(one, mail, recipients, found, trail))
+            asked = {one.name: group.create_task(self._ask_one(one, mail, recipients, found, trail)) for one in filters}
+        times.update({name: task.result() for name, task in asked.items()})
 
     async def _ask_one(
         self,
@@ -115,7 +119,8 @@ class Pipeline:
         recipients: Sequence[Recipient],
         found: dict[int, list[Finding]],
         trail: Trail,
-    ) -> None:
+    ) -> float:
+        """Ask one filter for all recipients; return the milliseconds that it took."""
         started = time.perf_counter()
         for members in _alike(one, recipients):
             findings = await self._examine(one, mail, recipients[members[0]])
@@ -128,7 +133,7 @@ class Pipeline:
                     trail.add("found", mailbox=mailbox, filter=one.name, findings=[_told(each) for each in findings])
         took = time.perf_counter() - started
         self._seconds[one.name].observe(took)
-        trail.add("scanned", filter=one.name, ms=round(took * 1000, 2))
+        return round(took * 1000, 2)
 
     async def _examine(self, one: Filter, mail: Mail, recipient: Recipient) -> list[Finding]:
         try:
