@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 from tests.peers.names import Fault, Names
 
-from gatepost.dns import DnsFailure, Missing, Mx, Resolver
+from gatepost.dns import DnsFailure, Missing, Mx, Resolver, Tlsa, reverse_name
 from gatepost.settings import Dns, SettingsError
 
 pytestmark = pytest.mark.anyio
@@ -23,6 +23,7 @@ ZONE = {
     "1.2.0.192.in-addr.arpa": ["PTR liar.example.org.", "PTR a.example.org."],
     "9.2.0.192.in-addr.arpa": ["PTR liar.example.org."],
     "liar.example.org": ["A 203.0.113.9"],
+    "_25._tcp.mx.example.org": ["TLSA 3 1 1 " + "AB" * 32],
     "broken.example.org": [Fault.SERVFAIL],
     "refused.example.org": [Fault.REFUSED],
     "silent.example.org": [Fault.TIMEOUT],
@@ -92,6 +93,18 @@ async def test_localhost_never_goes_to_a_name_server(resolver: Resolver, names: 
 
 async def test_strings_of_one_txt_record_are_joined(resolver: Resolver) -> None:
     assert sorted(await resolver.txt("example.org")) == [b"onetwo", b"v=spf1 -all"]
+
+
+async def test_tlsa_records_are_told_in_lower_case_hex(resolver: Resolver) -> None:
+    assert await resolver.tlsa("_25._tcp.mx.example.org") == [Tlsa(3, 1, 1, "ab" * 32)]
+
+
+@pytest.mark.parametrize(
+    ("ip", "place"),
+    [("192.0.2.1", "1.2.0.192.in-addr.arpa"), ("2001:db8::1", "1." + "0." * 23 + "8.b.d.0.1.0.0.2.ip6.arpa")],
+)
+def test_the_names_of_an_address_stand_below_arpa(ip: str, place: str) -> None:
+    assert reverse_name(ip) == place
 
 
 async def test_the_reverse_name_must_lead_back(resolver: Resolver) -> None:

@@ -11,6 +11,7 @@ from tests.api.replay import Replay
 from tests.peers.names import Names
 from tests.peers.sink import Act, Sink
 
+from gatepost.model.access import Grant, Level
 from gatepost.model.dkim import DkimKey
 from gatepost.model.health import Checkup
 from gatepost.model.query import Query, eq
@@ -305,6 +306,38 @@ async def test_who_has_no_right_asks_nothing(api: Api, names: Names) -> None:
     for path in ("/domains/zzzzz/health", "/platforms/zzzzz/health"):
         assert (await api.ask("GET", path)).status_code == 404
         assert (await api.ask("POST", path)).status_code == 404
+
+
+async def test_a_domains_administrator_sees_and_asks_for_his_own_alone(api: Api) -> None:
+    """Contract A72: private addresses are a sysadmin's to have connected to; foreign platforms nobody else's."""
+    async with Sink({"RCPT": "550 5.7.1 no"}) as sink:
+        mine, foreign = await api.domain("mine.com", platforms=[_near(sink)]), await api.domain("foreign.com")
+        for domain in (mine, foreign):
+            await api.make(f"/domains/{domain['id']}/health", None)
+        admin = await api.admin("jon")
+        node = api.ids.read(mine["id"])
+        rights = ["HEALTH_READ", "HEALTH_WRITE"]
+        grant = Grant(admin_id=admin.id, level=Level.DOMAIN, node_id=node, permissions=rights)
+        await api.store.write(lambda writer: writer.add(grant))
+        token = await api.token_of(admin_id=admin.id)
+
+        assert [each["name"] for each in await api.get("/health")] == ["foreign.com", "mine.com"]
+        assert [each["name"] for each in await api.get("/health", token=token)] == ["mine.com"]
+        assert (await api.ask("POST", f"/domains/{mine['id']}/health", token=token)).status_code == 201
+        assert (await api.ask("POST", f"/domains/{foreign['id']}/health", token=token)).status_code == 403
+        own, other = mine["platforms"][0]["id"], foreign["platforms"][0]["id"]
+        assert (await api.ask("POST", f"/platforms/{own}/health", token=token)).status_code == 422
+        assert (await api.ask("POST", f"/platforms/{other}/health", token=token)).status_code == 403
+        body = {"transportDest": "nowhere.example", "transportPort": 25, "authType": "local", "apiType": ""}
+        assert (await api.ask("POST", "/health/try-relay", body, token=token)).status_code == 200
+        near = {**body, "transportDest": "64:ff9b::7f00:1"}  # loopback, wrapped
+        assert (await api.ask("POST", "/health/try-relay", near, token=token)).status_code == 422
+        assert (await api.ask("POST", "/health/try-relay", {**body, "id": other}, token=token)).status_code == 403
+        assert sink.sessions == []
+
+
+def _near(sink: Sink) -> dict[str, Any]:
+    return {"name": "p", "transportDest": "127.0.0.1", "transportType": "SMTP", "transportPort": sink.port}
 
 
 async def test_results_go_with_what_they_are_of(api: Api) -> None:

@@ -68,12 +68,12 @@ def own(status: str, text: str) -> Reply:
     return Reply(0, status, printable(text))
 
 
-def printable(text: str) -> str:
-    """Return a text as one line of at most 512 characters, controls spelled out (threat 29)."""
+def printable(text: str, most: int = TEXT_MAX) -> str:
+    """Return a text as one line of at most `most` characters, controls spelled out (threat 29)."""
     flat = " ".join(text.split("\n")) if "\n" in text else text
     if not flat.isprintable():
         flat = "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in flat)
-    return flat[:TEXT_MAX]
+    return flat[:most]
 
 
 def remote_id(text: str) -> str | None:

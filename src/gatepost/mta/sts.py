@@ -60,11 +60,13 @@ class Fetcher:
         return allowed[0]
 
     async def _get(self, host: str, ip: str) -> bytes:
-        self._context = self._context or ssl.create_default_context(cafile=self._settings.ca_file or None)
+        if self._context is None:
+            self._context = await asyncio.to_thread(ssl.create_default_context, cafile=self._settings.ca_file or None)
         place = f"[{ip}]" if ":" in ip else ip
         url = f"https://{place}:{self._settings.port}/.well-known/mta-sts.txt"
+        headers = {"Host": host, "User-Agent": "Gatepost", "Accept-Encoding": "identity"}
         client = httpx2.AsyncClient(verify=self._context, timeout=None, trust_env=False)
-        asked = client.stream("GET", url, headers={"Host": host}, extensions={"sni_hostname": host})
+        asked = client.stream("GET", url, headers=headers, extensions={"sni_hostname": host})
         async with client, asked as answer:
             if answer.status_code != 200:
                 raise NoPolicy(f"{host} answers {answer.status_code}")

@@ -3,19 +3,23 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
+import msgspec
+
 from gatepost.dns import DnsFailure, Resolver
 from gatepost.model.dkim import Algorithm
 from gatepost.model.health import Code, Entry, failed, lookup, passed
 from gatepost.model.tenant import Domain
+from gatepost.mta.outcome import printable
 from gatepost.mta.routing import is_public
 from gatepost.services.dkim import Dkim, Sight
 from gatepost.services.further import Facts, Further
 from gatepost.services.mx import MxCheck
-from gatepost.settings import Settings
+from gatepost.settings import Settings, SettingsError
 
 Test = Callable[[Facts], Awaitable[Entry]]
 
 SECONDS = 10.0  # for one test
+LINE = 4000  # characters of a line; what strangers publish stands in some
 
 _GRAVITY = (Code.ERROR, Code.DKIM_MISMATCH, Code.DKIM_MISSING, Code.OK)  # which result of several names counts
 
@@ -24,18 +28,22 @@ class Diagnosis:
     """The tests of `[health] checks`. The resolver keeps no answers: who has just mended a record wants a new one."""
 
     def __init__(self, resolver: Resolver, dkim: Dkim, settings: Settings) -> None:
+        """Raise SettingsError for a check that there is none of."""
         self._mx = MxCheck(resolver, settings.smtp.gateway_names)
         self._dkim = dkim
         self._selector = settings.dkim.selector
         further = Further(resolver, self._mx.required, settings)
         known: dict[str, Test] = {"MX": self._test_mx, "DKIM": self._test_dkim, **further.tests}
+        if strange := set(settings.health.checks) - set(known):
+            raise SettingsError(f"health.checks: {min(strange)!r} is none of {', '.join(known)}")
         self._tests = {kind: test for kind, test in known.items() if kind in settings.health.checks}
 
     async def run(self, domain: Domain, *, sends: bool) -> list[Entry]:
         """Return an entry of each test, in the contract's order; `sends`: mail of the domain may leave through us."""
         addresses = [ip for ip in await self._mx.addresses() if is_public(ip)]
         facts = Facts(domain, sends, addresses)
-        return list(await asyncio.gather(*(_run(kind, test, facts) for kind, test in self._tests.items())))
+        entries = await asyncio.gather(*(_run(kind, test, facts) for kind, test in self._tests.items()))
+        return [_printable(each) for each in entries]
 
     async def _test_mx(self, facts: Facts) -> Entry:
         """The domain's MX against the names and addresses of this gateway."""
@@ -77,6 +85,10 @@ async def _run(kind: str, test: Test, facts: Facts) -> Entry:
         return failed(kind, facts.name, str(error))
     except TimeoutError:
         return failed(kind, facts.name, f"it took longer than {SECONDS:g} seconds")
+
+
+def _printable(entry: Entry) -> Entry:
+    return msgspec.structs.replace(entry, output=[printable(line, LINE) for line in entry.output])
 
 
 def _judged(sights: Sequence[Sight]) -> tuple[Code, str]:
