@@ -15,7 +15,7 @@ from gatepost.mta.sts import Fetcher, NoPolicy
 from gatepost.services.mx import is_address
 from gatepost.settings import Settings
 
-NOBODY = "192.0.2.1"  # of RFC 5737: to count look-ups where no address is to be asked about
+NOBODY = "192.0.2.1"  # of RFC 5737: no record ends at it, so that all look-ups are counted
 WEEK = 604_800
 
 
@@ -64,15 +64,14 @@ class Further:
         if len(found) > 1:
             return failed("SPF", facts.name, "several SPF entries, of which receivers take none")
         asked = [] if self._smarthost else facts.addresses
-        said = [await spf.check(self._resolver, ip, facts.name) for ip in asked or [NOBODY]]
-        for each in said:
-            if each.result in ("permerror", "temperror"):
-                return failed("SPF", facts.name, f"{each.result}, {each.reason}")
-        refused = [f"{ip} ({each.result})" for ip, each in zip(asked, said, strict=False) if each.result != "pass"]
+        whole, *said = [await spf.check(self._resolver, ip, facts.name) for ip in (NOBODY, *asked)]
+        if whole.result in ("permerror", "temperror"):
+            return failed("SPF", facts.name, f"{whole.result}, {whole.reason}")
+        refused = [f"{ip} ({each.result})" for ip, each in zip(asked, said, strict=True) if each.result != "pass"]
         if refused:
             wanted = f"v=spf1 {ours}{found[0].decode('ascii', 'replace')[len('v=spf1') :]}"
             return facts.fault("SPF", f"this gateway may not send: {', '.join(refused)}", f"{facts.name} TXT {wanted}")
-        return passed("SPF", f"{said[0].lookups} of {spf.LOOKUPS} look-ups", *self._unasked(asked))
+        return passed("SPF", f"{whole.lookups} of {spf.LOOKUPS} look-ups", *self._unasked(asked))
 
     def _unasked(self, asked: Sequence[str]) -> list[str]:
         if self._smarthost:
