@@ -15,8 +15,7 @@ from gatepost.model.tenant import Domain, User
 from gatepost.services.access import require
 from gatepost.services.folders import Shelf, inside, named, roots, shelves
 from gatepost.services.release import check_release, with_releases
-from gatepost.services.search import Search, combined, criteria
-from gatepost.services.search import named as mails_named
+from gatepost.services.search import Search, by_id, combined, criteria
 from gatepost.store.store import Reader, Store
 
 
@@ -148,7 +147,7 @@ def _page(
     """A page of a folder; `bodies` are the mails whose text matches, None where that was not asked."""
     asked = criteria(search)
     if search.id:
-        asked += (mails_named(search.id, mailbox.address, reader),)
+        asked += (by_id(search.id, mailbox.address, reader),)
     if bodies is not None:
         asked += (Where("id", Op.IN, reader.copies_of(mailbox.address, bodies)),)
     where = every(inside(mailbox.address, place), combined(asked, search.operator))
@@ -162,7 +161,7 @@ def _page(
 
 def _newest(mailbox: Mailbox, place: Place, mail: str, reader: Reader) -> Letter | None:
     """The newest copy in a folder that a text names."""
-    where = every(inside(mailbox.address, place), mails_named(mail, mailbox.address, reader))
+    where = every(inside(mailbox.address, place), by_id(mail, mailbox.address, reader))
     page = reader.letters(Query(where=where, sort="-id", limit=1))
     return next(iter(with_releases(reader, page.items)), None)
 

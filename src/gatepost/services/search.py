@@ -57,7 +57,7 @@ def combined(conditions: tuple[Condition, ...], operator: Operator) -> Condition
     return Any(conditions) if operator is Operator.OR else Not(Any(conditions))
 
 
-def named(mail: str, mailbox: str, reader: Reader) -> Condition:
+def by_id(mail: str, mailbox: str, reader: Reader) -> Condition:
     """Return the condition for a mailbox's copies of the mails with an id: ours, or a Message-ID.
 
     They are found by the mails' own keys, unless very many bear that Message-ID.

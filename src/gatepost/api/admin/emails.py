@@ -1,23 +1,29 @@
 """Kept mail: folders, what lies in them, one mail with its content, release (contract 5.7)."""
 
 import re
-from typing import Annotated, TypeVar
+from typing import Annotated
 from urllib.parse import quote
 
 import msgspec
 from msgspec import Meta
 from starlette.responses import Response, StreamingResponse
 
+from gatepost.api.admin.letters import (
+    ImapFolder,
+    ImapMessage,
+    ImapMessageContent,
+    show_attachments,
+    show_folder,
+    show_mail,
+)
 from gatepost.api.endpoint import Call, endpoint
 from gatepost.api.ids import moment
 from gatepost.api.listing import Listing
 from gatepost.model.access import Caller
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Page, Query
-from gatepost.model.stored import Delivery, Letter, State
-from gatepost.model.values import Id, Millis
-from gatepost.services.content import Attachment, Contents, File
-from gatepost.services.folders import Shelf
+from gatepost.model.values import Id
+from gatepost.services.content import Contents, File
 from gatepost.services.mailbox import Mailbox, Mailboxes
 from gatepost.services.search import Operator, Search
 
@@ -31,7 +37,6 @@ _PARTS = ("HEADERS", "ATTACHMENTS", "BODY", "SOURCE")
 _SHOWN = frozenset(
     {"image/png", "image/jpeg", "image/gif", "image/webp", "application/pdf", "application/zip", "text/plain"}
 )
-_ADDRESS = re.compile(r'(?:"(?:\\.|[^"\\])*"|[^,"])+|"')
 _GUARDED = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "default-src 'none'; sandbox"}
 
 Who = Id | str
@@ -70,81 +75,6 @@ class SearchAsk(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     operator: Operator = Operator.AND
 
 
-class ImapFolder(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """A folder of kept mail; the counts only with `fields=STATS`."""
-
-    name: str
-    path: str
-    unread_message_count: int | None
-    message_count: int | None
-    messages_uri: str
-    children_uri: str
-
-
-class ImapMessageAttachment(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """One attachment; `id` is the partId of its download."""
-
-    id: str
-    name: str
-    type: str
-    size: int
-    download_uri: str
-    display_uri: str
-
-
-class ImapMessageAttachmentList(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """The attachments of a mail; `downloadUri` gives them all in one archive."""
-
-    attachments: list[ImapMessageAttachment]
-    download_uri: str
-    count: int
-
-
-class ReleaseStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """How the newest release of a mail stands: since when, and what the next hop said last."""
-
-    state: State
-    at: Millis
-    reply: str | None
-
-
-class ImapMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """What lists show of a mail. `infected` to `releaseStatus` are additions: why, until when, what became of it."""
-
-    id: str
-    uri: str
-    seen: bool
-    answered: bool
-    recent: bool
-    deleted: bool
-    has_attachments: bool
-    important: bool
-    sent_date: Millis | None
-    subject: str
-    from_: str = msgspec.field(name="from")
-    to: list[str]
-    cc: list[str]
-    bcc: list[str]
-    size: int
-    infected: bool
-    category: str
-    score: float
-    reason: str
-    received_date: Millis
-    expires_at: Millis
-    released_at: Millis | None
-    release_status: ReleaseStatus | None
-
-
-class ImapMessageContent(ImapMessage, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """A mail with the parts that were asked for; body and source are there for the owner of the mailbox alone."""
-
-    headers: dict[str, str | list[str]] | None = None
-    attachments: ImapMessageAttachmentList | None = None
-    body: str | None = None
-    source: str | None = None
-
-
 @endpoint("GET", "/users/{userIdOrEmail}/emails/folders", permission="MAILS_READ")
 async def list_folders(
     mailboxes: Mailboxes, caller: Caller, call: Call, user_id_or_email: Who, query: FolderAsk
@@ -175,7 +105,7 @@ async def list_folder_emails(
     name = listed.sort.removeprefix("-")
     ordered = msgspec.structs.replace(listed, sort=listed.sort.replace(name, _STORED.get(name, name)))
     mailbox, page = await mailboxes.find(caller, user_id_or_email, folder_path, _search(query), ordered)
-    return Page([_mail(ImapMessage, _root(call, mailbox), letter) for letter in page.items], page.total)
+    return Page([show_mail(ImapMessage, _root(call, mailbox), letter) for letter in page.items], page.total)
 
 
 @endpoint("GET", "/users/{userIdOrEmail}/emails/{folderPath}/{fugluIdOrMailId}", permission="MAILS_READ")
@@ -194,12 +124,12 @@ async def get_email(
     mailbox, letter = await mailboxes.get(caller, user_id_or_email, folder_path, fuglu_id_or_mail_id)
     owned = await mailboxes.read_by_owner(caller, mailbox, letter) if wanted & {"BODY", "SOURCE"} else False
     id, root = letter.message.id, _root(call, mailbox)
-    return _mail(
+    return show_mail(
         ImapMessageContent,
         root,
         letter,
         headers=await contents.headers(id) if "HEADERS" in wanted else None,
-        attachments=_attachments(root, letter, await contents.attachments(id)) if "ATTACHMENTS" in wanted else None,
+        attachments=show_attachments(root, letter, await contents.attachments(id)) if "ATTACHMENTS" in wanted else None,
         body=await contents.text(id) if owned and "BODY" in wanted else None,
         source=await contents.source(id) if owned and "SOURCE" in wanted else None,
     )
@@ -254,9 +184,6 @@ async def release_email(
     await mailboxes.release(caller, user_id_or_email, folder_path, fuglu_id, virus_lover=lover)
 
 
-M = TypeVar("M", bound=ImapMessage)
-
-
 def _fields(text: str, known: tuple[str, ...]) -> set[str]:
     asked = {name.strip().upper() for name in text.split(",")} - {""}
     if not asked <= set(known):
@@ -300,75 +227,7 @@ async def _folders(
 ) -> list[ImapFolder]:
     counted = "STATS" in _fields(fields, ("STATS",))
     mailbox, shelves = await mailboxes.folders(caller, who, path)
-    return [_folder(_root(call, mailbox), shelf, counted) for shelf in shelves]
-
-
-def _folder(root: str, shelf: Shelf, counted: bool) -> ImapFolder:
-    path = quote(shelf.place.path, safe="")
-    return ImapFolder(
-        name=shelf.place.name,
-        path=shelf.place.path,
-        unread_message_count=shelf.unseen if counted else None,
-        message_count=shelf.total if counted else None,
-        messages_uri=f"{root}/{path}",
-        children_uri=f"{root}/folders/{path}",
-    )
-
-
-def _mail(kind: type[M], root: str, letter: Letter, **more: object) -> M:
-    message, copy = letter.message, letter.copy
-    return kind(
-        id=message.id,
-        uri=f"{root}/{copy.folder}/{message.id}",
-        seen=copy.seen,
-        answered=copy.answered,
-        recent=False,
-        deleted=False,
-        has_attachments=message.has_attachments,
-        important=message.important,
-        sent_date=None if message.sent is None else Millis(message.sent),
-        subject=message.subject,
-        from_=message.header_from,
-        to=_addresses(message.header_to),
-        cc=_addresses(message.header_cc),
-        bcc=_addresses(message.header_bcc),
-        size=message.size,
-        infected=copy.infected,
-        category=copy.category,
-        score=copy.score,
-        reason=copy.reason,
-        received_date=Millis(message.received),
-        expires_at=Millis(copy.expires_at),
-        released_at=None if copy.released_at is None else Millis(copy.released_at),
-        release_status=None if letter.release is None else _status(letter.release),
-        **more,
-    )
-
-
-def _status(release: Delivery) -> ReleaseStatus:
-    at = release.done_at or (release.log[-1].at if release.log else release.created)
-    return ReleaseStatus(state=release.state, at=Millis(at), reply=release.last_reply)
-
-
-def _addresses(text: str) -> list[str]:
-    """The addresses of a header's text; commas inside quotes part nothing."""
-    return [found.strip() for found in _ADDRESS.findall(text) if found.strip()]
-
-
-def _attachments(root: str, letter: Letter, found: list[Attachment]) -> ImapMessageAttachmentList:
-    base = f"{root}/{letter.copy.folder}/{letter.message.id}/attachments"
-    items = [
-        ImapMessageAttachment(
-            id=str(each.number),
-            name=each.name,
-            type=each.type,
-            size=each.size,
-            download_uri=f"{base}/{each.number}?dl=true",
-            display_uri=f"{base}/{each.number}",
-        )
-        for each in found
-    ]
-    return ImapMessageAttachmentList(attachments=items, download_uri=f"{base}?dl=true", count=len(items))
+    return [show_folder(_root(call, mailbox), shelf, counted) for shelf in shelves]
 
 
 def _file(file: File, *, save: bool) -> Response:

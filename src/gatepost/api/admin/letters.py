@@ -1,0 +1,163 @@
+"""What clients see of folders and kept mails (contract 6.33-6.37), made of what the services return."""
+
+import re
+from typing import TypeVar
+from urllib.parse import quote
+
+import msgspec
+
+from gatepost.model.stored import Delivery, Letter, State
+from gatepost.model.values import Millis
+from gatepost.services.content import Attachment
+from gatepost.services.folders import Shelf
+
+_ADDRESS = re.compile(r'(?:"(?:\\.|[^"\\])*"|[^,"])+|"')
+
+
+class ImapFolder(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A folder of kept mail; the counts only with `fields=STATS`."""
+
+    name: str
+    path: str
+    unread_message_count: int | None
+    message_count: int | None
+    messages_uri: str
+    children_uri: str
+
+
+class ImapMessageAttachment(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """One attachment; `id` is the partId of its download."""
+
+    id: str
+    name: str
+    type: str
+    size: int
+    download_uri: str
+    display_uri: str
+
+
+class ImapMessageAttachmentList(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """The attachments of a mail; `downloadUri` gives them all in one archive."""
+
+    attachments: list[ImapMessageAttachment]
+    download_uri: str
+    count: int
+
+
+class ReleaseStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """How the newest release of a mail stands: since when, and what the next hop said last."""
+
+    state: State
+    at: Millis
+    reply: str | None
+
+
+class ImapMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What lists show of a mail. `infected` to `releaseStatus` are additions: why, until when, what became of it."""
+
+    id: str
+    uri: str
+    seen: bool
+    answered: bool
+    recent: bool
+    deleted: bool
+    has_attachments: bool
+    important: bool
+    sent_date: Millis | None
+    subject: str
+    from_: str = msgspec.field(name="from")
+    to: list[str]
+    cc: list[str]
+    bcc: list[str]
+    size: int
+    infected: bool
+    category: str
+    score: float
+    reason: str
+    received_date: Millis
+    expires_at: Millis
+    released_at: Millis | None
+    release_status: ReleaseStatus | None
+
+
+class ImapMessageContent(ImapMessage, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """A mail with the parts that were asked for; body and source are there for the owner of the mailbox alone."""
+
+    headers: dict[str, str | list[str]] | None = None
+    attachments: ImapMessageAttachmentList | None = None
+    body: str | None = None
+    source: str | None = None
+
+
+M = TypeVar("M", bound=ImapMessage)
+
+
+def show_folder(root: str, shelf: Shelf, counted: bool) -> ImapFolder:
+    """Return a folder as it is shown; `root` is where the mailbox's mails are, without a slash at the end."""
+    path = quote(shelf.place.path, safe="")
+    return ImapFolder(
+        name=shelf.place.name,
+        path=shelf.place.path,
+        unread_message_count=shelf.unseen if counted else None,
+        message_count=shelf.total if counted else None,
+        messages_uri=f"{root}/{path}",
+        children_uri=f"{root}/folders/{path}",
+    )
+
+
+def show_mail(kind: type[M], root: str, letter: Letter, **more: object) -> M:
+    """Return a kept mail as it is shown in lists, or with `more` of it."""
+    message, copy = letter.message, letter.copy
+    return kind(
+        id=message.id,
+        uri=f"{root}/{copy.folder}/{message.id}",
+        seen=copy.seen,
+        answered=copy.answered,
+        recent=False,
+        deleted=False,
+        has_attachments=message.has_attachments,
+        important=message.important,
+        sent_date=None if message.sent is None else Millis(message.sent),
+        subject=message.subject,
+        from_=message.header_from,
+        to=_addresses(message.header_to),
+        cc=_addresses(message.header_cc),
+        bcc=_addresses(message.header_bcc),
+        size=message.size,
+        infected=copy.infected,
+        category=copy.category,
+        score=copy.score,
+        reason=copy.reason,
+        received_date=Millis(message.received),
+        expires_at=Millis(copy.expires_at),
+        released_at=None if copy.released_at is None else Millis(copy.released_at),
+        release_status=None if letter.release is None else _status(letter.release),
+        **more,
+    )
+
+
+def _status(release: Delivery) -> ReleaseStatus:
+    at = release.done_at or (release.log[-1].at if release.log else release.created)
+    return ReleaseStatus(state=release.state, at=Millis(at), reply=release.last_reply)
+
+
+def _addresses(text: str) -> list[str]:
+    """The addresses of a header's text; commas inside quotes part nothing."""
+    return [found.strip() for found in _ADDRESS.findall(text) if found.strip()]
+
+
+def show_attachments(root: str, letter: Letter, found: list[Attachment]) -> ImapMessageAttachmentList:
+    """Return a mail's attachments with the links to each and to all."""
+    base = f"{root}/{letter.copy.folder}/{letter.message.id}/attachments"
+    items = [
+        ImapMessageAttachment(
+            id=str(each.number),
+            name=each.name,
+            type=each.type,
+            size=each.size,
+            download_uri=f"{base}/{each.number}?dl=true",
+            display_uri=f"{base}/{each.number}",
+        )
+        for each in found
+    ]
+    return ImapMessageAttachmentList(attachments=items, download_uri=f"{base}?dl=true", count=len(items))
