@@ -1,5 +1,6 @@
 """Commands that ask the running daemon, and the one mail that they are asked about."""
 
+import io
 import json
 import os
 import re
@@ -57,6 +58,29 @@ def test_tokens_are_shown_once_and_revoked(served: Daemon, capsys: pytest.Captur
     assert served.run("token", "delete", token["id"]) == os.EX_OK
     assert served.run("token", "delete", token["id"]) == os.EX_NOINPUT
     assert served.run("token", "list", "--admin", "nobody") == os.EX_NOINPUT
+
+
+def test_administrators_are_made_given_access_and_deleted(
+    served: Daemon, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("a long password\n"))
+    who = ("--email", "arya@stark.test", "--password-stdin")
+    assert served.run("admin", "add", "arya", "HELPDESK", *who, "--domain", "example.org") == os.EX_OK
+    assert "HELPDESK on example.org" in shown(capsys)
+    assert served.run("admin", "grant", "Arya", "DOMAIN_ADMIN", "--domain", "example.org") == os.EX_OK
+    assert served.run("admin", "grant", "arya", "QUEUE_READ", "DOMAINS_READ", "--customer", "default") == os.EX_OK
+    assert "arya: holds QUEUE_READ, DOMAINS_READ" in shown(capsys)
+    assert served.run("admin", "list") == os.EX_OK
+    assert "DOMAIN_ADMIN on example.org; 2 permissions on default" in shown(capsys)
+    assert served.run("admin", "list", "--broker", "default", "--json") == os.EX_OK
+    assert json.loads(shown(capsys)) == []
+    assert served.run("admin", "revoke", "arya", "--customer", "default") == os.EX_OK
+    assert served.run("admin", "delete", "arya") == os.EX_OK
+    assert served.run("admin", "delete", "arya") == os.EX_NOINPUT
+    assert served.run("admin", "revoke", "admin") == os.EX_TEMPFAIL  # the last sysadmin stays
+    assert served.run("admin", "add", "arya", "READER", "--email", "arya@stark.test") == os.EX_USAGE
+    assert served.run("admin", "list", "--customer", "a", "--domain", "b") == os.EX_USAGE
+    assert served.run("admin", "list", "--customer", "nobody") == os.EX_NOINPUT
 
 
 def test_a_waiting_mail_is_held_released_explained_and_deleted(

@@ -8,6 +8,7 @@ import msgspec
 from gatepost.api.openapi import encoded
 from gatepost.cli.defaults import settings_page, settings_toml
 from gatepost.cli.main import COMMANDS, gatepost
+from gatepost.model.rights import END_USERS, MEANING, ORDER, ROLES
 
 HEAD = """\
 # Commands
@@ -19,8 +20,9 @@ Exit codes are those of `sysexits.h`: 0 done, 64 wrong usage, 65 refused for its
 or server, 70 a fault of ours, 73 can't be made, 74 input or output failed, 75 try later, 76 the peer speaks otherwise,
 77 no permission, 78 wrong settings.
 
-Commands that list or change what is stored (`queue`, `domain`, `user`, `token`, `explain`, `health`) ask the running
-daemon over `control.sock` in the store's directory, which only its owner may open: there is never a second writer.
+Commands that list or change what is stored (`queue`, `domain`, `user`, `admin`, `token`, `explain`, `health`) ask the
+running daemon over `control.sock` in the store's directory, which only its owner may open: there is never a second
+writer.
 
 This page is made from the code by `make docs`.
 """
@@ -59,6 +61,46 @@ def _row(option: click.Option, context: click.Context) -> str:
     return f"| `{names}` | {meaning} |"
 
 
+RIGHTS = """\
+# Rights
+
+Objects form a tree: the platform, brokers, their customers, domains, mailbox users. What an administrator is granted
+on a node he holds on all below it. He is told nothing of the rest: lists leave it out, and a foreign object and a
+missing one are refused in the same words. What is withdrawn is gone with the next request.
+
+* **Access** is given with `POST /domains/{id}/admins` (likewise on `/customers/{id}`, `/brokers/{id}` and
+  `/platform`) to an account that is there or a new one, as names of permissions and roles, changed with `PUT
+  .../admins/{id}/authorities` and taken back with `DELETE`; an account left without any is deleted. It takes GRANT on
+  the node, and nobody gives what he does not hold there himself.
+* **Accounts** change themselves. Others change or delete one if, wherever it holds something, they hold that too, and
+  ADMINS_WRITE. The last sysadmin can't be deleted, disabled or demoted.
+* **Sysadmins** (the role SYSADMIN on `/platform`) alone make and delete domains, restore them and move them to
+  another customer, change policies and DKIM keys, and set restricted options.
+* **Brokers and customers** are covered by DOMAINS_READ and DOMAINS_WRITE. Customers are made and removed, their quota
+  of domains is set and they move by who holds DOMAINS_WRITE on the broker; brokers by who holds it on the platform.
+* **Mailbox users** have what their domain grants its end users (`GET` and `PUT /domains/{id}/access`), each with his
+  own mailbox; the role USER unless something else was said.
+* **Domains** may have roles of their own (`/domains/{id}/roles`), which stand for permissions on that domain.
+* **Tokens** belong to their account: only it and sysadmins list, make and revoke them (`/admins/{id}/tokens`,
+  `/users/{id}/tokens`).
+
+This page is made from the code by `make docs`.
+"""
+
+
+def rights_page() -> str:
+    """Return docs/rights.md: every permission and role."""
+    roles = [f"| {role.name} | {role.why} |" for role in ROLES.values()]
+    lines = [RIGHTS, "## Roles", "", "| role | for whom |", "| --- | --- |", *roles]
+    heads = [*ROLES, "end users"]
+    lines += ["", "## Permissions", "", "The last column tells what a domain may let its end users do.", ""]
+    lines += [f"| permission | allows | {' | '.join(heads)} |", "| --- " * (2 + len(heads)) + "|"]
+    for name in ORDER:
+        held = [name in role.permissions for role in ROLES.values()] + [name in END_USERS]
+        lines.append(f"| {name} | {MEANING[name]} | {' | '.join('yes' if each else '' for each in held)} |")
+    return "\n".join(lines) + "\n"
+
+
 def api_page() -> str:
     """Return docs/openapi.json, in which a change of the API shows."""
     return msgspec.json.format(encoded(), indent=2).decode() + "\n"
@@ -68,5 +110,6 @@ PAGES: dict[str, Callable[[], str]] = {
     "config/gatepost.toml": settings_toml,
     "docs/settings.md": settings_page,
     "docs/cli.md": commands_page,
+    "docs/rights.md": rights_page,
     "docs/openapi.json": api_page,
 }

@@ -1,13 +1,12 @@
 """`gatepost token`: the tokens of an administrator, through the running daemon."""
 
-import os
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
 
+from gatepost.cli.admin import find_admin
 from gatepost.cli.control import Control
-from gatepost.cli.failure import Failure
 from gatepost.cli.options import json_option, with_control
 from gatepost.cli.output import moment, show_json, show_table
 
@@ -64,10 +63,7 @@ def delete(control: Control, token_id: str, login: str) -> None:
 
 def _tokens(control: Control, login: str) -> str:
     """Return the path of an administrator's tokens; raise Failure."""
-    for admin in control.every("/security/admins", search=login):
-        if admin["login"].lower() == login.lower():
-            return f"/admins/{admin['id']}/tokens"
-    raise Failure(f"no administrator {login}", os.EX_NOINPUT)
+    return f"/admins/{find_admin(control, login)['id']}/tokens"
 
 
 def _row(token: Any) -> tuple[object, ...]:
