@@ -12,16 +12,19 @@ import openpyxl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.types import Message
 from tests.api.house import NOW, Api
 
 from gatepost.api import exports
 from gatepost.api.accept import choose
 from gatepost.api.exports import SUFFIX, Export
 from gatepost.api.workbook import LAST_ROW, LONGEST, Workbook
+from gatepost.model.access import Token
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Page, Query, eq, every
 from gatepost.model.rules import SenderRule, SenderType
 from gatepost.model.tenant import Language, User
+from gatepost.services.access import digest
 
 pytestmark = pytest.mark.anyio
 
@@ -239,6 +242,36 @@ async def test_what_changes_meanwhile_neither_repeats_nor_loses_a_row(
     emails = [user.email for page in pages for user in page.items]
     assert emails == ["a1@got.com", "jon@got.com", *(f"u{number:04}@got.com" for number in range(20))]
     assert [page.total is not None for page in pages] == [True, *[False] * 4]
+
+
+async def test_a_token_that_is_deleted_ends_the_answer(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    await many(tenant.api, tenant, 20)
+    monkeypatch.setattr(exports, "CHUNK", 5)
+    admin = await tenant.api.admin("varys", sys_admin=True)
+    token = await tenant.api.token_of(admin_id=admin.id)
+    sent: list[bytes] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message.get("body", b""))
+        if len(sent) == 3:  # the start, the head, a chunk
+            await tenant.api.store.write(lambda writer: writer.remove(Token, eq("digest", digest(token))))
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    headers = [(b"authorization", f"Bearer {token}".encode()), (b"accept", CSV.encode())]
+    path = tenant.lists[4]
+    with pytest.raises(Problem) as ended:
+        await tenant.api.app(
+            {
+                **{"type": "http", "asgi": {"version": "3.0", "spec_version": "2.4"}, "http_version": "1.1"},
+                **{"method": "GET", "scheme": "http", "path": path, "raw_path": path.encode(), "query_string": b""},
+                **{"headers": headers, "client": ("192.0.2.1", 40_000), "server": ("192.0.2.2", 80)},
+            },
+            receive,
+            send,
+        )
+    assert ended.value.kind is Kind.UNAUTHENTICATED and len(table(b"".join(sent))) == 1 + 5
 
 
 async def test_a_rule_list_of_many_chunks(tenant: Tenant) -> None:

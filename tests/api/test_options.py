@@ -7,6 +7,7 @@ import pytest
 from tests.api.house import Api
 from tests.api.replay import Replay
 
+from gatepost.model.access import Grant, Level
 from gatepost.model.options import DEFINITIONS, Definition, OptionType, OptionValue, Scope
 from gatepost.model.query import All, Query
 from gatepost.model.tenant import Domain, User
@@ -215,6 +216,36 @@ async def test_strangers_neither_see_nor_set(api: Api) -> None:
         assert (await refused(made, scope, {"name": "LANGUAGE", "value": "DE"}, token=stranger))[0] == 403
         assert (await api.ask("DELETE", f"{made.paths[scope]}/LANGUAGE", token=stranger)).status_code == 403
     assert (await api.ask("GET", "/options", token=None)).status_code == 401
+
+
+async def test_an_administrator_sets_what_is_not_restricted_at_his_node(api: Api) -> None:
+    made = await tree(api)
+    admin = await api.admin("tyrion")
+    held = Grant(
+        admin_id=admin.id, level=Level.DOMAIN, node_id=made.domain, permissions=["OPTIONS_READ", "OPTIONS_WRITE"]
+    )
+    await api.store.write(lambda writer: writer.add(held))
+    his = await api.token_of(admin_id=admin.id)
+    await made.put(Scope.DOMAIN, "DOMAIN_ADMIN", "tyrion@targaryen.net", token=his)
+    await made.put(Scope.USER, "TIMEZONE", "Europe/Paris", token=his)
+    assert (await refused(made, Scope.DOMAIN, {"name": "APP_URL", "value": "his.test"}, token=his))[0] == 403
+    assert (await refused(made, Scope.CUSTOMER, {"name": "LANGUAGE", "value": "DE"}, token=his))[0] == 403
+    await made.put(Scope.DOMAIN, "APP_URL", "ours.test")
+    for name, status in (("APP_URL", 403), ("DOMAIN_ADMIN", 204)):
+        answer = await api.ask("DELETE", f"{made.paths[Scope.DOMAIN]}/{name}", token=his)
+        assert answer.status_code == status
+    assert (await api.ask("GET", "/options", token=his)).status_code == 200
+
+
+async def test_a_user_sets_his_own_where_his_domain_lets_him(api: Api) -> None:
+    made = await tree(api)
+    own = await api.token_of(user_id=int(made.user))
+    assert (await refused(made, Scope.USER, {"name": "TIMEZONE", "value": "UTC"}, token=own))[0] == 403
+    granted = ["OPTIONS_READ", "OPTIONS_WRITE"]
+    await api.store.write(lambda writer: writer.change(Domain, made.domain, user_permissions=granted))
+    await made.put(Scope.USER, "TIMEZONE", "Europe/Oslo", token=own)
+    assert (await api.ask("GET", made.paths[Scope.USER], token=own)).json()[0]["value"] == "Europe/Oslo"
+    assert (await api.ask("GET", made.paths[Scope.DOMAIN], token=own)).status_code == 403
 
 
 # The list of options.

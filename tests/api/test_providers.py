@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 from tests.api.house import Api
 
+from gatepost.model.access import Grant, Level
+
 pytestmark = pytest.mark.anyio
 
 GIANT = {"name": "Giant Mail", "spfProvider": "_spf.Giant.example"}
@@ -70,6 +72,28 @@ async def test_no_two_share_an_spf_domain_after_a_change_either(api: Api) -> Non
     other = await made(api, spfProvider="spf.small.example")
     answer = await api.ask("PATCH", f"/providers/{other['id']}", {"spfProvider": "_spf.giant.example"})
     assert (answer.status_code, answer.json()["pointer"]) == (409, "/spfProvider")
+
+
+async def test_a_domain_s_administrator_sees_providers_and_changes_none(api: Api) -> None:
+    domain = await api.domain("got.com")
+    shown = await made(api)
+    admin = await api.admin("varys")
+    rights = Grant(
+        admin_id=admin.id,
+        level=Level.DOMAIN,
+        node_id=api.ids.read(domain["id"]),
+        permissions=["DOMAINS_READ", "DOMAINS_WRITE"],
+    )
+    await api.store.write(lambda writer: writer.add(rights))
+    token = await api.token_of(admin_id=admin.id)
+    assert await api.get("/providers", token=token) == [shown]
+    place = f"/domains/{domain['id']}"
+    await api.change(place, {"outgoingProvidersIds": [shown["id"]]}, token=token)
+    for method, path, body in (
+        ("POST", "/providers", GIANT),
+        ("PATCH", f"/providers/{shown['id']}", {"active": False}),
+    ):
+        assert (await api.ask(method, path, body, token=token)).status_code == 403
 
 
 async def test_a_mailbox_user_neither_sees_nor_changes_providers(api: Api) -> None:

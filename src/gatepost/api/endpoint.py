@@ -163,13 +163,18 @@ class Endpoint:
         return dict(zip(self.names, call.request.path_params.values(), strict=True))
 
     async def _export(self, call: Call, media: str, arguments: dict[str, Any]) -> Response:
-        """Answer with the whole list, or the window that was asked for, as a file."""
+        """Answer with the whole list, or the window that was asked for, as a file.
+
+        Who calls is found out anew for each chunk, so that a right that is withdrawn ends a long answer.
+        """
         (name,) = [name for name, kind in self.hints.items() if kind is Query]
         (kind,) = get_args(self.answer)
         export = Export(kind, call.desk.ids, media, self.path.rpartition("/")[2])
 
         async def ask(query: Query) -> Page[Any]:
-            page: Page[Any] = await self.function(**{**arguments, name: query})
+            caller = await self.dialect.prove(call.request, call.desk.counter)
+            again = {key: caller for key, kind in self.hints.items() if kind is Caller}
+            page: Page[Any] = await self.function(**{**arguments, **again, name: query})
             return page
 
         return await export.answer(ask, arguments[name], self.dialect.count, call.desk.books)

@@ -12,7 +12,7 @@ from gatepost.model.options import DEFINITIONS, SECRET, Definition, OptionType, 
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Any, Condition, Page, Query, eq, every
 from gatepost.model.tenant import Broker, Customer, Domain, User
-from gatepost.services.access import found, require
+from gatepost.services.access import found, require, require_sysadmin
 from gatepost.services.option_values import LARGEST_DOC, read_value
 from gatepost.services.records import unprocessable
 from gatepost.store.store import Reader, Store, Writer
@@ -167,8 +167,8 @@ def _check(reader: Reader, caller: Caller, permission: str, place: Place) -> Non
 
 
 def _check_restricted(caller: Caller, definition: Definition) -> None:
-    if definition.restricted and not caller.sys_admin:
-        raise Problem(Kind.FORBIDDEN, "Only a sysadmin may set this option.", option=definition.name)
+    if definition.restricted:
+        require_sysadmin(caller)
 
 
 def _chain(reader: Reader, place: Place) -> list[Place]:
