@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+from random import Random
 
 import pytest
 from tests.message.mails import EXE, in_base64, mail, multipart, take_apart
@@ -16,6 +17,21 @@ def readings(raw: bytes, encoding: str) -> list[bytes]:
 
 def faults(raw: bytes, encoding: str) -> tuple[Symbol, ...]:
     return decode.transfer(raw, encoding)[0].faults
+
+
+def test_base64_is_sound_exactly_where_the_strict_standard_decoder_finds_it_so() -> None:
+    random = Random(2045)
+    for _ in range(20_000):
+        raw = bytearray(base64.b64encode(random.randbytes(random.randrange(30))))
+        for _ in range(random.randrange(3)):
+            raw[random.randrange(len(raw) + 1) :] = random.choices(b"AQgwZ9+/==-_ \x80", k=random.randrange(6))
+        try:
+            expected = binascii.a2b_base64(raw, strict_mode=True)
+        except binascii.Error:
+            with pytest.raises(binascii.Error):
+                decode.sound_base64(bytes(raw))
+        else:
+            assert decode.sound_base64(bytes(raw)) == expected
 
 
 def test_sound_encodings_have_one_reading_and_no_fault() -> None:

@@ -11,6 +11,7 @@ import string
 from functools import lru_cache
 
 import msgspec
+import pybase64
 
 from gatepost.message.anatomy import Symbol
 
@@ -62,9 +63,17 @@ def transfer(raw: bytes, encoding: str) -> list[Reading]:
 def _base64(raw: bytes) -> list[Reading]:
     packed = raw.translate(None, b"\r\n")
     try:
-        return [Reading("base64", binascii.a2b_base64(packed, strict_mode=True))]
+        return [Reading("base64", sound_base64(packed))]
     except binascii.Error:
         return _loose_base64(raw)
+
+
+def sound_base64(packed: bytes) -> bytes:
+    """Decode base64 without a fault; raise binascii.Error for any other."""
+    try:
+        return pybase64.b64decode(packed, validate=True)  # many times as fast; what it takes, binascii takes too
+    except binascii.Error:
+        return binascii.a2b_base64(packed, strict_mode=True)
 
 
 def large_base64(data: bytes, start: int, end: int) -> Reading | None:
@@ -76,7 +85,7 @@ def large_base64(data: bytes, start: int, end: int) -> Reading | None:
         whole = len(packed) if at + _PIECE >= end else max(0, len(packed) // 4 * 4 - 4)
         left = packed[whole:]  # never the last four, so that padding is met at the end only
         try:
-            out.write(binascii.a2b_base64(packed[:whole], strict_mode=True))
+            out.write(sound_base64(packed[:whole]))
         except binascii.Error:
             return None
         if at + _PIECE < end and packed[:whole].endswith(b"="):
