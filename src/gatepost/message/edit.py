@@ -11,6 +11,7 @@ from email.charset import QP, Charset
 from email.errors import HeaderParseError
 from email.header import Header, decode_header
 from email.utils import format_datetime
+from functools import lru_cache
 from typing import NamedTuple
 
 from gatepost.model.address import Address
@@ -160,8 +161,15 @@ def trace_fields(
     ]
     if recipient and (smtputf8 or not recipient.needs_smtputf8):
         lines.append(f"for <{recipient.text}>")
-    date = format_datetime(datetime.fromtimestamp(mail.received // 1000, UTC))
-    return [("Received", "\r\n\t".join(lines) + f";\r\n\t{date}"), *((name, mail.id) for name in ID_FIELDS)]
+    return [
+        ("Received", "\r\n\t".join(lines) + f";\r\n\t{_date(mail.received // 1000)}"),
+        *((name, mail.id) for name in ID_FIELDS),
+    ]
+
+
+@lru_cache(maxsize=16)
+def _date(seconds: int) -> str:
+    return format_datetime(datetime.fromtimestamp(seconds, UTC))
 
 
 def _protocol(mail: Message, smtputf8: bool) -> str:

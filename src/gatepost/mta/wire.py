@@ -323,10 +323,14 @@ def stuffed(text: bytes) -> bytes:
     A dot after a bare LF is stuffed as well: no such body should get here, but were it so, no next hop could take
     that dot for the end.
     """
-    wire = text.replace(b"\n.", b"\n..")
+    wire = _dots_doubled(text)
     start = b"." if wire.startswith(b".") else b""
     end = b".\r\n" if not wire or wire.endswith(b"\r\n") else b"\r\n.\r\n"
     return start + wire + end
+
+
+def _dots_doubled(text: bytes) -> bytes:
+    return text.replace(b"\n.", b"\n..") if b"\n." in text else text  # most have none, and a search is cheaper
 
 
 async def _stuffed_file(head: bytes, path: str, offset: int) -> AsyncGenerator[bytes, None]:
@@ -337,7 +341,7 @@ async def _stuffed_file(head: bytes, path: str, offset: int) -> AsyncGenerator[b
         file.seek(offset)
         chunk = head or await loop.run_in_executor(None, file.read, CHUNK)
         while chunk:
-            wire = chunk.replace(b"\n.", b"\n..")
+            wire = _dots_doubled(chunk)
             yield b"." + wire if last.endswith(b"\n") and wire.startswith(b".") else wire
             last = (last + chunk[-2:])[-2:]
             chunk = await loop.run_in_executor(None, file.read, CHUNK)
