@@ -8,7 +8,7 @@ import tempfile
 import threading
 from pathlib import Path
 
-from bench.relay import Gateway, Load, names, pss, send, sink
+from bench.rig import Gateway, Load, names, pss, send, sink
 
 
 def peak(sessions: int, megabytes: int, folder: Path) -> tuple[float, float]:

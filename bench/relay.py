@@ -1,370 +1,184 @@
 """The relay against the load tools alone and a plain Postfix, side by side on loopback: mails a second, CPU, memory.
 
-    .venv/bin/python -m bench.relay [--quick] [--sizes 4K,50K,1M,25M] [--runs 3] [--no-postfix]
+    .venv/bin/python -m bench.relay [--quick] [--loads "4K new,1M reused"] [--runs 3] [--no-postfix]
 
 Needs Debian's postfix package (smtp-source, smtp-sink, postfix). Everything shares the machine's cores; the load is
-bounded by the counts below and goes to loopback only. Prints a Markdown table of medians.
+bounded by the counts below and goes to loopback only. Each subject gets some mails of a load first, so that what is
+measured is warm; then they take turns. Prints a Markdown table of medians, and what was aimed at.
 """
 
 import argparse
-import asyncio
-import json
 import os
+import platform
 import shutil
-import signal
-import socket
+import sqlite3
 import statistics
-import subprocess
-import sys
 import tempfile
-import textwrap
-import threading
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from email.message import EmailMessage
 from pathlib import Path
-from random import Random
-from typing import Any
 
-from tests.peers.names import Names
-from tests.peers.postfix import Postfix, free_port, running
+from bench.rig import Gateway, Load, cpu_seconds, names, peak_rss, send, sink
+from tests.peers.postfix import Postfix, running
 
-GATEPOST = Path(sys.executable).with_name("gatepost")
-TICKS = os.sysconf("SC_CLK_TCK")
-
-
-@dataclass(frozen=True)
-class Load:
-    """One kind of traffic: size, how many, over how many sessions, a new connection for each or reused ones."""
-
-    name: str
-    size: int
-    count: int
-    sessions: int
-    reuse: bool
-    attached: str = "photo"
-
-
-DATE = "Fri, 20 Nov 2026 09:00:00 +0000"
-ATTACHED = {
-    "photo": (b"\xff\xd8\xff\xe0\0\x10JFIF\0", "image/jpeg", "photo.jpg"),
-    "pdf": (b"%PDF-1.7\n", "application/pdf", "minutes.pdf"),
-}
+TOOLS, POSTFIX, GATEPOST = "load tools alone", "Postfix, no filter", "Gatepost"
 LOADS = [
-    Load("4K new", 4_000, 3000, 50, False),
-    Load("4K reused", 4_000, 6000, 50, True),
-    Load("4K single session", 4_000, 1000, 1, True),
-    Load("50K reused", 50_000, 1000, 20, True),
-    Load("50K with a PDF", 50_000, 600, 20, True, "pdf"),
-    Load("1M reused", 1_000_000, 100, 8, True, "pdf"),
+    Load("4K new", 4_000, 6000, 50, False),
+    Load("4K reused", 4_000, 12000, 50, True),
+    Load("4K single session", 4_000, 2000, 1, True),
+    Load("50K reused", 50_000, 2000, 20, True),
+    Load("50K with a PDF", 50_000, 1500, 20, True, "pdf"),
+    Load("1M reused", 1_000_000, 200, 8, True, "pdf"),
     Load("25M reused", 25_000_000, 9, 3, True, "pdf"),
 ]
+AIMS = {  # of each load: the least share of the load tools' rate, and of Postfix's (None: no aim)
+    "4K new": (0.20, 2.0),
+    "4K reused": (0.25, 2.0),
+    "4K single session": (None, 1.0),
+    "50K reused": (0.25, None),
+    "50K with a PDF": (0.25, None),
+    "1M reused": (0.45, None),
+    "25M reused": (0.45, None),
+}
 
 
 @dataclass
 class Result:
-    """Delivered mails a second, CPU seconds for 1,000 mails, peak resident megabytes; one entry a run."""
+    """Delivered mails a second, CPU seconds for 1,000 mails, peak megabytes, commits a mail; one entry a run."""
 
     rate: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
     rss: list[float] = field(default_factory=list)
     commits: list[float] = field(default_factory=list)
 
-
-WORDS = ("meeting", "budget", "review", "deliver", "shipment", "invoice", "schedule", "project", "notes", "team")
-LINK = "https://docs.world.example/minutes/42"
-
-
-def message(load: "Load") -> bytes:
-    """A realistic mail: text and HTML with links; a larger one has an attachment that fills it up to its size."""
-    random = Random(load.size)
-    mail = EmailMessage()
-    mail["Received"] = "from relay.world.example (relay.world.example [192.0.2.1]) by mx.world.example; " + DATE
-    mail["From"] = "Ada Sender <ada@world.example>"
-    mail["To"] = "Bob Reader <bob@served.example>"
-    mail["Subject"] = "Minutes of the weekly meeting"
-    mail["Date"] = DATE
-    mail["Message-ID"] = f"<bench-{load.size}@world.example>"
-    words = min((load.size - 1000) // 2, 4000) // 8
-    text = textwrap.fill(" ".join(random.choice(WORDS) for _ in range(words)))
-    mail.set_content(f"Hello Bob,\n\n{text}\n\nSee {LINK}\n", cte="7bit")
-    mail.add_alternative(f'<p>Hello Bob,</p>\n<p>{text}</p>\n<a href="{LINK}">See</a>\n', "html", cte="7bit")
-    left = (load.size - len(mail.as_bytes())) * 72 // 100
-    if left > 1000:
-        start, kind, name = ATTACHED[load.attached]
-        mail.add_attachment(start + random.randbytes(left), *kind.split("/"), filename=name)
-    return mail.as_bytes()
+    def share(self, of: "Result") -> float | None:
+        """Return the rate as a share of another's, run by run: those of one run saw the machine in one mood."""
+        return statistics.median(mine / theirs for mine, theirs in zip(self.rate, of.rate, strict=True))
 
 
-def cpu_seconds(pid: int) -> float:
-    """User and system seconds of a process and its descendants so far."""
-    total = 0
-    for each in [pid, *_descendants(pid)]:
-        try:
-            fields = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        total += sum(map(int, fields[11:15]))
-    return total / TICKS
-
-
-def peak_rss(pid: int) -> float:
-    """Peak resident megabytes of a process with its descendants."""
-    total = 0
-    for each in [pid, *_descendants(pid)]:
-        try:
-            lines = Path(f"/proc/{each}/status").read_text().splitlines()
-        except OSError:
-            continue
-        total += next((int(line.split()[1]) for line in lines if line.startswith("VmHWM")), 0)
-    return total / 1024
-
-
-def pss(pid: int) -> float:
-    """Megabytes that a process and its descendants hold now, shared ones counted by their share."""
-    total = 0
-    for each in [pid, *_descendants(pid)]:
-        try:
-            lines = Path(f"/proc/{each}/smaps_rollup").read_text().splitlines()
-        except OSError:
-            continue
-        total += next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
-    return total / 1024
-
-
-def _descendants(pid: int) -> list[int]:
-    children: dict[int, list[int]] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        children.setdefault(int(fields[1]), []).append(int(stat.parent.name))
-    found, waiting = [], [pid]
-    while waiting:
-        below = children.get(waiting.pop(), [])
-        found += below
-        waiting += below
-    return found
-
-
-@contextmanager
-def names() -> Iterator[str]:
-    """A name server that knows the sender's domain, as each mail's MAIL FROM is asked for (and cached)."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    server = Names({"world.example": ["MX 10 mx.world.example."]})
-    try:
-        asyncio.run_coroutine_threadsafe(server.__aenter__(), loop).result()
-        yield server.address
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-
-
-@contextmanager
-def sink() -> Iterator[int]:
-    """A next hop that takes everything at once."""
-    port = free_port()
-    process = subprocess.Popen(["smtp-sink", "-u", "nobody", f"127.0.0.1:{port}", "1000"], stderr=subprocess.DEVNULL)
-    try:
-        _wait_for_port(port)
-        yield port
-    finally:
-        process.kill()
-        process.wait()
-
-
-def _wait_for_port(port: int) -> None:
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        try:
-            with socket.create_connection(("127.0.0.1", port), timeout=5) as peer:
-                if peer.recv(3) == b"220":
-                    return
-        except OSError:
-            time.sleep(0.02)
-    raise TimeoutError(f"nothing answers on port {port}")
-
-
-def send(load: Load, port: int, folder: Path) -> None:
-    """Send the load with smtp-source and return when all of it was acknowledged."""
-    sample = folder / "mail"
-    if not sample.exists():
-        sample.write_bytes(message(load))
-    command = ["smtp-source", "-s", str(load.sessions), "-m", str(load.count), "-F", str(sample)]
-    command += ["-f", "ada@world.example", "-t", "bob@served.example", *(["-d"] if load.reuse else [])]
-    subprocess.run([*command, f"127.0.0.1:{port}"], check=True, timeout=600)
-
-
-class Gateway:
-    """A `gatepost serve` of the benchmark's own, with a domain, rules, and the sink as its platform."""
+class Subject:
+    """What is measured, as it runs: where it listens, what it is the process of, and when it is done."""
 
     def __init__(
-        self, folder: Path, hop: int, names: str, *, rules: int = 100, fill: Callable[[Path], None] | None = None
+        self,
+        port: int,
+        *,
+        pid: int = 0,
+        idle: Callable[[int], bool] = lambda sent: True,
+        commits: Callable[[], float] | None = None,
     ) -> None:
-        self.port, self.http = free_port(), free_port()
-        self.folder = folder
-        self.config = folder / "gatepost.toml"
-        self.config.write_text(
-            f'[store]\ndirectory = "state"\n[http]\nlisten = ["127.0.0.1:{self.http}"]\n[log]\nlevel = "warning"\n'
-            f'[[smtp.listener]]\nrole = "mx"\nlisten = "127.0.0.1:{self.port}"\n'
-            f'[limits]\nconnections_per_ip = 10000\n[relay]\nsmarthost = "127.0.0.1:{hop}"\n'
-            f'allow_private_destinations = true\n[dns]\nservers = ["{names}"]\n'
-        )
-        made = subprocess.run(
-            [GATEPOST, "init", "--config", self.config, "--json"], check=True, capture_output=True, text=True
-        )
-        self.token = json.loads(made.stdout)["token"]
-        if fill is not None:
-            fill(folder / "state")
-        self.process = subprocess.Popen([GATEPOST, "serve", "--config", self.config])
-        self.pid = self.process.pid
-        _wait_for_port(self.port)
-        self._fill(hop, rules)
+        self._port = port
+        self._pid = pid
+        self._idle = idle
+        self._commits = commits
+        self._sent = 0
 
-    def _fill(self, hop: int, rules: int) -> None:
-        domain = self.ask("POST", "/domains", self._domain("served.example", hop))
-        for policy in self.ask("GET", f"/domains/{domain['id']}/policies"):
-            self.ask("PATCH", f"/policies/{policy['id']}", {"mailSizeLimit": 50})
-        self.ask("POST", "/users", {"email": "bob@served.example", "status": "ENABLED", "domainId": domain["id"]})
-        senders = [{"value": f"bad{index}.example", "type": "BLOCK"} for index in range(rules)]
-        self.ask("PUT", f"/domains/{domain['id']}/wblist", senders)
-        for name in ("exe", "js", "vbs", "scr", "bat"):
-            rule = {"action": "DENY", "checkType": "FILENAME", "filter": rf"\.{name}$"}
-            self.ask("POST", f"/domains/{domain['id']}/filters/attachments", rule)
-            self.ask(
-                "POST",
-                f"/domains/{domain['id']}/filters/attachments",
-                {**rule, "checkType": "ARCHIVE_FILENAME"},
-            )
-        for index in range(10):
-            rule = {"action": "BLACKLIST_URI_HOST", "filter": f"bad{index}.example"}
-            self.ask("POST", f"/domains/{domain['id']}/filters/uris", rule)
-
-    def _domain(self, name: str, hop: int) -> dict[str, object]:
-        platform = {"name": "main", "transportDest": "127.0.0.1", "transportType": "SMTP", "transportPort": hop}
-        return {
-            "name": name,
-            "status": "ENABLED",
-            "incoming": True,
-            "quarantine": True,
-            "retention": False,
-            "archive": False,
-            "defaultLanguage": "EN",
-            "platforms": [{**platform, "authType": "local", "default": True}],
-        }
-
-    def ask(self, method: str, path: str, body: object = None) -> Any:
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{self.http}{path}",
-            method=method,
-            data=None if body is None else json.dumps(body).encode(),
-            headers={"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"},
-        )
-        with urllib.request.urlopen(request, timeout=120) as answer:
-            data = answer.read()
-        return json.loads(data) if data else None
-
-    def metric(self, name: str, **labels: str) -> float:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.http}/metrics", timeout=30) as answer:
-            lines = answer.read().decode().splitlines()
-        wanted = ",".join(f'{key}="{value}"' for key, value in sorted(labels.items()))
-        key = f"{name}{{{wanted}}}" if wanted else name
-        return next((float(line.rpartition(" ")[2]) for line in lines if line.rpartition(" ")[0] == key), 0.0)
-
-    def delivered(self) -> float:
-        return self.metric("gatepost_deliveries_total", result="delivered")
-
-    def stop(self) -> None:
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait(timeout=20)
-
-
-def measure_tools(load: Load, folder: Path) -> Result:
-    result = Result()
-    with sink() as hop:
+    def take(self, load: Load, folder: Path) -> float:
+        """Have a load delivered, to the last mail; return the seconds."""
         started = time.perf_counter()
-        send(load, hop, folder)
-        result.rate.append(load.count / (time.perf_counter() - started))
-    return result
-
-
-def measure_postfix(load: Load, folder: Path) -> Result:
-    result = Result()
-    with sink() as hop, running(Postfix(folder / "postfix", f"[127.0.0.1]:{hop}")) as postfix:
-        master = int((postfix.queue / "pid" / "master.pid").read_text())
-        before, started = cpu_seconds(master), time.perf_counter()
-        send(load, postfix.port, folder)
-        while postfix.queued():
+        send(load, self._port, folder)
+        self._sent += load.count
+        while not self._idle(self._sent):
             time.sleep(0.02)
-        result.rate.append(load.count / (time.perf_counter() - started))
-        result.cpu.append((cpu_seconds(master) - before) * 1000 / load.count)
-        result.rss.append(peak_rss(master))
-    return result
+        return time.perf_counter() - started
+
+    def measure(self, load: Load, folder: Path, result: Result) -> None:
+        commits = self._commits() if self._commits else 0.0
+        cpu = cpu_seconds(self._pid) if self._pid else 0.0
+        result.rate.append(load.count / self.take(load, folder))
+        if self._pid:
+            result.cpu.append((cpu_seconds(self._pid) - cpu) * 1000 / load.count)
+            result.rss.append(peak_rss(self._pid))
+        if self._commits:
+            result.commits.append((self._commits() - commits) / load.count)
 
 
-def measure_gatepost(load: Load, folder: Path) -> Result:
-    result = Result()
+@contextmanager
+def tools(folder: Path) -> Iterator[Subject]:
+    with sink() as hop:
+        yield Subject(hop)
+
+
+@contextmanager
+def postfix(folder: Path) -> Iterator[Subject]:
+    with sink() as hop, running(Postfix(folder / "postfix", f"[127.0.0.1]:{hop}")) as peer:
+        master = int((peer.queue / "pid" / "master.pid").read_text())
+        yield Subject(peer.port, pid=master, idle=lambda sent: not peer.queued())
+
+
+@contextmanager
+def gatepost(folder: Path) -> Iterator[Subject]:
     (folder / "gatepost").mkdir()
     with sink() as hop, names() as server:
         gateway = Gateway(folder / "gatepost", hop, server)
         try:
-            commits = gateway.metric("gatepost_store_commits_total")
-            before, started = cpu_seconds(gateway.pid), time.perf_counter()
-            send(load, gateway.port, folder)
-            while gateway.delivered() < load.count:
-                time.sleep(0.02)
-            result.rate.append(load.count / (time.perf_counter() - started))
-            result.cpu.append((cpu_seconds(gateway.pid) - before) * 1000 / load.count)
-            result.rss.append(peak_rss(gateway.pid))
-            result.commits.append((gateway.metric("gatepost_store_commits_total") - commits) / load.count)
+            yield Subject(
+                gateway.port,
+                pid=gateway.pid,
+                idle=lambda sent: gateway.delivered() >= sent,
+                commits=lambda: gateway.metric("gatepost_store_commits_total"),
+            )
         finally:
             gateway.stop()
-    return result
 
 
-MEASURES = {"load tools alone": measure_tools, "Postfix, no filter": measure_postfix, "Gatepost": measure_gatepost}
+SUBJECTS = {TOOLS: tools, POSTFIX: postfix, GATEPOST: gatepost}
 
 
-def run(loads: list[Load], runs: int, subjects: list[str]) -> None:
-    for load in loads:
-        results = {name: Result() for name in subjects}
-        for _ in range(runs):
-            for name in subjects:  # interleaved, so that the machine's moods fall on all alike
-                folder = Path(tempfile.mkdtemp(prefix="gatepost-bench-"))
-                folder.chmod(0o755)
-                try:
-                    one = MEASURES[name](load, folder)
-                finally:
-                    shutil.rmtree(folder)
-                for key in ("rate", "cpu", "rss", "commits"):
-                    getattr(results[name], key).extend(getattr(one, key))
-        _print(load, results)
+def run(load: Load, runs: int, subjects: list[str]) -> dict[str, Result]:
+    """Measure each subject so many times; they take turns, so that the machine's moods fall on all alike."""
+    results = {name: Result() for name in subjects}
+    warm = replace(load, count=max(2 * load.sessions, load.count // 10))
+    for _ in range(runs):
+        for name in subjects:
+            folder = Path(tempfile.mkdtemp(prefix="gatepost-bench-"))
+            folder.chmod(0o755)
+            try:
+                with SUBJECTS[name](folder) as subject:
+                    subject.take(warm, folder)
+                    subject.measure(load, folder, results[name])
+            finally:
+                shutil.rmtree(folder)
+    return results
 
 
-def _print(load: Load, results: dict[str, Result]) -> None:
-    base = _median(results["load tools alone"].rate) if "load tools alone" in results else 0.0
+def show(load: Load, results: dict[str, Result]) -> None:
     for name, result in results.items():
-        rate = _median(result.rate)
-        ratio = f"{rate / base:.2f}" if base else "-"
-        print(
-            f"| {load.name} | {name} | {rate:,.1f} | {ratio} | {_shown(result.cpu)} | {_shown(result.rss, 0)} |"
-            f" {_shown(result.commits, 3)} |",
-            flush=True,
-        )
+        shares = [_share(result, results.get(TOOLS)), _share(result, results.get(POSTFIX))]
+        told = [_shown(result.cpu, 2), _shown(result.rss, 0), _shown(result.commits, 3)]
+        spread = f"{_shown(result.rate, 1)} ({min(result.rate):,.0f}-{max(result.rate):,.0f})"
+        print(f"| {load.name} | {name} | {spread} | {' | '.join(shares + told)} |", flush=True)
 
 
-def _median(values: list[float]) -> float:
-    return statistics.median(values) if values else 0.0
+def aims(load: Load, results: dict[str, Result]) -> Iterator[str]:
+    """Yield a row for each aim that the load has: what was measured, and whether it is reached."""
+    for other, aim in zip((TOOLS, POSTFIX), AIMS.get(load.name, ()), strict=False):
+        if aim is not None and other in results:
+            share = results[GATEPOST].share(results[other])
+            yield f"| {load.name} | rate / {other} | {aim:.2f} | {share:.2f} | {'yes' if share >= aim else 'no'} |"
+    commits = results[GATEPOST].commits
+    if load.sessions == 50:
+        value = statistics.median(commits)
+        yield f"| {load.name} | commits a mail | 0.10 | {value:.3f} | {'yes' if value <= 0.1 else 'no'} |"
 
 
-def _shown(values: list[float], digits: int = 3) -> str:
-    return f"{_median(values):.{digits}f}" if values else "-"
+def _share(result: Result, of: Result | None) -> str:
+    return f"{result.share(of):.2f}" if of else ""
+
+
+def _shown(values: list[float], digits: int) -> str:
+    return f"{statistics.median(values):,.{digits}f}" if values else ""
+
+
+def machine() -> str:
+    load = os.getloadavg()[0]
+    mood = "; it is busy: compare CPU seconds and ratios, not rates" if load > 0.5 else ""
+    return (
+        f"{os.cpu_count()} processors, load {load:.1f}{mood}; Linux {platform.release()},"
+        f" Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}"
+    )
 
 
 def main() -> None:
@@ -378,10 +192,17 @@ def main() -> None:
     loads = [load for load in LOADS if load.name in wanted]
     if given.quick:
         loads = [replace(load, count=max(3, load.count // 10)) for load in loads]
-    subjects = [name for name in MEASURES if not (given.no_postfix and name.startswith("Postfix"))]
-    print("| load | server | mails/s | of the tools | CPU s/1,000 | peak RSS MB | commits/mail |")
-    print("|---|---|---|---|---|---|---|")
-    run(loads, given.runs, subjects)
+    subjects = [name for name in SUBJECTS if not (given.no_postfix and name == POSTFIX)]
+    print(f"{machine()}; medians of {given.runs} runs\n")
+    print("| load | server | mails/s | of the tools | of Postfix | CPU s/1,000 | peak RSS MB | commits/mail |")
+    print("|---|---|---|---|---|---|---|---|")
+    rows: list[str] = []
+    for load in loads:
+        results = run(load, given.runs, subjects)
+        show(load, results)
+        rows += aims(load, results)
+    print("\n| load | what | aim | measured | reached |\n|---|---|---|---|---|")
+    print("\n".join(rows))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from bench.relay import Gateway, Load, cpu_seconds, names, send, sink
+from bench.rig import Gateway, Load, cpu_seconds, names, send, sink
 
 from gatepost.events import Metrics, wall_clock
 from gatepost.model.envelope import Body
@@ -23,6 +23,7 @@ from gatepost.model.rules import SenderRule, SenderType
 from gatepost.model.stored import Copy, Message
 from gatepost.model.tenant import Domain, Language, User
 from gatepost.settings import StoreSettings
+from gatepost.store.bulk import Keep
 from gatepost.store.store import Store, Writer
 
 DAY = 86_400_000
@@ -35,10 +36,10 @@ def fill(directory: Path, *, rules: int, domains: int, mails: int) -> None:
     store = Store.open(directory, clock=wall_clock, metrics=Metrics(), settings=StoreSettings())
     now = wall_clock()
 
-    def in_slices(count: int, add: Callable[[Writer, int], object]) -> None:
+    def in_slices(count: int, add: Callable[[Writer, range], object]) -> None:
         for first in range(0, count, SLICE):
             some = range(first, min(first + SLICE, count))
-            store.write_sync(lambda writer, some=some: [add(writer, number) for number in some])
+            store.write_sync(lambda writer, some=some: add(writer, some))
 
     def domain(writer: Writer, number: int) -> Domain:
         name = f"full{number}.example"
@@ -53,7 +54,7 @@ def fill(directory: Path, *, rules: int, domains: int, mails: int) -> None:
         value = f"bad{number}.example"
         writer.add(SenderRule(domain_id=full.id, owner=full.name, value=value, type=SenderType.BLOCK, created_date=now))
 
-    def mail(writer: Writer, number: int) -> None:
+    def mail(number: int) -> Keep:
         mail_id = f"{now - number * 1000:012x}{number:020x}"
         message = Message(
             id=mail_id,
@@ -82,11 +83,11 @@ def fill(directory: Path, *, rules: int, domains: int, mails: int) -> None:
             stored_at=now,
             expires_at=now + 31 * DAY,
         )
-        writer.keep(message, Body(4, b"\r\n\r\n"), [copy], [], [], now + DAY)
+        return Keep(message, Body(4, b"\r\n\r\n"), [copy], [], [], now + DAY)
 
-    in_slices(domains, domain)
-    in_slices(rules, rule)
-    in_slices(mails, mail)
+    in_slices(domains, lambda writer, some: [domain(writer, number) for number in some])
+    in_slices(rules, lambda writer, some: [rule(writer, number) for number in some])
+    in_slices(mails, lambda writer, some: Keep.together([mail(number) for number in some], writer))
     store.close_sync()
 
 
