@@ -11,6 +11,8 @@ from tests.message.mails import EXE, TESTDATA, attachment, mail, multipart, rar5
 
 from gatepost.message import decode, headers, links, names, wrapped
 from gatepost.message.archive import Unpacker
+from gatepost.message.reading import skim
+from gatepost.message.words import words
 from gatepost.settings import Limits
 
 WORDS = [
@@ -64,6 +66,12 @@ def test_any_octets_are_taken_apart(data: bytes) -> None:
     assert all(part.parent < part.index for part in found.parts)
     assert all(0 <= part.start <= part.end <= len(data) for part in found.parts if part.start >= 0)
     assert 0 <= found.header_end <= len(data)
+
+
+@QUICK
+@given(OCTETS, st.sampled_from([b"", b"Content-Type: text/html; charset=utf-7\r\n\r\n", WORDS[0] + b"\r\n--b\r\n"]))
+def test_any_octets_are_skimmed_for_their_words(data: bytes, head: bytes) -> None:
+    assert all(word and '"' not in word and not word.isspace() for word in words(skim(head + data, Limits())))
 
 
 @QUICK

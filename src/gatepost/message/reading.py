@@ -37,4 +37,4 @@ def _closed(content: bytes, name: str, deadline: float) -> Unpacked:
 
 def _stripped(part: Part) -> str:
     page = markup.read(_UNSEEN.sub(b" ", decode.text(part.text, part.charset).encode("utf-8", "replace")))
-    return "\n".join(text.decode().strip() for text in page.texts if text.strip())
+    return "\n".join(text.decode("utf-8", "replace").strip() for text in page.texts if text.strip())

@@ -177,12 +177,13 @@ def _late(body: Body, part: Part) -> Iterator[bytes]:
 
 
 def _distinct(names: Iterable[str]) -> Iterator[str]:
-    seen: set[str] = set()
+    seen: dict[str, int] = {}  # the number from which on each name may be free
     for name in names:
-        fresh, number = name, 1
+        fresh, number = name, seen.get(name.casefold(), 1)
         while fresh.casefold() in seen:
             number += 1
             stem, dot, end = name.rpartition(".")
             fresh = f"{stem} ({number}){dot}{end}" if dot and stem else f"{name} ({number})"
-        seen.add(fresh.casefold())
+        seen[name.casefold()] = number
+        seen.setdefault(fresh.casefold(), 1)
         yield fresh
