@@ -1,5 +1,6 @@
 """The indexer over a real store: what is committed can be found, what is gone can't, and no loss lasts."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -103,6 +104,31 @@ async def test_an_index_that_is_lost_is_filled_again(shelves: Shelves, *, while_
     assert await shelves.found("word") == [1]
     await shelves.keep(2, "word")  # and mail is kept all the while
     assert await shelves.found("word") == [1, 2]
+
+
+async def test_it_goes_on_by_itself_once_its_file_can_be_used(
+    shelves: Shelves, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(indexer, "PERIOD", 0.01)
+    await shelves.keep(1, "word")
+    shelves.index.path.mkdir()
+    await shelves.indexer.start()
+    with pytest.raises(Problem):
+        await shelves.found("word")
+    await shelves.keep(2, "word")
+    shelves.index.path.rmdir()
+    async with asyncio.timeout(10):
+        while await reached(shelves.index) < 2 or shelves.behind():
+            await shelves.store.write(lambda writer: None)
+    await shelves.indexer.stop()
+    assert await texts(shelves.index) == 2
+
+
+async def reached(index: SearchIndex) -> int:
+    try:
+        return await index.reached(9)
+    except Problem:
+        return 0
 
 
 async def test_text_goes_with_the_last_copy_of_its_mailbox(shelves: Shelves) -> None:
