@@ -1,7 +1,5 @@
 """Tries out a next hop as a delivery would, up to the recipient, and tells what it said; no mail is sent."""
 
-import asyncio
-
 import msgspec
 
 from gatepost.mta.connect import Contexts, open_session
@@ -43,12 +41,11 @@ class Prober:
         seen = _seen(session)
         try:
             told = await _converse(session, recipient)
+            await session.quit()
         except Broken as error:
             told = Probed(False, (f"Fail: {error.reply.line[:SHOWN]}",))
-        except asyncio.CancelledError:
+        finally:
             session.close()
-            raise
-        await session.quit()
         return Probed(told.ok, (begun, *seen, *told.lines))
 
 

@@ -30,7 +30,8 @@ class Attempt(msgspec.Struct, frozen=True):
 class Relays:
     """Tries out next hops; each address is looked up once, and that very address is connected to (threat 122)."""
 
-    def __init__(self, prober: Prober, targets: Targets, resolver: Resolver) -> None:
+    def __init__(self, prober: Prober, targets: Targets, resolver: Resolver, *, seconds: float = SECONDS) -> None:
+        self._seconds = seconds
         self._prober = prober
         self._targets = targets
         self._resolver = resolver
@@ -40,7 +41,7 @@ class Relays:
     ) -> list[Entry]:
         """Return an entry for each server, the main one first; raise UNPROCESSABLE for one that may not be asked."""
         loop = asyncio.get_running_loop()
-        until = loop.time() + SECONDS
+        until = loop.time() + self._seconds
         attempts = [await self._attempt(caller, hop, at, until) for hop, at in zip(hops, _DEST, strict=False)]
         return list(await asyncio.gather(*(self._try(each, recipient, ref, until) for each in attempts)))
 
@@ -63,7 +64,7 @@ class Relays:
             async with asyncio.timeout_at(until):
                 probed = await self._prober.probe(target, recipient)
         except TimeoutError:
-            lines = [f"Connecting to {target.text}", f"Fail: it took longer than {SECONDS:g} seconds"]
+            lines = [f"Connecting to {target.text}", f"Fail: it took longer than {self._seconds:g} seconds"]
             return Entry("SMTP", Code.ERROR, lines, ref)
         return Entry("SMTP", Code.OK if probed.ok else Code.ERROR, list(probed.lines), ref)
 
