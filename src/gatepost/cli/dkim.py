@@ -20,7 +20,7 @@ key_option = click.option(
 
 @click.group()
 def command() -> None:
-    """Show, create, replace and delete DKIM keys."""
+    """Show, create, replace and delete the keys that sign a domain's mail."""
 
 
 @command.command()
