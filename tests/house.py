@@ -204,7 +204,7 @@ async def living(directory: Path, *, sink: Sink | None = None, **sections: Any) 
         }
         for name, values in sections.items():
             base[name] = {**base.get(name, {}), **values}
-        gatepost = Gatepost(msgspec.convert(base, Settings), clock=clock)
+        gatepost = Gatepost(msgspec.convert(base, Settings), clock=clock, passwords=Passwords(clock, CHEAP))
         await stack.enter_async_context(gatepost)
         house = House(gatepost, clock, hop)
         if gatepost.store.reader.domain("served.example") is None:

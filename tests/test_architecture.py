@@ -47,6 +47,8 @@ THIRD_PARTY = {
     "argon2": {"services/"},
     "joserfc": {"services/jwt.py"},
     "pyotp": {"services/totp.py"},
+    "jinja2": {"services/wording.py"},
+    "babel": {"services/wording.py"},
     "segno": {"services/totp.py"},
     "cryptography": {"store/", "mailauth/", "smtp/", "cli/"},
     "click": {"cli/"},

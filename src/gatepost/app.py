@@ -45,6 +45,7 @@ from gatepost.services.filters import AttachmentRules, UriRules
 from gatepost.services.grants import Grants
 from gatepost.services.groups import Groups
 from gatepost.services.health import Health
+from gatepost.services.letters import Letters
 from gatepost.services.mailbox import Mailboxes
 from gatepost.services.mx import MxCheck
 from gatepost.services.options import Options
@@ -54,18 +55,24 @@ from gatepost.services.policies import Policies
 from gatepost.services.proof import Proof
 from gatepost.services.providers import Providers
 from gatepost.services.queue import Deliveries
+from gatepost.services.recovery import Recovery
 from gatepost.services.relays import Relays
 from gatepost.services.roles import Roles
 from gatepost.services.rounds import Rounds
 from gatepost.services.rules import SenderRules
 from gatepost.services.sending import Sending
+from gatepost.services.sessions import Sessions
 from gatepost.services.signin import SignIn
 from gatepost.services.targets import Targets
+from gatepost.services.tasks import Tasks
+from gatepost.services.temporary import TemporaryTokens
+from gatepost.services.tickets import Tickets
 from gatepost.services.tokens import Tokens
 from gatepost.services.totp import Totp
 from gatepost.services.trace import Traces
 from gatepost.services.tree import Brokers, Customers
 from gatepost.services.users import Users
+from gatepost.services.wording import BadTemplate, Wording
 from gatepost.settings import Settings, SettingsError
 from gatepost.smtp.listener import Listeners
 from gatepost.sockets import BadEndpoint, forget_local, listen, listen_local, split_endpoint
@@ -224,7 +231,7 @@ class Gatepost:
             settings, self.directory, self.intake, sign_in, hostname, clock, metrics, lambda: self.store.trouble
         )
         seed = _derived(self.store.salt, "ids")
-        self.site = make_app(self.services, settings.http, seed=seed, metrics=metrics, pages=pages())
+        self.site = make_app(self.services, settings.http, seed=seed, metrics=metrics, pages=pages(self.services))
 
     def _services(self, resolver: Resolver, opener: Opener) -> Counter:
         settings, store, clock, passwords = self.settings, self.store, self.clock, self._passwords
@@ -245,6 +252,11 @@ class Gatepost:
             runs_per_minute=settings.health.runs_per_minute,
             clock=clock,
         )
+        tickets = Tickets(store, access, clock)
+        options = Options(store)
+        sending = Sending(notices, settings.hostname, clock)
+        wording = _wording(settings)
+        letters = Letters(store, sending, tickets, options, wording)
         return Counter(
             [
                 self.metrics,
@@ -264,17 +276,23 @@ class Gatepost:
                 UriRules(store, clock),
                 Groups(store, members=settings.limits.group_members),
                 Mailboxes(store, self.intake, self.indexer),
-                Options(store),
+                options,
                 Policies(store),
                 Deliveries(store, self.queue),
                 Providers(store),
                 SenderRules(store, clock),
-                Sending(notices, settings.hostname, clock),
+                sending,
+                Recovery(store, passwords, proof, tickets, letters, clock),
+                Sessions(store, tickets, totp, options),
                 SignIn(store, settings, access, passwords, totp, clock, self.metrics),
+                Tasks(store, letters),
+                TemporaryTokens(store, tickets, letters),
+                tickets,
                 Tokens(store, clock),
                 totp,
                 Traces(store),
-                Users(store, platforms, passwords, clock),
+                Users(store, platforms, passwords, letters, clock),
+                wording,
             ]
         )
 
@@ -336,6 +354,15 @@ def _listening(settings: Settings) -> list[tuple[str, int]]:
         return [split_endpoint(text) for text in texts]
     except BadEndpoint as error:
         raise SettingsError(f"smtp.listener: {error}") from error
+
+
+def _wording(settings: Settings) -> Wording:
+    wording = Wording(settings.notices.templates)
+    try:
+        wording.check()
+    except BadTemplate as error:
+        raise SettingsError(f"notices.templates: {error}") from error
+    return wording
 
 
 def _bracketed(host: str) -> str:

@@ -299,6 +299,13 @@ class Trace(Section, frozen=True):
     refused_bytes: int = 1_000_000_000
 
 
+class Notices(Section, frozen=True):
+    DOC: ClassVar[dict[str, str]] = {
+        "templates": "folder with templates that replace those of mails and pages of the same name; empty: our own",
+    }
+    templates: str = ""
+
+
 class Log(Section, frozen=True):
     DOC: ClassVar[dict[str, str]] = {
         "format": "text or json",
@@ -332,6 +339,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     quarantine: Quarantine = msgspec.field(default_factory=Quarantine)
     trace: Trace = msgspec.field(default_factory=Trace)
     tenancy: Tenancy = msgspec.field(default_factory=Tenancy)
+    notices: Notices = msgspec.field(default_factory=Notices)
     log: Log = msgspec.field(default_factory=Log)
 
     @property

@@ -131,7 +131,7 @@ async def test_addresses_are_kept_in_their_one_form_threat_128(api: Api, given: 
         ({"password": "short"}, 422, "/password"),
         ({"password": "x" * 2000}, 422, "/password"),
         ({"password": 12345678}, 400, "/password"),
-        ({"sendNotification": True}, 422, "/sendNotification"),
+        ({"sendNotification": "yes"}, 400, "/sendNotification"),
         ({"firstname": "a\nb"}, 400, "/firstname"),
         ({"sign": "x" * 5000}, 400, "/sign"),
     ],
@@ -184,7 +184,7 @@ async def test_an_account_has_its_own_policy_and_platform_or_the_domains(api: Ap
         ({"email": "jon@other.example"}, 400, "/email"),
         ({"email": "arya@got.com"}, 409, "/email"),
         ({"status": "PENDING"}, 400, "/status"),
-        ({"sendNotification": True}, 422, "/sendNotification"),
+        ({"sendNotification": "yes"}, 400, "/sendNotification"),
         ({"password": "short"}, 422, "/password"),
     ],
 )

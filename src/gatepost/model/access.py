@@ -86,6 +86,33 @@ class Reach(msgspec.Struct, frozen=True, kw_only=True):
     users: frozenset[int] = frozenset()
 
 
+class Purpose(StrEnum):
+    """What a ticket opens; it opens nothing else (threat 117)."""
+
+    API = "api"  # requests, as a bearer token
+    SIGN_IN = "sign_in"  # the page that signs in, once
+    PASSWORD = "password"  # noqa: S105 - the page that sets a password, once
+    SESSION = "session"  # the pages, until they are left
+
+
+class Ticket(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A temporary token for one purpose; `digest` is the SHA-256 (hex) of its value, which is told once.
+
+    Exactly one of `admin_id` and `user_id` is set. It ends with the password that `mark` remembers. `maker_id` is the
+    administrator who made it to act for the account.
+    """
+
+    id: int = 0
+    purpose: Purpose
+    admin_id: int | None = None
+    user_id: int | None = None
+    maker_id: int | None = None
+    digest: str
+    mark: str
+    created_at: int
+    expires_at: int
+
+
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
     """Who asks, and what he may do: read for each request, so that a withdrawn right acts at once.
 

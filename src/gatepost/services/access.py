@@ -9,7 +9,7 @@ from typing import NoReturn, TypeVar
 import msgspec
 
 from gatepost.events import Clock, Metrics, log
-from gatepost.model.access import PERMISSIONS, Caller, Token
+from gatepost.model.access import PERMISSIONS, Caller, Purpose, Ticket, Token
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import All, Condition, Op, Where, eq, every
 from gatepost.model.query import Any as AnyOf
@@ -151,7 +151,7 @@ class Access:
 
         A true token is let in whatever others at its address did.
         """
-        caller = self._by_jwt(token) if "." in token else self.by_token(token)
+        caller = self._by_jwt(token) if "." in token else self.by_token(token) or self._by_ticket(token)
         if caller is None:
             self._refuse_guess(token, ip)
         return caller
@@ -169,6 +169,26 @@ class Access:
         claims = self.jwts.read(value)
         account = claims and owner(self._store.reader, claims.admin_id, claims.user_id)
         return self.book.caller(account) if claims and account and mark(account) == claims.mark else None
+
+    def _by_ticket(self, value: str) -> Caller | None:
+        found = self.ticket(value, Purpose.API)
+        return self.acting(*found) if found else None
+
+    def ticket(self, value: str, purpose: Purpose) -> tuple[Ticket, Account] | None:
+        """Return a ticket for that purpose with its account; None unless it holds now. It is not used up."""
+        reader = self._store.reader
+        found = reader.first(Ticket, eq("digest", digest(value)))
+        if found is None or found.purpose is not purpose or found.expires_at <= self._clock():
+            return None
+        account = owner(reader, found.admin_id, found.user_id)
+        return (found, account) if account and mark(account) == found.mark else None
+
+    def acting(self, ticket: Ticket, account: Account) -> Caller | None:
+        """Return who acts by a ticket; None once its maker's account is out of use."""
+        if ticket.maker_id is None:
+            return self.book.caller(account, temporary=True)
+        maker = owner(self._store.reader, ticket.maker_id, None)
+        return self.book.caller(account, temporary=True, maker=self.book.caller(maker)) if maker else None
 
     def _token(self, value: str) -> Token | None:
         wanted = digest(value)

@@ -5,6 +5,7 @@ import re
 
 from gatepost.model.access import Admin
 from gatepost.model.address import BadAddress, parse_address
+from gatepost.model.policy import Policy
 from gatepost.model.query import Query, eq
 from gatepost.model.route import Platform
 from gatepost.model.tenant import Domain, DomainStatus, User, UserStatus
@@ -87,3 +88,17 @@ def has_totp(account: Account) -> bool:
 def mark(account: Account) -> str:
     """Return what a proof remembers of the password, so that it fails once that was changed."""
     return hashlib.sha256(f"{account.password_hash}".encode()).hexdigest()[:16]
+
+
+def name_of(account: Account) -> str:
+    """Return the name beside the address; "" where none is known."""
+    if isinstance(account, Admin):
+        return account.display_name or ""
+    return " ".join(filter(None, (account.firstname, account.lastname)))
+
+
+def has_service(reader: Reader, user: User) -> bool:
+    """Tell whether the policy of a mailbox keeps anything: quarantine, retention or archive."""
+    domain = reader.get(Domain, user.domain_id)
+    policy = reader.get(Policy, user.policy_id or (domain.policy_id if domain else 0))
+    return policy is not None and (policy.quarantine or policy.retention or policy.archive)

@@ -29,6 +29,7 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     html: str | None = None
     sender: Party | None = None
+    reply_to: Party | None = None
 
 
 class Sending:
@@ -51,6 +52,7 @@ class Sending:
             Letter(
                 sender=notice.sender or Party(f"postmaster@{self._hostname}"),
                 to=[notice.to],
+                reply_to=[notice.reply_to] if notice.reply_to else [],
                 subject=notice.subject,
                 text=notice.text,
                 html=notice.html,

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from gatepost.events import Clock
+from gatepost.events import Clock, log
 from gatepost.model.access import Caller, Token
 from gatepost.model.policy import Policy
 from gatepost.model.problem import Kind, Problem
@@ -15,6 +15,7 @@ from gatepost.model.rules import SenderRule
 from gatepost.model.tenant import Domain, DomainStatus, Group, Language, User, UserStatus
 from gatepost.model.values import CLEARED, Id
 from gatepost.services.access import found, require, visible
+from gatepost.services.letters import WELCOME, Letters
 from gatepost.services.members import leave, rename
 from gatepost.services.passwords import Passwords
 from gatepost.services.platforms import Platforms
@@ -73,10 +74,13 @@ class UserAdd(msgspec.Struct, kw_only=True, rename="camel"):
 class Users:
     """The mailbox accounts of all domains."""
 
-    def __init__(self, store: Store, platforms: Platforms, passwords: Passwords, clock: Clock) -> None:
+    def __init__(
+        self, store: Store, platforms: Platforms, passwords: Passwords, letters: Letters, clock: Clock
+    ) -> None:
         self._store = store
         self._platforms = platforms
         self._passwords = passwords
+        self._letters = letters
         self._clock = clock
 
     async def find(self, caller: Caller, query: Query) -> Page[UserItem]:
@@ -110,15 +114,20 @@ class Users:
 
         return await self._store.read(ask)
 
-    async def create(self, caller: Caller, draft: UserAdd) -> UserView:
-        """Make an account; raise MALFORMED for an unknown domain (contract A29), CONFLICT for an address in use."""
+    async def create(self, caller: Caller, draft: UserAdd, base: str) -> UserView:
+        """Make an account; raise MALFORMED for an unknown domain (contract A29), CONFLICT for an address in use.
+
+        `base` begins the link of the notification, as in `Letters.send`.
+        """
         domain = self._store.reader.get(Domain, draft.domain_id)
         require(caller, "USERS_WRITE", domain)
         if domain is None:
             raise Problem(Kind.MALFORMED, "There is no such domain.", pointer="/domainId")
-        _check_offered(draft.send_notification)
         password_hash = await self._passwords.hash(draft.password) if draft.password else None
-        return await self._store.write(lambda writer: self._create(writer, caller, draft, password_hash))
+        view = await self._store.write(lambda writer: self._create(writer, caller, draft, password_hash))
+        if draft.send_notification:
+            await self._welcome(view.id, base)
+        return view
 
     def _create(self, writer: Writer, caller: Caller, draft: UserAdd, password_hash: str | None) -> UserView:
         domain = found(caller, "USERS_WRITE", writer.get(Domain, draft.domain_id), "domain")
@@ -141,10 +150,9 @@ class Users:
         )
         return show_users(writer, self._platforms, [user])[0]
 
-    async def update(self, caller: Caller, user_id: int, change: UserUpdate) -> None:
-        """Change what is given; raise CONFLICT for an address in use."""
+    async def update(self, caller: Caller, user_id: int, change: UserUpdate, base: str) -> None:
+        """Change what is given; raise CONFLICT for an address in use. `base` as in `create`."""
         found(caller, "USERS_WRITE", self._store.reader.get(User, user_id), "user")
-        _check_offered(change.send_notification)
         if change.mfa_type not in (None, "NONE"):
             raise unprocessable("The second factor can only be switched off here.", "/mfaType")
         fields = given(change, "language", "sender_verify_on", "mfa_type")
@@ -156,6 +164,17 @@ class Users:
         if change.password:
             fields["password_hash"] = await self._passwords.hash(change.password)
         await self._store.write(lambda writer: _update(writer, caller, user_id, change, fields))
+        if change.send_notification:
+            await self._welcome(user_id, base)
+
+    async def _welcome(self, user_id: int, base: str) -> None:
+        """Mail an account about itself; what was written stands whether or not there is a way to it."""
+        user = self._store.reader.get(User, user_id)
+        try:
+            if user:
+                await self._letters.send(WELCOME, user, base)
+        except Problem as problem:
+            log.warning("account not notified", user=user_id, problem=problem.detail)
 
     async def delete(self, caller: Caller, user_id: int) -> None:
         """Delete an account with its sender rules, its tokens and its membership in groups; stored mail stays."""
@@ -163,11 +182,6 @@ class Users:
         while await self._store.write(lambda writer: _drop_rules(writer, user_id)):
             pass  # a slice at a time, so that mail is not kept waiting (rules 17)
         await self._store.write(lambda writer: _delete(writer, caller, user_id))
-
-
-def _check_offered(notification: bool | None) -> None:
-    if notification:
-        raise unprocessable("Notifications are not offered yet.", "/sendNotification")
 
 
 def own_address(reader: Reader, domain: Domain, email: str, *, at: str = "/email", but: object = None) -> str:

@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 from msgspec import inspect
 
-from gatepost.model.access import Admin, Grant, Role, Token
+from gatepost.model.access import Admin, Grant, Role, Ticket, Token
 from gatepost.model.dkim import DkimKey
 from gatepost.model.health import Checkup
 from gatepost.model.options import OptionValue
@@ -225,6 +225,7 @@ TABLES: dict[type[Any], Table[Any]] = {
         Table(Grant, unique=["admin_id, level, node_id"], indexes=["(level, node_id)"]),
         Table(Role, unique=["domain_id, name"]),
         Table(Token, unique=["digest"], indexes=["(admin_id)", "(user_id)"], quiet=["last_use"]),
+        Table(Ticket, config=False, unique=["digest"], indexes=["(expires_at)"]),
         Table(OptionValue, unique=["scope, owner_id, name"]),
         # Mail. Indexes by random keys cost most: message_id, remote_id, the folder; the others grow at their end.
         Table(Message, config=False, indexes=["(message_id)"]),

@@ -6,14 +6,16 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from gatepost.services.counter import Counter
 from gatepost.web import browser
+from gatepost.web.forms import Forms
 
 STATIC = Path(__file__).parent / "static"
 
 
-def pages() -> list[BaseRoute]:
+def pages(counter: Counter) -> list[BaseRoute]:
     """Return the routes of every page."""
-    return [Route("/docs", browser.show), Mount("/static", Files(directory=STATIC))]
+    return [Route("/docs", browser.show), *Forms(counter).routes(), Mount("/static", Files(directory=STATIC))]
 
 
 class Files(StaticFiles):

@@ -1,6 +1,6 @@
 """Accounts (contract 5.14)."""
 
-from gatepost.api.endpoint import endpoint
+from gatepost.api.endpoint import Call, endpoint
 from gatepost.api.listing import Listing, text
 from gatepost.model.access import Caller
 from gatepost.model.problem import Kind
@@ -35,9 +35,9 @@ async def list_domain_users(users: Users, caller: Caller, domain_id: Id, query: 
     location="/users/{id}",
     problems=(Kind.CONFLICT, Kind.UNPROCESSABLE),
 )
-async def create_user(users: Users, caller: Caller, body: UserAdd) -> UserView:
+async def create_user(users: Users, caller: Caller, call: Call, body: UserAdd) -> UserView:
     """Create an account in the domain of its address."""
-    return await users.create(caller, body)
+    return await users.create(caller, body, call.base)
 
 
 @endpoint("GET", "/users/{userId}", permission="USERS_READ")
@@ -47,9 +47,9 @@ async def get_user(users: Users, caller: Caller, user_id: Id) -> UserView:
 
 
 @endpoint("PATCH", "/users/{userId}", permission="USERS_WRITE", problems=(Kind.CONFLICT, Kind.UNPROCESSABLE))
-async def update_user(users: Users, caller: Caller, user_id: Id, body: UserUpdate) -> None:
+async def update_user(users: Users, caller: Caller, call: Call, user_id: Id, body: UserUpdate) -> None:
     """Change the given members of an account."""
-    await users.update(caller, user_id, body)
+    await users.update(caller, user_id, body, call.base)
 
 
 @endpoint("DELETE", "/users/{userId}", permission="USERS_WRITE")
