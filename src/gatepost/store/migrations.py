@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlite_utils import Database, Migrations
 
-from gatepost.model.access import Grant, Role
+from gatepost.model.access import Grant, Role, Ticket
 from gatepost.model.dkim import DkimKey
 from gatepost.model.health import Checkup
 from gatepost.model.options import OptionValue
@@ -213,6 +213,11 @@ def _providers(db: Database) -> None:
     domains = TABLES[Domain]
     db.execute(f"DROP INDEX IF EXISTS {domains.name}_by4")
     db.execute(domains.index(4))
+
+
+@MIGRATIONS(name="0008_tickets")
+def _tickets(db: Database) -> None:
+    _add_tables(db, Ticket)
 
 
 def _add_tables(db: Database, *kinds: type[Any]) -> None:
