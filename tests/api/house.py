@@ -8,6 +8,7 @@ import httpx2
 import msgspec
 from argon2 import PasswordHasher
 from starlette.types import ASGIApp
+from tests.api.contract import hold
 
 from gatepost.app import Gatepost
 from gatepost.model.access import Admin, Token
@@ -57,7 +58,7 @@ class Api:
         token: str | None = "",
         ip: str = "192.0.2.1",
     ) -> httpx2.Response:
-        """Send one request; `token` "" is the sysadmin's, None sends no Authorization."""
+        """Send one request and hold its answer to the contract; `token` "" is the sysadmin, None sends no token."""
         sent = dict(headers or {})
         if token is not None:
             sent.setdefault("Authorization", f"Bearer {token or self.token}")
@@ -66,7 +67,9 @@ class Api:
             sent.setdefault("Content-Type", "application/json")
         transport = httpx2.ASGITransport(self.app, raise_app_exceptions=False, client=(ip, 40_000))
         async with httpx2.AsyncClient(transport=transport, base_url="http://gatepost.test") as client:
-            return await client.request(method, path, content=content, headers=sent)
+            answer = await client.request(method, path, content=content, headers=sent)
+        hold(answer)
+        return answer
 
     async def get(self, path: str, **more: Any) -> Any:
         """Return the JSON of a GET that must succeed."""

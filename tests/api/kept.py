@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx2
 import msgspec
+from tests.api.contract import hold
 from tests.house import House, living
 
 from gatepost.model.access import Admin, Grant, Level, Token
@@ -71,7 +72,7 @@ class Desk:
         headers: dict[str, str] | None = None,
         ip: str = "192.0.2.1",
     ) -> httpx2.Response:
-        """Send one request; `token` "" is the sysadmin's, None sends no Authorization."""
+        """Send one request and hold its answer to the contract; `token` "" is the sysadmin, None sends no token."""
         sent = dict(headers or {})
         if token is not None:
             sent["Authorization"] = f"Bearer {token or self.root}"
@@ -80,7 +81,9 @@ class Desk:
         transport = httpx2.ASGITransport(self.house.gatepost.site, raise_app_exceptions=False, client=(ip, 40_000))
         async with httpx2.AsyncClient(transport=transport, base_url="http://gatepost.test") as client:
             content = None if body is None else msgspec.json.encode(body)
-            return await client.request(method, path, content=content, headers=sent)
+            answer = await client.request(method, path, content=content, headers=sent)
+        hold(answer)
+        return answer
 
     async def get(self, path: str, **more: Any) -> Any:
         """Return the JSON of a GET that must succeed."""

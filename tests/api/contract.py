@@ -1,0 +1,168 @@
+"""Holds an answer of the API to the contract: status, headers, body; where it has none, to our own description."""
+
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import jsonschema_rs
+import msgspec
+import yaml
+
+from gatepost.api import site
+from gatepost.api.dialect import NATIVE, Refusal
+from gatepost.api.openapi import describe
+
+CONTRACT = Path(__file__).parent.parent / "contract" / "cleanmail.openapi.yaml"
+VARY = [value for _, value in NATIVE.headers]
+METHODS = ("delete", "get", "patch", "post", "put")
+
+ELSEWHERE = {
+    400: "input that can't be read, wherever there is any (contract A29, A70)",
+    404: "an object of the path is not there (A70), or nothing is at the path",
+    405: "the method is not offered at this path",
+    408: "the request did not come in time",
+    409: "the name is taken, or the object is busy (A28, A70)",
+    412: "a header that must be there is not",
+    413: "the body is longer than the limit",
+    414: "the address is longer than the limit",
+    415: "the body is of another type",
+    422: "well-formed, but not allowed now (A29, A70)",
+    429: "too many tries",
+    431: "the headers are longer than the limit",
+    500: "a fault of ours",
+    501: "no HTTP method",
+    503: "the store or a peer does not answer",
+    507: "the disc is full, or the caller's share of it",
+}
+"""Statuses that may be answered where the contract doesn't list them (rules 34), with the native error body."""
+
+UNROUTED = {400, 404, 405, 408, 414, 431, 500, 501, 503}  # where no operation is
+
+KEPT = {"receivedDate", "category", "score", "infected", "reason", "expiresAt", "releasedAt"}  # what befell a kept mail
+MORE: dict[str, set[str]] = {"Error": {"pointer"}, "ImapMessage": KEPT, "ImapMessageContent": KEPT}
+"""Members that we show beyond the contract's, by its schema (docs/api.md)."""
+
+
+class Description:
+    """An OpenAPI document, asked by method and path as they are sent."""
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        self._components = document["components"]
+        self._places = [(_shape(path), item) for path, item in document["paths"].items()]
+        self._places.sort(key=lambda place: place[0].groups)  # literal segments win (contract A43)
+        self._validators: dict[bytes, jsonschema_rs.Draft202012Validator] = {}
+
+    def item(self, path: str) -> dict[str, Any]:
+        """Return what is said of a path: operations by their method in lower case."""
+        return next((item for shape, item in self._places if shape.fullmatch(path)), {})
+
+    def response(self, operation: dict[str, Any], status: int) -> dict[str, Any] | None:
+        """Return what is said of a status; None where the operation does not list it."""
+        found = operation["responses"].get(str(status))
+        if found and "$ref" in found:
+            found = self._components["responses"][found["$ref"].rpartition("/")[2]]
+        return found
+
+    def check(self, value: Any, schema: dict[str, Any]) -> None:
+        """Hold a JSON value to a schema of the document."""
+        key = msgspec.json.encode(schema)
+        if key not in self._validators:
+            whole = {**schema, "components": self._components}
+            self._validators[key] = jsonschema_rs.Draft202012Validator(whole)
+        self._validators[key].validate(value)
+
+
+def _shape(path: str) -> re.Pattern[str]:
+    return re.compile(re.sub(r"\\{\w+\\}", "([^/]+)", re.escape(path)))
+
+
+@cache
+def cleanmail() -> Description:
+    """Return the contract, its objects closed: a member that it does not name is not shown by chance."""
+    document = yaml.load(CONTRACT.read_text(), yaml.CSafeLoader)
+    for name, schema in document["components"]["schemas"].items():
+        if schema.get("type") == "object" and "properties" in schema:
+            schema["properties"] |= {key: {} for key in MORE.get(name, ())}
+            schema.setdefault("additionalProperties", False)
+    return Description(document)
+
+
+@cache
+def ours() -> Description:
+    return Description(describe(site.operations()))
+
+
+def hold(answer: httpx2.Response) -> None:
+    """Raise AssertionError or ValidationError for an answer that neither the contract nor our description allows."""
+    method, status = answer.request.method, answer.status_code
+    path = answer.request.url.raw_path.decode("ascii").partition("?")[0]
+    assert answer.headers.get_list("vary") == VARY  # contract A73
+    asked = "get" if method == "HEAD" else method.lower()
+    own, agreed = ours().item(path).get(asked), cleanmail().item(path).get(asked)
+    if method not in ("HEAD", *map(str.upper, METHODS)) or own is None:
+        _hold_unrouted(status, path, answer)
+    elif status >= 400:
+        _hold_refusal(status, path, own, agreed, answer, empty=method == "HEAD")
+    else:
+        _hold_success(own, agreed, answer, empty=method == "HEAD")
+
+
+def _hold_unrouted(status: int, path: str, answer: httpx2.Response) -> None:
+    if status == 204:
+        assert answer.headers["allow"] and answer.content == b""
+        return
+    assert status in UNROUTED, f"{status} is said where no operation is"
+    _hold_error(status, path, answer)
+
+
+def _hold_refusal(
+    status: int, path: str, own: dict[str, Any], agreed: dict[str, Any] | None, answer: httpx2.Response, *, empty: bool
+) -> None:
+    name = own["operationId"]
+    assert ours().response(own, status), f"{name} does not say that it answers {status}"
+    if agreed and not cleanmail().response(agreed, status):
+        assert status in ELSEWHERE, f"the contract has no {status} for {name}"
+    if not empty:
+        _hold_error(status, path, answer)
+
+
+def _hold_error(status: int, path: str, answer: httpx2.Response) -> None:
+    body = answer.json()
+    cleanmail().check(body, {"$ref": "#/components/schemas/Error"})
+    ours().check(body, {"$ref": f"#/components/schemas/{Refusal.__name__}"})
+    assert answer.headers["content-type"] == "application/json"
+    assert (body["status"], body["path"]) == (status, path)
+
+
+def _hold_success(own: dict[str, Any], agreed: dict[str, Any] | None, answer: httpx2.Response, *, empty: bool) -> None:
+    status, name = answer.status_code, own["operationId"]
+    assert ours().response(own, status), f"{name} does not say that it answers {status}"
+    if agreed:
+        assert str(status) == agreed["x-success"], f"the contract wants {agreed['x-success']} of {name}, not {status}"
+    for description, operation in ((cleanmail(), agreed), (ours(), own)):
+        if operation is not None:
+            said = description.response(operation, status)
+            assert said is not None
+            _hold_headers(said.get("headers", {}), answer)
+            if not empty:
+                _hold_body(description, said.get("content", {}), answer)
+
+
+def _hold_headers(said: dict[str, Any], answer: httpx2.Response) -> None:
+    exposed = answer.headers.get("access-control-expose-headers", "").split(", ")
+    for name in ("Location", "X-Total-Count"):
+        assert (name in answer.headers) == (name in said), f"{name}: {answer.headers.get(name)}"
+        assert name not in said or name in exposed
+    assert answer.headers.get("x-total-count", "0").isdigit()
+
+
+def _hold_body(description: Description, content: dict[str, Any], answer: httpx2.Response) -> None:
+    media = answer.headers.get("content-type", "").partition(";")[0]
+    if not answer.content:
+        assert not content or not media or media in content or "*/*" in content, f"an empty body, {media}"
+    elif media in content and media == "application/json":
+        description.check(answer.json(), content[media].get("schema", {}))
+    else:
+        assert media in content or "*/*" in content or content.keys() & {"application/octet-stream"}, media
