@@ -36,6 +36,7 @@ from gatepost.mta.verify import Verifier
 from gatepost.services.access import Access
 from gatepost.services.admins import Admins
 from gatepost.services.aliases import Aliases
+from gatepost.services.audit import Audits
 from gatepost.services.content import Contents
 from gatepost.services.counter import Counter
 from gatepost.services.diagnosis import Diagnosis
@@ -213,7 +214,13 @@ class Gatepost:
             clock=clock,
             metrics=metrics,
         )
-        self.sweep = Sweep(self.store, period=settings.quarantine.purge_seconds, clock=clock, metrics=metrics)
+        self.sweep = Sweep(
+            self.store,
+            period=settings.quarantine.purge_seconds,
+            audit_days=settings.audit.days,
+            clock=clock,
+            metrics=metrics,
+        )
         index = SearchIndex(self.store.path)
         self._open.append(index.close)
         self.indexer = Indexer(self.store, index, settings.limits, metrics)
@@ -268,6 +275,7 @@ class Gatepost:
                 Grants(store, passwords, clock),
                 Roles(store, clock),
                 Aliases(store),
+                Audits(store),
                 Contents(store, opener, settings.limits),
                 dkim,
                 health,

@@ -306,6 +306,11 @@ class Notices(Section, frozen=True):
     templates: str = ""
 
 
+class AuditSettings(Section, frozen=True):
+    DOC: ClassVar[dict[str, str]] = {"days": "days that it is kept who changed what"}
+    days: int = 400
+
+
 class Log(Section, frozen=True):
     DOC: ClassVar[dict[str, str]] = {
         "format": "text or json",
@@ -338,6 +343,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     filters: Filters = msgspec.field(default_factory=Filters)
     quarantine: Quarantine = msgspec.field(default_factory=Quarantine)
     trace: Trace = msgspec.field(default_factory=Trace)
+    audit: AuditSettings = msgspec.field(default_factory=AuditSettings)
     tenancy: Tenancy = msgspec.field(default_factory=Tenancy)
     notices: Notices = msgspec.field(default_factory=Notices)
     log: Log = msgspec.field(default_factory=Log)

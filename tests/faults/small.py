@@ -112,7 +112,7 @@ class Walk:
 
     async def purge(self, _: int) -> int:
         then = wall_clock() + 6 * DAY
-        sweep = Sweep(self.house.store, period=9e9, clock=lambda: then, metrics=self.house.metrics)
+        sweep = Sweep(self.house.store, period=9e9, audit_days=1, clock=lambda: then, metrics=self.house.metrics)
         return await sweep.run()
 
     async def wait(self, _: int) -> None:

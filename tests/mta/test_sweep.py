@@ -19,7 +19,7 @@ async def test_damage_is_found_when_a_day_is_over_and_not_before(tmp_path: Path)
     damage_index(directory)
     store = open_store(directory, StillClock())
     ticks = [0.0]
-    sweep = Sweep(store, period=1e9, clock=StillClock(), metrics=Metrics(), monotonic=lambda: ticks[0])
+    sweep = Sweep(store, period=1e9, audit_days=1, clock=StillClock(), metrics=Metrics(), monotonic=lambda: ticks[0])
     ticks[0] = CHECK - 1
     await sweep.check()
     assert store.healthy

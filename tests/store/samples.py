@@ -50,6 +50,8 @@ def _value(kind: inspect.Type, name: str, number: int) -> Any:
             return list(cls)[-1]
         case inspect.ListType(item_type=inside):
             return [_value(inside, name, number), _value(inside, name, number + 1)]
+        case inspect.DictType():
+            return {name: number}
         case inspect.StructType(cls=cls):
             return full(cls, number)
         case inspect.UnionType(types=types):

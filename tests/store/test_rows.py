@@ -7,6 +7,7 @@ import pytest
 from tests.store.samples import NOW, copy, domain, full, mail_id, message, user
 
 from gatepost.model.access import Admin, Token
+from gatepost.model.audit import Audit
 from gatepost.model.policy import Policy
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Op, Pattern, Query, Where, eq, every
@@ -17,6 +18,8 @@ from gatepost.store.schema import TABLES
 from gatepost.store.store import Store
 
 pytestmark = pytest.mark.anyio
+
+CHANGING = [kind for kind in TABLES if kind is not Audit]  # nothing takes that back
 
 
 async def add(store: Store, item: Any) -> Any:
@@ -42,7 +45,7 @@ async def test_a_row_comes_out_as_it_went_in(store: Store, kind: type[Any]) -> N
     assert store.reader.find(kind, Query(total=True)).total == 1
 
 
-@pytest.mark.parametrize("kind", TABLES, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", CHANGING, ids=lambda kind: kind.__name__)
 async def test_every_member_can_be_changed(store: Store, kind: type[Any]) -> None:
     added = await add(store, await prepare(store, kind))
     other = msgspec.structs.asdict(full(kind, 2))
@@ -51,7 +54,7 @@ async def test_every_member_can_be_changed(store: Store, kind: type[Any]) -> Non
     assert changed == msgspec.structs.replace(added, **fields) == store.reader.get(kind, added.id)
 
 
-@pytest.mark.parametrize("kind", TABLES, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", CHANGING, ids=lambda kind: kind.__name__)
 async def test_removed_rows_are_gone_and_their_ids_are_not_given_again(store: Store, kind: type[Any]) -> None:
     first = await add(store, await prepare(store, kind))
     assert await store.write(lambda writer: writer.remove(kind, eq("id", first.id))) == 1

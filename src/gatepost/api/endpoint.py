@@ -31,6 +31,7 @@ from gatepost.api.exports import SUFFIX, Export
 from gatepost.api.ids import Ids
 from gatepost.api.listing import Listing, camel
 from gatepost.model.access import Caller
+from gatepost.model.audit import Actor, acting
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Page, Query
 from gatepost.model.values import Id
@@ -39,6 +40,7 @@ from gatepost.settings import Http
 
 JSON = "application/json"
 BOOKS = 2  # workbooks that are made at once; each keeps a thread busy
+REASON = 500  # characters
 
 Handler = Callable[..., Awaitable[Any]]
 
@@ -68,6 +70,26 @@ class Call:
     @property
     def ip(self) -> str:
         return client_ip(self.request)
+
+    @property
+    def actor(self) -> Actor:
+        """Who answers for what this request changes."""
+        caller = self.caller
+        return Actor(
+            login=caller.login,
+            admin_id=caller.admin_id,
+            user_id=caller.user_id,
+            token_id=caller.token_id,
+            ip=self.ip,
+            request_id=self.request.scope["state"]["request_id"],
+            reason=self.reason,
+        )
+
+    @property
+    def reason(self) -> str | None:
+        """Why the caller looks at what is another's, as he states it in X-Access-Reason."""
+        text = self.request.headers.get("x-access-reason", "").encode("latin-1").decode("utf-8", "replace")
+        return "".join(char for char in text if char.isprintable()).strip()[:REASON] or None
 
     def flag(self, header: str) -> bool:
         """Tell whether a header without a value is there; "false" counts as absent (contract A33)."""
@@ -151,9 +173,10 @@ class Endpoint:
         try:
             caller = Caller() if self.public else await self.dialect.prove(request, desk.counter)
             call = Call(request, desk, caller)
-            media = choose(request.headers.getlist("accept"), self.media) if self.exports else JSON
-            arguments = await self._arguments(call, whole=media != JSON)
-            result = await (self._export(call, media, arguments) if media != JSON else self.function(**arguments))
+            with acting(call.actor):
+                media = choose(request.headers.getlist("accept"), self.media) if self.exports else JSON
+                arguments = await self._arguments(call, whole=media != JSON)
+                result = await (self._export(call, media, arguments) if media != JSON else self.function(**arguments))
         except Problem as problem:
             return self.dialect.no(problem, path)
         return self._respond(call, result)
@@ -309,6 +332,6 @@ def read_params(request: Request) -> list[tuple[str, str]]:
 def read_query(request: Request, kind: Any, ids: Ids) -> Any:
     """Read the query's parameters into a Struct; the last one of a name counts, unknown ones are ignored."""
     try:
-        return msgspec.convert(dict(read_params(request)), kind, strict=False, dec_hook=ids.decode_hook)
+        return msgspec.convert(dict(read_params(request)), kind, strict=False, dec_hook=ids.query_hook)
     except msgspec.ValidationError as error:
         raise blame(error) from error

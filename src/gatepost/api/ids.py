@@ -59,6 +59,12 @@ class Ids:
             return _millis(value)
         raise NotImplementedError(kind)
 
+    def query_hook(self, kind: type, value: Any) -> Any:
+        """`decode_hook` for what stands in a query, where numbers are texts."""
+        if kind is Millis and value.isascii() and value.isdigit() and len(value) < LONGEST:
+            return _millis(int(value))
+        return self.decode_hook(kind, value)
+
     def schema_hook(self, kind: type) -> dict[str, Any]:
         """Describe what msgspec does not know, for OpenAPI."""
         if kind is Id:

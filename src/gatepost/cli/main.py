@@ -13,6 +13,7 @@ from gatepost.model.problem import Problem
 # Each command's module holds it as `command`; a module is imported when its command is called.
 COMMANDS = {
     "admin": "List and add administrators, give them access and take it back.",
+    "audit": "Show who changed what.",
     "check": "Check the settings and the store.",
     "config": "Show the settings and where each comes from.",
     "dev": "Run a relay to try things out, with sample mails.",

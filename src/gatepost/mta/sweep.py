@@ -11,7 +11,8 @@ from gatepost.store.store import Pace, Store
 SLICE = 200
 SLICES = 10_000  # of one pass; what is left waits for the next
 CHECK = 86_400.0  # seconds between two checks of the whole store
-JUMP = 86_400_000  # a clock that leaps a day ahead of the monotonic one is not believed at once (threat 86)
+DAY = 86_400_000
+JUMP = DAY  # a clock that leaps a day ahead of the monotonic one is not believed at once (threat 86)
 
 
 class Sweep:
@@ -22,12 +23,14 @@ class Sweep:
         store: Store,
         *,
         period: float,
+        audit_days: int,
         clock: Clock,
         metrics: Metrics,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._period = period
+        self._audit_term = audit_days * DAY
         self._clock = clock
         self._metrics = metrics
         self._monotonic = monotonic
@@ -56,7 +59,14 @@ class Sweep:
                 gone += count
             if not purged.more:
                 break
+        await self._forget_audit()
         return gone
+
+    async def _forget_audit(self) -> None:
+        before = self._clock() - self._audit_term
+        for _ in range(SLICES):
+            if await self._store.write(lambda writer: writer.forget_audit(before, SLICE), pace=Pace.SLOW) < SLICE:
+                return
 
     async def check(self) -> None:
         """Look at the whole store where the last look is a day ago; damage makes the store unhealthy."""

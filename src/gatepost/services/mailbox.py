@@ -115,6 +115,7 @@ class Mailboxes:
         if letter.copy.infected:
             require(caller, "VIRUS_RELEASE", mailbox.scope)
         await self._intake.requeue(letter.copy, letter.message)
+        await self._store.record("release", letter.copy)
 
     # How they are found.
 

@@ -53,33 +53,35 @@ class Deliveries:
 
     async def hold(self, caller: Caller, delivery_id: int) -> None:
         """Keep a delivery from being tried until it is released."""
-        await self._move(caller, delivery_id, self._queue.hold)
+        await self._move(caller, delivery_id, "hold", self._queue.hold)
 
     async def release(self, caller: Caller, delivery_id: int) -> None:
         """Let a held delivery go."""
-        await self._move(caller, delivery_id, self._queue.release)
+        await self._move(caller, delivery_id, "release", self._queue.release)
 
     async def retry(self, caller: Caller, delivery_id: int) -> None:
         """Try a delivery now."""
-        await self._move(caller, delivery_id, self._queue.retry)
+        await self._move(caller, delivery_id, "retry", self._queue.retry)
 
     async def delete(self, caller: Caller, delivery_id: int) -> None:
         """Give a delivery up, without a word to its sender."""
-        await self._move(caller, delivery_id, self._queue.delete)
+        await self._move(caller, delivery_id, "delete", self._queue.delete)
 
     async def flush(self, caller: Caller) -> None:
         """Try everything that waits now; what is held stays held."""
         require(caller, "QUEUE_WRITE")
         await self._queue.flush()
+        await self._store.record("flush", "queue")
 
     async def _move(
-        self, caller: Caller, delivery_id: int, verb: Callable[[Sequence[int]], Coroutine[Any, Any, Any]]
+        self, caller: Caller, delivery_id: int, act: str, verb: Callable[[Sequence[int]], Coroutine[Any, Any, Any]]
     ) -> None:
         delivery = self._store.reader.get(Delivery, delivery_id)
         require(caller, "QUEUE_WRITE", self._scope(delivery))
         if delivery is None or delivery.state not in (State.QUEUED, State.HELD):
             raise Problem(Kind.NOT_FOUND, "There is no such delivery in the queue.")
         await verb([delivery_id])
+        await self._store.record(act, delivery)
 
     def _scope(self, delivery: Delivery | None) -> Scope | None:
         if delivery is None:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from functools import partial
 from itertools import repeat
+from typing import Any
 
 import msgspec
 
@@ -15,9 +16,11 @@ from gatepost.model.query import Condition, Op, Page, Query, Where, eq, every
 from gatepost.model.rules import SenderRule, SenderType
 from gatepost.model.tenant import Domain, User
 from gatepost.services.access import found, require
+from gatepost.store.journal import many
 from gatepost.store.store import Reader, Store, Writer
 
 SLICE = 200  # rows of one write, so that none holds the writer long (rules 17)
+Told = dict[str, Any] | None
 AT_ONCE = 1000  # rules of one addition; a longer list is replaced as a whole
 
 
@@ -98,10 +101,11 @@ class SenderRules:
         """
         owner = self._at(caller, place, "RULES_WRITE")
         rules = await asyncio.to_thread(self._prepared, zip(repeat(owner), entries))
-        generation, kept = await self._store.write(partial(_aside, owner, rules[:SLICE], 0))
+        generation, kept = await self._store.prepare(partial(_aside, owner, rules[:SLICE], 0))
         for at in range(SLICE, len(rules), SLICE):
-            kept += (await self._store.write(partial(_aside, owner, rules[at : at + SLICE], generation)))[1]
-        await self._store.write(partial(_switch, owner, generation))
+            kept += (await self._store.prepare(partial(_aside, owner, rules[at : at + SLICE], generation)))[1]
+        before, after = await self._store.read(partial(_told, owner)), many(kept)
+        await self._store.write(partial(_switch, owner, generation, before, after))
         await self._clear(owner, generation)
         return kept
 
@@ -178,7 +182,7 @@ class SenderRules:
         last = ""
         while rules := (await self._store.read(partial(_next_ones, old, last))).items:
             ids = Where("id", Op.IN, [rule.id for rule in rules])
-            await self._store.write(partial(_remove, ids))
+            await self._store.prepare(partial(_remove, ids))
             last = rules[-1].value
 
 
@@ -267,10 +271,20 @@ def _number(writer: Writer, owner: Owner) -> int:
     return number
 
 
-def _switch(owner: Owner, generation: int, writer: Writer) -> None:
+def _switch(owner: Owner, generation: int, before: Told, after: Told, writer: Writer) -> None:
     if _generation(writer, owner) >= generation:
         raise Problem(Kind.CONFLICT, "The list was replaced by another request meanwhile.")
     writer.change(type(owner.row), owner.row.id, sender_generation=generation)
+    writer.record(
+        "replace", owner.row, before=before and {"senderRules": before}, after=after and {"senderRules": after}
+    )
+
+
+def _told(owner: Owner, reader: Reader) -> Told:
+    """The list that counts, as the audit has it: how many rules, and the first of them (rules 17)."""
+    first = reader.find(SenderRule, Query(where=_current(owner, reader), sort="value", limit=SLICE, total=True))
+    told = many(first.items)
+    return told and {**told, "count": first.total}
 
 
 def _check_count(entries: Sequence[object]) -> None:

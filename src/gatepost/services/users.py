@@ -179,7 +179,7 @@ class Users:
     async def delete(self, caller: Caller, user_id: int) -> None:
         """Delete an account with its sender rules, its tokens and its membership in groups; stored mail stays."""
         found(caller, "USERS_WRITE", self._store.reader.get(User, user_id), "user")
-        while await self._store.write(lambda writer: _drop_rules(writer, user_id)):
+        while await self._store.prepare(lambda writer: _drop_rules(writer, user_id)):
             pass  # a slice at a time, so that mail is not kept waiting (rules 17)
         await self._store.write(lambda writer: _delete(writer, caller, user_id))
 

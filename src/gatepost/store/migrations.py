@@ -14,6 +14,7 @@ from typing import Any
 from sqlite_utils import Database, Migrations
 
 from gatepost.model.access import Grant, Role, Ticket
+from gatepost.model.audit import Audit
 from gatepost.model.dkim import DkimKey
 from gatepost.model.health import Checkup
 from gatepost.model.options import OptionValue
@@ -252,6 +253,23 @@ def _lists(db: Database) -> None:
         db.execute(f"UPDATE {copies.name} SET {name} = (SELECT {name} FROM message WHERE id = mail_id)")
     db.execute(f"DROP INDEX {copies.name}_by0")
     db.execute(copies.index(0))
+
+
+@MIGRATIONS(name="0006_audit")
+def _audit(db: Database) -> None:
+    _add_tables(db, Audit)
+    _run(db.conn, _AUDIT)
+
+
+_AUDIT = """
+-- Nothing takes the audit back: entries don't change, and go only when their term is over.
+INSERT INTO meta VALUES ('audited', 0);
+CREATE TRIGGER audit_kept BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'CHECK constraint failed: the audit'); END;
+CREATE TRIGGER audit_removed BEFORE DELETE ON audit
+WHEN OLD.at >= (SELECT value FROM meta WHERE key = 'audited') BEGIN
+  SELECT RAISE(ABORT, 'CHECK constraint failed: the audit keeps its entries until the end of their term');
+END;
+"""
 
 
 def _run(connection: sqlite3.Connection, script: str) -> None:

@@ -1,4 +1,4 @@
-"""Removes what is past its term, a slice at a time: copies, traces with what hung on them, domains after their day."""
+"""Removes what is past its term, a slice at a time: copies, traces with what hung on them, domains, the audit."""
 
 # ruff: noqa: S608 - names come from schema.py alone, values are bound
 
@@ -39,6 +39,15 @@ def purge(connection: sqlite3.Connection, mail: Mail, now: int, limit: int) -> P
     connection.execute("DELETE FROM refusal WHERE hour < ?", (now // HOUR - REFUSALS,))
     more = copies >= limit or traces >= limit or sliced
     return Purged(copies, folders, bodies + dropped, traces, domains, more)
+
+
+def forget_audit(connection: sqlite3.Connection, before: int, limit: int) -> int:
+    """Remove the oldest entries of the audit from before a moment; it may be deleted from up to there alone."""
+    due = connection.execute("SELECT id FROM audit WHERE at < ? ORDER BY at LIMIT ?", (before, limit)).fetchall()
+    if due:
+        connection.execute("UPDATE meta SET value = max(value, ?) WHERE key = 'audited'", (before,))
+        connection.executemany("DELETE FROM audit WHERE id = ?", due)
+    return len(due)
 
 
 def forget_refused(connection: sqlite3.Connection, mail: Mail, limit: int = 20) -> None:

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import inspect
 
 from gatepost.model.access import Admin, Grant, Role, Ticket, Token
+from gatepost.model.audit import Audit
 from gatepost.model.dkim import DkimKey
 from gatepost.model.health import Checkup
 from gatepost.model.options import OptionValue
@@ -54,7 +55,10 @@ class Hidden(msgspec.Struct, frozen=True):
 
 
 class Table(Generic[T]):
-    """Where a struct lives. `quiet` columns change without a new generation; `unique` keys and `indexes` are SQL."""
+    """Where a struct lives. `quiet` columns change without a new generation; `unique` keys and `indexes` are SQL.
+
+    The audit masks `secret` columns and leaves `inner` ones out, which only the store and the services understand.
+    """
 
     def __init__(
         self,
@@ -64,6 +68,8 @@ class Table(Generic[T]):
         indexes: Sequence[str] = (),
         config: bool = True,
         quiet: Sequence[str] = (),
+        secret: Sequence[str] = (),
+        inner: Sequence[str] = (),
         hidden: dict[str, Hidden] | None = None,
         live: str = "",
     ) -> None:
@@ -71,6 +77,8 @@ class Table(Generic[T]):
         self.name = re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower()
         self.config = config
         self.quiet = frozenset(quiet)
+        self.secret = frozenset(secret)
+        self.inner = frozenset(inner).union(quiet)
         self.hidden = hidden or {}
         self.live = live
         self.columns = {column.name: column for column in _columns(kind)}
@@ -198,6 +206,7 @@ TABLES: dict[type[Any], Table[Any]] = {
                 "(purge_date)",
                 "(id) WHERE outgoing_provider_ids != '[]'",
             ],
+            inner=["sender_generation"],
         ),
         Table(DomainAlias, unique=["name"], indexes=["(domain_id, name)"]),
         Table(
@@ -205,11 +214,13 @@ TABLES: dict[type[Any], Table[Any]] = {
             unique=["email"],
             indexes=["(domain_id, email)", "(policy_id)", "(platform_id)"],
             quiet=["last_connection_date", "totp_secret", "totp_step"],
+            secret=["password_hash"],
+            inner=["sender_generation"],
         ),
         Table(Group, unique=["email"], indexes=["(domain_id, email)"]),
         Table(GroupMember, unique=["group_id, email"], indexes=["(email)"]),
         Table(Provider, unique=["spf_provider"]),
-        Table(Platform, indexes=["(domain_id)"]),
+        Table(Platform, indexes=["(domain_id)"], secret=["auth_data", "api_data"]),
         Table(Policy, unique=["domain_id, name"]),
         Table(Checkup, config=False, unique=["entity, entity_id"], indexes=["(failing, id)"]),
         Table(DkimKey, indexes=["(domain_id)", "(waiting)"]),
@@ -218,15 +229,26 @@ TABLES: dict[type[Any], Table[Any]] = {
             # An expression, since NULLs would all count as different.
             unique=["domain_id, coalesce(user_id, 0), generation, value, type"],
             indexes=["(owner, value)", "(user_id, generation) WHERE user_id IS NOT NULL"],
+            inner=["generation"],
         ),
         Table(AttachmentRule, indexes=["(domain_id, priority)"]),
         Table(UriRule, indexes=["(domain_id, priority)"]),
-        Table(Admin, unique=["login"], quiet=["last_connection_date", "totp_secret", "totp_step"]),
+        Table(
+            Admin,
+            unique=["login"],
+            quiet=["last_connection_date", "totp_secret", "totp_step"],
+            secret=["password_hash"],
+        ),
         Table(Grant, unique=["admin_id, level, node_id"], indexes=["(level, node_id)"]),
         Table(Role, unique=["domain_id, name"]),
-        Table(Token, unique=["digest"], indexes=["(admin_id)", "(user_id)"], quiet=["last_use"]),
+        Table(Token, unique=["digest"], indexes=["(admin_id)", "(user_id)"], quiet=["last_use"], secret=["digest"]),
         Table(Ticket, config=False, unique=["digest"], indexes=["(expires_at)"]),
         Table(OptionValue, unique=["scope, owner_id, name"]),
+        Table(
+            Audit,
+            config=False,
+            indexes=["(at)", "(broker_id)", "(customer_id)", "(domain_id)", "(login)", "(object_id)"],
+        ),
         # Mail. Indexes by random keys cost most: message_id, remote_id, the folder; the others grow at their end.
         Table(Message, config=False, indexes=["(message_id)"]),
         Table(

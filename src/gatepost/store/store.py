@@ -5,9 +5,10 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from gatepost.events import Clock, Metrics, log
+from gatepost.model.audit import ACTOR
 from gatepost.model.problem import Problem
 from gatepost.settings import StoreSettings
 from gatepost.store import opening
@@ -124,8 +125,23 @@ class Store:
         It runs in a SAVEPOINT of its own: what it raises rolls back it alone and is raised here. Raises
         Problem(CONFLICT) for a key that exists, Problem(FULL) without space, Problem(UNAVAILABLE) after an I/O error,
         when stopped, or when not begun within 5 s. A change that nobody waits for goes SOON: another's commit takes it
-        along. SLOW ones (purges) wait until no other do.
+        along. SLOW ones (purges) wait until no other do. What it does to configuration is audited where somebody acts.
         """
+        actor = ACTOR.get()
+        return await self._write(change if actor is None else lambda writer: writer.answered(actor, change), pace)
+
+    async def prepare(self, change: Callable[[Writer], T]) -> T:
+        """`write` without a word in the audit: for rows that don't count yet, or no longer."""
+        return await self._write(change, Pace.NOW)
+
+    async def record(
+        self, act: str, about: Any, *, before: dict[str, Any] | None = None, after: dict[str, Any] | None = None
+    ) -> None:
+        """Note an act that changes no row (a release, a mail that was read); where nobody acts, nothing."""
+        if ACTOR.get() is not None:
+            await self.write(lambda writer: writer.record(act, about, before=before, after=after))
+
+    async def _write(self, change: Callable[[Writer], T], pace: Pace) -> T:
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[T] = loop.create_future()
         item = Item(change, waiter, loop, pace=pace)

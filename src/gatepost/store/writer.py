@@ -9,14 +9,16 @@ from typing import Any, TypeVar
 import msgspec
 
 from gatepost.events import Clock
+from gatepost.model.audit import Actor
 from gatepost.model.envelope import Body
 from gatepost.model.problem import Kind, Problem
-from gatepost.model.query import Condition, Op, Where, eq, every
+from gatepost.model.query import Condition, Op, Query, Where, eq, every
 from gatepost.model.stored import Copy, Delivery, Message, TraceEvent
 from gatepost.model.verdict import Folder
 from gatepost.store import query as compiler
+from gatepost.store.journal import Journal
 from gatepost.store.mail import Arrival, Kept, Mail
-from gatepost.store.purge import Purged, forget_refused, purge
+from gatepost.store.purge import Purged, forget_audit, forget_refused, purge
 from gatepost.store.reader import Reader
 from gatepost.store.schema import Column, table
 
@@ -36,6 +38,7 @@ class Writer(Reader):
         self._refused_bytes = refused_bytes
         self.mail = Mail(connection)
         self.touched = False  # a configuration table was changed
+        self._journal: Journal | None = None  # of the write at hand, where somebody answers for it
 
     # Any struct.
 
@@ -45,20 +48,27 @@ class Writer(Reader):
         values = [compiler.storable(value) for value in known.values(item)]
         cursor = self._connection.execute(known.insert, values)
         self.touched |= known.config
-        if not known.numbered:
-            return item
-        return msgspec.structs.replace(item, id=cursor.lastrowid)  # type: ignore[type-var]
+        if known.numbered:
+            item = msgspec.structs.replace(item, id=cursor.lastrowid)  # type: ignore[type-var]
+        if self._journal and known.config:
+            self._journal.saw(None, item)
+        return item
 
-    def change(self, kind: type[T], id: int | str, **fields: Any) -> T | None:
+    def change(self, kind: type[T], id: int | str, /, **fields: Any) -> T | None:
         """Set members of a row and return it; None where there is no such row."""
         known = table(kind)
+        seen = self._journal and known.config and not known.quiet.issuperset(fields)
+        before = self.get(kind, id) if seen else None
         if fields:
             names = ", ".join(f'"{known.columns[name].name}" = ?' for name in fields)
             values = [_dumped(known.columns[name], value) for name, value in fields.items()]
             sql = f'UPDATE "{known.name}" SET {names} WHERE id = ?'
             self._connection.execute(sql, [*map(compiler.storable, values), id])
             self.touched |= known.config and not known.quiet.issuperset(fields)
-        return self.get(kind, id)
+        after = self.get(kind, id)
+        if self._journal and before is not None:
+            self._journal.saw(before, after)
+        return after
 
     def remove(self, kind: type[Any], where: Condition) -> int:
         """Delete the matching rows and return their number.
@@ -69,6 +79,9 @@ class Writer(Reader):
         if kind is Copy:
             return self._remove_copies(where)
         known = table(kind)
+        if self._journal and known.config:
+            for row in self.find(kind, Query(where=where)).items:
+                self._journal.saw(row, None)
         found = compiler.where(compiler.Columns.of(known), where)
         cursor = self._connection.execute(f'DELETE FROM "{known.name}" WHERE {found.sql}', found.values)
         self.touched |= known.config and cursor.rowcount > 0
@@ -84,6 +97,30 @@ class Writer(Reader):
         ).fetchall()
         self.mail.release({row[0] for row in gone})
         return len(gone)
+
+    # The audit.
+
+    def answered(self, actor: Actor, change: Callable[["Writer"], T]) -> T:
+        """Run a change for which somebody answers; what it did to configuration is kept with it."""
+        self._journal = journal = Journal(actor, self._clock())
+        try:
+            result = change(self)
+            self._journal = None
+            for entry in journal.entries(self):
+                self.add(entry)
+            return result
+        finally:
+            self._journal = None
+
+    def record(
+        self, act: str, about: Any, *, before: dict[str, Any] | None = None, after: dict[str, Any] | None = None
+    ) -> None:
+        """Note an act that the rows don't show (a sign-in, a mail that was read); where nobody answers, nothing.
+
+        `about` is the row that it concerns, or a word for what has none.
+        """
+        if self._journal:
+            self._journal.note(self, act, about, before, after)
 
     # Mail.
 
@@ -142,6 +179,10 @@ class Writer(Reader):
         purged = purge(self._connection, self.mail, now, limit)
         self.touched |= purged.domains > 0
         return purged
+
+    def forget_audit(self, before: int, limit: int = 200) -> int:
+        """Remove one slice of the audit's entries from before a moment; return their number."""
+        return forget_audit(self._connection, before, limit)
 
 
 def _dumped(column: Column, value: Any) -> Any:

@@ -1,0 +1,78 @@
+"""`gatepost audit`: who changed what, from the running daemon."""
+
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any
+
+import click
+import msgspec
+
+from gatepost.cli.control import PAGE, Control
+from gatepost.cli.domain import find_domain
+from gatepost.cli.options import json_option, with_control
+from gatepost.cli.output import moment, show_json, show_table
+
+HEAD = ("TIME", "WHO", "FROM", "ACT", "WHAT", "CHANGE")
+WIDEST = 100  # characters of a change in the table
+
+date_type = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"])
+
+
+@click.command()
+@click.option("--login", help="Only what this account did; * stands at an end for anything.")
+@click.option("--kind", help="Only what befell objects of this kind: domain, user, policy ...")
+@click.option("--object", "object_id", help="Only what befell the object of this id.")
+@click.option("--domain", help="Only what befell this domain and all that is its.")
+@click.option("--since", type=date_type, help="From this time on (UTC).")
+@click.option("--until", type=date_type, help="Before this time (UTC).")
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="So many entries at most.")
+@json_option
+@with_control
+def command(
+    control: Control, since: datetime | None, until: datetime | None, limit: int, as_json: bool, **asked: str | None
+) -> None:
+    """Show who changed what, the newest first; of --login, --kind, --object and --domain one at most."""
+    filters = {name: text for name, text in _filters(control, **asked).items() if text is not None}
+    times = {name: _millis(when) for name, when in (("since", since), ("until", until)) if when is not None}
+    entries = list(islice(_entries(control, {**filters, **times}, min(limit, PAGE)), limit))
+    if as_json:
+        show_json(entries)
+    else:
+        show_table(HEAD, map(_row, entries))
+
+
+def _filters(
+    control: Control, *, login: str | None, kind: str | None, object_id: str | None, domain: str | None
+) -> dict[str, str | None]:
+    domain_id = find_domain(control, domain)["id"] if domain is not None else None
+    return {"login": login, "kind": kind, "objectId": object_id, "domainId": domain_id}
+
+
+def _entries(control: Control, query: dict[str, object], size: int) -> Any:
+    """Yield the entries, page by page behind the last id seen."""
+    last: dict[str, object] = {}
+    while page := control.ask("GET", "/audit", pageSize=size, **query, **last):
+        yield from page
+        last = {"after": page[-1]["id"]}
+
+
+def _millis(when: datetime) -> int:
+    return round(when.replace(tzinfo=UTC).timestamp() * 1000)
+
+
+def _row(entry: Any) -> tuple[object, ...]:
+    who = f"{entry['login']} for {entry['maker']}" if entry["maker"] else entry["login"]
+    what = " ".join(filter(None, (entry["kind"], entry["name"] or entry["objectId"] or entry["mailId"])))
+    change = ", ".join(f"{key}: {text}" for key, text in _changes(entry["before"] or {}, entry["after"] or {}))
+    return moment(entry["at"]), who, entry["ip"] or "-", entry["act"], what, change[:WIDEST]
+
+
+def _changes(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[str, str]]:
+    """What each member was and is; of an object that came or went its name says enough."""
+    if not (before and after):
+        return []
+    return [(key, f"{_text(before.get(key))} -> {_text(after.get(key))}") for key in {**before, **after}]
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()

@@ -1,0 +1,41 @@
+"""The audit: what was changed through the API and the control socket, as far as it lies in the caller's scope."""
+
+from functools import partial
+
+import msgspec
+
+from gatepost.model.access import Caller
+from gatepost.model.audit import Audit
+from gatepost.model.problem import Kind, Problem
+from gatepost.model.query import Condition, Op, Page, Query, Where, every
+from gatepost.services.access import visible
+from gatepost.store.store import Reader, Store
+
+
+class Audits:
+    """Shows what the store wrote down; nothing can be added or taken away here."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def find(self, caller: Caller, query: Query, *, after: int = 0) -> Page[Audit]:
+        """Return a page of the entries that the caller may see; `after` goes on behind an id in the order asked for.
+
+        The total counts all matches, whatever `after` is.
+        """
+        where = every(_seen(caller), query.where)
+        return await self._store.read(partial(_page, msgspec.structs.replace(query, where=where), after))
+
+
+def _seen(caller: Caller) -> Condition:
+    return visible(caller, "AUDIT_READ")
+
+
+def _page(query: Query, after: int, reader: Reader) -> Page[Audit]:
+    if not after:
+        return reader.find(Audit, query)
+    if query.sort not in ("id", "-id"):
+        raise Problem(Kind.MALFORMED, "Entries are continued by id alone.", pointer="/after")
+    behind = Where("id", Op.LT if query.sort == "-id" else Op.GT, after)
+    rest = msgspec.structs.replace(query, where=every(query.where, behind), total=False)
+    return Page(reader.find(Audit, rest).items, reader.count(Audit, query.where))
