@@ -107,6 +107,21 @@ def test_a_waiting_mail_is_held_released_explained_and_deleted(
     assert served.run("queue", "hold", "zzzzz") == os.EX_NOINPUT
 
 
+def test_changes_are_shown_with_who_made_them(served: Daemon, capsys: pytest.CaptureFixture[str]) -> None:
+    assert served.run("user", "add", "eve@example.org") == os.EX_OK
+    capsys.readouterr()
+    assert served.run("audit", "--kind", "user", "--limit", "1") == os.EX_OK
+    head, line = shown(capsys).splitlines()
+    assert head.split() == ["TIME", "WHO", "FROM", "ACT", "WHAT", "CHANGE"]
+    assert re.search(r"  local control  -  +add  user eve@example.org", line)
+    assert served.run("audit", "--domain", "example.org", "--since", "2020-01-01", "--json") == os.EX_OK
+    entries = json.loads(shown(capsys))
+    assert {"domain", "policy", "platform", "user"} <= {each["kind"] for each in entries}
+    assert served.run("audit", "--until", "2020-01-01") == os.EX_OK
+    assert len(shown(capsys).splitlines()) == 1
+    assert served.run("audit", "--domain", "unknown.example") == os.EX_NOINPUT
+
+
 def test_commands_in_a_long_path_reach_the_socket(served: Daemon) -> None:
     """The path of a Unix socket is short by nature; the directory's own may be long."""
     assert len(str(served.state / "control.sock")) > 0
