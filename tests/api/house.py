@@ -68,7 +68,8 @@ class Api:
         transport = httpx2.ASGITransport(self.app, raise_app_exceptions=False, client=(ip, 40_000))
         async with httpx2.AsyncClient(transport=transport, base_url="http://gatepost.test") as client:
             answer = await client.request(method, path, content=content, headers=sent)
-        hold(answer)
+        if self.app is self.gatepost.site:  # and not one with operations of a test's own
+            hold(answer)
         return answer
 
     async def get(self, path: str, **more: Any) -> Any:

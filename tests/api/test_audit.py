@@ -205,3 +205,12 @@ async def test_a_write_that_fails_leaves_no_entry(api: Api) -> None:
         await api.store.write(change)
     assert len(await told(api)) == before
     assert api.store.reader.find(SenderRule, Query()).items == []
+
+
+async def test_a_sign_in_is_noted_with_where_from_and_a_refused_one_is_not(api: Api) -> None:
+    given = {"login": "admin", "password": api.first.password}
+    assert (await api.ask("POST", "/login", given, token=None, ip="192.0.2.7")).status_code == 200
+    assert (await api.ask("POST", "/login", {**given, "password": "wrong"}, token=None)).status_code == 401
+    (entry,) = await told(api)
+    assert (entry["act"], entry["kind"], entry["login"], entry["ip"]) == ("sign-in", "admin", "admin", "192.0.2.7")
+    assert entry["adminId"] == entry["objectId"]

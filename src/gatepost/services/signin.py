@@ -1,6 +1,7 @@
 """Sign-in by password: to a session token, to one request (HTTP Basic), to an SMTP session; and what slows guesses."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import NoReturn
 
 import msgspec
@@ -17,7 +18,7 @@ from gatepost.services.passwords import Passwords
 from gatepost.services.throttle import Guesses, Throttle
 from gatepost.services.totp import Totp
 from gatepost.settings import Settings
-from gatepost.store.store import Store
+from gatepost.store.store import Store, Writer
 
 TEN_MINUTES = 600_000
 WRONG = "The login or the password is wrong."  # said whichever it is, and when it is the code
@@ -65,8 +66,7 @@ class SignIn:
         account = await self._by_password(named(self._store.reader, given.login), given.password)
         if account is None or not await self._totp.passes(account, given.totp):
             _refuse(guesses, ip)
-        now = self._clock()
-        await self._store.write(lambda writer: writer.change(type(account), account.id, last_connection_date=now))
+        await self._store.write(partial(_note, account, self._clock()))
         token, lapses = self._access.jwts.make(
             login_of(account), _authorities(account), mark(account), **owned(account)
         )
@@ -110,6 +110,11 @@ class SignIn:
         if not local:
             await self._passwords.verify(None, password)
         return None
+
+
+def _note(account: Account, now: int, writer: Writer) -> None:
+    writer.change(type(account), account.id, last_connection_date=now)
+    writer.record("sign-in", account)
 
 
 def _refuse(guesses: Guesses, ip: str) -> NoReturn:
