@@ -1,0 +1,420 @@
+"""How fast the API is over a full store, beside bare Starlette that answers with the same octets.
+
+.venv/bin/python -m bench.api [--domains 10000] [--users 1000000] [--mails 1000000] [--runs 5] [--keep DIR]
+
+Requests per second over 16 kept connections, the two servers in turn, so that the machine's moods fall on both; then
+how long one page takes, from the request to the last octet of the answer, wherever in the list it lies.
+"""
+
+import argparse
+import json
+import multiprocessing
+import random
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.relay import GATEPOST, free_port
+
+from gatepost.events import Metrics, wall_clock
+from gatepost.model.envelope import Body
+from gatepost.model.policy import default_policy
+from gatepost.model.route import Platform, Transport
+from gatepost.model.stored import Copy, Message
+from gatepost.model.tenant import Domain, Language, User
+from gatepost.settings import StoreSettings
+from gatepost.store.store import Store, Writer
+
+DAY = 86_400_000
+SLICE = 2000  # rows of one transaction
+CUSTOMER = 1
+LARGE = 0.1  # of all users are in the first domain, of all mails in its first mailbox
+CONNECTIONS = 16
+PAGES = 300
+
+
+# The store.
+
+
+def fill(directory: Path, *, domains: int, users: int, mails: int) -> None:
+    """Put domains, users and mails into a store that is not running."""
+    store = Store.open(directory, clock=wall_clock, metrics=Metrics(), settings=StoreSettings())
+    rows = Rows(domains, users, wall_clock())
+
+    def in_slices(count: int, add: Callable[[Writer, int], object]) -> None:
+        for first in range(0, count, SLICE):
+            some = range(first, min(first + SLICE, count))
+            store.write_sync(lambda writer, some=some: [add(writer, number) for number in some])
+
+    in_slices(domains, rows.domain)
+    in_slices(users, rows.user)
+    in_slices(mails, rows.mail)
+    store.close_sync()
+
+
+@dataclass
+class Rows:
+    """The rows by their number; names are spread, so that no index is filled in its order."""
+
+    domains: int
+    users: int
+    now: int
+
+    def domain(self, writer: Writer, number: int) -> None:
+        name = f"d{spread(number)}.example"
+        row = Domain(customer_id=CUSTOMER, name=name, default_language=Language.EN, creation_date=self.now)
+        row = writer.add(row)
+        policy = writer.add(default_policy(row.id, name, quarantine=True, retention=True, archive=False))
+        writer.add(
+            Platform(
+                domain_id=row.id,
+                name="main",
+                transport_dest="192.0.2.25",
+                transport_type=Transport.SMTP,
+                transport_port=25,
+                default=True,
+            )
+        )
+        writer.change(Domain, row.id, policy_id=policy.id)
+
+    def user(self, writer: Writer, number: int) -> None:
+        place = 0 if number < self.users * LARGE else number % self.domains
+        email = f"u{spread(number)}@d{spread(place)}.example"
+        name = f"Name{number % 977}"
+        row = User(
+            domain_id=place + 1,
+            email=email,
+            firstname=name,
+            lastname=name,
+            language=Language.EN,
+            creation_date=self.now,
+        )
+        writer.add(row)
+
+    def mail(self, writer: Writer, number: int) -> None:
+        owner = 0 if number % 10 == 0 else number % self.users
+        place = 0 if owner < self.users * LARGE else owner % self.domains
+        when = self.now - number * 1000
+        mail_id = f"{when:012x}{number:020x}"
+        mailbox = f"u{spread(owner)}@d{spread(place)}.example"
+        message = Message(
+            id=mail_id,
+            received=when,
+            size=100,
+            direction="in",
+            sender=f"author{number % 977}@world.example",
+            client_ip="192.0.2.1",
+            helo="mx.world.example",
+            message_id=f"<{mail_id}@world.example>",
+            subject=f"Letter {number}",
+            header_from=f"Author <author{number % 977}@world.example>",
+            header_to=mailbox,
+            header_cc="",
+            sent=when,
+        )
+        copy = Copy(
+            mail_id=mail_id,
+            mailbox=mailbox,
+            domain_id=place + 1,
+            user_id=owner + 1,
+            folder=FOLDER,
+            category="SPAM",
+            score=9.0,
+            infected=False,
+            stored_at=when,
+            expires_at=self.now + 31 * DAY,
+        )
+        writer.keep(message, Body(4, b"\r\n\r\n"), [copy], [], [], self.now + DAY)
+
+
+def spread(number: int) -> str:
+    return f"{number * 2_654_435_761 % 2**32:08x}"
+
+
+FOLDER = "quarantine"
+
+
+# The servers.
+
+
+@contextmanager
+def gatepost(folder: Path, port: int) -> Iterator[None]:
+    """Serve the store of a folder."""
+    process = subprocess.Popen([GATEPOST, "serve", "--config", folder / "gatepost.toml"])
+    try:
+        wait_for(port)
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@contextmanager
+def bare(port: int, answers: dict[str, tuple[int, bytes]]) -> Iterator[None]:
+    """Serve the same octets by Starlette alone, in a process of its own."""
+    process = multiprocessing.get_context("spawn").Process(target=serve_bare, args=(port, answers), daemon=True)
+    process.start()
+    try:
+        wait_for(port)
+        yield
+    finally:
+        process.terminate()
+        process.join()
+
+
+def serve_bare(port: int, answers: dict[str, tuple[int, bytes]]) -> None:
+    """Answer each path with what it was given, whatever the method; a body is read."""
+    import uvicorn
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.routing import Route
+
+    async def answer(request: Request) -> Response:
+        await request.body()
+        status, body = answers[request.url.path]
+        return Response(body, status, media_type="application/json")
+
+    paths = sorted(answers)
+    app = Starlette(routes=[Route(path, answer, methods=["GET", "POST"]) for path in paths])
+    uvicorn.run(app, host="127.0.0.1", port=port, log_level="error", access_log=False)
+
+
+def wait_for(port: int) -> None:
+    for _ in range(600):
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        except OSError:
+            time.sleep(0.1)
+    raise SystemExit(f"nobody listens on {port}")
+
+
+# The client.
+
+
+class Client:
+    """One kept connection that asks and waits."""
+
+    def __init__(self, port: int, token: str) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port))
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._token = token
+
+    def ask(self, method: str, target: str, body: object = None) -> tuple[int, bytes, float]:
+        """Return the status, the body and the seconds until it was there."""
+        head, rest, took = self.send(request(method, target, self._token, body))
+        return int(head[9:12]), rest, took
+
+    def send(self, data: bytes) -> tuple[bytes, bytes, float]:
+        start = time.perf_counter()
+        self._socket.sendall(data)
+        head, _, body = self._receive().partition(b"\r\n\r\n")
+        wanted = length(head)
+        while len(body) < wanted:
+            body += self._receive()
+        return head, body, time.perf_counter() - start
+
+    def _receive(self) -> bytes:
+        data = self._socket.recv(1 << 20)
+        if not data:
+            raise SystemExit("the server closed the connection")
+        return data
+
+
+def request(method: str, target: str, token: str, body: object = None) -> bytes:
+    data = b"" if body is None else json.dumps(body).encode()
+    head = f"{method} {target} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n"
+    if body is not None:
+        head += f"Content-Type: application/json\r\nContent-Length: {len(data)}\r\n"
+    return head.encode() + b"\r\n" + data
+
+
+def length(head: bytes) -> int:
+    for line in head.split(b"\r\n"):
+        if line.lower().startswith(b"content-length:"):
+            return int(line.partition(b":")[2])
+    return 0
+
+
+def rate(port: int, seconds: float, requests: Iterator[bytes]) -> float:
+    """Return the answers a second over the connections; every answer must be a success."""
+    import selectors
+
+    chosen = selectors.DefaultSelector()
+    peers = [socket.create_connection(("127.0.0.1", port)) for _ in range(CONNECTIONS)]
+    got: dict[int, bytes] = {}
+    for peer in peers:
+        chosen.register(peer, selectors.EVENT_READ)
+        peer.sendall(next(requests))
+        got[peer.fileno()] = b""
+    count, start = 0, time.perf_counter()
+    while time.perf_counter() - start < seconds:
+        for key, _ in chosen.select(1):
+            peer = key.fileobj
+            assert isinstance(peer, socket.socket)
+            data = got[key.fd] + peer.recv(1 << 18)
+            head, blank, body = data.partition(b"\r\n\r\n")
+            if not blank or len(body) < length(head):
+                got[key.fd] = data
+                continue
+            assert head[9:10] == b"2", data[:500]
+            count += 1
+            got[key.fd] = b""
+            peer.sendall(next(requests))
+    took = time.perf_counter() - start
+    for peer in peers:
+        peer.close()
+    return count / took
+
+
+# What is measured.
+
+
+class Bench:
+    """The full store served, asked as its administrator."""
+
+    def __init__(self, port: int, other: int, token: str, given: argparse.Namespace) -> None:
+        self.port = port
+        self.other = other
+        self.token = token
+        self.given = given
+        self.client = Client(port, token)
+        self.random = random.Random(1)
+
+    def get(self, target: str) -> Any:
+        status, body, _ = self.client.ask("GET", target)
+        assert status == 200, body
+        return json.loads(body)
+
+    def rates(self) -> None:
+        """Print requests a second of list, read and create, and their share of the bare ones."""
+        (domain,) = self.get(f"/domains?name=d{spread(1)}.example")
+        users = [each["id"] for each in self.get(f"/domains/{domain['id']}/users?pageSize=40")]
+        made = {"email": f"bench-{time.time_ns()}@{domain['name']}", "domainId": domain["id"], "status": "ENABLED"}
+        status, body, _ = self.client.ask("POST", "/users", made)
+        assert status == 201, body
+        page = self.client.ask("GET", f"/domains/{domain['id']}/users")[1]
+        kinds: dict[str, tuple[Callable[[int], tuple[str, str, object]], bytes, int]] = {
+            "read a user": (lambda n: ("GET", f"/users/{users[n % len(users)]}", None), self.one(users[0]), 200),
+            "list 40 users": (lambda _: ("GET", f"/domains/{domain['id']}/users", None), page, 200),
+            "read a domain": (
+                lambda _: ("GET", f"/domains/{domain['id']}", None),
+                json.dumps(domain).encode(),
+                200,
+            ),
+            "create a user": (
+                lambda n: ("POST", "/users", {**made, "email": f"n{n}-{time.time_ns()}@{domain['name']}"}),
+                body,
+                201,
+            ),
+        }
+        for name, (make, answer, status) in kinds.items():
+            ours, bares = self.compare(make, answer, status)
+            print(f"| {name} | {ours:,.0f} | {bares:,.0f} | {ours / bares:.2f} |", flush=True)
+
+    def one(self, user: str) -> bytes:
+        return self.client.ask("GET", f"/users/{user}")[1]
+
+    def compare(
+        self, make: Callable[[int], tuple[str, str, object]], answer: bytes, status: int
+    ) -> tuple[float, float]:
+        def requests() -> Iterator[bytes]:
+            number = 0
+            while True:
+                yield request(*make(number)[:2], self.token, make(number)[2])
+                number += 1
+
+        paths = {make(number)[1] for number in range(100)}
+        ours, bares = [], []
+        with bare(self.other, dict.fromkeys(paths, (status, answer))):
+            for _ in range(self.given.runs):
+                ours.append(rate(self.port, self.given.seconds, requests()))
+                bares.append(rate(self.other, self.given.seconds, requests()))
+        return statistics.median(ours), statistics.median(bares)
+
+    def pages(self) -> None:
+        """Print how long a page takes, wherever it lies, and a search anywhere in a text."""
+        (large,) = self.get(f"/domains?name=d{spread(0)}.example")
+        box = f"u{spread(0)}@{large['name']}"
+        lists = {
+            "/domains": self.given.domains,
+            "/users": self.given.users,
+            f"/domains/{large['id']}/users": round(self.given.users * LARGE),
+            "/users?sort=-lastname": self.given.users,
+            f"/users/{box}/emails/{FOLDER}": self.given.mails // 10,
+            f"/users/{box}/emails/{FOLDER}?sort=subject": self.given.mails // 10,
+        }
+        for target, count in lists.items():
+            mark = "&" if "?" in target else "?"
+            offsets = [self.random.randrange(count) for _ in range(PAGES)]
+            self.told(f"page of {target.replace(large['id'], 'LARGE')}", [f"{target}{mark}offset={n}" for n in offsets])
+        digits = [f"{self.random.randrange(4096):03x}" for _ in range(PAGES // 3)]
+        self.told("GET /domains?name=*x*", [f"/domains?name=*{text}*" for text in digits])
+        self.told("GET /users?email=*x*", [f"/users?email=*{text}*" for text in digits])
+        of_domain = [f"/domains/{large['id']}/users?email=*{text}*" for text in digits]
+        self.told("GET /domains/LARGE/users?email=*x*", of_domain)
+        self.told(f"search subject in {FOLDER}", [f"/users/{box}/emails/{FOLDER}?subject={text}" for text in digits])
+
+    def told(self, name: str, targets: list[str]) -> None:
+        times = []
+        for target in targets:
+            status, body, took = self.client.ask("GET", target)
+            assert status == 200, body
+            times.append(took * 1000)
+        p99 = statistics.quantiles(times, n=100)[98]
+        print(f"| {name} | {statistics.median(times):.1f} | {p99:.1f} |", flush=True)
+
+
+def prepare(folder: Path, port: int, given: argparse.Namespace) -> str:
+    """Make the store, unless the folder has one; return a token."""
+    config = folder / "gatepost.toml"
+    config.write_text(
+        f'[store]\ndirectory = "state"\n[http]\nlisten = ["127.0.0.1:{port}"]\n[log]\nlevel = "warning"\n'
+        f'[[smtp.listener]]\nrole = "mx"\nlisten = "127.0.0.1:{free_port()}"\n'
+    )
+    kept = folder / "token"
+    if not kept.exists():
+        command = [GATEPOST, "init", "--config", config, "--json"]
+        made = subprocess.run(command, check=True, capture_output=True, text=True)
+        fill(folder / "state", domains=given.domains, users=given.users, mails=given.mails)
+        kept.write_text(json.loads(made.stdout)["token"])
+    return kept.read_text()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--domains", type=int, default=10_000)
+    parser.add_argument("--users", type=int, default=1_000_000)
+    parser.add_argument("--mails", type=int, default=1_000_000)
+    parser.add_argument("--seconds", type=float, default=4.0, help="of one run")
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--keep", type=Path, help="a folder for the store, to be filled once")
+    given = parser.parse_args()
+    folder = given.keep or Path(tempfile.mkdtemp(prefix="gatepost-bench-"))
+    folder.mkdir(exist_ok=True)
+    port = free_port()
+    try:
+        token = prepare(folder, port, given)
+        with gatepost(folder, port):
+            bench = Bench(port, free_port(), token, given)
+            print("| what | requests/s | bare Starlette | share |\n| --- | --- | --- | --- |")
+            bench.rates()
+            print("\n| what | median ms | p99 ms |\n| --- | --- | --- |")
+            bench.pages()
+    finally:
+        if given.keep is None:
+            shutil.rmtree(folder)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
