@@ -140,7 +140,7 @@ def spread(number: int) -> str:
     return f"{number * 2_654_435_761 % 2**32:08x}"
 
 
-FOLDER = "quarantine"
+FOLDER = "Quarantine"
 
 
 # The servers.

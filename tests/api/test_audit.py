@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from tests.api.house import NOW, Api
 
+from gatepost.model.access import Grant, Level
 from gatepost.model.audit import MASK, Actor, Audit, acting
 from gatepost.model.query import All, Query, eq
 from gatepost.model.rules import SenderRule
@@ -214,3 +215,20 @@ async def test_a_sign_in_is_noted_with_where_from_and_a_refused_one_is_not(api: 
     (entry,) = await told(api)
     assert (entry["act"], entry["kind"], entry["login"], entry["ip"]) == ("sign-in", "admin", "admin", "192.0.2.7")
     assert entry["adminId"] == entry["objectId"]
+
+
+async def test_administrators_see_what_befell_their_nodes_alone(api: Api) -> None:
+    first, second = await api.domain("got.com"), await api.domain("hbo.com")
+    number = api.ids.read(first["id"])
+    domain = api.store.reader.get(Domain, number)
+    assert domain
+    nodes = {Level.DOMAIN: number, Level.CUSTOMER: domain.customer_id, Level.BROKER: 1}
+    seen = {}
+    for level, node in nodes.items():
+        admin = await api.admin(level.value)
+        grant = Grant(admin_id=admin.id, level=level, node_id=node, permissions=["AUDIT_READ"])
+        await api.store.write(lambda writer, grant=grant: writer.add(grant))  # type: ignore[misc]
+        entries = await api.get("/audit", token=await api.token_of(admin_id=admin.id))
+        seen[level] = {each["domainId"] for each in entries}
+    assert seen[Level.DOMAIN] == {first["id"]}
+    assert seen[Level.CUSTOMER] == seen[Level.BROKER] == {first["id"], second["id"]}

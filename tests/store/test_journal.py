@@ -10,6 +10,7 @@ import pytest
 from tests.store.samples import DAY, NOW, domain, full, open_store, user
 
 from gatepost.events import Metrics
+from gatepost.model.access import Grant, Level
 from gatepost.model.audit import Actor, Audit, acting
 from gatepost.model.query import Query, eq
 from gatepost.model.route import Platform
@@ -51,8 +52,15 @@ async def test_each_object_stands_under_its_broker_customer_and_domain(store: St
         account = writer.add(user("jon@got.test", domain_id=served.id))
         group = writer.add(Group(domain_id=served.id, email="all@got.test"))
         member = writer.add(GroupMember(group_id=group.id, email="jon@got.test"))
-        rows: list[Any] = [broker, customer, served, account, group, member]
-        numbers = [(broker.id, None, None), (broker.id, customer.id, None)] + [(broker.id, customer.id, served.id)] * 4
+        grants = [
+            writer.add(Grant(admin_id=1, level=level, node_id=node.id))
+            for level, node in ((Level.BROKER, broker), (Level.CUSTOMER, customer), (Level.DOMAIN, served))
+        ]
+        root = writer.add(Grant(admin_id=1, level=Level.PLATFORM))
+        rows: list[Any] = [*grants, broker, customer, served, account, group, member]
+        whole = (broker.id, customer.id, served.id)
+        numbers = [(broker.id, None, None), (broker.id, customer.id, None), whole] * 2 + [whole] * 3
+        assert place_of(writer, root) == (None, None, None)
         assert [place_of(writer, row) for row in rows] == numbers
         return numbers
 
@@ -141,7 +149,7 @@ async def test_a_store_of_before_the_audit_opens(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "state" / "gatepost.db") as connection:
         connection.execute("DROP TABLE audit")
         connection.execute("DELETE FROM meta WHERE key = 'audited'")
-        connection.execute("DELETE FROM _sqlite_migrations WHERE name = '0002_audit'")
+        connection.execute("DELETE FROM _sqlite_migrations WHERE name = '0005_audit'")
     store = open_store(tmp_path / "state")
     with acting(Actor(login="somebody")):
         await store.write(lambda writer: writer.change(Domain, 1, description="x"))

@@ -7,7 +7,8 @@ import msgspec
 from gatepost.model.access import Caller
 from gatepost.model.audit import Audit
 from gatepost.model.problem import Kind, Problem
-from gatepost.model.query import Condition, Op, Page, Query, Where, every
+from gatepost.model.query import Any, Condition, Op, Page, Query, Where, every
+from gatepost.model.tenant import Broker, Customer
 from gatepost.services.access import visible
 from gatepost.store.store import Reader, Store
 
@@ -28,7 +29,14 @@ class Audits:
 
 
 def _seen(caller: Caller) -> Condition:
-    return visible(caller, "AUDIT_READ")
+    """What befell the nodes on which the caller may read it, and all below them."""
+    return Any(
+        (
+            visible(caller, "AUDIT_READ"),
+            visible(caller, "AUDIT_READ", "customer_id", of=Customer),
+            visible(caller, "AUDIT_READ", "broker_id", of=Broker),
+        )
+    )
 
 
 def _page(query: Query, after: int, reader: Reader) -> Page[Audit]:

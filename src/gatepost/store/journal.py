@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from gatepost.model.access import Admin
+from gatepost.model.access import Admin, Grant, Level
 from gatepost.model.audit import ADD, CHANGE, MASK, REMOVE, Actor, Audit
 from gatepost.model.stored import Copy
 from gatepost.model.tenant import Broker, Customer, Domain, Group, User
@@ -133,6 +133,9 @@ def place_of(reader: Reader, row: Any) -> Place:
 
 def _above(reader: Reader, row: Any) -> Any:
     """Return the object that a row belongs to; None for what belongs to the platform."""
+    if isinstance(row, Grant):
+        kinds: dict[Level, type[Any]] = {Level.BROKER: Broker, Level.CUSTOMER: Customer, Level.DOMAIN: Domain}
+        return reader.get(kinds[row.level], row.node_id) if row.level in kinds else None
     for member, kind in (("domain_id", Domain), ("group_id", Group), ("user_id", User), ("customer_id", Customer)):
         number = getattr(row, member, None)
         if number is not None:

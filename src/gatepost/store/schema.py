@@ -223,7 +223,7 @@ TABLES: dict[type[Any], Table[Any]] = {
         Table(Platform, indexes=["(domain_id)"], secret=["auth_data", "api_data"]),
         Table(Policy, unique=["domain_id, name"]),
         Table(Checkup, config=False, unique=["entity, entity_id"], indexes=["(failing, id)"]),
-        Table(DkimKey, indexes=["(domain_id)", "(waiting)"]),
+        Table(DkimKey, indexes=["(domain_id)", "(waiting)"], secret=["private"]),
         Table(
             SenderRule,
             # An expression, since NULLs would all count as different.
