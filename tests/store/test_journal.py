@@ -12,6 +12,7 @@ from tests.store.samples import DAY, NOW, domain, full, open_store, user
 from gatepost.events import Metrics
 from gatepost.model.access import Grant, Level
 from gatepost.model.audit import Actor, Audit, acting
+from gatepost.model.options import OptionValue, Scope
 from gatepost.model.query import Query, eq
 from gatepost.model.route import Platform
 from gatepost.model.rules import SenderRule, SenderType
@@ -57,9 +58,23 @@ async def test_each_object_stands_under_its_broker_customer_and_domain(store: St
             for level, node in ((Level.BROKER, broker), (Level.CUSTOMER, customer), (Level.DOMAIN, served))
         ]
         root = writer.add(Grant(admin_id=1, level=Level.PLATFORM))
-        rows: list[Any] = [*grants, broker, customer, served, account, group, member]
+        values = [
+            OptionValue(scope=scope, owner_id=node.id, name="X", value="1")
+            for scope, node in (
+                (Scope.URL, broker),
+                (Scope.CUSTOMER, customer),
+                (Scope.DOMAIN, served),
+                (Scope.USER, account),
+            )
+        ]
+        rows: list[Any] = [*grants, broker, customer, served, account, group, member, *values]
         whole = (broker.id, customer.id, served.id)
-        numbers = [(broker.id, None, None), (broker.id, customer.id, None), whole] * 2 + [whole] * 3
+        above: list[tuple[int | None, int | None, int | None]] = [
+            (broker.id, None, None),
+            (broker.id, customer.id, None),
+            whole,
+        ]
+        numbers = above * 2 + [whole] * 3 + [*above, whole]
         assert place_of(writer, root) == (None, None, None)
         assert [place_of(writer, row) for row in rows] == numbers
         return numbers
@@ -149,7 +164,7 @@ async def test_a_store_of_before_the_audit_opens(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "state" / "gatepost.db") as connection:
         connection.execute("DROP TABLE audit")
         connection.execute("DELETE FROM meta WHERE key = 'audited'")
-        connection.execute("DELETE FROM _sqlite_migrations WHERE name = '0005_audit'")
+        connection.execute("DELETE FROM _sqlite_migrations WHERE name = '0006_audit'")
     store = open_store(tmp_path / "state")
     with acting(Actor(login="somebody")):
         await store.write(lambda writer: writer.change(Domain, 1, description="x"))

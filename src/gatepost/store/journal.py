@@ -7,10 +7,12 @@ import msgspec
 
 from gatepost.model.access import Admin, Grant, Level
 from gatepost.model.audit import ADD, CHANGE, MASK, REMOVE, Actor, Audit
+from gatepost.model.options import OptionValue, Scope
 from gatepost.model.stored import Copy
 from gatepost.model.tenant import Broker, Customer, Domain, Group, User
 from gatepost.store.reader import Reader
 from gatepost.store.schema import table
+from gatepost.store.secrets import is_sealed
 
 MANY = 20  # above so many objects of one kind, one entry tells of all
 LARGEST = 65_536  # octets of the items that it names (rules 17)
@@ -133,13 +135,19 @@ def place_of(reader: Reader, row: Any) -> Place:
 
 def _above(reader: Reader, row: Any) -> Any:
     """Return the object that a row belongs to; None for what belongs to the platform."""
-    if isinstance(row, Grant):
-        kinds: dict[Level, type[Any]] = {Level.BROKER: Broker, Level.CUSTOMER: Customer, Level.DOMAIN: Domain}
-        return reader.get(kinds[row.level], row.node_id) if row.level in kinds else None
+    match row:
+        case Grant(level=Level.BROKER, node_id=number) | OptionValue(scope=Scope.URL, owner_id=number):
+            return reader.get(Broker, number)
+        case Grant(level=Level.CUSTOMER, node_id=number) | OptionValue(scope=Scope.CUSTOMER, owner_id=number):
+            return reader.get(Customer, number)
+        case Grant(level=Level.DOMAIN, node_id=number) | OptionValue(scope=Scope.DOMAIN, owner_id=number):
+            return reader.get(Domain, number)
+        case OptionValue(scope=Scope.USER, owner_id=number):
+            return reader.get(User, number)
     for member, kind in (("domain_id", Domain), ("group_id", Group), ("user_id", User), ("customer_id", Customer)):
-        number = getattr(row, member, None)
-        if number is not None:
-            return reader.get(kind, number)
+        above = getattr(row, member, None)
+        if above is not None:
+            return reader.get(kind, above)
     return None
 
 
@@ -169,7 +177,7 @@ def _members(row: Any) -> Members:
 
 def _masked(row: Any, members: Members) -> Members:
     secret = table(type(row)).secret
-    return {name: MASK if name in secret and value else value for name, value in members.items()}
+    return {name: MASK if value and (name in secret or is_sealed(value)) else value for name, value in members.items()}
 
 
 def _identity(row: Any) -> tuple[str, str]:

@@ -15,6 +15,11 @@ class Unsealable(ValueError):
     """The text was not sealed with a key of this store."""
 
 
+def is_sealed(value: object) -> bool:
+    """Tell whether a value is what `seal` returns: a Fernet token, version 128, of this age."""
+    return isinstance(value, str) and value.startswith("gAAAAA")
+
+
 class Secrets:
     """The keys of one file, one a line: the first seals, all unseal, so that a new key is put on top."""
 
