@@ -123,19 +123,35 @@ def cases() -> list[tuple[str, GenerationMode]]:
 @pytest.mark.parametrize(("name", "mode"), cases(), ids=lambda value: getattr(value, "value", value))
 def test_no_request_meets_a_failure_or_a_surprise(daemon: Daemon, name: str, mode: GenerationMode) -> None:
     """Threat 134."""
+    ask(daemon, name, mode, EXAMPLES or 6, every_time_the_same=not EXAMPLES)
+
+
+@pytest.mark.conformance
+@pytest.mark.timeout(480)
+def test_five_thousand_requests_meet_neither(daemon: Daemon) -> None:
+    """Other requests each time; an operation that takes little has soon been asked all that there is to ask."""
+    asked = sum(ask(daemon, name, mode, 45, every_time_the_same=False) for name, mode in cases())
+    assert asked >= 5000
+
+
+def ask(daemon: Daemon, name: str, mode: GenerationMode, examples: int, *, every_time_the_same: bool) -> int:
+    """Send requests of one operation, hold the answers to our description; return how many were sent."""
     operation = OPERATIONS[name]
     spare = operation.method == "delete"  # what is there must stay for the others
+    sent = 0
 
     @settings(
-        max_examples=EXAMPLES or 6,
+        max_examples=examples,
         deadline=None,
         database=None,
-        derandomize=not EXAMPLES,
+        derandomize=every_time_the_same,
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
     @given(case=operation.as_strategy(generation_mode=mode), real=st.booleans())
-    def ask(case: schemathesis.Case, real: bool) -> None:
+    def send(case: schemathesis.Case, real: bool) -> None:
+        nonlocal sent
+        sent += 1
         if real and not spare and case.path_parameters:
             case.path_parameters.update(
                 {key: daemon.known.get(key, value) for key, value in case.path_parameters.items()}
@@ -144,4 +160,5 @@ def test_no_request_meets_a_failure_or_a_surprise(daemon: Daemon, name: str, mod
             base_url=daemon.url, headers={"Authorization": f"Bearer {daemon.token}"}, checks=HELD, timeout=20
         )
 
-    ask()
+    send()
+    return sent
