@@ -41,7 +41,16 @@ ELSEWHERE = {
 
 UNROUTED = {400, 404, 405, 408, 414, 431, 500, 501, 503}  # where no operation is
 
-KEPT = {"receivedDate", "category", "score", "infected", "reason", "expiresAt", "releasedAt"}  # what befell a kept mail
+KEPT = {
+    "receivedDate",
+    "releaseStatus",
+    "category",
+    "score",
+    "infected",
+    "reason",
+    "expiresAt",
+    "releasedAt",
+}  # what befell a kept mail
 MORE: dict[str, set[str]] = {"Error": {"pointer"}, "ImapMessage": KEPT, "ImapMessageContent": KEPT}
 """Members that we show beyond the contract's, by its schema (docs/api.md)."""
 

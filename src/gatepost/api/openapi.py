@@ -189,7 +189,7 @@ def _success(operation: Endpoint, schemas: _Schemas) -> dict[str, Any]:
 
 def _refusals(operation: Endpoint) -> set[int]:
     """Every status that says no: what the operation may find, and what any request may meet (rules 34)."""
-    found = {400, 500, 503} | {STATUS[kind] for kind in operation.problems}
+    found = {400, 408, 414, 431, 500, 503} | {STATUS[kind] for kind in operation.problems}
     if not operation.public:
         found |= {401, 403, 429}
     if operation.names:
