@@ -15,6 +15,7 @@ import inspect
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache, cached_property, partial
 from typing import Any, get_args, get_origin, get_type_hints
 from urllib.parse import parse_qsl, quote, unquote_to_bytes
 
@@ -53,10 +54,12 @@ class Desk:
     ids: Ids
     settings: Http
     encoder: msgspec.json.Encoder = field(init=False)
+    decoder: Callable[[Any], msgspec.json.Decoder[Any]] = field(init=False)
     books: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(BOOKS))
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "encoder", msgspec.json.Encoder(enc_hook=self.ids.encode_hook))
+        object.__setattr__(self, "decoder", cache(partial(msgspec.json.Decoder, dec_hook=self.ids.decode_hook)))
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,10 @@ class Call:
     @property
     def reason(self) -> str | None:
         """Why the caller looks at what is another's, as he states it in X-Access-Reason."""
-        text = self.request.headers.get("x-access-reason", "").encode("latin-1").decode("utf-8", "replace")
+        given = self.request.headers.get("x-access-reason")
+        if not given:
+            return None
+        text = given.encode("latin-1").decode("utf-8", "replace")
         return "".join(char for char in text if char.isprintable()).strip()[:REASON] or None
 
     def flag(self, header: str) -> bool:
@@ -133,7 +139,7 @@ class Endpoint:
         """The operationId."""
         return camel(self.function.__name__)
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """The path's parameters, in order."""
         return tuple(re.findall(r"\{(\w+)\}", self.path))
@@ -166,6 +172,11 @@ class Endpoint:
     def parameters(self) -> dict[str, Any]:
         """The path's parameters and how each is read (`Id`, `str` or `Id | str`)."""
         return {name: self.hints[key] for name in self.names for key in self.hints if camel(key) == name}
+
+    @cached_property
+    def _taken(self) -> list[tuple[str, Any, str]]:
+        """What the function takes besides the body: the name, the type, and how a path would name it."""
+        return [(name, kind, camel(name)) for name, kind in self.hints.items() if name not in ("return", "body")]
 
     async def serve(self, request: Request, desk: Desk) -> Response:
         """Answer a request; a Problem is answered in the dialect's words, anything else is the site's to catch."""
@@ -205,10 +216,10 @@ class Endpoint:
     async def _arguments(self, call: Call, *, whole: bool) -> dict[str, Any]:
         path = self._given(call)
         arguments: dict[str, Any] = {}
-        for name, kind in self.hints.items():
-            if camel(name) in path:
-                arguments[name] = read_segment(path[camel(name)], kind, call.desk.ids)
-            elif name not in ("return", "body"):
+        for name, kind, segment in self._taken:
+            if segment in path:
+                arguments[name] = read_segment(path[segment], kind, call.desk.ids)
+            else:
                 arguments[name] = self._fill(name, kind, call, whole)
         if self.body is not None:
             arguments["body"] = await self._read_body(call)
@@ -227,9 +238,8 @@ class Endpoint:
         return call.desk.counter.of(kind)
 
     async def _read_body(self, call: Call) -> Any:
-        decoder = msgspec.json.Decoder(self.body, dec_hook=call.desk.ids.decode_hook)
         largest = self.max_body or call.desk.settings.max_json_bytes
-        return await structure(call.request, decoder, largest, optional=not self.needs_body)
+        return await structure(call.request, call.desk.decoder(self.body), largest, optional=not self.needs_body)
 
     def _respond(self, call: Call, result: Any) -> Response:
         if isinstance(result, Response):

@@ -26,18 +26,19 @@ class Ids:
         alphabet = "".join(sorted(string.ascii_letters + string.digits, key=place))
         self._codec = Sqids(alphabet=alphabet, min_length=5)
         self.show = lru_cache(maxsize=65_536)(self._show)
+        self.read = lru_cache(maxsize=65_536)(self._read)
 
     def _show(self, number: int) -> str:
         return self._codec.encode([number])
 
-    def read(self, text: str) -> Id:
+    def _read(self, text: str) -> Id:
         """Return the number of an id; CLEARED for an empty text, UNKNOWN for what this installation never showed."""
         if not text:
             return CLEARED
         if len(text) > LONGEST or not (text.isascii() and text.isalnum()):
             return UNKNOWN
         numbers = self._codec.decode(text)
-        if len(numbers) != 1 or numbers[0] >= 2**63 or self._codec.encode(numbers) != text:
+        if len(numbers) != 1 or numbers[0] >= 2**63 or self.show(numbers[0]) != text:
             return UNKNOWN
         return Id(numbers[0])
 

@@ -22,7 +22,7 @@ ID = {"type": "string", "description": "An opaque id."}
 MEDIA = {  # of answers that are no JSON
     "getEmailAttachments": ("application/zip",),
     "downloadEmailAttachment": ("application/octet-stream", "*/*"),
-    "showMetrics": ("text/plain",),
+    "showMetrics": ("text/plain", "application/openmetrics-text"),
     "getOpenapi": ("application/json",),
 }
 

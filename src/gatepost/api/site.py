@@ -6,13 +6,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from importlib import import_module
 from types import ModuleType
+from typing import Any
 
 import structlog
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gatepost.api import admin
@@ -46,7 +47,7 @@ class Site(Starlette):
 
     def __init__(self, endpoints: Iterable[Endpoint], pages: Iterable[BaseRoute], desk: Desk, metrics: Metrics) -> None:
         super().__init__(
-            routes=[*_routes(endpoints, desk), *pages],
+            routes=[Places(endpoints, desk), *pages],
             exception_handlers={HTTPException: _refuse, Exception: _fail},  # type: ignore[dict-item]
         )
         self.router.redirect_slashes = False
@@ -70,16 +71,52 @@ def _modules() -> Iterator[ModuleType]:
             yield import_module(info.name)
 
 
-def _routes(endpoints: Iterable[Endpoint], desk: Desk) -> Iterator[Route]:
-    """Make one route of each path; literal segments come before parameters (contract A43)."""
-    places: dict[tuple[str, ...], dict[str, Endpoint]] = defaultdict(dict)
-    for item in endpoints:
-        shape = tuple("{}" if part.startswith("{") else part for part in item.path.split("/"))
-        assert item.method not in places[shape], f"{item.method} {item.path} is declared twice"
-        places[shape][item.method] = item
-    for shape in sorted(places, key=lambda parts: [part == "{}" for part in parts]):
-        path = "/".join(f"{{p{index}}}" if part == "{}" else part for index, part in enumerate(shape))
-        yield Route(path, Place(places[shape], desk), methods=None)
+class Places(BaseRoute):
+    """Every path, found segment by segment: literal ones come before parameters (contract A43)."""
+
+    def __init__(self, endpoints: Iterable[Endpoint], desk: Desk) -> None:
+        self._root: dict[str, Any] = {}
+        operations: dict[tuple[str, ...], dict[str, Endpoint]] = defaultdict(dict)
+        for item in endpoints:
+            shape = tuple("{}" if part.startswith("{") else part for part in item.path.split("/"))
+            assert item.method not in operations[shape], f"{item.method} {item.path} is declared twice"
+            operations[shape][item.method] = item
+        for shape, found in operations.items():
+            node = self._root
+            for part in shape:
+                node = node.setdefault(part, {})
+            node[PLACE] = Place(found, desk)
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        if scope["type"] != "http":
+            return Match.NONE, {}
+        segments: list[str] = []
+        place = _find(self._root, scope["path"].split("/"), 0, segments)
+        if place is None:
+            return Match.NONE, {}
+        return Match.FULL, {"endpoint": place, "path_params": dict(enumerate(reversed(segments)))}
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await scope["endpoint"](scope, receive, send)
+
+
+PLACE = "/"  # under which a node keeps its own place; no segment has one
+
+
+def _find(node: dict[str, Any], parts: list[str], at: int, segments: list[str]) -> "Place | None":
+    """Return the place of the parts from `at` on; the parameters on its way are added, the last one first."""
+    if at == len(parts):
+        place: Place | None = node.get(PLACE)
+        return place
+    part = parts[at]
+    place = None
+    if part in node:
+        place = _find(node[part], parts, at + 1, segments)
+    if place is None and part and "{}" in node:
+        place = _find(node["{}"], parts, at + 1, segments)
+        if place is not None:
+            segments.append(part)
+    return place
 
 
 class Place:
