@@ -51,7 +51,12 @@ KEPT = {
     "expiresAt",
     "releasedAt",
 }  # what befell a kept mail
-MORE: dict[str, set[str]] = {"Error": {"pointer"}, "ImapMessage": KEPT, "ImapMessageContent": KEPT}
+MORE: dict[str, set[str]] = {
+    "Error": {"pointer"},
+    "Authority": {"roles"},
+    "ImapMessage": KEPT,
+    "ImapMessageContent": KEPT,
+}
 """Members that we show beyond the contract's, by its schema (docs/api.md)."""
 
 
