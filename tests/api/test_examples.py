@@ -4,7 +4,9 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.api.replay import EXAMPLES
+import pytest
+from tests.api.house import Api
+from tests.api.replay import EXAMPLES, Replay
 
 from gatepost.api import site
 
@@ -32,3 +34,10 @@ def test_there_are_63_examples() -> None:
 
 def test_every_example_of_an_operation_that_is_offered_is_replayed() -> None:
     assert (NAMES & OPERATIONS) - set(replayed()) == set()
+
+
+@pytest.mark.anyio
+async def test_a_task_is_accepted_as_in_the_contracts_example_045(api: Api) -> None:
+    domain = await api.domain("lannister.net")
+    await api.user("cersei@lannister.net", domain["id"])
+    await Replay(api).run("executeTask")
