@@ -22,6 +22,7 @@ FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--window-size=1200,60000",  # operations are drawn once they come into view
     "--enable-logging=stderr",
     "--virtual-time-budget=30000",
     "--dump-dom",
