@@ -54,6 +54,8 @@ THIRD_PARTY = {
     "click": {"cli/"},
     "xlsxwriter": {"api/workbook.py"},
     "zipstream": {"services/content.py"},
+    "nh3": {"message/"},
+    "python_multipart": {"api/"},
 }
 # Only these answer any exception, by a mail that is tried again or goes unsigned (architecture 9); the others may
 # clean up and raise.

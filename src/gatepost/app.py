@@ -61,7 +61,6 @@ from gatepost.services.relays import Relays
 from gatepost.services.roles import Roles
 from gatepost.services.rounds import Rounds
 from gatepost.services.rules import SenderRules
-from gatepost.services.sending import Sending
 from gatepost.services.sessions import Sessions
 from gatepost.services.signin import SignIn
 from gatepost.services.targets import Targets
@@ -74,6 +73,7 @@ from gatepost.services.trace import Traces
 from gatepost.services.tree import Brokers, Customers
 from gatepost.services.users import Users
 from gatepost.services.wording import BadTemplate, Wording
+from gatepost.services.writing import make_writing
 from gatepost.settings import Settings, SettingsError
 from gatepost.smtp.listener import Listeners
 from gatepost.sockets import BadEndpoint, forget_local, listen, listen_local, split_endpoint
@@ -246,6 +246,7 @@ class Gatepost:
         platforms = Platforms(store.secrets, targets)
         mx = MxCheck(resolver, settings.smtp.gateway_names)
         notices = Notices(store, self.directory, self.queue, opener, settings, clock)
+        contents = Contents(store, opener, settings.limits)
         access = Access(store, settings, clock, self.metrics)
         proof = Proof(passwords, clock)
         totp = Totp(store, proof, clock)
@@ -261,7 +262,7 @@ class Gatepost:
         )
         tickets = Tickets(store, access, clock)
         options = Options(store)
-        sending = Sending(notices, settings.hostname, clock)
+        sending, writing = make_writing(store, self.intake, self.directory, notices, contents, opener, settings, clock)
         wording = _wording(settings)
         letters = Letters(store, sending, tickets, options, wording)
         return Counter(
@@ -276,7 +277,7 @@ class Gatepost:
                 Roles(store, clock),
                 Aliases(store),
                 Audits(store),
-                Contents(store, opener, settings.limits),
+                contents,
                 dkim,
                 health,
                 Domains(store, platforms, mx, purge_days=settings.tenancy.purge_days, clock=clock),
@@ -290,6 +291,7 @@ class Gatepost:
                 Providers(store),
                 SenderRules(store, clock),
                 sending,
+                *writing,
                 Recovery(store, passwords, proof, tickets, letters, clock),
                 Sessions(store, tickets, totp, options),
                 SignIn(store, settings, access, passwords, totp, clock, self.metrics),

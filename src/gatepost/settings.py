@@ -288,6 +288,27 @@ class Quarantine(Section, frozen=True):
     purge_seconds: int = 300
 
 
+class Sending(Section, frozen=True):
+    DOC: ClassVar[dict[str, str]] = {
+        "upload_files": "files that a user may have uploaded and not sent",
+        "upload_user_bytes": "octets of a user's uploaded files",
+        "upload_bytes": "octets of all uploaded files",
+        "upload_hours": "hours after which a file that was not sent is removed",
+        "drafts": "drafts that a user may have",
+        "draft_bytes": "octets of a user's drafts",
+        "draft_days": "days that a draft is kept",
+        "key_hours": "hours that an Idempotency-Key is remembered",
+    }
+    upload_files: int = 100
+    upload_user_bytes: int = 200_000_000
+    upload_bytes: int = 2_000_000_000
+    upload_hours: int = 24
+    drafts: int = 500
+    draft_bytes: int = 200_000_000
+    draft_days: int = 365
+    key_hours: int = 24
+
+
 class Trace(Section, frozen=True):
     DOC: ClassVar[dict[str, str]] = {
         "days": "days that the trace of a mail is kept",
@@ -342,6 +363,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     limits: Limits = msgspec.field(default_factory=Limits)
     filters: Filters = msgspec.field(default_factory=Filters)
     quarantine: Quarantine = msgspec.field(default_factory=Quarantine)
+    sending: Sending = msgspec.field(default_factory=Sending)
     trace: Trace = msgspec.field(default_factory=Trace)
     audit: AuditSettings = msgspec.field(default_factory=AuditSettings)
     tenancy: Tenancy = msgspec.field(default_factory=Tenancy)

@@ -1,5 +1,6 @@
 """Accounts, on the wire."""
 
+import base64
 from typing import Any
 
 import pytest
@@ -72,6 +73,17 @@ async def test_an_account_is_shown_changed_and_deleted_as_in_the_contract(api: A
     assert await api.get(f"/users/{made['id']}") == {**made, "language": "DE"}
     await replay.run("deleteUser")
     assert (await api.ask("GET", f"/users/{made['id']}")).status_code == 404
+
+
+async def test_a_signature_is_shown_and_deleted_as_in_the_contract(api: Api) -> None:
+    stark = await api.domain("stark.net")
+    made = await api.user("robert@stark.net", stark["id"])
+    sign = base64.b64encode(b"Robert Stark<br/>King of the north").decode()
+    assert (await api.ask("PUT", f"/users/{made['id']}/sign", {"sign": sign})).status_code == 200
+    replay = Replay(api, {"user": {"By46n": made["id"]}})
+    await replay.run("getSign")
+    await replay.run("deleteSign")
+    assert await api.get(f"/users/{made['id']}/sign") == {"sign": None}
 
 
 async def test_accounts_of_a_domain_are_listed_as_in_the_contract(api: Api) -> None:

@@ -22,9 +22,11 @@ ID = {"type": "string", "description": "An opaque id."}
 MEDIA = {  # of answers that are no JSON
     "getEmailAttachments": ("application/zip",),
     "downloadEmailAttachment": ("application/octet-stream", "*/*"),
+    "downloadUploadedAttachment": ("application/octet-stream", "*/*"),
     "showMetrics": ("text/plain", "application/openmetrics-text"),
     "getOpenapi": ("application/json",),
 }
+FORMS = {"uploadAttachment": "file"}  # operations that take a form, and its field that is a file
 
 
 @endpoint("GET", "/openapi.json", public=True, addition=True)
@@ -103,6 +105,9 @@ def _operation(operation: Endpoint, schemas: _Schemas) -> dict[str, Any]:
     if operation.body is not None:
         content = {"application/json": {"schema": schemas.of(operation.body)}}
         described["requestBody"] = {"required": operation.needs_body, "content": content}
+    elif field := FORMS.get(operation.name):
+        form = {"type": "object", "required": [field], "properties": {field: {"type": "string", "format": "binary"}}}
+        described["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": form}}}
     if operation.permission:
         described["x-permission"] = operation.permission
     if operation.public:

@@ -76,6 +76,13 @@ class Recipient(msgspec.Struct, frozen=True, kw_only=True):
     dsn: Dsn = Dsn()
 
 
+def direction_of(client: Client, recipients: tuple[Recipient, ...]) -> Direction:
+    """A mail goes out when one of ours sends it to somebody outside; a group's outside members don't make it so."""
+    ours = client.login is not None or client.role is Role.TRUSTED
+    leaves = any(recipient.platform_id is None and not recipient.clean_only for recipient in recipients)
+    return Direction.OUT if ours and leaves else Direction.IN
+
+
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     """A mail's envelope. `id` is 32 hex characters, ordered by time; `received` in epoch milliseconds."""
 

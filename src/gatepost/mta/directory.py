@@ -172,6 +172,11 @@ class Directory:
         rules = RuleSet(key, matched, view.attachments, view.uris, view.domain.wblist_priority)
         return msgspec.structs.replace(recipient, rules=rules)
 
+    def policy_of(self, address: Address) -> Policy | None:
+        """Return the policy that holds for an address of ours; None for any other."""
+        view = self.served(address.domain)
+        return self._sender_policy(address, view) if view else None
+
     def platform(self, platform_id: int) -> Platform | None:
         """Return a platform by its id; None where it is gone."""
         return self._known(self._platforms, platform_id, lambda: self._store.reader.get(Platform, platform_id))

@@ -13,21 +13,22 @@ from gatepost.message.authors import claims
 from gatepost.message.mail import Mail, Opener
 from gatepost.model.address import Address, parse_address
 from gatepost.model.envelope import Body, Client, Direction, Envelope, Recipient
+from gatepost.model.policy import Policy
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Op, Where, eq, every
 from gatepost.model.stored import Copy, Delivery, Message, State, TraceEvent
-from gatepost.model.tenant import Domain, User
-from gatepost.model.verdict import Action, Category, Finding, Folder, Verdict
+from gatepost.model.tenant import User
+from gatepost.model.verdict import Action, Category, Finding, Verdict
 from gatepost.mta.directory import Directory
 from gatepost.mta.judge import DAY, Case, judge, system_keep
+from gatepost.mta.keeping import Also, Judged, keep_with, made_copies
 from gatepost.mta.pipeline import Findings, Pipeline
 from gatepost.mta.queue import Queue
 from gatepost.mta.refusals import Refusals
-from gatepost.mta.rows import copy_row, delivery, facts, fresh_id, message_row, reason, release
+from gatepost.mta.rows import delivery, facts, fresh_id, message_row, reason, release
 from gatepost.settings import Settings
 from gatepost.store.blobs import Draft
 from gatepost.store.bulk import Keep
-from gatepost.store.mail import Kept
 from gatepost.store.store import Store, Writer
 
 HOUR = 3_600_000
@@ -47,13 +48,6 @@ class Receipt(msgspec.Struct, frozen=True):
     category: Category = Category.CLEAN
     reason: str = ""
     kind: Kind | None = None  # of a refusal that has a code of its own
-
-
-class Judged(msgspec.Struct, frozen=True):
-    """A recipient with its verdict."""
-
-    recipient: Recipient
-    verdict: Verdict
 
 
 _FINDING = Finding(
@@ -115,8 +109,10 @@ class Intake:
             raise Problem(Kind.FULL, "no space left for mail")
         return self._store.spool.draft()
 
-    async def receive(self, envelope: Envelope, draft: Draft) -> Receipt:
+    async def receive(self, envelope: Envelope, draft: Draft, also: Also | None = None) -> Receipt:
         """Judge and keep a mail; nothing of it is kept unless the answer is ACCEPTED.
+
+        `also` is written in the same commit as a mail that is kept.
 
         Raises Problem(FULL) or Problem(UNAVAILABLE) when it can't be kept now. Several recipients are each treated by
         their own verdict: REJECTED only if all are, DEFERRED if any is, else ACCEPTED and a refused minority is held
@@ -124,7 +120,7 @@ class Intake:
         """
         body = await self._store.spool.finish(draft)
         try:
-            receipt = await self._process(envelope, body)
+            receipt = await self._process(envelope, body, also)
         except BaseException:
             self._store.spool.forget(body)
             raise
@@ -132,7 +128,7 @@ class Intake:
             self._store.spool.forget(body)
         return receipt
 
-    async def _process(self, envelope: Envelope, body: Body) -> Receipt:
+    async def _process(self, envelope: Envelope, body: Body, also: Also | None) -> Receipt:
         trail = Trail(self._clock)
         trail.add("received", **facts(envelope, body))
         mail = Mail(envelope, body, self._opener)
@@ -147,7 +143,7 @@ class Intake:
         message = message_row(envelope, body, summary, self._signer(envelope, report.anatomy))
         if answer is not Answer.ACCEPTED:
             return await self._refuse(message, judged, answer, trail)
-        return await self._accept(envelope, message, body, judged, trail)
+        return await self._accept(envelope, message, body, judged, trail, also)
 
     def _judge(self, envelope: Envelope, anatomy: Anatomy | None, found: Findings) -> Judged:
         recipient = found.recipient
@@ -244,9 +240,15 @@ class Intake:
         return Receipt(message.id, answer, gravest.verdict.category, _said(gravest), kind)
 
     async def _accept(
-        self, envelope: Envelope, message: Message, body: Body, judged: Sequence[Judged], trail: Trail
+        self,
+        envelope: Envelope,
+        message: Message,
+        body: Body,
+        judged: Sequence[Judged],
+        trail: Trail,
+        also: Also | None,
     ) -> Receipt:
-        copies = _copies(envelope, judged)
+        copies = made_copies(envelope, judged, self._own_policy(envelope))
         deliveries = self._deliveries(envelope, judged)
         newcomers = [each.recipient for each in judged if self._provisions(each)]
         until = self._clock() + self._settings.trace.days * DAY
@@ -258,9 +260,9 @@ class Intake:
             body = await self._store.spool.adopt(body, message.id)
 
         arrival = Keep(message, body, copies, deliveries, trail.events, until)
-        if newcomers:
+        if newcomers or also:
             now = self._clock()
-            kept = await self._store.write(lambda writer: _keep_new(writer, arrival, newcomers, now))
+            kept = await self._store.write(lambda writer: keep_with(writer, arrival, newcomers, now, also))
         else:
             kept = await self._store.write(arrival)
         ids = kept.deliveries
@@ -277,6 +279,11 @@ class Intake:
                 way = delivery(envelope, each.recipient, each.verdict, life=self._settings.queue.life)
                 ways.setdefault(each.recipient.address.key, way)
         return list(ways.values())
+
+    def _own_policy(self, envelope: Envelope) -> Policy | None:
+        """The policy by which who signed in keeps what he sent."""
+        login = envelope.client.login
+        return self._directory.policy_of(parse_address(login.email)) if login else None
 
     def _provisions(self, judged: Judged) -> bool:
         """Tell whether an account is to be made: first CLEAN mail, within the domain's hourly limit (rules 7)."""
@@ -344,36 +351,6 @@ def _said(judged: Judged) -> str:
     if judged.recipient.group and any(finding.owner for finding in judged.verdict.because):
         return "a rule of its recipients refuses the mail"
     return reason(judged.verdict)
-
-
-def _copies(envelope: Envelope, judged: Sequence[Judged]) -> list[Copy]:
-    """One copy for each mailbox and folder, however many recipients asked for it."""
-    copies: dict[tuple[str, Folder], Copy] = {}
-    for each in judged:
-        for keep in each.verdict.keep:
-            row = copy_row(envelope, each.recipient, each.verdict, keep)
-            copies.setdefault((row.mailbox, keep.folder), row)
-    return list(copies.values())
-
-
-def _keep_new(writer: Writer, arrival: Keep, newcomers: Sequence[Recipient], now: int) -> Kept:
-    """Keep a mail, and make the accounts of those who get their first."""
-    users = {recipient.address.key: _provision(writer, recipient, now) for recipient in newcomers}
-    owned = [msgspec.structs.replace(copy, user_id=users.get(copy.mailbox, copy.user_id)) for copy in arrival.copies]
-    return msgspec.structs.replace(arrival, copies=owned)(writer)
-
-
-def _provision(writer: Writer, recipient: Recipient, now: int) -> int | None:
-    """Make the account of an address that its platform knows; the one that exists by now wins."""
-    key = recipient.address.key
-    known = writer.first(User, eq("email", key))
-    if known is not None:
-        return known.id
-    domain = writer.get(Domain, recipient.domain_id or 0)
-    if domain is None:
-        return None
-    user = User(domain_id=domain.id, email=key, language=domain.default_language, creation_date=now)
-    return writer.add(user).id
 
 
 def _on_its_way(writer: Writer, way: Delivery) -> bool:

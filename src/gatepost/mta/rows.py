@@ -68,7 +68,7 @@ def copy_row(envelope: Envelope, recipient: Recipient, verdict: Verdict, keep: K
     if recipient.clean_only:
         mailbox = recipient.group or mailbox
     elif recipient.platform_id is None and envelope.sender is not None:
-        mailbox, user_id = envelope.sender.key, login.user_id if login else None
+        mailbox, user_id = (login.email, login.user_id) if login else (envelope.sender.key, None)
     return Copy(
         mail_id=envelope.id,
         mailbox=mailbox,

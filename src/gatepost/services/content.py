@@ -1,7 +1,6 @@
 """The content of a kept mail: its header, its text, its source and its attachments, out of the stored bytes."""
 
 import asyncio
-import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -10,8 +9,8 @@ from zipstream import ZIP_DEFLATED, ZipStream  # type: ignore[import-untyped]
 
 from gatepost.message import decode, headers
 from gatepost.message.anatomy import Anatomy, Part
+from gatepost.message.filename import safe_name
 from gatepost.message.mail import Busy, Opener, Unscannable
-from gatepost.message.plain import plain
 from gatepost.message.reading import said
 from gatepost.model.envelope import Body
 from gatepost.model.problem import Kind, Problem
@@ -19,9 +18,6 @@ from gatepost.settings import Limits
 from gatepost.store.store import Store
 
 SOURCE_MAX = 10_000_000  # octets of a mail whose source is shown as one text
-NAME_MAX = 120  # characters of a file name in a download
-_RESERVED = {"CON", "PRN", "AUX", "NUL", *(f"{port}{number}" for port in ("COM", "LPT") for number in range(1, 10))}
-_UNSAFE = re.compile(r'[\\/:*?"<>|\x00-\x1f\x7f]+')
 
 
 class Attachment(msgspec.Struct, frozen=True):
@@ -154,14 +150,7 @@ def _file(body: Body, part: Part) -> File:
 
 def _name(part: Part) -> str:
     """A file name without paths, controls and reserved words, of bounded length; never empty (threat 120)."""
-    last = re.split(r"[\\/]", part.shown)[-1]
-    safe = _UNSAFE.sub("_", plain(last, 4 * NAME_MAX)).strip(" .")
-    stem, dot, end = safe.rpartition(".")
-    if not stem or len(end) > 16:
-        stem, dot, end = safe, "", ""
-    if stem.upper() in _RESERVED:
-        stem = f"_{stem}"
-    return f"{stem[:NAME_MAX]}{dot}{end}" if stem else f"part-{part.index}"
+    return safe_name(part.shown, f"part-{part.index}")
 
 
 def _zipped(body: Body, parts: list[Part]) -> Iterator[bytes]:

@@ -1,21 +1,43 @@
-"""Sending: composes mail and hands it to the road."""
+"""Sending: one service for every API; who may send as whom, composed, judged and queued like any mail, once a key."""
+
+import asyncio
+from collections.abc import Sequence
 
 import msgspec
 
 from gatepost.events import Clock
-from gatepost.message.compose import Letter, Party, compose
-from gatepost.model.address import BadAddress, parse_address
+from gatepost.message.compose import Attachment, Letter, Party, compose
+from gatepost.message.signature import signed
+from gatepost.model.access import Caller
+from gatepost.model.address import parse_address
+from gatepost.model.envelope import Envelope, Recipient, direction_of
 from gatepost.model.problem import Kind, Problem
+from gatepost.mta.directory import Directory
+from gatepost.mta.intake import Answer, Intake
+from gatepost.mta.keeping import Also
 from gatepost.mta.notices import Notices
+from gatepost.services.author import Author, Authors
+from gatepost.services.draft import Draft, Thread, check, letter
+from gatepost.services.drafts import Drafts
+from gatepost.services.once import Once, Turn
+from gatepost.services.records import read_address
+from gatepost.services.signatures import policy_of
+from gatepost.services.thread import Threads
+from gatepost.services.uploads import Uploads
+from gatepost.settings import Settings
+from gatepost.store.store import Store, Writer
 
-_ROAD = {
+COMPOSED = 2  # mails that are composed at once: a large one is in memory several times over
+_LATER = {Kind.UNVERIFIED, Kind.PENDING_DOMAIN}
+_NEVER = {
     Kind.UNKNOWN_USER,
     Kind.DISABLED_USER,
     Kind.DISABLED_DOMAIN,
-    Kind.PENDING_DOMAIN,
     Kind.DELETED_DOMAIN,
     Kind.POLICY_REFUSED,
-    Kind.UNVERIFIED,
+    Kind.RELAYING_DENIED,
+    Kind.NULL_MX,
+    Kind.BAD_ADDRESS,
     Kind.LOOP,
 }
 """What only the road says of an address that mail can't go to."""
@@ -33,12 +55,120 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sending:
-    """Sends mail for who may."""
+    """Sends mail for who may. On return it is durable: judged, kept in Sent and the archive by policy, and queued."""
 
-    def __init__(self, notices: Notices, hostname: str, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: Store,
+        intake: Intake,
+        directory: Directory,
+        notices: Notices,
+        *,
+        authors: Authors,
+        uploads: Uploads,
+        drafts: Drafts,
+        threads: Threads,
+        settings: Settings,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._intake = intake
+        self._directory = directory
         self._notices = notices
-        self._hostname = hostname
+        self._authors = authors
+        self._uploads = uploads
+        self._drafts = drafts
+        self._threads = threads
+        self._limits = settings.limits
+        self._hostname = settings.hostname
         self._clock = clock
+        self._once = Once(store, settings.sending.key_hours, clock)
+        self._composing = asyncio.Semaphore(COMPOSED)
+
+    async def send(self, caller: Caller, draft: Draft, *, key: str | None = None) -> str:
+        """Send a mail and return its id; under a `key` that was used before, the id of the mail that was sent then.
+
+        Raises Problem: FORBIDDEN for a sender that is not the caller's, MALFORMED for what can't stand in a mail,
+        NOT_FOUND for an upload, UNPROCESSABLE for a recipient that mail can't go to, or where filters and policy refuse
+        the mail, UNAVAILABLE where it is to be tried again. Then nothing was sent.
+        """
+        author = self._authors.find(caller, draft.sender)
+        check(draft, self._limits.recipients)
+        async with self._once.turn(f"user {author.user.id}", key, msgspec.json.encode(draft)) as turn:
+            return turn.mail_id or await self._send(author, draft, turn)
+
+    # To whom.
+
+    async def _recipients(self, author: Author, draft: Draft) -> tuple[Recipient, ...]:
+        asked = [
+            (party, f"/{member}/{at}")
+            for member, parties in (("to", draft.to), ("cc", draft.cc), ("bcc", draft.bcc))
+            for at, party in enumerate(parties)
+        ]
+        found = await asyncio.gather(*(self._resolve(author, party, pointer) for party, pointer in asked))
+        return tuple({each.address.key: each for group in found for each in group}.values())
+
+    async def _resolve(self, author: Author, party: Party, pointer: str) -> tuple[Recipient, ...]:
+        try:
+            address = read_address(party.address, pointer)
+            return await self._directory.resolve(address, author.client, author.address)
+        except Problem as problem:
+            raise _told(problem, pointer) from problem
+
+    # What.
+
+    async def _send(self, author: Author, draft: Draft, turn: Turn) -> str:
+        files = await self._uploads.load(author.user, draft.uploads)
+        thread = await self._threads.find(author.user, draft.origin_id) if draft.origin_id else Thread()
+        recipients = await self._recipients(author, draft)
+        mail_id, now = self._intake.new_id(), self._clock()
+        written = self._letter(author, draft, files, thread, mail_id, now)
+        envelope = Envelope(
+            id=mail_id,
+            client=author.client,
+            sender=author.address,
+            recipients=recipients,
+            direction=direction_of(author.client, recipients),
+            received=now,
+            smtputf8=written.smtputf8 or any(each.address.needs_smtputf8 for each in recipients),
+        )
+
+        def also(writer: Writer) -> None:
+            turn.remember(writer, mail_id)
+            writer.drop_uploads([each.uid for each in draft.uploads])
+            if draft.draft_id:
+                self._drafts.drop(writer, author.user, draft.draft_id)
+
+        async with self._composing:
+            await self._hand_over(envelope, await asyncio.to_thread(compose, written), also)
+        return mail_id
+
+    def _letter(
+        self, author: Author, draft: Draft, files: Sequence[Attachment], thread: Thread, mail_id: str, now: int
+    ) -> Letter:
+        sign = author.user.sign
+        if draft.sign and sign and draft.html is not None:
+            policy = policy_of(self._store.reader, author.user)
+            if policy is not None and policy.retention:
+                draft = msgspec.structs.replace(draft, html=signed(draft.html, sign))
+        message_id = f"{mail_id}@{author.address.domain}"
+        return letter(draft, author.party, files, thread, date=now, message_id=message_id)
+
+    async def _hand_over(self, envelope: Envelope, data: bytes, also: Also) -> None:
+        if len(data) > self._limits.message_bytes:
+            raise Problem(Kind.TOO_LARGE, f"A mail may have at most {self._limits.message_bytes} octets.")
+        body = self._intake.draft()
+        try:
+            await asyncio.to_thread(body.write, data)
+            receipt = await self._intake.receive(envelope, body, also)
+        finally:
+            body.discard()
+        if receipt.answer is Answer.REJECTED:
+            raise Problem(Kind.UNPROCESSABLE, f"The mail is refused: {receipt.reason}.", mail=receipt.id)
+        if receipt.answer is Answer.DEFERRED:
+            raise Problem(Kind.UNAVAILABLE, f"The mail could not be examined now: {receipt.reason}.", mail=receipt.id)
+
+    # What the gateway itself says.
 
     async def notify(self, notice: Notice) -> str:
         """Send a notice of the gateway and return its mail's id; on return it is durable.
@@ -63,10 +193,14 @@ class Sending:
         )
         try:
             await self._notices.send(mail_id, data, parse_address(notice.to.address))
-        except BadAddress as error:
-            raise Problem(Kind.MALFORMED, str(error), pointer="/to") from error
         except Problem as problem:
-            if problem.kind not in _ROAD:
-                raise
-            raise Problem(Kind.UNPROCESSABLE, f"No mail can be sent to the address: {problem.detail}.") from problem
+            raise _told(problem, "/to") from problem
         return mail_id
+
+
+def _told(problem: Problem, pointer: str) -> Problem:
+    """What the road says of a recipient, in words of a request."""
+    text = f"No mail can be sent to the address: {problem.detail}."
+    if problem.kind in _LATER:
+        return Problem(Kind.UNAVAILABLE, text, pointer=pointer)
+    return Problem(Kind.UNPROCESSABLE, text, pointer=pointer) if problem.kind in _NEVER else problem

@@ -8,7 +8,7 @@ import msgspec
 
 from gatepost.events import Clock, log
 from gatepost.model.address import Address
-from gatepost.model.envelope import Client, Direction, Dsn, Envelope, Login, Recipient, Role
+from gatepost.model.envelope import Client, Dsn, Envelope, Login, Recipient, direction_of
 from gatepost.model.problem import Kind, Problem
 from gatepost.mta.directory import Directory
 from gatepost.mta.intake import Answer, Intake
@@ -156,7 +156,7 @@ class Incoming:
             client=self._client,
             sender=mail.sender,
             recipients=recipients,
-            direction=_direction(self._client, recipients),
+            direction=direction_of(self._client, recipients),
             received=self._clock(),
             smtputf8=mail.options.smtputf8,
             eightbit=mail.options.eightbit,
@@ -182,10 +182,3 @@ def _differs(mail: Transaction, found: tuple[Recipient, ...]) -> bool:
 
 def _policy_id(recipient: Recipient) -> int | None:
     return recipient.policy.id if recipient.policy else None
-
-
-def _direction(client: Client, recipients: tuple[Recipient, ...]) -> Direction:
-    """A mail goes out when one of ours sends it to somebody outside; a group's outside members don't make it so."""
-    ours = client.login is not None or client.role is Role.TRUSTED
-    leaves = any(recipient.platform_id is None and not recipient.clean_only for recipient in recipients)
-    return Direction.OUT if ours and leaves else Direction.IN

@@ -37,11 +37,16 @@ _RELATIONS = {
     ),
     "a kept copy has no message": "SELECT mail_id FROM copy WHERE mail_id NOT IN (SELECT id FROM message)",
     "a delivery has no message": "SELECT mail_id FROM delivery WHERE mail_id NOT IN (SELECT id FROM message)",
-    "a body has no message": "SELECT mail_id FROM body WHERE mail_id NOT IN (SELECT id FROM message)",
+    "a body has no message": (
+        "SELECT mail_id FROM body WHERE mail_id NOT IN (SELECT id FROM message)"
+        " AND mail_id NOT IN (SELECT id FROM upload)"
+    ),
     "a body is needed by nobody": (
         "SELECT mail_id FROM body WHERE mail_id NOT IN (SELECT mail_id FROM copy)"
+        " AND mail_id NOT IN (SELECT id FROM upload)"
         f" AND mail_id NOT IN (SELECT mail_id FROM delivery WHERE {LIVE})"
     ),
+    "an uploaded file has no octets": "SELECT id FROM upload WHERE id NOT IN (SELECT mail_id FROM body)",
     "the size of a body is wrong": "SELECT mail_id FROM body WHERE data IS NOT NULL AND length(data) != size",
     "the counts of a folder are wrong": (
         "SELECT mailbox || ' ' || folder FROM (SELECT mailbox, folder, category, count(*) AS t, sum(NOT seen) AS u"

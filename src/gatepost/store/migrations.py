@@ -1,9 +1,9 @@
-"""How a store file comes to the present schema: numbered steps, then columns for new members of the structs.
+"""How a store file comes to the present schema: numbered steps, then tables and columns for new structs and members.
 
-A step runs in one transaction, so a crash leaves the old version or the new one (threat 84). A new member of a struct
-that has a default needs no step: its column is added by `grow`. Everything else (a member renamed, removed or changed
-in meaning, rows to fill) is a step of its own here, and must also bear a fresh store, where the first step has made
-the tables as they are today.
+A step runs in one transaction, so a crash leaves the old version or the new one (threat 84). A new struct, and a new
+member that has a default, need no step: the table or the column is added by `grow`. Everything else (a member renamed,
+removed or changed in meaning, rows to fill) is a step of its own here, and must also bear a fresh store, where the
+first step has made the tables as they are today.
 """
 
 # ruff: noqa: S608 - names come from schema.py alone, values are bound
@@ -295,6 +295,10 @@ def migrate(connection: sqlite3.Connection) -> None:
 def _grow(connection: sqlite3.Connection) -> None:
     for table in TABLES.values():
         there = {row[1] for row in connection.execute(f'PRAGMA table_info("{table.name}")')}
+        if not there:
+            for statement in table.ddl():
+                connection.execute(statement)
+            continue
         for name, column in table.columns.items():
             if name not in there:
                 connection.execute(f'ALTER TABLE "{table.name}" ADD COLUMN {column.ddl}')

@@ -8,6 +8,7 @@ import msgspec
 
 from gatepost.model.stored import State
 from gatepost.model.tenant import DomainStatus
+from gatepost.store import uploads
 from gatepost.store.mail import Mail
 from gatepost.store.schema import LIVE
 
@@ -37,7 +38,8 @@ def purge(connection: sqlite3.Connection, mail: Mail, now: int, limit: int) -> P
     traces, dropped = _expired_traces(connection, mail, now, limit)
     sliced, domains = _gone_domains(connection, mail, now, limit)
     connection.execute("DELETE FROM refusal WHERE hour < ?", (now // HOUR - REFUSALS,))
-    more = copies >= limit or traces >= limit or sliced
+    expired = uploads.expire(connection, mail, now, limit)
+    more = copies >= limit or traces >= limit or expired >= limit or sliced
     return Purged(copies, folders, bodies + dropped, traces, domains, more)
 
 

@@ -158,6 +158,12 @@ class Reader:
         )
         return [Uncopied(id, mail_id, mailbox, bool(back)) for id, mail_id, mailbox, back in self._rows(sql, [limit])]
 
+    def uploaded(self, user_id: int | None = None) -> tuple[int, int]:
+        """Return how many files are uploaded, and their octets: a user's, or all."""
+        sql = "SELECT count(*), coalesce(sum(size), 0) FROM upload WHERE ?1 IS NULL OR user_id = ?1"
+        count, octets = self._rows(sql, [user_id])[0]
+        return count, octets
+
     # Deliveries.
 
     def queued(self) -> Iterator[list[Delivery]]:

@@ -16,6 +16,7 @@ from gatepost.model.audit import Audit
 from gatepost.model.dkim import DkimKey
 from gatepost.model.health import Checkup
 from gatepost.model.options import OptionValue
+from gatepost.model.outgoing import Submission, Upload
 from gatepost.model.policy import Policy
 from gatepost.model.route import Platform
 from gatepost.model.rules import AttachmentRule, SenderRule, UriRule
@@ -281,6 +282,8 @@ TABLES: dict[type[Any], Table[Any]] = {
             ],
             live=LIVE,
         ),
+        Table(Upload, config=False, indexes=["(user_id)", "(expires_at)"]),
+        Table(Submission, config=False, unique=["account, key"], indexes=["(expires_at)"]),
     )
 }
 

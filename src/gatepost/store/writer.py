@@ -3,7 +3,7 @@
 # ruff: noqa: S608 - names come from schema.py alone, values are bound
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -11,11 +11,13 @@ import msgspec
 from gatepost.events import Clock
 from gatepost.model.audit import Actor
 from gatepost.model.envelope import Body
+from gatepost.model.outgoing import Upload
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Condition, Op, Query, Where, eq, every
 from gatepost.model.stored import Copy, Delivery, Message, TraceEvent
 from gatepost.model.verdict import Folder
 from gatepost.store import query as compiler
+from gatepost.store import uploads
 from gatepost.store.journal import Journal
 from gatepost.store.mail import Arrival, Kept, Mail
 from gatepost.store.purge import Purged, forget_audit, forget_refused, purge
@@ -168,6 +170,14 @@ class Writer(Reader):
     def forget_uncopied(self, upto: int) -> None:
         """Note that the mails up to that one of `uncopied` can't be searched for any more."""
         self._connection.execute("DELETE FROM uncopied WHERE id <= ?", (upto,))
+
+    def keep_upload(self, upload: Upload, body: Body) -> None:
+        """Store an uploaded file; a body with a path must have been adopted by the spool under the upload's id."""
+        uploads.keep(self._connection, upload, body)
+
+    def drop_uploads(self, ids: Collection[str]) -> int:
+        """Remove uploaded files; return how many there were."""
+        return uploads.drop(self._connection, self.mail, ids)
 
     def reclaim(self, mail_id: str) -> None:
         """Remove an adopted spool file whose row never came."""

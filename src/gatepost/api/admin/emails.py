@@ -16,6 +16,7 @@ from gatepost.api.admin.letters import (
     show_folder,
     show_mail,
 )
+from gatepost.api.download import headers as download_headers
 from gatepost.api.endpoint import Call, endpoint
 from gatepost.api.ids import moment
 from gatepost.api.listing import Listing
@@ -34,10 +35,6 @@ MAILS = Listing(
 )
 _STORED = {"sent_date": "sent", "from": "header_from", "received_date": "received"}
 _PARTS = ("HEADERS", "ATTACHMENTS", "BODY", "SOURCE")
-_SHOWN = frozenset(
-    {"image/png", "image/jpeg", "image/gif", "image/webp", "application/pdf", "application/zip", "text/plain"}
-)
-_GUARDED = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "default-src 'none'; sandbox"}
 
 Who = Id | str
 Moment = Annotated[str, Meta(description="Epoch milliseconds, or an RFC 3339 date-time.")]
@@ -148,8 +145,8 @@ async def get_email_attachments(
     """Download all attachments of a mail as one archive; for the owner of the mailbox alone."""
     letter = await mailboxes.open(caller, user_id, folder_path, message_id)
     pieces = await contents.archive(letter.message.id)
-    named = _named(f"{letter.message.id}.zip", "application/zip", save=query.dl)
-    return StreamingResponse(pieces, headers=named, media_type="application/zip")
+    media, named = download_headers(f"{letter.message.id}.zip", "application/zip", save=query.dl)
+    return StreamingResponse(pieces, headers=named, media_type=media)
 
 
 @endpoint("GET", "/users/{userId}/emails/{folderPath}/{emailId}/attachments/{partId}", permission="MAIL_CONTENT")
@@ -232,12 +229,5 @@ async def _folders(
 
 def _file(file: File, *, save: bool) -> Response:
     """A file of a stranger: only harmless types keep theirs, and nothing in it may run (threats 120, 138)."""
-    media = file.type if file.type in _SHOWN else "application/octet-stream"
-    return Response(file.data, headers=_named(file.name, media, save=save), media_type=media)
-
-
-def _named(name: str, media: str, *, save: bool) -> dict[str, str]:
-    plain = re.sub(r"[^ !#-\[\]-~]|%", "_", name)
-    named = f"filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
-    way = "inline" if media in _SHOWN and not save else "attachment"
-    return {**_GUARDED, "Content-Disposition": f"{way}; {named}"}
+    media, headers = download_headers(file.name, file.type, save=save)
+    return Response(file.data, headers=headers, media_type=media)

@@ -1,0 +1,19 @@
+"""Files of strangers as downloads: only harmless types keep theirs, and nothing in them may run (threats 120, 138)."""
+
+import re
+from urllib.parse import quote
+
+_SHOWN = frozenset(
+    {"image/png", "image/jpeg", "image/gif", "image/webp", "application/pdf", "application/zip", "text/plain"}
+)
+_GUARDED = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "default-src 'none'; sandbox"}
+
+
+def headers(name: str, media: str, *, save: bool) -> tuple[str, dict[str, str]]:
+    """Return the media type to answer with, and the headers; `save`: the file is to be saved, never shown."""
+    harmless = media in _SHOWN
+    plain = re.sub(r"[^ !#-\[\]-~]|%", "_", name)
+    named = f"filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
+    way = "inline" if harmless and not save else "attachment"
+    shown = media if harmless else "application/octet-stream"
+    return shown, {**_GUARDED, "Content-Disposition": f"{way}; {named}"}

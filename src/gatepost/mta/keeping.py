@@ -1,0 +1,79 @@
+"""What a judged mail leaves: the copies on folders, the accounts of newcomers, and what else goes with it."""
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from gatepost.model.envelope import Envelope, Recipient
+from gatepost.model.policy import Policy
+from gatepost.model.query import eq
+from gatepost.model.stored import Copy
+from gatepost.model.tenant import Domain, User
+from gatepost.model.verdict import Action, Category, Folder, Verdict
+from gatepost.mta.judge import Case, judge
+from gatepost.mta.rows import copy_row
+from gatepost.store.bulk import Keep
+from gatepost.store.mail import Kept
+from gatepost.store.store import Writer
+
+Also = Callable[[Writer], object]
+"""What is written together with a mail."""
+
+
+class Judged(msgspec.Struct, frozen=True):
+    """A recipient with its verdict."""
+
+    recipient: Recipient
+    verdict: Verdict
+
+
+def made_copies(envelope: Envelope, judged: Sequence[Judged], own: Policy | None) -> list[Copy]:
+    """Return one copy for each mailbox and folder, however many recipients asked for it.
+
+    `own` is the policy of who signed in: by it he keeps what he sent, also where it stays in the house.
+    """
+    copies: dict[tuple[str, Folder], Copy] = {}
+    for each in judged:
+        for keep in each.verdict.keep:
+            row = copy_row(envelope, each.recipient, each.verdict, keep)
+            copies.setdefault((row.mailbox, keep.folder), row)
+    if own is not None and any(_is_sent(each) for each in judged):
+        for row in _sent(envelope, own):
+            copies.setdefault((row.mailbox, Folder(row.folder)), row)
+    return list(copies.values())
+
+
+def _is_sent(judged: Judged) -> bool:
+    return judged.verdict.action is Action.DELIVER and judged.verdict.category is Category.CLEAN
+
+
+def _sent(envelope: Envelope, own: Policy) -> list[Copy]:
+    """The sender's copies: as if the mail went to somebody outside."""
+    login, sender = envelope.client.login, envelope.sender
+    if login is None or sender is None:
+        return []
+    verdict = judge((), Case(policy=own, received=envelope.received, outgoing=True))
+    outside = Recipient(address=sender, given=sender, domain_id=login.domain_id)
+    return [copy_row(envelope, outside, verdict, keep) for keep in verdict.keep]
+
+
+def keep_with(writer: Writer, arrival: Keep, newcomers: Sequence[Recipient], now: int, also: Also | None) -> Kept:
+    """Keep a mail, make the accounts of those who get their first, and write what else goes with it."""
+    if also is not None:
+        also(writer)
+    users = {recipient.address.key: _provision(writer, recipient, now) for recipient in newcomers}
+    owned = [msgspec.structs.replace(copy, user_id=users.get(copy.mailbox, copy.user_id)) for copy in arrival.copies]
+    return msgspec.structs.replace(arrival, copies=owned)(writer)
+
+
+def _provision(writer: Writer, recipient: Recipient, now: int) -> int | None:
+    """Make the account of an address that its platform knows; the one that exists by now wins."""
+    key = recipient.address.key
+    known = writer.first(User, eq("email", key))
+    if known is not None:
+        return known.id
+    domain = writer.get(Domain, recipient.domain_id or 0)
+    if domain is None:
+        return None
+    user = User(domain_id=domain.id, email=key, language=domain.default_language, creation_date=now)
+    return writer.add(user).id

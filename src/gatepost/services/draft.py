@@ -1,0 +1,114 @@
+"""What somebody wants to send, in the words that every API shares; and the letter that comes of it."""
+
+import re
+from collections.abc import Sequence
+
+import msgspec
+
+from gatepost.message.compose import Attachment, Letter, Party
+from gatepost.message.spoken import spoken
+from gatepost.model.problem import Kind, Problem
+from gatepost.services.records import read_address
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_NAMED = re.compile(r"\s*(.*?)\s*<([^<>]+)>\s*\Z", re.DOTALL)
+
+
+class Enclosure(msgspec.Struct, frozen=True):
+    """A file that was uploaded before; `name` as the mail shall show it, "" for the upload's own."""
+
+    uid: str
+    name: str = ""
+
+
+class Draft(msgspec.Struct, frozen=True, kw_only=True):
+    """A mail to be sent. `sender` None: the caller's own address. HTML without a text gets one that is made of it.
+
+    `uploads` are files brought before; `origin_id` the mail that is answered or forwarded; `draft_id` the draft that
+    goes once the mail is sent. With `sign` the user's signature is put under the HTML, where he has retention.
+    """
+
+    sender: Party | None = None
+    to: tuple[Party, ...] = ()
+    cc: tuple[Party, ...] = ()
+    bcc: tuple[Party, ...] = ()
+    reply_to: tuple[Party, ...] = ()
+    subject: str = ""
+    text: str | None = None
+    html: str | None = None
+    html_only: bool = False
+    attachments: tuple[Attachment, ...] = ()
+    uploads: tuple[Enclosure, ...] = ()
+    origin_id: str | None = None
+    draft_id: str | None = None
+    important: bool = False
+    ack: bool = False
+    sign: bool = False
+
+
+class Thread(msgspec.Struct, frozen=True):
+    """Where a mail stands in a conversation: the Message-ID that it answers, and those before; without brackets."""
+
+    answers: str = ""
+    before: tuple[str, ...] = ()
+
+
+def read_parties(texts: Sequence[str], member: str) -> tuple[Party, ...]:
+    """Read addresses, each alone or as `Name <address>`; raise MALFORMED that points at the one at fault."""
+    return tuple(read_party(text, f"/{member}/{at}") for at, text in enumerate(texts))
+
+
+def read_party(text: str, pointer: str) -> Party:
+    """Read one address, alone or as `Name <address>`."""
+    if _CONTROL.search(text):
+        raise Problem(Kind.MALFORMED, "The address contains a character that is not allowed.", pointer=pointer)
+    named = _NAMED.match(text)
+    name, address = (_unquoted(named[1]), named[2]) if named else ("", text.strip())
+    return Party(read_address(address, pointer).text, name)
+
+
+def _unquoted(name: str) -> str:
+    quoted = len(name) > 1 and name[0] == name[-1] == '"'
+    return re.sub(r"\\(.)", r"\1", name[1:-1]) if quoted else name
+
+
+def letter(
+    draft: Draft,
+    sender: Party,
+    files: Sequence[Attachment],
+    thread: Thread,
+    *,
+    date: int,
+    message_id: str,
+    saved: bool = False,
+) -> Letter:
+    """Return what is composed; `date` in epoch milliseconds. One that is only `saved` remembers blind copies."""
+    text = draft.text
+    if text is None and draft.html is not None and not draft.html_only:
+        text = spoken(draft.html)
+    return Letter(
+        sender=sender,
+        to=draft.to,
+        cc=draft.cc,
+        bcc=draft.bcc if saved else (),
+        reply_to=draft.reply_to,
+        subject=draft.subject,
+        text=text,
+        html=draft.html,
+        attachments=[*draft.attachments, *files],
+        date=date,
+        message_id=message_id,
+        in_reply_to=thread.answers,
+        references=[*thread.before, thread.answers] if thread.answers else (),
+        important=draft.important,
+        receipt_to=sender if draft.ack else None,
+    )
+
+
+def check(draft: Draft, most: int) -> None:
+    """Raise MALFORMED for a mail to nobody, or to more than `most` addresses."""
+    count = len(draft.to) + len(draft.cc) + len(draft.bcc)
+    if not count:
+        raise Problem(Kind.MALFORMED, "A mail needs a recipient.", pointer="/to")
+    if count > most:
+        raise Problem(Kind.MALFORMED, f"A mail may have at most {most} recipients.", pointer="/to")

@@ -1,0 +1,146 @@
+"""Drafts: mail that a user has begun and not sent, kept in his folder of that name until it is sent or too old."""
+
+import asyncio
+
+from gatepost.events import Clock
+from gatepost.message.anatomy import Summary
+from gatepost.message.compose import compose
+from gatepost.message.mail import Busy, Opener, Unscannable
+from gatepost.model.access import Caller
+from gatepost.model.envelope import Body, Direction, Envelope
+from gatepost.model.problem import Kind, Problem
+from gatepost.model.query import Condition, Query, eq, every
+from gatepost.model.stored import Copy, Message
+from gatepost.model.tenant import User
+from gatepost.model.verdict import Category, Folder
+from gatepost.mta.rows import fresh_id, message_row
+from gatepost.services.author import Author, Authors
+from gatepost.services.draft import Draft, Thread, letter
+from gatepost.services.thread import Threads
+from gatepost.services.uploads import Uploads
+from gatepost.settings import Settings
+from gatepost.store.store import Reader, Store, Writer
+
+DAY = 86_400_000
+
+
+class Drafts:
+    """Keeps drafts as whole mails, so that they are listed, searched and opened like any other."""
+
+    def __init__(
+        self,
+        store: Store,
+        authors: Authors,
+        uploads: Uploads,
+        threads: Threads,
+        opener: Opener,
+        settings: Settings,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._authors = authors
+        self._uploads = uploads
+        self._threads = threads
+        self._opener = opener
+        self._limits = settings.sending
+        self._largest = settings.limits.message_bytes
+        self._clock = clock
+
+    async def save(self, caller: Caller, who: int | str, draft: Draft, *, instead_of: str | None = None) -> str:
+        """Keep a draft, in the place of another where one is named; return its id. Its uploads stay until it is sent.
+
+        Raises Problem: NOT_FOUND for the other one or an upload, UNPROCESSABLE where the user has too many drafts.
+        """
+        user = self._authors.own(caller, who)
+        if instead_of is not None and self._find(self._store.reader, user, instead_of) is None:
+            raise Problem(Kind.NOT_FOUND, "There is no such draft.")
+        author = self._authors.find(caller, draft.sender)
+        mail_id, now = fresh_id(self._clock()), self._clock()
+        body = await self._body(author, draft, mail_id, now)
+        message = await self._message(author, body, mail_id, now)
+        copy = self._copy(user, mail_id, now)
+        body = await self._store.spool.adopt(body, mail_id)
+
+        def change(writer: Writer) -> None:
+            if instead_of is not None:
+                self.drop(writer, user, instead_of)
+            self._check_room(writer, user, body.size)
+            writer.keep(message, body, [copy], [], [], now)
+
+        try:
+            await self._store.write(change)
+        except BaseException:
+            self._store.spool.forget(body)
+            raise
+        return mail_id
+
+    async def delete(self, caller: Caller, who: int | str, draft_id: str) -> None:
+        """Remove a draft; raise NOT_FOUND."""
+        user = self._authors.own(caller, who)
+        if not await self._store.write(lambda writer: self.drop(writer, user, draft_id)):
+            raise Problem(Kind.NOT_FOUND, "There is no such draft.")
+
+    def drop(self, writer: Writer, user: User, draft_id: str) -> bool:
+        """Remove a user's draft within a change; tell whether there was one."""
+        return writer.remove(Copy, every(_drafts_of(user), eq("mail_id", draft_id.lower()))) > 0
+
+    # How one is kept.
+
+    async def _body(self, author: Author, draft: Draft, mail_id: str, now: int) -> Body:
+        files = await self._uploads.load(author.user, draft.uploads)
+        thread = await self._threads.find(author.user, draft.origin_id) if draft.origin_id else Thread()
+        message_id = f"{mail_id}@{author.address.domain}"
+        written = letter(draft, author.party, files, thread, date=now, message_id=message_id, saved=True)
+        data = await asyncio.to_thread(compose, written)
+        if len(data) > self._largest:
+            raise Problem(Kind.TOO_LARGE, f"A mail may have at most {self._largest} octets.")
+        place = self._store.spool.draft()
+        await asyncio.to_thread(place.write, data)
+        return await self._store.spool.finish(place)
+
+    async def _message(self, author: Author, body: Body, mail_id: str, now: int) -> Message:
+        envelope = Envelope(
+            id=mail_id,
+            client=author.client,
+            sender=author.address,
+            recipients=(),
+            direction=Direction.OUT,
+            received=now,
+        )
+        return message_row(envelope, body, await self._summary(body), "")
+
+    async def _summary(self, body: Body) -> Summary:
+        try:
+            return (await self._opener.open(body)).summary
+        except (Unscannable, Busy) as error:
+            self._store.spool.forget(body)
+            raise Problem(Kind.UNAVAILABLE, "The draft could not be looked into; try later.") from error
+
+    def _copy(self, user: User, mail_id: str, now: int) -> Copy:
+        return Copy(
+            mail_id=mail_id,
+            mailbox=user.email,
+            domain_id=user.domain_id,
+            user_id=user.id,
+            folder=Folder.DRAFTS.value,
+            category=Category.CLEAN.name,
+            score=0.0,
+            infected=False,
+            stored_at=now,
+            expires_at=now + self._limits.draft_days * DAY,
+            seen=True,
+        )
+
+    def _check_room(self, writer: Writer, user: User, size: int) -> None:
+        drafts = writer.letters(Query(where=_drafts_of(user))).items
+        if len(drafts) >= self._limits.drafts:
+            raise Problem(Kind.UNPROCESSABLE, f"A user may have at most {self._limits.drafts} drafts; delete some.")
+        if size + sum(each.message.size for each in drafts) > self._limits.draft_bytes:
+            raise Problem(Kind.UNPROCESSABLE, "The drafts take more room than a user has; delete some.")
+
+    def _find(self, reader: Reader, user: User, draft_id: str) -> Copy | None:
+        return reader.first(Copy, every(_drafts_of(user), eq("mail_id", draft_id.lower())))
+
+
+def _drafts_of(user: User) -> Condition:
+    return every(eq("mailbox", user.email), eq("folder", Folder.DRAFTS.value))

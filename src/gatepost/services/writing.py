@@ -1,0 +1,46 @@
+"""Makes the services for those who write mail, which stand on one another."""
+
+from gatepost.events import Clock
+from gatepost.message.mail import Opener
+from gatepost.mta.directory import Directory
+from gatepost.mta.intake import Intake
+from gatepost.mta.notices import Notices
+from gatepost.services.author import Authors
+from gatepost.services.content import Contents
+from gatepost.services.drafts import Drafts
+from gatepost.services.sending import Sending
+from gatepost.services.signatures import Signatures
+from gatepost.services.thread import Threads
+from gatepost.services.uploads import Uploads
+from gatepost.settings import Settings
+from gatepost.store.store import Store
+
+
+def make_writing(
+    store: Store,
+    intake: Intake,
+    directory: Directory,
+    notices: Notices,
+    contents: Contents,
+    opener: Opener,
+    settings: Settings,
+    clock: Clock,
+) -> tuple[Sending, list[object]]:
+    """Return the sending service, and those beside it."""
+    authors = Authors(store, directory)
+    uploads = Uploads(store, settings, clock)
+    threads = Threads(store, contents)
+    drafts = Drafts(store, authors, uploads, threads, opener, settings, clock)
+    sending = Sending(
+        store,
+        intake,
+        directory,
+        notices,
+        authors=authors,
+        uploads=uploads,
+        drafts=drafts,
+        threads=threads,
+        settings=settings,
+        clock=clock,
+    )
+    return sending, [authors, drafts, Signatures(store), uploads]
