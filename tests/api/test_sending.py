@@ -133,6 +133,8 @@ async def test_an_answer_stands_in_its_thread(desk: Desk) -> None:
     for _, answer in (await arrived(desk, 3))[1:]:
         assert answer["In-Reply-To"] == "<1@world.example>"
         assert answer["References"] == "<0@world.example> <1@world.example>"
+    for folder in ("INBOX", "Archive"):
+        assert [each["answered"] for each in await desk.get(f"{BOB}/{folder}") if each["id"] == origin] == [True]
     refused = await send(desk, originId="0" * 32)
     assert (refused.status_code, refused.json()["pointer"]) == (422, "/originId")
 

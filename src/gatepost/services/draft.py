@@ -47,8 +47,12 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Thread(msgspec.Struct, frozen=True):
-    """Where a mail stands in a conversation: the Message-ID that it answers, and those before; without brackets."""
+    """Where a mail stands in a conversation: the Message-ID that it answers, and those before; without brackets.
 
+    `origin` is our id of the mail that is answered.
+    """
+
+    origin: str = ""
     answers: str = ""
     before: tuple[str, ...] = ()
 

@@ -136,6 +136,8 @@ class Sending:
         def also(writer: Writer) -> None:
             turn.remember(writer, mail_id)
             writer.drop_uploads([each.uid for each in draft.uploads])
+            if thread.origin:
+                self._threads.mark(writer, author.user, thread)
             if draft.draft_id:
                 self._drafts.drop(writer, author.user, draft.draft_id)
 

@@ -3,12 +3,12 @@
 import re
 
 from gatepost.model.problem import Kind, Problem
-from gatepost.model.query import eq, every
+from gatepost.model.query import Query, eq, every
 from gatepost.model.stored import Copy
 from gatepost.model.tenant import User
 from gatepost.services.content import Contents
 from gatepost.services.draft import Thread
-from gatepost.store.store import Reader, Store
+from gatepost.store.store import Reader, Store, Writer
 
 CANDIDATES = 20  # mails of one Message-ID that are looked at
 REFERENCES = 20  # that are passed on, the last ones (RFC 5322 3.6.4 sets no limit; threads have)
@@ -33,7 +33,13 @@ class Threads:
         before = _ids(named.get("references")) or _ids(named.get("in-reply-to"))[:1]
         answers = own[0] if own else ""
         kept = tuple(each for each in before if each != answers)[-REFERENCES:]
-        return Thread(answers, kept)
+        return Thread(mail_id, answers, kept)
+
+    def mark(self, writer: Writer, user: User, thread: Thread) -> None:
+        """Note within a change that the user answered a mail."""
+        mine = every(eq("mailbox", user.email), eq("mail_id", thread.origin))
+        for copy in writer.find(Copy, Query(where=mine)).items:
+            writer.change(Copy, copy.id, answered=True)
 
 
 def _kept(reader: Reader, user: User, origin_id: str) -> str | None:
