@@ -22,7 +22,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bench.relay import GATEPOST, free_port
+from bench.rig import GATEPOST
+from tests.peers.postfix import free_port
 
 from gatepost.events import Metrics, wall_clock
 from gatepost.model.policy import default_policy
@@ -307,6 +308,7 @@ class Bench:
 
     def pages(self) -> None:
         """Print how long a page takes, wherever it lies, and a search anywhere in a text."""
+        self.client = Client(self.port, self.token)  # the last one was left waiting too long
         (large,) = self.get(f"/domains?name=d{spread(0)}.example")
         box = f"u{spread(0)}@{large['name']}"
         lists = {
