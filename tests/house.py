@@ -9,6 +9,7 @@ import aiosmtplib
 import msgspec
 from argon2 import PasswordHasher
 from tests.peers.sink import Sink
+from tests.ready import lay_store
 
 from gatepost.app import Gatepost
 from gatepost.events import Clock, Metrics, wall_clock
@@ -114,6 +115,7 @@ def _customer(writer: Writer) -> Customer:
 
 
 def open_store(directory: Path, clock: StillClock, **settings: object) -> Store:
+    lay_store(directory)
     return Store.open(
         directory,
         clock=clock,
@@ -204,6 +206,7 @@ async def living(directory: Path, *, sink: Sink | None = None, **sections: Any) 
         }
         for name, values in sections.items():
             base[name] = {**base.get(name, {}), **values}
+        lay_store(directory)
         gatepost = Gatepost(msgspec.convert(base, Settings), clock=clock, passwords=Passwords(clock, CHEAP))
         await stack.enter_async_context(gatepost)
         house = House(gatepost, clock, hop)

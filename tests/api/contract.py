@@ -93,6 +93,9 @@ def _shape(path: str) -> re.Pattern[str]:
     return re.compile(re.sub(r"\\{\w+\\}", "([^/]+)", re.escape(path)))
 
 
+PAGES = ("/docs", "/signin", "/signout", "/password")
+
+
 @cache
 def cleanmail() -> Description:
     """Return the contract, its objects closed: a member that it does not name is not shown by chance."""
@@ -113,6 +116,8 @@ def hold(answer: httpx2.Response) -> None:
     """Raise AssertionError or ValidationError for an answer that neither the contract nor our description allows."""
     method, status = answer.request.method, answer.status_code
     path = answer.request.url.raw_path.decode("ascii").partition("?")[0]
+    if path in PAGES or path.startswith("/static/"):  # the window's, which tests/web looks at
+        return
     assert answer.headers.get_list("vary") == VARY  # contract A73
     asked = "get" if method == "HEAD" else method.lower()
     own, agreed = ours().item(path).get(asked), cleanmail().item(path).get(asked)

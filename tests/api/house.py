@@ -9,6 +9,7 @@ import msgspec
 from argon2 import PasswordHasher
 from starlette.types import ASGIApp
 from tests.api.contract import hold
+from tests.ready import lay_store
 
 from gatepost.app import Gatepost
 from gatepost.model.access import Admin, Token
@@ -117,6 +118,7 @@ def open_api(directory: Path, **sections: Any) -> Api:
     clock = StillClock()
     http = {"base_url": BASE, **sections.pop("http", {})}
     settings = msgspec.convert({"store": {"directory": str(directory)}, "http": http, **sections}, Settings)
+    lay_store(directory)
     gatepost = Gatepost(settings, clock=clock, passwords=Passwords(clock, CHEAP))
     gatepost.build()
     return Api(gatepost, clock)

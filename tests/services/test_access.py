@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.house import CHEAP, make_sign_in
+from tests.ready import lay_store
 
 from gatepost.events import Metrics
 from gatepost.model.access import PERMISSIONS, Admin, Caller, Token
@@ -42,6 +43,7 @@ class Place:
         self.metrics = Metrics()
         settings = Settings()
         stored = StoreSettings(directory=str(directory))
+        lay_store(directory)
         self.store = Store.open(directory, clock=self.clock, metrics=self.metrics, settings=stored)
         self.access, self.sign_in = make_sign_in(self.store, settings, self.clock, self.metrics)
         self.first = set_up(self.store, self.clock, hasher=CHEAP)
