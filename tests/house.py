@@ -206,7 +206,7 @@ async def living(directory: Path, *, sink: Sink | None = None, **sections: Any) 
         }
         for name, values in sections.items():
             base[name] = {**base.get(name, {}), **values}
-        lay_store(directory)
+        lay_store(directory / "state")
         gatepost = Gatepost(msgspec.convert(base, Settings), clock=clock, passwords=Passwords(clock, CHEAP))
         await stack.enter_async_context(gatepost)
         house = House(gatepost, clock, hop)
