@@ -67,7 +67,7 @@ def admin_rights(reader: Reader, admin_id: int) -> Rights:
     for grant in reader.find(Grant, Query(where=eq("admin_id", admin_id))).items:
         for permission in permissions_of(reader, grant):
             held[permission].add((grant.level, grant.node_id))
-    reaches = {nodes: reach(reader, nodes) for nodes in map(frozenset, held.values())}
+    reaches = {nodes: reach(reader, nodes) for nodes in {frozenset(nodes) for nodes in held.values()}}
     return {permission: reaches[frozenset(nodes)] for permission, nodes in held.items()}
 
 
