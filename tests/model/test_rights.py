@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from gatepost.model.access import PERMISSIONS, Level, Reach
+from gatepost.model.access import PERMISSIONS, Reach
 from gatepost.model.rights import (
     END_USERS,
     MEANING,
@@ -15,7 +15,6 @@ from gatepost.model.rights import (
     SYSADMIN_ALONE,
     covers,
     expand,
-    level_of,
     ordered,
 )
 from gatepost.model.tenant import Broker, Customer, Domain, Language, User
@@ -65,19 +64,6 @@ def test_names_and_roles_stand_for_permissions(
     names: tuple[str, ...], roles: tuple[str, ...], own: list[tuple[str, list[str]]], held: set[str]
 ) -> None:
     assert expand(names, roles, own) == held
-
-
-@pytest.mark.parametrize(
-    ("scope", "node"),
-    [
-        (BROKER, (Level.BROKER, 1)),
-        (CUSTOMER, (Level.CUSTOMER, 2)),
-        (DOMAIN, (Level.DOMAIN, 3)),
-        (object(), (Level.PLATFORM, 0)),
-    ],
-)
-def test_a_node_is_known_by_level_and_id(scope: object, node: tuple[Level, int]) -> None:
-    assert level_of(scope) == node
 
 
 def test_every_permission_has_its_place_and_its_meaning() -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from gatepost.model.access import ACTS, PERMISSIONS, RESOURCES, Level, Reach
+from gatepost.model.access import ACTS, PERMISSIONS, RESOURCES, Reach
 from gatepost.model.tenant import Broker, Customer, Domain, User
 
 NOWHERE = Reach()
@@ -143,15 +143,3 @@ def ordered(permissions: Iterable[str]) -> list[str]:
     """Return permissions in the order of lists."""
     held = set(permissions)
     return [name for name in ORDER if name in held]
-
-
-def level_of(scope: object) -> tuple[Level, int]:
-    """Return the level and the id of a node of the tree."""
-    match scope:
-        case Broker():
-            return Level.BROKER, scope.id
-        case Customer():
-            return Level.CUSTOMER, scope.id
-        case Domain():
-            return Level.DOMAIN, scope.id
-    return Level.PLATFORM, 0
