@@ -114,6 +114,13 @@ async def test_a_disabled_account_or_domain_does_not_sign_in(place: Place) -> No
     assert (await place.refusal("jon@got.com", "Ghost & I")).kind is Kind.UNAUTHENTICATED
 
 
+async def test_who_may_not_send_does_not_sign_in_to_send(place: Place) -> None:
+    place.change(Domain, place.user.domain_id, user_permissions=["MAILS_READ"])
+    assert (await place.refusal("jon@got.com", "Ghost & I")).kind is Kind.FORBIDDEN
+    place.change(Domain, place.user.domain_id, user_permissions=None)
+    await place.sign_in.sign_in("jon@got.com", "Ghost & I", IP)
+
+
 async def test_a_changed_password_is_forgotten_at_once(place: Place) -> None:
     await place.sign_in.sign_in("jon@got.com", "Ghost & I", IP)
     place.change(User, place.user.id, password_hash=CHEAP.hash("something new"))

@@ -101,7 +101,7 @@ MEANING = {
     "GRANT": "Give what one holds oneself to administrators and end users, and take it back.",
     "IMPERSONATE": "Make a temporary token for a mailbox user.",
     "MAIL_CONTENT": "Read bodies, sources and attachments; others than the owner state their reason.",
-    "MAIL_SEND": "Send mail as the mailbox, have a signature.",
+    "MAIL_SEND": "Send mail as the mailbox, by SMTP and by the API.",
     "QUARANTINE_RELEASE": "Send a kept mail on to its mailbox.",
     "VIRUS_RELEASE": "Release or open what is infected.",
     "TASK_WELCOME": "Have a welcome mail sent.",

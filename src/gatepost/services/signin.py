@@ -12,7 +12,7 @@ from gatepost.model.envelope import Login
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.tenant import User
 from gatepost.model.values import Millis
-from gatepost.services.access import Access
+from gatepost.services.access import Access, require
 from gatepost.services.accounts import Account, has_totp, is_local, login_of, mark, named, owned
 from gatepost.services.passwords import Passwords
 from gatepost.services.throttle import Guesses, Throttle
@@ -83,10 +83,11 @@ class SignIn:
         return (await self._prove(accounts, password, self._access.guesses, ip))[1]
 
     async def sign_in(self, login: str, password: str, ip: str) -> Login:
-        """Return the mailbox user of an SMTP session; the rest as in `basic`."""
+        """Return the mailbox user of an SMTP session; raise FORBIDDEN where he may not send; the rest as in `basic`."""
         users = [account for account in named(self._store.reader, login) if isinstance(account, User)]
-        account, _ = await self._prove(users, password, self._smtp, ip)
+        account, caller = await self._prove(users, password, self._smtp, ip)
         assert isinstance(account, User)
+        require(caller, "MAIL_SEND", account)
         return Login(account.id, account.domain_id, account.email)
 
     async def _prove(

@@ -22,7 +22,7 @@ class Access(Protocol):
     """Who signs in; services/access answers."""
 
     async def sign_in(self, login: str, password: str, ip: str) -> Login:
-        """Raises Problem(UNAUTHENTICATED) or Problem(TOO_MANY)."""
+        """Raises Problem(UNAUTHENTICATED), Problem(FORBIDDEN) for who may not send, or Problem(TOO_MANY)."""
         ...
 
 
