@@ -20,7 +20,7 @@ from gatepost.model.route import Platform, Transport
 from gatepost.model.rules import AttachmentAction, AttachmentRule, CheckType, SenderRule, SenderType, UriAction, UriRule
 from gatepost.model.stored import Copy, Delivery, Message
 from gatepost.model.tenant import Broker, Customer, Domain, DomainAlias, Group, GroupMember, Language, User
-from gatepost.services.access import digest
+from gatepost.services.access import Access, digest
 from gatepost.store.schema import TABLES
 from gatepost.store.writer import Writer
 
@@ -81,6 +81,10 @@ class World:
         reader = self.api.store.reader
         self._rows = {kind: self._read(reader, kind) for kind in kinds}
         self._deliveries = [row.id for row in reader.find(Delivery, Query()).items]
+
+    async def close(self) -> None:
+        await self.api.counter.of(Access).settle()
+        await self.api.store.close()
 
     def _build(self, writer: Writer) -> None:
         one, two = (writer.add(Broker(name=name, created_at=0)) for name in ("one", "two"))
@@ -266,7 +270,7 @@ class World:
             item.method,
             path,
             raw=body.encode() if body else None,
-            headers={"X-Ignore-MX": "true"},
+            headers={"X-Ignore-MX": "true", "X-Access-Reason": "to try the table"},
             token=self.tokens[role],
         )
         if item.method != "GET" and answer.status_code < 300:

@@ -338,6 +338,37 @@ async def test_body_and_source_are_for_the_owner_and_others_get_the_rest(desk: D
     assert own["source"].encode() == raw
 
 
+async def test_others_read_content_with_the_right_and_a_reason_which_the_audit_keeps(desk: Desk) -> None:
+    """Contract 8, issue 3: MAIL_CONTENT and X-Access-Reason."""
+    mail_id = await take(desk, mail(body=MIXED[1], headers=MIXED[0]))
+    path, reason = f"{BOB}/INBOX/{mail_id}", {"X-Access-Reason": "Ticket 7: Grüße lost".encode()}
+    shown = await desk.get(f"{path}?fields=BODY,SOURCE", headers=reason)
+    assert shown["body"].strip() == "Grüße" and shown["source"] and shown["seen"] is False
+    assert (await desk.ask("GET", f"{path}/attachments/4", headers=reason)).status_code == 200
+    assert [each["id"] for each in await desk.get(f"{BOB}/INBOX?body=other", headers=reason)] == []
+    entries = [each for each in await desk.get("/audit?sort=id") if each["act"] in ("read", "search")]
+    assert [(each["act"], each["kind"]) for each in entries] == [("read", "mail"), ("read", "mail"), ("search", "user")]
+    assert {each["reason"] for each in entries} == {"Ticket 7: Grüße lost"}
+    assert {each["login"] for each in entries} == {"root"} and entries[2]["after"] == {"body": "other"}
+    help_desk = await desk.helper("served.example")
+    assert (
+        not {"body", "source"} & (await desk.get(f"{path}?fields=BODY,SOURCE", token=help_desk, headers=reason)).keys()
+    )
+    for place in (f"{path}/attachments", f"{BOB}/INBOX?body=other"):
+        assert (await desk.ask("GET", place, token=help_desk, headers=reason)).status_code == 403
+        assert (await desk.ask("GET", place, headers={"X-Access-Reason": " "})).status_code == 403
+
+
+async def test_an_owner_whose_domain_says_so_reads_no_content_here(desk: Desk) -> None:
+    mail_id = await take(desk, mail())
+    domain = desk.house.store.reader.domain("served.example")
+    assert domain
+    change = {"user_permissions": ["MAILS_READ"]}
+    await desk.house.store.write(lambda writer: writer.change(Domain, domain.id, **change))
+    assert "body" not in await desk.get(f"{BOB}/INBOX/{mail_id}?fields=BODY", token=desk.bob)
+    assert (await desk.ask("GET", f"{BOB}/INBOX/{mail_id}/attachments", token=desk.bob)).status_code == 403
+
+
 async def test_the_text_of_html_is_given_without_what_runs_in_it(desk: Desk) -> None:
     html = b"<html><head><style>p{}</style></head><body><p>Hello <b>you</b></p><script>alert(1)</script></body></html>"
     mail_id = await take(desk, mail(body=html, headers=b"Content-Type: text/html; charset=utf-8\r\n"))

@@ -50,7 +50,7 @@ def anyio_backend() -> str:
 async def world(tmp_path_factory: pytest.TempPathFactory, anyio_backend: str) -> AsyncIterator[World]:
     world = await open_world(tmp_path_factory.mktemp("matrix") / "state")
     yield world
-    await world.api.store.close()
+    await world.close()
 
 
 def about(row: dict[str, str]) -> tuple[str, ...]:
@@ -108,7 +108,7 @@ async def fill() -> None:
                 if not row[role]:
                     answers = [await world.ask(OPERATIONS[name], row, role, where) for where in about(row)]
                     row[role] = " ".join(str(answer.status_code) for answer in answers)
-        await world.api.store.close()
+        await world.close()
     with TABLE.open("w", newline="") as file:
         table = csv.DictWriter(file, ["operation", "path", "body", *ROLES], lineterminator="\n")
         table.writeheader()

@@ -7,12 +7,13 @@ import msgspec
 
 from gatepost.model.access import Caller
 from gatepost.model.address import Address, BadAddress, parse_address
+from gatepost.model.audit import ACTOR
 from gatepost.model.folder import Place
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Op, Page, Query, Where, eq, every
 from gatepost.model.stored import Copy, Letter, Message
 from gatepost.model.tenant import Domain, User
-from gatepost.services.access import require
+from gatepost.services.access import may, require
 from gatepost.services.folders import Shelf, inside, named, roots, shelves
 from gatepost.services.release import check_release, with_releases
 from gatepost.services.search import Search, by_id, combined, criteria
@@ -47,7 +48,10 @@ class Bodies(Protocol):
 
 
 class Mailboxes:
-    """The counter for kept mail. Metadata is for those who may read mails in scope, content for the owner alone."""
+    """The counter for kept mail. Metadata is for those who may read mails in scope, content for the owner.
+
+    Others get content with MAIL_CONTENT and a stated reason, which the audit keeps (semantics 8).
+    """
 
     def __init__(self, store: Store, intake: Requeue, bodies: Bodies) -> None:
         self._store = store
@@ -74,7 +78,9 @@ class Mailboxes:
         place = _folder(caller, mailbox, path)
         bodies: list[str] | None = None
         if search.body:
-            _check_owner(caller, mailbox)
+            _check_reader(caller, mailbox)
+            if not mailbox.owned_by(caller):
+                await self._store.record("search", mailbox.scope, after={"body": search.body})
             bodies = await self._bodies.matching(mailbox.address, search.body)
         return mailbox, await self._store.read(partial(_page, mailbox, place, search, bodies, query))
 
@@ -84,24 +90,31 @@ class Mailboxes:
         return mailbox, await self._letter(caller, mailbox, path, mail)
 
     async def open(self, caller: Caller, who: int | str, path: str, mail: str) -> Letter:
-        """Return a mail whose content is about to be handed out; raise FORBIDDEN to all but its owner.
+        """Return a mail whose content is about to be handed out; raise FORBIDDEN to who may not read it.
 
         What is infected needs the right to handle viruses as well.
         """
         mailbox = self._mailbox(caller, who, "MAILS_READ")
-        _check_owner(caller, mailbox)
+        _check_reader(caller, mailbox)
         letter = await self._letter(caller, mailbox, path, mail)
         if letter.copy.infected:
             require(caller, "VIRUS_RELEASE", mailbox.scope)
+        await self._note_reader(caller, mailbox, letter)
         return letter
 
-    async def read_by_owner(self, caller: Caller, mailbox: Mailbox, letter: Letter) -> bool:
+    async def reads(self, caller: Caller, mailbox: Mailbox, letter: Letter) -> bool:
         """Tell whether the caller may read the mail's content; if so, note that it was read."""
-        if not mailbox.owned_by(caller):
+        if not _reads(caller, mailbox):
             return False
-        if not letter.copy.seen:
+        if mailbox.owned_by(caller) and not letter.copy.seen:
             await self._store.write(lambda writer: writer.change(Copy, letter.copy.id, seen=True))
+        await self._note_reader(caller, mailbox, letter)
         return True
+
+    async def _note_reader(self, caller: Caller, mailbox: Mailbox, letter: Letter) -> None:
+        """Keep in the audit that another than the owner read a mail, with the reason that he states."""
+        if not mailbox.owned_by(caller):
+            await self._store.record("read", letter.copy)
 
     async def release(self, caller: Caller, who: int | str, path: str, mail: str, *, virus_lover: bool) -> None:
         """Send a kept mail on to the final mailbox, as it came and without its tag; nothing is filtered again.
@@ -181,6 +194,13 @@ def _folder(caller: Caller, mailbox: Mailbox, path: str) -> Place:
     return named(path, system=not mailbox.owned_by(caller))
 
 
-def _check_owner(caller: Caller, mailbox: Mailbox) -> None:
-    if not mailbox.owned_by(caller):
-        raise Problem(Kind.FORBIDDEN, "The content of a mail is for the owner of the mailbox alone.")
+def _reads(caller: Caller, mailbox: Mailbox) -> bool:
+    """Tell whether content is for the caller: the owner, and others who state their reason (X-Access-Reason)."""
+    actor = ACTOR.get()
+    stated = actor is not None and actor.reason is not None
+    return may(caller, "MAIL_CONTENT", mailbox.scope) and (stated or mailbox.owned_by(caller))
+
+
+def _check_reader(caller: Caller, mailbox: Mailbox) -> None:
+    if not _reads(caller, mailbox):
+        raise Problem(Kind.FORBIDDEN, "The content of a mail is for its owner; others need the right and a reason.")

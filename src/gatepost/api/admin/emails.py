@@ -36,6 +36,8 @@ MAILS = Listing(
 _STORED = {"sent_date": "sent", "from": "header_from", "received_date": "received"}
 _PARTS = ("HEADERS", "ATTACHMENTS", "BODY", "SOURCE")
 
+REASON = ("X-Access-Reason",)  # of who reads what is another's; the audit keeps it
+
 Who = Id | str
 Moment = Annotated[str, Meta(description="Epoch milliseconds, or an RFC 3339 date-time.")]
 
@@ -88,7 +90,7 @@ async def list_subfolders(
     return await _folders(mailboxes, caller, call, user_id_or_email, path, query.fields)
 
 
-@endpoint("GET", "/users/{userIdOrEmail}/emails/{folderPath}", permission="MAILS_READ", listing=MAILS)
+@endpoint("GET", "/users/{userIdOrEmail}/emails/{folderPath}", permission="MAILS_READ", listing=MAILS, headers=REASON)
 async def list_folder_emails(
     mailboxes: Mailboxes,
     caller: Caller,
@@ -98,14 +100,16 @@ async def list_folder_emails(
     query: SearchAsk,
     listed: Query,
 ) -> Page[ImapMessage]:
-    """List or search the mails of a folder; a search in bodies is for the owner of the mailbox alone."""
+    """List or search the mails of a folder; a search in bodies is for who may read content."""
     name = listed.sort.removeprefix("-")
     ordered = msgspec.structs.replace(listed, sort=listed.sort.replace(name, _STORED.get(name, name)))
     mailbox, page = await mailboxes.find(caller, user_id_or_email, folder_path, _search(query), ordered)
     return Page([show_mail(ImapMessage, _root(call, mailbox), letter) for letter in page.items], page.total)
 
 
-@endpoint("GET", "/users/{userIdOrEmail}/emails/{folderPath}/{fugluIdOrMailId}", permission="MAILS_READ")
+@endpoint(
+    "GET", "/users/{userIdOrEmail}/emails/{folderPath}/{fugluIdOrMailId}", permission="MAILS_READ", headers=REASON
+)
 async def get_email(
     mailboxes: Mailboxes,
     contents: Contents,
@@ -116,10 +120,10 @@ async def get_email(
     fuglu_id_or_mail_id: str,
     query: MailAsk,
 ) -> ImapMessageContent:
-    """Return a mail by its X-Fuglu-Id or Message-ID; others than the owner get no body and no source."""
+    """Return a mail by its X-Fuglu-Id or Message-ID; body and source are for who may read content."""
     wanted = _fields(query.fields, _PARTS)
     mailbox, letter = await mailboxes.get(caller, user_id_or_email, folder_path, fuglu_id_or_mail_id)
-    owned = await mailboxes.read_by_owner(caller, mailbox, letter) if wanted & {"BODY", "SOURCE"} else False
+    shown = await mailboxes.reads(caller, mailbox, letter) if wanted & {"BODY", "SOURCE"} else False
     id, root = letter.message.id, _root(call, mailbox)
     return show_mail(
         ImapMessageContent,
@@ -127,12 +131,14 @@ async def get_email(
         letter,
         headers=await contents.headers(id) if "HEADERS" in wanted else None,
         attachments=show_attachments(root, letter, await contents.attachments(id)) if "ATTACHMENTS" in wanted else None,
-        body=await contents.text(id) if owned and "BODY" in wanted else None,
-        source=await contents.source(id) if owned and "SOURCE" in wanted else None,
+        body=await contents.text(id) if shown and "BODY" in wanted else None,
+        source=await contents.source(id) if shown and "SOURCE" in wanted else None,
     )
 
 
-@endpoint("GET", "/users/{userId}/emails/{folderPath}/{messageId}/attachments", permission="MAIL_CONTENT")
+@endpoint(
+    "GET", "/users/{userId}/emails/{folderPath}/{messageId}/attachments", permission="MAIL_CONTENT", headers=REASON
+)
 async def get_email_attachments(
     mailboxes: Mailboxes,
     contents: Contents,
@@ -142,14 +148,19 @@ async def get_email_attachments(
     message_id: str,
     query: FileAsk,
 ) -> Response:
-    """Download all attachments of a mail as one archive; for the owner of the mailbox alone."""
+    """Download all attachments of a mail as one archive; for who may read content."""
     letter = await mailboxes.open(caller, user_id, folder_path, message_id)
     pieces = await contents.archive(letter.message.id)
     media, named = download_headers(f"{letter.message.id}.zip", "application/zip", save=query.dl)
     return StreamingResponse(pieces, headers=named, media_type=media)
 
 
-@endpoint("GET", "/users/{userId}/emails/{folderPath}/{emailId}/attachments/{partId}", permission="MAIL_CONTENT")
+@endpoint(
+    "GET",
+    "/users/{userId}/emails/{folderPath}/{emailId}/attachments/{partId}",
+    permission="MAIL_CONTENT",
+    headers=REASON,
+)
 async def download_email_attachment(
     mailboxes: Mailboxes,
     contents: Contents,
@@ -160,7 +171,7 @@ async def download_email_attachment(
     part_id: str,
     query: FileAsk,
 ) -> Response:
-    """Download one attachment of a mail; for the owner of the mailbox alone."""
+    """Download one attachment of a mail; for who may read content."""
     letter = await mailboxes.open(caller, user_id, folder_path, email_id)
     number = int(part_id) if re.fullmatch(r"[0-9]{1,6}", part_id, re.ASCII) else -1
     return _file(await contents.attachment(letter.message.id, number), save=query.dl)
