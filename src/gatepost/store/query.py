@@ -33,9 +33,10 @@ class Columns:
 
     @classmethod
     def of(cls, table: Table[Anything], alias: str = "") -> "Columns":
-        """Permit the members of one table's struct."""
+        """Permit the members of one table's struct, and what the table keeps beside them."""
         prefix = f"{alias}." if alias else ""
-        known = {name: (column, f'{prefix}"{name}"') for name, column in table.columns.items()}
+        columns = {**{name: each.column for name, each in table.hidden.items()}, **table.columns}
+        known = {name: (column, f'{prefix}"{name}"') for name, column in columns.items()}
         return cls(known, table.live if not alias else "")
 
     def __getitem__(self, field: str) -> tuple[Column, str]:

@@ -226,7 +226,8 @@ def _moment(text: str | None, pointer: str) -> int | None:
 
 
 def _root(call: Call, mailbox: Mailbox) -> str:
-    who = call.desk.ids.show(mailbox.user.id) if mailbox.user else quote(mailbox.address, safe="@")
+    number = mailbox.user.id if mailbox.user else mailbox.former
+    who = quote(mailbox.address, safe="@") if number is None else call.desk.ids.show(number)
     return f"{call.base}/users/{who}/emails"
 
 
