@@ -141,7 +141,7 @@ async def test_text_goes_with_the_last_copy_of_its_mailbox(shelves: Shelves) -> 
     await remove(lambda writer: writer.remove(Copy, eq("mailbox", BOB)))
     await shelves.indexer.run()
     assert (await texts(shelves.index), await shelves.found("word"), await shelves.found("word", EVE)) == (1, [], [1])
-    assert shelves.store.reader.stale(9) == []
+    assert shelves.store.reader.uncopied(9) == []
     await remove(lambda writer: writer.purge(NOW + 9999 * DAY))
     await shelves.indexer.run()
     assert await texts(shelves.index) == 0

@@ -77,7 +77,7 @@ class Ground:
             mail_id=message.id,
             mailbox=mailbox,
             domain_id=self.domain_id,
-            user_id=self.bob.user_id if mailbox == BOB else None,
+            user_id=None,
             folder=folder,
             category="CLEAN",
             score=0.0,

@@ -72,7 +72,7 @@ class Ground:
         user = await world.user(BOB)
         self.bob = world.owner(user)
         for each in MODEL:
-            await self.store.write(lambda writer, each=each: _keep(writer, each, user.id))
+            await self.store.write(lambda writer, each=each: _keep(writer, each))
 
     def find(self, search: Search, query: Query) -> tuple[list[str], int | None]:
         found = self.mailboxes.find(self.bob, BOB, "INBOX", search, query)
@@ -85,9 +85,9 @@ class Ground:
         self.loop.close()
 
 
-def _keep(writer: Writer, each: Kept, user_id: int) -> None:
+def _keep(writer: Writer, each: Kept) -> None:
     raw = f"Content-Type: text/plain; charset=utf-8\r\n\r\n{each.text}\r\n".encode()
-    held = [copy(int(each.message.id, 16), folder=each.folder, user_id=user_id)]
+    held = [copy(int(each.message.id, 16), folder=each.folder)]
     writer.keep(each.message, Body(len(raw), raw), held, [], [], NOW + DAY)
 
 

@@ -46,7 +46,7 @@ async def test_a_word_may_be_begun_only(index: SearchIndex) -> None:
 async def test_a_text_can_not_pretend_to_be_another_mailboxs(index: SearchIndex) -> None:
     await put(index, "1", "x", EVE)
     with closing(sqlite3.connect(index.path)) as there:
-        (token,) = there.execute("SELECT owner FROM text").fetchone()
+        (token,) = there.execute("SELECT mailbox FROM text").fetchone()
     await put(index, "2", f"secret {token}", BOB)
     assert await index.find(EVE, ["secret"]) == []
     for words in (["secret", "OR"], ["a", "NOT"], ["near"], ["words"]):

@@ -34,20 +34,12 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     signer: str = ""  # the domain in From, where who sent it proved his right to it: DKIM keys of it sign
 
 
-def kept_for(user_id: int | None, address: str) -> str:
-    """Return whom mail is kept for: an account, by its number; only where there was none the address itself."""
-    return address if user_id is None else str(user_id)
-
-
 class Copy(msgspec.Struct, frozen=True, kw_only=True):
-    """A kept copy of a mail in a folder of one mailbox. `id` is given by the store.
-
-    It belongs to the account of `user_id`, whatever becomes of the address, or to the address while that had none.
-    """
+    """A kept copy of a mail in a folder of one mailbox. `id` is given by the store."""
 
     id: int = 0
     mail_id: str
-    mailbox: str  # the key of the address that it came to
+    mailbox: str  # the address key
     domain_id: int
     user_id: int | None
     folder: str  # verdict.Folder
@@ -61,10 +53,6 @@ class Copy(msgspec.Struct, frozen=True, kw_only=True):
     released_at: int | None = None
     seen: bool = False
     answered: bool = False
-
-    @property
-    def owner(self) -> str:
-        return kept_for(self.user_id, self.mailbox)
 
 
 class State(StrEnum):

@@ -113,14 +113,6 @@ class User(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     sender_generation: int = 0  # which SenderRule.generation counts for the mailbox's rules
 
 
-class Former(msgspec.Struct, frozen=True, kw_only=True):
-    """An account that was deleted while mail was kept for it; it goes with the last of that. `id` is the account's."""
-
-    id: int = 0
-    domain_id: int
-    email: str
-
-
 class Group(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """An address that stands for several; the contract calls it an e-mail alias."""
 

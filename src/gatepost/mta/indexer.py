@@ -14,7 +14,7 @@ from gatepost.model.query import Condition, Op, Query, Where, eq, every
 from gatepost.model.stored import Copy
 from gatepost.settings import Limits
 from gatepost.store.search import Entry, SearchIndex
-from gatepost.store.store import Pace, Stale, Store
+from gatepost.store.store import Pace, Store
 
 TEXT_BYTES = 65_536
 """Octets of a mail's text that can be searched (rules 22)."""
@@ -26,7 +26,7 @@ BEHIND = 2_000  # mails of one mailbox that a search has taken in before it is a
 
 
 class Indexer:
-    """Keeps the index true to the folders: copies go in by their ids, and out when their owner has none left."""
+    """Keeps the index true to the folders: copies go in by their ids, and out when their mailbox has none left."""
 
     def __init__(self, store: Store, index: SearchIndex, limits: Limits, metrics: Metrics) -> None:
         self._store = store
@@ -45,18 +45,18 @@ class Indexer:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    async def matching(self, owner: str, text: str) -> list[str]:
-        """Return the ids of an owner's mails whose text holds these words one after the other.
+    async def matching(self, mailbox: str, text: str) -> list[str]:
+        """Return the ids of a mailbox's mails whose text holds these words one after the other.
 
         All that is committed by now is looked through. A star at the end makes the last word the beginning of one.
-        Raises UNAVAILABLE while the index can't be used, or has too many of the owner's mails to take in first.
+        Raises UNAVAILABLE while the index can't be used, or has too many of the mailbox's mails to take in first.
         """
         wanted = words(text)
         if not wanted:
             return []
         async with self._turn:
-            await self._catch_up(owner)
-            return await self._index.find(owner, wanted, begun=text.rstrip().endswith("*"))
+            await self._catch_up(mailbox)
+            return await self._index.find(mailbox, wanted, begun=text.rstrip().endswith("*"))
 
     async def run(self) -> None:
         """Take in and let go all that is due now."""
@@ -78,7 +78,7 @@ class Indexer:
     async def _step(self) -> bool:
         """Do one slice of each sort; tell whether there is more."""
         async with self._turn:
-            return await self._look_again() | await self._take_in()
+            return await self._let_go() | await self._take_in()
 
     async def _take_in(self) -> bool:
         newest = await self._store.read(lambda reader: reader.newest_copy())
@@ -89,53 +89,44 @@ class Indexer:
         copies = await self._copies(Where("id", Op.GT, reached), SLICE)
         more = len(copies) == SLICE
         reached = copies[-1].id if more else newest
-        await self._index.add(await self._read([_entry(copy) for copy in copies]), reached)
+        await self._index.add(await self._read(copies), reached)
         self._behind.set(newest - reached)
         return more
 
-    async def _look_again(self) -> bool:
-        """Let go what left its owner, and take in what came to him."""
-        stale = await self._store.read(lambda reader: reader.stale(SLICE))
-        if not stale:
+    async def _let_go(self) -> bool:
+        gone = await self._store.read(lambda reader: reader.uncopied(SLICE))
+        if not gone:
             return False
-        await self._index.forget([_entry(each) for each in stale if not each.there])
-        await self._index.add(await self._read([_entry(each) for each in stale if each.there]))
-        await self._store.write(lambda writer: writer.refreshed(stale[-1].id), pace=Pace.SLOW)
-        return len(stale) == SLICE
+        await self._index.forget([Entry(each.mail_id, each.mailbox) for each in gone if not each.back])
+        await self._store.write(lambda writer: writer.forget_uncopied(gone[-1].id), pace=Pace.SLOW)
+        return len(gone) == SLICE
 
-    async def _catch_up(self, owner: str) -> None:
-        """Take in what an owner has behind the others' turn."""
+    async def _catch_up(self, mailbox: str) -> None:
+        """Take in what a mailbox has behind the others' turn."""
         newest = await self._store.read(lambda reader: reader.newest_copy())
         reached = await self._index.reached(newest)
-        stale = await self._store.read(lambda reader: reader.stale(BEHIND + 1, owner))
-        copies = await self._copies(every(eq("owner", owner), Where("id", Op.GT, reached)), BEHIND + 1)
-        wanted = [*(_entry(each) for each in stale if each.there), *map(_entry, copies)]
-        if len(wanted) > BEHIND:
+        copies = await self._copies(every(eq("mailbox", mailbox), Where("id", Op.GT, reached)), BEHIND + 1)
+        if len(copies) > BEHIND:
             raise Problem(Kind.UNAVAILABLE, "The mails are still being made searchable; try later.")
-        for at in range(0, len(wanted), SLICE):
-            await self._index.add(await self._read(wanted[at : at + SLICE]))
+        for at in range(0, len(copies), SLICE):
+            await self._index.add(await self._read(copies[at : at + SLICE]))
 
     async def _copies(self, where: Condition, limit: int) -> list[Copy]:
         return (await self._store.read(lambda reader: reader.find(Copy, Query(where=where, limit=limit)))).items
 
     # What a mail says.
 
-    async def _read(self, entries: Sequence[Entry]) -> list[Entry]:
-        """Those that the index lacks, with their words."""
-        lacking = await self._index.lacking(entries)
-        return [Entry(each.mail_id, each.owner, await self._words(each.mail_id)) for each in lacking]
+    async def _read(self, copies: Sequence[Copy]) -> list[Entry]:
+        lacking = await self._index.lacking([Entry(copy.mail_id, copy.mailbox) for copy in copies])
+        return [Entry(each.mail_id, each.mailbox, await self._words(each.mail_id)) for each in lacking]
 
     async def _words(self, mail_id: str) -> Sequence[str]:
-        """The words of a mail's text; many owners may have copies of one mail, one after the other."""
+        """The words of a mail's text; many mailboxes may have copies of one mail, one after the other."""
         if self._last[0] != mail_id:
             body = await self._store.read(lambda reader: reader.body(mail_id))
             found = [] if body is None else await asyncio.to_thread(_words, body, self._limits)
             self._last = (mail_id, found)
         return self._last[1]
-
-
-def _entry(found: Copy | Stale) -> Entry:
-    return Entry(found.mail_id, found.owner)
 
 
 def _words(body: Body, limits: Limits) -> list[str]:

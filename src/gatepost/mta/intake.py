@@ -248,7 +248,7 @@ class Intake:
         trail: Trail,
         also: Also | None,
     ) -> Receipt:
-        copies = [self._owned(copy) for copy in made_copies(envelope, judged, self._own_policy(envelope))]
+        copies = made_copies(envelope, judged, self._own_policy(envelope))
         deliveries = self._deliveries(envelope, judged)
         newcomers = [each.recipient for each in judged if self._provisions(each)]
         until = self._clock() + self._settings.trace.days * DAY
@@ -271,11 +271,6 @@ class Intake:
             ready = [msgspec.structs.replace(each, id=id) for each, id in zip(deliveries, ids, strict=True)]
             self._queue.push(message, ready, body)
         return Receipt(message.id, Answer.ACCEPTED, Category.CLEAN)
-
-    def _owned(self, copy: Copy) -> Copy:
-        """Who sends without signing in keeps it as his own, too, where the address is an account's."""
-        user = self._store.reader.first(User, eq("email", copy.mailbox)) if copy.user_id is None else None
-        return copy if user is None else msgspec.structs.replace(copy, user_id=user.id)
 
     def _deliveries(self, envelope: Envelope, judged: Sequence[Judged]) -> list[Delivery]:
         ways: dict[str, Delivery] = {}
@@ -312,8 +307,7 @@ class Intake:
         The copy stays until its term ends (contract A65). Raises Problem(NOT_FOUND) when the body is gone,
         Problem(UNPROCESSABLE) when there is nowhere to send it.
         """
-        address, platform_id = self._released_to(copy)
-        way = release(copy, message, address, platform_id, now=self._clock(), life=self._settings.queue.life)
+        way = release(copy, message, self._release_platform(copy), now=self._clock(), life=self._settings.queue.life)
 
         def change(writer: Writer) -> tuple[Delivery, Body] | None:
             if _on_its_way(writer, way):
@@ -324,7 +318,7 @@ class Intake:
             (delivery_id,) = writer.enqueue([way])
             now = self._clock()
             writer.change(Copy, copy.id, released_at=now)
-            event = TraceEvent(at=now, event="released", mailbox=address.key, text=f"out of {copy.folder}")
+            event = TraceEvent(at=now, event="released", mailbox=copy.mailbox, text=f"out of {copy.folder}")
             writer.note(copy.mail_id, [event], now + self._settings.trace.days * DAY)
             return msgspec.structs.replace(way, id=delivery_id), body
 
@@ -336,18 +330,13 @@ class Intake:
         log.info("released", id=copy.mail_id, to=queued.recipient, folder=copy.folder)
         return True
 
-    def _released_to(self, copy: Copy) -> tuple[Address, int]:
-        """Where a kept mail's account is by now; one that is gone has what came to it only while no other has that."""
-        reader = self._store.reader
-        user = reader.get(User, copy.user_id) if copy.user_id is not None else None
-        address = parse_address(user.email if user else copy.mailbox)
-        if user is None and copy.user_id is not None and reader.first(User, eq("email", address.key)) is not None:
-            raise Problem(Kind.UNPROCESSABLE, "the account is gone, and its address is another's by now")
-        view = self._directory.served(address.domain)
+    def _release_platform(self, copy: Copy) -> int:
+        view = self._directory.served(parse_address(copy.mailbox).domain)
+        user = self._store.reader.get(User, copy.user_id) if copy.user_id else None
         platform_id = (user.platform_id if user else None) or (view.platform_id if view else None)
         if platform_id is None:
             raise Problem(Kind.UNPROCESSABLE, "the mailbox has no mail server to release to")
-        return address, platform_id
+        return platform_id
 
 
 def _answer(judged: Sequence[Judged]) -> Answer:

@@ -62,8 +62,6 @@ def keep_with(writer: Writer, arrival: Keep, newcomers: Sequence[Recipient], now
     if also is not None:
         also(writer)
     users = {recipient.address.key: _provision(writer, recipient, now) for recipient in newcomers}
-    for address in users:
-        writer.hand_over(address)  # one slice; the sweep does what is more
     owned = [msgspec.structs.replace(copy, user_id=users.get(copy.mailbox, copy.user_id)) for copy in arrival.copies]
     return msgspec.structs.replace(arrival, copies=owned)(writer)
 

@@ -4,7 +4,7 @@ from random import Random
 from typing import Any
 
 from gatepost.message.anatomy import Summary
-from gatepost.model.address import Address
+from gatepost.model.address import parse_address
 from gatepost.model.envelope import Body, Direction, Envelope, Recipient
 from gatepost.model.stored import Copy, Delivery, Message
 from gatepost.model.verdict import Category, Keep, Verdict
@@ -113,8 +113,9 @@ def delivery(envelope: Envelope, recipient: Recipient, verdict: Verdict, *, life
     )
 
 
-def release(copy: Copy, message: Message, address: Address, platform_id: int, *, now: int, life: int) -> Delivery:
+def release(copy: Copy, message: Message, platform_id: int, *, now: int, life: int) -> Delivery:
     """Return the way of a kept mail to its mailbox: the same bytes and sender, without the tag; `life` in seconds."""
+    address = parse_address(copy.mailbox)
     return Delivery(
         mail_id=copy.mail_id,
         recipient=address.text,

@@ -3,11 +3,10 @@
 import asyncio
 import time
 from collections.abc import Callable
-from functools import partial
 
 from gatepost.events import Clock, Metrics, keep, log
 from gatepost.model.problem import Problem
-from gatepost.store.store import Pace, Store, Writer
+from gatepost.store.store import Pace, Store
 
 SLICE = 200
 SLICES = 10_000  # of one pass; what is left waits for the next
@@ -60,17 +59,8 @@ class Sweep:
                 gone += count
             if not purged.more:
                 break
-        await self._hand_over()
         await self._forget_audit()
         return gone
-
-    async def _hand_over(self) -> None:
-        """Give accounts what is left of the mail that was kept for their addresses before there was the account."""
-        for address in await self._store.read(lambda reader: reader.ownerless(SLICE)):
-            give = partial(Writer.hand_over, address=address)
-            for _ in range(SLICES):
-                if not await self._store.write(give, pace=Pace.SLOW):
-                    break
 
     async def _forget_audit(self) -> None:
         before = self._clock() - self._audit_term

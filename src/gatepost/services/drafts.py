@@ -10,7 +10,7 @@ from gatepost.model.access import Caller
 from gatepost.model.envelope import Body, Direction, Envelope
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Condition, Query, eq, every
-from gatepost.model.stored import Copy, Message, kept_for
+from gatepost.model.stored import Copy, Message
 from gatepost.model.tenant import User
 from gatepost.model.verdict import Category, Folder
 from gatepost.mta.rows import fresh_id, message_row
@@ -143,4 +143,4 @@ class Drafts:
 
 
 def _drafts_of(user: User) -> Condition:
-    return every(eq("owner", kept_for(user.id, user.email)), eq("folder", Folder.DRAFTS.value))
+    return every(eq("mailbox", user.email), eq("folder", Folder.DRAFTS.value))

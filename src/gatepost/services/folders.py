@@ -1,12 +1,12 @@
 """Folders as they are shown: which ones a caller sees, how much lies in each, and what of the store is inside."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import msgspec
 
 from gatepost.model.folder import ROOTS, Place, find_place
 from gatepost.model.problem import Kind, Problem
-from gatepost.model.query import Condition, Op, Where, eq, every
+from gatepost.model.query import Condition, eq, every
 from gatepost.model.verdict import Folder
 from gatepost.store.store import FolderCount
 
@@ -38,10 +38,9 @@ def shelves(places: Iterable[Place], counts: Iterable[FolderCount]) -> list[Shel
     return [_shelf(place, [each for each in known if _counts(place, each)]) for place in places]
 
 
-def inside(owners: Sequence[str], place: Place) -> Condition:
-    """Return the condition that holds for the copies of owners that a folder shows."""
-    mine = eq("owner", owners[0]) if len(owners) == 1 else Where("owner", Op.IN, owners)
-    where = every(mine, eq("folder", place.folder.value))
+def inside(mailbox: str, place: Place) -> Condition:
+    """Return the condition that holds for the copies of a mailbox that a folder shows."""
+    where = every(eq("mailbox", mailbox), eq("folder", place.folder.value))
     return where if place.category is None else every(where, eq("category", place.category.name))
 
 

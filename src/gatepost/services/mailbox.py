@@ -11,8 +11,8 @@ from gatepost.model.audit import ACTOR
 from gatepost.model.folder import Place
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Op, Page, Query, Where, eq, every
-from gatepost.model.stored import Copy, Letter, Message, kept_for
-from gatepost.model.tenant import Domain, Former, User
+from gatepost.model.stored import Copy, Letter, Message
+from gatepost.model.tenant import Domain, User
 from gatepost.services.access import may, require
 from gatepost.services.folders import Shelf, inside, named, roots, shelves
 from gatepost.services.release import check_release, with_releases
@@ -21,16 +21,11 @@ from gatepost.store.store import Reader, Store
 
 
 class Mailbox(msgspec.Struct, frozen=True):
-    """Whose kept mail is looked at: an account's, or what `owners` without a living account left under an address.
-
-    `former` is the number of an account that is gone, where it was asked for by that.
-    """
+    """An address that mail is kept for; `user` is None for one without account."""
 
     address: str
     domain: Domain
     user: User | None
-    owners: tuple[str, ...]
-    former: int | None = None
 
     @property
     def scope(self) -> Domain | User:
@@ -49,7 +44,7 @@ class Requeue(Protocol):
 class Bodies(Protocol):
     """What the index of bodies offers for a search."""
 
-    async def matching(self, owner: str, text: str) -> list[str]: ...
+    async def matching(self, mailbox: str, text: str) -> list[str]: ...
 
 
 class Mailboxes:
@@ -70,7 +65,7 @@ class Mailboxes:
         mailbox = self._mailbox(caller, who, "MAILS_READ")
         system = not mailbox.owned_by(caller)
         places = roots(system=system) if path is None else named(path, system=system).children
-        counts = await self._store.read(lambda reader: reader.folders(mailbox.owners))
+        counts = await self._store.read(lambda reader: reader.folders(mailbox.address))
         return mailbox, shelves(places, counts)
 
     # Mails.
@@ -86,7 +81,7 @@ class Mailboxes:
             _check_reader(caller, mailbox)
             if not mailbox.owned_by(caller):
                 await self._store.record("search", mailbox.scope, after={"body": search.body})
-            bodies = [id for owner in mailbox.owners for id in await self._bodies.matching(owner, search.body)]
+            bodies = await self._bodies.matching(mailbox.address, search.body)
         return mailbox, await self._store.read(partial(_page, mailbox, place, search, bodies, query))
 
     async def get(self, caller: Caller, who: int | str, path: str, mail: str) -> tuple[Mailbox, Letter]:
@@ -139,11 +134,18 @@ class Mailboxes:
 
     def _mailbox(self, caller: Caller, who: int | str, permission: str) -> Mailbox:
         """Return the mailbox of a user's id, or of an address in a served domain; permission comes first."""
-        found = _of_address(self._store.reader, who) if isinstance(who, str) else _of_account(self._store.reader, who)
-        require(caller, permission, found.scope if found else None)
-        if found is None or (found.user is None and not self._store.reader.folders(found.owners)):
+        reader = self._store.reader
+        if isinstance(who, str):
+            key, domain = _served(reader, who)
+            account = reader.first(User, eq("email", key)) if domain else None
+        else:
+            account = reader.get(User, who)
+            domain = reader.get(Domain, account.domain_id) if account else None
+            key = account.email if account else ""
+        require(caller, permission, account or domain)
+        if domain is None or (account is None and reader.first(Copy, eq("mailbox", key)) is None):
             raise Problem(Kind.NOT_FOUND, "There is no such user.")
-        return found
+        return Mailbox(key, domain, account)
 
     async def _letter(self, caller: Caller, mailbox: Mailbox, path: str, mail: str) -> Letter:
         place = _folder(caller, mailbox, path)
@@ -159,51 +161,33 @@ def _page(
     """A page of a folder; `bodies` are the mails whose text matches, None where that was not asked."""
     asked = criteria(search)
     if search.id:
-        asked += (by_id(search.id, mailbox.owners, reader),)
+        asked += (by_id(search.id, mailbox.address, reader),)
     if bodies is not None:
-        asked += (Where("id", Op.IN, reader.copies_of(mailbox.owners, bodies)),)
-    where = every(inside(mailbox.owners, place), combined(asked, search.operator))
+        asked += (Where("id", Op.IN, reader.copies_of(mailbox.address, bodies)),)
+    where = every(inside(mailbox.address, place), combined(asked, search.operator))
     page = reader.letters(msgspec.structs.replace(query, where=where, total=query.total and bool(asked)))
     total = page.total
     if query.total and not asked:  # no need to count anew
-        (shelf,) = shelves([place], reader.folders(mailbox.owners))
+        (shelf,) = shelves([place], reader.folders(mailbox.address))
         total = shelf.total
-    return Page(with_releases(reader, page.items, mailbox.address), total)
+    return Page(with_releases(reader, page.items), total)
 
 
 def _newest(mailbox: Mailbox, place: Place, mail: str, reader: Reader) -> Letter | None:
     """The newest copy in a folder that a text names."""
-    where = every(inside(mailbox.owners, place), by_id(mail, mailbox.owners, reader))
+    where = every(inside(mailbox.address, place), by_id(mail, mailbox.address, reader))
     page = reader.letters(Query(where=where, sort="-id", limit=1))
-    return next(iter(with_releases(reader, page.items, mailbox.address)), None)
+    return next(iter(with_releases(reader, page.items)), None)
 
 
-def _of_address(reader: Reader, text: str) -> Mailbox | None:
-    """The account's that has an address; without one what was kept for it, and for those accounts that had it last."""
+def _served(reader: Reader, text: str) -> tuple[str, Domain | None]:
+    """The address in the one form, under its domain's own name; None for a domain that is not served."""
     try:
         address = parse_address(text)
     except BadAddress:
-        return None
+        return text, None
     domain = reader.domain(address.domain)
-    if domain is None:
-        return None
-    key = Address(address.local, domain.name).key  # under the domain's own name
-    user = reader.first(User, eq("email", key))
-    if user is not None:
-        return Mailbox(key, domain, user, (kept_for(user.id, key),))
-    gone = reader.find(Former, Query(where=every(eq("email", key), eq("domain_id", domain.id)))).items
-    return Mailbox(key, domain, None, (key, *(kept_for(each.id, key) for each in gone)))
-
-
-def _of_account(reader: Reader, user_id: int) -> Mailbox | None:
-    """An account's own, though it be gone."""
-    owner = kept_for(user_id, "")
-    user = reader.get(User, user_id)
-    copy = reader.first(Copy, eq("owner", owner)) if user is None else None
-    domain = reader.get(Domain, user.domain_id if user else copy.domain_id if copy else 0)
-    if user is not None and domain is not None:
-        return Mailbox(user.email, domain, user, (owner,))
-    return Mailbox(copy.mailbox, domain, None, (owner,), user_id) if copy and domain else None
+    return (Address(address.local, domain.name).key, domain) if domain else (address.key, None)
 
 
 def _folder(caller: Caller, mailbox: Mailbox, path: str) -> Place:

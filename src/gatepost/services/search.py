@@ -1,6 +1,5 @@
 """What can be searched for in a folder, and the conditions that its criteria make (contract 5.7.8)."""
 
-from collections.abc import Sequence
 from enum import StrEnum
 
 import msgspec
@@ -58,8 +57,8 @@ def combined(conditions: tuple[Condition, ...], operator: Operator) -> Condition
     return Any(conditions) if operator is Operator.OR else Not(Any(conditions))
 
 
-def by_id(mail: str, owners: Sequence[str], reader: Reader) -> Condition:
-    """Return the condition for the owners' copies of the mails with an id: ours, or a Message-ID.
+def by_id(mail: str, mailbox: str, reader: Reader) -> Condition:
+    """Return the condition for a mailbox's copies of the mails with an id: ours, or a Message-ID.
 
     They are found by the mails' own keys, unless very many bear that Message-ID.
     """
@@ -70,4 +69,4 @@ def by_id(mail: str, owners: Sequence[str], reader: Reader) -> Condition:
         return Any((eq("mail_id", bare.lower()), Where("message_id", Op.IN, names)))
     spelt = {name.lower() for name in names}
     ids = [each.id for each in mails if each.id == bare.lower() or each.message_id.lower() in spelt]
-    return Where("id", Op.IN, reader.copies_of(owners, ids))
+    return Where("id", Op.IN, reader.copies_of(mailbox, ids))

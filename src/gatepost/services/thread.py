@@ -37,7 +37,7 @@ class Threads:
 
     def mark(self, writer: Writer, user: User, thread: Thread) -> None:
         """Note within a change that the user answered a mail."""
-        mine = every(eq("user_id", user.id), eq("mail_id", thread.origin))
+        mine = every(eq("mailbox", user.email), eq("mail_id", thread.origin))
         for copy in writer.find(Copy, Query(where=mine)).items:
             writer.change(Copy, copy.id, answered=True)
 
@@ -45,7 +45,7 @@ class Threads:
 def _kept(reader: Reader, user: User, origin_id: str) -> str | None:
     """The newest of the mails that a text names and the user has a copy of."""
     for message in reader.messages(origin_id, CANDIDATES) if origin_id.strip(" <>") else []:
-        mine = every(eq("user_id", user.id), eq("mail_id", message.id))
+        mine = every(eq("mailbox", user.email), eq("mail_id", message.id))
         if reader.first(Copy, mine) is not None:
             return message.id
     return None

@@ -122,7 +122,6 @@ class Users:
             raise Problem(Kind.MALFORMED, "There is no such domain.", pointer="/domainId")
         password_hash = await self._passwords.hash(draft.password) if draft.password else None
         view = await self._store.write(lambda writer: self._create(writer, caller, draft, password_hash))
-        await self._hand_over(view.id)
         if draft.send_notification:
             await self._welcome(view.id, base)
         return view
@@ -162,17 +161,8 @@ class Users:
         if change.password:
             fields["password_hash"] = await self._passwords.hash(change.password)
         await self._store.write(lambda writer: _update(writer, caller, user_id, change, fields))
-        if change.email is not None:
-            await self._hand_over(user_id)
         if change.send_notification:
             await self._welcome(user_id, base)
-
-    async def _hand_over(self, user_id: int) -> None:
-        """Give an account what was kept for its address while that had none."""
-        user = self._store.reader.get(User, user_id)
-        address = user.email if user else ""
-        while await self._store.prepare(lambda writer: writer.hand_over(address)):
-            pass  # a slice at a time (rules 17)
 
     async def _welcome(self, user_id: int, base: str) -> None:
         """Mail an account about itself; what was written stands whether or not there is a way to it."""
@@ -184,10 +174,7 @@ class Users:
             log.warning("account not notified", user=user_id, problem=problem.detail)
 
     async def delete(self, caller: Caller, user_id: int) -> None:
-        """Delete an account with its sender rules, its tokens and its membership in groups.
-
-        Its kept mail stays for the domain's administrators until its term.
-        """
+        """Delete an account with its sender rules, its tokens and its membership in groups; stored mail stays."""
         found(caller, "USERS_WRITE", self._store.reader.get(User, user_id), "user")
         while await self._store.prepare(lambda writer: _drop_rules(writer, user_id)):
             pass  # a slice at a time, so that mail is not kept waiting (rules 17)

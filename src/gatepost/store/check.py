@@ -48,17 +48,14 @@ _RELATIONS = {
     ),
     "an uploaded file has no octets": "SELECT id FROM upload WHERE id NOT IN (SELECT mail_id FROM body)",
     "the size of a body is wrong": "SELECT mail_id FROM body WHERE data IS NOT NULL AND length(data) != size",
-    "a kept copy is not where its owner looks": (
-        "SELECT mail_id FROM copy WHERE owner != coalesce(CAST(user_id AS TEXT), mailbox)"
-    ),
     "the counts of a folder are wrong": (
-        "SELECT owner || ' ' || folder FROM (SELECT owner, folder, category, count(*) AS t, sum(NOT seen) AS u"
-        " FROM copy GROUP BY owner, folder, category) c WHERE NOT EXISTS (SELECT 1 FROM folder f WHERE"
-        " f.owner = c.owner AND f.folder = c.folder AND f.category = c.category AND f.total = t AND f.unseen = u)"
+        "SELECT mailbox || ' ' || folder FROM (SELECT mailbox, folder, category, count(*) AS t, sum(NOT seen) AS u"
+        " FROM copy GROUP BY mailbox, folder, category) c WHERE NOT EXISTS (SELECT 1 FROM folder f WHERE"
+        " f.mailbox = c.mailbox AND f.folder = c.folder AND f.category = c.category AND f.total = t AND f.unseen = u)"
     ),
     "a folder is counted that is empty": (
-        "SELECT owner || ' ' || folder FROM folder f WHERE NOT EXISTS"
-        " (SELECT 1 FROM copy c WHERE c.owner = f.owner AND c.folder = f.folder AND c.category = f.category)"
+        "SELECT mailbox || ' ' || folder FROM folder f WHERE NOT EXISTS"
+        " (SELECT 1 FROM copy c WHERE c.mailbox = f.mailbox AND c.folder = f.folder AND c.category = f.category)"
     ),
     "the octets of refused mail are counted wrong": (
         "SELECT value FROM meta WHERE key = 'refused'"

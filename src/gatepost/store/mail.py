@@ -153,7 +153,7 @@ def _copy_rows(arrival: Arrival) -> list[list[Any]]:
     # In the order of the hidden columns.
     sent = message.received if message.sent is None else message.sent
     listed = (sent, message.header_from, message.subject, message.received, message.size)
-    return [[*_COPY.values(copy), *listed, copy.owner] for copy in arrival.copies]
+    return [[*_COPY.values(copy), *listed] for copy in arrival.copies]
 
 
 def _standing(delivery: Delivery) -> tuple[Any, ...]:

@@ -18,8 +18,8 @@ from gatepost.model.audit import Audit
 from gatepost.model.dkim import DkimKey
 from gatepost.model.health import Checkup
 from gatepost.model.options import OptionValue
-from gatepost.model.stored import Copy, Message
-from gatepost.model.tenant import Domain, Former
+from gatepost.model.stored import Copy
+from gatepost.model.tenant import Domain
 from gatepost.store.schema import TABLES
 
 APPLICATION_ID = 0x67617465  # "gate"
@@ -50,6 +50,39 @@ CREATE TABLE refusal (
 ) STRICT, WITHOUT ROWID;
 """
 
+# Totals for each folder and category of a mailbox, kept by triggers (rules 23).
+_FOLDER = """
+CREATE TABLE folder (
+  mailbox TEXT NOT NULL COLLATE NOCASE, folder TEXT NOT NULL COLLATE NOCASE, category TEXT NOT NULL COLLATE NOCASE,
+  domain_id INTEGER NOT NULL, total INTEGER NOT NULL, unseen INTEGER NOT NULL,
+  PRIMARY KEY (mailbox, folder, category)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX folder_domain ON folder (domain_id);
+"""
+
+_COUNT = """
+INSERT INTO folder VALUES (NEW.mailbox, NEW.folder, NEW.category, NEW.domain_id, 1, NOT NEW.seen)
+ON CONFLICT DO UPDATE SET total = total + 1, unseen = unseen + (NOT NEW.seen), domain_id = NEW.domain_id;
+"""
+_COUNTED = "mailbox = OLD.mailbox AND folder = OLD.folder AND category = OLD.category"
+_DISCOUNT = f"""
+UPDATE folder SET total = total - 1, unseen = unseen - (NOT OLD.seen) WHERE {_COUNTED};
+DELETE FROM folder WHERE {_COUNTED} AND total = 0;
+"""
+_COPY_TRIGGERS = f"""
+CREATE TRIGGER copy_added AFTER INSERT ON copy BEGIN {_COUNT} END;
+CREATE TRIGGER copy_removed AFTER DELETE ON copy BEGIN {_DISCOUNT} END;
+CREATE TRIGGER copy_seen AFTER UPDATE OF seen ON copy WHEN OLD.seen != NEW.seen BEGIN
+  UPDATE folder SET unseen = unseen + OLD.seen - NEW.seen WHERE {_COUNTED};
+END;
+CREATE TRIGGER copy_moved AFTER UPDATE OF mailbox, folder, category ON copy
+WHEN OLD.mailbox != NEW.mailbox OR OLD.folder != NEW.folder OR OLD.category != NEW.category
+BEGIN {_DISCOUNT} {_COUNT} END;
+
+-- The archive is write-once (threat 87).
+CREATE TRIGGER copy_archived BEFORE UPDATE OF mail_id, folder, category, score, infected, stored_at, expires_at ON copy
+WHEN OLD.folder = 'Archive' BEGIN SELECT RAISE(ABORT, 'CHECK constraint failed: the archive is write-once'); END;
+"""
 _TRIGGERS = """
 CREATE TRIGGER trace_added AFTER INSERT ON trace WHEN NEW.refused = 1 BEGIN
   UPDATE meta SET value = value + NEW.size WHERE key = 'refused';
@@ -96,7 +129,7 @@ def _tables(db: Database) -> None:
     for table in TABLES.values():
         for statement in table.ddl():
             db.execute(statement)
-    for script in (_ROOMS, _TRIGGERS):
+    for script in (_ROOMS, _FOLDER, _COPY_TRIGGERS, _TRIGGERS):
         _run(db.conn, script)
     _run(db.conn, _apart("domain", "domain_alias", "name"))
     _run(db.conn, _apart("user", "group", "email"))
@@ -104,10 +137,16 @@ def _tables(db: Database) -> None:
 
 @MIGRATIONS(name="0002_folders")
 def _folders(db: Database) -> None:
-    """Folders by their paths; retained mail that its sender sent lies in Sent."""
+    """Folders by their paths; retained mail that its sender sent lies in Sent; totals for each category."""
     for name in ("added", "removed", "seen", "moved", "archived"):
-        db.execute(f"DROP TRIGGER IF EXISTS copy_{name}")
+        db.execute(f"DROP TRIGGER copy_{name}")
+    db.execute("DROP TABLE folder")
     db.execute(_RENAMED)
+    _run(db.conn, _FOLDER + _COPY_TRIGGERS)
+    db.execute(
+        "INSERT INTO folder SELECT mailbox, folder, category, max(domain_id), count(*), sum(NOT seen) FROM copy"
+        " GROUP BY mailbox, folder, category"
+    )
 
 
 _RENAMED = """
@@ -190,6 +229,32 @@ def _add_tables(db: Database, *kinds: type[Any]) -> None:
             db.execute(statement)
 
 
+@MIGRATIONS(name="0004_uncopied")
+def _uncopied(db: Database) -> None:
+    """What left a mailbox, until the body search has let it go (rules 22)."""
+    _run(db.conn, _UNCOPIED)
+
+
+_UNCOPIED = """
+CREATE TABLE uncopied (id INTEGER PRIMARY KEY, mail_id TEXT NOT NULL, mailbox TEXT NOT NULL COLLATE NOCASE) STRICT;
+CREATE TRIGGER copy_gone AFTER DELETE ON copy
+WHEN NOT EXISTS (SELECT 1 FROM copy WHERE mail_id = OLD.mail_id AND mailbox = OLD.mailbox)
+BEGIN INSERT INTO uncopied (mail_id, mailbox) VALUES (OLD.mail_id, OLD.mailbox); END;
+"""
+
+
+@MIGRATIONS(name="0005_lists")
+def _lists(db: Database) -> None:
+    """What folder lists sort by stands in the copies' own index (rules 23)."""
+    copies = TABLES[Copy]
+    there = {row[1] for row in db.execute(f'PRAGMA table_info("{copies.name}")')}
+    for name in {"received", "size"} - there:
+        db.execute(f"ALTER TABLE {copies.name} ADD COLUMN {copies.hidden[name].ddl}")
+        db.execute(f"UPDATE {copies.name} SET {name} = (SELECT {name} FROM message WHERE id = mail_id)")
+    db.execute(f"DROP INDEX {copies.name}_by0")
+    db.execute(copies.index(0))
+
+
 @MIGRATIONS(name="0006_audit")
 def _audit(db: Database) -> None:
     _add_tables(db, Audit)
@@ -204,92 +269,6 @@ CREATE TRIGGER audit_removed BEFORE DELETE ON audit
 WHEN OLD.at >= (SELECT value FROM meta WHERE key = 'audited') BEGIN
   SELECT RAISE(ABORT, 'CHECK constraint failed: the audit keeps its entries until the end of their term');
 END;
-"""
-
-
-@MIGRATIONS(name="0009_owners")
-def _owners(db: Database) -> None:
-    """Kept mail belongs to its account or, without one, to its address; all that lists need stands in one index."""
-    for name in ("added", "removed", "seen", "moved", "archived", "gone"):
-        db.execute(f"DROP TRIGGER IF EXISTS copy_{name}")
-    for name in ("folder", "uncopied"):
-        db.execute(f"DROP TABLE IF EXISTS {name}")
-    copies = TABLES[Copy]
-    there = {row[1] for row in db.execute(f'PRAGMA table_info("{copies.name}")')}
-    for name, hidden in copies.hidden.items():
-        if name not in there:
-            db.execute(f"ALTER TABLE {copies.name} ADD COLUMN {hidden.column.ddl}")
-            if name in TABLES[Message].columns:
-                db.execute(f"UPDATE {copies.name} SET {name} = (SELECT {name} FROM message WHERE id = mail_id)")
-    db.execute(f"DROP INDEX IF EXISTS {copies.name}_by0")
-    _add_tables(db, Former)
-    _run(db.conn, _OWNED + _FOLDER + _COPY_TRIGGERS + _COUNTED_ANEW)
-    db.execute(copies.index(0))
-
-
-# What lies under the address of an account is its own; accounts that are gone are known by what they left.
-_OWNED = """
-UPDATE copy SET user_id = (SELECT id FROM user WHERE email = mailbox)
-WHERE user_id IS NULL AND mailbox IN (SELECT email FROM user);
-UPDATE copy SET owner = coalesce(CAST(user_id AS TEXT), mailbox);
-INSERT INTO former (id, domain_id, email) SELECT user_id, max(domain_id), max(mailbox) FROM copy
-WHERE user_id NOT IN (SELECT id FROM user) GROUP BY user_id;
-"""
-
-# Totals for each folder and category of an owner, kept by triggers (rules 23), and who has gone and left mail.
-_FOLDER = """
-CREATE TABLE folder (
-  owner TEXT NOT NULL COLLATE NOCASE, folder TEXT NOT NULL COLLATE NOCASE, category TEXT NOT NULL COLLATE NOCASE,
-  domain_id INTEGER NOT NULL, total INTEGER NOT NULL, unseen INTEGER NOT NULL,
-  PRIMARY KEY (owner, folder, category)
-) STRICT, WITHOUT ROWID;
-CREATE INDEX folder_domain ON folder (domain_id);
-CREATE INDEX folder_unowned ON folder (owner) WHERE instr(owner, '@');
-CREATE TRIGGER folder_emptied AFTER DELETE ON folder
-WHEN NOT EXISTS (SELECT 1 FROM folder WHERE owner = OLD.owner) BEGIN
-  DELETE FROM former WHERE id = CAST(OLD.owner AS INTEGER) AND CAST(id AS TEXT) = OLD.owner;
-END;
-CREATE TRIGGER user_gone AFTER DELETE ON user
-WHEN EXISTS (SELECT 1 FROM folder WHERE owner = CAST(OLD.id AS TEXT)) BEGIN
-  INSERT OR REPLACE INTO former (id, domain_id, email) VALUES (OLD.id, OLD.domain_id, OLD.email);
-END;
-"""
-
-_COUNT = """
-INSERT INTO folder VALUES (NEW.owner, NEW.folder, NEW.category, NEW.domain_id, 1, NOT NEW.seen)
-ON CONFLICT DO UPDATE SET total = total + 1, unseen = unseen + (NOT NEW.seen);
-"""
-_COUNTED = "owner = OLD.owner AND folder = OLD.folder AND category = OLD.category"
-_DISCOUNT = f"""
-UPDATE folder SET total = total - 1, unseen = unseen - (NOT OLD.seen) WHERE {_COUNTED};
-DELETE FROM folder WHERE {_COUNTED} AND total = 0;
-"""
-_COPY_TRIGGERS = f"""
-CREATE TRIGGER copy_added AFTER INSERT ON copy BEGIN {_COUNT} END;
-CREATE TRIGGER copy_removed AFTER DELETE ON copy BEGIN {_DISCOUNT} END;
-CREATE TRIGGER copy_seen AFTER UPDATE OF seen ON copy WHEN OLD.seen != NEW.seen BEGIN
-  UPDATE folder SET unseen = unseen + OLD.seen - NEW.seen WHERE {_COUNTED};
-END;
-CREATE TRIGGER copy_moved AFTER UPDATE OF owner, folder, category ON copy
-WHEN OLD.owner != NEW.owner OR OLD.folder != NEW.folder OR OLD.category != NEW.category
-BEGIN {_DISCOUNT} {_COUNT} END;
-
--- The archive is write-once (threat 87).
-CREATE TRIGGER copy_archived BEFORE UPDATE OF mail_id, folder, category, score, infected, stored_at, expires_at ON copy
-WHEN OLD.folder = 'Archive' BEGIN SELECT RAISE(ABORT, 'CHECK constraint failed: the archive is write-once'); END;
-
--- What came to an owner or left him by other ways than arrival, until the body search has looked at it (rules 22).
-CREATE TABLE stale (id INTEGER PRIMARY KEY, mail_id TEXT NOT NULL, owner TEXT NOT NULL COLLATE NOCASE) STRICT;
-CREATE INDEX stale_owner ON stale (owner);
-CREATE TRIGGER copy_gone AFTER DELETE ON copy
-WHEN NOT EXISTS (SELECT 1 FROM copy WHERE mail_id = OLD.mail_id AND owner = OLD.owner)
-BEGIN INSERT INTO stale (mail_id, owner) VALUES (OLD.mail_id, OLD.owner); END;
-CREATE TRIGGER copy_handed AFTER UPDATE OF owner ON copy WHEN OLD.owner != NEW.owner
-BEGIN INSERT INTO stale (mail_id, owner) VALUES (OLD.mail_id, OLD.owner), (NEW.mail_id, NEW.owner); END;
-"""
-_COUNTED_ANEW = """
-INSERT INTO folder SELECT owner, folder, category, max(domain_id), count(*), sum(NOT seen) FROM copy
-GROUP BY owner, folder, category;
 """
 
 

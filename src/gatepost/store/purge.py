@@ -17,7 +17,7 @@ HOUR = 3_600_000
 REFUSALS = 7 * 24  # hours that counted refusals are kept
 
 # What a domain owns, in the order in which it goes; users last, since their going takes tokens along.
-_OWNED = ("sender_rule", "attachment_rule", "uri_rule", "domain_alias", "group", "user", "former", "platform", "policy")
+_OWNED = ("sender_rule", "attachment_rule", "uri_rule", "domain_alias", "group", "user", "platform", "policy")
 
 
 class Purged(msgspec.Struct, frozen=True):
@@ -108,9 +108,11 @@ def _gone_domains(connection: sqlite3.Connection, mail: Mail, now: int, limit: i
 
 
 def _slice_mail(connection: sqlite3.Connection, mail: Mail, domain_id: int, now: int, limit: int) -> bool:
-    folder = connection.execute("SELECT owner, folder FROM folder WHERE domain_id = ? LIMIT 1", (domain_id,)).fetchone()
+    folder = connection.execute(
+        "SELECT mailbox, folder FROM folder WHERE domain_id = ? LIMIT 1", (domain_id,)
+    ).fetchone()
     if folder:
-        chosen = "SELECT id FROM copy WHERE owner = ? AND folder = ? LIMIT ?"
+        chosen = "SELECT id FROM copy WHERE mailbox = ? AND folder = ? LIMIT ?"
         _delete_copies(connection, mail, chosen, (*folder, limit))
         return True
     sql = (

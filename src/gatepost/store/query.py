@@ -33,10 +33,9 @@ class Columns:
 
     @classmethod
     def of(cls, table: Table[Anything], alias: str = "") -> "Columns":
-        """Permit the members of one table's struct, and what the table keeps beside them."""
+        """Permit the members of one table's struct."""
         prefix = f"{alias}." if alias else ""
-        columns = {**{name: each.column for name, each in table.hidden.items()}, **table.columns}
-        known = {name: (column, f'{prefix}"{name}"') for name, column in columns.items()}
+        known = {name: (column, f'{prefix}"{name}"') for name, column in table.columns.items()}
         return cls(known, table.live if not alias else "")
 
     def __getitem__(self, field: str) -> tuple[Column, str]:

@@ -33,13 +33,13 @@ class FolderCount(msgspec.Struct, frozen=True):
     unseen: int
 
 
-class Stale(msgspec.Struct, frozen=True):
-    """A mail that came to an owner or left him otherwise than by its arrival; `there`: he has a copy of it now."""
+class Uncopied(msgspec.Struct, frozen=True):
+    """A mail of which a mailbox had no copy left at some moment; `back`: it has one again."""
 
     id: int
     mail_id: str
-    owner: str
-    there: bool
+    mailbox: str
+    back: bool
 
 
 class Refusals(msgspec.Struct, frozen=True):
@@ -135,45 +135,28 @@ class Reader:
         cut = len(copies.columns)
         return Page([Letter(copies.row(row[:cut]), messages.row(row[cut:])) for row in rows], total)
 
-    def copies_of(self, owners: Collection[str], mail_ids: Sequence[str]) -> list[int]:
-        """Return the ids of the owners' copies of some mails."""
-        # By the mails, which are few, not by the owners.
-        sql = (
-            "SELECT id FROM copy WHERE mail_id IN (SELECT value FROM json_each(?))"
-            f" AND +owner IN ({', '.join('?' * len(owners))})"
-        )
-        return [id for (id,) in self._rows(sql, [_json(mail_ids), *map(compiler.bind, owners)])]
+    def copies_of(self, mailbox: str, mail_ids: Sequence[str]) -> list[int]:
+        """Return the ids of a mailbox's copies of some mails."""
+        # By the mails, which are few, not by the mailbox.
+        sql = "SELECT id FROM copy WHERE mail_id IN (SELECT value FROM json_each(?)) AND +mailbox = ?"
+        return [id for (id,) in self._rows(sql, [msgspec.json.encode(mail_ids).decode(), compiler.bind(mailbox)])]
 
-    def folders(self, owners: Collection[str]) -> list[FolderCount]:
-        """Return the folders of owners that hold mail, with their counts by category, an owner after the other."""
-        sql = (
-            f"SELECT folder, category, total, unseen FROM folder WHERE owner IN ({', '.join('?' * len(owners))})"
-            " ORDER BY owner, folder, category"
-        )
-        return [FolderCount(*row) for row in self._rows(sql, [*map(compiler.bind, owners)])]
-
-    def ownerless(self, limit: int) -> list[str]:
-        """Return addresses of accounts under which mail lies that was kept before there was the account."""
-        sql = (
-            "SELECT DISTINCT f.owner FROM folder f WHERE instr(f.owner, '@')"
-            " AND EXISTS (SELECT 1 FROM user u WHERE u.email = f.owner) LIMIT ?"
-        )
-        return [address for (address,) in self._rows(sql, [limit])]
+    def folders(self, mailbox: str) -> list[FolderCount]:
+        """Return the folders of a mailbox that hold mail, with their counts by category."""
+        sql = "SELECT folder, category, total, unseen FROM folder WHERE mailbox = ? ORDER BY folder, category"
+        return [FolderCount(*row) for row in self._rows(sql, [compiler.bind(mailbox)])]
 
     def newest_copy(self) -> int:
         """Return the id of the newest copy that there ever was; 0 before the first."""
         return self._number("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'copy'", [])
 
-    def stale(self, limit: int, owner: str | None = None) -> list[Stale]:
-        """Return what the body search must look at again, the oldest first; of all owners or of one."""
-        # Each copy is looked for by its mail, of which there are few.
+    def uncopied(self, limit: int) -> list[Uncopied]:
+        """Return mails that left a mailbox and may be searchable there still, the oldest first."""
         sql = (
-            "SELECT id, mail_id, owner,"
-            " EXISTS (SELECT 1 FROM copy c WHERE c.mail_id = s.mail_id AND +c.owner = s.owner)"
-            f" FROM stale s {'' if owner is None else 'WHERE owner = ?'} ORDER BY id LIMIT ?"
+            "SELECT id, mail_id, mailbox, EXISTS (SELECT 1 FROM copy c WHERE c.mail_id = u.mail_id AND c.mailbox ="
+            " u.mailbox) FROM uncopied u ORDER BY id LIMIT ?"
         )
-        rows = self._rows(sql, [limit] if owner is None else [compiler.bind(owner), limit])
-        return [Stale(id, mail_id, whose, bool(there)) for id, mail_id, whose, there in rows]
+        return [Uncopied(id, mail_id, mailbox, bool(back)) for id, mail_id, mailbox, back in self._rows(sql, [limit])]
 
     def uploaded(self, user_id: int | None = None) -> tuple[int, int]:
         """Return how many files are uploaded, and their octets: a user's, or all."""
@@ -289,12 +272,10 @@ class Reader:
 def _letter_columns() -> compiler.Columns:
     messages, copies = table(Message), table(Copy)
     known = {name: (column, f'm."{name}"') for name, column in messages.columns.items()}
-    of_copies = {**{name: each.column for name, each in copies.hidden.items()}, **copies.columns}
-    return compiler.Columns(known | {name: (column, f'c."{name}"') for name, column in of_copies.items()})
-
-
-def _json(values: Sequence[str]) -> str:
-    return msgspec.json.encode(values).decode()
+    for name in copies.hidden:
+        column = known[name][0]
+        known[name] = (column, f'c."{name}"')
+    return compiler.Columns(known | {name: (column, f'c."{name}"') for name, column in copies.columns.items()})
 
 
 def _current_rules(known: Table[Any], owners: int, values: int) -> str:

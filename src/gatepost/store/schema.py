@@ -21,7 +21,7 @@ from gatepost.model.policy import Policy
 from gatepost.model.route import Platform
 from gatepost.model.rules import AttachmentRule, SenderRule, UriRule
 from gatepost.model.stored import Copy, Delivery, Message
-from gatepost.model.tenant import Broker, Customer, Domain, DomainAlias, Former, Group, GroupMember, Provider, User
+from gatepost.model.tenant import Broker, Customer, Domain, DomainAlias, Group, GroupMember, Provider, User
 
 T = TypeVar("T")
 
@@ -51,7 +51,7 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
 class Hidden(msgspec.Struct, frozen=True):
     """A column that the struct doesn't have: filled at the insert by an expression over the other values (`:name`)."""
 
-    column: Column
+    ddl: str
     value: str
 
 
@@ -71,7 +71,7 @@ class Table(Generic[T]):
         quiet: Sequence[str] = (),
         secret: Sequence[str] = (),
         inner: Sequence[str] = (),
-        hidden: Sequence[Hidden] = (),
+        hidden: dict[str, Hidden] | None = None,
         live: str = "",
     ) -> None:
         self.kind = kind
@@ -80,7 +80,7 @@ class Table(Generic[T]):
         self.quiet = frozenset(quiet)
         self.secret = frozenset(secret)
         self.inner = frozenset(inner).union(quiet)
-        self.hidden = {each.column.name: each for each in hidden}
+        self.hidden = hidden or {}
         self.live = live
         self.columns = {column.name: column for column in _columns(kind)}
         self.unique = tuple(unique)
@@ -114,8 +114,7 @@ class Table(Generic[T]):
     def ddl(self) -> list[str]:
         """Return the statements that make the table and its indexes."""
         key = '"id" INTEGER PRIMARY KEY AUTOINCREMENT' if self.numbered else f"{self.columns['id'].ddl} PRIMARY KEY"
-        columns = [key, *(c.ddl for c in list(self.columns.values())[1:])]
-        columns += [each.column.ddl for each in self.hidden.values()]
+        columns = [key, *(c.ddl for c in list(self.columns.values())[1:]), *(h.ddl for h in self.hidden.values())]
         made = [f'CREATE TABLE "{self.name}" ({", ".join(columns)}) STRICT']
         for number, keys in enumerate(self.unique):
             made.append(f'CREATE UNIQUE INDEX "{self.name}_key{number}" ON "{self.name}" ({keys})')
@@ -189,13 +188,8 @@ def _default(field: inspect.Field, dump: Callable[[Any], Any] | None) -> str | N
     return "'" + value.replace("'", "''") + "'" if isinstance(value, str) else str(float(value)).removesuffix(".0")
 
 
-def _hidden(name: str, type: str, value: str, default: str | None) -> Hidden:
-    column = Column(name=name, type=type, nullable=False, json=False, dump=None, load=None, default=default)
-    return Hidden(column, value)
-
-
-def _of_message(name: str, type: str, default: str | None, value: str = "") -> Hidden:
-    return _hidden(name, type, f"(SELECT {value or name} FROM message WHERE id = :mail_id)", default)
+def _of_message(expression: str) -> str:
+    return f"(SELECT {expression} FROM message WHERE id = :mail_id)"
 
 
 TABLES: dict[type[Any], Table[Any]] = {
@@ -224,7 +218,6 @@ TABLES: dict[type[Any], Table[Any]] = {
             secret=["password_hash"],
             inner=["sender_generation"],
         ),
-        Table(Former, config=False, indexes=["(email)", "(domain_id)"]),
         Table(Group, unique=["email"], indexes=["(domain_id, email)"]),
         Table(GroupMember, unique=["group_id, email"], indexes=["(email)"]),
         Table(Provider, unique=["spf_provider"]),
@@ -264,19 +257,20 @@ TABLES: dict[type[Any], Table[Any]] = {
             config=False,
             # A folder in its usual order; what stands behind lets the other orders do without the rows.
             indexes=[
-                "(owner, folder, sent, id, category, received, size, header_from, subject)",
+                "(mailbox, folder, sent, id, category, received, size, header_from, subject)",
                 "(mail_id)",
                 "(expires_at)",
             ],
-            hidden=(
+            hidden={
                 # What folder lists sort and search by, kept here so that they needn't open each message.
-                _of_message("sent", "INTEGER", None, "coalesce(sent, received)"),
-                _of_message("header_from", "TEXT", "''"),
-                _of_message("subject", "TEXT", "''"),
-                _of_message("received", "INTEGER", "0"),
-                _of_message("size", "INTEGER", "0"),
-                _hidden("owner", "TEXT", "coalesce(CAST(:user_id AS TEXT), :mailbox)", "''"),  # as `Copy.owner`
-            ),
+                "sent": Hidden('"sent" INTEGER NOT NULL', _of_message("coalesce(sent, received)")),
+                "header_from": Hidden(
+                    "\"header_from\" TEXT NOT NULL COLLATE NOCASE DEFAULT ''", _of_message("header_from")
+                ),
+                "subject": Hidden("\"subject\" TEXT NOT NULL COLLATE NOCASE DEFAULT ''", _of_message("subject")),
+                "received": Hidden('"received" INTEGER NOT NULL DEFAULT 0', _of_message("received")),
+                "size": Hidden('"size" INTEGER NOT NULL DEFAULT 0', _of_message("size")),
+            },
         ),
         Table(
             Delivery,

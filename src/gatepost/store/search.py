@@ -1,6 +1,6 @@
 """The body search's index: an FTS5 file of its own beside the store, made anew whenever it is missing or damaged.
 
-Nothing else depends on it. It holds, for each mail and each owner of a copy of it, the words of the mail's text.
+Nothing else depends on it. It holds, for each mail and each mailbox with a copy of it, the words of the mail's text.
 One thread owns the file (rules 22).
 """
 
@@ -24,19 +24,19 @@ T = TypeVar("T")
 
 NAME = "search.db"
 APPLICATION_ID = 0x67617473  # "gats"
-VERSION = 2  # one of another version is made anew
+VERSION = 1  # one of another version is made anew
 BEGUN_MIN = 3  # characters of which the beginning of a word has at least: of fewer there are too many
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
-# `doc` numbers the pairs of mail and owner; `text` has the words under that number. The words come folded, so that
+# `doc` numbers the pairs of mail and mailbox; `text` has the words under that number. The words come folded, so that
 # the plain ASCII tokenizer takes each as it is.
 _SCHEMA = """
 CREATE TABLE reached (copy INTEGER NOT NULL) STRICT;
 INSERT INTO reached VALUES (0);
 CREATE TABLE doc (
-  id INTEGER PRIMARY KEY, mail_id TEXT NOT NULL, owner TEXT NOT NULL, UNIQUE (mail_id, owner)
+  id INTEGER PRIMARY KEY, mail_id TEXT NOT NULL, mailbox TEXT NOT NULL, UNIQUE (mail_id, mailbox)
 ) STRICT;
-CREATE VIRTUAL TABLE text USING fts5(owner, words, tokenize = 'ascii');
+CREATE VIRTUAL TABLE text USING fts5(mailbox, words, tokenize = 'ascii');
 """
 _PRAGMAS = (
     "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA journal_size_limit=16000000; PRAGMA cache_size=-8192;"
@@ -45,15 +45,15 @@ _PRAGMAS = (
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """A mail of an owner (`Copy.owner`), with the words of its text."""
+    """A mail in a mailbox, with the words of its text."""
 
     mail_id: str
-    owner: str
+    mailbox: str
     words: Sequence[str] = ()
 
 
 class SearchIndex:
-    """Finds an owner's mails by words. Each verb raises Problem(UNAVAILABLE) while the file can't be used."""
+    """Finds mails of a mailbox by words. Each verb raises Problem(UNAVAILABLE) while the file can't be used."""
 
     def __init__(self, directory: Path) -> None:
         self.path = directory / NAME
@@ -80,7 +80,7 @@ class SearchIndex:
         """Return those that are not in."""
 
         def look(connection: sqlite3.Connection) -> list[Entry]:
-            sql = "SELECT 1 FROM doc WHERE mail_id = ? AND owner = ?"
+            sql = "SELECT 1 FROM doc WHERE mail_id = ? AND mailbox = ?"
             return [each for each in entries if not connection.execute(sql, _key(each)).fetchone()]
 
         return await self._run(look)
@@ -90,10 +90,10 @@ class SearchIndex:
 
         def change(connection: sqlite3.Connection) -> None:
             for each in entries:
-                added = connection.execute("INSERT OR IGNORE INTO doc (mail_id, owner) VALUES (?, ?)", _key(each))
+                added = connection.execute("INSERT OR IGNORE INTO doc (mail_id, mailbox) VALUES (?, ?)", _key(each))
                 if added.rowcount:
-                    row = (added.lastrowid, _token(each.owner), " ".join(each.words))
-                    connection.execute("INSERT INTO text (rowid, owner, words) VALUES (?, ?, ?)", row)
+                    row = (added.lastrowid, _token(each.mailbox), " ".join(each.words))
+                    connection.execute("INSERT INTO text (rowid, mailbox, words) VALUES (?, ?, ?)", row)
             if reached is not None:
                 connection.execute("UPDATE reached SET copy = ?", (reached,))
 
@@ -104,18 +104,18 @@ class SearchIndex:
 
         def change(connection: sqlite3.Connection) -> None:
             for each in entries:
-                sql = "DELETE FROM doc WHERE mail_id = ? AND owner = ? RETURNING id"
+                sql = "DELETE FROM doc WHERE mail_id = ? AND mailbox = ? RETURNING id"
                 for (number,) in connection.execute(sql, _key(each)).fetchall():
                     connection.execute("DELETE FROM text WHERE rowid = ?", (number,))
 
         await self._run(lambda connection: _transact(connection, change))
 
-    async def find(self, owner: str, words: Sequence[str], *, begun: bool = False) -> list[str]:
-        """Return the ids of an owner's mails in which the words follow each other; the last may be only `begun`."""
+    async def find(self, mailbox: str, words: Sequence[str], *, begun: bool = False) -> list[str]:
+        """Return the ids of a mailbox's mails in which the words follow each other; the last may be only `begun`."""
         if not words:
             return []
         star = "*" if begun and len(words[-1]) >= BEGUN_MIN else ""
-        asked = f'owner : {_token(owner)} AND words : "{" ".join(words)}" {star}'
+        asked = f'mailbox : {_token(mailbox)} AND words : "{" ".join(words)}" {star}'
         sql = "SELECT d.mail_id FROM text t JOIN doc d ON d.id = t.rowid WHERE text MATCH ?"
         return await self._run(lambda connection: [row[0] for row in connection.execute(sql, (asked,))])
 
@@ -198,9 +198,9 @@ def _is_sound(connection: sqlite3.Connection) -> bool:
 
 
 def _key(entry: Entry) -> tuple[str, str]:
-    return entry.mail_id, entry.owner.lower()
+    return entry.mail_id, entry.mailbox.lower()
 
 
-def _token(owner: str) -> str:
-    """One word for an owner, which no text of a mail can imitate: columns are searched apart."""
-    return hashlib.blake2b(owner.lower().encode("utf-8", "replace"), digest_size=10).hexdigest()
+def _token(mailbox: str) -> str:
+    """One word for a mailbox, which no text of a mail can imitate: columns are searched apart."""
+    return hashlib.blake2b(mailbox.lower().encode("utf-8", "replace"), digest_size=10).hexdigest()

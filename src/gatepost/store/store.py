@@ -15,12 +15,12 @@ from gatepost.store import opening
 from gatepost.store.backup import backup
 from gatepost.store.blobs import Spool
 from gatepost.store.health import Health, StoreProblem
-from gatepost.store.reader import FolderCount, Reader, Refusals, Stale
+from gatepost.store.reader import FolderCount, Reader, Refusals
 from gatepost.store.secrets import Secrets
 from gatepost.store.sqlite import Committer, Item, Pace, connect
 from gatepost.store.writer import Writer
 
-__all__ = ["FolderCount", "Pace", "Reader", "Refusals", "Stale", "Store", "StoreProblem", "Writer"]
+__all__ = ["FolderCount", "Pace", "Reader", "Refusals", "Store", "StoreProblem", "Writer"]
 
 T = TypeVar("T")
 

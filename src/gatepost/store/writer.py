@@ -167,17 +167,9 @@ class Writer(Reader):
         sql = "INSERT INTO refusal VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET count = count + excluded.count"
         self._connection.execute(sql, (hour, net, code, count))
 
-    def hand_over(self, address: str, limit: int = 100) -> int:
-        """Give an account what was kept for its address while that had none: one slice. Return how many mails."""
-        sql = (
-            "UPDATE copy SET user_id = u.id, owner = CAST(u.id AS TEXT) FROM user u WHERE u.email = ?1"
-            " AND copy.id IN (SELECT id FROM copy WHERE owner = ?1 LIMIT ?2)"
-        )
-        return self._connection.execute(sql, (compiler.bind(address), limit)).rowcount
-
-    def refreshed(self, upto: int) -> None:
-        """Note that the body search has looked at all of `stale` up to that one."""
-        self._connection.execute("DELETE FROM stale WHERE id <= ?", (upto,))
+    def forget_uncopied(self, upto: int) -> None:
+        """Note that the mails up to that one of `uncopied` can't be searched for any more."""
+        self._connection.execute("DELETE FROM uncopied WHERE id <= ?", (upto,))
 
     def keep_upload(self, upload: Upload, body: Body) -> None:
         """Store an uploaded file; a body with a path must have been adopted by the spool under the upload's id."""

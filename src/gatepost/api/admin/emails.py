@@ -226,8 +226,7 @@ def _moment(text: str | None, pointer: str) -> int | None:
 
 
 def _root(call: Call, mailbox: Mailbox) -> str:
-    number = mailbox.user.id if mailbox.user else mailbox.former
-    who = quote(mailbox.address, safe="@") if number is None else call.desk.ids.show(number)
+    who = call.desk.ids.show(mailbox.user.id) if mailbox.user else quote(mailbox.address, safe="@")
     return f"{call.base}/users/{who}/emails"
 
 
