@@ -40,6 +40,7 @@ THIRD_PARTY = {
     "aiosmtplib": {"mta/relay.py", "mta/connect.py", "mta/wire.py"},
     "dns": {"dns.py", "mailauth/"},
     "dkim": {"mailauth/"},
+    "authres": {"mailauth/report.py"},
     "spftrace": {"mailauth/"},
     "httpx2": {"mta/sts.py"},
     "sqlite3": {"store/"},

@@ -78,7 +78,8 @@ async def test_a_clean_mail_reaches_the_next_hop_byte_for_byte(house: House) -> 
     assert b"From: Ada" + rest == raw
     assert f"X-Gatepost-Id: {mail_id}".encode() in head
     assert f"X-Fuglu-Id: {mail_id}".encode() in head
-    assert head.startswith(b"Received: from client.example ")
+    assert head.startswith(b"Authentication-Results: gate.example;")
+    assert b"\r\nReceived: from client.example " in head
     assert (got.sender, got.recipients) == ("ada@world.example", ["bob@served.example"])
     assert {copy.folder for copy in house.copies()} == {"INBOX", "Archive"}
 

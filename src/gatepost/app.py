@@ -202,7 +202,14 @@ class Gatepost:
         )
         self.queue = Queue(self.store, relay, self.route_of, settings, hostname, clock=clock, metrics=metrics)
         self.refusals = Refusals(self.store, settings.trace, clock=clock)
-        pipeline = Pipeline(filters, self.directory, timeout=settings.filters.timeout, metrics=metrics)
+        pipeline = Pipeline(
+            filters,
+            self.directory,
+            resolver,
+            auth=settings.auth,
+            timeout=settings.filters.timeout,
+            metrics=metrics,
+        )
         self.intake = Intake(
             self.store,
             self.directory,

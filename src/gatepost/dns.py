@@ -37,6 +37,10 @@ class Missing(Exception):
     """The name does not exist, or has no record of that type; CNAME loops lead nowhere too."""
 
 
+class NoName(Missing):
+    """The name does not exist, nor does any below it (RFC 8020)."""
+
+
 class DnsFailure(Exception):
     """No answer that can be used came in time; ask again later. The text says why."""
 
@@ -161,7 +165,7 @@ class Resolver:
             async with asyncio.timeout(self._timeout + 1):
                 answer = await self._ask(*key)
         except dns.resolver.NXDOMAIN as error:
-            return Missing(f"{key[0]} does not exist"), _negative_ttl(error)
+            return NoName(f"{key[0]} does not exist"), _negative_ttl(error)
         except (dns.name.LabelTooLong, dns.name.NameTooLong, dns.name.EmptyLabel, dns.name.BadEscape, UnicodeError):
             return Missing(f"{key[0]} is no name"), TTL_MAX
         except dns.resolver.NoNameservers as error:

@@ -158,6 +158,15 @@ class Relay(Section, frozen=True):
     idle: float = 30.0
 
 
+class Auth(Section, frozen=True):
+    DOC: ClassVar[dict[str, str]] = {
+        "enabled": "look at SPF, DKIM, DMARC and ARC of mail that comes in at mx listeners",
+        "timeout": "seconds for all of it; what does not come in time counts as a temporary error",
+    }
+    enabled: bool = True
+    timeout: float = 10.0
+
+
 class DkimSettings(Section, frozen=True):
     DOC: ClassVar[dict[str, str]] = {
         "selector": "what the keys of domains are called in DNS; a replaced key gets a number behind it",
@@ -356,6 +365,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     store: StoreSettings = msgspec.field(default_factory=StoreSettings)
     dns: Dns = msgspec.field(default_factory=Dns)
     relay: Relay = msgspec.field(default_factory=Relay)
+    auth: Auth = msgspec.field(default_factory=Auth)
     dkim: DkimSettings = msgspec.field(default_factory=DkimSettings)
     mta_sts: MtaSts = msgspec.field(default_factory=MtaSts)
     health: HealthSettings = msgspec.field(default_factory=HealthSettings)

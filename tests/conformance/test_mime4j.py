@@ -21,7 +21,8 @@ TESTDATA = Path(os.environ.get("GATEPOST_TESTDATA") or Path(__file__).parents[3]
 SUITE = TESTDATA / "mime-mime4j/files"
 TO = "all@served.example"
 SECONDS = 2.0  # from the last dot to the verdict
-TRACE = re.compile(rb"(?:(?:Received|X-Gatepost-Id|X-Fuglu-Id): [^\r\n]*\r\n(?:[ \t][^\r\n]*\r\n)*)+")
+FIELD = rb"(?:Authentication-Results|Received-SPF|Received|X-Gatepost-Id|X-Fuglu-Id): "
+TRACE = re.compile(rb"(?:" + FIELD + rb"[^\r\n]*\r\n(?:[ \t][^\r\n]*\r\n)*)+")
 FORGED = re.compile(rb"(?mi)^X-(?:Gatepost|Fuglu|Spam|Virus)[!-9;-~]*[ \t]*:[^\r\n]*\r\n(?:[ \t][^\r\n]*\r\n)*")
 BARE = re.compile(rb"\r(?!\n)|(?<!\r)\n|\0")
 

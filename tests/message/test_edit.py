@@ -73,6 +73,13 @@ def test_threat_63_authentication_results_with_our_name_are_left_out_and_others_
     assert sent(ours + theirs + b"\r\n") == ours + theirs + b"\r\n"
 
 
+def test_threat_63_received_spf_with_our_name_is_left_out_and_others_kept() -> None:
+    ours = b'Received-SPF: pass (fine)\r\n\tclient-ip=192.0.2.1; receiver="MX.ours.test";\r\n\tidentity=mailfrom\r\n'
+    theirs = b"Received-SPF: pass (mx.ours.test is fine) receiver=mx.theirs.test; helo=mx.ours.test\r\n"
+    assert sent(ours + theirs + b"\r\n", authserv_id="mx.ours.test") == theirs + b"\r\n"
+    assert sent(ours + theirs + b"\r\n") == ours + theirs + b"\r\n"
+
+
 def test_the_tag_stands_in_front_of_the_subject_once() -> None:
     once = sent(MAIL, tag="[SPAM]")
     assert once == MAIL.replace(b"Subject: Hello", b"Subject: [SPAM] Hello")

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from tests.house import NOW, StillClock, World, client, open_store, settings
 
-from gatepost.events import Metrics, Trail
+from gatepost.dns import Resolver
+from gatepost.events import Metrics, Trail, wall_clock
 from gatepost.filters import registry
 from gatepost.filters.registry import Cost
 from gatepost.message.mail import Mail, Opener
@@ -16,7 +17,7 @@ from gatepost.model.envelope import Body, Direction, Envelope, Recipient
 from gatepost.model.verdict import Category, Finding, OnError
 from gatepost.mta.directory import Directory
 from gatepost.mta.pipeline import Pipeline, Report
-from gatepost.settings import Filters, Limits
+from gatepost.settings import Auth, Dns, Filters, Limits
 
 pytestmark = pytest.mark.anyio
 RAW = b"From: ada@world.example\r\nTo: bob@served.example\r\nSubject: x\r\n\r\nHello\r\n"
@@ -61,6 +62,13 @@ async def opener() -> AsyncIterator[Opener]:
     await opener.close()
 
 
+def make(filters: list[Asked], directory: Directory, *, timeout: float, servers: tuple[str, ...] = ()) -> Pipeline:
+    """Make a pipeline that looks at senders where there is a name server to ask."""
+    resolver = Resolver(Dns(servers=list(servers), timeout=0.5), wall_clock)
+    auth = Auth(enabled=bool(servers))
+    return Pipeline(filters, directory, resolver, auth=auth, timeout=timeout, metrics=Metrics())
+
+
 async def run(
     world: World, opener: Opener, tmp_path: Path, *filters: Asked, raw: bytes = RAW, names: tuple[str, ...] = ("bob",)
 ) -> Report:
@@ -73,7 +81,7 @@ async def run(
     envelope = Envelope(
         id="0" * 32, client=client(), sender=None, recipients=tuple(found), direction=Direction.IN, received=NOW
     )
-    pipeline = Pipeline(list(filters), directory, timeout=0.2, metrics=Metrics())
+    pipeline = make(list(filters), directory, timeout=0.2)
     return await pipeline.run(Mail(envelope, Body(len(raw), raw), opener), Trail(world.clock))
 
 
@@ -114,7 +122,7 @@ async def test_76_a_mail_that_cannot_be_opened_is_deferred_twice_and_then_held(
     await world.domain("served.example")
     found = await directory.resolve(parse_address("bob@served.example"), client(), None)
     asked = Asked("find", cost=Cost.PARSE)
-    pipeline = Pipeline([asked], directory, timeout=1.0, metrics=Metrics())
+    pipeline = make([asked], directory, timeout=1.0)
     raw = RAW + b"x" * 76 * 4000  # too large for the loop
     seen = []
     for number in range(3):
@@ -133,7 +141,7 @@ async def try_spooled(world: World, opener: Opener, tmp_path: Path, texts: list[
     directory = Directory(world.store, settings(tmp_path), clock=world.clock, srs_key=b"k", verify=None, has_mail=None)
     await world.domain("served.example")
     found = await directory.resolve(parse_address("bob@served.example"), client(), None)
-    pipeline = Pipeline([], directory, timeout=1.0, metrics=Metrics())
+    pipeline = make([], directory, timeout=1.0)
     findings = []
     for number, text in enumerate(texts):
         path = tmp_path / str(number)

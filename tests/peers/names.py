@@ -6,7 +6,7 @@ from enum import Enum
 from types import TracebackType
 from typing import Self, cast
 
-from dnslib import QTYPE, RCODE, RR, DNSRecord
+from dnslib import QTYPE, RCODE, RD, RR, DNSLabel, DNSRecord
 
 CHAIN = 16
 UDP_MAX = 512
@@ -18,19 +18,20 @@ class Fault(Enum):
     SERVFAIL = "SERVFAIL"
     REFUSED = "REFUSED"
     TIMEOUT = "TIMEOUT"  # never answers
+    ELSE_TIMEOUT = "ELSE_TIMEOUT"  # never answers for types of which it has no record
     WRONG_ID = "WRONG_ID"  # answers somebody else's question, then the right one
     GARBAGE = "GARBAGE"  # bytes that are no DNS message
 
 
-Zone = dict[str, list[str | Fault]]
+Zone = dict[str, list[str | Fault | RD]]
 
 
 class Names:
     """`async with Names({"example.org": ["MX 10 mx.example.org.", "TXT \\"v=spf1 -all\\""]}) as names`.
 
-    A record is zone-file text without owner, or a Fault; names that stand nowhere get NXDOMAIN, names without
-    a record of the asked type an empty answer. CNAMEs are followed, loops included. `zone` may be changed at
-    any time; `asked` lists the questions as (name, type, "udp" | "tcp").
+    A record is zone-file text without owner, dnslib's form of one, or a Fault; names that stand nowhere get
+    NXDOMAIN, names without a record of the asked type an empty answer. CNAMEs are followed, loops included.
+    `zone` may be changed at any time; `asked` lists the questions as (name, type, "udp" | "tcp").
     """
 
     def __init__(self, zone: Zone | None = None, *, ttl: int = 300) -> None:
@@ -76,11 +77,11 @@ class Names:
     def respond(self, request: bytes, via: str) -> Sequence[bytes]:
         """The packets that answer a question: none, one, or a false one before the true one."""
         query = DNSRecord.parse(request)
-        name = str(query.q.qname).rstrip(".").lower()
+        name = b".".join(query.q.qname.label).decode("latin-1").lower()
         kind = QTYPE[query.q.qtype]
         self.asked.append((name, kind, via))
         fault = next((entry for entry in self.zone.get(name, []) if isinstance(entry, Fault)), None)
-        if fault is Fault.TIMEOUT:
+        if fault is Fault.TIMEOUT or (fault is Fault.ELSE_TIMEOUT and not self._has(name, kind)):
             return []
         if fault is Fault.GARBAGE:
             return [request[:2] + b"\xff" * 9]
@@ -104,6 +105,7 @@ class Names:
             if name not in self.zone:
                 reply.header.rcode = RCODE.NXDOMAIN if not reply.rr else RCODE.NOERROR
                 return
+            self._add(reply, name, kind)
             entries = [entry for entry in self.zone[name] if isinstance(entry, str)]
             alias = next((entry.split()[1] for entry in entries if entry.upper().startswith("CNAME ")), None)
             if alias and kind != "CNAME":
@@ -112,8 +114,20 @@ class Names:
                 continue
             for entry in entries:
                 if entry.split()[0].upper() == kind:
-                    reply.add_answer(*RR.fromZone(f"{name}. {self.ttl} IN {entry}"))
+                    (record,) = RR.fromZone(f"owner. {self.ttl} IN {entry}")
+                    record.rname = _label(name)
+                    reply.add_answer(record)
             return
+
+    def _add(self, reply: DNSRecord, name: str, kind: str) -> None:
+        for entry in self.zone[name]:
+            if isinstance(entry, RD) and type(entry).__name__ == kind:
+                reply.add_answer(RR(_label(name), getattr(QTYPE, kind), rdata=entry, ttl=self.ttl))
+
+    def _has(self, name: str, kind: str) -> bool:
+        entries = [entry for entry in self.zone[name] if not isinstance(entry, Fault)]
+        kinds = {entry.split()[0].upper() if isinstance(entry, str) else type(entry).__name__ for entry in entries}
+        return bool(kinds & {kind, "CNAME"})
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -126,6 +140,11 @@ class Names:
             pass
         finally:
             writer.close()
+
+
+def _label(name: str) -> DNSLabel:
+    """A name as it goes on the wire, whatever stands in its labels."""
+    return DNSLabel([label.encode("latin-1") for label in name.split(".")])
 
 
 class _Datagrams(asyncio.DatagramProtocol):

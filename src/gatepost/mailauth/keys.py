@@ -78,6 +78,48 @@ def load(private: str) -> PrivateKey:
     return key
 
 
+class Record(msgspec.Struct, frozen=True):
+    """A key as a domain publishes it (RFC 6376 3.6.1). `hashes` empty: any; `strict`: i= must be d= itself (t=s)."""
+
+    key: PublicKey
+    hashes: frozenset[str] = frozenset()
+    strict: bool = False
+    testing: bool = False
+
+    @property
+    def bits(self) -> int:
+        return self.key.key_size if isinstance(self.key, RSAPublicKey) else 256
+
+
+def record(text: bytes) -> Record:
+    """Read the TXT record of a selector; raise BadKey, whose text says why none can be had."""
+    tags = _tags(text.decode("ascii", "replace"))
+    if tags.get("v", "DKIM1") != "DKIM1" or "p" not in tags:
+        raise BadKey("the record is no DKIM key")
+    if not tags["p"]:
+        raise BadKey("the key is revoked")
+    services = set(tags.get("s", "*").split(":"))
+    if not services & {"*", "email"}:
+        raise BadKey("the key is not for mail")
+    flags = set(tags.get("t", "").split(":"))
+    hashes = frozenset(filter(None, tags.get("h", "").split(":")))
+    return Record(_loaded(tags.get("k", "rsa"), _decoded(tags["p"])), hashes, "s" in flags, "y" in flags)
+
+
+def _loaded(kind: str, octets: bytes) -> PublicKey:
+    try:
+        key = (
+            Ed25519PublicKey.from_public_bytes(octets)
+            if kind == "ed25519"
+            else serialization.load_der_public_key(octets)
+        )
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise BadKey("the key can't be read") from error
+    if not isinstance(key, RSAPublicKey if kind == "rsa" else Ed25519PublicKey):
+        raise BadKey(f"the key is not of the kind {kind[:20]}")
+    return key
+
+
 def published(records: Sequence[bytes]) -> list[str]:
     """Return the p= of each DKIM record among TXT records, in its one form; one that can't be read is "?"."""
     found = []

@@ -23,6 +23,11 @@ def of_version(records: Sequence[bytes], version: str) -> list[bytes]:
     return [record for record in records if start.match(record.decode("ascii", "replace").strip())]
 
 
+def is_dmarc(record: bytes) -> bool:
+    """Tell whether a TXT record is a DMARC record: v=DMARC1 first, in just this case (RFC 9989 4.7)."""
+    return re.match(rb"v[ \t]*=[ \t]*DMARC1[ \t]*(;|\Z)", record) is not None
+
+
 def dmarc_fault(record: bytes) -> str:
     """Return what is wrong with a DMARC record, "" for nothing (RFC 7489 6.3)."""
     found = tags(record)

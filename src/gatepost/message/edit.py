@@ -22,9 +22,11 @@ LINE = 78  # RFC 5322 2.1.1, what a line should not exceed
 
 # Fields by which filters of other houses, or we, would be believed (threat 63, rules 35).
 _FORGED = re.compile(rb"(?:X-(?:Gatepost|Fuglu|Spam|Virus)-[!-9;-~]*|X-Spam|X-Virus)[ \t]*:", re.IGNORECASE)
+_RECEIVED_SPF = re.compile(rb"Received-SPF[ \t]*:(.*)", re.IGNORECASE | re.DOTALL)
+_RECEIVER = re.compile(rb"receiver[ \t\r\n]*=[ \t\r\n]*\"?([!-9<-~]+?)\"?[ \t\r\n]*(?:;|\Z)", re.IGNORECASE)
 _RESULTS = re.compile(rb"Authentication-Results[ \t]*:(.*)", re.IGNORECASE | re.DOTALL)
 _SUBJECT = re.compile(rb"(Subject[ \t]*:[ \t]*(?:\r\n[ \t]+)*)(.*)", re.IGNORECASE | re.DOTALL)
-_SUSPECT = (b"x-gatepost", b"x-fuglu", b"x-spam", b"x-virus", b"authentication-results")
+_SUSPECT = (b"x-gatepost", b"x-fuglu", b"x-spam", b"x-virus", b"authentication-results", b"received-spf")
 _DOMAIN = re.compile(r"[A-Za-z0-9._-]+\Z|\[[A-Za-z0-9.:]+\]\Z")
 
 _WORDS = Charset("utf-8")
@@ -50,8 +52,8 @@ def outgoing(data: bytes, fields: Sequence[tuple[str, str]], *, tag: str = "", a
     """Return the head to send for a mail that starts with `data`; give at least the whole header section.
 
     `fields` are put in front in their order, folds as they are. Fields that only a filter may set are left out, as are
-    Authentication-Results that bear our `authserv_id`. `tag` goes in front of every Subject that lacks it; a mail
-    without a Subject gets one.
+    Authentication-Results and Received-SPF that bear our `authserv_id`. `tag` goes in front of every
+    Subject that lacks it; a mail without a Subject gets one.
     """
     end = head_end(data)
     offset = end if end >= 0 else len(data)
@@ -80,7 +82,9 @@ def _fields(head: bytes) -> Iterator[bytes]:
 def _forged(field: bytes, authserv_id: bytes) -> bool:
     if _FORGED.match(field):
         return True
-    results = _RESULTS.match(field)
+    spf, results = _RECEIVED_SPF.match(field), _RESULTS.match(field)
+    if spf and authserv_id:
+        return any(name.lower() == authserv_id for name in _RECEIVER.findall(spf[1]))
     if not results or not authserv_id:
         return False
     # RFC 8601 2.2: the id comes first, comments may stand around it.

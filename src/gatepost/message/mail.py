@@ -14,6 +14,7 @@ from gatepost.message.anatomy import Anatomy
 from gatepost.message.parse import dissect
 from gatepost.message.table import Heavy
 from gatepost.message.worker import LENGTH, Failure, Job, Result, frame, result_decoder
+from gatepost.model.auth import AuthResults
 from gatepost.model.envelope import Body, Envelope
 from gatepost.settings import Filters, Limits
 
@@ -182,7 +183,7 @@ class Mail:
     def __init__(self, envelope: Envelope, body: Body, opener: Opener) -> None:
         self.envelope = envelope
         self.body = body
-        self.auth: None = None  # results of SPF, DKIM, DMARC, once they exist
+        self.auth: AuthResults | None = None  # what is proven of its sender; None: nobody looked
         self._opener = opener
         self._anatomy: Anatomy | None = None
         self._opening: asyncio.Task[Anatomy] | None = None

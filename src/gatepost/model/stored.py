@@ -31,6 +31,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     tls: str | None = None
     login: str | None = None  # the address that signed in
 
+    proofs: list[tuple[str, str]] = []  # the fields that tell what was proven of its sender
     signer: str = ""  # the domain in From, where who sent it proved his right to it: DKIM keys of it sign
 
 

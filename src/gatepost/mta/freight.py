@@ -139,7 +139,8 @@ class Freight:
                 recipient = parse_address(rows[0].recipient)
             except BadAddress:
                 recipient = None
-        return trace_fields(message, host=self._host, recipient=recipient, smtputf8=rows[0].smtputf8)
+        trace = trace_fields(message, host=self._host, recipient=recipient, smtputf8=rows[0].smtputf8)
+        return [*message.proofs, *trace]
 
 
 def _sent(row: Delivery) -> tuple[object, ...]:

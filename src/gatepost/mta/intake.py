@@ -8,6 +8,7 @@ from functools import partial
 import msgspec
 
 from gatepost.events import Clock, Metrics, Trail, log
+from gatepost.mailauth.report import fields
 from gatepost.message.anatomy import Anatomy, Summary
 from gatepost.message.authors import claims
 from gatepost.message.mail import Mail, Opener
@@ -140,7 +141,8 @@ class Intake:
             judged = [self._hold_refused(envelope, each) for each in judged]
         for each in judged:
             self._tell(envelope, each, trail)
-        message = message_row(envelope, body, summary, self._signer(envelope, report.anatomy))
+        proofs = fields(mail.auth, envelope, self._settings.hostname) if mail.auth else ()
+        message = message_row(envelope, body, summary, self._signer(envelope, report.anatomy), proofs)
         if answer is not Answer.ACCEPTED:
             return await self._refuse(message, judged, answer, trail)
         return await self._accept(envelope, message, body, judged, trail, also)

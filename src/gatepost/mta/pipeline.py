@@ -9,15 +9,19 @@ from pathlib import Path
 
 import msgspec
 
+from gatepost.dns import Resolver
 from gatepost.events import Metrics, Trail, log
 from gatepost.filters.registry import Cost, Filter
+from gatepost.mailauth.examine import examine
+from gatepost.mailauth.report import facts
 from gatepost.message.anatomy import Anatomy
 from gatepost.message.authors import authors
 from gatepost.message.mail import Busy, Mail
 from gatepost.model.address import Address
-from gatepost.model.envelope import Body, Recipient
+from gatepost.model.envelope import Body, Recipient, Role
 from gatepost.model.verdict import Category, Finding, OnError
 from gatepost.mta.directory import Directory
+from gatepost.settings import Auth
 
 TRIES = 3  # of opening a mail that kills its worker, before it counts as unscannable (threat 76)
 REMEMBERED = 1000
@@ -41,16 +45,31 @@ class Report(msgspec.Struct, frozen=True):
 class Pipeline:
     """Filters see neither each other nor the store: order changes speed, never meaning (architecture 4)."""
 
-    def __init__(self, filters: Sequence[Filter], directory: Directory, *, timeout: float, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        filters: Sequence[Filter],
+        directory: Directory,
+        resolver: Resolver,
+        *,
+        auth: Auth,
+        timeout: float,
+        metrics: Metrics,
+    ) -> None:
         self._tiers = _tiers(filters)
         self._directory = directory
+        self._resolver = resolver
+        self._auth = auth
         self._timeout = timeout
-        self._seconds = {name: metrics.scan_seconds.labels(name) for name in ("open", *(one.name for one in filters))}
+        self._seconds = {
+            name: metrics.scan_seconds.labels(name) for name in ("open", "auth", *(one.name for one in filters))
+        }
         self._killers: OrderedDict[bytes, int] = OrderedDict()
 
     async def run(self, mail: Mail, trail: Trail) -> Report:
         """Ask every filter; never raises for a filter's failure, which is an UNSURE finding instead."""
         opened, unopened = await self._open(mail, trail)
+        if self._auth.enabled and _from_the_world(mail):
+            await self._prove(mail, opened, trail)
         senders = _senders(mail, opened)
         recipients = [self._directory.with_rules(recipient, senders) for recipient in mail.envelope.recipients]
         found: dict[int, list[Finding]] = {index: [] for index in range(len(recipients))}
@@ -80,6 +99,19 @@ class Pipeline:
             return None, [await self._tried(mail)]
         self._seconds["open"].observe(time.perf_counter() - started)
         return anatomy, []
+
+    async def _prove(self, mail: Mail, opened: Anatomy | None, trail: Trail) -> None:
+        """Look at who sent the mail; it goes on without proofs when that fails."""
+        started = time.perf_counter()
+        try:
+            mail.auth = await examine(mail, opened, self._resolver, self._auth.timeout)
+        except Exception as error:  # no mail is lost for want of a proof
+            log.error("sender could not be examined", id=mail.envelope.id, error=repr(error), exc_info=True)
+            trail.add("examined", "the sender could not be examined", error=type(error).__name__)
+            return
+        took = time.perf_counter() - started
+        self._seconds["auth"].observe(took)
+        trail.add("examined", **facts(mail.auth), ms={"auth": round(took * 1000, 2)})
 
     async def _tried(self, mail: Mail) -> Finding:
         tries = self._count(await asyncio.to_thread(_fingerprint, mail))
@@ -176,6 +208,12 @@ def _senders(mail: Mail, anatomy: Anatomy | None) -> list[Address]:
     """The identities that sender rules are held against: MAIL FROM and each address of From."""
     envelope = [mail.envelope.sender] if mail.envelope.sender else []
     return [*envelope, *(authors(anatomy) if anatomy else ())]
+
+
+def _from_the_world(mail: Mail) -> bool:
+    """Tell whether a mail came from a stranger: who signed in, or sends from our networks, needs no such proof."""
+    client = mail.envelope.client
+    return client.role is Role.MX and client.login is None
 
 
 def _oversize(findings: Sequence[Finding]) -> bool:

@@ -1,5 +1,6 @@
 """The rows that a judged mail becomes: its message, the copies on folders, the deliveries."""
 
+from collections.abc import Sequence
 from random import Random
 from typing import Any
 
@@ -34,8 +35,13 @@ def facts(envelope: Envelope, body: Body) -> dict[str, Any]:
     return told
 
 
-def message_row(envelope: Envelope, body: Body, summary: Summary, signer: str) -> Message:
-    """Return the row of a received mail; `signer` is the domain that may sign it."""
+def message_row(
+    envelope: Envelope, body: Body, summary: Summary, signer: str, proofs: Sequence[tuple[str, str]] = ()
+) -> Message:
+    """Return the row of a received mail; `signer` is the domain that may sign it.
+
+    `proofs` are the fields that tell what was proven of its sender.
+    """
     return Message(
         id=envelope.id,
         received=envelope.received,
@@ -57,6 +63,7 @@ def message_row(envelope: Envelope, body: Body, summary: Summary, signer: str) -
         esmtp=envelope.client.esmtp,
         tls=envelope.client.tls,
         login=envelope.client.login.email if envelope.client.login else None,
+        proofs=list(proofs),
         signer=signer,
     )
 

@@ -64,7 +64,7 @@ class Further:
         if len(found) > 1:
             return failed("SPF", facts.name, "several SPF entries, of which receivers take none")
         asked = [] if self._smarthost else facts.addresses
-        whole, *said = [await spf.check(self._resolver, ip, facts.name) for ip in (NOBODY, *asked)]
+        whole, *said = [await spf.check(self._resolver, ip, facts.name, audit=True) for ip in (NOBODY, *asked)]
         if whole.result in ("permerror", "temperror"):
             return failed("SPF", facts.name, f"{whole.result}, {whole.reason}")
         refused = [f"{ip} ({each.result})" for ip, each in zip(asked, said, strict=True) if each.result != "pass"]

@@ -1,0 +1,56 @@
+"""Verifies the chain of ARC sets (RFC 8617) by dkimpy, with keys asked for before."""
+
+import dkim  # type: ignore[import-untyped]  # it has no types
+from dkim.util import InvalidTagValueList, parse_tag_value  # type: ignore[import-untyped]  # likewise
+
+from gatepost.mailauth.verify import Checker, Signed, key_name
+from gatepost.model.auth import Arc, Result
+
+SETS = 50  # RFC 8617 4.2.1
+
+
+class Chain(Signed, dkim.ARC):  # type: ignore[misc]  # dkimpy has no types
+    """A mail's header as dkimpy reads it for ARC."""
+
+
+def read(head: bytes) -> Chain | None:
+    """Read a header section; None where it has a line that is no field."""
+    try:
+        return Chain(head)
+    except (dkim.MessageFormatError, IndexError):
+        return None
+
+
+def names(chain: Chain) -> list[str]:
+    """Return where the keys of seals and signatures stand, each once; none for a chain that is too long."""
+    newest, fields = chain.sorted_arc_headers()
+    if newest > SETS or len(fields) > 3 * SETS:
+        return []
+    found = []
+    for _, (name, value) in fields:
+        if name.lower() != b"arc-authentication-results":
+            found += _key(value)
+    return list(dict.fromkeys(found))
+
+
+def verify(chain: Chain, checker: Checker) -> Arc:
+    """Return what the chain is worth (blocking where the body is a file)."""
+    newest, fields = chain.sorted_arc_headers()
+    if newest > SETS or len(fields) > 3 * SETS:
+        return Arc(result=Result.FAIL, reason="more sets than are allowed")
+    chain.checker = checker
+    try:
+        said, sets, reason = chain.verify(dnsfunc=None)
+    except (dkim.DKIMException, LookupError, ValueError) as error:  # hostile fields, of the library's making
+        return Arc(result=Result.FAIL, reason=f"the sets can't be read ({type(error).__name__})")
+    sealers = tuple(each["as-domain"].decode("ascii", "replace").lower()[:255] for each in sets)
+    result = {b"pass": Result.PASS, b"none": Result.NONE}.get(said, Result.FAIL)
+    return Arc(result=result, sealers=sealers, reason="" if result is not Result.FAIL else reason)
+
+
+def _key(value: bytes) -> list[str]:
+    try:
+        tags = parse_tag_value(value)
+    except InvalidTagValueList:
+        return []
+    return [key_name(tags)] if b"s" in tags and b"d" in tags else []

@@ -1,0 +1,115 @@
+"""Verifies the DKIM signatures of a mail (RFC 6376, RFC 8301, RFC 8463); keys are asked for before."""
+
+import dkim  # type: ignore[import-untyped]  # it has no types
+from dkim.util import InvalidTagValueList, parse_tag_value  # type: ignore[import-untyped]  # likewise
+
+from gatepost.mailauth.keys import Record
+from gatepost.mailauth.verify import Checker, Fault, Signed, key_name
+from gatepost.model.auth import Result, Signature
+
+SIGNATURES = 10
+"""Signatures of one mail that are looked at, from the top (threat 68)."""
+
+FIELD = b"dkim-signature"
+_SQUEEZED = (b"b", b"bh", b"h", b"d", b"s", b"i", b"a", b"c")  # where white space means nothing
+
+Tags = dict[bytes, bytes]
+
+
+class Message(Signed, dkim.DKIM):  # type: ignore[misc]  # dkimpy has no types
+    """A mail's header as dkimpy reads it."""
+
+
+def read(head: bytes) -> Message | None:
+    """Read a header section; None where it has a line that is no field, over which nobody can sign."""
+    try:
+        return Message(head)
+    except (dkim.MessageFormatError, IndexError):
+        return None
+
+
+def names(message: Message) -> list[str]:
+    """Return where the keys of the signatures stand, each once."""
+    tags = filter(None, (_tags(value) for _, value in _fields(message)))
+    return list(dict.fromkeys(key_name(each) for each in tags if b"s" in each and b"d" in each))
+
+
+def verify(message: Message, checker: Checker, now: int) -> tuple[Signature, ...]:
+    """Return what each signature is worth, from the top; `now` in epoch seconds (blocking where the body is a file)."""
+    return tuple(_verify(message, checker, field, now) for field in _fields(message))
+
+
+def _fields(message: Message) -> list[tuple[bytes, bytes]]:
+    found = [(name, value) for name, value in message.headers if name.lower() == FIELD]
+    return found[:SIGNATURES]
+
+
+def _tags(value: bytes) -> Tags | None:
+    try:
+        tags: Tags = parse_tag_value(value)
+    except InvalidTagValueList:
+        return None
+    return {name: b"".join(text.split()) if name in _SQUEEZED else text for name, text in tags.items()}
+
+
+def _verify(message: Message, checker: Checker, field: tuple[bytes, bytes], now: int) -> Signature:
+    tags = _tags(field[1])
+    if tags is None:
+        return Signature(result=Result.PERMERROR, reason="the field is no list of tags")
+    found: Record | None = None
+    try:
+        found = checker.key(_valid(tags, now))
+        result, reason = _judge(message, checker, tags, field, found)
+    except Fault as fault:
+        result, reason = fault.result, fault.reason
+    if found is not None and found.testing and result in (Result.PASS, Result.FAIL):
+        result, reason = Result.NEUTRAL, "the key is for testing"  # as if unsigned (RFC 6376 3.6.1)
+    return Signature(
+        result=result,
+        domain=_text(tags, b"d").lower(),
+        selector=_text(tags, b"s"),
+        algorithm=_text(tags, b"a"),
+        bits=found.bits if found else 0,
+        start=_text(tags, b"b")[:8],
+        reason=reason,
+    )
+
+
+def _valid(tags: Tags, now: int) -> Tags:
+    """Check the tags by themselves; raise Fault."""
+    if not {b"v", b"a", b"b", b"bh", b"d", b"h", b"s"} <= tags.keys():
+        raise Fault(Result.PERMERROR, "a tag is missing")
+    if b"from" not in _signed(tags):
+        raise Fault(Result.PERMERROR, "From is not signed")
+    expires = tags.get(b"x", b"")
+    if expires.isdigit() and len(expires) < 13 and int(expires) < now:
+        raise Fault(Result.FAIL, "the signature has expired")
+    try:
+        dkim.validate_signature_fields(tags)
+    except dkim.ValidationError as error:
+        raise Fault(Result.PERMERROR, str(error)) from error
+    return tags
+
+
+def _signed(tags: Tags) -> list[bytes]:
+    return tags[b"h"].lower().split(b":")
+
+
+def _judge(
+    message: Message, checker: Checker, tags: Tags, field: tuple[bytes, bytes], found: Record
+) -> tuple[Result, str]:
+    if found.strict and _identity(tags) != tags[b"d"].lower():
+        raise Fault(Result.PERMERROR, "the key does not speak for subdomains (t=s)")
+    checker.check(message, tags, _signed(tags), field)
+    tail = checker.tail(tags)
+    if tail:
+        return Result.NEUTRAL, f"the last {tail} octets of the body are not signed (l=)"
+    return Result.PASS, ""
+
+
+def _identity(tags: Tags) -> bytes:
+    return tags.get(b"i", tags[b"d"]).rpartition(b"@")[2].lower()
+
+
+def _text(tags: Tags, name: bytes) -> str:
+    return tags.get(name, b"").decode("ascii", "replace")[:255]

@@ -1,0 +1,149 @@
+"""Examines who sent a mail: SPF, DKIM, ARC, then DMARC; DNS is asked side by side, and all within a time."""
+
+import asyncio
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from gatepost.dns import DnsFailure, Missing, Resolver
+from gatepost.mailauth import arc, dkim, dmarc, spf
+from gatepost.mailauth.verify import Answer, Checker, Text
+from gatepost.message.anatomy import Anatomy
+from gatepost.message.authors import claims
+from gatepost.message.edit import head_end
+from gatepost.message.mail import Mail
+from gatepost.model.address import BadAddress, domain_name
+from gatepost.model.auth import Arc, AuthResults, Dmarc, Result, Signature, Spf
+from gatepost.model.envelope import Body, Envelope
+
+HEAD_MAX = 262_144  # octets of a header over which signatures are looked at
+INLINE_MAX = 65_536  # octets of a mail that is hashed in the loop
+
+
+async def examine(mail: Mail, anatomy: Anatomy | None, resolver: Resolver, seconds: float) -> AuthResults:
+    """Return what is proven of a mail; what does not come within `seconds` is a temporary error.
+
+    `anatomy` None: the mail could not be opened, so nobody knows its authors.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            return await _examine(mail, anatomy, resolver)
+    except TimeoutError:
+        return _late(mail.envelope, f"no result within {seconds:g} s")
+
+
+async def _examine(mail: Mail, anatomy: Anatomy | None, resolver: Resolver) -> AuthResults:
+    envelope = mail.envelope
+    (mail_from, helo), (signatures, chain) = await asyncio.gather(
+        _spf(envelope, resolver), _signatures(mail.body, envelope.received // 1000, resolver)
+    )
+    authors = [claim.domain if claim else None for claim in claims(anatomy)] if anatomy else [None]
+    found = await dmarc.Judge(resolver).judge(authors, _proofs(mail_from, signatures))
+    return AuthResults(
+        mail_from=mail_from,
+        helo=helo,
+        signatures=signatures,
+        dmarc=found.dmarc,
+        arc=chain,
+        proven=found.proven,
+        unsure=found.unsure,
+    )
+
+
+def _proofs(mail_from: Spf, signatures: Sequence[Signature]) -> list[dmarc.Proof]:
+    said = [("spf", mail_from.result, mail_from.domain), *(("dkim", each.result, each.domain) for each in signatures)]
+    sure = {Result.PASS: True, Result.TEMPERROR: False}
+    return [dmarc.Proof(by, domain, sure[result]) for by, result, domain in said if result in sure]
+
+
+# SPF.
+
+
+async def _spf(envelope: Envelope, resolver: Resolver) -> tuple[Spf, Spf]:
+    """Check MAIL FROM and HELO; the null sender stands for the host that it names (RFC 7208 2.4)."""
+    name = _host(envelope.client.helo)
+    check = partial(spf.check, resolver, envelope.client.ip)
+    helo = check(f"postmaster@{name}", name) if name else _none("HELO is no domain name")
+    sender = envelope.sender
+    if sender is None:
+        found = await helo
+        return found, found
+    if sender.literal or not sender.domain:
+        return await _none("MAIL FROM has no domain name", sender.domain), await helo
+    found, of_host = await asyncio.gather(check(sender.text, name or sender.domain), helo)
+    return found, of_host
+
+
+async def _none(reason: str, domain: str = "") -> Spf:
+    return Spf(result=Result.NONE, domain=domain, reason=reason)
+
+
+def _host(helo: str) -> str:
+    try:
+        name = domain_name(helo)
+    except BadAddress:
+        return ""
+    return name if "." in name else ""
+
+
+# DKIM and ARC.
+
+
+async def _signatures(body: Body, now: int, resolver: Resolver) -> tuple[tuple[Signature, ...], Arc]:
+    head = await _head(body)
+    lower = head.lower()
+    if b"dkim-signature" not in lower and b"arc-" not in lower:
+        return (), Arc()
+    if len(head) > HEAD_MAX:
+        reason = f"the header is larger than {HEAD_MAX} octets"
+        return (Signature(result=Result.PERMERROR, reason=reason),), Arc(result=Result.FAIL, reason=reason)
+    signed = dkim.read(head) if b"dkim-signature" in lower else None
+    chain = arc.read(head) if b"arc-" in lower else None
+    asked = [*(dkim.names(signed) if signed else ()), *(arc.names(chain) if chain else ())]
+    checker = Checker(Text(head, body, len(head)), await _keys(list(dict.fromkeys(asked)), resolver))
+    work = partial(_verify, signed, chain, checker, now)
+    if body.data is None or body.size > INLINE_MAX or chain is not None:
+        return await asyncio.to_thread(work)
+    return work()
+
+
+def _verify(
+    signed: dkim.Message | None, chain: arc.Chain | None, checker: Checker, now: int
+) -> tuple[tuple[Signature, ...], Arc]:
+    signatures = dkim.verify(signed, checker, now) if signed else ()
+    return signatures, arc.verify(chain, checker) if chain else Arc()
+
+
+async def _keys(names: Sequence[str], resolver: Resolver) -> dict[str, Answer]:
+    answers = await asyncio.gather(*(_key(name, resolver) for name in names))
+    return dict(zip(names, answers, strict=True))
+
+
+async def _key(name: str, resolver: Resolver) -> Answer:
+    try:
+        texts = await resolver.txt(name)
+    except (Missing, DnsFailure) as error:
+        return error
+    return next((text for text in texts if b"p=" in text), texts[0])
+
+
+async def _head(body: Body) -> bytes:
+    data = body.data if body.data is not None else await asyncio.to_thread(_start, body.path or "")
+    end = head_end(data)
+    return data[:end] if end >= 0 else data
+
+
+def _start(path: str) -> bytes:
+    with Path(path).open("rb") as file:
+        return file.read(HEAD_MAX + 1)
+
+
+def _late(envelope: Envelope, reason: str) -> AuthResults:
+    domain = envelope.sender.domain if envelope.sender else _host(envelope.client.helo)
+    late = Spf(result=Result.TEMPERROR, domain=domain, reason=reason)
+    return AuthResults(
+        mail_from=late,
+        helo=Spf(result=Result.TEMPERROR, domain=_host(envelope.client.helo), reason=reason),
+        dmarc=Dmarc(result=Result.TEMPERROR, reason=reason),
+        unsure=True,
+    )

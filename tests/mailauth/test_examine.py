@@ -1,0 +1,101 @@
+"""Who sent a mail, asked of a real name server: SPF of both names, what is aligned, and answers that do not come."""
+
+from email.message import EmailMessage
+
+import pytest
+from tests.mailauth.post import envelope, results
+from tests.peers.names import Fault, Zone
+
+from gatepost.model.auth import Policy, Result
+
+pytestmark = pytest.mark.anyio
+
+MAIL = b"From: Ada <ada@a.example>\r\nTo: bob@b.example\r\nSubject: Hi\r\n\r\nHello\r\n"
+ZONE: Zone = {
+    "a.example": ['TXT "v=spf1 ip4:192.0.2.7 -all"'],
+    "_dmarc.a.example": ['TXT "v=DMARC1; p=reject"'],
+    "mx.a.example": ['TXT "v=spf1 a -all"', "A 192.0.2.7"],
+}
+
+
+async def test_an_aligned_spf_pass_proves_the_author() -> None:
+    found = await results(MAIL, ZONE, envelope("ada@a.example"))
+    assert (found.mail_from.result, found.helo.result, found.dmarc.result) == (Result.PASS,) * 3
+    assert found.mail_from.matched == "ip4:192.0.2.7"
+    assert found.proven
+
+
+async def test_the_steps_and_the_answers_of_spf_are_told() -> None:
+    found = await results(MAIL, ZONE, envelope("ada@a.example"))
+    assert found.mail_from.steps == (
+        "a.example is asked about 192.0.2.7",
+        "its record is v=spf1 ip4:192.0.2.7 -all",
+        "ip4:192.0.2.7 matches: pass",
+    )
+    assert found.mail_from.answers == ("a.example TXT: v=spf1 ip4:192.0.2.7 -all",)
+    assert "mx.a.example A: 192.0.2.7" in found.helo.answers
+
+
+async def test_a_stranger_fails_and_the_policy_is_told() -> None:
+    found = await results(MAIL, ZONE, envelope("ada@a.example", ip="203.0.113.5"))
+    assert (found.mail_from.result, found.dmarc.result) == (Result.FAIL, Result.FAIL)
+    assert found.dmarc.policy is Policy.REJECT
+    assert not found.proven and not found.unsure
+
+
+async def test_a_pass_for_another_domain_proves_nothing() -> None:
+    zone = {**ZONE, "evil.example": ['TXT "v=spf1 +all"']}
+    found = await results(MAIL, zone, envelope("x@evil.example", ip="203.0.113.5"))
+    assert (found.mail_from.result, found.dmarc.result, found.proven) == (Result.PASS, Result.FAIL, False)
+
+
+async def test_the_null_sender_stands_for_the_host_that_it_names() -> None:
+    """RFC 7208 2.4."""
+    found = await results(MAIL, ZONE, envelope(helo="mx.a.example"))
+    assert (found.mail_from.result, found.mail_from.domain, found.proven) == (Result.PASS, "mx.a.example", True)
+
+
+@pytest.mark.parametrize("helo", ["[192.0.2.7]", "localhost", "", "bad..name", "192.0.2.7"])
+async def test_a_host_that_names_no_domain_has_no_record(helo: str) -> None:
+    found = await results(MAIL, ZONE, envelope(helo=helo))
+    assert (found.helo.result, found.mail_from.result) == (Result.NONE, Result.NONE)
+
+
+async def test_a_sender_at_an_address_literal_has_no_record() -> None:
+    found = await results(MAIL, ZONE, envelope("ada@[192.0.2.7]"))
+    assert found.mail_from.result is Result.NONE
+
+
+async def test_threat_66_a_server_that_fails_is_a_temporary_error() -> None:
+    zone: Zone = {**ZONE, "a.example": [Fault.SERVFAIL]}
+    found = await results(MAIL, zone, envelope("ada@a.example"))
+    assert (found.mail_from.result, found.dmarc.result) == (Result.TEMPERROR, Result.TEMPERROR)
+    assert found.unsure and not found.proven
+
+
+async def test_what_does_not_come_in_time_is_a_temporary_error() -> None:
+    zone: Zone = {**ZONE, "a.example": [Fault.TIMEOUT]}
+    found = await results(MAIL, zone, envelope("ada@a.example"), seconds=0.1)
+    assert {found.mail_from.result, found.helo.result, found.dmarc.result} == {Result.TEMPERROR}
+    assert "0.1 s" in found.dmarc.reason
+    assert found.unsure and not found.proven
+
+
+async def test_a_header_beyond_what_is_looked_at_proves_nothing() -> None:
+    raw = b"DKIM-Signature: v=1\r\n" + b"X-Long: " + b"x" * 300_000 + b"\r\n" + MAIL
+    found = await results(raw, ZONE, envelope("ada@a.example"))
+    assert [each.result for each in found.signatures] == [Result.PERMERROR]
+    assert found.arc.result is Result.FAIL
+
+
+async def test_several_froms_are_proven_only_all_together() -> None:
+    raw = b"From: eve@evil.example\r\n" + MAIL
+    found = await results(raw, ZONE, envelope("ada@a.example"))
+    assert not found.proven
+
+
+async def test_a_mail_of_several_authors_in_one_from() -> None:
+    made = EmailMessage()
+    made["From"] = "ada@a.example, eve@evil.example"
+    raw = bytes(made).replace(b"\n", b"\r\n") + b"\r\n"
+    assert not (await results(raw, ZONE, envelope("ada@a.example"))).proven

@@ -1,0 +1,110 @@
+"""Proofs on the road: what is proven of a sender stands in the trace and on top of the mail, and never loses one."""
+
+from collections.abc import AsyncIterator
+from email.message import EmailMessage
+from pathlib import Path
+
+import pytest
+from tests.house import House, living, queued_as
+from tests.peers.names import Fault, Names, Zone
+
+from gatepost.model.envelope import Role
+
+pytestmark = pytest.mark.anyio
+
+ZONE: Zone = {
+    "world.example": ['TXT "v=spf1 ip4:127.0.0.1 -all"', "MX 10 mx.world.example."],
+    "_dmarc.world.example": ['TXT "v=DMARC1; p=reject"'],
+    "client.example": ['TXT "v=spf1 -all"'],
+}
+
+
+def mail(*before: str) -> bytes:
+    made = EmailMessage()
+    made["From"] = "Ada <ada@world.example>"
+    made["To"] = "bob@served.example"
+    made["Subject"] = "Hi"
+    made["Date"] = "Fri, 20 Nov 2026 09:00:00 +0000"
+    made["Message-ID"] = "<one@world.example>"
+    made.set_content("Hello Bob")
+    return "".join(f"{line}\r\n" for line in before).encode() + made.as_bytes().replace(b"\n", b"\r\n")
+
+
+@pytest.fixture
+async def names() -> AsyncIterator[Names]:
+    async with Names(dict(ZONE)) as names:
+        yield names
+
+
+@pytest.fixture
+async def house(tmp_path: Path, names: Names) -> AsyncIterator[House]:
+    async with living(tmp_path, dns={"servers": [names.address], "timeout": 0.5}) as house:
+        yield house
+
+
+async def test_what_is_proven_stands_on_top_of_the_mail(house: House) -> None:
+    """RFC 8601 5, RFC 7208 9.1."""
+    await house.send(mail(), "bob@served.example")
+    (got,) = await house.sink.wait(1)
+    assert got.data.startswith(
+        b"Authentication-Results: gate.example;\r\n\tspf=pass smtp.mailfrom=ada@world.example;\r\n\tspf=fail "
+    )
+    head = got.data.partition(b"\r\nReceived: ")[0]
+    assert b"\tdmarc=pass policy.dmarc=reject header.from=world.example" in head
+    assert b"\r\nReceived-SPF: pass (gate.example: " in head
+    assert got.data.endswith(mail())
+
+
+async def test_forged_results_with_our_name_are_gone(house: House) -> None:
+    """Threat 63."""
+    forged = "Authentication-Results: gate.example; dkim=pass header.d=bank.example"
+    await house.send(mail(forged), "bob@served.example")
+    (got,) = await house.sink.wait(1)
+    assert b"bank.example" not in got.data
+    assert got.data.endswith(mail())
+
+
+async def test_the_trace_tells_the_steps_and_the_answers(house: House) -> None:
+    reply = await house.send(mail(), "bob@served.example")
+    (told,) = [event.data for event in house.trace(queued_as(reply)) if event.event == "examined"]
+    assert told["proven"] is True
+    assert told["spf"]["dns"] == ["world.example TXT: v=spf1 ip4:127.0.0.1 -all"]
+    assert told["spf"]["steps"][-1] == "ip4:127.0.0.1 matches: pass"
+    assert told["dmarc"]["by"] == ["spf"]
+
+
+async def test_a_name_server_that_fails_holds_nothing_up(house: House, names: Names) -> None:
+    """Threat 66."""
+    names.zone["world.example"] = [Fault.SERVFAIL]
+    reply = await house.send(mail(), "bob@served.example")
+    assert reply.code == 250
+    (got,) = await house.sink.wait(1)
+    assert b"spf=temperror" in got.data
+    assert b"dmarc=temperror" in got.data
+
+
+async def test_a_mail_from_a_network_of_ours_is_not_examined(house: House) -> None:
+    reply = await house.send(mail(), "bob@served.example", role=Role.TRUSTED)
+    assert reply.code == 250
+    (got,) = await house.sink.wait(1)
+    assert got.data.startswith(b"Received: ")
+    assert "examined" not in {event.event for event in house.trace(queued_as(reply))}
+
+
+async def test_with_auth_off_nobody_asks(tmp_path: Path, names: Names) -> None:
+    dns = {"servers": [names.address], "timeout": 0.5}
+    async with living(tmp_path, dns=dns, auth={"enabled": False}) as house:
+        await house.send(mail(), "bob@served.example")
+        (got,) = await house.sink.wait(1)
+        assert got.data.startswith(b"Received: ")
+        assert not [name for name, kind, _ in names.asked if kind == "TXT"]
+
+
+async def test_what_takes_too_long_is_a_temporary_error(tmp_path: Path, names: Names) -> None:
+    names.zone["world.example"] = [Fault.ELSE_TIMEOUT, "MX 10 mx.world.example."]
+    dns = {"servers": [names.address], "timeout": 5.0}
+    async with living(tmp_path, dns=dns, auth={"timeout": 0.2}) as house:
+        reply = await house.send(mail(), "bob@served.example")
+        assert reply.code == 250
+        (got,) = await house.sink.wait(1)
+        assert b"spf=temperror" in got.data
