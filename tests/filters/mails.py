@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from gatepost.filters.registry import Filter, load
 from gatepost.message.mail import Mail, Opener
 from gatepost.model.address import Address
+from gatepost.model.auth import AuthResults
 from gatepost.model.envelope import Body, Client, Direction, Envelope, Recipient
 from gatepost.model.policy import default_policy
 from gatepost.model.rules import AttachmentAction, AttachmentRule, CheckType, RuleSet
@@ -28,7 +29,7 @@ def recipient(rules: RuleSet = NO_RULES, **members: Any) -> Recipient:
     return Recipient(**{"address": BOB, "given": BOB, "domain_id": 1, "policy": policy, "rules": rules, **members})
 
 
-def mail(data: bytes, **members: Any) -> Mail:
+def mail(data: bytes, auth: AuthResults | None = None, **members: Any) -> Mail:
     usual = {
         "id": "0" * 32,
         "client": Client(ip="192.0.2.1"),
@@ -37,7 +38,9 @@ def mail(data: bytes, **members: Any) -> Mail:
         "direction": Direction.IN,
         "received": NOW,
     }
-    return Mail(Envelope(**{**usual, **members}), Body(size=len(data), data=data), OPENER)
+    made = Mail(Envelope(**{**usual, **members}), Body(size=len(data), data=data), OPENER)
+    made.auth = auth
+    return made
 
 
 RUNNER = asyncio.Runner()  # one loop for all tests, so that the worker that opens archives is started once

@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 from tests.filters.mails import NOW, ask, make, plain, recipient
 
+from gatepost.model.auth import AuthResults, Dmarc, Result, Spf
+from gatepost.model.envelope import Client, Login
 from gatepost.model.rules import RuleSet, SenderRule, SenderType
-from gatepost.model.verdict import Category, Finding
+from gatepost.model.verdict import Category, Finding, OnError
 
 ALLOW, BLOCK, PROTECTED = SenderType.ALLOW, SenderType.BLOCK, SenderType.PROTECTED
 ADDRESS, DOMAIN = "ann@a.test", "a.test"
@@ -100,7 +102,7 @@ def test_an_expired_rule_is_as_if_it_were_not_there(kind: SenderType) -> None:
 @pytest.mark.parametrize(
     "needs_proof", [{"kind": ALLOW, "spf_on": True}, {"kind": ALLOW, "spf_on": None}, {"kind": PROTECTED}]
 )
-def test_rules_that_need_a_proof_are_noted_and_change_nothing(needs_proof: dict[str, Any]) -> None:
+def test_where_nobody_looked_rules_that_need_a_proof_are_noted_and_change_nothing(needs_proof: dict[str, Any]) -> None:
     waiting = rule(**needs_proof)
     assert [(one.category, one.symbol) for one in found(waiting)] == [(Category.NOTE, "SENDER_NOT_PROVEN")]
     assert decided(waiting, rule(BLOCK, DOMAIN, mine=False)) is Category.BLOCKED
@@ -109,6 +111,73 @@ def test_rules_that_need_a_proof_are_noted_and_change_nothing(needs_proof: dict[
 
 def test_threat_44_an_allowed_address_that_must_be_proven_does_not_open_the_gate() -> None:
     assert decided(rule(ALLOW, spf_on=True), rule(BLOCK, DOMAIN)) is Category.BLOCKED
+
+
+def auth(*, authors: tuple[str, ...] = (ADDRESS,), **members: bool) -> AuthResults:
+    none = Spf(result=Result.NONE, domain="")
+    return AuthResults(authors=authors, mail_from=none, helo=none, dmarc=Dmarc(result=Result.NONE), **members)
+
+
+def symbols_with(results: AuthResults, *rules: SenderRule, **members: Any) -> list[str]:
+    found = ask(make("senders"), plain(), RuleSet(senders=rules), auth=results, **members)
+    return [one.symbol for one in found]
+
+
+FORGED = auth()
+PROVEN = auth(proven=True, sender_proven=True)
+UNSURE = auth(unsure=True)
+
+
+@pytest.mark.parametrize("value", [ADDRESS, DOMAIN])
+@pytest.mark.parametrize(
+    ("kind", "results", "symbol"),
+    [
+        (ALLOW, PROVEN, "SENDER_ALLOWED"),
+        (ALLOW, FORGED, "SENDER_NOT_PROVEN"),
+        (ALLOW, UNSURE, "SENDER_NOT_PROVEN"),
+        (PROTECTED, PROVEN, "SENDER_PROVEN"),
+        (PROTECTED, FORGED, "SENDER_FORGED"),
+        (PROTECTED, UNSURE, "SENDER_UNSURE"),
+    ],
+)
+def test_rules_4_a_rule_that_needs_a_proof_follows_it(
+    kind: SenderType, results: AuthResults, symbol: str, value: str
+) -> None:
+    assert symbols_with(results, rule(kind, value, spf_on=True)) == [symbol]
+
+
+def test_a_forged_protected_sender_is_blocked_and_an_unsure_one_comes_again() -> None:
+    (blocked,) = ask(make("senders"), plain(), RuleSet(senders=(rule(PROTECTED),)), auth=FORGED)
+    assert blocked.category is Category.BLOCKED
+    (unsure,) = ask(make("senders"), plain(), RuleSet(senders=(rule(PROTECTED),)), auth=UNSURE)
+    assert (unsure.category, unsure.on_error) == (Category.UNSURE, OnError.DEFER)
+
+
+def test_a_forged_mail_from_is_not_proven_by_an_author_who_is() -> None:
+    """An author with a good signature of his own must not borrow the name of an allowed sender."""
+    stranger = auth(authors=("eve@evil.test",), proven=True)
+    assert symbols_with(stranger, rule(ALLOW, spf_on=True)) == ["SENDER_NOT_PROVEN"]
+    assert symbols_with(stranger, rule(PROTECTED)) == ["SENDER_FORGED"]
+    both = auth(authors=("eve@evil.test",), proven=True, sender_proven=True)
+    assert symbols_with(both, rule(ALLOW, spf_on=True)) == ["SENDER_ALLOWED"]
+
+
+def test_a_forged_author_is_not_proven_by_a_mail_from_that_is() -> None:
+    assert symbols_with(auth(sender_proven=True), rule(PROTECTED)) == ["SENDER_FORGED"]
+
+
+def test_who_signed_in_needs_no_proof() -> None:
+    login = Client(ip="192.0.2.1", login=Login(1, 1, ADDRESS))
+    (finding,) = ask(make("senders"), plain(), RuleSet(senders=(rule(PROTECTED),)), client=login)
+    assert finding.symbol == "SENDER_PROVEN"
+
+
+def test_protected_ranks_as_a_block() -> None:
+    """A domain's protection stands against a mailbox's ALLOW where the domain goes first, and gives way where not."""
+    rules = rule(ALLOW), rule(PROTECTED, mine=False)
+    for priority, symbol in (("DOMAIN", "SENDER_FORGED"), ("USER", "SENDER_ALLOWED")):
+        found = ask(make("senders"), plain(), RuleSet(senders=rules, wblist_priority=priority), auth=FORGED)
+        assert sorted(one.symbol for one in found) == sorted([symbol, "SENDER_RULE_OUTWEIGHED"])
 
 
 def test_a_finding_names_the_rule_and_its_owner() -> None:

@@ -5,13 +5,16 @@ from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
-from tests.house import House, living, queued_as
+from tests.house import NOW, House, living, queued_as
 from tests.peers.names import Fault, Names, Zone
+from tests.peers.sink import Sink
 
 from gatepost.model.envelope import Role
+from gatepost.model.rules import SenderRule, SenderType
 
 pytestmark = pytest.mark.anyio
 
+GTUBE = b"XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X"
 ZONE: Zone = {
     "world.example": ['TXT "v=spf1 ip4:127.0.0.1 -all"', "MX 10 mx.world.example."],
     "_dmarc.world.example": ['TXT "v=DMARC1; p=reject"'],
@@ -108,3 +111,52 @@ async def test_what_takes_too_long_is_a_temporary_error(tmp_path: Path, names: N
         assert reply.code == 250
         (got,) = await house.sink.wait(1)
         assert b"spf=temperror" in got.data
+
+
+async def rule(house: House, kind: SenderType, **members: object) -> None:
+    domain = house.store.reader.domain("served.example")
+    assert domain is not None
+    owner = {"domain_id": domain.id, "owner": domain.name, "created_date": NOW}
+    await house.add(SenderRule(**{**owner, "value": "world.example", "type": kind, **members}))  # type: ignore[arg-type]
+
+
+async def test_a_protected_sender_passes_proven_and_is_refused_forged(house: House, names: Names) -> None:
+    """Rules 4."""
+    await rule(house, SenderType.PROTECTED)
+    assert (await house.send(mail(), "bob@served.example")).code == 250
+    names.zone["liar.example"] = ['TXT "v=spf1 +all"', "MX 10 mx.world.example."]
+    forged = await house.send(mail(), "bob@served.example", sender="x@liar.example")
+    assert (forged.code, forged.message.split()[0]) == (550, "5.7.1")
+
+
+async def test_a_protected_sender_whose_proof_does_not_come_may_come_again(house: House, names: Names) -> None:
+    """Threat 66."""
+    await rule(house, SenderType.PROTECTED)
+    names.zone["_dmarc.world.example"] = [Fault.SERVFAIL]
+    assert (await house.send(mail(), "bob@served.example")).code == 451
+
+
+async def test_an_allowed_sender_passes_with_gtube_only_if_proven(house: House, names: Names) -> None:
+    """Rules 4, threat 44."""
+    await rule(house, SenderType.ALLOW, spf_on=True)
+    spam = mail() + GTUBE + b"\r\n"
+    await house.send(spam, "bob@served.example")
+    await house.sink.wait(1)
+    assert house.copies("Quarantine") == []
+    names.zone["liar.example"] = ['TXT "v=spf1 -all"', "MX 10 mx.world.example."]
+    await house.send(spam, "bob@served.example", sender="x@liar.example")
+    assert [copy.category for copy in house.copies("Quarantine")] == ["SPAM"]
+
+
+@pytest.mark.parametrize(("record", "told"), [("v=spf1 ip4:127.0.0.1 -all", True), ("v=spf1 ?all", False)])
+async def test_only_a_proven_sender_is_told_that_his_mail_bounced(
+    tmp_path: Path, names: Names, record: str, told: bool
+) -> None:
+    """Rules 8: a stranger's report would hit whoever he named."""
+    names.zone["world.example"] = [f'TXT "{record}"', "MX 10 mx.world.example."]
+    dns = {"servers": [names.address], "timeout": 0.5}
+    async with living(tmp_path, sink=Sink({"RCPT <bob@served.example>": "550 5.1.1 nobody"}), dns=dns) as house:
+        await house.send(mail(), "bob@served.example")
+        await house.gatepost.queue.idle()
+        reports = [each for each in house.sink.mails if each.recipients == ["ada@world.example"]]
+        assert (len(reports) == 1, house.copies("System") == []) == (told, told)

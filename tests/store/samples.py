@@ -51,6 +51,8 @@ def _value(kind: inspect.Type, name: str, number: int) -> Any:
             return list(cls)[-1]
         case inspect.ListType(item_type=inside):
             return [_value(inside, name, number), _value(inside, name, number + 1)]
+        case inspect.TupleType(item_types=each):
+            return tuple(_value(inside, name, number) for inside in each)
         case inspect.DictType():
             return {name: number}
         case inspect.StructType(cls=cls):

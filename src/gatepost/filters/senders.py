@@ -1,6 +1,7 @@
 """Asks whether the domain or the mailbox has allowed, blocked or protected who sent the mail."""
 
 from collections.abc import Hashable, Iterable, Iterator, Sequence
+from enum import Enum
 
 from gatepost.filters import registry
 from gatepost.filters.registry import Cost
@@ -9,7 +10,7 @@ from gatepost.message.plain import plain
 from gatepost.model.envelope import Recipient
 from gatepost.model.rules import SenderRule, SenderType
 from gatepost.model.tenant import Priority
-from gatepost.model.verdict import Category, Finding
+from gatepost.model.verdict import Category, Finding, OnError
 from gatepost.settings import Limits
 
 
@@ -17,8 +18,8 @@ class Senders:
     """Which sender rule decides?
 
     Of one owner's rules an address beats a domain, and BLOCK beats ALLOW for the same value. Where the domain and the
-    mailbox differ, wblistPriority says whose rule decides. Rules that need a proof of the sender (PROTECTED, and ALLOW
-    with spfOn) are noted and change nothing until there are proofs (rules 4).
+    mailbox differ, wblistPriority says whose rule decides. PROTECTED blocks, and ALLOW with spfOn does nothing, unless
+    who the rule names is proven by SPF or DKIM (rules 4). Where nobody looked for proofs, both change nothing.
     """
 
     name = "senders"
@@ -33,44 +34,90 @@ class Senders:
 
     async def examine(self, mail: Mail, recipient: Recipient) -> Iterable[Finding]:
         rules = [rule for rule in recipient.rules.senders if _lives(rule, mail.envelope.received)]
-        return list(_weigh(rules, recipient.rules.wblist_priority)) if rules else ()
+        if not rules:
+            return ()
+        standings = [(rule, _standing(rule, mail)) for rule in rules]
+        return list(_weigh(standings, recipient.rules.wblist_priority))
+
+
+class _Standing(Enum):
+    """What a rule comes to for this mail."""
+
+    ACTS = "acts"
+    PROVEN = "nothing stands against a sender that is proven"
+    NOT_PROVEN = "the sender is not proven"
+    NOT_ASKED = "nobody looked for a proof of the sender"
+    UNSURE = "whether the sender is proven could not be found out now"
 
 
 def _lives(rule: SenderRule, now: int) -> bool:
     return rule.expire_at is None or rule.expire_at > now
 
 
-def _weigh(rules: Sequence[SenderRule], priority: str) -> Iterator[Finding]:
-    deciding = [rule for rule in rules if not _needs_proof(rule)]
+def _standing(rule: SenderRule, mail: Mail) -> _Standing:
+    protects = rule.type is SenderType.PROTECTED
+    if not protects and (rule.type is SenderType.BLOCK or rule.spf_on is False):
+        return _Standing.ACTS
+    if mail.envelope.client.login is not None:  # who signed in writes as himself alone (rules 11)
+        return _Standing.PROVEN if protects else _Standing.ACTS
+    if mail.auth is None:
+        return _Standing.NOT_ASKED
+    named = any(rule.value in (author, author.rpartition("@")[2]) for author in mail.auth.authors)
+    if mail.auth.proven if named else mail.auth.sender_proven:
+        return _Standing.PROVEN if protects else _Standing.ACTS
+    if not protects:
+        return _Standing.NOT_PROVEN
+    return _Standing.UNSURE if mail.auth.unsure else _Standing.ACTS
+
+
+def _weigh(standings: Sequence[tuple[SenderRule, _Standing]], priority: str) -> Iterator[Finding]:
+    deciding = [rule for rule, standing in standings if standing in (_Standing.ACTS, _Standing.UNSURE)]
     winner = max(deciding, key=lambda rule: _rank(rule, priority), default=None)
-    for rule in rules:
+    for rule, standing in standings:
         if rule is winner:
-            yield _decision(rule)
-        elif _needs_proof(rule):
-            yield _note(rule, "SENDER_NOT_PROVEN", "no proof of the sender is asked for yet")
-        else:
+            yield _unsure(rule) if standing is _Standing.UNSURE else _decision(rule)
+        elif standing in (_Standing.ACTS, _Standing.UNSURE):
             yield _note(rule, "SENDER_RULE_OUTWEIGHED", "another rule goes before it")
-
-
-def _needs_proof(rule: SenderRule) -> bool:
-    return rule.type is SenderType.PROTECTED or (rule.type is SenderType.ALLOW and rule.spf_on is not False)
+        else:
+            symbol = "SENDER_PROVEN" if standing is _Standing.PROVEN else "SENDER_NOT_PROVEN"
+            yield _note(rule, symbol, standing.value)
 
 
 def _rank(rule: SenderRule, priority: str) -> tuple[bool, bool, bool]:
-    """Order rules: whose it is, how narrow it is, and BLOCK before ALLOW."""
+    """Order rules: whose it is, how narrow it is, and what blocks before ALLOW."""
     first = (rule.user_id is None) == (priority == Priority.DOMAIN)
-    return first, "@" in rule.value, rule.type is SenderType.BLOCK
+    return first, "@" in rule.value, rule.type is not SenderType.ALLOW
 
 
 def _decision(rule: SenderRule) -> Finding:
-    blocked = rule.type is SenderType.BLOCK
+    category, symbol, why = _DECISIONS[rule.type]
     return Finding(
-        category=Category.BLOCKED if blocked else Category.ALLOWED,
-        symbol="SENDER_BLOCKED" if blocked else "SENDER_ALLOWED",
-        reason=_said(rule),
+        category=category,
+        symbol=symbol,
+        reason=plain(_said(rule) + why),
         by=Senders.name,
         rule_id=rule.id,
         owner=rule.owner,
+    )
+
+
+_DECISIONS = {
+    SenderType.ALLOW: (Category.ALLOWED, "SENDER_ALLOWED", ""),
+    SenderType.BLOCK: (Category.BLOCKED, "SENDER_BLOCKED", ""),
+    SenderType.PROTECTED: (Category.BLOCKED, "SENDER_FORGED", "; the sender is not proven"),
+}
+
+
+def _unsure(rule: SenderRule) -> Finding:
+    """A forged mail must not pass while DNS is silent, nor a true one be refused: it may come again (threat 66)."""
+    return Finding(
+        category=Category.UNSURE,
+        symbol="SENDER_UNSURE",
+        reason=plain(f"{_said(rule)}; {_Standing.UNSURE.value}"),
+        by=Senders.name,
+        rule_id=rule.id,
+        owner=rule.owner,
+        on_error=OnError.DEFER,
     )
 
 

@@ -9,7 +9,7 @@ from gatepost.dns import DnsFailure, Missing, Resolver
 from gatepost.mailauth import arc, dkim, dmarc, spf
 from gatepost.mailauth.verify import Answer, Checker, Text
 from gatepost.message.anatomy import Anatomy
-from gatepost.message.authors import claims
+from gatepost.message.authors import authors, claims
 from gatepost.message.edit import head_end
 from gatepost.message.mail import Mail
 from gatepost.model.address import BadAddress, domain_name
@@ -29,7 +29,7 @@ async def examine(mail: Mail, anatomy: Anatomy | None, resolver: Resolver, secon
         async with asyncio.timeout(seconds):
             return await _examine(mail, anatomy, resolver)
     except TimeoutError:
-        return _late(mail.envelope, f"no result within {seconds:g} s")
+        return _late(mail.envelope, anatomy, f"no result within {seconds:g} s")
 
 
 async def _examine(mail: Mail, anatomy: Anatomy | None, resolver: Resolver) -> AuthResults:
@@ -37,15 +37,18 @@ async def _examine(mail: Mail, anatomy: Anatomy | None, resolver: Resolver) -> A
     (mail_from, helo), (signatures, chain) = await asyncio.gather(
         _spf(envelope, resolver), _signatures(mail.body, envelope.received // 1000, resolver)
     )
-    authors = [claim.domain if claim else None for claim in claims(anatomy)] if anatomy else [None]
-    found = await dmarc.Judge(resolver).judge(authors, _proofs(mail_from, signatures))
+    claimed = claims(anatomy) if anatomy else [None]
+    domains = [author.domain if author else None for author in claimed]
+    found = await dmarc.Judge(resolver).judge(domains, _proofs(mail_from, signatures))
     return AuthResults(
+        authors=tuple(author.key for author in claimed if author),
         mail_from=mail_from,
         helo=helo,
         signatures=signatures,
         dmarc=found.dmarc,
         arc=chain,
         proven=found.proven,
+        sender_proven=found.proven and (mail_from.result is Result.PASS or mail_from.domain in domains),
         unsure=found.unsure,
     )
 
@@ -138,10 +141,11 @@ def _start(path: str) -> bytes:
         return file.read(HEAD_MAX + 1)
 
 
-def _late(envelope: Envelope, reason: str) -> AuthResults:
+def _late(envelope: Envelope, anatomy: Anatomy | None, reason: str) -> AuthResults:
     domain = envelope.sender.domain if envelope.sender else _host(envelope.client.helo)
     late = Spf(result=Result.TEMPERROR, domain=domain, reason=reason)
     return AuthResults(
+        authors=tuple(author.key for author in authors(anatomy)) if anatomy else (),
         mail_from=late,
         helo=Spf(result=Result.TEMPERROR, domain=_host(envelope.client.helo), reason=reason),
         dmarc=Dmarc(result=Result.TEMPERROR, reason=reason),

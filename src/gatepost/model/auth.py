@@ -79,15 +79,18 @@ class Dmarc(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AuthResults(msgspec.Struct, frozen=True, kw_only=True):
-    """All that was looked at. `proven`: SPF pass or a DKIM pass is aligned with every author's domain (rules 4).
+    """All that was looked at. `authors` are the addresses in From by their keys.
 
-    `unsure`: an answer that might have proven the author did not come in time.
+    `proven`: an SPF pass or a DKIM pass is aligned with every author's domain. `sender_proven`: MAIL FROM is as true, so
+    that a report may go there. `unsure`: an answer that might have proven the author did not come in time.
     """
 
+    authors: tuple[str, ...] = ()
     mail_from: Spf
     helo: Spf
     signatures: tuple[Signature, ...] = ()
     dmarc: Dmarc
     arc: Arc = Arc()
     proven: bool = False
+    sender_proven: bool = False
     unsure: bool = False

@@ -145,7 +145,9 @@ class Intake:
         message = message_row(envelope, body, summary, self._signer(envelope, report.anatomy), proofs)
         if answer is not Answer.ACCEPTED:
             return await self._refuse(message, judged, answer, trail)
-        return await self._accept(envelope, message, body, judged, trail, also)
+        proven = mail.auth is not None and mail.auth.sender_proven
+        deliveries = self._deliveries(envelope, judged, proven)
+        return await self._accept(envelope, message, body, judged, deliveries, trail, also)
 
     def _judge(self, envelope: Envelope, anatomy: Anatomy | None, found: Findings) -> Judged:
         recipient = found.recipient
@@ -247,11 +249,11 @@ class Intake:
         message: Message,
         body: Body,
         judged: Sequence[Judged],
+        deliveries: Sequence[Delivery],
         trail: Trail,
         also: Also | None,
     ) -> Receipt:
         copies = made_copies(envelope, judged, self._own_policy(envelope))
-        deliveries = self._deliveries(envelope, judged)
         newcomers = [each.recipient for each in judged if self._provisions(each)]
         until = self._clock() + self._settings.trace.days * DAY
         for copy in copies:
@@ -274,11 +276,11 @@ class Intake:
             self._queue.push(message, ready, body)
         return Receipt(message.id, Answer.ACCEPTED, Category.CLEAN)
 
-    def _deliveries(self, envelope: Envelope, judged: Sequence[Judged]) -> list[Delivery]:
+    def _deliveries(self, envelope: Envelope, judged: Sequence[Judged], proven: bool) -> list[Delivery]:
         ways: dict[str, Delivery] = {}
         for each in judged:
             if each.verdict.action is Action.DELIVER:
-                way = delivery(envelope, each.recipient, each.verdict, life=self._settings.queue.life)
+                way = delivery(envelope, each.recipient, each.verdict, life=self._settings.queue.life, proven=proven)
                 ways.setdefault(each.recipient.address.key, way)
         return list(ways.values())
 

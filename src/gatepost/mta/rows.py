@@ -92,11 +92,13 @@ def copy_row(envelope: Envelope, recipient: Recipient, verdict: Verdict, keep: K
     )
 
 
-def delivery(envelope: Envelope, recipient: Recipient, verdict: Verdict, *, life: int) -> Delivery:
+def delivery(
+    envelope: Envelope, recipient: Recipient, verdict: Verdict, *, life: int, proven: bool = False
+) -> Delivery:
     """Return the way to one recipient; `life` in seconds.
 
-    Who signed in, or sends from a network of ours, is proven. Of a group nobody is told: a report would name a member
-    (rules 9).
+    Who signed in, or sends from a network of ours, is proven, else who is by SPF or DKIM (`proven`). Of a group
+    nobody is told: a report would name a member (rules 9).
     """
     now = envelope.received
     sender = envelope.sender.text if envelope.sender else ""
@@ -112,7 +114,7 @@ def delivery(envelope: Envelope, recipient: Recipient, verdict: Verdict, *, life
         created=now,
         tag=" ".join(verdict.tags),
         smtputf8=envelope.smtputf8,
-        proven=ours and recipient.group is None,
+        proven=(ours or proven) and recipient.group is None,
         notify=",".join(sorted(recipient.dsn.notify)),
         orcpt=recipient.dsn.orcpt,
         ret=envelope.dsn.ret,
