@@ -4,6 +4,7 @@ import base64
 import binascii
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 import msgspec
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -91,6 +92,7 @@ class Record(msgspec.Struct, frozen=True):
         return self.key.key_size if isinstance(self.key, RSAPublicKey) else 256
 
 
+@lru_cache(maxsize=4096)
 def record(text: bytes) -> Record:
     """Read the TXT record of a selector; raise BadKey, whose text says why none can be had."""
     tags = _tags(text.decode("ascii", "replace"))

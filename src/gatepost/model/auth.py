@@ -81,8 +81,8 @@ class Dmarc(msgspec.Struct, frozen=True, kw_only=True):
 class AuthResults(msgspec.Struct, frozen=True, kw_only=True):
     """All that was looked at. `authors` are the addresses in From by their keys.
 
-    `proven`: an SPF pass or a DKIM pass is aligned with every author's domain. `sender_proven`: MAIL FROM is as true, so
-    that a report may go there. `unsure`: an answer that might have proven the author did not come in time.
+    `proven`: an SPF pass or a DKIM pass is aligned with every author's domain. `sender_proven`: MAIL FROM is as true,
+    so that a report may go there. `unsure`: an answer that might have proven the author did not come in time.
     """
 
     authors: tuple[str, ...] = ()
