@@ -6,6 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.complete
 PYTEST := $(BIN)/pytest
+# Many tests wait for a peer now and then, so one worker more than there are processors.
+export PYTEST_XDIST_AUTO_NUM_WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 # The public suites, where they lie beside the clone; tests that read them say so when they are missing.
 export GATEPOST_TESTDATA ?= $(wildcard $(CURDIR)/../shared/testdata)
 

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from tests.ready import lay_store
 from tests.store import crash
 from tests.store.samples import keep, mail_id, open_store, user
 
@@ -126,10 +127,11 @@ def story(directory: Path, inject: str, tmp_path: Path) -> tuple[crash.Story, st
     return crash.Story(said), said, log.read_text().splitlines()
 
 
-@pytest.mark.parametrize(("call", "number"), [("fdatasync", 20), ("pwrite64", 260), ("pwrite64", 330)])
+@pytest.mark.parametrize(("call", "number"), [("fdatasync", 10), ("pwrite64", 150), ("pwrite64", 260)])
 def test_80_after_an_i_o_error_no_mail_is_taken_and_no_sync_is_tried_again(
     directory: Path, tmp_path: Path, call: str, number: int
 ) -> None:
+    lay_store(directory)  # the fault is to meet mail, not the making of tables
     told, said, calls = story(directory, f"{call}:error=EIO:when={number}", tmp_path)
     failed = [line for lines in told.failed.values() for line in lines]
     assert failed and set(failed) == {"unavailable False"}
@@ -154,7 +156,8 @@ def test_80_an_error_on_a_file_of_the_spool_does_the_same(directory: Path, tmp_p
 
 
 def test_79_a_disc_full_for_a_while_costs_what_came_meanwhile(directory: Path, tmp_path: Path) -> None:
-    told, said, _ = story(directory, "pwrite64:error=ENOSPC:when=260..266", tmp_path)
+    lay_store(directory)
+    told, said, _ = story(directory, "pwrite64:error=ENOSPC:when=150..156", tmp_path)
     assert set(told.failed["keep"]) == {"full False"}
     assert 12 in told.done["keep"], "it did not recover"
     crash.compare(directory, said)
