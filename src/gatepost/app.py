@@ -176,7 +176,8 @@ class Gatepost:
         """Open the store and make every room over it."""
         settings, clock, metrics = self.settings, self.clock, self.metrics
         hostname = settings.hostname
-        filters = registry.load(settings.filters, settings.limits)
+        resolver = Resolver(settings.dns, clock)
+        filters = registry.load(settings.filters, registry.Tools(limits=settings.limits, resolver=resolver))
         self.store = Store.open(
             Path(settings.store.directory),
             clock=clock,
@@ -185,7 +186,6 @@ class Gatepost:
             refused_bytes=settings.trace.refused_bytes,
         )
         self._open.append(self.store.close)
-        resolver = Resolver(settings.dns, clock)
         gateway = Gateway([hostname, *settings.smtp.gateway_names], _listening(settings))
         relay = Relay(settings.relay, hostname, resolver, metrics=metrics, clock=clock, gateway=gateway)
         self._open.append(relay.close)

@@ -8,7 +8,9 @@ import zipfile
 from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 
-from gatepost.filters.registry import Filter, load
+from gatepost.dns import Resolver
+from gatepost.events import wall_clock
+from gatepost.filters.registry import Filter, Tools, load
 from gatepost.message.mail import Mail, Opener
 from gatepost.model.address import Address
 from gatepost.model.auth import AuthResults
@@ -16,7 +18,7 @@ from gatepost.model.envelope import Body, Client, Direction, Envelope, Recipient
 from gatepost.model.policy import default_policy
 from gatepost.model.rules import AttachmentAction, AttachmentRule, CheckType, RuleSet
 from gatepost.model.verdict import Finding
-from gatepost.settings import Filters, Limits
+from gatepost.settings import Dns, Filters, Limits
 
 NOW = 1_763_985_600_000
 HEADER = b"From: ann@a.test\r\nTo: bob@ours.test\r\nDate: Mon, 24 Nov 2025 12:00:00 +0000\r\nSubject: x\r\n"
@@ -52,9 +54,12 @@ def run(asked: Coroutine[Any, Any, T]) -> T:
     return RUNNER.run(asked)
 
 
+TOOLS = Tools(limits=Limits(), resolver=Resolver(Dns(servers=["127.0.0.1:1"]), wall_clock))
+
+
 def make(name: str, **options: Any) -> Filter:
     """Return one filter with its options, made as the settings make it."""
-    return next(one for one in load(Filters(options={name: options}), Limits()) if one.name == name)
+    return next(one for one in load(Filters(options={name: options}), TOOLS) if one.name == name)
 
 
 def ask(one: Filter, data: bytes, rules: RuleSet = NO_RULES, **members: Any) -> list[Finding]:

@@ -5,32 +5,33 @@ from importlib.metadata import EntryPoint
 from typing import Any, ClassVar
 
 import pytest
+from tests.filters.mails import TOOLS
 
 from gatepost.filters import registry
-from gatepost.filters.registry import Cost, entries, load
+from gatepost.filters.registry import Cost, Tools, entries, load
 from gatepost.message.mail import Mail
 from gatepost.model.envelope import Recipient
 from gatepost.model.verdict import Finding, OnError
-from gatepost.settings import Filters, Limits, SettingsError
+from gatepost.settings import Filters, SettingsError
 
 OURS = ["senders", "size", "attachments", "encoding", "headers", "spam", "uris", "virus"]
 
 
 def test_filters_are_found_in_the_order_of_cost_and_name() -> None:
-    found = load(Filters(), Limits())
+    found = load(Filters(), TOOLS)
     assert [one.name for one in found] == OURS
     assert [one.cost for one in found] == sorted(one.cost for one in found)
 
 
 def test_a_disabled_filter_does_not_ask_and_is_listed() -> None:
     settings = Filters(options={"spam": {"enabled": False}})
-    assert "spam" not in [one.name for one in load(settings, Limits())]
+    assert "spam" not in [one.name for one in load(settings, TOOLS)]
     assert [(one.name, one.enabled) for one in entries(settings) if one.name == "spam"] == [("spam", False)]
 
 
 def test_on_error_is_the_filters_own_or_the_common_one() -> None:
     settings = Filters(on_error=OnError.ACCEPT, options={"size": {"on_error": "quarantine"}})
-    said = {one.name: one.on_error for one in load(settings, Limits())}
+    said = {one.name: one.on_error for one in load(settings, TOOLS)}
     assert said["size"] is OnError.QUARANTINE
     assert said["spam"] is OnError.ACCEPT
     assert said["virus"] is OnError.DEFER, "a virus filter that can't say never lets mail pass unless told so"
@@ -49,7 +50,7 @@ def test_on_error_is_the_filters_own_or_the_common_one() -> None:
 )
 def test_bad_options_are_refused_by_their_key(options: dict[str, Any], said: str) -> None:
     with pytest.raises(SettingsError, match=said):
-        load(Filters(options=options), Limits())
+        load(Filters(options=options), TOOLS)
 
 
 def test_every_option_and_every_filter_says_what_it_is_for() -> None:
@@ -69,7 +70,7 @@ class Stranger:
         DOC: ClassVar[dict[str, str]] = {**registry.Options.DOC, "level": "how strange"}
         level: int = 3
 
-    def __init__(self, options: Options, limits: Limits) -> None:
+    def __init__(self, options: Options, tools: Tools) -> None:
         self.level = options.level
 
     def key(self, recipient: Recipient) -> Hashable:
@@ -86,7 +87,7 @@ def offer(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
 
 def test_filters_of_other_packages_are_found_by_their_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
     offer(monkeypatch, f"{__name__}:Stranger")
-    found = load(Filters(options={"stranger": {"level": 5}}), Limits())
+    found = load(Filters(options={"stranger": {"level": 5}}), TOOLS)
     assert [one.name for one in found] == [*OURS, "stranger"]
     assert isinstance(found[-1], Stranger)
     assert found[-1].level == 5
@@ -95,10 +96,10 @@ def test_filters_of_other_packages_are_found_by_their_entry_point(monkeypatch: p
 def test_a_package_that_cannot_be_loaded_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     offer(monkeypatch, "no_such_package:Filter")
     with pytest.raises(SettingsError, match=r"filters.stranger: no_such_package:Filter can't be loaded"):
-        load(Filters(), Limits())
+        load(Filters(), TOOLS)
 
 
 def test_two_filters_of_one_name_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     offer(monkeypatch, "gatepost.filters.spam:Spam")
     with pytest.raises(SettingsError, match=r"filters.spam: both .* bear this name"):
-        load(Filters(), Limits())
+        load(Filters(), TOOLS)

@@ -10,8 +10,9 @@ import click
 from gatepost.cli.control import Control
 from gatepost.cli.failure import Failure
 from gatepost.cli.options import with_settings
+from gatepost.dns import Resolver
 from gatepost.events import Metrics, wall_clock
-from gatepost.filters.registry import load
+from gatepost.filters.registry import Tools, load
 from gatepost.settings import Settings, SettingsError
 from gatepost.sockets import BadEndpoint, split_endpoint
 from gatepost.store.health import StoreProblem
@@ -34,7 +35,7 @@ def command(settings: Settings) -> None:
 def wrong_settings(settings: Settings) -> Iterator[str]:
     """Yield a sentence for each setting that a start would stumble over."""
     try:
-        load(settings.filters, settings.limits)
+        load(settings.filters, Tools(limits=settings.limits, resolver=Resolver(settings.dns, wall_clock)))
     except SettingsError as error:
         yield str(error)
     for listener in settings.smtp.listener:

@@ -8,7 +8,7 @@ from typing import ClassVar, NamedTuple
 
 from gatepost.filters import registry, wording
 from gatepost.filters.media import extensions
-from gatepost.filters.registry import Cost
+from gatepost.filters.registry import Cost, Tools
 from gatepost.message.anatomy import Anatomy, Kind, Member, Part, Symbol
 from gatepost.message.mail import Mail
 from gatepost.message.patterns import Pattern, compile_any, compile_rule
@@ -16,7 +16,6 @@ from gatepost.message.plain import plain
 from gatepost.model.envelope import Recipient
 from gatepost.model.rules import AttachmentAction, AttachmentRule, CheckType
 from gatepost.model.verdict import Category, Finding
-from gatepost.settings import Limits
 
 SLICE = 500  # objects looked at before other mail gets its turn
 TOLD = 20  # findings of one kind in a trace
@@ -72,7 +71,7 @@ class Attachments:
     cost = Cost.PARSE
     Options = AttachmentOptions
 
-    def __init__(self, options: AttachmentOptions, limits: Limits) -> None:
+    def __init__(self, options: AttachmentOptions, tools: Tools) -> None:
         self._options = options
         self._compiled: OrderedDict[int, tuple[Sequence[AttachmentRule], tuple[Ruleset, Ruleset]]] = OrderedDict()
 

@@ -3,13 +3,12 @@
 from collections.abc import Hashable, Iterable
 
 from gatepost.filters import registry
-from gatepost.filters.registry import Cost
+from gatepost.filters.registry import Cost, Tools
 from gatepost.message.anatomy import Symbol
 from gatepost.message.mail import Mail
 from gatepost.message.plain import plain
 from gatepost.model.envelope import Recipient
 from gatepost.model.verdict import Category, Finding
-from gatepost.settings import Limits
 
 TOLD = 20  # findings in a trace
 
@@ -39,7 +38,7 @@ class Encoding:
     cost = Cost.PARSE
     Options = registry.Options
 
-    def __init__(self, options: registry.Options, limits: Limits) -> None:
+    def __init__(self, options: registry.Options, tools: Tools) -> None:
         pass
 
     def key(self, recipient: Recipient) -> Hashable:

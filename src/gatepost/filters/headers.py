@@ -9,13 +9,12 @@ from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator
 
 from gatepost.filters import registry
-from gatepost.filters.registry import Cost
+from gatepost.filters.registry import Cost, Tools
 from gatepost.message.anatomy import Anatomy, Symbol
 from gatepost.message.mail import Mail
 from gatepost.message.plain import plain
 from gatepost.model.envelope import Recipient
 from gatepost.model.verdict import Category, Finding
-from gatepost.settings import Limits
 
 # RFC 5322 3.6: these stand there once at most.
 _SINGLE = frozenset(
@@ -39,7 +38,7 @@ class Headers:
     cost = Cost.PARSE
     Options = registry.Options
 
-    def __init__(self, options: registry.Options, limits: Limits) -> None:
+    def __init__(self, options: registry.Options, tools: Tools) -> None:
         pass
 
     def key(self, recipient: Recipient) -> Hashable:

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal, Protocol
 import msgspec
 
 from gatepost import filters as package
+from gatepost.dns import Resolver
 from gatepost.message.mail import Mail
 from gatepost.model.envelope import Recipient
 from gatepost.model.verdict import Finding, OnError
@@ -45,10 +46,17 @@ class Options(Section, frozen=True):
     on_error: OnFailure = ""
 
 
+class Tools(msgspec.Struct, frozen=True, kw_only=True):
+    """What a filter may use beside the mail; a filter takes what it needs and leaves the rest."""
+
+    limits: Limits
+    resolver: Resolver
+
+
 class Filter(Protocol):
     """One question about a mail. It states facts; it never stores, logs, or decides what follows.
 
-    `Options` are decoded from `[filters.<name>]`. The constructor takes (options, limits) and raises ValueError for
+    `Options` are decoded from `[filters.<name>]`. The constructor takes (options, tools) and raises ValueError for
     an option that can't be used, in words that begin with its key. `on_error` is set by the registry.
     """
 
@@ -85,12 +93,12 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     options: tuple[Option, ...]
 
 
-def load(settings: Filters, limits: Limits) -> list[Filter]:
+def load(settings: Filters, tools: Tools) -> list[Filter]:
     """Make the enabled filters, in the order (cost, name); raise SettingsError that names the key at fault."""
     made = []
     for kind, options in _configured(settings):
         if options.enabled:
-            made.append(_make(kind, options, settings, limits))
+            made.append(_make(kind, options, settings, tools))
     return made
 
 
@@ -161,9 +169,9 @@ def _blame(name: str, said: str) -> str:
     return f"filters.{name}{path}: {text}"
 
 
-def _make(kind: type[Filter], options: Options, settings: Filters, limits: Limits) -> Filter:
+def _make(kind: type[Filter], options: Options, settings: Filters, tools: Tools) -> Filter:
     try:
-        made: Filter = kind(options, limits)  # type: ignore[call-arg]  # a Protocol can't tell of constructors
+        made: Filter = kind(options, tools)  # type: ignore[call-arg]  # a Protocol can't tell of constructors
     except ValueError as error:
         raise SettingsError(f"filters.{kind.name}.{error}") from error
     made.on_error = _on_error(options, settings)

@@ -4,14 +4,13 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 from enum import Enum
 
 from gatepost.filters import registry
-from gatepost.filters.registry import Cost
+from gatepost.filters.registry import Cost, Tools
 from gatepost.message.mail import Mail
 from gatepost.message.plain import plain
 from gatepost.model.envelope import Recipient
 from gatepost.model.rules import SenderRule, SenderType
 from gatepost.model.tenant import Priority
 from gatepost.model.verdict import Category, Finding, OnError
-from gatepost.settings import Limits
 
 
 class Senders:
@@ -26,7 +25,7 @@ class Senders:
     cost = Cost.MEMORY
     Options = registry.Options
 
-    def __init__(self, options: registry.Options, limits: Limits) -> None:
+    def __init__(self, options: registry.Options, tools: Tools) -> None:
         pass
 
     def key(self, recipient: Recipient) -> Hashable:

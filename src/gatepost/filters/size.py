@@ -3,11 +3,10 @@
 from collections.abc import Hashable, Iterable
 
 from gatepost.filters import registry
-from gatepost.filters.registry import Cost
+from gatepost.filters.registry import Cost, Tools
 from gatepost.message.mail import Mail
 from gatepost.model.envelope import Recipient
 from gatepost.model.verdict import Category, Finding
-from gatepost.settings import Limits
 
 MEGABYTE = 1 << 20
 
@@ -19,7 +18,7 @@ class Size:
     cost = Cost.MEMORY
     Options = registry.Options
 
-    def __init__(self, options: registry.Options, limits: Limits) -> None:
+    def __init__(self, options: registry.Options, tools: Tools) -> None:
         pass
 
     def key(self, recipient: Recipient) -> Hashable:

@@ -3,12 +3,11 @@
 from collections.abc import Hashable, Iterable
 
 from gatepost.filters import registry
-from gatepost.filters.registry import Cost
+from gatepost.filters.registry import Cost, Tools
 from gatepost.message.anatomy import Anatomy
 from gatepost.message.mail import Mail
 from gatepost.model.envelope import Recipient
 from gatepost.model.verdict import Category, Finding
-from gatepost.settings import Limits
 
 GTUBE = b"XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X"
 SCORE = 1000.0
@@ -24,7 +23,7 @@ class Spam:
     cost = Cost.PARSE
     Options = registry.Options
 
-    def __init__(self, options: registry.Options, limits: Limits) -> None:
+    def __init__(self, options: registry.Options, tools: Tools) -> None:
         pass
 
     def key(self, recipient: Recipient) -> Hashable:

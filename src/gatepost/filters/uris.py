@@ -4,14 +4,13 @@ from collections import OrderedDict
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 
 from gatepost.filters import registry
-from gatepost.filters.registry import Cost
+from gatepost.filters.registry import Cost, Tools
 from gatepost.message.anatomy import Link
 from gatepost.message.mail import Mail
 from gatepost.message.plain import plain
 from gatepost.model.envelope import Recipient
 from gatepost.model.rules import UriAction, UriRule
 from gatepost.model.verdict import Category, Finding
-from gatepost.settings import Limits
 
 POINTS = 100.0
 INDEXES = 256  # rule sets whose index is kept
@@ -37,7 +36,7 @@ class Uris:
     cost = Cost.PARSE
     Options = registry.Options
 
-    def __init__(self, options: registry.Options, limits: Limits) -> None:
+    def __init__(self, options: registry.Options, tools: Tools) -> None:
         self._indexes: OrderedDict[int, tuple[Sequence[UriRule], Index]] = OrderedDict()
 
     def key(self, recipient: Recipient) -> Hashable:

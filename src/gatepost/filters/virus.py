@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import ClassVar
 
 from gatepost.filters import registry, wording
-from gatepost.filters.registry import Cost
+from gatepost.filters.registry import Cost, Tools
 from gatepost.message.anatomy import Anatomy
 from gatepost.message.mail import Mail
 from gatepost.message.plain import plain
 from gatepost.model.envelope import Recipient
 from gatepost.model.verdict import Category, Finding
-from gatepost.settings import Limits
 
 # In two halves, so that this file is not the test virus itself.
 EICAR = rb"X5O!P%@AP[4\PZX54(P^)7CC)7}$" + b"EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"
@@ -41,7 +40,7 @@ class Virus:
     cost = Cost.PARSE
     Options = VirusOptions
 
-    def __init__(self, options: VirusOptions, limits: Limits) -> None:
+    def __init__(self, options: VirusOptions, tools: Tools) -> None:
         self._sums = Sums(Path(options.sums_file)) if options.sums_file else None
 
     def key(self, recipient: Recipient) -> Hashable:
