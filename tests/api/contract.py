@@ -11,10 +11,10 @@ import msgspec
 import yaml
 
 from gatepost.api import site
-from gatepost.api.dialect import NATIVE, Refusal
+from gatepost.api.dialect import NATIVE, Dialect, spoken
 from gatepost.api.openapi import describe
 
-CONTRACT = Path(__file__).parent.parent / "contract" / "cleanmail.openapi.yaml"
+CONTRACTS = Path(__file__).parent.parent / "contract"
 VARY = [value for _, value in NATIVE.headers]
 METHODS = ("delete", "get", "patch", "post", "put")
 
@@ -37,7 +37,7 @@ ELSEWHERE = {
     503: "the store or a peer does not answer",
     507: "the disc is full, or the caller's share of it",
 }
-"""Statuses that may be answered where the contract doesn't list them (rules 34), with the native error body."""
+"""Statuses that may be answered where the contract doesn't list them (rules 34), with the dialect's error body."""
 
 UNROUTED = {400, 404, 405, 408, 414, 431, 500, 501, 503}  # where no operation is
 
@@ -67,6 +67,7 @@ class Description:
         self._components = document["components"]
         self._places = [(_shape(path), item) for path, item in document["paths"].items()]
         self._places.sort(key=lambda place: place[0].groups)  # literal segments win (contract A43)
+        self.schemas: dict[str, Any] = document["components"]["schemas"]
         self._validators: dict[bytes, jsonschema_rs.Draft202012Validator] = {}
 
     def item(self, path: str) -> dict[str, Any]:
@@ -97,14 +98,32 @@ PAGES = ("/docs", "/signin", "/signout", "/password")
 
 
 @cache
-def cleanmail() -> Description:
-    """Return the contract, its objects closed: a member that it does not name is not shown by chance."""
-    document = yaml.load(CONTRACT.read_text(), yaml.CSafeLoader)
-    for name, schema in document["components"]["schemas"].items():
+def contract(name: str) -> Description:
+    """Return a contract, its objects closed: a member that it does not name is not shown by chance."""
+    document = yaml.load((CONTRACTS / f"{name}.openapi.yaml").read_text(), yaml.CSafeLoader)
+    for schema_name, schema in document["components"]["schemas"].items():
         if schema.get("type") == "object" and "properties" in schema:
-            schema["properties"] |= {key: {} for key in MORE.get(name, ())}
+            schema["properties"] |= {key: {} for key in MORE.get(schema_name, ())}
             schema.setdefault("additionalProperties", False)
     return Description(document)
+
+
+def cleanmail() -> Description:
+    """Return the contract of the native API."""
+    return contract("cleanmail")
+
+
+DIALECTS = {each.dialect.name: each.dialect for each in site.operations()}
+
+
+def agreed(dialect: Dialect) -> Description:
+    """Return the contract of a dialect."""
+    return contract("cleanmail" if dialect is NATIVE else dialect.name)
+
+
+def unmounted(path: str, dialect: Dialect) -> str:
+    """Return a path as the documents have it, without what the dialect stands behind."""
+    return path.removeprefix(max((mount for mount in dialect.mounts if path.startswith(mount)), key=len, default=""))
 
 
 @cache
@@ -118,54 +137,73 @@ def hold(answer: httpx2.Response) -> None:
     path = answer.request.url.raw_path.decode("ascii").partition("?")[0]
     if path in PAGES or path.startswith("/static/"):  # the window's, which tests/web looks at
         return
-    assert answer.headers.get_list("vary") == VARY  # contract A73
-    asked = "get" if method == "HEAD" else method.lower()
-    own, agreed = ours().item(path).get(asked), cleanmail().item(path).get(asked)
+    dialect = spoken(path, DIALECTS.values())
+    assert answer.headers.get_list("vary") == [value for name, value in dialect.headers if name == "Vary"]  # A73
+    asked, place = "get" if method == "HEAD" else method.lower(), unmounted(path, dialect)
+    own, other = ours().item(place).get(asked), agreed(dialect).item(place).get(asked)
     if method not in ("HEAD", *map(str.upper, METHODS)) or own is None:
-        _hold_unrouted(status, path, answer)
+        _hold_unrouted(dialect, status, path, answer)
     elif status >= 400:
-        _hold_refusal(status, path, own, agreed, answer, empty=method == "HEAD")
+        _hold_refusal(dialect, status, path, own, other, answer, empty=method == "HEAD")
     else:
-        _hold_success(own, agreed, answer, empty=method == "HEAD")
+        _hold_success(dialect, own, other, answer, empty=method == "HEAD")
 
 
-def _hold_unrouted(status: int, path: str, answer: httpx2.Response) -> None:
+def _hold_unrouted(dialect: Dialect, status: int, path: str, answer: httpx2.Response) -> None:
     if status == 204:
         assert answer.headers["allow"] and answer.content == b""
         return
     assert status in UNROUTED, f"{status} is said where no operation is"
-    _hold_error(status, path, answer)
+    _hold_error(dialect, status, path, answer)
 
 
 def _hold_refusal(
-    status: int, path: str, own: dict[str, Any], agreed: dict[str, Any] | None, answer: httpx2.Response, *, empty: bool
+    dialect: Dialect,
+    status: int,
+    path: str,
+    own: dict[str, Any],
+    other: dict[str, Any] | None,
+    answer: httpx2.Response,
+    *,
+    empty: bool,
 ) -> None:
     name = own["operationId"]
     assert ours().response(own, status), f"{name} does not say that it answers {status}"
-    if agreed and not cleanmail().response(agreed, status):
+    if other and not agreed(dialect).response(other, status):
         assert status in ELSEWHERE, f"the contract has no {status} for {name}"
     if not empty:
-        _hold_error(status, path, answer)
+        _hold_error(dialect, status, path, answer)
 
 
-def _hold_error(status: int, path: str, answer: httpx2.Response) -> None:
-    body = answer.json()
-    cleanmail().check(body, {"$ref": "#/components/schemas/Error"})
-    ours().check(body, {"$ref": f"#/components/schemas/{Refusal.__name__}"})
-    assert answer.headers["content-type"] == "application/json"
-    assert (body["status"], body["path"]) == (status, path)
+def _hold_error(dialect: Dialect, status: int, path: str, answer: httpx2.Response) -> None:
+    """Hold a refusal to the dialect's own shape; one that shows no body for a status sends none."""
+    if not dialect.refusal(status, "", path, None):
+        assert answer.content == b""
+        return
+    assert answer.headers["content-type"].partition(";")[0] == dialect.media
+    if dialect.error is str:
+        assert answer.text
+        return
+    body, known = answer.json(), agreed(dialect).schemas
+    if "Error" in known:
+        agreed(dialect).check(body, {"$ref": "#/components/schemas/Error"})
+    ours().check(body, {"$ref": f"#/components/schemas/{dialect.error.__name__}"})
+    if dialect is NATIVE:
+        assert (body["status"], body["path"]) == (status, path)
 
 
-def _hold_success(own: dict[str, Any], agreed: dict[str, Any] | None, answer: httpx2.Response, *, empty: bool) -> None:
+def _hold_success(
+    dialect: Dialect, own: dict[str, Any], other: dict[str, Any] | None, answer: httpx2.Response, *, empty: bool
+) -> None:
     status, name = answer.status_code, own["operationId"]
     assert ours().response(own, status), f"{name} does not say that it answers {status}"
-    if agreed:
-        assert str(status) == agreed["x-success"], f"the contract wants {agreed['x-success']} of {name}, not {status}"
-    for description, operation in ((cleanmail(), agreed), (ours(), own)):
-        if operation is not None:
-            said = description.response(operation, status)
-            assert said is not None
-            _hold_headers(said.get("headers", {}), answer)
+    if other and dialect is NATIVE:
+        assert str(status) == other["x-success"], f"the contract wants {other['x-success']} of {name}, not {status}"
+    for description, operation in ((agreed(dialect), other), (ours(), own)):
+        said = description.response(operation, status) if operation is not None else None
+        if said is not None:
+            if dialect is NATIVE:
+                _hold_headers(said.get("headers", {}), answer)
             if not empty:
                 _hold_body(description, said.get("content", {}), answer)
 

@@ -1,5 +1,6 @@
 """The API over a real store, called in-process, for tests of its operations."""
 
+import base64
 import secrets
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,11 @@ class StillClock:
 
     def __call__(self) -> int:
         return self.now
+
+
+def basic(login: str, password: str) -> dict[str, str]:
+    """Return the header that shows a login and a password, or a token in its place (RFC 7617)."""
+    return {"Authorization": f"Basic {base64.b64encode(f'{login}:{password}'.encode()).decode()}"}
 
 
 class Api:

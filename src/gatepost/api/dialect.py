@@ -1,8 +1,9 @@
 """A dialect: how one API says no, counts its lists and proves who is calling. The native one is here."""
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from http import HTTPStatus
+from typing import Any
 
 import msgspec
 from starlette.datastructures import MutableHeaders
@@ -32,6 +33,8 @@ STATUS: Mapping[Kind, int] = {
 }
 """Kind -> HTTP status; a kind that only the mail road says is an error of ours: 500."""
 
+JSON = "application/json"
+TEXT = "text/plain"
 PHRASE = {413: "Content Too Large", 422: "Unprocessable Content"}  # RFC 9110; the standard library lags behind
 RETRY_AFTER = {429: 60, 503: 5}
 
@@ -54,16 +57,31 @@ def phrase(status: int) -> str:
 class Dialect:
     """What one API does its own way.
 
-    `refusal` makes an error body, `count` the headers of a list of so many; `challenge` tells who shows no credentials
-    which ones are taken (RFC 9110 11.6.1).
+    `refusal` makes an error body, which is of the type `error` (str for a plain text) and the media type `media`;
+    `status` holds the kinds that this API answers otherwise than ours. `count` makes the headers of a list of so many.
+    `challenge` tells who shows no credentials which ones are taken (RFC 9110 11.6.1), `unproven` are further headers
+    of that answer; `schemes` are the kinds of credentials ("basic", "bearer"). Each path is offered behind every one of
+    `mounts`; what lies below `roots` and is not there is refused in this API's words, too.
     """
 
     name: str
     prove: Callable[[Request, Counter], Awaitable[Caller]]
     refusal: Callable[[int, str, str, str | None], bytes]
-    count: Callable[[int], dict[str, str]]
+    count: Callable[[int], dict[str, str]] = lambda _: {}
     headers: tuple[tuple[str, str], ...] = ()
     challenge: str = "Bearer"
+    unproven: tuple[tuple[str, str], ...] = ()
+    schemes: tuple[str, ...] = ("bearer",)
+    status: Mapping[Kind, int] = field(default_factory=dict)
+    unoffered: int = 405
+    error: Any = Refusal
+    media: str = JSON
+    mounts: tuple[str, ...] = ("",)
+    roots: tuple[str, ...] = ()
+
+    def status_of(self, kind: Kind) -> int:
+        """Return the HTTP status of a kind; that of an error of ours is 500."""
+        return self.status.get(kind) or STATUS.get(kind, 500)
 
     def clothe(self, response: Response, request_id: str) -> Response:
         """Add what every answer of this API carries."""
@@ -75,18 +93,25 @@ class Dialect:
 
     def no(self, problem: Problem, path: str) -> Response:
         """Answer a Problem."""
-        status = STATUS.get(problem.kind, 500)
-        if status == 500:
+        status = self.status_of(problem.kind)
+        if problem.kind not in STATUS:
             return self.refuse(status, "The request failed.", path)
         response = self.refuse(status, problem.detail, path, problem.pointer)
         if status in RETRY_AFTER:
             response.headers["Retry-After"] = str(problem.context.get("retry_after", RETRY_AFTER[status]))
         if status == 401:
             response.headers["WWW-Authenticate"] = self.challenge
+            response.headers.update(dict(self.unproven))
         return response
 
     def refuse(self, status: int, message: str, path: str, pointer: str | None = None) -> Response:
-        return Response(self.refusal(status, message, path, pointer), status, media_type="application/json")
+        body = self.refusal(status, message, path, pointer)
+        return Response(body, status, media_type=self.media if body else None)
+
+
+def plain(status: int, message: str, path: str, pointer: str | None) -> bytes:
+    """An error body that is a text, with the member at fault where there is one."""
+    return (f"{message} ({pointer})" if pointer else message).encode()
 
 
 def _refusal(status: int, message: str, path: str, pointer: str | None) -> bytes:
@@ -108,3 +133,11 @@ NATIVE = Dialect(
         ("Vary", "Access-Control-Request-Headers"),
     ),  # contract A73
 )
+
+
+def spoken(path: str, dialects: Iterable[Dialect]) -> Dialect:
+    """Return the dialect of a path, be anything there or not: that of the longest root, else the native."""
+    below = [
+        (len(root), each) for each in dialects for root in each.roots if path == root or path.startswith(f"{root}/")
+    ]
+    return max(below, key=lambda found: found[0])[1] if below else NATIVE

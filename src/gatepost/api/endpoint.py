@@ -7,7 +7,8 @@
 Parameters are filled by name and type: `body` is the JSON body (`| None`: it may be missing), `query` a Struct of query parameters, a `Query` the
 list parameters (with `listing=`); names of the path are read as `Id`, `str` or `Id | str` (an id or an address);
 `Caller` and `Call` come from the request; anything else is a service of that class. The result decides the answer:
-None is 204, a `Page` a list with its total, a Response passes as it is, anything else is JSON.
+None is 204, a `Page` a list with its total, an `Answer` JSON with a status and headers of its own, a Response passes as
+it is, anything else is JSON.
 """  # noqa: E501
 
 import asyncio
@@ -16,7 +17,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property, partial
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, Generic, TypeVar, get_args, get_origin, get_type_hints
 from urllib.parse import parse_qsl, quote, unquote_to_bytes
 
 import msgspec
@@ -27,7 +28,7 @@ from gatepost.api.accept import choose
 from gatepost.api.blame import blame
 from gatepost.api.body import structure
 from gatepost.api.credentials import client_ip
-from gatepost.api.dialect import NATIVE, Dialect
+from gatepost.api.dialect import JSON, NATIVE, Dialect
 from gatepost.api.exports import SUFFIX, Export
 from gatepost.api.ids import Ids
 from gatepost.api.listing import Listing, camel
@@ -39,11 +40,20 @@ from gatepost.model.values import Id
 from gatepost.services.counter import Counter
 from gatepost.settings import Http
 
-JSON = "application/json"
 BOOKS = 2  # workbooks that are made at once; each keeps a thread busy
 REASON = 500  # characters
 
 Handler = Callable[..., Awaitable[Any]]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Answer(Generic[T]):
+    """A result that chooses its status among those of its operation, and its headers."""
+
+    value: T
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -124,6 +134,7 @@ class Endpoint:
     hints: Mapping[str, Any]
     permission: str | None
     status: int
+    also: tuple[int, ...]
     location: str | None
     listing: Listing | None
     exports: bool
@@ -167,7 +178,8 @@ class Endpoint:
     @property
     def answer(self) -> Any:
         """The type of the result."""
-        return self.hints["return"]
+        result = self.hints["return"]
+        return get_args(result)[0] if get_origin(result) is Answer else result
 
     def parameters(self) -> dict[str, Any]:
         """The path's parameters and how each is read (`Id`, `str` or `Id | str`)."""
@@ -244,6 +256,8 @@ class Endpoint:
     def _respond(self, call: Call, result: Any) -> Response:
         if isinstance(result, Response):
             return result
+        if isinstance(result, Answer):
+            return Response(call.desk.encoder.encode(result.value), result.status, result.headers, JSON)
         if isinstance(result, Page):
             headers = {} if result.total is None else self.dialect.count(result.total)
             return self._json(call, result.items, headers)
@@ -270,6 +284,7 @@ def endpoint(
     *,
     permission: str | None = None,
     status: int = 0,
+    also: tuple[int, ...] = (),
     location: str | None = None,
     listing: Listing | None = None,
     exports: bool = False,
@@ -282,10 +297,10 @@ def endpoint(
 ) -> Callable[[Handler], Endpoint]:
     """Make an operation of a function.
 
-    `permission` is a mark for readers: the service checks it. `status` 0 is the method's usual one. `location` is a
-    template over the path's names and the result's `id`. `exports` offers a list as files, too. `headers` are request
-    flags and `problems` further refusals, both for OpenAPI. `public` needs no token. `addition` marks what the contract
-    does not have. `max_body` in octets replaces the setting.
+    `permission` is a mark for readers: the service checks it. `status` 0 is the method's usual one, `also` are further
+    ones of success. `location` is a template over the path's names and the result's `id`. `exports` offers a list as
+    files, too. `headers` are request flags and `problems` further refusals, both for OpenAPI. `public` needs no token.
+    `addition` marks what the contract does not have. `max_body` in octets replaces the setting.
     """
 
     def make(function: Handler) -> Endpoint:
@@ -298,6 +313,7 @@ def endpoint(
             hints=hints,
             permission=permission,
             status=status or _usual(method, hints["return"]),
+            also=also,
             location=location,
             listing=listing,
             exports=exports,

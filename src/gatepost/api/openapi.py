@@ -9,15 +9,15 @@ import msgspec
 from starlette.responses import Response
 
 from gatepost.api import site
-from gatepost.api.dialect import STATUS, Refusal, phrase
+from gatepost.api.dialect import Dialect, phrase
 from gatepost.api.endpoint import Endpoint, endpoint
 from gatepost.api.ids import Ids
 from gatepost.api.listing import LARGEST_PAGE, PAGE, Listing
+from gatepost.model.problem import Kind
 from gatepost.model.query import Page, Query
 from gatepost.model.values import Id
 
 REF = "#/components/schemas/{name}"
-ERROR = {"$ref": REF.format(name=Refusal.__name__)}
 ID = {"type": "string", "description": "An opaque id."}
 MEDIA = {  # of answers that are no JSON
     "getEmailAttachments": ("application/zip",),
@@ -53,13 +53,13 @@ def describe(operations: Iterable[Endpoint]) -> dict[str, Any]:
         "info": {
             "title": "Gatepost",
             "version": version("gatepost"),
-            "description": "Operations marked x-gatepost-addition are not in the Cleanmail document.",
+            "description": "Operations marked x-gatepost-addition are not in the document of their API.",
         },
         "servers": [{"url": "/"}],
         "security": [{"bearer": []}],
         "paths": paths,
         "components": {
-            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": {scheme: {"type": "http", "scheme": scheme} for scheme in ("basic", "bearer")},
             "schemas": schemas.components,
         },
     }
@@ -71,9 +71,9 @@ class _Schemas:
     def __init__(self, operations: Iterable[Endpoint]) -> None:
         kinds = dict.fromkeys(kind for each in operations for kind in _kinds(each))
         found, self.components = msgspec.json.schema_components(
-            [Refusal, *kinds], schema_hook=Ids(b"").schema_hook, ref_template=REF
+            kinds, schema_hook=Ids(b"").schema_hook, ref_template=REF
         )
-        self._known: dict[Any, dict[str, Any]] = dict(zip(kinds, found[1:], strict=True))
+        self._known: dict[Any, dict[str, Any]] = dict(zip(kinds, found, strict=True))
 
     def of(self, kind: Any) -> dict[str, Any]:
         return self._known[kind]
@@ -85,7 +85,7 @@ class _Schemas:
 
 
 def _kinds(operation: Endpoint) -> list[Any]:
-    kinds = [operation.body, operation.query, _item(operation.answer)]
+    kinds = [operation.body, operation.query, _item(operation.answer), operation.dialect.error]
     return [kind for kind in kinds if kind not in (None, type(None), Query, Response)]
 
 
@@ -112,6 +112,8 @@ def _operation(operation: Endpoint, schemas: _Schemas) -> dict[str, Any]:
         described["x-permission"] = operation.permission
     if operation.public:
         described["security"] = []
+    elif operation.dialect.schemes != ("bearer",):
+        described["security"] = [{scheme: []} for scheme in operation.dialect.schemes]
     if operation.addition:
         described["x-gatepost-addition"] = True
     return described
@@ -169,14 +171,20 @@ def _list_parameters(listing: Listing) -> list[dict[str, Any]]:
 
 
 def _responses(operation: Endpoint, schemas: _Schemas) -> dict[str, Any]:
-    answers: dict[str, Any] = {str(operation.status): _success(operation, schemas)}
+    answers = {str(each): _success(operation, each, schemas) for each in (operation.status, *operation.also)}
     for status in sorted(_refusals(operation)):
-        answers[str(status)] = {"description": phrase(status), "content": {"application/json": {"schema": ERROR}}}
+        answers[str(status)] = {"description": phrase(status), "content": _refusal(operation.dialect, status, schemas)}
     return answers
 
 
-def _success(operation: Endpoint, schemas: _Schemas) -> dict[str, Any]:
-    described: dict[str, Any] = {"description": phrase(operation.status)}
+def _refusal(dialect: Dialect, status: int, schemas: _Schemas) -> dict[str, Any]:
+    if not dialect.refusal(status, "", "", None):
+        return {}
+    return {dialect.media: {"schema": schemas.of(dialect.error)}}
+
+
+def _success(operation: Endpoint, status: int, schemas: _Schemas) -> dict[str, Any]:
+    described: dict[str, Any] = {"description": phrase(status)}
     if operation.answer is Response:
         media = MEDIA[operation.name]
         described["content"] = {each: {} for each in media}
@@ -194,15 +202,15 @@ def _success(operation: Endpoint, schemas: _Schemas) -> dict[str, Any]:
 
 def _refusals(operation: Endpoint) -> set[int]:
     """Every status that says no: what the operation may find, and what any request may meet (rules 34)."""
-    found = {400, 408, 414, 431, 500, 503} | {STATUS[kind] for kind in operation.problems}
+    kinds = {Kind.MALFORMED, Kind.UNAVAILABLE, *operation.problems}
     if not operation.public:
-        found |= {401, 403, 429}
+        kinds |= {Kind.UNAUTHENTICATED, Kind.FORBIDDEN, Kind.TOO_MANY}
     if operation.names:
-        found.add(404)
+        kinds.add(Kind.NOT_FOUND)
     if operation.body is not None:
-        found |= {413, 415}
+        kinds |= {Kind.TOO_LARGE, Kind.UNSUPPORTED}
     if operation.method != "GET" or operation.exports:
-        found.add(507)
+        kinds.add(Kind.FULL)
     if operation.exports:
-        found.add(406)
-    return found
+        kinds.add(Kind.NOT_ACCEPTABLE)
+    return {400, 408, 414, 431, 500, 503} | {operation.dialect.status_of(kind) for kind in kinds}

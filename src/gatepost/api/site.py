@@ -3,7 +3,7 @@
 import pkgutil
 import secrets
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -17,7 +17,7 @@ from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gatepost.api import admin
-from gatepost.api.dialect import NATIVE
+from gatepost.api.dialect import Dialect, spoken
 from gatepost.api.endpoint import Desk, Endpoint
 from gatepost.api.ids import Ids
 from gatepost.events import Metrics, log
@@ -45,14 +45,19 @@ def make_app(
 class Site(Starlette):
     """The application; its entrance stands before everything, so that errors of ours are counted and named too."""
 
-    def __init__(self, endpoints: Iterable[Endpoint], pages: Iterable[BaseRoute], desk: Desk, metrics: Metrics) -> None:
+    def __init__(self, endpoints: Sequence[Endpoint], pages: Iterable[BaseRoute], desk: Desk, metrics: Metrics) -> None:
         super().__init__(
             routes=[Places(endpoints, desk), *pages],
             exception_handlers={HTTPException: _refuse, Exception: _fail},  # type: ignore[dict-item]
         )
         self.router.redirect_slashes = False
+        self._dialects = {item.dialect.name: item.dialect for item in endpoints}.values()
         self.ids = desk.ids
         self._metrics = metrics
+
+    def spoken(self, path: str) -> Dialect:
+        """Return the dialect in which a path is answered."""
+        return spoken(path, self._dialects)
 
     def build_middleware_stack(self) -> ASGIApp:
         return Entrance(super().build_middleware_stack(), self._metrics)
@@ -63,12 +68,16 @@ def operations() -> list[Endpoint]:
     return [item for module in _modules() for item in vars(module).values() if isinstance(item, Endpoint)]
 
 
+OFFERING = ("openapi", "probes", "apinizer", "egroupware", "iq_server", "mod_email")
+"""The modules beside `admin` that declare operations."""
+
+
 def _modules() -> Iterator[ModuleType]:
     for info in pkgutil.iter_modules(admin.__path__, admin.__name__ + "."):
         yield import_module(info.name)
-    for info in pkgutil.iter_modules(import_module("gatepost.api").__path__, "gatepost.api."):
-        if info.name in ("gatepost.api.openapi", "gatepost.api.probes"):
-            yield import_module(info.name)
+    for info in pkgutil.iter_modules(import_module("gatepost.api").__path__):
+        if info.name in OFFERING:
+            yield import_module(f"gatepost.api.{info.name}")
 
 
 class Places(BaseRoute):
@@ -78,9 +87,10 @@ class Places(BaseRoute):
         self._root: dict[str, Any] = {}
         operations: dict[tuple[str, ...], dict[str, Endpoint]] = defaultdict(dict)
         for item in endpoints:
-            shape = tuple("{}" if part.startswith("{") else part for part in item.path.split("/"))
-            assert item.method not in operations[shape], f"{item.method} {item.path} is declared twice"
-            operations[shape][item.method] = item
+            for path in _paths(item):
+                shape = tuple("{}" if part.startswith("{") else part for part in path.split("/"))
+                assert item.method not in operations[shape], f"{item.method} {path} is declared twice"
+                operations[shape][item.method] = item
         for shape, found in operations.items():
             node = self._root
             for part in shape:
@@ -98,6 +108,11 @@ class Places(BaseRoute):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         await scope["endpoint"](scope, receive, send)
+
+
+def _paths(item: Endpoint) -> set[str]:
+    """The paths of an operation; one that is declared with a slash at its end is reached without it, too."""
+    return {mount + path for mount in item.dialect.mounts for path in (item.path, item.path.removesuffix("/"))}
 
 
 PLACE = "/"  # under which a node keeps its own place; no segment has one
@@ -141,7 +156,9 @@ class Place:
         method = "GET" if request.method == "HEAD" else request.method
         operation = self._operations.get(method)
         if operation is None:
-            response = self._dialect.refuse(405, "The method is not offered here.", request.scope["path"])
+            response = self._dialect.refuse(
+                self._dialect.unoffered, "The method is not offered here.", request.scope["path"]
+            )
             response.headers["Allow"] = self._allow
             return response
         response = await operation.serve(request, self._desk)
@@ -198,12 +215,18 @@ def guard(headers: list[tuple[bytes, bytes]], request_id: str) -> None:
 async def _refuse(request: Request, error: HTTPException) -> Response:
     """Answer what the router itself refuses: an unknown path."""
     message = "There is nothing at this path." if error.status_code == 404 else error.detail
-    return NATIVE.clothe(NATIVE.refuse(error.status_code, message, request.scope["path"]), request.state.request_id)
+    return _say(request, error.status_code, message)
 
 
 async def _fail(request: Request, error: Exception) -> Response:
     """Answer an error of ours without a word about it; the log has it all."""
     path = request.scope["path"]
     log.error("request failed", method=request.method, path=path, exc_info=error)
-    response = NATIVE.refuse(500, "The request failed; the operator finds it by its X-Request-Id.", path)
-    return NATIVE.clothe(response, request.state.request_id)
+    return _say(request, 500, "The request failed; the operator finds it by its X-Request-Id.")
+
+
+def _say(request: Request, status: int, message: str) -> Response:
+    """Refuse in the words of the API that the path belongs to."""
+    path = request.scope["path"]
+    dialect: Dialect = request.app.spoken(path)
+    return dialect.clothe(dialect.refuse(status, message, path), request.state.request_id)
