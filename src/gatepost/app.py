@@ -15,7 +15,7 @@ from gatepost.api.probes import Readiness
 from gatepost.api.server import HttpDoor
 from gatepost.api.site import Site, make_app
 from gatepost.dns import Resolver
-from gatepost.events import Clock, Metrics, log, wall_clock
+from gatepost.events import Alarms, Clock, Metrics, log, wall_clock
 from gatepost.filters import registry
 from gatepost.message.mail import Opener
 from gatepost.model.problem import Kind, Problem
@@ -177,7 +177,8 @@ class Gatepost:
         settings, clock, metrics = self.settings, self.clock, self.metrics
         hostname = settings.hostname
         resolver = Resolver(settings.dns, clock)
-        filters = registry.load(settings.filters, registry.Tools(limits=settings.limits, resolver=resolver))
+        tools = registry.Tools(limits=settings.limits, resolver=resolver, alarm=Alarms(metrics, clock).tell)
+        filters = registry.load(settings.filters, tools)
         self.store = Store.open(
             Path(settings.store.directory),
             clock=clock,

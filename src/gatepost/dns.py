@@ -107,6 +107,10 @@ class Resolver:
                 raise error
         return found
 
+    async def ipv4(self, name: str) -> list[str]:
+        """Return the A records of a name alone, as DNS lists answer with."""
+        return await self._find(name, "A", _texts)
+
     async def txt(self, name: str) -> list[bytes]:
         """Return the TXT records, each one's strings joined."""
         return await self._find(name, "TXT", _txt)

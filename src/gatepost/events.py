@@ -67,7 +67,26 @@ class Metrics:
         self.search_behind = gauge("gatepost_search_behind", "Stored copies whose text can't be searched yet")
         self.purged = counter("gatepost_purged", "Stored copies removed at the end of their term", "folder")
         self.requests = counter("gatepost_http_requests", "HTTP requests", "method", "status")
+        self.alarms = counter("gatepost_alarms", "Lists and engines that can't be used as they are", "source", "why")
         self.auth_failures = counter("gatepost_auth_failures", "Refused sign-ins", "door")
+
+
+class Alarms:
+    """Tells the administrator of faults outside: each one counts, and is told in the log once in a while."""
+
+    def __init__(self, metrics: Metrics, clock: Clock, *, quiet: int = 600_000) -> None:
+        self._metrics = metrics
+        self._clock = clock
+        self._quiet = quiet  # milliseconds until the same is told again
+        self._told: dict[tuple[str, str], int] = {}
+
+    def tell(self, source: str, why: str, text: str) -> None:
+        """Count a fault of `source`; `why` is one word for the metric, `text` a sentence for the log."""
+        self._metrics.alarms.labels(source, why).inc()
+        now = self._clock()
+        if now - self._told.get((source, why), -self._quiet) >= self._quiet:
+            self._told[source, why] = now
+            log.warning("alarm", source=source, why=why, what=text)
 
 
 class Trail:

@@ -14,7 +14,9 @@ from gatepost.model.envelope import Recipient
 from gatepost.model.verdict import Finding, OnError
 from gatepost.settings import Filters, SettingsError
 
-OURS = ["senders", "size", "attachments", "encoding", "headers", "spam", "uris", "virus"]
+OURS = ["senders", "size"]  # by memory alone
+OURS += ["attachments", "encoding", "headers", "local_lists", "spam", "uris", "virus"]  # by the mail taken apart
+OURS += ["dnsbl", "uri_lists"]  # by asking DNS
 
 
 def test_filters_are_found_in_the_order_of_cost_and_name() -> None:

@@ -6,7 +6,7 @@ has one class and `FILTER = <that class>`; nothing else needs to be edited.
 
 import importlib
 import pkgutil
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from enum import IntEnum
 from importlib.metadata import entry_points
 from typing import Any, ClassVar, Literal, Protocol
@@ -46,11 +46,20 @@ class Options(Section, frozen=True):
     on_error: OnFailure = ""
 
 
+Alarm = Callable[[str, str, str], None]
+"""Tells the administrator of a fault outside the mail: the list or engine, why in one word, and a sentence."""
+
+
+def _silent(source: str, why: str, text: str) -> None:
+    """Tell nobody."""
+
+
 class Tools(msgspec.Struct, frozen=True, kw_only=True):
     """What a filter may use beside the mail; a filter takes what it needs and leaves the rest."""
 
     limits: Limits
     resolver: Resolver
+    alarm: Alarm = _silent
 
 
 class Filter(Protocol):
@@ -112,7 +121,8 @@ def entries(settings: Filters) -> list[Entry]:
             enabled=options.enabled,
             on_error=_on_error(options, settings),
             options=tuple(
-                Option(name, getattr(options, name), options.DOC.get(name, "")) for name in options.__struct_fields__
+                Option(name, msgspec.to_builtins(getattr(options, name)), options.DOC.get(name, ""))
+                for name in options.__struct_fields__
             ),
         )
         for kind, options in _configured(settings)

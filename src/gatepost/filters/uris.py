@@ -1,9 +1,9 @@
 """Asks whether a link leads to a host that the domain has welcomed or blocked."""
 
-from collections import OrderedDict
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 
 from gatepost.filters import registry
+from gatepost.filters.hosts import Indexed, named, upwards
 from gatepost.filters.registry import Cost, Tools
 from gatepost.message.anatomy import Link
 from gatepost.message.mail import Mail
@@ -13,7 +13,6 @@ from gatepost.model.rules import UriAction, UriRule
 from gatepost.model.verdict import Category, Finding
 
 POINTS = 100.0
-INDEXES = 256  # rule sets whose index is kept
 
 _SYMBOLS = {
     UriAction.WHITELIST_URI_HOST: ("URI_HOST_IN_WELCOMELIST", Category.SCORE, -POINTS, "is welcome"),
@@ -37,7 +36,7 @@ class Uris:
     Options = registry.Options
 
     def __init__(self, options: registry.Options, tools: Tools) -> None:
-        self._indexes: OrderedDict[int, tuple[Sequence[UriRule], Index]] = OrderedDict()
+        self._indexes: Indexed[Index] = Indexed(_indexed)
 
     def key(self, recipient: Recipient) -> Hashable:
         return id(recipient.rules.uris)  # the directory hands out one tuple for a domain
@@ -46,7 +45,7 @@ class Uris:
         if not recipient.rules.uris:
             return ()
         links = (await mail.anatomy()).links
-        points, skips = self._index(recipient.rules.uris)
+        points, skips = self._indexes.of(recipient.rules.uris)
         hit: dict[UriAction, dict[str, UriRule]] = {}
         for host in dict.fromkeys(link.host for link in links):
             for rule in (_first(points, host), _first(skips, host)):
@@ -54,36 +53,19 @@ class Uris:
                     hit.setdefault(rule.action, {})[host] = rule
         return [_finding(action, hosts, links) for action, hosts in hit.items()]
 
-    def _index(self, rules: Sequence[UriRule]) -> Index:
-        """Return the rules by host; made once for a rule set, so that a look-up does not grow with it (threat 61)."""
-        kept = self._indexes.get(id(rules))
-        if kept is None or kept[0] is not rules:
-            kept = (rules, _indexed(rules))
-            self._indexes[id(rules)] = kept
-            if len(self._indexes) > INDEXES:
-                self._indexes.popitem(last=False)
-        return kept[1]
-
 
 def _indexed(rules: Sequence[UriRule]) -> Index:
     index: Index = ({}, {})
     for order, rule in enumerate(rules):
         which = index[rule.action is UriAction.URIDNSBL_SKIP_DOMAIN]
-        which.setdefault(rule.filter.lower().strip(".").removeprefix("*."), (order, rule))
+        which.setdefault(named(rule.filter), (order, rule))
     return index
 
 
 def _first(index: dict[str, tuple[int, UriRule]], host: str) -> UriRule | None:
     """Return the first rule, by priority, for a host or a domain above it."""
-    found = [index[name] for name in _upwards(host) if name in index]
+    found = [index[name] for name in upwards(host) if name in index]
     return min(found, key=lambda pair: pair[0])[1] if found else None
-
-
-def _upwards(host: str) -> Iterator[str]:
-    yield host
-    if not host.replace(".", "").isdigit():  # an address has nothing above it
-        labels = host.split(".")
-        yield from (".".join(labels[start:]) for start in range(1, len(labels)))
 
 
 def _finding(action: UriAction, hosts: dict[str, UriRule], links: Sequence[Link]) -> Finding:

@@ -1,6 +1,5 @@
 """Asks whether a mail carries EICAR, the agreed test file, or a file whose SHA-256 sum is on a list."""
 
-import asyncio
 import re
 from collections.abc import Hashable, Iterable, Iterator
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import ClassVar
 
 from gatepost.filters import registry, wording
 from gatepost.filters.registry import Cost, Tools
+from gatepost.filters.watched import Watched
 from gatepost.message.anatomy import Anatomy
 from gatepost.message.mail import Mail
 from gatepost.message.plain import plain
@@ -41,7 +41,7 @@ class Virus:
     Options = VirusOptions
 
     def __init__(self, options: VirusOptions, tools: Tools) -> None:
-        self._sums = Sums(Path(options.sums_file)) if options.sums_file else None
+        self._sums = _watched(Path(options.sums_file)) if options.sums_file else None
 
     def key(self, recipient: Recipient) -> Hashable:
         return None
@@ -50,51 +50,23 @@ class Virus:
         anatomy = await mail.anatomy()
         found = list(_eicar(mail, anatomy))
         if self._sums:
-            found += await self._sums.refresh()
-            found += _listed(anatomy, self._sums.values)
+            await self._sums.refresh()
+            found += _stale(self._sums)
+            found += _listed(anatomy, self._sums.value)
         return found
 
 
-class Sums:
-    """A file of SHA-256 sums, read again when it changes."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._trouble = ""
-        self._lock = asyncio.Lock()
-        try:
-            self._seen: tuple[int, int, int] | None = _stamp(path)
-            self.values = _read(path)
-        except (OSError, ValueError) as error:
-            raise ValueError(f"sums_file: {error}") from error
-
-    async def refresh(self) -> list[Finding]:
-        """Read the file where it has changed; return a note while it can't be read."""
-        async with self._lock:
-            try:
-                await self._read_again()
-            except OSError as error:
-                self._seen = None
-                self._trouble = str(error)
-            except ValueError as error:  # not tried again before the file has changed
-                self._trouble = str(error)
-        if not self._trouble:
-            return []
-        reason = plain(f"the list of sums can't be read, its last good state counts: {self._trouble}")
-        return [Finding(category=Category.NOTE, symbol="SUMS_STALE", reason=reason, by=Virus.name)]
-
-    async def _read_again(self) -> None:
-        stamp = _stamp(self._path)
-        if stamp != self._seen:
-            self._seen = stamp
-            self.values = await asyncio.to_thread(_read, self._path)
-            self._trouble = ""
+def _watched(path: Path) -> Watched[frozenset[bytes]]:
+    try:
+        return Watched(path, _read)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"sums_file: {error}") from error
 
 
-def _stamp(path: Path) -> tuple[int, int, int]:
-    """Return what tells a file from its earlier states."""
-    facts = path.stat()
-    return facts.st_ino, facts.st_size, facts.st_mtime_ns
+def _stale(sums: Watched[frozenset[bytes]]) -> Iterator[Finding]:
+    if sums.trouble:
+        reason = plain(f"the list of sums can't be read, its last good state counts: {sums.trouble}")
+        yield Finding(category=Category.NOTE, symbol="SUMS_STALE", reason=reason, by=Virus.name)
 
 
 def _read(path: Path) -> frozenset[bytes]:

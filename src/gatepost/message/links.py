@@ -211,6 +211,15 @@ def host_of(url: str) -> str:
     return _host(authority.rpartition("@")[2])
 
 
+def path_of(url: str) -> str:
+    """Return what follows the host of a URL, query included, "/" at least; percent-encodings resolved."""
+    scheme = _SCHEME.match(url)
+    rest = url[scheme.end() :] if scheme else url
+    end = _HOST_END.search(rest)
+    path = unquote(rest[end.start() :].partition("#")[0]).replace("\\", "/") if end else ""
+    return path if path.startswith("/") else "/" + path
+
+
 @lru_cache(maxsize=4096)
 def _host(text: str) -> str:
     if text.startswith("["):
