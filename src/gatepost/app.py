@@ -177,7 +177,12 @@ class Gatepost:
         settings, clock, metrics = self.settings, self.clock, self.metrics
         hostname = settings.hostname
         resolver = Resolver(settings.dns, clock)
-        tools = registry.Tools(limits=settings.limits, resolver=resolver, alarm=Alarms(metrics, clock).tell)
+        tools = registry.Tools(
+            limits=settings.limits,
+            resolver=resolver,
+            alarm=Alarms(metrics, clock).tell,
+            served=lambda name: self.directory.enabled(name),
+        )
         filters = registry.load(settings.filters, tools)
         self.store = Store.open(
             Path(settings.store.directory),

@@ -16,7 +16,7 @@ from gatepost.settings import Filters, SettingsError
 
 OURS = ["senders", "size"]  # by memory alone
 OURS += ["attachments", "encoding", "headers", "local_lists", "spam", "uris", "virus"]  # by the mail taken apart
-OURS += ["dnsbl", "uri_lists"]  # by asking DNS
+OURS += ["dnsbl", "sender_verify", "uri_lists"]  # by asking DNS
 
 
 def test_filters_are_found_in_the_order_of_cost_and_name() -> None:
@@ -90,7 +90,7 @@ def offer(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
 def test_filters_of_other_packages_are_found_by_their_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
     offer(monkeypatch, f"{__name__}:Stranger")
     found = load(Filters(options={"stranger": {"level": 5}}), TOOLS)
-    assert [one.name for one in found] == [*OURS, "stranger"]
+    assert [one.name for one in found] == [*OURS[:8], "stranger", *OURS[8:]]
     assert isinstance(found[-1], Stranger)
     assert found[-1].level == 5
 

@@ -170,14 +170,34 @@ async def test_an_author_that_cannot_be_read_is_never_proven() -> None:
     assert (found.dmarc.result, found.proven) == (Result.PERMERROR, False)
 
 
+async def test_an_author_does_not_hide_behind_one_that_cannot_be_read_nor_behind_many() -> None:
+    """Threat 69."""
+    names = zone(a__example="v=DMARC1; p=reject")
+    for others in ([None], [f"{number}.example" for number in range(20)]):
+        found = await judge(names, "a.example", *others)
+        assert (found.dmarc.result, found.dmarc.policy, found.proven) == (Result.FAIL, Policy.REJECT, False)
+    many = await judge({}, *(f"{number}.example" for number in range(20)))
+    assert (many.dmarc.result, many.dmarc.reason) == (Result.PERMERROR, "too many authors")
+
+
 async def test_a_mail_without_author_has_no_dmarc() -> None:
     assert (await judge({})).dmarc.result is Result.NONE
 
 
 async def test_a_server_that_fails_is_a_temporary_error() -> None:
-    """Threat 66."""
-    found = await judge({"_dmarc.a.example": [Fault.SERVFAIL]}, "a.example", spf="a.example")
+    """Threat 66; whatever the record says, a proof of the very domain is aligned."""
+    silent: Zone = {"_dmarc.a.example": [Fault.SERVFAIL]}
+    found = await judge(silent, "a.example", spf="mail.a.example")
     assert (found.dmarc.result, found.proven, found.unsure) == (Result.TEMPERROR, False, True)
+    found = await judge(silent, "a.example", spf="a.example")
+    assert (found.dmarc.result, found.proven, found.unsure) == (Result.TEMPERROR, True, False)
+
+
+async def test_a_policy_is_known_though_a_proof_is_not() -> None:
+    """Threat 66: who fails only for want of an answer must not be taken for one who may pass."""
+    names = {**zone(a__example="v=DMARC1; p=reject"), "_dmarc.mail.a.example": [Fault.SERVFAIL]}
+    found = await judge(names, "a.example", spf="mail.a.example")
+    assert (found.dmarc.result, found.dmarc.policy, found.unsure) == (Result.TEMPERROR, Policy.REJECT, True)
 
 
 async def test_a_proof_that_may_come_later_is_a_temporary_error() -> None:

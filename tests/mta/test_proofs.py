@@ -11,6 +11,7 @@ from tests.peers.sink import Sink
 
 from gatepost.model.envelope import Role
 from gatepost.model.rules import SenderRule, SenderType
+from gatepost.model.tenant import Domain
 
 pytestmark = pytest.mark.anyio
 
@@ -76,9 +77,16 @@ async def test_the_trace_tells_the_steps_and_the_answers(house: House) -> None:
     assert told["dmarc"]["by"] == ["spf"]
 
 
-async def test_a_name_server_that_fails_holds_nothing_up(house: House, names: Names) -> None:
+async def test_a_name_server_that_fails_holds_nothing_up_unless_the_policy_needs_its_answer(
+    house: House, names: Names
+) -> None:
     """Threat 66."""
     names.zone["world.example"] = [Fault.SERVFAIL]
+    names.zone["_dmarc.other.example"] = ['TXT "v=DMARC1; p=reject"']
+    names.zone["other.example"] = [Fault.SERVFAIL]
+    deferred = await house.send(mail().replace(b"world", b"other"), "bob@served.example", sender="ada@other.example")
+    assert (deferred.code, deferred.message.split()[0]) == (451, "4.7.24")
+    names.zone["_dmarc.world.example"] = ['TXT "v=DMARC1; p=none"']
     reply = await house.send(mail(), "bob@served.example")
     assert reply.code == 250
     (got,) = await house.sink.wait(1)
@@ -132,13 +140,16 @@ async def test_a_protected_sender_passes_proven_and_is_refused_forged(house: Hou
 async def test_a_protected_sender_whose_proof_does_not_come_may_come_again(house: House, names: Names) -> None:
     """Threat 66."""
     await rule(house, SenderType.PROTECTED)
-    names.zone["_dmarc.world.example"] = [Fault.SERVFAIL]
-    assert (await house.send(mail(), "bob@served.example")).code == 451
+    names.zone["world.example"] = [Fault.SERVFAIL]
+    names.zone["_dmarc.world.example"] = ['TXT "v=DMARC1; p=none"']
+    reply = await house.send(mail(), "bob@served.example")
+    assert (reply.code, reply.message.split()[0]) == (451, "4.7.24")
 
 
 async def test_an_allowed_sender_passes_with_gtube_only_if_proven(house: House, names: Names) -> None:
     """Rules 4, threat 44."""
     await rule(house, SenderType.ALLOW, spf_on=True)
+    names.zone["_dmarc.world.example"] = ['TXT "v=DMARC1; p=none"']
     spam = mail() + GTUBE + b"\r\n"
     await house.send(spam, "bob@served.example")
     await house.sink.wait(1)
@@ -154,9 +165,29 @@ async def test_only_a_proven_sender_is_told_that_his_mail_bounced(
 ) -> None:
     """Rules 8: a stranger's report would hit whoever he named."""
     names.zone["world.example"] = [f'TXT "{record}"', "MX 10 mx.world.example."]
+    names.zone["_dmarc.world.example"] = ['TXT "v=DMARC1; p=none"']
     dns = {"servers": [names.address], "timeout": 0.5}
     async with living(tmp_path, sink=Sink({"RCPT <bob@served.example>": "550 5.1.1 nobody"}), dns=dns) as house:
         await house.send(mail(), "bob@served.example")
         await house.gatepost.queue.idle()
         reports = [each for each in house.sink.mails if each.recipients == ["ada@world.example"]]
         assert (len(reports) == 1, house.copies("System") == []) == (told, told)
+
+
+async def test_a_forged_sender_is_refused_unless_the_mailbox_or_its_domain_does_not_mind(
+    house: House, names: Names
+) -> None:
+    """senderVerifyOn of both (contract 4)."""
+    names.zone["world.example"] = ['TXT "v=spf1 -all"', "MX 10 mx.world.example."]
+    await house.user("eve@served.example", sender_verify_on=False)
+    refused = await house.send(mail(), "bob@served.example")
+    assert (refused.code, refused.message.split()[0]) == (550, "5.7.26")
+    claimed = await house.send(
+        mail().replace(b"ada@world.example", b"ann@served.example"), "bob@served.example", sender="ann@served.example"
+    )
+    assert (claimed.code, claimed.message.split()[0]) == (550, "5.7.26")
+    assert (await house.send(mail(), "eve@served.example")).code == 250
+    domain = house.store.reader.domain("served.example")
+    assert domain is not None
+    await house.store.write(lambda writer: writer.change(Domain, domain.id, sender_verify_on=False))
+    assert (await house.send(mail(), "bob@served.example")).code == 250

@@ -17,6 +17,7 @@ from gatepost import filters as package
 from gatepost.dns import Resolver
 from gatepost.message.mail import Mail
 from gatepost.model.envelope import Recipient
+from gatepost.model.tenant import Domain
 from gatepost.model.verdict import Finding, OnError
 from gatepost.settings import Filters, Limits, Section, SettingsError
 
@@ -54,12 +55,21 @@ def _silent(source: str, why: str, text: str) -> None:
     """Tell nobody."""
 
 
+Served = Callable[[str], Domain | None]
+"""Returns the domain that a name is, or is another name of, if this gateway takes its mail; None for any other."""
+
+
+def _nobody(name: str) -> Domain | None:
+    return None
+
+
 class Tools(msgspec.Struct, frozen=True, kw_only=True):
     """What a filter may use beside the mail; a filter takes what it needs and leaves the rest."""
 
     limits: Limits
     resolver: Resolver
     alarm: Alarm = _silent
+    served: Served = _nobody
 
 
 class Filter(Protocol):

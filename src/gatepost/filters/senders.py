@@ -8,6 +8,7 @@ from gatepost.filters.registry import Cost, Tools
 from gatepost.message.mail import Mail
 from gatepost.message.plain import plain
 from gatepost.model.envelope import Recipient
+from gatepost.model.problem import Kind
 from gatepost.model.rules import SenderRule, SenderType
 from gatepost.model.tenant import Priority
 from gatepost.model.verdict import Category, Finding, OnError
@@ -117,6 +118,7 @@ def _unsure(rule: SenderRule) -> Finding:
         rule_id=rule.id,
         owner=rule.owner,
         on_error=OnError.DEFER,
+        kind=Kind.SENDER_UNSURE,
     )
 
 

@@ -64,12 +64,13 @@ class Judge:
         Of several the worst counts: an author must not hide behind another (RFC 9989 5.3.1).
         """
         names = list(dict.fromkeys(name for name in authors if name))
-        if None in authors or not names or len(names) > AUTHORS:
-            reason = "From can't be read" if None in authors else "no author" if not names else "too many authors"
-            return Finding(
-                Dmarc(result=Result.PERMERROR if None in authors else Result.NONE, reason=reason), False, False
-            )
-        cases = [await self._author(name, proofs) for name in names]
+        cases = [await self._author(name, proofs) for name in names[:AUTHORS]]
+        whole = None not in authors and len(names) <= AUTHORS
+        if not whole:
+            reason = "From can't be read" if None in authors else "too many authors"
+            cases.append(_Case(Dmarc(result=Result.PERMERROR, reason=reason), False, False))
+        if not cases:
+            return Finding(Dmarc(result=Result.NONE, reason="no author"), False, False)
         worst = max(cases, key=_gravity)
         proven = all(case.proven for case in cases)
         return Finding(worst.dmarc, proven, not proven and all(case.proven or case.unsure for case in cases))
@@ -77,15 +78,14 @@ class Judge:
     async def _author(self, name: str, proofs: Sequence[Proof]) -> _Case:
         try:
             walk = await self._walk(name)
-            passing = {proof.by for proof in proofs if proof.sure and await self._aligned(name, walk, proof)}
-            hoped = [proof for proof in proofs if not proof.sure and await self._aligned(name, walk, proof)]
             applied = await self._policy(name, walk)
         except DnsFailure as error:
-            return _Case(Dmarc(result=Result.TEMPERROR, domain=name, reason=str(error)), False, True)
-        by = tuple(sorted(passing))
+            same = any(proof.sure and proof.domain == name for proof in proofs)  # aligned whatever the record says
+            return _Case(Dmarc(result=Result.TEMPERROR, domain=name, reason=str(error)), same, not same)
+        by, hoped = await self._passing(name, walk, proofs)
         if applied is None:
             dmarc = Dmarc(result=Result.NONE, domain=name, organisation=walk.organisation, by=by)
-            return _Case(dmarc, bool(by), bool(hoped))
+            return _Case(dmarc, bool(by), hoped)
         record, policy = applied
         result = Result.PASS if by else Result.TEMPERROR if hoped else Result.FAIL
         dmarc = Dmarc(
@@ -97,9 +97,24 @@ class Judge:
             by=by,
             reason="" if by else "a proof could not be looked up" if hoped else "neither SPF nor DKIM is aligned",
         )
-        return _Case(dmarc, bool(by), bool(hoped))
+        return _Case(dmarc, bool(by), hoped)
 
     # Alignment (RFC 9989 4.10.2).
+
+    async def _passing(self, name: str, walk: _Walk, proofs: Sequence[Proof]) -> tuple[tuple[str, ...], bool]:
+        """Return by what the author is proven, and whether another answer of DNS might prove him."""
+        by: set[str] = set()
+        hoped = False
+        for proof in proofs:
+            try:
+                if not await self._aligned(name, walk, proof):
+                    continue
+            except DnsFailure:
+                hoped = True
+                continue
+            hoped = hoped or not proof.sure
+            by.update([proof.by] if proof.sure else ())
+        return tuple(sorted(by)), hoped
 
     async def _aligned(self, name: str, walk: _Walk, proof: Proof) -> bool:
         if proof.domain == name:
@@ -120,7 +135,9 @@ class Judge:
         asked = _asked(tags)
         if asked is None:
             return None
-        names = ["p"] if where == name else ["np", "sp", "p"] if await self._absent(name) else ["sp", "p"]
+        names = ["p"] if where == name else ["sp", "p"]
+        if where != name and "np" in asked and await self._absent(name):
+            names = ["np"]
         policy = next((asked[each] for each in names if each in asked), Policy.NONE)
         return where, MILDER[policy] if tags.get("t", "").lower() == "y" else policy
 
@@ -208,6 +225,8 @@ def _asked(tags: Tags) -> dict[str, Policy] | None:
     return asked
 
 
-def _gravity(case: _Case) -> tuple[int, int]:
-    order = [Result.PASS, Result.NONE, Result.TEMPERROR, Result.FAIL]
-    return order.index(case.dmarc.result), list(Policy).index(case.dmarc.policy)
+def _gravity(case: _Case) -> tuple[bool, int, int]:
+    """Order cases: first by what a domain asks for that is not proven."""
+    order = [Result.PASS, Result.NONE, Result.TEMPERROR, Result.PERMERROR, Result.FAIL]
+    asks = case.dmarc.policy is not Policy.NONE and case.dmarc.result is not Result.PASS
+    return asks, order.index(case.dmarc.result), list(Policy).index(case.dmarc.policy)

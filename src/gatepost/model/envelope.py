@@ -72,6 +72,7 @@ class Recipient(msgspec.Struct, frozen=True, kw_only=True):
     provision: bool = False  # make the account at the first CLEAN mail (rules 7)
     group: str | None = None  # the group it came through
     clean_only: bool = False  # an outside member of a group gets only CLEAN mail (rules 9)
+    sender_verify: bool = False  # who sent the mail must be who he says (senderVerifyOn of the domain and the user)
     sender: str | None = None  # an SRS sender, where the envelope's can't be used
     dsn: Dsn = Dsn()
 

@@ -32,6 +32,7 @@ class Kind(StrEnum):
     UNVERIFIED = "unverified"  # the next hop could not say whether the address exists
     SENDER_REFUSED = "sender_refused"  # this login may not send as that address
     NULL_MX = "null_mx"
+    SENDER_UNSURE = "sender_unsure"  # DNS does not say now whether the sender is who he says
     BAD_ADDRESS = "bad_address"
     NEEDS_SMTPUTF8 = "needs_smtputf8"
     LOOP = "loop"

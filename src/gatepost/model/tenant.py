@@ -5,6 +5,7 @@ Dates are epoch milliseconds (UTC). Names of domains are lower-case A-labels; ad
 """
 
 from enum import StrEnum
+from ipaddress import ip_address, ip_network
 
 import msgspec
 
@@ -79,6 +80,13 @@ class Domain(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     purge_date: int | None = None
     sender_generation: int = 0  # which SenderRule.generation counts for the domain's own rules
     user_permissions: list[str] | None = None  # what its end users may do with their mailboxes; None: the usual
+
+    def sends_from(self, ip: str) -> bool:
+        """Tell whether an address lies in one of the domain's outgoing subnets."""
+        try:
+            return any(ip_address(ip) in ip_network(subnet, strict=False) for subnet in self.outgoing_subnets)
+        except ValueError:
+            return False
 
 
 class DomainAlias(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

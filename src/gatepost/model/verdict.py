@@ -4,6 +4,8 @@ from enum import IntEnum, StrEnum
 
 import msgspec
 
+from gatepost.model.problem import Kind
+
 
 class Category(IntEnum):
     """What a mail is, by gravity: the larger value is the graver."""
@@ -58,6 +60,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     `symbol` is UPPER_SNAKE; `reason` a sentence for people, free of raw input controls; `score` counts toward the
     spam score; `on_error` only with UNSURE; `rule_id` the rule that matched, its `owner` as text.
     `hold` marks a finding that is held (never refused) when it decides: content that could not be looked into.
+    `kind` is set where a mail that it refuses or defers is answered in words of their own.
     """
 
     category: Category
@@ -69,6 +72,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     owner: str | None = None
     on_error: OnError | None = None
     hold: bool | None = None
+    kind: Kind | None = None
 
 
 class Keep(msgspec.Struct, frozen=True):

@@ -1,7 +1,6 @@
 """Who an address is: recipient -> domain -> user or group, with policy, platform and rules; and who may send what."""
 
 from collections.abc import Awaitable, Callable, Iterable
-from ipaddress import ip_address, ip_network
 from typing import TypeVar
 
 import msgspec
@@ -109,6 +108,11 @@ class Directory:
         """Return the domain that `name` is, or is another name of; None where it isn't served."""
         return self._known(self._domains, name, lambda: self._read_domain(name))
 
+    def enabled(self, name: str) -> Domain | None:
+        """Return the domain that `name` is, or is another name of, if mail is taken for it now."""
+        view = self.served(name)
+        return view.domain if view is not None and view.domain.status is DomainStatus.ENABLED else None
+
     def may_send(self, user_id: int, address: Address) -> bool:
         """Tell whether a user may send as `address`: his own or his groups', by any domain name (rules 11)."""
         view = self.served(address.domain)
@@ -147,7 +151,7 @@ class Directory:
             return None
         if client.login is not None:
             return view if client.login.domain_id == view.domain.id else None
-        if client.role is Role.TRUSTED and _inside(client.ip, view.domain.outgoing_subnets):
+        if client.role is Role.TRUSTED and view.domain.sends_from(client.ip):
             return view
         return None
 
@@ -205,6 +209,7 @@ class Directory:
             policy=policy,
             platform_id=platform.id,
             provision=user is None and view.domain.auto_provisioning_on,
+            sender_verify=view.domain.sender_verify_on and (user is None or user.sender_verify_on),
             dsn=dsn,
         )
 
@@ -242,6 +247,7 @@ class Directory:
             user_id=user.id if user else None,
             policy=view.policy,
             platform_id=view.platform_id,
+            sender_verify=view.domain.sender_verify_on and (user is None or user.sender_verify_on),
             dsn=dsn,
         )
 
@@ -283,7 +289,8 @@ class Directory:
         if sender is not None and self.served(sender.domain) is None:
             rewritten = srs.rewrite(sender, view.domain.name, key=self._srs_key, now=self._clock())
         leaving = self._leaving(address, given, view, view.policy, dsn)
-        return msgspec.structs.replace(leaving, clean_only=True, sender=rewritten)
+        verify = view.domain.sender_verify_on
+        return msgspec.structs.replace(leaving, clean_only=True, sender=rewritten, sender_verify=verify)
 
     def _all_members(self, group: Group) -> list[str]:
         """The addresses behind a group, groups in it opened, loops cut; raise Problem(LOOP) when they are too many."""
@@ -387,10 +394,3 @@ def _check_status(domain: Domain) -> None:
         raise Problem(Kind.PENDING_DOMAIN, "the domain is not active yet")
     if domain.status is DomainStatus.DELETED:
         raise Problem(Kind.DELETED_DOMAIN, "no such domain")
-
-
-def _inside(ip: str, subnets: Iterable[str]) -> bool:
-    try:
-        return any(ip_address(ip) in ip_network(subnet, strict=False) for subnet in subnets)
-    except ValueError:
-        return False

@@ -26,7 +26,7 @@ from gatepost.mta.keeping import Also, Judged, keep_with, made_copies
 from gatepost.mta.pipeline import Findings, Pipeline
 from gatepost.mta.queue import Queue
 from gatepost.mta.refusals import Refusals
-from gatepost.mta.rows import delivery, facts, fresh_id, message_row, reason, release
+from gatepost.mta.rows import deciding, delivery, facts, fresh_id, message_row, reason, release
 from gatepost.settings import Settings
 from gatepost.store.blobs import Draft
 from gatepost.store.bulk import Keep
@@ -240,8 +240,7 @@ class Intake:
             await self._store.write(lambda writer: writer.refuse(message, trail.events, until))
         except Problem as problem:  # the refusal stands without its trace
             log.warning("trace of a refused mail not kept", id=message.id, why=problem.detail)
-        kind = Kind.SENDER_REFUSED if message.login and gravest.verdict is _MISALIGNED else None
-        return Receipt(message.id, answer, gravest.verdict.category, _said(gravest), kind)
+        return Receipt(message.id, answer, gravest.verdict.category, _said(gravest), _kind(gravest, message))
 
     async def _accept(
         self,
@@ -355,6 +354,14 @@ def _said(judged: Judged) -> str:
     if judged.recipient.group and any(finding.owner for finding in judged.verdict.because):
         return "a rule of its recipients refuses the mail"
     return reason(judged.verdict)
+
+
+def _kind(judged: Judged, message: Message) -> Kind | None:
+    """Return the kind of a refusal that has a code of its own."""
+    if judged.verdict is _MISALIGNED:
+        return Kind.SENDER_REFUSED if message.login else None
+    found = deciding(judged.verdict)
+    return found.kind if found else None
 
 
 def _on_its_way(writer: Writer, way: Delivery) -> bool:

@@ -8,7 +8,7 @@ from gatepost.message.anatomy import Summary
 from gatepost.model.address import parse_address
 from gatepost.model.envelope import Body, Direction, Envelope, Recipient
 from gatepost.model.stored import Copy, Delivery, Message
-from gatepost.model.verdict import Category, Keep, Verdict
+from gatepost.model.verdict import Category, Finding, Keep, Verdict
 
 _chance = Random()  # noqa: S311 - ids must differ, they guard nothing
 
@@ -139,10 +139,15 @@ def release(copy: Copy, message: Message, platform_id: int, *, now: int, life: i
     )
 
 
+def deciding(verdict: Verdict) -> Finding | None:
+    """Return the finding by which a verdict fell, None where points did it."""
+    return next((finding for finding in verdict.because if finding.category is verdict.category), None)
+
+
 def reason(verdict: Verdict) -> str:
     """Return the one sentence that says why, fit for a stranger."""
-    deciding = [finding for finding in verdict.because if finding.category is verdict.category]
-    if deciding:
-        return deciding[0].reason
+    found = deciding(verdict)
+    if found is not None:
+        return found.reason
     scored = sorted(verdict.because, key=lambda finding: finding.score, reverse=True)
     return scored[0].reason if scored else ""

@@ -136,7 +136,7 @@ class Incoming:
             return replies.accepted(receipt.id)
         if receipt.answer is Answer.REJECTED:
             return replies.rejected(receipt.category, receipt.reason, receipt.id, receipt.kind)
-        return replies.deferred(receipt.reason, receipt.id)
+        return replies.deferred(receipt.reason, receipt.id, receipt.kind)
 
     def drop(self) -> None:
         """Forget what came; nothing of it is kept."""

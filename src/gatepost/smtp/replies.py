@@ -70,6 +70,7 @@ PROBLEMS: dict[Kind, tuple[int, str]] = {
     Kind.UNVERIFIED: (451, "4.4.1"),
     Kind.SENDER_REFUSED: (553, "5.7.1"),
     Kind.NULL_MX: (550, "5.7.27"),
+    Kind.SENDER_UNSURE: (451, "4.7.24"),
     Kind.BAD_ADDRESS: (501, "5.1.3"),
     Kind.NEEDS_SMTPUTF8: (553, "5.6.7"),
     Kind.LOOP: (554, "5.4.6"),
@@ -104,8 +105,8 @@ def rejected(category: Category, reason: str, mail_id: str, kind: Kind | None = 
     return Reply(*(PROBLEMS[kind] if kind else VERDICTS.get(category, REFUSED)), reason, mail_id)
 
 
-def deferred(reason: str, mail_id: str) -> Reply:
-    return Reply(451, "4.7.1", reason, mail_id)
+def deferred(reason: str, mail_id: str, kind: Kind | None = None) -> Reply:
+    return Reply(*(PROBLEMS[kind] if kind else (451, "4.7.1")), reason, mail_id)
 
 
 OK = Reply(250, "2.0.0", "Ok")

@@ -1,0 +1,149 @@
+"""Asks whether a mail from the world can be from who it says: DMARC, our own domains, domains that do not exist."""
+
+import asyncio
+from collections.abc import Hashable, Iterable, Iterator
+
+from gatepost.dns import DnsFailure, Missing, NoName, Resolver
+from gatepost.filters import registry
+from gatepost.filters.registry import Cost, Tools
+from gatepost.message.mail import Mail
+from gatepost.message.plain import plain
+from gatepost.model.address import Address
+from gatepost.model.auth import AuthResults, Policy, Result
+from gatepost.model.envelope import Recipient
+from gatepost.model.problem import Kind
+from gatepost.model.verdict import Category, Finding, OnError
+
+DOMAINS = 10  # senders' domains that DNS is asked about
+
+
+class SenderVerify:
+    """Is the sender who he says?
+
+    Asked where `senderVerifyOn` of the domain and the user is on. Grounds: DMARC fails and the author's domain asks for
+    quarantine or rejection; MAIL FROM or From names a domain that is served here, without proof and not from its own
+    networks; a sender's domain does not exist, or takes no mail.
+    """
+
+    name = "sender_verify"
+    cost = Cost.DNS
+    Options = registry.Options
+
+    def __init__(self, options: registry.Options, tools: Tools) -> None:
+        self._resolver = tools.resolver
+        self._served = tools.served
+
+    def key(self, recipient: Recipient) -> Hashable:
+        return recipient.sender_verify
+
+    async def examine(self, mail: Mail, recipient: Recipient) -> Iterable[Finding]:
+        auth = mail.auth
+        if not recipient.sender_verify or auth is None:
+            return ()
+        return [*_dmarc(auth), *self._claims(mail, auth), *await self._unreal(mail.envelope.sender, auth)]
+
+    def _claims(self, mail: Mail, auth: AuthResults) -> Iterator[Finding]:
+        """Yield what is wrong with the names of ours that a stranger uses."""
+        ip, sender = mail.envelope.client.ip, mail.envelope.sender
+        if sender is not None and self._is_ours(sender.domain, ip) and not _sender_proven(sender.domain, auth):
+            unsure = auth.unsure or auth.mail_from.result is Result.TEMPERROR
+            yield _claim("MAIL FROM", sender.domain, unsure=unsure)
+        ours = [name for name in _domains(auth) if self._is_ours(name, ip)]
+        if ours and not auth.proven:
+            yield _claim("From", ours[0], unsure=auth.unsure)
+
+    def _is_ours(self, name: str, ip: str) -> bool:
+        domain = self._served(name)
+        return domain is not None and not domain.sends_from(ip)
+
+    async def _unreal(self, sender: Address | None, auth: AuthResults) -> list[Finding]:
+        """Return what is wrong with the senders' domains by themselves; a proof from DNS shows that one exists."""
+        names = [sender.domain] if sender is not None else []
+        names += () if auth.proven else _domains(auth)
+        asked = [name for name in dict.fromkeys(names) if not name.startswith("[") and self._served(name) is None]
+        found = await asyncio.gather(*(_unreal(self._resolver, name) for name in asked[:DOMAINS]))
+        return [finding for finding in found if finding is not None]
+
+
+def _domains(auth: AuthResults) -> list[str]:
+    return list(dict.fromkeys(author.rpartition("@")[2] for author in auth.authors))
+
+
+# DMARC.
+
+
+def _dmarc(auth: AuthResults) -> Iterator[Finding]:
+    dmarc = auth.dmarc
+    asks = dmarc.policy is not Policy.NONE
+    wish = f"{dmarc.record} asks for {'rejection' if dmarc.policy is Policy.REJECT else 'quarantine'}"
+    match dmarc.result:
+        case Result.FAIL if asks:
+            yield _failed(f"DMARC_POLICY_{dmarc.policy.name}", f"{dmarc.domain} is not proven, and {wish}")
+        case Result.TEMPERROR if asks:
+            yield _unsure("DMARC_UNSURE", f"whether {dmarc.domain} is proven could not be found out now, and {wish}")
+        case Result.TEMPERROR:
+            yield _note("DMARC_TEMPERROR", f"DMARC could not be looked up: {dmarc.reason}")
+        case Result.PERMERROR if auth.authors:
+            yield _failed("DMARC_AUTHORS", f"who wrote it can't be told: {dmarc.reason}")
+
+
+# Domains that are served here.
+
+
+def _sender_proven(name: str, auth: AuthResults) -> bool:
+    """Tell whether MAIL FROM is proven: by SPF, by a signature of its very domain, or by the author's proof."""
+    signed = any(each.result is Result.PASS and each.domain == name for each in auth.signatures)
+    return signed or auth.mail_from.result is Result.PASS or auth.sender_proven
+
+
+def _claim(where: str, name: str, *, unsure: bool) -> Finding:
+    if unsure:
+        return _unsure("SERVED_UNSURE", f"{where} names {name}, and whether it is proven could not be found out now")
+    return _failed("SERVED_FORGED", f"{where} names {name} without proof")
+
+
+# Domains that can't be.
+
+
+async def _unreal(resolver: Resolver, name: str) -> Finding | None:
+    """Return why no mail can come from a domain; None where some may."""
+    try:
+        if all(not mx.host for mx in await resolver.mx(name)):
+            return _failed("SENDER_NULL_MX", f"{name} takes no mail (null MX)")
+        return None
+    except NoName:
+        return _failed("SENDER_NO_DOMAIN", f"{name} does not exist")
+    except Missing:
+        pass
+    except DnsFailure as error:
+        return _note("SENDER_DOMAIN_UNSURE", str(error))
+    try:
+        await resolver.addresses(name)
+    except Missing:
+        return _failed("SENDER_NO_HOST", f"{name} has neither a mail server nor an address")
+    except DnsFailure as error:
+        return _note("SENDER_DOMAIN_UNSURE", str(error))
+    return None
+
+
+def _failed(symbol: str, reason: str) -> Finding:
+    return Finding(category=Category.SENDER_VERIFY, symbol=symbol, reason=plain(reason), by=SenderVerify.name)
+
+
+def _unsure(symbol: str, reason: str) -> Finding:
+    """A forged mail must not pass while DNS is silent, nor a true one be refused: it may come again (threat 66)."""
+    return Finding(
+        category=Category.UNSURE,
+        symbol=symbol,
+        reason=plain(reason),
+        by=SenderVerify.name,
+        on_error=OnError.DEFER,
+        kind=Kind.SENDER_UNSURE,
+    )
+
+
+def _note(symbol: str, reason: str) -> Finding:
+    return Finding(category=Category.NOTE, symbol=symbol, reason=plain(reason), by=SenderVerify.name)
+
+
+FILTER = SenderVerify

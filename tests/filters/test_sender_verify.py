@@ -1,0 +1,158 @@
+"""Whether a sender can be who he says: DMARC, domains of ours claimed from outside, domains that do not exist."""
+
+from typing import Any
+
+import msgspec
+import pytest
+from tests.filters.mails import NOW, mail, plain, recipient
+from tests.peers.names import Fault, Names, Zone
+
+from gatepost.dns import Resolver
+from gatepost.events import wall_clock
+from gatepost.filters.registry import Tools, load
+from gatepost.model.address import Address
+from gatepost.model.auth import AuthResults, Dmarc, Policy, Result, Signature, Spf
+from gatepost.model.envelope import Client
+from gatepost.model.problem import Kind
+from gatepost.model.tenant import Domain, Language
+from gatepost.model.verdict import Category, Finding, OnError
+from gatepost.settings import Dns, Filters, Limits
+
+pytestmark = pytest.mark.anyio
+
+OURS = Domain(customer_id=1, name="ours.test", default_language=Language.EN, creation_date=NOW)
+ZONE: Zone = {
+    "a.test": ["MX 10 mx.a.test."],
+    "host.test": ["A 192.0.2.9"],
+    "text.test": ['TXT "hello"'],
+    "null.test": ["MX 0 ."],
+    "silent.test": [Fault.SERVFAIL],
+    "half.test": ["CNAME silent.test."],
+}
+
+
+def auth(author: str = "ann@a.test", *, spf: Result = Result.NONE, signed: str = "", **members: Any) -> AuthResults:
+    none = Spf(result=Result.NONE, domain="")
+    usual = {
+        "authors": (author,) if author else (),
+        "mail_from": Spf(result=spf, domain=""),
+        "helo": none,
+        "dmarc": Dmarc(result=Result.NONE),
+        "signatures": (Signature(result=Result.PASS, domain=signed),) if signed else (),
+    }
+    return AuthResults(**{**usual, **members})
+
+
+def dmarc(result: Result, policy: Policy) -> Dmarc:
+    return Dmarc(result=result, domain="a.test", record="a.test", policy=policy, reason="so it is")
+
+
+async def found(
+    results: AuthResults | None, sender: str = "ann@a.test", *, on: bool = True, ours: Domain = OURS, **members: Any
+) -> list[Finding]:
+    local, _, domain = sender.rpartition("@")
+    async with Names(dict(ZONE)) as names:
+        tools = Tools(
+            limits=Limits(),
+            resolver=Resolver(Dns(servers=[names.address], timeout=0.5), wall_clock),
+            served=lambda name: ours if name in ("ours.test", "also.test") else None,
+        )
+        (asked,) = [one for one in load(Filters(), tools) if one.name == "sender_verify"]
+        one = mail(plain(), results, sender=Address(local, domain) if sender else None, **members)
+        return list(await asked.examine(one, recipient(sender_verify=on)))
+
+
+PROVEN: dict[str, Any] = {"proven": True, "sender_proven": True}
+VERIFY, UNSURE, NOTE = Category.SENDER_VERIFY, Category.UNSURE, Category.NOTE
+
+
+@pytest.mark.parametrize(
+    ("result", "policy", "said"),
+    [
+        (Result.PASS, Policy.REJECT, None),
+        (Result.NONE, Policy.NONE, None),
+        (Result.FAIL, Policy.NONE, None),
+        (Result.FAIL, Policy.QUARANTINE, (VERIFY, "DMARC_POLICY_QUARANTINE")),
+        (Result.FAIL, Policy.REJECT, (VERIFY, "DMARC_POLICY_REJECT")),
+        (Result.TEMPERROR, Policy.REJECT, (UNSURE, "DMARC_UNSURE")),
+        (Result.TEMPERROR, Policy.NONE, (NOTE, "DMARC_TEMPERROR")),
+        (Result.PERMERROR, Policy.NONE, (VERIFY, "DMARC_AUTHORS")),
+    ],
+)
+async def test_dmarc_decides_where_the_domain_asks_for_it(
+    result: Result, policy: Policy, said: tuple[Category, str] | None
+) -> None:
+    findings = await found(auth(dmarc=dmarc(result, policy)))
+    assert [(one.category, one.symbol) for one in findings] == ([said] if said else [])
+    for one in findings:
+        if one.category is UNSURE:
+            assert (one.on_error, one.kind) == (OnError.DEFER, Kind.SENDER_UNSURE)
+
+
+@pytest.mark.parametrize(
+    ("sender", "results", "symbols"),
+    [
+        ("bob@ours.test", auth(), ["SERVED_FORGED"]),
+        ("bob@also.test", auth(), ["SERVED_FORGED"]),
+        ("bob@ours.test", auth(spf=Result.PASS), []),
+        ("bob@ours.test", auth(signed="ours.test"), []),
+        ("bob@ours.test", auth(signed="evil.test"), ["SERVED_FORGED"]),
+        ("bob@ours.test", auth(spf=Result.TEMPERROR), ["SERVED_UNSURE"]),
+        ("ann@a.test", auth("bob@ours.test"), ["SERVED_FORGED"]),
+        ("ann@a.test", auth("bob@ours.test", spf=Result.PASS), ["SERVED_FORGED"]),
+        ("ann@a.test", auth("bob@ours.test", **PROVEN), []),
+        ("ann@a.test", auth("bob@ours.test", unsure=True), ["SERVED_UNSURE"]),
+        ("", auth("bob@ours.test"), ["SERVED_FORGED"]),
+        ("ann@a.test", auth(authors=("ann@a.test", "bob@ours.test")), ["SERVED_FORGED"]),
+        ("bob@ours.test", auth("bob@ours.test"), ["SERVED_FORGED", "SERVED_FORGED"]),
+    ],
+)
+async def test_a_domain_of_ours_is_not_claimed_from_outside_without_proof(
+    sender: str, results: AuthResults, symbols: list[str]
+) -> None:
+    assert [one.symbol for one in await found(results, sender)] == symbols
+
+
+async def test_a_domains_own_networks_may_use_its_name() -> None:
+    wide = msgspec.structs.replace(OURS, outgoing_subnets=["192.0.2.0/24"])
+    assert await found(auth("bob@ours.test"), "bob@ours.test", ours=wide) == []
+    elsewhere = Client(ip="198.51.100.1")
+    assert len(await found(auth("bob@ours.test"), "bob@ours.test", ours=wide, client=elsewhere)) == 2
+
+
+@pytest.mark.parametrize(
+    ("domain", "said"),
+    [
+        ("a.test", None),
+        ("host.test", None),
+        ("ours.test", None),  # of ours, whatever DNS says
+        ("nowhere.test", (VERIFY, "SENDER_NO_DOMAIN")),
+        ("text.test", (VERIFY, "SENDER_NO_HOST")),
+        ("null.test", (VERIFY, "SENDER_NULL_MX")),
+        ("silent.test", (NOTE, "SENDER_DOMAIN_UNSURE")),
+        ("[192.0.2.1]", None),
+    ],
+)
+async def test_a_senders_domain_exists_and_takes_mail(domain: str, said: tuple[Category, str] | None) -> None:
+    expected = [said] if said else []
+    of_sender = await found(auth(spf=Result.PASS), f"ann@{domain}")
+    assert [(one.category, one.symbol) for one in of_sender] == expected
+    of_author = [one for one in await found(auth(f"ann@{domain}")) if not one.symbol.startswith("SERVED")]
+    assert [(one.category, one.symbol) for one in of_author] == expected
+
+
+async def test_an_author_who_is_proven_by_dns_exists() -> None:
+    """News from a name that has nothing but a key above it."""
+    assert await found(auth("news@nowhere.test", **PROVEN)) == []
+
+
+async def test_what_is_off_or_was_not_looked_at_is_not_asked() -> None:
+    bad = auth(dmarc=dmarc(Result.FAIL, Policy.REJECT))
+    assert await found(bad, on=False) == []
+    assert await found(None, "bob@ours.test") == []
+
+
+async def test_hostile_names_are_escaped_and_short() -> None:
+    name = "x\u202e" * 200
+    (one,) = await found(auth(dmarc=Dmarc(result=Result.TEMPERROR, reason=name)))
+    assert one.reason.isprintable() and len(one.reason) <= 200
