@@ -8,6 +8,7 @@ from typing import Any
 import aiosmtplib
 import msgspec
 from argon2 import PasswordHasher
+from tests.peers.names import Names
 from tests.peers.sink import Sink
 from tests.ready import lay_store
 
@@ -201,9 +202,11 @@ async def living(directory: Path, *, sink: Sink | None = None, **sections: Any) 
                 ],
             },
             "relay": {"smarthost": f"127.0.0.1:{hop.port}", "allow_private_destinations": True},
-            "dns": {"servers": ["127.0.0.1:9"], "timeout": 0.1},
             "store": {"directory": str(directory / "state"), "reserve_bytes": 0, "reserve_percent": 0.0},
         }
+        if "dns" not in sections:
+            names = await stack.enter_async_context(Names({"world.example": ["MX 10 mx.world.example."]}))
+            base["dns"] = {"servers": [names.address]}
         for name, values in sections.items():
             base[name] = {**base.get(name, {}), **values}
         lay_store(directory / "state")

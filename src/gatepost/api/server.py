@@ -14,11 +14,31 @@ from gatepost.events import log
 
 
 class _Server(uvicorn.Server):
-    """Leaves the signals to the daemon."""
+    """Leaves the signals to the daemon; ends when told, where uvicorn looks and waits by tenths of a second."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._told = asyncio.Event()
+
+    def end(self) -> None:
+        self.should_exit = True
+        self._told.set()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    async def main_loop(self) -> None:
+        told = asyncio.create_task(self._told.wait())
+        while not await self.on_tick(0):  # 0: the Date header is made anew
+            await asyncio.wait([told], timeout=1.0)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self.server_state.connections or self.server_state.tasks:
+            await super().shutdown(sockets)
+            return
+        for listening in (*self.servers, *(sockets or ())):
+            listening.close()
 
 
 class HttpDoor:
@@ -43,7 +63,7 @@ class HttpDoor:
         """Finish the requests under way, at most `grace` seconds, then close."""
         if self._task is None:
             return
-        self._server.should_exit = True
+        self._server.end()
         _, late = await asyncio.wait([self._task], timeout=grace)
         if late:
             self._server.force_exit = True
