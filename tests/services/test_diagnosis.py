@@ -75,7 +75,7 @@ async def test_what_strangers_publish_is_shown_without_controls_threat_29(house:
 
 
 async def test_a_name_server_that_is_silent_is_an_error_and_holds_up_nothing(tmp_path: Path) -> None:
-    async with living(tmp_path) as house:  # its name server is a closed port
+    async with living(tmp_path, dns={"servers": ["127.0.0.1:9"], "timeout": 0.1}) as house:  # a closed port
         found = await outputs(house)
     assert {kind: found[kind][0] for kind in ("MX", "DKIM", "SPF", "DMARC")} == {
         "MX": Code.ERROR,
