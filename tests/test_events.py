@@ -1,11 +1,11 @@
-"""Background loops that end are told of."""
+"""Background loops that end are told of, and faults outside."""
 
 import asyncio
 
 import pytest
 from structlog.testing import capture_logs
 
-from gatepost.events import keep
+from gatepost.events import Alarms, Metrics, keep
 
 pytestmark = pytest.mark.anyio
 
@@ -21,3 +21,20 @@ async def test_a_loop_that_ends_by_itself_is_told_of_and_a_stopped_one_is_not() 
         waiting.cancel()
         await asyncio.wait([waiting])
     assert [(line["event"], line["loop"]) for line in logs] == [("a background loop ended", "failing")]
+
+
+async def test_an_alarm_counts_each_time_and_is_logged_once_in_a_while() -> None:
+    now = 1_000_000
+    metrics = Metrics()
+    alarms = Alarms(metrics, lambda: now)
+    with capture_logs() as lines:
+        for now in (1_000_000, 1_000_001, 1_700_000):
+            alarms.tell("zen.test", "refused", "it refuses")
+        alarms.tell("zen.test", "foreign", "it is parked")
+    assert [(line["source"], line["why"]) for line in lines] == [
+        ("zen.test", "refused"),
+        ("zen.test", "refused"),
+        ("zen.test", "foreign"),
+    ]
+    labels = {"source": "zen.test", "why": "refused"}
+    assert metrics.registry.get_sample_value("gatepost_alarms_total", labels) == 3

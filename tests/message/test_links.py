@@ -1,9 +1,13 @@
 """Links: found and brought to one form however they are disguised (threat 61)."""
 
+import base64
 import time
 import zlib
+from urllib.parse import quote
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.message.mails import attachment, in_base64, mail, take_apart
 
 from gatepost.message.anatomy import Source
@@ -28,6 +32,8 @@ def in_html(html: str) -> list[str]:
         ("http://Example.COM./x", "example.com"),
         ("https://user:pw@evil.example:8443/x", "evil.example"),
         ("http://good.example@evil.example/", "evil.example"),
+        ("http://good.example:80@evil.example/", "evil.example"),
+        ("http://good.example:pw@evil.example/", "evil.example"),
         ("http://good.example\\@evil.example/", "good.example"),
         ("http:\\\\evil.example\\x", "evil.example"),
         ("http:///evil.example", "evil.example"),
@@ -92,6 +98,7 @@ def test_the_registered_domain_is_by_the_public_suffix_list(host: str, domain: s
         "http://evil.example.",
         "https://evil.example:443/?a=1",
         "xhttp://no.example http://evil.example",
+        "http://evil.example:80/ and http://evil.example/",
     ],
 )
 def test_threat_61_links_in_text_are_found(text: str) -> None:
@@ -100,6 +107,20 @@ def test_threat_61_links_in_text_are_found(text: str) -> None:
 
 def test_a_bare_www_host_is_a_link_and_a_bare_word_is_none() -> None:
     assert in_text("www.evil.example and readme.txt and e.g. this") == ["www.evil.example"]
+
+
+@pytest.mark.parametrize(
+    ("text", "hosts"),
+    [
+        ("pay at evil.com/login now", ["evil.com"]),
+        ("(Sub.Evil.co.uk:8443/x)", ["sub.evil.co.uk"]),
+        ("www.evil.com/x", ["www.evil.com"]),
+        ("http://evil.com/x", ["evil.com"]),
+        ("and/or a.b/c 1.2/3 ann@evil.com/x /etc/x.conf/y evil.com", []),
+    ],
+)
+def test_a_name_with_a_path_is_a_link_where_its_top_level_domain_is_one(text: str, hosts: list[str]) -> None:
+    assert in_text(text) == hosts
 
 
 @pytest.mark.parametrize(
@@ -144,6 +165,12 @@ def test_threat_61_urls_inside_redirectors_are_found(url: str) -> None:
         "<a href=\"javascript:location='http://evil.example/'\">x</a>",
         '<a href="ms-word:ofe|u|http://evil.example/a.docx">x</a>',
         "<p>plain http://evil.example/ text",
+        '<!--[if mso]><a href="http://evil.example/">x</a><![endif]-->',
+        '<a href="data:text/html;base64,PGEgaHJlZj0iaHR0cDovL2V2aWwuZXhhbXBsZS8iPng8L2E+">x</a>',
+        '<iframe src="data:text/html,%3Ca%20href=%22//evil.example/%22%3E">x</iframe>',
+        '<script>location = "http://evil.example/"</script>',
+        '<img src="file://evil.example/share/x.png">',
+        '<img src="\\\\evil.example\\share\\x.png">',
         "<textarea>http://evil.example/</textarea>",
         "<div>" * 5000 + '<a href="http://evil.example/">x</a>',
         "<p " + " ".join(f"a{number}=1" for number in range(5000)) + '><a href="http://evil.example/">x</a>',
@@ -152,6 +179,43 @@ def test_threat_61_urls_inside_redirectors_are_found(url: str) -> None:
 )
 def test_threat_61_links_in_html_are_found(html: str) -> None:
     assert "evil.example" in in_html(html)
+
+
+NAME = st.from_regex(r"[a-z0-9]{1,12}(-[a-z0-9]{1,5})?", fullmatch=True)
+DISGUISES = {
+    "user": lambda url: url.replace("://", "://good.example:pw@"),
+    "port": lambda url: url[:-1] + ":8443/",
+    "upper": str.upper,
+    "percent": lambda url: "http://" + "".join(f"%{ord(sign):02x}" for sign in url[7:-1]) + "/",
+    "hxxp": lambda url: url.replace("http", "hxxp", 1),
+    "backslashes": lambda url: url.replace("/", "\\"),
+    "dots": lambda url: url.replace(".", "[.]"),
+    "wide dots": lambda url: url.replace(".", "\u3002"),
+    "redirector": lambda url: "https://go.example/?u=" + quote(url, safe=""),
+    "redirector twice": lambda url: "https://go.example/?u=" + quote(quote(url, safe=""), safe=""),
+    "base64": lambda url: "https://go.example/" + base64.urlsafe_b64encode(url.encode()).decode().rstrip("="),
+}
+
+
+@settings(max_examples=60)
+@given(NAME, NAME, st.sampled_from(sorted(DISGUISES)))
+def test_threat_61_a_host_is_found_under_each_disguise_in_text_and_in_html(first: str, second: str, how: str) -> None:
+    url = f"http://{first}.{second}.example/"
+    disguised = DISGUISES[how](url)
+    host = f"{first}.{second}.example"
+    assert host in in_text(f"see {disguised} now")
+    assert host in in_html(f'<a href="{disguised}">x</a>')
+    assert host in in_html(f'<a href="{"".join(f"&#{ord(sign)};" for sign in disguised)}">x</a>')
+
+
+@settings(max_examples=60)
+@given(
+    st.text(max_size=80),
+    st.sampled_from(["", "http://", "www.", "hxxp[:]//", "//", "data:text/html;base64,", "a.com/"]),
+)
+def test_whatever_is_read_a_host_has_one_form(text: str, start: str) -> None:
+    for host in {*in_text(start + text), *in_html(f'<a href="{start}{text}">{start}{text}')}:
+        assert host_of(f"http://[{host}]/" if ":" in host else f"http://{host}/") == host
 
 
 def test_an_html_page_without_links_has_none() -> None:
@@ -210,6 +274,10 @@ def test_more_links_than_are_looked_into_are_told() -> None:
         "http://" * 100_000,
         "www." * 100_000,
         "a[.]" * 100_000,
+        "<!--[if a]>" * 100_000,
+        "<script>" * 100_000,
+        "a.com/" * 30_000,
+        " a.com/x" * 30_000,
         "http://a.example/" + "?u=http%3a%2f%2fx.y" * 20_000,
     ],
     ids=[
@@ -224,6 +292,10 @@ def test_more_links_than_are_looked_into_are_told() -> None:
         "schemes",
         "www",
         "dots",
+        "comments",
+        "scripts",
+        "bare",
+        "bare words",
         "nested",
     ],
 )

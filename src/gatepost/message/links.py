@@ -32,15 +32,18 @@ _BEGINNING_MAX = 16  # octets of what comes before a URL's host
 _DEFANGED = re2.compile(
     rb"(?i)\b[a-z0-9_-]+(?:(?:\[\.\]|\(\.\)|\{\.\}|\[dot\]|\(dot\)|\{dot\})[a-z0-9_-]+|\.[a-z0-9_-]+)+"
 )
+# What clients make a link of though it has no scheme: a name with a path behind it.
+_BARE = re2.compile(rb"(?i)(?:^|[\s<>(\[\"':,;])((?:[a-z0-9-]{1,63}\.){1,6}[a-z]{2,24}(?::[0-9]{1,5})?/[^\s<>\"'`]+)")
 _UNDOT = re.compile(r"\[\.\]|\(\.\)|\{\.\}|[\[({]dot[\])}]", re.IGNORECASE)
-_SCHEME = re.compile(r"(?:h(?:tt|xx)ps?|ftps?|fxps?)(?:\[:\]?|\(:\)|:)[/\\]*\]?", re.IGNORECASE)
+_SCHEME = re.compile(r"(?:h(?:tt|xx)ps?|ftps?|fxps?|file|smb)(?:\[:\]?|\(:\)|:)[/\\]*\]?", re.IGNORECASE)
 _ANY_SCHEME = re.compile(r"[a-z][a-z0-9+.-]{0,40}:", re.IGNORECASE)
+_DATA = re.compile(r"data:(?:text/html|image/svg\+xml|application/xhtml\+xml)[^,]{0,100},", re.IGNORECASE)
 _HOST_END = re.compile(r"[/\\?#]")
 _INNER = re.compile(r"(?:https?|ftp)(?:://|:\\\\|%3a(?:%2f|/){2}|%253a(?:%252f){2}|-3a__)", re.IGNORECASE)
 _INNER_BASE64 = re.compile(r"[=/](aHR0c(?:DovL|HM6Ly)[A-Za-z0-9+/_-]{4,1000})")
 _IGNORED = dict.fromkeys(map(ord, "\t\r\n\u00ad\u200b\u2060\ufeff"))
 _C0_AND_BLANK = "".join(map(chr, range(33)))
-_USUAL = re.compile(r"https?://([a-z0-9-]+(?:\.[a-z0-9-]+)+)(?:[/?#:]|\Z)")
+_USUAL = re.compile(r"https?://([a-z0-9-]+(?:\.[a-z0-9-]+)+)(?::[0-9]*)?(?:[/?#]|\Z)")
 _NUMBER = re.compile(r"(?:0x[0-9a-f]*|[0-9]+)\Z")
 _LABELS = re.compile(r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?)*\Z")
 _TRAILING = ".,;:!?)]}>*|_\u201d\u2019\u00bb"
@@ -66,15 +69,29 @@ class Collector:
                 return
             self._add(url, source, part)
 
-    def read_html(self, raw: bytes, part: int) -> None:
-        """Take the links of an HTML document in ASCII or UTF-8: attributes, and what stands in its text."""
+    def read_html(self, raw: bytes, part: int, *, within: bool = False) -> None:
+        """Take the links of an HTML document in ASCII or UTF-8: attributes, and what stands in its text.
+
+        `within`: it is itself the content of a data URL, in which no further ones are looked for.
+        """
         page = markup.read(raw)
         for value in page.attributes:
             if self.full:
                 return
-            self._add_attribute(value, page.base, part)
+            if value[:5].lower() == "data:" and not within:
+                self._read_data(value, part)
+            else:
+                self._add_attribute(value, page.base, part)
         for text in page.texts:
             self.read_text(text, part)
+
+    def _read_data(self, url: str, part: int) -> None:
+        """Take the links of a document that stands in a data URL (RFC 2397)."""
+        start = _DATA.match(url)
+        if start and start[0].lower().endswith(";base64,"):
+            self.read_html(_base64(unquote(url[start.end() :])), part, within=True)
+        elif start:
+            self.read_html(unquote_to_bytes(url[start.end() :]), part, within=True)
 
     def _add_attribute(self, value: str, base: str, part: int) -> None:
         if not value.isprintable() or value[:1] == " ":
@@ -121,6 +138,12 @@ def _in_text(raw: bytes) -> Iterator[str]:
             url = found.decode("utf-8", "replace")
             if _UNDOT.search(url):
                 yield "http://" + url
+    if b"/" in raw:
+        for found in dict.fromkeys(_BARE.findall(raw)):
+            url = found.decode("utf-8", "replace")
+            host = url.partition("/")[0].partition(":")[0].lower()
+            if not host.startswith("www") and _has_suffix(host):  # with www it was found above
+                yield _trimmed("http://" + url)
 
 
 def _urls(raw: bytes, lower: bytes) -> Iterator[bytes]:
@@ -187,9 +210,14 @@ def _unwrapped(inner: str) -> str:
 
 
 def _from_base64(text: str) -> str:
-    whole = text[: len(text) - (len(text) % 4 == 1)]
-    raw = base64.urlsafe_b64decode(whole.replace("+", "-").replace("/", "_") + "=" * (-len(whole) % 4))
-    return raw.decode("utf-8", "replace")
+    return _base64(text).decode("utf-8", "replace")
+
+
+def _base64(text: str) -> bytes:
+    """Decode either alphabet; what is no sign of it is passed over, as is the padding."""
+    signs = re.sub(r"[^A-Za-z0-9_-]", "", text.replace("+", "-").replace("/", "_"))
+    whole = signs[: len(signs) - (len(signs) % 4 == 1)]
+    return base64.urlsafe_b64decode(whole + "=" * (-len(whole) % 4))
 
 
 # --- hosts -----------------------------------------------------------------------------------------------------------
@@ -291,3 +319,9 @@ def registered(host: str) -> str:
     if ":" in host or host.rpartition(".")[2].isdigit():
         return host
     return _suffixes.privatesuffix(host) or host
+
+
+@lru_cache(maxsize=8192)
+def _has_suffix(host: str) -> bool:
+    """Tell whether a name ends in a top-level domain that there is."""
+    return _suffixes.publicsuffix(host, accept_unknown=False) is not None

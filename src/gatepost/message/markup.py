@@ -34,6 +34,7 @@ _BY_PATTERN = re.compile(
 )
 _BASE = re.compile(rb"<base\b[^<>]{0,500}?\bhref\s*=\s*[\"']?([^\"'>\s]+)", re.IGNORECASE)
 _ANY_TAG = re.compile(rb"<[^<>]*>")
+_SHOWN_COMMENT = re2.compile(rb"(?is)<!--\s*\[if\b[^\]]*\]>(.*?)<!\s*\[endif\]")
 _CSS_URL = re.compile(r"(?:url\(|@import)\s*[\"']?([^\"')\s]{3,2000})", re.IGNORECASE)
 _REFRESH = re.compile(r"url\s*=\s*[\"']?([^\"']+)", re.IGNORECASE)
 
@@ -51,9 +52,12 @@ def read(raw: bytes) -> Page:
     if slow(raw[:PARSED_MAX]):
         return _by_pattern(raw)
     page = _parsed(raw[:PARSED_MAX])
-    if len(raw) <= PARSED_MAX:
+    unparsed = [raw[PARSED_MAX:]] if len(raw) > PARSED_MAX else []
+    if b"[if" in raw:  # comments that Outlook shows
+        unparsed += _SHOWN_COMMENT.findall(raw)
+    if not unparsed:
         return page
-    rest = _by_pattern(raw[PARSED_MAX:])
+    rest = _by_pattern(b"\n".join(unparsed))
     return Page(page.attributes + rest.attributes, page.base or rest.base, page.texts + rest.texts)
 
 
@@ -88,8 +92,10 @@ def _parsed(raw: bytes) -> Page:
             base = base or (node.attributes.get("href") or "").strip()
         values += _of_node(node)
     body = tree.body
-    text = body.text(separator="\n", strip=False) if body is not None else ""
-    return Page(tuple(values), base, (text.encode("utf-8", "replace"),))
+    texts = [body.text(separator="\n", strip=False)] if body is not None else []
+    if b"<script" in raw.lower():
+        texts += [node.text() for node in tree.css("script")]
+    return Page(tuple(values), base, tuple(text.encode("utf-8", "replace") for text in texts))
 
 
 def _nodes(tree: LexborHTMLParser, raw: bytes) -> list[LexborNode]:
