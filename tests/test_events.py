@@ -24,11 +24,11 @@ async def test_a_loop_that_ends_by_itself_is_told_of_and_a_stopped_one_is_not() 
 
 
 async def test_an_alarm_counts_each_time_and_is_logged_once_in_a_while() -> None:
-    now = 1_000_000
+    times = iter((1_000_000, 1_000_001, 1_700_000, 1_700_001))
     metrics = Metrics()
-    alarms = Alarms(metrics, lambda: now)
+    alarms = Alarms(metrics, lambda: next(times))
     with capture_logs() as lines:
-        for now in (1_000_000, 1_000_001, 1_700_000):
+        for _ in range(3):
             alarms.tell("zen.test", "refused", "it refuses")
         alarms.tell("zen.test", "foreign", "it is parked")
     assert [(line["source"], line["why"]) for line in lines] == [
