@@ -18,8 +18,8 @@ from gatepost.dns import Resolver
 from gatepost.events import Alarms, Clock, Metrics, log, wall_clock
 from gatepost.filters import registry
 from gatepost.message.mail import Opener
-from gatepost.model.problem import Kind, Problem
-from gatepost.model.route import Route, platform_route
+from gatepost.model.problem import Problem
+from gatepost.model.route import Route
 from gatepost.model.stored import Delivery
 from gatepost.mta.directory import Directory
 from gatepost.mta.indexer import Indexer
@@ -33,6 +33,7 @@ from gatepost.mta.relay import Relay
 from gatepost.mta.routing import Gateway, NullMx
 from gatepost.mta.sweep import Sweep
 from gatepost.mta.verify import Verifier
+from gatepost.mta.ways import Ways
 from gatepost.services.access import Access
 from gatepost.services.admins import Admins
 from gatepost.services.aliases import Aliases
@@ -50,6 +51,7 @@ from gatepost.services.letters import Letters
 from gatepost.services.mailbox import Mailboxes
 from gatepost.services.mx import MxCheck
 from gatepost.services.options import Options
+from gatepost.services.outgoing import make_outgoing
 from gatepost.services.passwords import Passwords
 from gatepost.services.platforms import Platforms
 from gatepost.services.policies import Policies
@@ -102,6 +104,7 @@ class Gatepost:
         self.metrics = Metrics()
         self.store: Store
         self.directory: Directory
+        self.ways: Ways
         self.intake: Intake
         self.queue: Queue
         self.refusals: Refusals
@@ -206,6 +209,7 @@ class Gatepost:
             verify=verifier.verify,
             has_mail=NullMx(resolver, clock).takes_mail,
         )
+        self.ways = Ways(self.store, self.directory)
         self.queue = Queue(self.store, relay, self.route_of, settings, hostname, clock=clock, metrics=metrics)
         self.refusals = Refusals(self.store, settings.trace, clock=clock)
         pipeline = Pipeline(
@@ -266,16 +270,19 @@ class Gatepost:
         # Who has just published a record wants no old answer.
         asking = Resolver(msgspec.structs.replace(settings.dns, cache=0), clock)
         dkim = Dkim(store, asking, settings.dkim.selector, clock)
+        prober = Prober(settings.relay, settings.hostname)
         health = Health(
             store,
             Diagnosis(asking, dkim, settings),
-            Relays(Prober(settings.relay, settings.hostname), targets, asking),
+            Relays(prober, targets, asking),
             runs_per_minute=settings.health.runs_per_minute,
             clock=clock,
         )
         tickets = Tickets(store, access, clock)
         options = Options(store)
-        sending, writing = make_writing(store, self.intake, self.directory, notices, contents, opener, settings, clock)
+        sending, writing = make_writing(
+            store, self.intake, self.directory, notices, self.ways, contents, opener, settings, clock
+        )
         wording = _wording(settings)
         letters = Letters(store, sending, tickets, options, wording)
         return Counter(
@@ -305,6 +312,7 @@ class Gatepost:
                 SenderRules(store, clock),
                 sending,
                 *writing,
+                *make_outgoing(store, prober, targets, asking, settings, clock),
                 Recovery(store, passwords, proof, tickets, letters, clock),
                 Sessions(store, tickets, totp, options),
                 SignIn(store, settings, access, passwords, totp, clock, self.metrics),
@@ -320,13 +328,8 @@ class Gatepost:
         )
 
     def route_of(self, delivery: Delivery) -> Route:
-        """Return the way of a delivery as things stand now; raise Problem(UNPROCESSABLE) when its platform is gone."""
-        if delivery.platform_id is None:
-            return Route(domain=delivery.recipient.rpartition("@")[2])
-        platform = self.directory.platform(delivery.platform_id)
-        if platform is None:
-            raise Problem(Kind.UNPROCESSABLE, "the recipient's mail server is no longer configured")
-        return platform_route(platform)
+        """Return the way of a delivery as things stand now; raise Problem(UNPROCESSABLE) while there is none."""
+        return self.ways.of(delivery)
 
     # The doors.
 

@@ -177,7 +177,7 @@ def _hold_refusal(
 
 def _hold_error(dialect: Dialect, status: int, path: str, answer: httpx2.Response) -> None:
     """Hold a refusal to the dialect's own shape; one that shows no body for a status sends none."""
-    if not dialect.refusal(status, "", path, None):
+    if not dialect.refusal(status, "said", path, None):
         assert answer.content == b""
         return
     assert answer.headers["content-type"].partition(";")[0] == dialect.media

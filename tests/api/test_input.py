@@ -7,6 +7,7 @@ import pytest
 from tests.api.house import Api, open_api
 
 from gatepost.api import site
+from gatepost.api.dialect import NATIVE
 from gatepost.api.endpoint import Endpoint
 
 pytestmark = pytest.mark.anyio
@@ -112,4 +113,7 @@ async def test_a_verb_that_is_not_offered_learns_which_are_threat_133(swept: Api
 @those(lambda operation: not operation.public)
 async def test_who_shows_no_token_is_told_the_same_everywhere_threat_105(swept: Api, operation: Endpoint) -> None:
     answer = await swept.ask(operation.method, place(operation), token=None)
-    assert (answer.status_code, answer.json()["message"]) == (401, "A valid bearer token is required.")
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"] == operation.dialect.challenge
+    if operation.dialect is NATIVE:
+        assert answer.json()["message"] == "A valid bearer token is required."

@@ -576,7 +576,7 @@ async def test_port_465_speaks_tls_from_the_first_octet(
     make: Make, ca_file: str, good: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with Sink(tls=good, implicit=True) as sink:
-        monkeypatch.setattr("gatepost.mta.connect.IMPLICIT_TLS_PORT", sink.port)
+        monkeypatch.setattr("gatepost.mta.routing.IMPLICIT_TLS_PORT", sink.port)
         for transport in (Transport.SMTPS_ENCRYPT, Transport.SMTPS_MAY):
             (outcome,) = await make(ca_file=ca_file).deliver(to(sink, transport=transport), parcel())
             assert outcome.result is Result.DELIVERED

@@ -4,6 +4,7 @@ import asyncio
 import socket
 import ssl
 import struct
+from base64 import b64decode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -65,6 +66,7 @@ class Session:
     peer: str = ""
     commands: list[str] = field(default_factory=list)
     tls: bool = False
+    signed_in: bool = False
     open: bool = True
 
 
@@ -86,7 +88,7 @@ class Sink:
     `script` maps "banner", a verb (EHLO, HELO, MAIL, RCPT, DATA, RSET, QUIT, STARTTLS, NOOP), "dot", or
     "RCPT <address>" to what is said instead of the usual; a list is used up one by one, then the usual returns.
     A mail whose dot is answered by a 2xx line (or by an Act: it may have been kept) is in `mails`; `dropped` are those
-    whose dot was answered by an Act.
+    whose dot was answered by an Act. With a `login` (name, password) mail is taken only after AUTH PLAIN.
     """
 
     def __init__(
@@ -98,6 +100,7 @@ class Sink:
         implicit: bool = False,
         host: str = "127.0.0.1",
         port: int = 0,
+        login: tuple[str, str] | None = None,
     ) -> None:
         self.script: Script = script or {}
         self.extensions = extensions
@@ -105,6 +108,7 @@ class Sink:
         self.implicit = implicit
         self.host = host
         self.port = port
+        self.login = login
         self.mails: list[Mail] = []
         self.dropped: list[Mail] = []
         self.sessions: list[Session] = []
@@ -229,6 +233,10 @@ class _Talk:
                 return False
             case "STARTTLS" if self.sink.tls and not self.session.tls:
                 return await self._secure()
+            case "AUTH" if self.sink.login:
+                return await self._auth(rest)
+            case "MAIL" if self.sink.login and not self.session.signed_in:
+                return await self._say(verb, "530 5.7.0 Authentication required")
             case "MAIL":
                 return await self._mail(rest)
             case "RCPT":
@@ -241,6 +249,8 @@ class _Talk:
         lines = ["sink.test", *self.sink.extensions]
         if self.sink.tls and not self.session.tls:
             lines.append("STARTTLS")
+        elif self.sink.login:
+            lines.append("AUTH PLAIN")
         return "\r\n".join(f"250{'-' if line is not lines[-1] else ' '}{line}" for line in lines)
 
     async def _secure(self) -> bool:
@@ -253,6 +263,13 @@ class _Talk:
         self.session.tls = True
         self._forget()
         return True
+
+    async def _auth(self, rest: str) -> bool:
+        name, password = self.sink.login or ("", "")
+        given = b64decode(rest.removeprefix("PLAIN ")).decode()
+        self.session.signed_in = given == f"\0{name}\0{password}"
+        usual = "235 2.7.0 Ok" if self.session.signed_in else "535 5.7.8 Who are you?"
+        return await self._say("AUTH", usual)
 
     async def _mail(self, rest: str) -> bool:
         address, params = _path(rest, "FROM:")

@@ -35,12 +35,34 @@ class Platform(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     default: bool = False
 
 
+class Terms(msgspec.Struct, frozen=True):
+    """What one server wants beyond its transport: credentials, whom to trust, limits of its own (seconds).
+
+    With `trust` (names, or *) a certificate is not checked; without `check_name` it may bear any name.
+    """
+
+    name: str  # whose terms these are, for the log
+    implicit_tls: bool = False
+    username: str = ""  # "": nobody signs in
+    password: str = ""
+    trust: tuple[str, ...] = ()
+    check_name: bool = True
+    local_name: str = ""
+    connect_timeout: float | None = None
+    read_timeout: float | None = None
+    write_timeout: float | None = None
+
+    def __repr__(self) -> str:
+        return f"Terms({self.name})"
+
+
 class Hop(msgspec.Struct, frozen=True):
     """One server to hand mail to: a name or address literal text, a port, and how to speak to it."""
 
     host: str
     port: int
     transport: Transport
+    terms: Terms | None = None
 
 
 class Route(msgspec.Struct, frozen=True):

@@ -1,15 +1,18 @@
-"""Opens connections to next hops: greeting, EHLO, and TLS as the transport asks for it."""
+"""Opens connections to next hops: greeting, EHLO, TLS as the transport asks for it, sign-in where there is one."""
 
 import asyncio
 import ssl
 
 import aiosmtplib
+import msgspec
 
-from gatepost.model.route import Transport
+from gatepost.model.route import Terms, Transport
 from gatepost.mta.outcome import own, said
-from gatepost.mta.routing import IMPLICIT_TLS_PORT, Target
+from gatepost.mta.routing import Target
 from gatepost.mta.wire import Client, Session, Unusable, reason
 from gatepost.settings import Relay, SettingsError
+
+_NO_TERMS = Terms("")
 
 
 class Contexts:
@@ -20,19 +23,22 @@ class Contexts:
         self._ca_file = ca_file or None
         if ca_file:
             _check(ca_file)
-        self._verified: ssl.SSLContext | None = None
+        self._verified: dict[bool, ssl.SSLContext] = {}  # by whether names are checked too
         self._unverified: ssl.SSLContext | None = None
 
-    async def of(self, transport: Transport) -> ssl.SSLContext | None:
-        """Return the context for a transport, None for a plain one."""
+    async def of(self, transport: Transport, target: Target) -> ssl.SSLContext | None:
+        """Return the context for a transport to a target, None for a plain one."""
         if transport is Transport.SMTP:
             return None
-        if transport is Transport.SMTPS_MAY:
+        terms = target.terms or _NO_TERMS
+        if transport is Transport.SMTPS_MAY or not {"*", target.host.lower()}.isdisjoint(terms.trust):
             self._unverified = self._unverified or _unverified()
             return self._unverified
-        if self._verified is None:
-            self._verified = await asyncio.to_thread(ssl.create_default_context, cafile=self._ca_file)
-        return self._verified
+        if terms.check_name not in self._verified:
+            context = await asyncio.to_thread(ssl.create_default_context, cafile=self._ca_file)
+            context.check_hostname = terms.check_name
+            self._verified[terms.check_name] = context
+        return self._verified[terms.check_name]
 
 
 async def open_session(target: Target, settings: Relay, hostname: str, contexts: Contexts) -> Session:
@@ -40,21 +46,24 @@ async def open_session(target: Target, settings: Relay, hostname: str, contexts:
     try:
         return await _open(target, target.transport, settings, hostname, contexts)
     except Unusable as error:
-        implicit = target.port == IMPLICIT_TLS_PORT
-        if not error.tls or target.transport is not Transport.SMTPS_MAY or implicit:
+        if not error.tls or target.transport is not Transport.SMTPS_MAY or target.implicit_tls:
             raise
     return await _open(target, Transport.SMTP, settings, hostname, contexts)
 
 
 async def _open(target: Target, transport: Transport, settings: Relay, hostname: str, contexts: Contexts) -> Session:
-    client = Client(target, settings, hostname)
+    terms = target.terms or _NO_TERMS
+    settings = _limited(settings, terms)
+    client = Client(target, settings, terms.local_name or hostname)
     try:
-        context = await contexts.of(transport)
-        client.context = context if target.port == IMPLICIT_TLS_PORT else None
+        context = await contexts.of(transport, target)
+        client.context = context if target.implicit_tls else None
         await client.connect()
         await _greet(client)
         if context is not None and client.context is None:
             await _secure(client, target, transport, context)
+        if terms.username:
+            await _sign_in(client, target, terms)
         return Session(target, client, settings)
     except aiosmtplib.SMTPResponseException as error:
         client.close()
@@ -88,6 +97,23 @@ async def _secure(client: Client, target: Target, transport: Transport, context:
         client.close()
         raise Unusable(reason(error, target, status="4.7.5"), tls=True) from error
     await _greet(client)
+
+
+async def _sign_in(client: Client, target: Target, terms: Terms) -> None:
+    if not client.supports_extension("auth"):
+        raise Unusable(own("4.7.0", f"{target.text} offers no sign-in, which is required"))
+    await client.login(terms.username, terms.password)
+
+
+def _limited(settings: Relay, terms: Terms) -> Relay:
+    """Return the limits for one server: its own where they are stricter."""
+    reply = terms.read_timeout or settings.data_timeout
+    return msgspec.structs.replace(
+        settings,
+        connect_timeout=min(terms.connect_timeout or settings.connect_timeout, settings.connect_timeout),
+        command_timeout=min(reply, settings.command_timeout),
+        data_timeout=min(reply, settings.data_timeout),
+    )
 
 
 def _unverified() -> ssl.SSLContext:

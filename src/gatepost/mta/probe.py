@@ -1,9 +1,10 @@
-"""Tries out a next hop as a delivery would, up to the recipient, and tells what it said; no mail is sent."""
+"""Tries out a next hop as a delivery would, up to the recipient or with a mail, and tells what it said."""
 
 import msgspec
 
 from gatepost.mta.connect import Contexts, open_session
 from gatepost.mta.outcome import Reply
+from gatepost.mta.relay import Parcel, converse
 from gatepost.mta.routing import Target
 from gatepost.mta.wire import Broken, Session, Unusable
 from gatepost.settings import Relay
@@ -47,6 +48,21 @@ class Prober:
         finally:
             session.close()
         return Probed(told.ok, (begun, *seen, *told.lines))
+
+    async def hand_over(self, target: Target, parcel: Parcel) -> Reply:
+        """Hand a mail for one recipient over; return the answer that decided, the server's or why there is none."""
+        try:
+            session = await open_session(target, self._settings, self._hostname, self._contexts)
+        except Unusable as error:
+            return error.reply
+        try:
+            (outcome,) = await converse(session, parcel)
+            await session.quit()
+        except Broken as error:
+            return error.reply
+        finally:
+            session.close()
+        return outcome.reply
 
 
 def _seen(session: Session) -> list[str]:

@@ -370,8 +370,9 @@ class Queue:
 
 def _destination(route: Route) -> str:
     """One text for each place that mail may go to."""
-    hops = ",".join(f"{hop.host}:{hop.port}/{hop.transport.value}" for hop in route.hops)
-    return hops or f"@{(route.domain or '').lower()}"
+    hops = [f"{hop.host}:{hop.port}/{hop.transport.value}" for hop in route.hops]
+    hops += [hop.terms.name for hop in route.hops if hop.terms]
+    return ",".join(hops) or f"@{(route.domain or '').lower()}"
 
 
 def _live(writer: Writer, ids: Sequence[int]) -> list[Delivery]:

@@ -133,7 +133,7 @@ class Relay:
 
     async def _try(self, target: Target, parcel: Parcel) -> list[Outcome]:
         try:
-            return await self._with(target, lambda session: _converse(session, parcel))
+            return await self._with(target, lambda session: converse(session, parcel))
         except Unusable as error:
             shut = _all(parcel, _soft(error.reply), error.reply, hop=target.text)
             return [msgspec.structs.replace(each, unreachable=True, busy=error.busy) for each in shut]
@@ -169,9 +169,12 @@ class Relay:
         return found
 
 
-async def _converse(session: Session, parcel: Parcel) -> list[Outcome]:
-    """All recipients over one session. Those that the server won't take along now (452) follow in a further
-    transaction, as long as each takes some (RFC 5321 4.5.3.1.10)."""
+async def converse(session: Session, parcel: Parcel) -> list[Outcome]:
+    """Hand a mail over for all its recipients in one session; raise Broken.
+
+    Those that the server won't take along now (452) follow in a further transaction, as long as each takes some
+    (RFC 5321 4.5.3.1.10).
+    """
     refusal = _unfit(session, parcel)
     if refusal is not None:
         refused = _all(parcel, Result.FAILED, refusal, hop=session.target.text)

@@ -10,7 +10,7 @@ import msgspec
 
 from gatepost.dns import DnsFailure, Missing, Mx, Resolver
 from gatepost.events import Clock
-from gatepost.model.route import Hop, Route, Transport
+from gatepost.model.route import Hop, Route, Terms, Transport
 from gatepost.mta.outcome import Reply, Result, own
 from gatepost.settings import Relay, SettingsError
 
@@ -31,6 +31,12 @@ class Target(msgspec.Struct, frozen=True):
     ip: str
     port: int
     transport: Transport
+    terms: Terms | None = None
+
+    @property
+    def implicit_tls(self) -> bool:
+        """Whether TLS begins with the first octet."""
+        return self.port == IMPLICIT_TLS_PORT if self.terms is None else self.terms.implicit_tls
 
     @property
     def text(self) -> str:
@@ -93,7 +99,7 @@ class Router:
         """The hops that somebody configured; their word is taken for private addresses too."""
         found = [await self._addresses(hop.host) for hop in hops]
         targets = [
-            Target(hop.host, ip, hop.port, hop.transport)
+            Target(hop.host, ip, hop.port, hop.transport, hop.terms)
             for hop, addresses in zip(hops, found, strict=True)
             if not isinstance(addresses, Exception)
             for ip in addresses

@@ -181,6 +181,7 @@ class Session:
         self.tls = _tls_text(client)
         self._client = client
         self._settings = settings
+        self._write_timeout = (target.terms and target.terms.write_timeout) or settings.command_timeout
 
     @property
     def alive(self) -> bool:
@@ -245,7 +246,7 @@ class Session:
             async for chunk in chunks:
                 with self._guarded():
                     self._client.pipe.write(chunk)
-                    async with asyncio.timeout(self._settings.command_timeout):
+                    async with asyncio.timeout(self._write_timeout):
                         await self._client.pipe.drain()
                     if self._client.pipe.answered:
                         return False

@@ -16,6 +16,7 @@ from gatepost.mta.directory import Directory
 from gatepost.mta.intake import Answer, Intake
 from gatepost.mta.keeping import Also
 from gatepost.mta.notices import Notices
+from gatepost.mta.ways import Ways
 from gatepost.services.author import Author, Authors
 from gatepost.services.draft import Draft, Thread, check, letter
 from gatepost.services.drafts import Drafts
@@ -44,7 +45,7 @@ _NEVER = {
 
 
 class Notice(msgspec.Struct, frozen=True, kw_only=True):
-    """A mail of the gateway to a person. Without `html` it is plain text; `sender` None: the gateway's postmaster."""
+    """A mail of the gateway to a person. Without `html` it is plain text; `sender` None: the gateway's own address."""
 
     to: Party
     subject: str
@@ -63,6 +64,7 @@ class Sending:
         intake: Intake,
         directory: Directory,
         notices: Notices,
+        ways: Ways,
         *,
         authors: Authors,
         uploads: Uploads,
@@ -75,6 +77,7 @@ class Sending:
         self._intake = intake
         self._directory = directory
         self._notices = notices
+        self._ways = ways
         self._authors = authors
         self._uploads = uploads
         self._drafts = drafts
@@ -182,7 +185,7 @@ class Sending:
         mail_id = self._notices.new_id()
         data = compose(
             Letter(
-                sender=notice.sender or Party(f"postmaster@{self._hostname}"),
+                sender=notice.sender or self._own_address(),
                 to=[notice.to],
                 reply_to=[notice.reply_to] if notice.reply_to else [],
                 subject=notice.subject,
@@ -198,6 +201,11 @@ class Sending:
         except Problem as problem:
             raise _told(problem, "/to") from problem
         return mail_id
+
+    def _own_address(self) -> Party:
+        """The address that the default relay's settings give the gateway, else its postmaster."""
+        default = self._ways.default()
+        return Party((default and default.sender) or f"postmaster@{self._hostname}")
 
 
 def _told(problem: Problem, pointer: str) -> Problem:

@@ -5,6 +5,7 @@ from gatepost.message.mail import Opener
 from gatepost.mta.directory import Directory
 from gatepost.mta.intake import Intake
 from gatepost.mta.notices import Notices
+from gatepost.mta.ways import Ways
 from gatepost.services.author import Authors
 from gatepost.services.content import Contents
 from gatepost.services.drafts import Drafts
@@ -21,6 +22,7 @@ def make_writing(
     intake: Intake,
     directory: Directory,
     notices: Notices,
+    ways: Ways,
     contents: Contents,
     opener: Opener,
     settings: Settings,
@@ -36,6 +38,7 @@ def make_writing(
         intake,
         directory,
         notices,
+        ways,
         authors=authors,
         uploads=uploads,
         drafts=drafts,

@@ -7,6 +7,7 @@ import msgspec
 
 from gatepost.model.access import Admin, Grant, Level
 from gatepost.model.audit import ADD, CHANGE, MASK, REMOVE, Actor, Audit
+from gatepost.model.connection import Project
 from gatepost.model.options import OptionValue, Scope
 from gatepost.model.stored import Copy
 from gatepost.model.tenant import Broker, Customer, Domain, Group, User
@@ -17,6 +18,14 @@ from gatepost.store.secrets import is_sealed
 MANY = 20  # above so many objects of one kind, one entry tells of all
 LARGEST = 65_536  # octets of the items that it names (rules 17)
 _NAMES = ("name", "email", "login", "value", "filter", "spf_provider", "selector", "recipient", "mailbox", "subject")
+
+_OWNERS = (
+    ("domain_id", Domain),
+    ("group_id", Group),
+    ("user_id", User),
+    ("project_id", Project),
+    ("customer_id", Customer),
+)
 
 Members = dict[str, Any]
 Place = tuple[int | None, int | None, int | None]  # broker, customer, domain
@@ -144,7 +153,7 @@ def _above(reader: Reader, row: Any) -> Any:
             return reader.get(Domain, number)
         case OptionValue(scope=Scope.USER, owner_id=number):
             return reader.get(User, number)
-    for member, kind in (("domain_id", Domain), ("group_id", Group), ("user_id", User), ("customer_id", Customer)):
+    for member, kind in _OWNERS:
         above = getattr(row, member, None)
         if above is not None:
             return reader.get(kind, above)

@@ -13,6 +13,7 @@ from msgspec import inspect
 
 from gatepost.model.access import Admin, Grant, Role, Ticket, Token
 from gatepost.model.audit import Audit
+from gatepost.model.connection import Connection, Project
 from gatepost.model.dkim import DkimKey
 from gatepost.model.health import Checkup
 from gatepost.model.options import OptionValue
@@ -222,6 +223,14 @@ TABLES: dict[type[Any], Table[Any]] = {
         Table(GroupMember, unique=["group_id, email"], indexes=["(email)"]),
         Table(Provider, unique=["spf_provider"]),
         Table(Platform, indexes=["(domain_id)"], secret=["auth_data", "api_data"]),
+        Table(Project, unique=["name"], indexes=["(customer_id)"]),
+        Table(
+            Connection,
+            # An expression, since NULLs would all count as different: there is one without a project.
+            unique=["coalesce(project_id, 0), name"],
+            indexes=["(project_id)"],
+            secret=["password"],
+        ),
         Table(Policy, unique=["domain_id, name"]),
         Table(Checkup, config=False, unique=["entity, entity_id"], indexes=["(failing, id)"]),
         Table(DkimKey, indexes=["(domain_id)", "(waiting)"], secret=["private"]),

@@ -1,0 +1,60 @@
+"""Says where a delivery goes as things stand now: by its connection, its platform, the default relay, or MX."""
+
+from gatepost.model.connection import Connection, connection_route
+from gatepost.model.problem import Kind, Problem
+from gatepost.model.query import Op, Where
+from gatepost.model.route import Route, platform_route
+from gatepost.model.stored import Delivery
+from gatepost.mta.directory import Directory
+from gatepost.store.store import Store
+
+DEFAULT = Where("project_id", Op.NULL)  # the connection that is the platform's default relay
+
+
+class Ways:
+    """Finds routes; what was read of connections is good until configuration changes."""
+
+    def __init__(self, store: Store, directory: Directory) -> None:
+        self._store = store
+        self._directory = directory
+        self._generation = -1
+        self._routes: dict[int, Route | None] = {}  # by connection
+        self._default: Connection | None = None
+
+    def of(self, delivery: Delivery) -> Route:
+        """Return the way of a delivery; raise Problem(UNPROCESSABLE) while there is none."""
+        if delivery.platform_id is not None:
+            platform = self._directory.platform(delivery.platform_id)
+            if platform is None:
+                raise Problem(Kind.UNPROCESSABLE, "the recipient's mail server is no longer configured")
+            return platform_route(platform)
+        self._refresh()
+        connection_id = self._default.id if self._default else None
+        if connection_id is None:
+            return Route(domain=delivery.recipient.rpartition("@")[2])
+        return self._over(connection_id)
+
+    def default(self) -> Connection | None:
+        """Return the platform's default relay."""
+        self._refresh()
+        return self._default
+
+    def _over(self, connection_id: int) -> Route:
+        if connection_id not in self._routes:
+            self._routes[connection_id] = self._read(connection_id)
+        route = self._routes[connection_id]
+        if route is None:
+            raise Problem(Kind.UNPROCESSABLE, "the connection is switched off, or no longer there")
+        return route
+
+    def _read(self, connection_id: int) -> Route | None:
+        row = self._store.reader.get(Connection, connection_id)
+        if row is None or not row.enabled:
+            return None
+        return connection_route(row, self._store.secrets.unseal(row.password) if row.password else None)
+
+    def _refresh(self) -> None:
+        if self._generation != self._store.generation:
+            self._generation = self._store.generation
+            self._routes.clear()
+            self._default = self._store.reader.first(Connection, DEFAULT)
