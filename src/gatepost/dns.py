@@ -127,16 +127,6 @@ class Resolver:
         """Return the TLSA records of `_port._tcp.host`; whether they are signed is not looked at."""
         return await self._find(name, "TLSA", _tlsa)
 
-    async def reverse(self, ip: str) -> str:
-        """Return the name of an address that leads back to it, "" where none does."""
-        try:
-            for name in (await self.ptr(ip))[:5]:
-                if ip in await self.addresses(name):
-                    return name
-        except (Missing, DnsFailure):
-            pass
-        return ""
-
     async def _find(self, name: str, kind: str, read: Callable[[dns.resolver.Answer], T]) -> T:
         """Answer from the cache, else ask; equal questions under way are asked once."""
         key = (name.rstrip(".").lower(), kind)

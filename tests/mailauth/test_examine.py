@@ -36,6 +36,35 @@ async def test_the_steps_and_the_answers_of_spf_are_told() -> None:
     assert "mx.a.example A: 192.0.2.7" in found.helo.answers
 
 
+@pytest.mark.parametrize(
+    ("names", "result"),
+    [
+        (["PTR mx.a.example."], Result.PASS),
+        (["PTR other.example.", "PTR mx.a.example."], Result.PASS),
+        (["PTR other.example."], Result.FAIL),
+        (["PTR nowhere.example."], Result.FAIL),
+        (["PTR silent.example."], Result.TEMPERROR),
+        ([Fault.SERVFAIL], Result.TEMPERROR),
+        (None, Result.PERMERROR),
+    ],
+)
+async def test_the_clients_name_must_lead_back_to_its_address(names: list[str | Fault] | None, result: Result) -> None:
+    """RFC 8601 3."""
+    zone: Zone = {**ZONE, "other.example": ["A 192.0.2.99"], "silent.example": [Fault.SERVFAIL]}
+    if names is not None:
+        zone["7.2.0.192.in-addr.arpa"] = [*names]
+    found = await results(MAIL, zone, envelope("ada@a.example"))
+    assert (found.iprev.result, found.iprev.ip) == (result, "192.0.2.7")
+    assert found.iprev.name == ("mx.a.example" if result is Result.PASS else "")
+
+
+async def test_an_address_of_six_is_compared_however_it_is_written() -> None:
+    zone: Zone = {**ZONE, "mx.a.example": ["AAAA 2001:db8::7"]}
+    zone["7.0.0.0." + "0." * 20 + "8.b.d.0.1.0.0.2.ip6.arpa"] = ["PTR mx.a.example."]
+    found = await results(MAIL, zone, envelope("ada@a.example", ip="2001:0db8::0007"))
+    assert found.iprev.result is Result.PASS
+
+
 async def test_a_stranger_fails_and_the_policy_is_told() -> None:
     found = await results(MAIL, ZONE, envelope("ada@a.example", ip="203.0.113.5"))
     assert (found.mail_from.result, found.dmarc.result) == (Result.FAIL, Result.FAIL)

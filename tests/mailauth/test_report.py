@@ -5,7 +5,7 @@ import pytest
 from tests.mailauth.post import envelope
 
 from gatepost.mailauth.report import facts, fields
-from gatepost.model.auth import Arc, AuthResults, Dmarc, Policy, Result, Signature, Spf
+from gatepost.model.auth import Arc, AuthResults, Dmarc, Iprev, Policy, Result, Signature, Spf
 
 HOST = "gate.example"
 
@@ -19,6 +19,7 @@ def made(**members: object) -> AuthResults:
         ),
         "dmarc": Dmarc(result=Result.PASS, domain="a.example", record="a.example", policy=Policy.REJECT, by=("spf",)),
         "arc": Arc(result=Result.FAIL, reason="broken"),
+        "iprev": Iprev(result=Result.PASS, ip="192.0.2.7", name="mx.a.example"),
         "proven": True,
     }
     return AuthResults(**(usual | members))  # type: ignore[arg-type]
@@ -39,6 +40,7 @@ def test_a_parser_reads_the_results() -> None:
         ("dkim", "pass", {"d": "a.example", "s": "s", "a": "rsa-sha256", "b": "abc+/=12"}),
         ("dmarc", "pass", {"dmarc": "reject", "from": "a.example"}),
         ("arc", "fail", {"remote-ip": "192.0.2.7"}),
+        ("iprev", "pass", {"iprev": "192.0.2.7"}),
     ]
 
 
@@ -56,6 +58,7 @@ def test_no_text_of_a_stranger_becomes_a_result(evil: str) -> None:
         signatures=(signature,),
         helo=Spf(result=Result.FAIL, domain=evil, reason=evil),
         dmarc=Dmarc(result=Result.FAIL, domain=evil, record=evil, reason=evil),
+        iprev=Iprev(result=Result.FAIL, ip="192.0.2.7", reason=evil),
     )
     header = parsed(found)
     assert [(each.method, each.result) for each in header.results] == [
@@ -64,6 +67,7 @@ def test_no_text_of_a_stranger_becomes_a_result(evil: str) -> None:
         ("dkim", "fail"),
         ("dmarc", "fail"),
         ("arc", "fail"),
+        ("iprev", "fail"),
     ]
     for _, value in fields(found, envelope('"x; dkim=pass"@a.example', helo=evil), HOST):
         assert value.isascii()

@@ -141,7 +141,7 @@ def test_threat_64_a_tag_leaves_signed_content_alone() -> None:
 
 
 def fields(recipient: Address | None = None, **members: Any) -> dict[str, str]:
-    options = {name: members.pop(name) for name in ("smtputf8", "reverse", "protocol") if name in members}
+    options = {name: members.pop(name) for name in ("smtputf8", "protocol") if name in members}
     usual = {
         "id": "0" * 32,
         "received": MONDAY,

@@ -19,6 +19,8 @@ GTUBE = b"XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X"
 ZONE: Zone = {
     "world.example": ['TXT "v=spf1 ip4:127.0.0.1 -all"', "MX 10 mx.world.example."],
     "_dmarc.world.example": ['TXT "v=DMARC1; p=reject"'],
+    "1.0.0.127.in-addr.arpa": ["PTR out.world.example."],
+    "out.world.example": ["A 127.0.0.1"],
     "client.example": ['TXT "v=spf1 -all"'],
 }
 
@@ -55,7 +57,9 @@ async def test_what_is_proven_stands_on_top_of_the_mail(house: House) -> None:
     )
     head = got.data.partition(b"\r\nReceived: ")[0]
     assert b"\tdmarc=pass policy.dmarc=reject header.from=world.example" in head
+    assert b"\tiprev=pass policy.iprev=127.0.0.1" in head
     assert b"\r\nReceived-SPF: pass (gate.example: " in head
+    assert b"(out.world.example [127.0.0.1])" in got.data
     assert got.data.endswith(mail())
 
 

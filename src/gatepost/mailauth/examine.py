@@ -1,4 +1,4 @@
-"""Examines who sent a mail: SPF, DKIM, ARC, then DMARC; DNS is asked side by side, and all within a time."""
+"""Examines who sent a mail: SPF, DKIM, ARC, iprev, then DMARC; DNS is asked side by side, and all within a time."""
 
 import asyncio
 from collections.abc import Sequence
@@ -6,14 +6,14 @@ from functools import partial
 from pathlib import Path
 
 from gatepost.dns import DnsFailure, Missing, Resolver
-from gatepost.mailauth import arc, dkim, dmarc, spf
+from gatepost.mailauth import arc, dkim, dmarc, iprev, spf
 from gatepost.mailauth.verify import Answer, Checker, Text
 from gatepost.message.anatomy import Anatomy
 from gatepost.message.authors import authors, claims
 from gatepost.message.edit import head_end
 from gatepost.message.mail import Mail
 from gatepost.model.address import BadAddress, domain_name
-from gatepost.model.auth import Arc, AuthResults, Dmarc, Result, Signature, Spf
+from gatepost.model.auth import Arc, AuthResults, Dmarc, Iprev, Result, Signature, Spf
 from gatepost.model.envelope import Body, Envelope
 
 HEAD_MAX = 262_144  # octets of a header over which signatures are looked at
@@ -34,8 +34,10 @@ async def examine(mail: Mail, anatomy: Anatomy | None, resolver: Resolver, secon
 
 async def _examine(mail: Mail, anatomy: Anatomy | None, resolver: Resolver) -> AuthResults:
     envelope = mail.envelope
-    (mail_from, helo), (signatures, chain) = await asyncio.gather(
-        _spf(envelope, resolver), _signatures(mail.body, envelope.received // 1000, resolver)
+    (mail_from, helo), (signatures, chain), reverse = await asyncio.gather(
+        _spf(envelope, resolver),
+        _signatures(mail.body, envelope.received // 1000, resolver),
+        iprev.check(resolver, envelope.client.ip),
     )
     claimed = claims(anatomy) if anatomy else [None]
     domains = [author.domain if author else None for author in claimed]
@@ -47,6 +49,7 @@ async def _examine(mail: Mail, anatomy: Anatomy | None, resolver: Resolver) -> A
         signatures=signatures,
         dmarc=found.dmarc,
         arc=chain,
+        iprev=reverse,
         proven=found.proven,
         sender_proven=found.proven and (mail_from.result is Result.PASS or mail_from.domain in domains),
         unsure=found.unsure,
@@ -149,5 +152,6 @@ def _late(envelope: Envelope, anatomy: Anatomy | None, reason: str) -> AuthResul
         mail_from=late,
         helo=Spf(result=Result.TEMPERROR, domain=_host(envelope.client.helo), reason=reason),
         dmarc=Dmarc(result=Result.TEMPERROR, reason=reason),
+        iprev=Iprev(result=Result.TEMPERROR, ip=envelope.client.ip, reason=reason),
         unsure=True,
     )

@@ -31,6 +31,7 @@ def facts(found: AuthResults) -> dict[str, Any]:
         "dkim": [_signature_facts(each) for each in found.signatures],
         "dmarc": _dmarc_facts(found.dmarc),
         "arc": {"result": found.arc.result.value, "sealers": list(found.arc.sealers), "reason": found.arc.reason},
+        "iprev": {"result": found.iprev.result.value, "name": found.iprev.name, "reason": found.iprev.reason},
     }
 
 
@@ -49,6 +50,8 @@ def _results(found: AuthResults, envelope: Envelope) -> Iterator[AuthenticationR
     yield _result("dmarc", dmarc.result, dmarc.reason, ("policy", "dmarc", policy), ("header", "from", dmarc.domain))
     if found.arc.result is not Result.NONE:
         yield _result("arc", found.arc.result, found.arc.reason, ("smtp", "remote-ip", envelope.client.ip))
+    if found.iprev.result is not Result.NONE:
+        yield _result("iprev", found.iprev.result, found.iprev.reason, ("policy", "iprev", found.iprev.ip))
 
 
 def _signature_properties(each: Signature) -> list[tuple[str, str, str]]:

@@ -148,17 +148,16 @@ def trace_fields(
     *,
     host: str,
     recipient: Address | None = None,
-    reverse: str = "",
     smtputf8: bool = False,
     protocol: str = "",
 ) -> list[tuple[str, str]]:
     """Return the fields that a mail gets on its way through: Received (RFC 5321 4.4) and our id, twice.
 
-    `recipient` only when the copy has a single one; `reverse` is the client's name as DNS proves it; `protocol`
-    replaces the keyword, for mail that came in by another door ("HTTP").
+    `recipient` only when the copy has a single one; `protocol` replaces the keyword, for mail that came in by another
+    door ("HTTP").
     """
     lines = [
-        f"from {_domain(mail.helo)} ({_domain(reverse)} {_address_literal(mail.client_ip)})",
+        f"from {_domain(mail.helo)} ({_domain(mail.reverse)} {_address_literal(mail.client_ip)})",
         *([f"(using {_comment(mail.tls)})"] if mail.tls else []),
         *([f"(Authenticated sender: {_comment(mail.login)})"] if mail.login else []),
         f"by {_domain(host)} (Gatepost) with {protocol or _protocol(mail, smtputf8)} id {mail.id}",

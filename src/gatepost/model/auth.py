@@ -1,4 +1,4 @@
-"""What is proven of who sent a mail: the results of SPF, DKIM, DMARC and ARC, in the words of RFC 8601 2.7."""
+"""What is proven of who sent a mail: the results of SPF, DKIM, DMARC, ARC and iprev, in the words of RFC 8601 2.7."""
 
 from enum import StrEnum
 
@@ -54,6 +54,15 @@ class Arc(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
+class Iprev(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether the client's address has a name that leads back to it (RFC 8601 2.7.3); `name` only where it passes."""
+
+    result: Result = Result.NONE
+    ip: str = ""
+    name: str = ""
+    reason: str = ""
+
+
 class Policy(StrEnum):
     """What a domain asks for mail that fails (RFC 9989 4.7)."""
 
@@ -91,6 +100,7 @@ class AuthResults(msgspec.Struct, frozen=True, kw_only=True):
     signatures: tuple[Signature, ...] = ()
     dmarc: Dmarc
     arc: Arc = Arc()
+    iprev: Iprev = Iprev()
     proven: bool = False
     sender_proven: bool = False
     unsure: bool = False

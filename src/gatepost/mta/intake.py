@@ -142,7 +142,7 @@ class Intake:
         for each in judged:
             self._tell(envelope, each, trail)
         proofs = fields(mail.auth, envelope, self._settings.hostname) if mail.auth else ()
-        message = message_row(envelope, body, summary, self._signer(envelope, report.anatomy), proofs)
+        message = message_row(envelope, body, summary, self._signer(envelope, report.anatomy), mail.auth, proofs)
         if answer is not Answer.ACCEPTED:
             return await self._refuse(message, judged, answer, trail)
         proven = mail.auth is not None and mail.auth.sender_proven

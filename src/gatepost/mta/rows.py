@@ -6,6 +6,7 @@ from typing import Any
 
 from gatepost.message.anatomy import Summary
 from gatepost.model.address import parse_address
+from gatepost.model.auth import AuthResults
 from gatepost.model.envelope import Body, Direction, Envelope, Recipient
 from gatepost.model.stored import Copy, Delivery, Message
 from gatepost.model.verdict import Category, Finding, Keep, Verdict
@@ -36,11 +37,16 @@ def facts(envelope: Envelope, body: Body) -> dict[str, Any]:
 
 
 def message_row(
-    envelope: Envelope, body: Body, summary: Summary, signer: str, proofs: Sequence[tuple[str, str]] = ()
+    envelope: Envelope,
+    body: Body,
+    summary: Summary,
+    signer: str,
+    auth: AuthResults | None = None,
+    proofs: Sequence[tuple[str, str]] = (),
 ) -> Message:
     """Return the row of a received mail; `signer` is the domain that may sign it.
 
-    `proofs` are the fields that tell what was proven of its sender.
+    `proofs` are the fields that tell what `auth` holds.
     """
     return Message(
         id=envelope.id,
@@ -63,7 +69,9 @@ def message_row(
         esmtp=envelope.client.esmtp,
         tls=envelope.client.tls,
         login=envelope.client.login.email if envelope.client.login else None,
+        reverse=auth.iprev.name if auth else "",
         proofs=list(proofs),
+        arc=auth.arc.result.value if auth else "",
         signer=signer,
     )
 

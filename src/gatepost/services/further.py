@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from gatepost.dns import Missing, Resolver, reverse_name
-from gatepost.mailauth import records, spf
+from gatepost.mailauth import iprev, records, spf
 from gatepost.message.links import registered
 from gatepost.model.health import Entry, advised, failed, passed
 from gatepost.model.tenant import Domain
@@ -96,12 +96,12 @@ class Further:
         """The names of this gateway's addresses, which must lead back to them (RFC 1912 2.1)."""
         if not facts.addresses:
             return passed("PTR", "Note: [smtp] gateway_names gives no public address to ask about")
-        found = await asyncio.gather(*(self._resolver.reverse(ip) for ip in facts.addresses))
-        nameless = [ip for ip, name in zip(facts.addresses, found, strict=True) if not name]
+        found = await asyncio.gather(*(iprev.check(self._resolver, ip) for ip in facts.addresses))
+        nameless = [each.ip for each in found if not each.name]
         if nameless:
             lines = [f"{reverse_name(ip)} PTR {self._host}" for ip in nameless]
             return facts.fault("PTR", f"no name leads to {', '.join(nameless)} and back", *lines)
-        return passed("PTR", *(f"{ip}: {name}" for ip, name in zip(facts.addresses, found, strict=True)))
+        return passed("PTR", *(f"{each.ip}: {each.name}" for each in found))
 
     async def mta_sts(self, facts: Facts) -> Entry:
         """The record that tells of an MTA-STS policy, and the policy, which must name every MX (RFC 8461 3)."""

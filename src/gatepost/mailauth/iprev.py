@@ -1,0 +1,30 @@
+"""Asks whether the client's address has a name that leads back to it (iprev, RFC 8601 3)."""
+
+from ipaddress import ip_address
+
+from gatepost.dns import DnsFailure, Missing, Resolver
+from gatepost.model.auth import Iprev, Result
+
+NAMES = 10  # of an address that are followed (as RFC 7208 4.6.4 has it)
+
+
+async def check(resolver: Resolver, ip: str) -> Iprev:
+    """Return the name of an address, if one of those that it claims leads back to it."""
+    try:
+        names = await resolver.ptr(ip)
+    except Missing:
+        return Iprev(result=Result.PERMERROR, ip=ip, reason="the address has no name")
+    except DnsFailure as error:
+        return Iprev(result=Result.TEMPERROR, ip=ip, reason=str(error))
+    wanted, failure = ip_address(ip), ""
+    for name in names[:NAMES]:
+        try:
+            if wanted in map(ip_address, await resolver.addresses(name)):
+                return Iprev(result=Result.PASS, ip=ip, name=name)
+        except Missing:
+            continue
+        except DnsFailure as error:
+            failure = str(error)
+    if failure:
+        return Iprev(result=Result.TEMPERROR, ip=ip, reason=failure)
+    return Iprev(result=Result.FAIL, ip=ip, reason=f"{names[0]} does not lead back to it")
