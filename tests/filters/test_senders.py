@@ -180,6 +180,34 @@ def test_protected_ranks_as_a_block() -> None:
         assert sorted(one.symbol for one in found) == sorted([symbol, "SENDER_RULE_OUTWEIGHED"])
 
 
+@pytest.mark.parametrize(
+    ("results", "option", "symbol"),
+    [
+        (FORGED, "proven", "PERSON_FORGED"),
+        (UNSURE, "proven", "SENDER_UNSURE"),
+        (PROVEN, "proven", "SENDER_PROVEN"),
+        (PROVEN, "own", "PERSON_FORGED"),
+        (UNSURE, "own", "PERSON_FORGED"),
+        (None, "own", "SENDER_NOT_PROVEN"),
+    ],
+)
+def test_who_bears_a_protected_persons_name_is_proven_or_blocked(
+    results: AuthResults | None, option: str, symbol: str
+) -> None:
+    rules = RuleSet(persons=(rule(PROTECTED, "ceo@ours.test"),))
+    (finding,) = ask(make("senders", protected_names=option), plain(), rules, auth=results)
+    assert finding.symbol == symbol
+    assert (finding.category is Category.BLOCKED) == (symbol == "PERSON_FORGED")
+
+
+def test_who_allows_the_very_address_knows_that_it_is_the_persons_other_one() -> None:
+    shown = rule(PROTECTED, "ceo@ours.test", mine=False)
+    for other, category in ((rule(ALLOW), Category.ALLOWED), (rule(ALLOW, DOMAIN, mine=False), Category.BLOCKED)):
+        rules = RuleSet(senders=(other,), persons=(shown,), wblist_priority="DOMAIN" if not other.user_id else "USER")
+        found = ask(make("senders"), plain(), rules, auth=FORGED)
+        assert [one.category for one in found if one.category is not Category.NOTE] == [category]
+
+
 def test_a_finding_names_the_rule_and_its_owner() -> None:
     blocked = rule(BLOCK, DOMAIN, mine=False)
     (finding,) = found(blocked)

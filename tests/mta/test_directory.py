@@ -14,6 +14,7 @@ from gatepost.model.rules import SenderRule, SenderType
 from gatepost.model.tenant import Domain, DomainAlias, DomainStatus, Group, GroupMember, User, UserStatus
 from gatepost.mta import srs
 from gatepost.mta.directory import Directory
+from gatepost.mta.rulebook import Claims
 
 KEY = b"k" * 32
 WORLD = parse_address("ada@world.example")
@@ -318,9 +319,66 @@ async def test_only_rules_that_name_a_sender_of_this_mail_are_handed_out(world: 
     await world.add(SenderRule(owner="served.example", value="ada@world.example", expire_at=NOW - 1, **common))
     await world.add(SenderRule(owner="served.example", value="else.example", **common))
     (found,) = await directory.resolve(parse_address("bob@served.example"), client(), WORLD)
-    ruled = directory.with_rules(found, [parse_address("Ada@World.example")])
+    ruled = directory.with_rules(found, Claims((parse_address("Ada@World.example"),)))
     assert {(rule.owner, rule.value) for rule in ruled.rules.senders} == {
         ("served.example", "world.example"),
         ("bob@served.example", "ada@world.example"),
     }
-    assert directory.with_rules(found, []).rules.senders == ()
+    assert directory.with_rules(found, Claims()).rules.senders == ()
+
+
+SHOWN: list[tuple[str, str, bool]] = [  # what From shows, its address, and whether that claims to be Ada
+    ("Ada Lovelace", "x@evil.example", True),
+    ("LOVELACE, Ada", "x@evil.example", True),
+    ("Dr. Ad\u00e1 K. Lovelace (CEO)", "x@evil.example", True),
+    ("Countess", "x@evil.example", True),
+    ("The Countess", "x@evil.example", False),  # a single word must stand alone
+    ("Ada", "x@evil.example", False),
+    ("ada@served.example", "x@evil.example", True),
+    ("Mail <ada@served.example>", "x@evil.example", True),
+    ("Ada Lovelace", "ada@served.example", False),
+    ("Ada Lovelace", "ada@also.example", False),  # her address by another name of the domain
+    ("Ann Lovelace", "x@evil.example", False),
+    ("", "ada.lovelace@evil.example", False),
+    ("Boss of the Bank", "x@evil.example", True),
+]
+
+
+@pytest.mark.parametrize(("text", "author", "claimed"), SHOWN)
+async def test_a_protected_person_is_known_by_name(
+    world: World, directory: Directory, text: str, author: str, claimed: bool
+) -> None:
+    domain = await world.domain("served.example")
+    await world.add(DomainAlias(domain_id=domain.id, name="also.example"))
+    await world.user("bob@served.example")
+    await world.user("ada@served.example", firstname="Ada", lastname="Lovelace")
+    common = {"domain_id": domain.id, "owner": "served.example", "type": SenderType.PROTECTED, "created_date": NOW}
+    ada = SenderRule(value="ada@served.example", description='our "Countess"', **common)
+    await world.add(ada)
+    await world.add(SenderRule(value="boss@bank.example", description='"Boss of the Bank"', **common))
+    await world.add(SenderRule(value="served.example", **{**common, "type": SenderType.BLOCK}))
+    (found,) = await directory.resolve(parse_address("bob@served.example"), client(), WORLD)
+    claims = Claims((parse_address(author),), (text,) if text else ())
+    assert len(directory.with_rules(found, claims).rules.persons) == claimed
+
+
+async def test_no_tenant_learns_the_names_of_another(world: World, directory: Directory) -> None:
+    domain = await world.domain("served.example")
+    other = await world.domain("other.example")
+    assert other.customer_id == domain.customer_id
+    await world.user("bob@served.example")
+    await world.user("ada@other.example", firstname="Ada", lastname="Lovelace")
+    await world.add(
+        SenderRule(
+            domain_id=domain.id,
+            owner="served.example",
+            value="ada@other.example",
+            type=SenderType.PROTECTED,
+            created_date=NOW,
+        )
+    )
+    (found,) = await directory.resolve(parse_address("bob@served.example"), client(), WORLD)
+    claims = Claims((WORLD,), ("Ada Lovelace",))
+    assert len(directory.with_rules(found, claims).rules.persons) == 1
+    await world.store.write(lambda writer: writer.change(Domain, other.id, customer_id=99))
+    assert directory.with_rules(found, claims).rules.persons == ()

@@ -141,6 +141,18 @@ async def test_a_protected_sender_passes_proven_and_is_refused_forged(house: Hou
     assert (forged.code, forged.message.split()[0]) == (550, "5.7.1")
 
 
+async def test_a_protected_persons_name_is_not_borne_by_who_proves_nothing(house: House, names: Names) -> None:
+    names.zone["_dmarc.world.example"] = ['TXT "v=DMARC1; p=none"']
+    await house.user("ceo@served.example", firstname="Åda", lastname="Lovelace")
+    await rule(house, SenderType.PROTECTED, value="ceo@served.example")
+    shown = mail().replace(b"From: Ada ", b"From: =?utf-8?q?LOVELACE=2C_=C3=85da?= ")
+    assert (await house.send(shown, "bob@served.example")).code == 250
+    names.zone["world.example"] = ['TXT "v=spf1 -all"', "MX 10 mx.world.example."]
+    house.clock.now += 400_000  # what DNS said is forgotten
+    forged = await house.send(shown, "bob@served.example")
+    assert (forged.code, forged.message.split()[0]) == (550, "5.7.1")
+
+
 async def test_a_protected_sender_whose_proof_does_not_come_may_come_again(house: House, names: Names) -> None:
     """Threat 66."""
     await rule(house, SenderType.PROTECTED)

@@ -84,6 +84,7 @@ ASKED: dict[str, Callable[[Reader], Any]] = {
     "domain": lambda r: r.domain("d77.test"),
     "senders": lambda r: r.senders(),
     "sender_rules": lambda r: r.sender_rules({"d1.test", "u@d1.test"}, {"sender7@out.test", "out.test"}, NOW),
+    "protected": lambda r: r.protected("d1.test", NOW, 100),
     "folders": lambda r: r.folders("u1@d1.test"),
     "body": lambda r: r.body(mail_id(7)),
     "trace": lambda r: r.trace(mail_id(7)),

@@ -2,6 +2,9 @@
 
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from enum import Enum
+from typing import ClassVar, Literal
+
+import msgspec
 
 from gatepost.filters import registry
 from gatepost.filters.registry import Cost, Tools
@@ -20,24 +23,34 @@ class Senders:
     Of one owner's rules an address beats a domain, and BLOCK beats ALLOW for the same value. Where the domain and the
     mailbox differ, wblistPriority says whose rule decides. PROTECTED blocks, and ALLOW with spfOn does nothing, unless
     who the rule names is proven by SPF or DKIM (rules 4). Where nobody looked for proofs, both change nothing.
+    PROTECTED holds too where From shows the protected person, or the address, beside another address.
     """
 
     name = "senders"
     cost = Cost.MEMORY
-    Options = registry.Options
 
-    def __init__(self, options: registry.Options, tools: Tools) -> None:
-        pass
+    class Options(registry.Options, frozen=True):
+        DOC: ClassVar[dict[str, str]] = {
+            **registry.Options.DOC,
+            "protected_names": "who may bear a protected person's name: proven (who is proven) or own (his address)",
+        }
+        protected_names: Literal["proven", "own"] = "proven"
+
+    def __init__(self, options: Options, tools: Tools) -> None:
+        self._own = options.protected_names == "own"
 
     def key(self, recipient: Recipient) -> Hashable:
-        return recipient.rules.senders, recipient.rules.wblist_priority
+        rules = recipient.rules
+        return rules.senders, rules.persons, rules.wblist_priority
 
     async def examine(self, mail: Mail, recipient: Recipient) -> Iterable[Finding]:
-        rules = [rule for rule in recipient.rules.senders if _lives(rule, mail.envelope.received)]
-        if not rules:
+        rules = recipient.rules
+        if not rules.senders and not rules.persons:
             return ()
-        standings = [(rule, _standing(rule, mail)) for rule in rules]
-        return list(_weigh(standings, recipient.rules.wblist_priority))
+        matches = [_Match(rule, _standing(rule, mail)) for rule in rules.senders]
+        matches += [_Match(rule, _person_standing(mail, own=self._own), by_name=True) for rule in rules.persons]
+        living = [each for each in matches if _lives(each.rule, mail.envelope.received)]
+        return list(_weigh(living, rules.wblist_priority))
 
 
 class _Standing(Enum):
@@ -48,6 +61,14 @@ class _Standing(Enum):
     NOT_PROVEN = "the sender is not proven"
     NOT_ASKED = "nobody looked for a proof of the sender"
     UNSURE = "whether the sender is proven could not be found out now"
+
+
+class _Match(msgspec.Struct, frozen=True):
+    """A rule that bears on the mail; `by_name`: by what From shows beside another address."""
+
+    rule: SenderRule
+    standing: _Standing
+    by_name: bool = False
 
 
 def _lives(rule: SenderRule, now: int) -> bool:
@@ -70,27 +91,43 @@ def _standing(rule: SenderRule, mail: Mail) -> _Standing:
     return _Standing.UNSURE if mail.auth.unsure else _Standing.ACTS
 
 
-def _weigh(standings: Sequence[tuple[SenderRule, _Standing]], priority: str) -> Iterator[Finding]:
-    deciding = [rule for rule, standing in standings if standing in (_Standing.ACTS, _Standing.UNSURE)]
-    winner = max(deciding, key=lambda rule: _rank(rule, priority), default=None)
-    for rule, standing in standings:
-        if rule is winner:
-            yield _unsure(rule) if standing is _Standing.UNSURE else _decision(rule)
-        elif standing in (_Standing.ACTS, _Standing.UNSURE):
-            yield _note(rule, "SENDER_RULE_OUTWEIGHED", "another rule goes before it")
+def _person_standing(mail: Mail, *, own: bool) -> _Standing:
+    """Judge mail that shows a protected person beside another address; `own`: nobody else may bear the name."""
+    if mail.envelope.client.login is not None:
+        return _Standing.PROVEN
+    if mail.auth is None:
+        return _Standing.NOT_ASKED
+    if mail.auth.proven and not own:
+        return _Standing.PROVEN
+    return _Standing.UNSURE if mail.auth.unsure and not own else _Standing.ACTS
+
+
+def _weigh(matches: Sequence[_Match], priority: str) -> Iterator[Finding]:
+    deciding = [each for each in matches if each.standing in (_Standing.ACTS, _Standing.UNSURE)]
+    winner = max(deciding, key=lambda each: _rank(each, priority), default=None)
+    for each in matches:
+        if each is winner:
+            yield _unsure(each.rule) if each.standing is _Standing.UNSURE else _decision(each)
+        elif each.standing in (_Standing.ACTS, _Standing.UNSURE):
+            yield _note(each.rule, "SENDER_RULE_OUTWEIGHED", "another rule goes before it")
         else:
-            symbol = "SENDER_PROVEN" if standing is _Standing.PROVEN else "SENDER_NOT_PROVEN"
-            yield _note(rule, symbol, standing.value)
+            symbol = "SENDER_PROVEN" if each.standing is _Standing.PROVEN else "SENDER_NOT_PROVEN"
+            yield _note(each.rule, symbol, each.standing.value)
 
 
-def _rank(rule: SenderRule, priority: str) -> tuple[bool, bool, bool]:
-    """Order rules: whose it is, how narrow it is, and what blocks before ALLOW."""
+def _rank(match: _Match, priority: str) -> tuple[bool, bool, bool]:
+    """Order rules: whose it is, how narrow it is, and what blocks before ALLOW.
+
+    A name is no narrow ground: who allows the very address knows that it is the person's other one.
+    """
+    rule = match.rule
     first = (rule.user_id is None) == (priority == Priority.DOMAIN)
-    return first, "@" in rule.value, rule.type is not SenderType.ALLOW
+    return first, "@" in rule.value and not match.by_name, rule.type is not SenderType.ALLOW
 
 
-def _decision(rule: SenderRule) -> Finding:
-    category, symbol, why = _DECISIONS[rule.type]
+def _decision(match: _Match) -> Finding:
+    rule = match.rule
+    category, symbol, why = _DECISIONS[rule.type] if not match.by_name else _SHOWN
     return Finding(
         category=category,
         symbol=symbol,
@@ -106,6 +143,7 @@ _DECISIONS = {
     SenderType.BLOCK: (Category.BLOCKED, "SENDER_BLOCKED", ""),
     SenderType.PROTECTED: (Category.BLOCKED, "SENDER_FORGED", "; the sender is not proven"),
 }
+_SHOWN = (Category.BLOCKED, "PERSON_FORGED", "; From shows that name beside another address")
 
 
 def _unsure(rule: SenderRule) -> Finding:

@@ -1,6 +1,7 @@
 """The addresses in From: who claims to have written a mail."""
 
 import re
+import unicodedata
 from email.utils import getaddresses
 
 from gatepost.message.anatomy import Anatomy
@@ -8,6 +9,7 @@ from gatepost.message.headers import readable, unfold
 from gatepost.model.address import Address, BadAddress, parse_address
 
 VALUE_MAX = 8192  # octets of a From field that are read
+_ANGLED = re.compile(r"<[^<>]*>")
 _USUAL = re.compile(r'[^<>,"():;\\]*<([^<>\s"(),]+)>\s*\Z|\s*([^<>\s"(),:;\\]+@[^<>\s"(),:;\\]+)\s*\Z')
 
 
@@ -24,6 +26,18 @@ def claims(anatomy: Anatomy) -> list[Address | None]:
         if len(value) > VALUE_MAX:
             found.append(None)
     return found
+
+
+def shown(anatomy: Anatomy) -> tuple[str, ...]:
+    """Return what each From field shows beside its addresses in angle brackets: display names, comments."""
+    texts = (_visible(readable(unfold(value[:VALUE_MAX]))) for value in anatomy.values(b"from"))
+    return tuple(text for text in texts if text)
+
+
+def _visible(value: str) -> str:
+    if not value.isascii():
+        value = "".join(char for char in value if unicodedata.category(char) != "Cf")  # of no width
+    return _ANGLED.sub(" ", value).strip()
 
 
 def _read(text: str) -> Address | None:

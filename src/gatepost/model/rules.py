@@ -82,9 +82,9 @@ class UriRule(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 class RuleSet(msgspec.Struct, frozen=True):
     """The rules that bear on one mail for one recipient.
 
-    `senders` holds only rules whose value names a sender of this mail, expired ones left out; `attachments` and
-    `uris` are the domain's, by ascending priority. `key` is equal for recipients whose rules are equal, so that a
-    filter runs once for all of them.
+    `senders` holds only rules whose value names a sender of this mail, expired ones left out; `persons` PROTECTED ones
+    whose person From shows beside another address; `attachments` and `uris` are the domain's, by ascending priority.
+    `key` is equal for recipients whose rules are equal, so that a filter runs once for all of them.
     """
 
     key: tuple[int, ...] = ()
@@ -92,3 +92,4 @@ class RuleSet(msgspec.Struct, frozen=True):
     attachments: tuple[AttachmentRule, ...] = ()
     uris: tuple[UriRule, ...] = ()
     wblist_priority: str = "USER"
+    persons: tuple[SenderRule, ...] = ()

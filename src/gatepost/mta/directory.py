@@ -1,7 +1,6 @@
 """Who an address is: recipient -> domain -> user or group, with policy, platform and rules; and who may send what."""
 
-from collections.abc import Awaitable, Callable, Iterable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable
 
 import msgspec
 
@@ -12,16 +11,13 @@ from gatepost.model.policy import Policy
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Query, eq
 from gatepost.model.route import Platform
-from gatepost.model.rules import AttachmentRule, RuleSet, SenderRule, UriRule
+from gatepost.model.rules import AttachmentRule, UriRule
 from gatepost.model.tenant import Domain, DomainStatus, Group, GroupMember, User, UserStatus
 from gatepost.mta import srs
+from gatepost.mta.remembered import Remembered
+from gatepost.mta.rulebook import Claims, Rulebook
 from gatepost.settings import Settings
 from gatepost.store.store import Store
-
-K = TypeVar("K")
-V = TypeVar("V")
-
-CACHE = 50_000  # entries of each kind; beyond that the cache starts anew
 
 Verify = Callable[[Address, Platform], Awaitable[None]]
 """Asks a platform whether an address exists; raises Problem(UNKNOWN_USER) or Problem(UNVERIFIED)."""
@@ -59,14 +55,15 @@ class Directory:
         self._srs_key = srs_key
         self._verify = verify if settings.smtp.verify_recipients else None
         self._has_mail = has_mail
-        self._generation = -1
-        self._domains: dict[str, DomainView | None] = {}
-        self._users: dict[str, User | None] = {}
-        self._groups: dict[str, Group | None] = {}
-        self._policies: dict[int, Policy | None] = {}
-        self._platforms: dict[int, Platform | None] = {}
-        self._rules: dict[tuple[str, str, frozenset[str]], tuple[SenderRule, ...]] = {}
-        self._senders: list[Address] | None = None  # one for each domain that names outgoing subnets
+        memory = Remembered(store)
+        self._known = memory.known
+        self._domains: dict[str, DomainView | None] = memory.cache()
+        self._users: dict[str, User | None] = memory.cache()
+        self._groups: dict[str, Group | None] = memory.cache()
+        self._policies: dict[int, Policy | None] = memory.cache()
+        self._platforms: dict[int, Platform | None] = memory.cache()
+        self._senders: dict[str, list[Address]] = memory.cache()  # one for each domain that names outgoing subnets
+        self._rulebook = Rulebook(store, memory, clock, domain=self._domain_of, user=self._user)
 
     # What the front door asks.
 
@@ -160,21 +157,15 @@ class Directory:
             return [parse_address(client.login.email)]
         if client.role is not Role.TRUSTED:
             return []
-        self._refresh()
-        if self._senders is None:
-            self._senders = [Address("postmaster", domain.name) for domain in self._store.reader.senders()]
-        return self._senders
+        read = self._store.reader.senders
+        return self._known(self._senders, "", lambda: [Address("postmaster", domain.name) for domain in read()])
 
-    def with_rules(self, recipient: Recipient, senders: Iterable[Address]) -> Recipient:
-        """Return the recipient with the sender rules that name one of `senders`, and its domain's other rules."""
+    def with_rules(self, recipient: Recipient, claims: Claims) -> Recipient:
+        """Return the recipient with the sender rules that bear on a mail, and its domain's other rules."""
         view = self.served(recipient.domain) if recipient.domain else None
-        if view is None or recipient.domain is None:
+        if view is None:
             return recipient
-        values = frozenset(value for sender in senders for value in (sender.key, sender.domain))
-        matched = self._sender_rules(recipient.domain, recipient.address.key, values)
-        key = (view.domain.id, *sorted(rule.id for rule in matched))
-        rules = RuleSet(key, matched, view.attachments, view.uris, view.domain.wblist_priority)
-        return msgspec.structs.replace(recipient, rules=rules)
+        return self._rulebook.applied(recipient, claims, view.domain, view.attachments, view.uris)
 
     def policy_of(self, address: Address) -> Policy | None:
         """Return the policy that holds for an address of ours; None for any other."""
@@ -324,22 +315,11 @@ class Directory:
         page = self._store.reader.find(GroupMember, Query(where=eq("group_id", group.id)))
         return [member.email for member in page.items]
 
-    # What is read from the store, and for how long it is good.
+    # What is read from the store.
 
-    def _refresh(self) -> None:
-        if self._generation != self._store.generation:
-            self._generation = self._store.generation
-            self._senders = None
-            for cache in (self._domains, self._users, self._groups, self._policies, self._platforms, self._rules):
-                cache.clear()
-
-    def _known(self, cache: dict[K, V], key: K, read: Callable[[], V]) -> V:
-        self._refresh()
-        if key not in cache:
-            if len(cache) >= CACHE:
-                cache.clear()
-            cache[key] = read()
-        return cache[key]
+    def _domain_of(self, name: str) -> Domain | None:
+        view = self.served(name)
+        return view.domain if view else None
 
     def _user(self, key: str) -> User | None:
         return self._known(self._users, key, lambda: self._store.reader.first(User, eq("email", key)))
@@ -355,14 +335,6 @@ class Directory:
 
     def _sender_policy(self, sender: Address, view: DomainView) -> Policy | None:
         return self._policy_of(self._user(Address(sender.local, view.domain.name).key), view)
-
-    def _sender_rules(self, domain: str, mailbox: str, values: frozenset[str]) -> tuple[SenderRule, ...]:
-        """The domain's and the mailbox's rules about some senders; those that expire while kept are the filter's."""
-        if not values:
-            return ()
-        find = self._store.reader.sender_rules
-        key = (domain, mailbox, values)
-        return self._known(self._rules, key, lambda: tuple(find({domain, mailbox}, values, self._clock())))
 
     def _read_domain(self, name: str) -> DomainView | None:
         reader = self._store.reader

@@ -15,12 +15,12 @@ from gatepost.filters.registry import Cost, Filter
 from gatepost.mailauth.examine import examine
 from gatepost.mailauth.report import facts
 from gatepost.message.anatomy import Anatomy
-from gatepost.message.authors import authors
+from gatepost.message.authors import authors, shown
 from gatepost.message.mail import Busy, Mail
-from gatepost.model.address import Address
 from gatepost.model.envelope import Body, Recipient, Role
 from gatepost.model.verdict import Category, Finding, OnError
 from gatepost.mta.directory import Directory
+from gatepost.mta.rulebook import Claims
 from gatepost.settings import Auth
 
 TRIES = 3  # of opening a mail that kills its worker, before it counts as unscannable (threat 76)
@@ -70,8 +70,8 @@ class Pipeline:
         opened, unopened = await self._open(mail, trail)
         if self._auth.enabled and _from_the_world(mail):
             await self._prove(mail, opened, trail)
-        senders = _senders(mail, opened)
-        recipients = [self._directory.with_rules(recipient, senders) for recipient in mail.envelope.recipients]
+        claims = _claims(mail, opened)
+        recipients = [self._directory.with_rules(recipient, claims) for recipient in mail.envelope.recipients]
         found: dict[int, list[Finding]] = {index: [] for index in range(len(recipients))}
         for findings in found.values():
             findings.extend(unopened)
@@ -204,10 +204,10 @@ def _alike(one: Filter, recipients: Sequence[Recipient]) -> Iterator[list[int]]:
     yield from groups.values()
 
 
-def _senders(mail: Mail, anatomy: Anatomy | None) -> list[Address]:
-    """The identities that sender rules are held against: MAIL FROM and each address of From."""
+def _claims(mail: Mail, anatomy: Anatomy | None) -> Claims:
+    """The identities that sender rules are held against."""
     envelope = [mail.envelope.sender] if mail.envelope.sender else []
-    return [*envelope, *(authors(anatomy) if anatomy else ())]
+    return Claims((*envelope, *authors(anatomy)), shown(anatomy)) if anatomy else Claims(tuple(envelope))
 
 
 def _from_the_world(mail: Mail) -> bool:

@@ -18,6 +18,7 @@ from gatepost.model.audit import Audit
 from gatepost.model.dkim import DkimKey
 from gatepost.model.health import Checkup
 from gatepost.model.options import OptionValue
+from gatepost.model.rules import SenderRule
 from gatepost.model.stored import Copy
 from gatepost.model.tenant import Domain
 from gatepost.store.schema import TABLES
@@ -270,6 +271,14 @@ WHEN OLD.at >= (SELECT value FROM meta WHERE key = 'audited') BEGIN
   SELECT RAISE(ABORT, 'CHECK constraint failed: the audit keeps its entries until the end of their term');
 END;
 """
+
+
+@MIGRATIONS(name="0009_protected")
+def _protected(db: Database) -> None:
+    """An owner's PROTECTED rules are found by an index."""
+    rules = TABLES[SenderRule]
+    db.execute(f"DROP INDEX IF EXISTS {rules.name}_by2")
+    db.execute(rules.index(2))
 
 
 def _run(connection: sqlite3.Connection, script: str) -> None:

@@ -15,7 +15,7 @@ from gatepost.model.rules import SenderRule
 from gatepost.model.stored import Copy, Delivery, Letter, Message, TraceEvent
 from gatepost.model.tenant import Domain
 from gatepost.store import query as compiler
-from gatepost.store.schema import LIVE, Table, table
+from gatepost.store.schema import LIVE, PROTECTED, Table, table
 
 T = TypeVar("T")
 
@@ -216,6 +216,12 @@ class Reader:
         rows = self._rows(sql, [*map(compiler.bind, owners), *map(compiler.bind, values), now])
         return [known.row(row) for row in rows]
 
+    def protected(self, owner: str, now: int, most: int) -> list[SenderRule]:
+        """Return an owner's PROTECTED rules that are not expired and are of the current generation, the first ones."""
+        known = table(SenderRule)
+        rows = self._rows(_current(known, f"r.owner = ? AND r.{PROTECTED}") + " LIMIT ?", [owner, now, most])
+        return [known.row(row) for row in rows]
+
     def refusals(self, since: int = 0) -> list[Refusals]:
         """Return the counted refusals from an hour on."""
         sql = "SELECT hour, net, code, count FROM refusal WHERE hour >= ? ORDER BY hour, net, code"
@@ -279,13 +285,18 @@ def _letter_columns() -> compiler.Columns:
 
 
 def _current_rules(known: Table[Any], owners: int, values: int) -> str:
+    named = f"r.owner IN ({', '.join('?' * owners)}) AND r.value IN ({', '.join('?' * values)})"
+    return _current(known, named)
+
+
+def _current(known: Table[Any], which: str) -> str:
+    """Return the question for the rules that count now; after what `which` binds it binds the time."""
     fields = ", ".join(f'r."{name}"' for name in known.columns)
     current = (
         "CASE WHEN r.user_id IS NULL THEN (SELECT sender_generation FROM domain d WHERE d.id = r.domain_id)"
         " ELSE (SELECT sender_generation FROM user u WHERE u.id = r.user_id) END"
     )
     return (
-        f"SELECT {fields} FROM sender_rule r WHERE r.owner IN ({', '.join('?' * owners)})"
-        f" AND r.value IN ({', '.join('?' * values)}) AND (r.expire_at IS NULL OR r.expire_at > ?)"
+        f"SELECT {fields} FROM sender_rule r WHERE {which} AND (r.expire_at IS NULL OR r.expire_at > ?)"
         f" AND r.generation = {current} ORDER BY r.id"
     )

@@ -28,6 +28,8 @@ T = TypeVar("T")
 
 LIVE = "state IN ('queued', 'held')"  # deliveries that are not done; the very text of the partial index
 
+PROTECTED = "type = 'PROTECTED'"  # sender rules whose persons are looked for; likewise
+
 
 class Column(msgspec.Struct, frozen=True, kw_only=True):
     """One member of a struct: its SQL type, and how its values go in and out (None: as they are)."""
@@ -238,7 +240,11 @@ TABLES: dict[type[Any], Table[Any]] = {
             SenderRule,
             # An expression, since NULLs would all count as different.
             unique=["domain_id, coalesce(user_id, 0), generation, value, type"],
-            indexes=["(owner, value)", "(user_id, generation) WHERE user_id IS NOT NULL"],
+            indexes=[
+                "(owner, value)",
+                "(user_id, generation) WHERE user_id IS NOT NULL",
+                f"(owner, id) WHERE {PROTECTED}",
+            ],
             inner=["generation"],
         ),
         Table(AttachmentRule, indexes=["(domain_id, priority)"]),

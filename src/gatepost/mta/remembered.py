@@ -1,0 +1,37 @@
+"""What was read from the store and is good until a configuration row changes."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from gatepost.store.store import Store
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+CACHE = 50_000  # entries of each kind; beyond that the cache starts anew
+
+
+class Remembered:
+    """Caches that are emptied together."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._generation = -1
+        self._caches: list[dict[Any, Any]] = []
+
+    def cache(self) -> dict[Any, Any]:
+        """Return a new cache, to be read by `known` alone."""
+        self._caches.append({})
+        return self._caches[-1]
+
+    def known(self, cache: dict[K, V], key: K, read: Callable[[], V]) -> V:
+        """Return what a cache holds, or what `read` brings."""
+        if self._generation != self._store.generation:
+            self._generation = self._store.generation
+            for each in self._caches:
+                each.clear()
+        if key not in cache:
+            if len(cache) >= CACHE:
+                cache.clear()
+            cache[key] = read()
+        return cache[key]

@@ -1,0 +1,128 @@
+"""Which rules bear on a mail for one recipient: those that name who sent it, or the person that its From shows."""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+
+import msgspec
+
+from gatepost.events import Clock
+from gatepost.message.words import words
+from gatepost.model.address import Address
+from gatepost.model.envelope import Recipient
+from gatepost.model.rules import AttachmentRule, RuleSet, SenderRule, UriRule
+from gatepost.model.tenant import Domain, User
+from gatepost.mta.remembered import Remembered
+from gatepost.store.store import Store
+
+PROTECTED = 1000  # rules of one owner, the first made, whose persons are looked for in display names
+
+_ADDRESS = re.compile(r"[^\s<>()\"',;:@]+@[^\s<>()\"',;:@]+")
+_QUOTED = re.compile(r'"([^"]+)"')
+
+
+class Claims(msgspec.Struct, frozen=True):
+    """Whom a mail is said to be from: MAIL FROM and the addresses of From, and what From shows beside them."""
+
+    senders: tuple[Address, ...] = ()
+    shown: tuple[str, ...] = ()
+
+
+class Person(msgspec.Struct, frozen=True):
+    """A PROTECTED rule with the names of who it protects, each as its words; `address` is spelled as the mailbox's."""
+
+    rule: SenderRule
+    address: str
+    names: tuple[frozenset[str], ...]
+
+
+class Rulebook:
+    """Reads rules from the store.
+
+    `domain` returns the domain that a name is or is another name of, `user` an account by its address.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        memory: Remembered,
+        clock: Clock,
+        *,
+        domain: Callable[[str], Domain | None],
+        user: Callable[[str], User | None],
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._domain = domain
+        self._user = user
+        self._known = memory.known
+        self._rules: dict[tuple[str, str, frozenset[str]], tuple[SenderRule, ...]] = memory.cache()
+        self._persons: dict[str, tuple[Person, ...]] = memory.cache()
+
+    def applied(
+        self,
+        recipient: Recipient,
+        claims: Claims,
+        domain: Domain,
+        attachments: tuple[AttachmentRule, ...],
+        uris: tuple[UriRule, ...],
+    ) -> Recipient:
+        """Return the recipient with the sender rules that bear on a mail, and the other rules of its `domain`."""
+        owners = (domain.name, recipient.address.key)
+        values = frozenset(value for sender in claims.senders for value in (sender.key, sender.domain))
+        matched = self._sender_rules(*owners, values)
+        persons = tuple(self._named(owners, claims, matched)) if claims.shown else ()
+        key = (domain.id, *sorted(rule.id for rule in matched), 0, *sorted(rule.id for rule in persons))
+        rules = RuleSet(key, matched, attachments, uris, domain.wblist_priority, persons)
+        return msgspec.structs.replace(recipient, rules=rules)
+
+    def _sender_rules(self, domain: str, mailbox: str, values: frozenset[str]) -> tuple[SenderRule, ...]:
+        """The domain's and the mailbox's rules about some senders; those that expire while kept are the filter's."""
+        if not values:
+            return ()
+        find = self._store.reader.sender_rules
+        key = (domain, mailbox, values)
+        return self._known(self._rules, key, lambda: tuple(find({domain, mailbox}, values, self._clock())))
+
+    # Protected persons.
+
+    def _named(self, owners: Iterable[str], claims: Claims, matched: Sequence[SenderRule]) -> Iterable[SenderRule]:
+        """Yield the PROTECTED rules whom From shows though the mail comes from another address."""
+        known = [person for owner in owners for person in self._protected(owner)]
+        if not known:
+            return
+        authors = {self._own_spelling(sender) for sender in claims.senders}
+        text = " ".join(claims.shown).lower()
+        addresses = {value for found in _ADDRESS.findall(text) for value in (found, found.rpartition("@")[2])}
+        shown = [frozenset(words(_ADDRESS.sub(" ", each))) for each in claims.shown]
+        for person in known:
+            if person.rule in matched or person.address in authors:
+                continue
+            if person.rule.value in addresses or any(_names(name, each) for name in person.names for each in shown):
+                yield person.rule
+
+    def _protected(self, owner: str) -> tuple[Person, ...]:
+        find = self._store.reader.protected
+        return self._known(
+            self._persons, owner, lambda: tuple(map(self._person, find(owner, self._clock(), PROTECTED)))
+        )
+
+    def _person(self, rule: SenderRule) -> Person:
+        """Read whom a rule protects: the account's owner, and who stands in quotes in the rule's description."""
+        names = [frozenset(words(name)) for name in _QUOTED.findall(rule.description or "")]
+        local, _, domain = rule.value.rpartition("@")
+        address = self._own_spelling(Address(local, domain))
+        mine, theirs = self._domain(rule.owner.rpartition("@")[2]), self._domain(domain)
+        user = self._user(address) if local else None
+        if user and mine and theirs and mine.customer_id == theirs.customer_id:  # no tenant learns another's names
+            names.append(frozenset(words(f"{user.firstname or ''} {user.lastname or ''}")))
+        return Person(rule, address, tuple(filter(None, names)))
+
+    def _own_spelling(self, address: Address) -> str:
+        """Return an address by the first of its domain's names, as accounts have it."""
+        domain = self._domain(address.domain)
+        return Address(address.local, domain.name).key if domain else address.key
+
+
+def _names(name: frozenset[str], shown: frozenset[str]) -> bool:
+    """Tell whether a text names a person: by all the words of a name, or by the only one and no other."""
+    return name <= shown if len(name) > 1 else name == shown
