@@ -9,7 +9,7 @@ from typing import ClassVar, NamedTuple
 from gatepost.filters import registry, wording
 from gatepost.filters.media import extensions
 from gatepost.filters.registry import Cost, Tools
-from gatepost.message.anatomy import Anatomy, Kind, Member, Part, Symbol
+from gatepost.message.anatomy import MACROS, Anatomy, Kind, Member, Part, Symbol
 from gatepost.message.mail import Mail
 from gatepost.message.patterns import Pattern, compile_any, compile_rule
 from gatepost.message.plain import plain
@@ -35,10 +35,12 @@ class AttachmentOptions(registry.Options, frozen=True):
         **registry.Options.DOC,
         "unscannable": "damaged or unknown archives, and what is beyond a limit: hold, deliver or reject",
         "encrypted": "archives and documents with a password: hold, deliver or reject",
+        "macros": "Office documents with macros: hold, deliver or reject",
         "fragments": "message/partial and message/external-body, which nobody can look into: hold, deliver or reject",
     }
     unscannable: Treatment = Treatment.HOLD
     encrypted: Treatment = Treatment.HOLD
+    macros: Treatment = Treatment.DELIVER
     fragments: Treatment = Treatment.REJECT
 
 
@@ -112,6 +114,8 @@ class Attachments:
             yield _unseen("UNSCANNABLE", plain(text), self._options.unscannable)
         for text in _encrypted(anatomy)[:TOLD]:
             yield _unseen("ENCRYPTED", text, self._options.encrypted)
+        for text in _with_macros(anatomy)[:TOLD]:
+            yield _unseen("MACROS", text, self._options.macros)
         for defect in anatomy.defects:
             if defect.symbol in (Symbol.PARTIAL, Symbol.EXTERNAL_BODY):
                 yield _unseen(f"MESSAGE_{defect.symbol}", plain(defect.text), self._options.fragments)
@@ -138,6 +142,7 @@ def _objects(anatomy: Anatomy) -> Iterator[Object]:
 
 def _part(anatomy: Anatomy, part: Part) -> Object:
     types = [kind for kind in (*part.types, part.sniffed) if kind and not kind.startswith("multipart/")]
+    types += [MACROS] if part.macros else []
     names = part.names
     if not names and part.attachment:  # a client makes up a name by the type
         names = tuple(f"unnamed{extension}" for kind in types for extension in extensions(kind))
@@ -145,7 +150,8 @@ def _part(anatomy: Anatomy, part: Part) -> Object:
 
 
 def _member(anatomy: Anatomy, part: Part, member: Member) -> Object:
-    types = (member.type,) if member.type else ()
+    types = [member.type] if member.type else []
+    types += [MACROS] if member.macros else []
     return Object(lambda: wording.of_member(anatomy, part, member), member.names, types, member=True)
 
 
@@ -186,6 +192,17 @@ def _encrypted(anatomy: Anatomy) -> list[str]:
         return []
     named = [plain(f"{wording.of_part(anatomy, part)}: needs a password") for part in anatomy.parts if part.encrypted]
     return named or ["an archive or a document needs a password"]
+
+
+def _with_macros(anatomy: Anatomy) -> list[str]:
+    """Name the documents that hold macros."""
+    found = []
+    for part in anatomy.parts:
+        if part.macros:
+            inner = [member for member in part.members if member.macros]
+            wheres = [wording.of_member(anatomy, part, one) for one in inner] or [wording.of_part(anatomy, part)]
+            found += [plain(f"{plain(where, 120)}: has macros") for where in wheres]
+    return found
 
 
 def _unseen(symbol: str, reason: str, treatment: Treatment) -> Finding:

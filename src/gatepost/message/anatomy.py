@@ -13,6 +13,9 @@ HEAD_BYTES = 4096
 TEXT_BYTES = 1_048_576
 """Octets of decoded content that a text part keeps as its `text`; all of them together at most four times this."""
 
+MACROS = "application/vnd.ms-office.vbaproject"
+"""The media type that an Office file with macros has beside its own; rules for types can name it."""
+
 
 class Symbol(StrEnum):
     """What can be wrong with a mail's form. A defect is a fact; whether it matters is a filter's question."""
@@ -84,6 +87,7 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     head: bytes = b""
     kind: Kind = Kind.FILE
     encrypted: bool = False
+    macros: bool = False  # an Office document with macros, or the part of one that holds them
     read: bool = True
     depth: int = 1  # 1: directly in the part
 
@@ -121,6 +125,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     end: int = 0
     members: tuple[Member, ...] = ()
     encrypted: bool = False  # an archive or document with a password, in whole or in some members
+    macros: bool = False  # an Office document with macros, or an archive that holds one
     sealed: bool = False  # S/MIME enveloped or PGP: meant for the recipient's eyes only
     signed: bool = False  # S/MIME or PGP signed: rewriting it would break the signature (threat 64)
 

@@ -7,7 +7,7 @@ import hashlib
 import time
 from collections.abc import Callable
 
-from gatepost.message import names, packed, sniff, zips
+from gatepost.message import foreign, names, office, packed, sniff, zips
 from gatepost.message.anatomy import Kind, Member
 from gatepost.message.entity import fit
 from gatepost.message.meter import BROKEN, Damaged, Entry, Meter, Reader, Stop
@@ -25,8 +25,11 @@ _READERS: dict[str, Reader] = {
     "zstd": packed.zstd,
     "tar": packed.tar,
     "7z": packed.sevenzip,
-    "rar": packed.rar,
+    "lzma": packed.lzma_alone,
     "tnef": packed.tnef,
+    "ole": office.ole,
+    "onenote": office.onenote,
+    **foreign.READERS,
 }
 
 
@@ -41,22 +44,32 @@ class Unpacker:
         self._deadline = float("inf")
         self._members: list[Member] = []
         self._problems: dict[str, None] = {}
-        self._encrypted = False
+        self._encrypted = self._macros = False
+        self._mails: list[bytes] = []
 
     def __call__(self, content: bytes, name: str, deadline: float) -> Unpacked:
         """Open an archive and those within it; never raises."""
         self._deadline = deadline
-        self._members, self._problems, self._encrypted = [], {}, False
+        self._members, self._problems, self._mails = [], {}, []
+        seen = office.look(content, sniff.container(content))
+        self._macros, self._encrypted = seen.macros, seen.encrypted
         try:
             self._open(content, name, "", 1)
         except Stop as stop:
             self._problems[str(stop)] = None
-        return Unpacked(members=tuple(self._members), problems=tuple(self._problems), encrypted=self._encrypted)
+        return Unpacked(
+            members=tuple(self._members),
+            problems=tuple(self._problems),
+            encrypted=self._encrypted,
+            macros=self._macros,
+            mails=tuple(self._mails),
+        )
 
     def _open(self, content: bytes, name: str, path: str, depth: int) -> None:
-        kind = sniff.container(content)
-        if not kind or kind == "ole":
-            return
+        for kind in sniff.containers(content):
+            self._open_as(kind, content, name, path, depth)
+
+    def _open_as(self, kind: str, content: bytes, name: str, path: str, depth: int) -> None:
         if depth > self._limits.archive_depth:
             raise Stop(f"archives are nested more than {self._limits.archive_depth} deep")
         reader = _READERS.get(kind)
@@ -91,10 +104,14 @@ class Unpacker:
         label = f"{path} > {fit(named.shown)}" if path else fit(named.shown)
         if entry.problem:
             self._tell(label, entry.problem)
-        self._encrypted |= entry.encrypted
+        member = _member(entry, named, label, depth)
+        self._encrypted |= member.encrypted or entry.encrypted
+        self._macros |= member.macros
         if named.all:
-            self._members.append(_member(entry, named, label, depth))
+            self._members.append(member)
         if entry.content and entry.kind is not Kind.LINK:
+            if member.type == "message/rfc822" or any(name.lower().endswith(".eml") for name in named.all):
+                self._mails.append(entry.content)
             self._open(entry.content, named.shown, label, depth + 1)
 
     def _tell(self, path: str, problem: str) -> None:
@@ -103,6 +120,7 @@ class Unpacker:
 
 def _member(entry: Entry, named: names.Named, label: str, depth: int) -> Member:
     content = entry.content
+    seen = office.look(content, sniff.container(content), named.all) if content else office.Look()
     return Member(
         names=named.all,
         path=label,
@@ -111,7 +129,8 @@ def _member(entry: Entry, named: names.Named, label: str, depth: int) -> Member:
         sha256="" if content is None else hashlib.sha256(content).hexdigest(),
         head=(content or b"")[:HEAD],
         kind=entry.kind,
-        encrypted=entry.encrypted,
+        encrypted=entry.encrypted or seen.encrypted,
+        macros=seen.macros,
         read=content is not None,
         depth=depth,
     )

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterable
 from functools import lru_cache
 
-from gatepost.message import decode, names, sniff, wrapped
+from gatepost.message import decode, names, office, sniff, wrapped
 from gatepost.message.anatomy import HEAD_BYTES, TEXT_BYTES, Part, Source, Symbol
 from gatepost.message.decode import Reading
 from gatepost.message.entity import Entity, Face, fit
@@ -17,7 +17,6 @@ _HTML_NAMES = (".html", ".htm", ".xhtml", ".shtml", ".svg", ".hta")
 _HTML_SNIFFED = frozenset({"text/html", "image/svg+xml", "application/xhtml+xml"})
 _PGP = b"-----BEGIN PGP MESSAGE-----"
 _USUAL = 100  # octets of a Content-Type that other mails are likely to have too
-_OLE_PASSWORD = "EncryptedPackage".encode("utf-16-le")  # [MS-OFFCRYPTO] 2.3.4.4
 _FAULTS = {
     Symbol.BASE64_BAD: "is no sound base64",
     Symbol.QP_BAD: "is no sound quoted-printable",
@@ -71,6 +70,9 @@ def _keep(table: Table, entity: Entity, face: Face, body: int, reading: Reading)
     kind = "" if plain else sniff.container(content)
     unpacked = _unpacked(table, content, face, kind)
     inner, sealed, signed = _inner(table, entity, face, content, sniffed)
+    for one in unpacked.mails:
+        table.grow(len(one))
+        inner.append(_within(table, entity, one))
     _tell(table, entity, face, reading, charset, text)
     table.parts.append(
         Part(
@@ -95,7 +97,8 @@ def _keep(table: Table, entity: Entity, face: Face, body: int, reading: Reading)
             start=body if entity.outer else -1,
             end=entity.end if entity.outer else -1,
             members=unpacked.members,
-            encrypted=unpacked.encrypted or (kind == "ole" and _OLE_PASSWORD in content),
+            encrypted=unpacked.encrypted,
+            macros=unpacked.macros or (not kind and not plain and office.look(content, "").macros),
             sealed=sealed,
             signed=signed,
         )
@@ -131,7 +134,7 @@ def _attachment(face: Face) -> bool:
 
 
 def _unpacked(table: Table, content: bytes, face: Face, kind: str) -> Unpacked:
-    if not kind or kind == "ole":
+    if not kind:
         return Unpacked()
     unpacked = table.unpack(content, face.named.shown)
     label = fit(face.named.shown) or f"part {len(table.parts)}"

@@ -3,6 +3,7 @@
 import struct
 import zlib
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from typing import Protocol
 
 import msgspec
@@ -81,15 +82,15 @@ class Decompressor(Protocol):
     def decompress(self, data: bytes, max_length: int = -1) -> bytes: ...
 
 
-def inflate(data: bytes, start: int, end: int, wbits: int, meter: Meter) -> tuple[bytes, int, bool]:
-    """Unpack a zlib, gzip or raw deflate stream; return its content, where it ends, and whether it is complete."""
+def inflate(data: bytes, start: int, end: int, wbits: int, meter: Meter, out: BytesIO) -> tuple[int, bool]:
+    """Unpack a zlib, gzip or raw deflate stream into `out`; return where it ends, and whether it is complete."""
     stream = zlib.decompressobj(wbits)
-    out: list[bytes] = []
 
     def pull(piece: bytes) -> bytes:
-        out.append(stream.decompress(piece, CHUNK))
-        meter.take(len(out[-1]))
-        return stream.unconsumed_tail
+        got = stream.decompress(piece, CHUNK)
+        meter.take(len(got))
+        out.write(got)
+        return stream.unconsumed_tail if got else b""
 
     at = start
     while at < end and not stream.eof:
@@ -97,24 +98,27 @@ def inflate(data: bytes, start: int, end: int, wbits: int, meter: Meter) -> tupl
         at += len(tail)
         while tail and not stream.eof:
             tail = pull(tail)
-    while not stream.eof and out and out[-1]:
+    before = -1
+    while not stream.eof and out.tell() != before:
+        before = out.tell()
         pull(b"")  # what is left inside
-    return b"".join(out), at - len(stream.unused_data), stream.eof
+    return at - len(stream.unused_data), stream.eof
 
 
-def unpack(data: bytes, start: int, end: int, stream: Decompressor, meter: Meter) -> tuple[bytes, int, bool]:
-    """Unpack a bz2 or lzma stream; return its content, where it ends, and whether it is complete."""
-    out: list[bytes] = []
+def unpack(data: bytes, start: int, end: int, stream: Decompressor, meter: Meter, out: BytesIO) -> tuple[int, bool]:
+    """Unpack a bz2 or lzma stream into `out`; return where it ends, and whether it is complete."""
     at = start
     while at < end and not stream.eof:
         piece = data[at : min(end, at + CHUNK)]
         at += len(piece)
-        out.append(stream.decompress(piece, CHUNK))
-        meter.take(len(out[-1]))
-        while not stream.eof and not stream.needs_input:
-            out.append(stream.decompress(b"", CHUNK))
-            meter.take(len(out[-1]))
-    return b"".join(out), at - len(stream.unused_data), stream.eof
+        while not stream.eof:
+            got = stream.decompress(piece, CHUNK)
+            meter.take(len(got))
+            out.write(got)
+            piece = b""
+            if stream.needs_input:
+                break
+    return at - len(stream.unused_data), stream.eof
 
 
 Reader = Callable[[bytes, str, Meter], Iterator[Entry]]

@@ -1,18 +1,14 @@
-"""Archives other than ZIP: tar, single packed files, 7z, RAR, winmail.dat; nothing of them is ever written to disc."""
+"""Archives other than ZIP: tar, single packed files, 7z, winmail.dat; nothing of them is ever written to disc."""
 
 import bz2
 import io
 import lzma
-import os
-import re
-import resource
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import IO, Any
 
-import rarfile  # type: ignore[import-untyped]
 import zstandard
-from msgspec.structs import replace
 
 from gatepost.message import decode, sniff
 from gatepost.message.anatomy import Kind
@@ -20,18 +16,16 @@ from gatepost.message.meter import CHUNK, Damaged, Decompressor, Entry, Meter, S
 
 _TNEF_OBJECTS = 5000
 _MEMORY = 268_435_456
-_SPLIT = re.compile(r"\.part0*[0-9]+\.rar\Z|\.r[0-9]{2}\Z", re.IGNORECASE)
 
 
 # --- one packed file, which may be a tar -----------------------------------------------------------------------------
 
 
 def gzip(content: bytes, name: str, meter: Meter) -> Iterator[Entry]:
-    out, at, complete = [], 0, True
+    out, at, complete = io.BytesIO(), 0, True
     while complete and content[at : at + 2] == b"\x1f\x8b":
-        data, at, complete = inflate(content, at, len(content), 31, meter)
-        out.append(data)
-    yield from _single(b"".join(out), [*_gzip_name(content), _stem(name)], complete, meter)
+        at, complete = inflate(content, at, len(content), 31, meter, out)
+    yield from single(out.getvalue(), [*_gzip_name(content), stem(name)], complete, meter)
 
 
 def _gzip_name(content: bytes) -> list[str]:
@@ -44,54 +38,60 @@ def _gzip_name(content: bytes) -> list[str]:
 
 
 def bzip2(content: bytes, name: str, meter: Meter) -> Iterator[Entry]:
-    return _streams(content, name, meter, b"BZh")
+    return _streams(content, name, meter, b"BZh", bz2.BZ2Decompressor)
 
 
 def xz(content: bytes, name: str, meter: Meter) -> Iterator[Entry]:
-    return _streams(content, name, meter, b"\xfd7zXZ")
+    return _streams(content, name, meter, b"\xfd7zXZ", partial(lzma.LZMADecompressor, memlimit=_MEMORY))
 
 
-def _streams(content: bytes, name: str, meter: Meter, signature: bytes) -> Iterator[Entry]:
-    out, at, complete = [], 0, True
+def lzma_alone(content: bytes, name: str, meter: Meter) -> Iterator[Entry]:
+    """Yield what a file of the older form, .lzma, holds."""
+    alone = partial(lzma.LZMADecompressor, lzma.FORMAT_ALONE, memlimit=_MEMORY)
+    return _streams(content, name, meter, content[:1], alone)
+
+
+def _streams(
+    content: bytes, name: str, meter: Meter, signature: bytes, stream: Callable[[], Decompressor]
+) -> Iterator[Entry]:
+    out, at, complete = io.BytesIO(), 0, True
     try:
         while complete and content.startswith(signature, at):
-            stream: Decompressor = (
-                bz2.BZ2Decompressor() if signature == b"BZh" else lzma.LZMADecompressor(memlimit=_MEMORY)
-            )
-            data, at, complete = unpack(content, at, len(content), stream, meter)
-            out.append(data)
+            at, complete = unpack(content, at, len(content), stream(), meter, out)
     except lzma.LZMAError as error:
         raise Damaged("is a damaged archive") from error
-    yield from _single(b"".join(out), [_stem(name)], complete, meter)
+    yield from single(out.getvalue(), [stem(name)], complete, meter)
 
 
 def zstd(content: bytes, name: str, meter: Meter) -> Iterator[Entry]:
-    yield from _single(unzstd(content, meter), [_stem(name)], True, meter)
+    yield from single(unzstd(content, meter), [stem(name)], True, meter)
 
 
 def unzstd(content: bytes, meter: Meter) -> bytes:
     """Unpack Zstandard frames; raise Damaged for what is none."""
-    out: list[bytes] = []
+    out = io.BytesIO()
     try:
         reader = zstandard.ZstdDecompressor(max_window_size=_MEMORY // 2).stream_reader(
             content, read_across_frames=True
         )
         while data := reader.read(CHUNK):
             meter.take(len(data))
-            out.append(data)
+            out.write(data)
     except zstandard.ZstdError as error:
         raise Damaged("is a damaged archive") from error
-    return b"".join(out)
+    return out.getvalue()
 
 
-def _stem(name: str) -> str:
+def stem(name: str) -> str:
+    """Return the name of what a single packed file holds, by its own name."""
     stem, dot, ending = name.rpartition(".")
     if ending.lower() in ("tgz", "tbz", "tbz2", "txz", "tzst"):
         return stem + ".tar"
     return stem if dot and stem else name + ".unpacked"
 
 
-def _single(data: bytes, names: list[str], complete: bool, meter: Meter) -> Iterator[Entry]:
+def single(data: bytes, names: list[str], complete: bool, meter: Meter) -> Iterator[Entry]:
+    """Yield what one packed file holds: a file, or a tar's entries."""
     if sniff.container(data) == "tar":
         yield from tar(data, names[0], meter)
     else:
@@ -120,61 +120,69 @@ def _tar_entry(archive: tarfile.TarFile, info: tarfile.TarInfo, meter: Meter) ->
         kind = Kind.FOLDER if info.isdir() else Kind.LINK if info.issym() or info.islnk() else Kind.DEVICE
         return Entry(names=names, kind=kind)
     try:
-        data = _drained(archive.extractfile(info), meter)
+        data = drained(archive.extractfile(info), meter)
     except Stop as stop:
         return Entry(names=names, size=info.size, problem=str(stop))
     return Entry(names=names, size=len(data), content=data)
 
 
-def _drained(file: IO[bytes] | None, meter: Meter) -> bytes:
-    out: list[bytes] = []
+def drained(file: IO[bytes] | None, meter: Meter) -> bytes:
+    """Read a file to its end; raises Stop."""
+    out = io.BytesIO()
     meter.take(0)  # an earlier entry may have met a limit; the names are wanted even so
     while file is not None and (data := file.read(CHUNK)):
         meter.take(len(data))
-        out.append(data)
-    return b"".join(out)
+        out.write(data)
+    return out.getvalue()
 
 
 # --- 7z --------------------------------------------------------------------------------------------------------------
 
 
 def sevenzip(content: bytes, name: str, meter: Meter) -> Iterator[Entry]:
-    import py7zr
+    """Yield a 7z's entries; the names are told even where the content can't be unpacked."""
+    import py7zr.py7zr as library
+    from py7zr.exceptions import AbsolutePathError, ArchiveError, PasswordRequired
 
+    library.get_memory_limit = lambda: CHUNK  # type: ignore[attr-defined]  # else 128 MB at once, copied thrice
     start = max(0, content.find(b"7z\xbc\xaf\x27\x1c"))
     try:
-        with py7zr.SevenZipFile(io.BytesIO(content[start:])) as archive:
+        with library.SevenZipFile(io.BytesIO(content[start:] if start else content)) as archive:
             files = archive.list()
             if archive.needs_password():
                 yield from (_sevenzip_entry(info, None, True) for info in files)
                 return
+            contents: list[bytes | None] = [None] * len(files)
             try:
-                contents = _sevenzip_contents(archive, files, meter)
-            except Stop:
-                yield from (_sevenzip_entry(info, None, False) for info in files)
-                raise
-            yield from (_sevenzip_entry(info, data, False) for info, data in zip(files, contents, strict=True))
-    except py7zr.PasswordRequired:
+                _check_sizes(files, meter)
+                contents = _sevenzip_contents(archive, files)
+            finally:
+                yield from (_sevenzip_entry(info, data, False) for info, data in zip(files, contents, strict=True))
+    except PasswordRequired:
         yield Entry(names=(), encrypted=True, problem="the names in it are encrypted")
-    except (py7zr.exceptions.ArchiveError, py7zr.exceptions.AbsolutePathError, lzma.LZMAError) as error:
+    except (ArchiveError, AbsolutePathError, lzma.LZMAError) as error:
         raise Damaged("is a damaged or unsafe 7z archive, or packed by an unknown method") from error
 
 
-def _sevenzip_contents(archive: Any, files: list[Any], meter: Meter) -> list[bytes | None]:
+def _check_sizes(files: list[Any], meter: Meter) -> None:
+    """Count what the entries claim to be; the library unpacks no more than that of each."""
+    for info in files:
+        meter.take(info.uncompressed if isinstance(info.uncompressed, int) else 0)
+
+
+def _sevenzip_contents(archive: Any, files: list[Any]) -> list[bytes | None]:
     """Unpack all files in memory; entries are matched by their order, since names may be doubled or hostile."""
     import py7zr.io
 
     class Buffer(py7zr.io.Py7zIO):
         def __init__(self) -> None:
-            self.data = bytearray()
+            self.data = io.BytesIO()
 
         def write(self, s: bytes | bytearray) -> int:
-            meter.take(len(s))
-            self.data += s
-            return len(s)
+            return self.data.write(s)
 
         def read(self, size: int | None = None) -> bytes:
-            return bytes(self.data)
+            return self.data.getvalue()
 
         def seek(self, offset: int, whence: int = 0) -> int:
             return 0
@@ -183,7 +191,7 @@ def _sevenzip_contents(archive: Any, files: list[Any], meter: Meter) -> list[byt
             """Nothing is held back."""
 
         def size(self) -> int:
-            return len(self.data)
+            return self.data.tell()
 
     class Factory(py7zr.io.WriterFactory):
         def __init__(self) -> None:
@@ -197,7 +205,7 @@ def _sevenzip_contents(archive: Any, files: list[Any], meter: Meter) -> list[byt
     paths = _output_paths([info.filename for info in plain])
     archive.extractall(factory=factory)  # noqa: S202  # into the factory's buffers
     found = {
-        id(info): bytes(factory.made[path].data) if path in factory.made else (b"" if not info.uncompressed else None)
+        id(info): factory.made[path].read() if path in factory.made else (b"" if not info.uncompressed else None)
         for info, path in zip(plain, paths, strict=True)
     }
     return [found.get(id(info)) for info in files]
@@ -222,70 +230,6 @@ def _sevenzip_entry(info: Any, data: bytes | None, encrypted: bool) -> Entry:
     problem = "an entry can't be unpacked" if data is None and kind is Kind.FILE and not encrypted else ""
     encrypted = encrypted and kind is not Kind.FOLDER
     return Entry(names=(info.filename,), size=size, kind=kind, content=data, encrypted=encrypted, problem=problem)
-
-
-# --- RAR -------------------------------------------------------------------------------------------------------------
-
-
-def rar(content: bytes, name: str, meter: Meter) -> Iterator[Entry]:
-    """Yield a RAR's entries; packed ones need a tool (unrar, unar, bsdtar), which reads from memory."""
-    with _InMemory(content) as path:
-        try:
-            with rarfile.RarFile(path, part_only=True) as archive:
-                infos = archive.infolist()
-                if archive.needs_password() and not infos:
-                    yield Entry(names=(), encrypted=True, problem="the names in it are encrypted")
-                elif not infos:
-                    raise Damaged("has no entries that can be read")
-                yield from (_rar_entry(archive, info, meter) for info in infos)
-        except rarfile.Error as error:
-            raise Damaged("is a damaged or split RAR archive") from error
-    if _SPLIT.search(name):
-        raise Damaged("is one piece of a split archive")
-
-
-def _rar_entry(archive: Any, info: Any, meter: Meter) -> Entry:
-    kind = Kind.FOLDER if info.is_dir() else Kind.LINK if info.is_symlink() else Kind.FILE
-    entry = Entry(names=(info.filename,), size=info.file_size or 0, kind=kind)
-    if kind is not Kind.FILE:
-        return entry
-    if info.needs_password():
-        return replace(entry, encrypted=True)
-    if info.flags & 3 or getattr(info, "block_flags", 0) & 0x18:
-        return replace(entry, problem="an entry goes on in another file")
-    return _rar_content(archive, info, entry, meter)
-
-
-def _rar_content(archive: Any, info: Any, entry: Entry, meter: Meter) -> Entry:
-    try:
-        with archive.open(info) as file:
-            return replace(entry, content=_drained(file, meter))
-    except Stop as stop:
-        return replace(entry, problem=str(stop))
-    except rarfile.RarCannotExec:
-        return replace(entry, problem="there is no tool to unpack RAR here")
-    except rarfile.Error:
-        return replace(entry, problem="an entry is damaged or packed by an unknown method")
-
-
-class _InMemory:
-    """Gives octets a path that lies on no disc, for libraries and tools that want one."""
-
-    def __init__(self, content: bytes) -> None:
-        self._content = content
-
-    def __enter__(self) -> str:
-        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))  # the worker may write no files; this is none
-        self._file = os.memfd_create("archive", os.MFD_CLOEXEC)
-        view = memoryview(self._content)
-        while view:
-            view = view[os.write(self._file, view) :]
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        return f"/proc/{os.getpid()}/fd/{self._file}"
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self._file)
 
 
 # --- winmail.dat -----------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ libmagic calls every script text/plain (libraries 15), so that a text with a scr
 import contextlib
 import re
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ _SCRIPTS = {
     "application/x-windows-script": "wsf wsh wsc sct",
     "application/x-ms-shortcut": "lnk url pif scf",
     "application/x-ms-registry": "reg",
+    "application/vnd.ms-htmlhelp": "chm",
     "application/x-shellscript": "sh bash zsh ksh csh command",
     "text/x-python": "py pyw",
     "application/x-applescript": "scpt applescript",
@@ -46,6 +47,7 @@ _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\x78\x9f\x3e\x22", "tnef"),
     (257, b"ustar", "tar"),
     (0, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "ole"),
+    (0, bytes.fromhex("e4525c7b8cd8a74daeb15378d02996d3"), "onenote"),
     (0, b"MSCF\0\0\0\0", "cab"),
     (0, b"ISc(", "cab"),
     (7, b"**ACE**", "ace"),
@@ -67,10 +69,25 @@ _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"EGGA", "egg"),
     (0, b"ALZ\x01", "alz"),
 )
+_MEDIA = {  # of containers that libmagic does not know, or only with more of them than their head
+    "onenote": "application/onenote",
+    "iso": "application/x-iso9660-image",
+    "udf": "application/x-iso9660-image",
+    "img": "application/x-raw-disk-image",
+    "vhd": "application/x-vhd",
+    "vmdk": "application/x-vmdk",
+    "dmg": "application/x-apple-diskimage",
+    "wim": "application/x-ms-wim",
+}
 _DISC_AT = 32_769  # the first volume descriptor of an optical disc
 _DISCS = {b"CD001": "iso", b"BEA01": "udf"}
 _FOOTERS = {b"conectix": "vhd", b"koly\0\0\0\x04": "dmg"}  # of disc images, in their last 512 octets
-_MIDDLE = (b"PK\x05\x06", b"Rar!\x1a\x07", b"7z\xbc\xaf\x27\x1c")
+_ZIP_END = b"PK\x05\x06"
+_BURIED = {b"Rar!\x1a\x07": "rar", b"7z\xbc\xaf\x27\x1c": "7z"}
+_BURIED_MAX = 4_194_304  # how deep unpackers look for the beginning
+_STORING = frozenset(
+    {"zip", "tar", "iso", "udf", "cpio", "ar", "ole", "onenote", "tnef"}
+)  # whose members may be archives as such
 _PATTERNS = (
     (re.compile(rb"..-l[hz][0-9sd]-", re.DOTALL), "lha"),
     (re.compile(rb"0707(?:07[0-7]{70}|0[12][0-9a-fA-F]{104})"), "cpio"),
@@ -78,7 +95,6 @@ _PATTERNS = (
     (re.compile(rb"\x5d\0\0..(?:\xff{8}|.{5}\0\0\0)", re.DOTALL), "lzma"),
 )
 _TAR_SUM = slice(148, 156)
-_EMBEDDING = re.compile(rb"MZ|\x7fELF|#!")
 
 _local = threading.local()
 
@@ -89,7 +105,7 @@ def media_type(content: bytes, names: Iterable[str] = ()) -> str:
         return "application/x-empty"
     found = _libmagic(content)
     if found.startswith("text/") or found == _OCTETS:
-        return script_type(names) or found
+        return _MEDIA.get(_begun(content)) or script_type(names) or found
     return found
 
 
@@ -129,10 +145,22 @@ def _open() -> "Magic":
 
 
 def container(content: bytes) -> str:
-    """Return the kind of container that octets are ("zip", "rar", "cab" ...), "" for none.
+    """Return the kind of container that octets are first of all ("zip", "rar", "cab" ...), "" for none."""
+    return next(iter(containers(content)), "")
 
-    Archives with something in front of them (self-extracting programs, joined files) count too.
+
+def containers(content: bytes) -> tuple[str, ...]:
+    """Return every kind of container that octets may be opened as; the one that they begin as first.
+
+    Archives with something in front of them (self-extracting programs, joined files) count too (threat 57).
     """
+    first = _begun(content)
+    if first in _STORING:
+        return (first,)
+    return tuple(dict.fromkeys(kind for kind in (first, *_behind(content)) if kind))
+
+
+def _begun(content: bytes) -> str:
     for at, signature, kind in _SIGNATURES:
         if content.startswith(signature, at):
             return "" if kind == "arj" and len(content) < 40 else kind
@@ -141,9 +169,17 @@ def container(content: bytes) -> str:
             return kind
     if disc := _DISCS.get(content[_DISC_AT : _DISC_AT + 5]) or _FOOTERS.get(content[-512:-504]):
         return disc
-    if _old_tar(content):
-        return "tar"
-    return _behind(content)
+    return "tar" if _old_tar(content) else _image(content)
+
+
+def _image(content: bytes) -> str:
+    """Tell a disc image by its boot sector: a FAT or NTFS volume, or a disc with a GUID partition table."""
+    if content[510:512] == b"\x55\xaa":
+        if content[54:57] == b"FAT" or content[82:85] == b"FAT" or content[3:7] == b"NTFS":
+            return "img"
+        if content[512:520] == b"EFI PART":
+            return "img"
+    return ""
 
 
 def _old_tar(content: bytes) -> bool:
@@ -157,13 +193,10 @@ def _old_tar(content: bytes) -> bool:
     return int(digits, 8) == sum(header) - sum(header[_TAR_SUM]) + 8 * 32
 
 
-def _behind(content: bytes) -> str:
-    """Find an archive behind other octets: its end record (ZIP), or its signature in a program."""
-    if content.rfind(b"PK\x05\x06", max(0, len(content) - 65_557)) >= 0:
-        return "zip"
-    if _EMBEDDING.match(content):
-        if content.find(_MIDDLE[1]) >= 0:
-            return "rar"
-        if content.find(_MIDDLE[2]) >= 0:
-            return "7z"
-    return ""
+def _behind(content: bytes) -> Iterator[str]:
+    """Find archives behind other octets: by the end record (ZIP), or by the signature."""
+    if content.rfind(_ZIP_END, max(0, len(content) - 65_557)) >= 0:
+        yield "zip"
+    for signature, kind in _BURIED.items():
+        if content.find(signature, 0, _BURIED_MAX) >= 0:
+            yield kind

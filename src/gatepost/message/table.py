@@ -18,11 +18,16 @@ class Heavy(Exception):
 
 
 class Unpacked(msgspec.Struct, frozen=True, kw_only=True):
-    """What came out of an archive; `problems` are sentences that say what could not be opened, and why."""
+    """What came out of an archive; `problems` are sentences that say what could not be opened, and why.
+
+    `mails` are the octets of members that are mails, whose parts are parts of this one.
+    """
 
     members: tuple[Member, ...] = ()
     problems: tuple[str, ...] = ()
     encrypted: bool = False
+    macros: bool = False
+    mails: tuple[bytes, ...] = ()
 
 
 Unpack = Callable[[bytes, str, float], Unpacked]
@@ -70,6 +75,10 @@ class Table:
         if self._budget < 0:
             self.stop("the mail decodes to more than is looked into")
         return self._budget >= 0
+
+    def grow(self, octets: int) -> None:
+        """Let as much again be decoded as an archive gave, which has a limit of its own."""
+        self._budget += 2 * octets
 
     def text_fits(self, octets: int) -> bool:
         """Take from the budget of texts that the anatomy carries."""

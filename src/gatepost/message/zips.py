@@ -15,7 +15,7 @@ import msgspec
 
 from gatepost.message import decode
 from gatepost.message.anatomy import Kind
-from gatepost.message.meter import BROKEN, Damaged, Entry, Meter, Stop, inflate, unpack
+from gatepost.message.meter import BROKEN, Damaged, Decompressor, Entry, Meter, Stop, inflate, unpack
 
 _LOCAL = b"PK\x03\x04"
 _END = b"PK\x05\x06"
@@ -207,24 +207,25 @@ def _stored(content: bytes, start: int, end: int, meter: Meter) -> tuple[bytes, 
 
 
 def _deflated(content: bytes, start: int, end: int, meter: Meter) -> tuple[bytes, bool]:
-    data, _, complete = inflate(content, start, end, -15, meter)
-    return data, complete
+    out = io.BytesIO()
+    _, complete = inflate(content, start, end, -15, meter, out)
+    return out.getvalue(), complete
 
 
 def _deflated64(content: bytes, start: int, end: int, meter: Meter) -> tuple[bytes, bool]:
     import inflate64
 
     stream = inflate64.Inflater()
-    out: list[bytes] = []
+    out = io.BytesIO()
     for at in range(start, end, 4096):  # it has no bound of its own; 4 KB become at most some megabytes
-        out.append(stream.inflate(content[at : min(end, at + 4096)]))
-        meter.take(len(out[-1]))
-    return b"".join(out), bool(stream.eof)
+        data = stream.inflate(content[at : min(end, at + 4096)])
+        meter.take(len(data))
+        out.write(data)
+    return out.getvalue(), bool(stream.eof)
 
 
 def _bzipped(content: bytes, start: int, end: int, meter: Meter) -> tuple[bytes, bool]:
-    data, _, complete = unpack(content, start, end, bz2.BZ2Decompressor(), meter)
-    return data, complete
+    return _streamed(content, start, end, bz2.BZ2Decompressor(), meter)
 
 
 def _lzma(content: bytes, start: int, end: int, meter: Meter) -> tuple[bytes, bool]:
@@ -232,12 +233,17 @@ def _lzma(content: bytes, start: int, end: int, meter: Meter) -> tuple[bytes, bo
     at = start + 4 + properties
     alone = content[start + 4 : at] + b"\xff" * 8 + content[at:end]  # as an .lzma file of unknown size
     stream = lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=_MEMORY)
-    return unpack(alone, 0, len(alone), stream, meter)[0], True
+    return _streamed(alone, 0, len(alone), stream, meter)[0], True
 
 
 def _xz(content: bytes, start: int, end: int, meter: Meter) -> tuple[bytes, bool]:
-    data, _, complete = unpack(content, start, end, lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MEMORY), meter)
-    return data, complete
+    return _streamed(content, start, end, lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MEMORY), meter)
+
+
+def _streamed(content: bytes, start: int, end: int, stream: Decompressor, meter: Meter) -> tuple[bytes, bool]:
+    out = io.BytesIO()
+    _, complete = unpack(content, start, end, stream, meter, out)
+    return out.getvalue(), complete
 
 
 def _zstd(content: bytes, start: int, end: int, meter: Meter) -> tuple[bytes, bool]:

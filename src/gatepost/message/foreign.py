@@ -1,0 +1,205 @@
+"""Archives that libarchive opens: RAR, CAB, ISO 9660, LHA, cpio, xar, ar, and files packed by compress, lzip or lz4.
+
+The library reads from memory and starts no program. Where it is missing these archives are told, not passed over; of a
+RAR the names are read even so, and what is stored unpacked.
+"""
+
+import ctypes
+import io
+import os
+import re
+from collections.abc import Iterator
+from functools import cache, partial
+from types import ModuleType
+from typing import Any
+
+import rarfile  # type: ignore[import-untyped]
+from msgspec.structs import replace
+
+from gatepost.message import decode, packed
+from gatepost.message.anatomy import Kind
+from gatepost.message.meter import CHUNK, Damaged, Entry, Meter, Reader, Stop
+
+_LIBRARY = "libarchive.so.13"
+_RAR = b"Rar!\x1a\x07"
+_SPLIT = re.compile(r"\.part0*[0-9]+\.rar\Z|\.r[0-9]{2}\Z", re.IGNORECASE)
+_DISC_DESCRIPTORS = slice(32_768, 32_768 + 64 * 2048)
+rarfile.RAR_MAX_COMMENT = -1  # comments are nobody's attachment, and it would start a program to unpack them
+_NO_LIBRARY = "there is no libarchive to open it here"
+
+
+@cache
+def _library() -> ModuleType | None:
+    """Return libarchive's binding, None where the library is missing."""
+    os.environ.setdefault("LIBARCHIVE", _LIBRARY)  # else the binding starts programs to find it
+    try:
+        import libarchive  # type: ignore[import-untyped]
+    except (ImportError, OSError, TypeError, AttributeError):
+        return None
+    found: ModuleType = libarchive
+    return found
+
+
+def available() -> bool:
+    """Tell whether libarchive is there."""
+    return _library() is not None
+
+
+def _entries(content: bytes, kind: str, filtered: str = "none", without: bytes = b"") -> Iterator[Any]:
+    """Yield libarchive's entries, each of which is good until the next is asked for; raises Damaged."""
+    library = _library()
+    if library is None:
+        raise Damaged(_NO_LIBRARY)
+    try:
+        with library.read.new_archive_read(kind, filtered) as pointer:
+            if without:
+                library.ffi.libarchive.archive_read_set_format_option(
+                    ctypes.c_void_p(pointer), kind.encode(), without, None
+                )
+            library.ffi.read_open_memory(pointer, ctypes.cast(ctypes.c_char_p(content), ctypes.c_void_p), len(content))
+            found = False
+            for entry in library.read.ArchiveRead(pointer):
+                found = True
+                yield entry
+            if not found:
+                raise Damaged("has no entries that can be read")
+    except (library.exception.ArchiveError, ValueError) as error:
+        raise Damaged(f"is a damaged or split archive ({kind})") from error
+
+
+def _entry(entry: Any, meter: Meter) -> Entry:
+    name = entry.pathname
+    names = (name if isinstance(name, str) else decode.guessed(name or b"unnamed"),)
+    kind = (
+        Kind.FOLDER
+        if entry.isdir
+        else Kind.LINK
+        if entry.issym or entry.islnk
+        else Kind.FILE
+        if entry.isfile
+        else Kind.DEVICE
+    )
+    if kind is not Kind.FILE:
+        return Entry(names=names, kind=kind)
+    try:
+        data = _content(entry, meter)
+    except (Stop, Damaged) as problem:
+        return Entry(names=names, size=entry.size or 0, problem=str(problem))
+    return Entry(names=names, size=len(data), content=data)
+
+
+def _content(entry: Any, meter: Meter) -> bytes:
+    """Unpack an entry; raises Stop and Damaged."""
+    library = _library()
+    assert library is not None  # it gave the entry
+    out = io.BytesIO()
+    meter.take(0)  # an earlier entry may have met a limit; the names are wanted even so
+    try:
+        for piece in entry.get_blocks(CHUNK):
+            meter.take(len(piece))
+            out.write(piece)
+    except library.exception.ArchiveError as error:
+        raise Damaged("an entry is damaged or packed by an unknown method") from error
+    return out.getvalue()
+
+
+def _archive(kind: str, content: bytes, name: str, meter: Meter) -> Iterator[Entry]:
+    for entry in _entries(content, kind):
+        yield _entry(entry, meter)
+
+
+def _single(method: str, content: bytes, name: str, meter: Meter) -> Iterator[Entry]:
+    for entry in _entries(content, "raw", method):
+        yield from packed.single(_content(entry, meter), [packed.stem(name)], True, meter)
+
+
+def _disc(content: bytes, name: str, meter: Meter) -> Iterator[Entry]:
+    """Yield what an optical disc holds, under the names of each of its trees that a system may show."""
+    seen: set[tuple[str | None, int | None]] = set()
+    for without in (b"joliet", b"rockridge"):
+        for entry in _entries(content, "iso9660", without=without):
+            key = (entry.pathname, entry.size)
+            if key not in seen and entry.pathname != ".":
+                seen.add(key)
+                yield _entry(entry, meter)
+    if b"NSR0" in content[_DISC_DESCRIPTORS]:
+        raise Damaged("has a second file system, which can't be opened here (udf)")
+
+
+# --- RAR -------------------------------------------------------------------------------------------------------------
+
+
+def rar(content: bytes, name: str, meter: Meter) -> Iterator[Entry]:
+    """Yield a RAR's entries: names by rarfile, which needs no library; what is packed by libarchive."""
+    start = max(0, content.find(_RAR))
+    try:
+        with rarfile.RarFile(io.BytesIO(content[start:] if start else content), part_only=True) as archive:
+            infos = archive.infolist()
+            if archive.needs_password() and not infos:
+                yield Entry(names=(), encrypted=True, problem="the names in it are encrypted")
+            elif not infos:
+                raise Damaged("has no entries that can be read")
+            packed_ones = _Packed(content[start:])
+            yield from (_rar_entry(archive, info, packed_ones, meter) for info in infos)
+    except rarfile.Error as error:
+        raise Damaged("is a damaged or split RAR archive") from error
+    if _SPLIT.search(name):
+        raise Damaged("is one piece of a split archive")
+
+
+class _Packed:
+    """Goes through a RAR's files as libarchive sees them, in step with rarfile's list of them."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+        self._entries: Iterator[Any] | None = None
+
+    def step(self) -> Any:
+        """Go on to the next entry; None once the library can't read on."""
+        if self._entries is None:
+            kind = "rar5" if self._content.startswith(_RAR + b"\x01") else "rar"
+            self._entries = _entries(self._content, kind)
+        try:
+            return next(self._entries, None)
+        except Damaged:
+            return None
+
+
+def _rar_entry(archive: Any, info: Any, packed_ones: _Packed, meter: Meter) -> Entry:
+    linked = info.is_symlink() or getattr(info, "file_redir", None)
+    kind = Kind.FOLDER if info.is_dir() else Kind.LINK if linked else Kind.FILE
+    entry = Entry(names=(info.filename,), size=info.file_size or 0, kind=kind)
+    seen = packed_ones.step()
+    if kind is not Kind.FILE:
+        return entry
+    if info.needs_password():
+        return replace(entry, encrypted=True)
+    if info.flags & 3 or getattr(info, "block_flags", 0) & 0x18:
+        return replace(entry, problem="an entry goes on in another file")
+    return _rar_content(archive, info, seen, entry, meter)
+
+
+def _rar_content(archive: Any, info: Any, seen: Any, entry: Entry, meter: Meter) -> Entry:
+    try:
+        if not info.file_size:
+            return replace(entry, content=b"")
+        if info.compress_type == rarfile.RAR_M0:
+            with archive.open(info) as file:
+                return replace(entry, content=packed.drained(file, meter))
+        if not available():
+            return replace(entry, problem=_NO_LIBRARY)
+        if seen is None or seen.size != info.file_size:
+            return replace(entry, problem="an entry can't be unpacked")
+        return replace(entry, content=_content(seen, meter))
+    except (Stop, Damaged) as problem:
+        return replace(entry, problem=str(problem))
+    except rarfile.Error:
+        return replace(entry, problem="an entry is damaged or packed by an unknown method")
+
+
+READERS: dict[str, Reader] = {
+    "rar": rar,
+    "iso": _disc,
+    **{kind: partial(_archive, kind) for kind in ("cab", "lha", "cpio", "xar", "ar")},
+    **{method: partial(_single, method) for method in ("compress", "lzip", "lz4")},
+}

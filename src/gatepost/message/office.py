@@ -1,0 +1,164 @@
+"""Office documents: macros, passwords, and the files that OLE2 documents, Outlook messages and OneNote pages carry.
+
+OLE2 containers ([MS-CFB]) are read by olefile. A macro is a VBA project ([MS-OVBA]), an Excel 4.0 macro sheet ([MS-XLS]
+2.4.28) or a Basic module of an OpenDocument file. VBA in .docm and the like is an OLE2 container inside a ZIP.
+"""
+
+import io
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from gatepost.message import decode
+from gatepost.message.meter import BROKEN, Damaged, Entry, Meter, Stop
+
+_VBA_NAME = "_VBA_PROJECT".encode("utf-16-le")
+_PASSWORD_NAME = "EncryptedPackage".encode("utf-16-le")  # [MS-OFFCRYPTO] 2.3.4.4
+_WORKBOOKS = ("workbook", "book")
+_PPT_MACROS = re.compile(rb"\x02\0\0\x04\x0c\0\0\0.{4}\x01\0\0\0", re.DOTALL)  # VBAInfoAtom, [MS-PPT] 2.4.10
+_RECORDS = 20_000  # of a workbook's global part
+_BOUNDSHEET, _FILEPASS, _EOF = 0x85, 0x2F, 0x0A
+_MODULE = re.compile(rb"<script:module\b|<(?:\w+:)?macrosheet\b")
+_XML_MACROS = (b'macrosPresent="yes', b"editdata.mso")
+_HEAD = 4096
+
+_ATTACHED = "__substg1.0_37010102"  # PidTagAttachDataBinary, [MS-OXMSG] 2.1.3
+_NAMES = ("__substg1.0_3707001f", "__substg1.0_3704001f", "__substg1.0_3707001e", "__substg1.0_3704001e")
+_EMBEDDED = ("package", "contents", "embeddedodf")
+_NATIVE = "\x01ole10native"
+
+_ONENOTE_FILE = bytes.fromhex("e716e3bd65261145a4c48d4d0b7a9eac")  # FileDataStoreObject, [MS-ONESTORE] 2.6.13
+_ONENOTE_HEAD = 36
+
+
+class Look(msgspec.Struct, frozen=True):
+    """What a document is found to have."""
+
+    macros: bool = False
+    encrypted: bool = False
+
+
+def look(content: bytes, kind: str, names: Sequence[str] = ()) -> Look:
+    """Look for macros and a password in a file; `kind` as `sniff.container` says. Never raises."""
+    if kind == "ole":
+        return _look_ole(content)
+    if content.startswith(b"ActiveMime"):  # how Word's web pages and XML carry VBA
+        return Look(macros=True)
+    if not kind and content[:200].lstrip(b"\xef\xbb\xbf\r\n\t ").startswith(b"<"):
+        sheet = any("/macrosheets/" in name.lower() for name in names)
+        macros = sheet or bool(_MODULE.search(content[:_HEAD])) or any(mark in content for mark in _XML_MACROS)
+        return Look(macros, b"encryption-data" in content and any(n.endswith("manifest.xml") for n in names))
+    return Look(macros=any("/macrosheets/" in name.lower() and name.lower().endswith(".bin") for name in names))
+
+
+def _look_ole(content: bytes) -> Look:
+    import olefile  # type: ignore[import-untyped]
+
+    try:
+        with olefile.OleFileIO(io.BytesIO(content)) as ole:
+            paths = {"/".join(path).lower(): path for path in ole.listdir(streams=True, storages=True)}
+            last = {path.rpartition("/")[2] for path in paths}
+            macros = any(path.endswith(("vba/_vba_project", "vba/dir")) or path == "_vba_project" for path in paths)
+            encrypted = not last.isdisjoint({"encryptedpackage", "encryptedsummary"})
+            for name, reader in _STREAMS.items():
+                if name in paths:
+                    seen = reader(ole.openstream(paths[name]).read())
+                    macros, encrypted = macros or seen.macros, encrypted or seen.encrypted
+            return Look(macros, encrypted)
+    except BROKEN:  # of a damaged one the names of its streams still tell
+        return Look(_VBA_NAME in content, _PASSWORD_NAME in content)
+
+
+def _word(stream: bytes) -> Look:
+    return Look(encrypted=bool(stream[11:12] and stream[11] & 1))  # FibBase.fEncrypted, [MS-DOC] 2.5.2
+
+
+def _excel(stream: bytes) -> Look:
+    at, macros = 0, False
+    for _ in range(_RECORDS):
+        kind, size = int.from_bytes(stream[at : at + 2], "little"), int.from_bytes(stream[at + 2 : at + 4], "little")
+        if kind == _FILEPASS:
+            return Look(encrypted=True)
+        macros |= kind == _BOUNDSHEET and stream[at + 9 : at + 10] == b"\x01"
+        at += 4 + size
+        if kind == _EOF or at >= len(stream):
+            break
+    return Look(macros)
+
+
+def _powerpoint(stream: bytes) -> Look:
+    return Look(bool(_PPT_MACROS.search(stream)))
+
+
+_STREAMS = {"worddocument": _word, "powerpoint document": _powerpoint, **dict.fromkeys(_WORKBOOKS, _excel)}
+
+
+# --- what is inside --------------------------------------------------------------------------------------------------
+
+
+def ole(content: bytes, name: str, meter: Meter) -> Iterator[Entry]:
+    """Yield the files that a document carries, and the attachments of an Outlook message (.msg)."""
+    import olefile
+
+    try:
+        with olefile.OleFileIO(io.BytesIO(content)) as container:
+            for path in container.listdir():
+                entry = _entry(container, path, meter)
+                if entry is not None:
+                    yield entry
+    except olefile.OleFileError as error:
+        raise Damaged("is a damaged document") from error
+
+
+def _entry(container: Any, path: list[str], meter: Meter) -> Entry | None:
+    last = path[-1].lower()
+    if last not in (_ATTACHED, _NATIVE, *_EMBEDDED):
+        return None
+    meter.take(0)
+    names = _names(container, path) if last == _ATTACHED else ("/".join(path).strip("\x01"),)
+    try:
+        meter.take(container.get_size(path))
+    except Stop as stop:
+        return Entry(names=names, problem=str(stop))
+    data = container.openstream(path).read()
+    if last == _NATIVE:
+        names, data = _native(data) or (names, data)
+    return Entry(names=names, size=len(data), content=data)
+
+
+def _names(container: Any, path: list[str]) -> tuple[str, ...]:
+    found: dict[str, None] = {}
+    for name in _NAMES:
+        beside = [*path[:-1], name]
+        if container.exists(beside):
+            raw = container.openstream(beside).read()
+            said = raw.decode("utf-16-le", "replace") if name.endswith("f") else decode.guessed(raw)
+            found[said.strip("\0")] = None
+    return tuple(name for name in found if name) or ("unnamed",)
+
+
+def _native(data: bytes) -> tuple[tuple[str, ...], bytes] | None:
+    """Read a packaged file ([MS-OLEDS] 2.3.6): its label, its path, and its octets."""
+    label, _, rest = data[6:].partition(b"\0")
+    path, _, rest = rest.partition(b"\0")
+    skip = 8 + int.from_bytes(rest[4:8], "little")
+    size = int.from_bytes(rest[skip : skip + 4], "little")
+    content = rest[skip + 4 : skip + 4 + size]
+    names = tuple(dict.fromkeys(decode.guessed(raw) for raw in (label, path) if raw))
+    return (names, content) if names and content else None
+
+
+def onenote(content: bytes, name: str, meter: Meter) -> Iterator[Entry]:
+    """Yield the files that stand in a OneNote page; their names stand elsewhere, so they are numbered."""
+    at, number = content.find(_ONENOTE_FILE), 0
+    while at >= 0:
+        number += 1
+        size = int.from_bytes(content[at + 16 : at + 24], "little")
+        start = at + _ONENOTE_HEAD
+        if start + size > len(content):
+            raise Damaged("is a damaged OneNote page")
+        meter.take(size)
+        yield Entry(names=(f"embedded-{number}",), size=size, content=content[start : start + size])
+        at = content.find(_ONENOTE_FILE, start + size)

@@ -1,0 +1,107 @@
+"""Archives that libarchive opens: RAR, discs, cabinets and rarer ones; and what is said where it is missing."""
+
+import base64
+import sys
+from collections.abc import Iterator
+
+import pytest
+from tests.message.documents import cabinet
+from tests.message.mails import EXE, attachment, holding, mail, rar5, take_apart
+
+from gatepost.message import foreign
+from gatepost.message.anatomy import Part
+
+# A solid RAR 5 with two packed files, and a RAR 3 (of the 2.9 format) with a folder, by WinRAR.
+SOLID_RAR5 = base64.b64decode(
+    "UmFyIRoHAQAJ78hvCwEFBwQGAQGAgIAA3vVwchwCAroABIAQtoMCoua3xYAbAQpzdGVzdDEudHh0waw3REQj+iP2l/1iU1G+TJGBQQKMwQN5XL9H"
+    "o6otoDaT3aBYAEACANRQBHb2xH8y6p8ypcTM14PfABDoLYkcAgKNAASAELaDAqLmt8XAGwEKc3Rlc3QyLnR4dEUVCmABAAgD37f79vwdd1ZRAwUE"
+    "AA=="
+)
+RAR3 = base64.b64decode(
+    "UmFyIRoHAM+QcwAADQAAAAAAAAC153QgkDcACQAAAAkAAAACdiKNgXWx+lAdMBIAIQAAAHJvX2Rpclxyb19maWxlLnR4dACwk7MvcmVhZG9ubHkK"
+    "cUd04JArAAAAAAAAAAAAAgAAAAB1sfpQFDAGABEAAAByb19kaXIAsJokMsQ9ewBABwA="
+)
+needs_library = pytest.mark.skipif(not foreign.available(), reason="libarchive is not installed")
+
+
+@pytest.fixture
+def no_library(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    foreign._library.cache_clear()
+    monkeypatch.setitem(sys.modules, "libarchive", None)
+    yield
+    foreign._library.cache_clear()
+
+
+def made(kind: str, method: str | None = None) -> bytes:
+    from libarchive import custom_writer  # type: ignore[import-untyped]
+
+    out: list[bytes] = []
+    with custom_writer(lambda piece: out.append(bytes(piece)) or len(piece), kind, method) as archive:
+        archive.add_file_from_memory("run.exe", len(EXE), EXE)
+    return b"".join(out)
+
+
+def contents(part: Part) -> list[tuple[tuple[str, ...], bytes]]:
+    return [(member.names, member.head) for member in part.members]
+
+
+@needs_library
+@pytest.mark.parametrize("name", ["a.iso", "a.cpio", "a.xar", "a.ar"])
+def test_discs_and_rarer_archives_are_opened(name: str) -> None:
+    kind = {"a.iso": "iso9660", "a.ar": "ar_bsd"}.get(name, name[2:])
+    part = holding(name, made(kind))
+    assert set(contents(part)) == {(("run.exe",), EXE[:512])}
+    assert take_apart(mail(attachment(name.encode(), made(kind)))).unscannable == ()
+
+
+@needs_library
+@pytest.mark.parametrize("method", ["compress", "lzip", "lz4"])
+def test_rarer_packed_files_are_opened(method: str) -> None:
+    part = holding("a.tar.x", made("ustar", method))
+    assert contents(part) == [(("run.exe",), EXE[:512])]
+
+
+@needs_library
+def test_cabinets_are_opened_and_damaged_ones_told() -> None:
+    assert contents(holding("a.cab", cabinet(b"run.exe", EXE))) == [(("run.exe",), EXE[:512])]
+    for content in (cabinet(b"run.exe", EXE)[:-20], cabinet(b"run.exe", EXE, method=2)):
+        assert take_apart(mail(attachment(b"a.cab", content))).unscannable
+
+
+@needs_library
+def test_packed_entries_of_a_solid_rar_are_read() -> None:
+    part = holding("a.rar", SOLID_RAR5)
+    assert [(member.names, member.size, member.read) for member in part.members] == [
+        (("stest1.txt",), 2048, True),
+        (("stest2.txt",), 2048, True),
+    ]
+
+
+def test_a_rar_of_the_older_form_is_read() -> None:
+    assert [(member.names[0], member.head) for member in holding("a.rar", RAR3).members] == [
+        ("ro_dir/ro_file.txt", b"readonly\n"),
+        ("ro_dir/", b""),
+    ]
+
+
+@pytest.mark.usefixtures("no_library")
+def test_threat_59_without_the_library_names_are_read_and_the_rest_is_told() -> None:
+    assert contents(holding("a.rar", rar5(b"evil.exe", EXE))) == [(("evil.exe",), EXE[:512])]
+    found = take_apart(mail(attachment(b"a.rar", SOLID_RAR5)))
+    assert [member.names[0] for member in found.parts[0].members] == ["stest1.txt", "stest2.txt"]
+    assert found.unscannable[0] == "a.rar: stest1.txt: there is no libarchive to open it here"
+    told = take_apart(mail(attachment(b"a.cab", cabinet(b"run.exe", EXE)))).unscannable
+    assert told == ("a.cab: there is no libarchive to open it here",)
+
+
+@needs_library
+def test_a_disc_with_a_second_file_system_is_told() -> None:
+    disc = bytearray(made("iso9660"))
+    disc[19 * 2048 + 1 : 19 * 2048 + 6] = b"NSR02"
+    told = take_apart(mail(attachment(b"a.iso", bytes(disc)))).unscannable
+    assert told == ("a.iso: has a second file system, which can't be opened here (udf)",)
+
+
+@pytest.mark.parametrize("front", [b"\xff\xd8\xff\xe0" + bytes(99), b"MZ" + bytes(99), b"\x1f\x8b" + bytes(20)])
+def test_threat_57_a_rar_behind_other_octets_is_read(front: bytes) -> None:
+    assert ("evil.exe",) in [member.names for member in holding("a.jpg", front + rar5(b"evil.exe", EXE)).members]

@@ -1,0 +1,100 @@
+"""Office documents: macros, passwords, and the files that they carry."""
+
+import struct
+
+import pytest
+from tests.message.documents import compound, native, onenote, records
+from tests.message.mails import EXE, attachment, holding, mail, multipart, take_apart, zipped
+
+from gatepost.message.anatomy import Part
+
+VBA = compound({"VBA/dir": b"x", "VBA/_VBA_PROJECT": b"\xcc\x61"})
+WORD = bytes(11) + b"\x10" + bytes(4096)
+SHEET, MACRO_SHEET = (0x85, bytes(4) + b"\0\0\x01\0A"), (0x85, bytes(4) + b"\0\x01\x01\0A")
+BOOK_BEGIN, BOOK_END = (0x809, bytes(16)), (0x0A, b"")
+SLIDES = b"\0" * 100 + b"\x02\0\0\x04\x0c\0\0\0" + struct.pack("<III", 7, 1, 2)
+
+
+def book(*sheets: tuple[int, bytes]) -> bytes:
+    return compound({"Workbook": records(BOOK_BEGIN, *sheets, BOOK_END)})
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "macros"),
+    [
+        ("a.doc", compound({"WordDocument": WORD, "Macros/VBA/dir": b"x"}), True),
+        ("a.doc", compound({"WordDocument": WORD, "MACROS/vba/_vba_project": b"x"}), True),
+        ("a.doc", compound({"WordDocument": WORD, "1Table": b"_VBA_PROJECT"}), False),
+        ("a.xls", compound({"Workbook": b"", "_VBA_PROJECT_CUR/VBA/_VBA_PROJECT": b"x"}), True),
+        ("a.xls", book(SHEET, MACRO_SHEET), True),
+        ("a.xls", book(SHEET), False),
+        ("a.ppt", compound({"PowerPoint Document": SLIDES}), True),
+        ("a.ppt", compound({"PowerPoint Document": b"slides"}), False),
+        ("a.docm", zipped({"[Content_Types].xml": b"<Types/>", "word/vbaProject.bin": VBA}), True),
+        ("a.docx", zipped({"[Content_Types].xml": b"<Types/>", "word/media/image1.png": VBA}), True),
+        ("a.docx", zipped({"[Content_Types].xml": b"<Types/>", "word/document.xml": b"<w:document/>"}), False),
+        ("a.xlsx", zipped({"xl/macrosheets/sheet1.xml": b"<xm:macrosheet/>"}), True),
+        ("a.xlsb", zipped({"xl/macrosheets/sheet1.bin": b"\x81\1"}), True),
+        ("a.odt", zipped({"Basic/Standard/M.xml": b'<?xml version="1.0"?><script:module script:name="M"/>'}), True),
+        ("a.zip", zipped({"in/a.doc": compound({"Macros/VBA/dir": b"x"})}), True),
+        ("a.xml", b'<?xml version="1.0"?><w:wordDocument w:macrosPresent="yes">', True),
+        ("a.mso", b"ActiveMime\0\0" + bytes(50), True),
+        ("a.doc", compound({"Macros/VBA/_VBA_PROJECT": b"x"})[:-512], True),
+    ],
+)
+def test_macros_are_seen_wherever_they_stand(name: str, content: bytes, macros: bool) -> None:
+    assert holding(name, content).macros is macros
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "encrypted"),
+    [
+        ("a.docx", compound({"EncryptedPackage": b"x", "EncryptionInfo": b"x"}), True),
+        ("a.doc", compound({"WordDocument": bytes(11) + b"\x11" + bytes(4096)}), True),
+        ("a.doc", compound({"WordDocument": WORD}), False),
+        ("a.xls", book((0x2F, bytes(54)), SHEET), True),
+        ("a.odt", zipped({"META-INF/manifest.xml": b"<manifest:manifest><manifest:encryption-data/>"}), True),
+        ("a.odt", zipped({"META-INF/manifest.xml": b"<manifest:manifest/>"}), False),
+    ],
+)
+def test_threat_56_documents_with_a_password_are_told(name: str, content: bytes, encrypted: bool) -> None:
+    found = take_apart(mail(attachment(name.encode(), content)))
+    assert (found.encrypted, found.unscannable) == (encrypted, ())
+
+
+def members(part: Part) -> list[tuple[tuple[str, ...], bytes]]:
+    return [(member.names, member.head) for member in part.members]
+
+
+def test_the_attachments_of_an_outlook_message_are_members() -> None:
+    where = "__attach_version1.0_#00000000/__substg1.0_"
+    names = {"3707001F": "evil.exe", "3704001F": "EVIL~1.EXE"}
+    streams = {where + tag: name.encode("utf-16-le") for tag, name in names.items()}
+    part = holding("a.msg", compound({"__substg1.0_0037001F": b"x", where + "37010102": EXE, **streams}))
+    assert members(part) == [(("evil.exe", "EVIL~1.EXE"), EXE[:512])]
+
+
+def test_files_inside_documents_are_members_however_they_are_wrapped() -> None:
+    part = holding("a.doc", compound({"ObjectPool/_1/\x01Ole10Native": native(b"evil.exe", EXE)}))
+    assert members(part) == [(("evil.exe", "C:\\temp\\evil.exe"), EXE[:512])]
+    part = holding("a.docx", zipped({"word/embeddings/o.bin": compound({"\x01Ole10Native": native(b"a.js", b"x()")})}))
+    assert part.members[-1].path == "word/embeddings/o.bin > a.js"
+    part = holding("a.xls", compound({"MBD1/Package": zipped({"evil.exe": EXE})}))
+    assert part.members[-1].path == "MBD1/Package > evil.exe"
+
+
+def test_the_files_in_a_onenote_page_are_members() -> None:
+    part = holding("a.one", onenote(EXE, zipped({"run.js": b"x()"})))
+    assert part.sniffed == "application/onenote"
+    assert [member.path for member in part.members] == ["embedded-1", "embedded-2", "embedded-2 > run.js"]
+    assert part.members[0].type == "application/x-dosexec"
+    assert take_apart(mail(attachment(b"a.one", onenote(EXE)[:-200]))).unscannable == (
+        "a.one: is a damaged OneNote page",
+    )
+
+
+def test_threat_52_a_mail_in_an_archive_is_a_mail_with_parts() -> None:
+    letter = mail(multipart(b"\r\nHello http://bad.example/", attachment(b"evil.exe", EXE)))
+    found = take_apart(mail(attachment(b"a.zip", zipped({"in.eml": letter}))))
+    assert [part.shown for part in found.parts if part.shown] == ["a.zip", "evil.exe"]
+    assert [link.host for link in found.links] == ["bad.example"]
