@@ -19,6 +19,7 @@ from tests.filters.mails import (
     symbols,
     zipped,
 )
+from tests.message.documents import compound
 
 from gatepost.model.verdict import Category, Finding
 
@@ -240,6 +241,36 @@ def test_threat_56_encrypted_archives_are_treated_as_set_and_their_names_still_c
     assert (finding.category, finding.symbol, finding.hold) == (category, "ENCRYPTED", hold)
     assert finding.reason == "a.zip: needs a password"
     assert "ATTACHMENT_DENIED" in symbols(found(data, ("DENY", "ARCHIVE_FILENAME", r"\.exe$"), encrypted=treatment))
+
+
+@pytest.mark.parametrize(
+    ("options", "category", "hold"),
+    [
+        ({}, Category.NOTE, None),
+        ({"macros": "hold"}, Category.BAD_ATTACHMENT, True),
+        ({"macros": "reject"}, Category.BAD_ATTACHMENT, False),
+    ],
+)
+def test_macros_are_noted_and_can_be_forbidden_by_an_option(
+    options: dict[str, str], category: Category, hold: bool | None
+) -> None:
+    data = named("a.doc", compound({"Macros/VBA/dir": b"x"}), "application/msword")
+    (finding,) = found(data, **options)
+    assert (finding.category, finding.symbol, finding.hold) == (category, "MACROS", hold)
+    assert finding.reason == "a.doc: has macros"
+    inner = named("a.zip", zipped(a__doc=compound({"Macros/VBA/dir": b"x"})), "application/zip")
+    assert found(inner, **options)[0].reason == "a.zip > a.doc: has macros"
+
+
+def test_macros_can_be_forbidden_by_a_rule_for_types() -> None:
+    document = compound({"Macros/VBA/dir": b"x"})
+    assert denied_by(named("a.doc", document), ("DENY", "CONTENTTYPE", "vbaproject"))
+    assert denied_by(named("a.zip", zipped(a__doc=document)), ("DENY", "ARCHIVE_CONTENTTYPE", "vbaproject"))
+    assert not denied_by(named("a.doc", compound({"WordDocument": b"x"})), ("DENY", "CONTENTTYPE", "vbaproject"))
+
+
+def denied_by(data: bytes, rule: Rule) -> bool:
+    return "ATTACHMENT_DENIED" in symbols(found(data, rule))
 
 
 @pytest.mark.parametrize(

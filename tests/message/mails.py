@@ -3,9 +3,12 @@
 import base64
 import io
 import os
+import tarfile
 import zipfile
 import zlib
 from pathlib import Path
+
+import py7zr
 
 from gatepost.message.anatomy import Anatomy, Part
 from gatepost.message.archive import Unpacker
@@ -56,6 +59,46 @@ def zipped(files: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes
         for name, content in files.items():
             archive.writestr(zipfile.ZipInfo(name), content, method)
     return out.getvalue()
+
+
+def tarred(files: dict[str, bytes], *extra: tarfile.TarInfo) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+        for info in extra:
+            archive.addfile(info)
+    return out.getvalue()
+
+
+def sevenzipped(files: dict[str, bytes], **options: object) -> bytes:
+    out = io.BytesIO()
+    with py7zr.SevenZipFile(out, "w", **options) as archive:
+        for name, content in files.items():
+            archive.writestr(content, name)
+    return out.getvalue()
+
+
+def tnef(name: bytes, content: bytes) -> bytes:
+    def attribute(level: int, kind: int, data: bytes) -> bytes:
+        total = sum(data) & 0xFFFF
+        return (
+            bytes([level])
+            + kind.to_bytes(4, "little")
+            + len(data).to_bytes(4, "little")
+            + data
+            + total.to_bytes(2, "little")
+        )
+
+    return (
+        b"\x78\x9f\x3e\x22\x01\0"
+        + attribute(1, 0x00089006, b"\0\0\1\0")
+        + attribute(2, 0x00069002, bytes(14))
+        + attribute(2, 0x00018010, name + b"\0")
+        + attribute(2, 0x0006800F, content)
+    )
 
 
 def local_record(name: bytes, content: bytes, *, flags: int = 0, method: int = 0, raw: bytes | None = None) -> bytes:

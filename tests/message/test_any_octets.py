@@ -1,13 +1,31 @@
 """Any octets are a mail: nothing raises, everything ends in time (threats 54, F7)."""
 
+import bz2
+import gzip
+import lzma
 import re
 import time
 from pathlib import Path
 
 import pytest
+import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.message.mails import EXE, TESTDATA, attachment, mail, multipart, rar5, take_apart, zipped
+from tests.message.documents import cabinet, compound, native, onenote, records
+from tests.message.mails import (
+    EXE,
+    TESTDATA,
+    attachment,
+    mail,
+    multipart,
+    rar5,
+    sevenzipped,
+    take_apart,
+    tarred,
+    tnef,
+    zipped,
+)
+from tests.message.test_foreign import RAR3, SOLID_RAR5
 
 from gatepost.message import decode, headers, links, names, wrapped
 from gatepost.message.archive import Unpacker
@@ -50,9 +68,23 @@ WORDS = [
 ]
 OCTETS = st.lists(st.one_of(st.sampled_from(WORDS), st.binary(max_size=12)), max_size=25).map(b"".join)
 QUICK = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+FILES = {"a/evil.exe": EXE, "b.zip": zipped({"c": b"d"})}
 ARCHIVES = {
-    "zip": zipped({"a/evil.exe": EXE, "b.zip": zipped({"c": b"d"})}),
+    "zip": zipped(FILES),
     "rar": rar5(b"evil.exe", EXE),
+    "rar3": RAR3,
+    "solid rar": SOLID_RAR5,
+    "7z": sevenzipped(FILES),
+    "tar": tarred(FILES),
+    "gz": gzip.compress(tarred(FILES)),
+    "bz2": bz2.compress(EXE),
+    "xz": lzma.compress(EXE),
+    "zst": zstandard.compress(EXE),
+    "cab": cabinet(b"evil.exe", EXE),
+    "tnef": tnef(b"evil.exe", EXE),
+    "onenote": onenote(EXE),
+    "doc": compound({"WordDocument": bytes(20), "Macros/VBA/dir": b"x", "\x01Ole10Native": native(b"a.exe", EXE)}),
+    "xls": compound({"Workbook": records((0x809, bytes(16)), (0x85, bytes(9)), (0x0A, b""))}),
 }
 
 
@@ -89,14 +121,34 @@ def test_any_field_any_charset_any_encoding_is_read(raw: bytes) -> None:
     links.host_of("http://" + raw.decode("utf-8", "replace"))
 
 
-@QUICK
-@given(st.sampled_from(sorted(ARCHIVES)), st.integers(0, 2000), st.binary(min_size=1, max_size=6))
-def test_archives_with_any_octet_changed_are_opened_or_told(kind: str, at: int, octets: bytes) -> None:
+CHANGES = st.lists(st.tuples(st.integers(0, 1 << 20), st.binary(min_size=1, max_size=6)), min_size=1, max_size=4)
+
+
+def odd_archives(kind: str, changes: list[tuple[int, bytes]], cut: int) -> None:
     content = bytearray(ARCHIVES[kind])
-    at %= len(content)
-    content[at : at + len(octets)] = octets
+    for at, octets in changes:
+        at %= min(len(content), 8192)
+        content[at : at + len(octets)] = octets
+    del content[len(content) - cut % len(content) :]
     unpacked = Unpacker(Limits())(bytes(content), f"a.{kind}", time.monotonic() + 5)
     assert all(re.fullmatch(r"[^\r\n\0]*", text) for text in unpacked.problems)
+
+
+@settings(QUICK, max_examples=300)
+@given(st.sampled_from(sorted(ARCHIVES)), CHANGES, st.one_of(st.just(0), st.integers(0, 3000)))
+def test_archives_with_any_octets_changed_are_opened_or_told(
+    kind: str, changes: list[tuple[int, bytes]], cut: int
+) -> None:
+    odd_archives(kind, changes, cut)
+
+
+@pytest.mark.soak
+@settings(deadline=None, max_examples=30_000, suppress_health_check=[HealthCheck.too_slow])
+@given(st.sampled_from(sorted(ARCHIVES)), CHANGES, st.one_of(st.just(0), st.integers(0, 3000)))
+def test_archives_with_any_octets_changed_are_opened_or_told_at_length(
+    kind: str, changes: list[tuple[int, bytes]], cut: int
+) -> None:
+    odd_archives(kind, changes, cut)
 
 
 @QUICK

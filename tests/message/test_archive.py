@@ -8,7 +8,6 @@ import stat
 import tarfile
 import zipfile
 
-import py7zr
 import pytest
 import zstandard
 from tests.message.mails import (
@@ -21,7 +20,10 @@ from tests.message.mails import (
     mail,
     multipart,
     rar5,
+    sevenzipped,
     take_apart,
+    tarred,
+    tnef,
     zipped,
 )
 
@@ -30,26 +32,6 @@ from gatepost.message.anatomy import Kind, Part
 from gatepost.message.archive import Unpacker
 from gatepost.message.parse import dissect
 from gatepost.settings import Limits
-
-
-def tarred(files: dict[str, bytes], *extra: tarfile.TarInfo) -> bytes:
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w") as archive:
-        for name, content in files.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            archive.addfile(info, io.BytesIO(content))
-        for info in extra:
-            archive.addfile(info)
-    return out.getvalue()
-
-
-def sevenzipped(files: dict[str, bytes], **options: object) -> bytes:
-    out = io.BytesIO()
-    with py7zr.SevenZipFile(out, "w", **options) as archive:
-        for name, content in files.items():
-            archive.writestr(content, name)
-    return out.getvalue()
 
 
 def problems(name: str, content: bytes) -> tuple[str, ...]:
@@ -342,26 +324,6 @@ def test_threat_59_packed_split_and_damaged_rar_entries_are_told_by_name() -> No
     split = problems("a.rar", rar5(b"evil.exe", EXE, flags=0x10))
     assert split == ("a.rar: evil.exe: an entry goes on in another file",)
     assert "a.part1.rar: is one piece of a split archive" in problems("a.part1.rar", rar5(b"evil.exe", EXE))
-
-
-def tnef(name: bytes, content: bytes) -> bytes:
-    def attribute(level: int, kind: int, data: bytes) -> bytes:
-        total = sum(data) & 0xFFFF
-        return (
-            bytes([level])
-            + kind.to_bytes(4, "little")
-            + len(data).to_bytes(4, "little")
-            + data
-            + total.to_bytes(2, "little")
-        )
-
-    return (
-        b"\x78\x9f\x3e\x22\x01\0"
-        + attribute(1, 0x00089006, b"\0\0\1\0")
-        + attribute(2, 0x00069002, bytes(14))
-        + attribute(2, 0x00018010, name + b"\0")
-        + attribute(2, 0x0006800F, content)
-    )
 
 
 def test_threat_52_the_attachments_of_a_winmail_dat_are_members() -> None:

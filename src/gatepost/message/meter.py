@@ -21,6 +21,7 @@ BROKEN = (
     EOFError,
     LookupError,
     MemoryError,
+    NameError,
     OSError,
     RuntimeError,
     TypeError,
