@@ -11,7 +11,7 @@ LABEL org.opencontainers.image.title="Gatepost" \
       org.opencontainers.image.description="A mail security relay with quarantine and REST API" \
       org.opencontainers.image.licenses="Apache-2.0"
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends python3 ca-certificates libarchive13 \
+    && apt-get install --yes --no-install-recommends python3 ca-certificates libarchive13t64 \
     && rm -rf /var/lib/apt/lists/* \
     && groupadd --gid 10001 gatepost \
     && useradd --uid 10001 --gid 10001 --home-dir /var/lib/gatepost --shell /usr/sbin/nologin gatepost
