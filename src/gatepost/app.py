@@ -55,6 +55,7 @@ from gatepost.services.outgoing import make_outgoing
 from gatepost.services.passwords import Passwords
 from gatepost.services.platforms import Platforms
 from gatepost.services.policies import Policies
+from gatepost.services.presence import Presence
 from gatepost.services.proof import Proof
 from gatepost.services.providers import Providers
 from gatepost.services.queue import Deliveries
@@ -280,9 +281,8 @@ class Gatepost:
         )
         tickets = Tickets(store, access, clock)
         options = Options(store)
-        sending, writing = make_writing(
-            store, self.intake, self.directory, notices, self.ways, contents, opener, settings, clock
-        )
+        rooms = (store, self.intake, self.directory, notices, self.ways, contents, tickets, opener)
+        sending, writing = make_writing(*rooms, settings, clock)
         wording = _wording(settings)
         letters = Letters(store, sending, tickets, options, wording)
         return Counter(
@@ -339,6 +339,7 @@ class Gatepost:
         for text in self.settings.http.listen:
             await self._open_http(text)
         await self._open_control(self.store.path / CONTROL)
+        self._open.append(self.services.of(Presence).close)  # first of all to close: a door waits for its streams
 
     async def _open_control(self, path: Path) -> None:
         control = HttpDoor(Control(self.site), [listen_local(path)])

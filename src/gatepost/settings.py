@@ -9,7 +9,7 @@ import socket
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import msgspec
 
@@ -84,6 +84,8 @@ class Http(Section, frozen=True):
         "min_body_rate": "octets a second that a body must reach",
         "max_connections": "open connections in all",
         "guesses_per_minute": "refused sign-ins from one address before 429",
+        "egroupware_upload_status": "what the EGroupware dialect answers an upload with: 302 as its document, or 201",
+        "event_streams": "event streams that one user may hold open",
     }
     listen: list[str] = msgspec.field(default_factory=lambda: ["127.0.0.1:8025"])
     base_url: str = ""
@@ -95,6 +97,8 @@ class Http(Section, frozen=True):
     min_body_rate: int = 500
     max_connections: int = 2000
     guesses_per_minute: int = 10
+    egroupware_upload_status: Literal[302, 201] = 302
+    event_streams: int = 5
 
 
 class StoreSettings(Section, frozen=True):

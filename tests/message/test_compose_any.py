@@ -37,7 +37,7 @@ LETTERS: dict[str, dict[str, Any]] = {
         "reply_to": [Party("r@r.test")],
         "in_reply_to": "2@b.test",
         "references": ["1@b.test", "2@b.test"],
-        "important": True,
+        "priority": 1,
         "receipt_to": ANN,
         "extra": [("X-Tag", "é")],
     },

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
@@ -20,15 +21,21 @@ async def octets(request: Request, largest: int) -> bytes:
     if said.isdigit() and int(said) > largest:
         raise _too_large(largest)
     chunks, size = [], 0
+    async for chunk in pieces(request):
+        size += len(chunk)
+        if size > largest:
+            raise _too_large(largest)
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+async def pieces(request: Request) -> AsyncIterator[bytes]:
+    """Yield the body as it comes in; raise MALFORMED where it ends early."""
     try:
         async for chunk in request.stream():
-            size += len(chunk)
-            if size > largest:
-                raise _too_large(largest)
-            chunks.append(chunk)
+            yield chunk
     except ClientDisconnect as error:
         raise Problem(Kind.MALFORMED, "The request ended early.") from error
-    return b"".join(chunks)
 
 
 def _too_large(largest: int) -> Problem:

@@ -3,6 +3,10 @@
 import re
 from urllib.parse import quote
 
+from starlette.responses import FileResponse, Response
+
+from gatepost.model.envelope import Body
+
 _SHOWN = frozenset(
     {"image/png", "image/jpeg", "image/gif", "image/webp", "application/pdf", "application/zip", "text/plain"}
 )
@@ -17,3 +21,11 @@ def headers(name: str, media: str, *, save: bool) -> tuple[str, dict[str, str]]:
     way = "inline" if harmless and not save else "attachment"
     shown = media if harmless else "application/octet-stream"
     return shown, {**_GUARDED, "Content-Disposition": f"{way}; {named}"}
+
+
+def stored(name: str, media: str, body: Body, *, save: bool) -> Response:
+    """Return a kept file as an answer."""
+    shown, said = headers(name, media, save=save)
+    if body.path is not None:
+        return FileResponse(body.path, headers=said, media_type=shown)
+    return Response(body.data, headers=said, media_type=shown)

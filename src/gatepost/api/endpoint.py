@@ -205,8 +205,9 @@ class Endpoint:
         return self._respond(call, result)
 
     def _given(self, call: Call) -> dict[str, str]:
-        """The path's parameters as they were sent."""
-        return dict(zip(self.names, call.request.path_params.values(), strict=True))
+        """The path's parameters as they were sent; what the mount has of its own comes before them."""
+        values = list(call.request.path_params.values())
+        return dict(zip(self.names, values[len(values) - len(self.names) :], strict=True))
 
     async def _export(self, call: Call, media: str, arguments: dict[str, Any]) -> Response:
         """Answer with the whole list, or the window that was asked for, as a file.

@@ -23,10 +23,13 @@ MEDIA = {  # of answers that are no JSON
     "getEmailAttachments": ("application/zip",),
     "downloadEmailAttachment": ("application/octet-stream", "*/*"),
     "downloadUploadedAttachment": ("application/octet-stream", "*/*"),
+    "downloadMailAttachment": ("application/octet-stream", "*/*"),
+    "streamMailEvents": ("text/event-stream",),
     "showMetrics": ("text/plain", "application/openmetrics-text"),
     "getOpenapi": ("application/json",),
 }
 FORMS = {"uploadAttachment": "file"}  # operations that take a form, and its field that is a file
+FILES = ("uploadMailAttachment",)  # operations whose body is a file
 
 
 @endpoint("GET", "/openapi.json", public=True, addition=True)
@@ -108,6 +111,9 @@ def _operation(operation: Endpoint, schemas: _Schemas) -> dict[str, Any]:
     elif field := FORMS.get(operation.name):
         form = {"type": "object", "required": [field], "properties": {field: {"type": "string", "format": "binary"}}}
         described["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": form}}}
+    elif operation.name in FILES:
+        content = {"*/*": {"schema": {"type": "string", "format": "binary"}}}
+        described["requestBody"] = {"required": True, "content": content}
     if operation.permission:
         described["x-permission"] = operation.permission
     if operation.public:

@@ -12,6 +12,7 @@ import msgspec
 
 from gatepost.message import fields
 from gatepost.model.address import BadAddress, parse_address
+from gatepost.model.outgoing import NORMAL
 from gatepost.model.problem import Kind, Problem
 
 _FIELD_NAME = re.compile(r"[!-9;-~]{1,76}\Z")  # RFC 5322 2.2 (threat 119, F13)
@@ -66,7 +67,7 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     message_id: str
     in_reply_to: str = ""
     references: Sequence[str] = ()
-    important: bool = False
+    priority: int = NORMAL
     receipt_to: Party | None = None  # who wants to hear that it was read (RFC 8098)
     automatic: str = ""  # Auto-Submitted (RFC 3834): "auto-generated", "auto-replied"
 
@@ -117,9 +118,9 @@ def _head(letter: Letter) -> Iterator[str]:
 
 
 def _wishes(letter: Letter) -> Iterator[str]:
-    if letter.important:
-        yield "Importance: high\r\n"
-        yield "X-Priority: 1\r\n"
+    if letter.priority != NORMAL:
+        yield f"Importance: {'high' if letter.priority < NORMAL else 'low'}\r\n"
+        yield f"X-Priority: {letter.priority}\r\n"
     if letter.receipt_to:
         yield _boxes("Disposition-Notification-To", [letter.receipt_to])
     if letter.automatic:

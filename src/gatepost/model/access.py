@@ -93,6 +93,7 @@ class Purpose(StrEnum):
     SIGN_IN = "sign_in"  # the page that signs in, once
     PASSWORD = "password"  # noqa: S105 - the page that sets a password, once
     SESSION = "session"  # the pages, until they are left
+    COMPOSE = "compose"  # the page that sends one mail, once
 
 
 class Ticket(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

@@ -1,6 +1,9 @@
-"""What lasts of mail that is being written or was handed in: uploaded files, and keys of requests already answered."""
+"""What lasts of mail that is being written or was handed in: uploaded files, windows, keys of requests."""
 
 import msgspec
+
+HIGH, NORMAL, LOW = 1, 3, 5
+"""How urgent a mail is, as X-Priority counts."""
 
 
 class Upload(msgspec.Struct, frozen=True, kw_only=True):
@@ -12,6 +15,16 @@ class Upload(msgspec.Struct, frozen=True, kw_only=True):
     type: str
     size: int
     created_at: int
+    expires_at: int
+
+
+class Composition(msgspec.Struct, frozen=True, kw_only=True):
+    """A mail that waits in a compose window; `digest` is that of its one-time address, `draft` is sealed JSON."""
+
+    id: int = 0
+    user_id: int
+    digest: str
+    draft: str
     expires_at: int
 
 

@@ -7,11 +7,15 @@ import msgspec
 
 from gatepost.message.compose import Attachment, Letter, Party
 from gatepost.message.spoken import spoken
+from gatepost.model.outgoing import NORMAL
 from gatepost.model.problem import Kind, Problem
 from gatepost.services.records import read_address
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _NAMED = re.compile(r"\s*(.*?)\s*<([^<>]+)>\s*\Z", re.DOTALL)
+
+
+Parties = tuple[Party, ...]
 
 
 class Enclosure(msgspec.Struct, frozen=True):
@@ -41,7 +45,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     uploads: tuple[Enclosure, ...] = ()
     origin_id: str | None = None
     draft_id: str | None = None
-    important: bool = False
+    priority: int = NORMAL
     ack: bool = False
     sign: bool = False
 
@@ -57,7 +61,7 @@ class Thread(msgspec.Struct, frozen=True):
     before: tuple[str, ...] = ()
 
 
-def read_parties(texts: Sequence[str], member: str) -> tuple[Party, ...]:
+def read_parties(texts: Sequence[str], member: str) -> Parties:
     """Read addresses, each alone or as `Name <address>`; raise MALFORMED that points at the one at fault."""
     return tuple(read_party(text, f"/{member}/{at}") for at, text in enumerate(texts))
 
@@ -104,7 +108,7 @@ def letter(
         message_id=message_id,
         in_reply_to=thread.answers,
         references=[*thread.before, thread.answers] if thread.answers else (),
-        important=draft.important,
+        priority=draft.priority,
         receipt_to=sender if draft.ack else None,
     )
 

@@ -12,6 +12,9 @@ from gatepost.model.access import Caller
 from gatepost.model.address import parse_address
 from gatepost.model.envelope import Envelope, Recipient, direction_of
 from gatepost.model.problem import Kind, Problem
+from gatepost.model.query import eq, every
+from gatepost.model.stored import Copy
+from gatepost.model.verdict import Folder
 from gatepost.mta.directory import Directory
 from gatepost.mta.intake import Answer, Intake
 from gatepost.mta.keeping import Also
@@ -99,6 +102,11 @@ class Sending:
         check(draft, self._limits.recipients)
         async with self._once.turn(f"user {author.user.id}", key, msgspec.json.encode(draft)) as turn:
             return turn.mail_id or await self._send(author, draft, turn)
+
+    async def has_copy(self, caller: Caller, mail_id: str) -> bool:
+        """Tell whether the caller, a mailbox user, has a copy in Sent of a mail that he sent."""
+        own = every(eq("mail_id", mail_id), eq("folder", Folder.SENT.value), eq("user_id", caller.user_id))
+        return await self._store.read(lambda reader: reader.first(Copy, own)) is not None
 
     # To whom.
 

@@ -7,11 +7,15 @@ from gatepost.mta.intake import Intake
 from gatepost.mta.notices import Notices
 from gatepost.mta.ways import Ways
 from gatepost.services.author import Authors
+from gatepost.services.composing import Composing
 from gatepost.services.content import Contents
 from gatepost.services.drafts import Drafts
+from gatepost.services.identities import Identities
+from gatepost.services.presence import Presence
 from gatepost.services.sending import Sending
 from gatepost.services.signatures import Signatures
 from gatepost.services.thread import Threads
+from gatepost.services.tickets import Tickets
 from gatepost.services.uploads import Uploads
 from gatepost.settings import Settings
 from gatepost.store.store import Store
@@ -24,11 +28,13 @@ def make_writing(
     notices: Notices,
     ways: Ways,
     contents: Contents,
+    tickets: Tickets,
     opener: Opener,
     settings: Settings,
     clock: Clock,
 ) -> tuple[Sending, list[object]]:
     """Return the sending service, and those beside it."""
+    presence = Presence(settings.http.event_streams)
     authors = Authors(store, directory)
     uploads = Uploads(store, settings, clock)
     threads = Threads(store, contents)
@@ -46,4 +52,5 @@ def make_writing(
         settings=settings,
         clock=clock,
     )
-    return sending, [authors, drafts, Signatures(store), uploads]
+    composing = Composing(store, authors, sending, presence, tickets, settings.sending.upload_hours, clock)
+    return sending, [authors, composing, drafts, Identities(store, authors), presence, Signatures(store), uploads]

@@ -17,7 +17,7 @@ from gatepost.model.connection import Connection, Project
 from gatepost.model.dkim import DkimKey
 from gatepost.model.health import Checkup
 from gatepost.model.options import OptionValue
-from gatepost.model.outgoing import Submission, Upload
+from gatepost.model.outgoing import Composition, Submission, Upload
 from gatepost.model.policy import Policy
 from gatepost.model.route import Platform
 from gatepost.model.rules import AttachmentRule, SenderRule, UriRule
@@ -298,6 +298,7 @@ TABLES: dict[type[Any], Table[Any]] = {
             live=LIVE,
         ),
         Table(Upload, config=False, indexes=["(user_id)", "(expires_at)"]),
+        Table(Composition, config=False, unique=["digest"], indexes=["(user_id)", "(expires_at)"]),
         Table(Submission, config=False, unique=["account, key"], indexes=["(expires_at)"]),
     )
 }

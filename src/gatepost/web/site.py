@@ -8,6 +8,7 @@ from starlette.staticfiles import StaticFiles
 
 from gatepost.services.counter import Counter
 from gatepost.web import browser
+from gatepost.web.composing import ComposePages
 from gatepost.web.forms import Forms
 
 STATIC = Path(__file__).parent / "static"
@@ -15,7 +16,8 @@ STATIC = Path(__file__).parent / "static"
 
 def pages(counter: Counter) -> list[BaseRoute]:
     """Return the routes of every page."""
-    return [Route("/docs", browser.show), *Forms(counter).routes(), Mount("/static", Files(directory=STATIC))]
+    forms = [*Forms(counter).routes(), *ComposePages(counter).routes()]
+    return [Route("/docs", browser.show), *forms, Mount("/static", Files(directory=STATIC))]
 
 
 class Files(StaticFiles):

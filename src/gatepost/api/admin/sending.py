@@ -5,12 +5,13 @@ from urllib.parse import quote
 
 import msgspec
 from msgspec import Meta
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response
 
-from gatepost.api.download import headers as download_headers
+from gatepost.api.download import stored
 from gatepost.api.endpoint import Call, endpoint
 from gatepost.api.form import FileForm
 from gatepost.model.access import Caller
+from gatepost.model.outgoing import HIGH, NORMAL
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.values import Id
 from gatepost.services.author import Authors
@@ -135,10 +136,7 @@ async def download_uploaded_attachment(
 ) -> Response:
     """Download an uploaded file."""
     upload, body = await uploads.get(caller, uid, filename)
-    media, headers = download_headers(upload.name, upload.type, save=query.dl)
-    if body.path is not None:
-        return FileResponse(body.path, headers=headers, media_type=media)
-    return Response(body.data, headers=headers, media_type=media)
+    return stored(upload.name, upload.type, body, save=query.dl)
 
 
 @endpoint("DELETE", "/emails/attachments/{uid}/{filename}", permission="MAIL_SEND", status=200)
@@ -179,6 +177,6 @@ def _draft(message: SmtpMessage, *, sign: bool = False) -> Draft:
         origin_id=message.origin_id or None,
         draft_id=message.draft_id or None,
         ack=bool(message.ack),
-        important=bool(message.important),
+        priority=HIGH if message.important else NORMAL,
         sign=sign,
     )

@@ -1,0 +1,111 @@
+"""What all pages share: the cookie of a browser, forms that are bound to it, how a page looks and says no."""
+
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import Any
+from urllib.parse import parse_qsl
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from gatepost.model.problem import Kind, Problem
+from gatepost.services.counter import Counter
+from gatepost.services.sessions import Sessions, Visitor
+from gatepost.services.wording import Wording
+
+COOKIE = "__Host-gatepost"  # a browser takes the name only with Secure and Path=/ (RFC 6265bis 4.1.3.2)
+LARGEST = 16_384  # octets of a form
+POLICY = "; ".join(
+    [
+        "default-src 'none'",
+        "style-src 'self'",
+        "form-action 'self'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+    ]
+)
+STATUS = {
+    Kind.MALFORMED: 400,
+    Kind.FORBIDDEN: 403,
+    Kind.NOT_FOUND: 404,
+    Kind.TOO_LARGE: 413,
+    Kind.UNPROCESSABLE: 422,
+    Kind.TOO_MANY: 429,
+}
+"""What a page answers to each kind of refusal; to any other: 503."""
+
+Form = dict[str, str]
+
+
+class Window:
+    """Shows pages and takes their forms."""
+
+    def __init__(self, counter: Counter) -> None:
+        self.sessions = counter.of(Sessions)
+        self._wording = counter.of(Wording)
+
+    def taken(
+        self, act: Callable[[Request, Form], Awaitable[Response]], largest: int = LARGEST
+    ) -> Callable[[Request], Awaitable[Response]]:
+        """Make a page of an act: it reads the form, asks whether it is one of ours (threat 139), and says no."""
+
+        async def serve(request: Request) -> Response:
+            try:
+                form = await read_form(request, largest)
+                cookie = cookie_of(request)
+                if not (cookie and self.sessions.is_form_of(cookie, form.get("form", ""))):
+                    raise Problem(Kind.FORBIDDEN, "The form is none of this browser's.")
+                return await act(request, form)
+            except Problem as problem:
+                return self.refuse(request, problem)
+
+        return serve
+
+    def refuse(self, request: Request, problem: Problem) -> Response:
+        """Say no in plain words."""
+        status = STATUS.get(problem.kind, 503)
+        said = {403: "foreign", 404: "gone", 429: "often"}.get(status, "failed")
+        answer = self.say(request, said, status)
+        if problem.kind is Kind.TOO_MANY:
+            answer.headers["Retry-After"] = str(problem.context.get("retry_after", 60))
+        return answer
+
+    def say(self, request: Request, text: str, status: int = 200) -> Response:
+        """Show one sentence of `pages/message.html`."""
+        return self.page(request, "message", self.sessions.stranger(), status, text=text)
+
+    def page(self, request: Request, name: str, visitor: Visitor, status: int = 200, **values: Any) -> Response:
+        """Render a page; a browser without a cookie gets one, which its forms are bound to."""
+        cookie = cookie_of(request) or secrets.token_urlsafe(32)
+        known: dict[str, Any] = {"error": "", "form": self.sessions.form_token(cookie), "product": visitor.product}
+        known |= {"login": visitor.login, "needs_code": visitor.needs_code}
+        text = self._wording.render(f"pages/{name}.html", visitor.language, **known | values)
+        answer = Response(text, status, {"Content-Security-Policy": POLICY}, "text/html; charset=utf-8")
+        return answer if cookie_of(request) else bake(answer, cookie)
+
+
+def bake(answer: Response, value: str) -> Response:
+    """Give the browser its cookie: for this host alone, out of reach of scripts and of other sites' requests."""
+    answer.set_cookie(COOKIE, value, secure=True, httponly=True, samesite="strict")
+    return answer
+
+
+def cookie_of(request: Request) -> str:
+    return request.cookies.get(COOKIE, "")
+
+
+def ip_of(request: Request) -> str:
+    return request.client.host if request.client else ""
+
+
+async def read_form(request: Request, largest: int) -> Form:
+    """Return the members of a urlencoded form; raise MALFORMED or TOO_LARGE."""
+    raw = b""
+    try:
+        async for chunk in request.stream():
+            raw += chunk
+            if len(raw) > largest:
+                raise Problem(Kind.TOO_LARGE, f"The form may have at most {largest} octets.")
+        return dict(parse_qsl(raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=20))
+    except (ClientDisconnect, ValueError) as error:
+        raise Problem(Kind.MALFORMED, "The form is no valid one.") from error
