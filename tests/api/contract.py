@@ -20,6 +20,7 @@ METHODS = ("delete", "get", "patch", "post", "put")
 
 ELSEWHERE = {
     400: "input that can't be read, wherever there is any (contract A29, A70)",
+    403: "the account may not, where a document knows no roles",
     404: "an object of the path is not there (A70), or nothing is at the path",
     405: "the method is not offered at this path",
     406: "none of the media types that are asked for is offered (exports)",
@@ -123,7 +124,11 @@ def agreed(dialect: Dialect) -> Description:
 
 def unmounted(path: str, dialect: Dialect) -> str:
     """Return a path as the documents have it, without what the dialect stands behind."""
-    return path.removeprefix(max((mount for mount in dialect.mounts if path.startswith(mount)), key=len, default=""))
+    for mount in sorted(dialect.mounts, key=lambda mount: (-mount.count("/"), "{" in mount)):
+        head = _shape(mount).match(path)
+        if head and ours().item(path[head.end() :]):
+            return path[head.end() :]
+    return path
 
 
 @cache

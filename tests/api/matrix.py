@@ -28,6 +28,7 @@ TABLE = Path(__file__).with_name("rights.csv")
 ROLES = ("sysadmin", "broker", "customer", "domain", "helpdesk", "reader", "user", "nobody")
 WHERE = ("own", "foreign", "parent")
 UNKNOWN = "00000"
+HEADED = {"streamMailEvents": "HEAD"}  # an answer that never ends: its head will do
 RAW = b"""From: Ada <ada@world.example>
 Subject: Hi
 MIME-Version: 1.0
@@ -273,7 +274,11 @@ class World:
         if "bearer" not in item.dialect.schemes:
             headers |= basic(self.logins[role], self.tokens[role])
         answer = await self.api.ask(
-            item.method, path, raw=body.encode() if body else None, headers=headers, token=self.tokens[role]
+            HEADED.get(item.name, item.method),
+            path,
+            raw=body.encode() if body else None,
+            headers=headers,
+            token=self.tokens[role],
         )
         if item.method != "GET" and answer.status_code < 300:
             await self.api.store.write(self._restore)

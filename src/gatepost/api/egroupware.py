@@ -181,6 +181,8 @@ async def _warning(sending: Sending, caller: Caller, mail_id: str, folder: str |
 
 
 def _draft(mail: GroupwareMail) -> Draft:
+    if mail.attachments and mail.attachment_type not in (None, "attach"):
+        raise Problem(Kind.MALFORMED, "The attachmentType is none that is offered.", pointer="/attachmentType")
     return Draft(
         to=_parties(mail.to, "to"),
         cc=_parties(mail.cc, "cc"),
@@ -295,9 +297,9 @@ async def upload_mail_attachment(
     return Answer(said, status, {"Location": call.base + mount + place})
 
 
-@endpoint("GET", "/mail/attachments/{token}", permission="MAIL_SEND", addition=True, dialect=GROUPWARE)
-async def download_mail_attachment(uploads: Uploads, caller: Caller, token: str) -> Response:
+@endpoint("GET", "/mail/attachments/{filename}", permission="MAIL_SEND", addition=True, dialect=GROUPWARE)
+async def download_mail_attachment(uploads: Uploads, caller: Caller, filename: str) -> Response:
     """Download a file that was brought."""
-    name, _, uid = token.rpartition("--")
+    name, _, uid = filename.rpartition("--")
     upload, body = await uploads.get(caller, uid, name)
     return stored(upload.name, upload.type, body, save=True)

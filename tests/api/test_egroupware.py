@@ -1,0 +1,340 @@
+"""The EGroupware dialect: its examples replayed, what its clients may send, event streams and compose windows."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any, cast
+
+import httpx2
+import pytest
+from tests.api.house import basic
+from tests.api.kept import GTUBE, Desk, open_desk
+from tests.api.spoken import examples, play
+from tests.house import CHEAP
+from tests.peers.sink import Sink
+from tests.web.browser import Browser
+
+from gatepost.model.outgoing import Composition, Upload
+from gatepost.model.policy import Policy
+from gatepost.model.query import All, eq
+from gatepost.model.stored import Message
+from gatepost.model.tenant import DomainAlias, Group, GroupMember, User
+
+pytestmark = pytest.mark.anyio
+
+MAIL = {"to": ["info@world.example"], "subject": "Testmail", "body": "This is a test :)\n\nRegards"}
+SENT = {"status": 200, "message": "Mail successful sent"}
+
+
+async def set_policy(desk: Desk, **fields: Any) -> None:
+    found = desk.house.store.reader.first(Policy, All(()))
+    assert found is not None
+    await desk.house.store.write(lambda writer: writer.change(Policy, found.id, **fields))
+
+
+@asynccontextmanager
+async def opened(directory: Path, **sections: Any) -> AsyncIterator[Desk]:
+    """Open a house where bob@served.example signs in with a password."""
+    async with open_desk(directory, **sections) as desk:
+        await set_policy(desk, outgoing=True)
+        bob = desk.house.store.reader.first(User, eq("email", "bob@served.example"))
+        assert bob is not None
+        change = {"password_hash": CHEAP.hash("secret"), "firstname": "Ralf", "lastname": "Becker"}
+        await desk.house.store.write(lambda writer: writer.change(User, bob.id, **change))
+        yield desk
+
+
+@pytest.fixture
+async def desk(tmp_path: Path, anyio_backend: str) -> AsyncIterator[Desk]:
+    async with opened(tmp_path) as desk:
+        yield desk
+
+
+BOB = basic("bob@served.example", "secret")
+
+
+async def ask(desk: Desk, method: str, path: str, body: Any = None, **headers: str) -> httpx2.Response:
+    sent = {**BOB, **{name.replace("_", "-"): value for name, value in headers.items()}}
+    return await desk.ask(method, path, body, token=None, headers=sent)
+
+
+async def send(desk: Desk, path: str = "/mail", **members: Any) -> httpx2.Response:
+    return await ask(desk, "POST", path, {**MAIL, **members})
+
+
+async def arrived(desk: Desk, count: int = 1) -> list[EmailMessage]:
+    mails = await desk.house.sink.wait(count)
+    return [cast(EmailMessage, message_from_bytes(each.data, policy=policy.default)) for each in mails]
+
+
+async def bring(desk: Desk, name: str, data: bytes, media: str = "text/plain", **headers: str) -> httpx2.Response:
+    """Upload a file as the document's curl does: the body is the file."""
+    transport = httpx2.ASGITransport(desk.house.gatepost.site, raise_app_exceptions=False)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://gatepost.test") as client:
+        sent = {**BOB, "Content-Type": media, **{key.replace("_", "-"): value for key, value in headers.items()}}
+        return await client.post(f"/mail/attachments/{name}", content=data, headers=sent)
+
+
+# The document.
+
+
+async def test_the_examples_are_answered_as_printed(desk: Desk) -> None:
+    known = examples("egroupware-mail")
+    boulder = await desk.house.domain("boulder.egroupware.org", hop=("127.0.0.1", desk.house.sink.port))
+    ralf = await desk.house.user(
+        "ralf@boulder.egroupware.org",
+        firstname="Ralf Becker",
+        lastname="boulder.egroupware.org",
+        password_hash=CHEAP.hash("secret"),
+    )
+    await desk.house.store.write(lambda writer: writer.change(Policy, boulder.policy_id, outgoing=True))
+    signed_in = basic(ralf.email, "secret")
+    shown = {"responses": {f"/{ralf.email}/mail/1": known["001"]["response"]["body"]["responses"]["/ralf/mail/1"]}}
+    await play(desk, known["001"], headers=signed_in, but=shown)
+    await play(desk, known["002"], headers=signed_in)
+    refused = await play(desk, known["003"], headers={})
+    assert {name: refused.headers[name] for name in known["003"]["response"]["headers"]} == (
+        known["003"]["response"]["headers"]
+    )
+    assert refused.content == b""
+    offline = {"error": 404, "message": f"User '{ralf.email}' (#{desk.ids.show(ralf.id)}) is NOT online"}
+    await play(desk, known["007"], headers=signed_in, but=offline)
+    await desk.house.store.write(lambda writer: writer.change(Policy, boulder.policy_id, retention=False))
+    kept_nowhere = {**SENT, "warning": "Mail NOT saved to Sent folder, as the policy of the account keeps no copy"}
+    await play(desk, known["004"], headers=signed_in, but=kept_nowhere)
+    await desk.house.store.write(lambda writer: writer.change(Policy, boulder.policy_id, outgoing=False))
+    (nowhere,) = {(await play(desk, known["005"], headers=signed_in, but=Said())).json()["message"]}
+    assert nowhere.startswith("No mail can be sent to the address")
+
+
+class Said:
+    """Equal to an error body of 500 in any words: a relay here is never without its next hop, mail waits for it."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, dict) and other.keys() == {"error", "message"} and other["error"] == 500
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+async def test_an_upload_answers_302_with_a_location_that_a_mail_takes(desk: Desk) -> None:
+    known = examples("egroupware-mail")["008"]["response"]
+    answer = await bring(desk, "Ein%20Plan.txt", b"1. Rest", "text/plain; charset=utf-8")
+    body = answer.json()
+    assert answer.status_code == known["status"] == 302
+    assert body.keys() == known["body"].keys() and (body["status"], body["message"]) == (200, "Attachment stored")
+    assert body["location"].startswith("/mail/attachments/Ein%20Plan.txt--")
+    assert answer.headers["location"] == f"https://gate.example{body['location']}"
+    token = body["location"].rpartition("/")[2]
+    got = await ask(desk, "GET", body["location"])
+    assert (got.content, got.headers["content-disposition"].partition(";")[0]) == (b"1. Rest", "attachment")
+    for spelling in (
+        answer.headers["location"],
+        f"/egroupware/groupdav.php/mail/attachment/{token}",
+        f"/mail/attachments/Ein Plan.txt{token[token.index('--') :]}",
+    ):
+        if desk.house.store.reader.count(Upload, All(())) == 0:
+            token = (await bring(desk, "Ein%20Plan.txt", b"1. Rest")).json()["location"].rpartition("/")[2]
+            spelling = spelling.rpartition("/")[0] + f"/{token}"
+        assert (await send(desk, attachments=[spelling])).json() == SENT
+    for mail in await arrived(desk, 3):
+        (file,) = mail.iter_attachments()
+        assert (file.get_filename(), file.get_content_type()) == ("Ein Plan.txt", "text/plain")
+        assert file.get_content().strip() == "1. Rest"
+    assert (await ask(desk, "GET", f"/mail/attachments/{token}")).status_code == 404  # gone with the mail
+
+
+async def test_an_upload_answers_as_newer_versions_do_where_that_is_set(tmp_path: Path) -> None:
+    async with opened(tmp_path, http={"egroupware_upload_status": 201}) as desk:
+        newer = await bring(desk, "a.txt", b"a")
+        assert (newer.status_code, newer.json()["status"], "location" in newer.headers) == (201, 201, True)
+        bare = await bring(desk, "a.txt", b"a", X_No_Location="true")
+        assert (bare.status_code, bare.json()["status"], "location" in bare.headers) == (200, 200, False)
+
+
+# What is sent.
+
+
+async def test_every_member_of_a_mail_counts(desk: Desk) -> None:
+    answer = await send(
+        desk,
+        to=["info@world.example", "Ralf Becker <rb@world.example"],  # as the document has it
+        cc=["c@world.example"],
+        bcc=["secret@world.example"],
+        replyto="Answers <answers@world.example>",
+        bodyHtml="<p>This is a <b>test</b></p>",
+        priority=1,
+        folder="Sent",
+        unknown="ignored",
+    )
+    assert answer.json() == SENT
+    (mail,) = await arrived(desk)
+    assert str(mail["From"]) == "Ralf Becker <bob@served.example>"
+    assert str(mail["To"]) == "info@world.example, Ralf Becker <rb@world.example>"
+    assert (str(mail["Cc"]), mail["Bcc"]) == ("c@world.example", None)
+    assert str(mail["Reply-To"]) == "Answers <answers@world.example>"
+    assert (mail["X-Priority"], mail["Importance"]) == ("1", "high")
+    assert mail.get_content_type() == "multipart/alternative"  # contract E4
+    assert sorted(desk.house.sink.mails[0].recipients)[-1] == "secret@world.example"
+    low = await send(desk, priority=5, folder="Projects")
+    assert low.json()["warning"] == "Mail saved to the folder Sent, as sent mail lies in no other"
+    assert (await arrived(desk, 2))[1]["Importance"] == "low"
+
+
+async def test_who_is_several_writes_as_each_of_them(desk: Desk) -> None:
+    served = desk.house.store.reader.domain("served.example")
+    assert served is not None
+    alias = cast(DomainAlias, await desk.house.add(DomainAlias(domain_id=served.id, name="also.example")))
+    group = cast(Group, await desk.house.add(Group(domain_id=served.id, email="sales@served.example")))
+    await desk.house.add(GroupMember(group_id=group.id, email="bob@served.example"))
+    await desk.house.add(Group(domain_id=served.id, email="board@served.example"))
+    numbers = {
+        1: "Ralf Becker <bob@served.example>",
+        2 * alias.id: "Ralf Becker <bob@also.example>",
+        2 * group.id + 1: "Ralf Becker <sales@served.example>",
+    }
+    listed = {f"/bob@served.example/mail/{number}": shown for number, shown in numbers.items()}
+    for mount in ("", "/egroupware/groupdav.php", "/egroupware/groupdav.php/bob@served.example"):
+        assert (await ask(desk, "GET", f"{mount}/mail")).json() == {"responses": listed}
+    for number in numbers:
+        assert (await send(desk, f"/egroupware/groupdav.php/bob/mail/{number}")).status_code == 200
+    assert sorted(str(mail["From"]) for mail in await arrived(desk, 3)) == sorted(numbers.values())
+    assert (await send(desk, f"/mail/{2 * group.id + 3}")).json()["error"] == 404  # contract E5
+    assert (await ask(desk, "GET", "/egroupware/groupdav.php/eve/mail")).status_code == 403
+
+
+async def test_a_token_is_as_good_as_the_password(desk: Desk) -> None:
+    headers = basic("bob@served.example", desk.bob)
+    answer = await desk.ask("POST", "/mail", MAIL, token=None, headers=headers)
+    assert answer.json() == SENT
+
+
+async def test_a_key_sends_one_mail(desk: Desk) -> None:
+    for _ in range(2):
+        assert (await ask(desk, "POST", "/mail", MAIL, Idempotency_Key="k")).json() == SENT
+    assert desk.house.store.reader.count(Message, All(())) == 1
+
+
+async def test_what_can_not_be_sent_is_said_in_the_documents_shape(desk: Desk) -> None:
+    eve = await desk.house.user("eve@served.example")
+    hers = cast(
+        Upload,
+        await desk.house.add(
+            Upload(id="e" * 32, user_id=eve.id, name="x", type="a/b", size=1, created_at=0, expires_at=2**50)
+        ),
+    )
+    for members, status in (
+        ({"to": None}, 422),
+        ({"subject": None}, 422),
+        ({"to": []}, 422),
+        ({"to": ["a@b@c"]}, 422),
+        ({"subject": "x\r\nBcc: v@world.example"}, 422),
+        ({"replyto": "nobody"}, 422),
+        ({"priority": 2}, 422),
+        ({"attachments": ["/home/bob/file.txt"]}, 400),
+        ({"attachments": ["/mail/attachments/x--abc123"]}, 400),
+        ({"attachments": [f"/mail/attachments/x--{hers.id}"]}, 400),
+        ({"attachments": ["/mail/attachments/x--" + "0" * 32], "attachmentType": "glue"}, 422),
+        ({"body": GTUBE.decode()}, 500),
+    ):
+        if status == 500:
+            await set_policy(desk, quarantine=False, quarantine_props=None, archive=False)
+        answer = await send(desk, **members)
+        assert (answer.status_code, answer.json()["error"]) == (status, status), members
+    assert (await ask(desk, "PUT", "/mail", {})).json()["error"] == 501
+    assert (await ask(desk, "GET", "/mail/nothing/here")).json()["error"] == 404
+    await desk.house.gatepost.queue.idle()
+    assert desk.house.sink.mails == []
+
+
+# Compose windows.
+
+
+class Line:
+    """An event stream, read line by line."""
+
+    def __init__(self, answer: httpx2.Response) -> None:
+        self._lines = answer.aiter_lines()
+
+    async def event(self) -> tuple[str, dict[str, str]]:
+        """Return the next event; comments and blank lines are passed over."""
+        name = ""
+        async for line in self._lines:
+            field, _, value = line.partition(": ")
+            if field == "event":
+                name = value
+            elif field == "data":
+                return name, json.loads(value)
+        raise AssertionError("the stream ended")
+
+    async def ended(self) -> bool:
+        return [line async for line in self._lines if line and not line.startswith(":")] == []
+
+
+@asynccontextmanager
+async def online(desk: Desk) -> AsyncIterator[Line]:
+    """Hold bob's event stream open over a real connection."""
+    async with (
+        httpx2.AsyncClient(base_url=desk.house.gatepost.urls[0], headers=BOB) as client,
+        client.stream("GET", "/mail/events") as answer,
+    ):
+        assert (answer.status_code, answer.headers["content-type"].partition(";")[0]) == (200, "text/event-stream")
+        line = Line(answer)
+        assert (await anext(line._lines)).startswith(":")
+        yield line
+
+
+async def test_a_compose_window_opens_at_the_client_and_sends_once(tmp_path: Path) -> None:
+    async with opened(tmp_path, http={"listen": ["127.0.0.1:0"]}, sink=Sink()) as desk:
+        place = (await bring(desk, "<b>.txt", b"file")).json()["location"]
+        mail = {**MAIL, "bodyHtml": "<p>This is a <i>test</i></p>", "attachments": [place], "subject": "</textarea><b>"}
+        known = examples("egroupware-mail")["006"]
+        async with online(desk) as first, online(desk) as second:
+            assert (await play(desk, known, headers=BOB)).status_code == 200
+            example_url = (await first.event())[1]["url"]
+            answer = await ask(desk, "POST", "/mail/1/compose", mail)
+            assert answer.json() == {"status": 200, "message": "Request to open compose window sent"}
+            name, data = await first.event()
+            assert (await second.event(), await second.event())[1] == (name, data)
+        assert name == "compose" and data["url"].startswith("https://gate.example/compose?token=")
+        browser = Browser(desk.house.gatepost.site)
+        page = await browser.open(data["url"])
+        assert page.headers["content-security-policy"].startswith("default-src 'none'")
+        assert "<b>" not in page.text and "&lt;/textarea&gt;&lt;b&gt;" in page.text and "_b_.txt" in page.text
+        assert desk.house.sink.mails == []  # looking sends nothing (threat 140)
+        text = {"text": MAIL["body"]}
+        again = await browser.submit(to="nobody", **text)
+        assert again.status_code == 422 and "The mail was not sent." in browser.said
+        await browser.open(data["url"])
+        await browser.submit(to='"Doe, J." <jd@world.example>, al@world.example', subject="Hello", **text)
+        assert browser.said == "Your mail is on its way."
+        (sent,) = await arrived(desk)
+        assert str(sent["To"]) == '"Doe, J." <jd@world.example>, al@world.example'
+        assert sent.get_body(("html",)) is not None and [each.get_filename() for each in sent.iter_attachments()]
+        assert (await browser.open(data["url"])).status_code == 404
+        await browser.open(example_url)
+        await browser.submit(text="Mine alone")
+        changed = (await arrived(desk, 2))[1]
+        assert (changed.get_content_type(), changed.get_content().strip()) == ("text/plain", "Mine alone")
+        assert desk.house.store.reader.count(Composition, All(())) == 0
+
+
+async def test_streams_are_few_and_end_with_the_right_and_with_the_house(tmp_path: Path) -> None:
+    async with opened(tmp_path, http={"listen": ["127.0.0.1:0"], "event_streams": 1}) as desk:
+        async with online(desk) as line:
+            assert (await ask(desk, "GET", "/mail/events")).status_code == 429
+            await desk.house.store.write(lambda writer: writer.change(User, 1, password_hash=CHEAP.hash("another")))
+            other = basic("bob@served.example", desk.bob)
+            assert (await desk.ask("POST", "/mail/compose", {}, token=None, headers=other)).status_code == 200
+            assert await line.ended()
+        assert (await desk.ask("POST", "/mail/compose", {}, token=None, headers=other)).status_code == 404
+        async with (
+            httpx2.AsyncClient(base_url=desk.house.gatepost.urls[0], headers=other) as client,
+            client.stream("GET", "/mail/events") as answer,
+        ):
+            line = Line(answer)
+            await anext(line._lines)
+            await desk.house.gatepost.stop()
+            assert await line.ended()
