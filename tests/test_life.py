@@ -116,7 +116,7 @@ async def test_gtube_is_held_and_released_without_the_tag_and_once(house: House)
     assert await house.gatepost.intake.requeue(held, message) is True
     assert await house.gatepost.intake.requeue(held, message) is False
     await house.gatepost.queue.idle()
-    await house.gatepost.queue.flush()
+    await house.gatepost.queue.moves.flush()
     (got,) = await house.sink.wait(1)
     assert got.data.endswith(raw)
     assert len(house.sink.mails) == 1
@@ -257,7 +257,7 @@ async def test_what_was_accepted_outlives_a_restart(tmp_path: Path) -> None:
         assert (await house.send(mail(), "bob@served.example")).code == 250
     sink.script.clear()
     async with living(tmp_path, sink=sink) as house:
-        await house.gatepost.queue.flush()
+        await house.gatepost.queue.moves.flush()
         await house.sink.wait(1)
 
 

@@ -307,7 +307,7 @@ class Gatepost:
                 Mailboxes(store, self.intake, self.indexer),
                 options,
                 Policies(store),
-                Deliveries(store, self.queue),
+                Deliveries(store, self.queue.moves, targets),
                 Providers(store),
                 SenderRules(store, clock),
                 sending,

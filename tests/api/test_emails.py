@@ -528,7 +528,7 @@ async def test_a_release_is_followed_to_its_end(desk: Desk) -> None:
     assert (await desk.ask("POST", f"{BOB}/Quarantine/{mail_id}/release")).status_code == 204
     waiting = await status(desk, mail_id, "queued", attempts=1)
     assert waiting["reply"] == "451 4.3.0 not now"
-    await desk.house.gatepost.queue.flush()
+    await desk.house.gatepost.queue.moves.flush()
     done = await status(desk, mail_id, "delivered", attempts=2)
     assert done["reply"].startswith("250 2.0.0") and done["at"] >= waiting["at"]
     assert (await desk.get(f"{BOB}/Quarantine/{mail_id}"))["releaseStatus"] == done
@@ -591,7 +591,7 @@ async def test_a_release_is_one_while_it_is_on_its_way_and_may_be_made_again(des
     async with asyncio.timeout(10):
         while desk.house.gatepost.queue.under_way:
             await desk.house.store.write(lambda writer: None)
-        await desk.house.gatepost.queue.flush()
+        await desk.house.gatepost.queue.moves.flush()
         await desk.house.sink.wait(1)
         while desk.house.store.reader.count(Delivery, eq("state", State.DELIVERED)) < 1:
             await desk.house.store.write(lambda writer: None)

@@ -117,6 +117,39 @@ async def test_the_queue_is_listed_held_released_tried_and_given_up(desk: Desk) 
     assert (await desk.ask("DELETE", "/queue/zzzzz")).status_code == 404
 
 
+async def test_the_queue_is_looked_into_and_moved_as_a_whole(desk: Desk) -> None:
+    desk.house.sink.script["MAIL"] = ["451 4.3.0 not now"] * 9
+    await desk.house.send(mail(), "bob@served.example")
+    async with asyncio.timeout(10):
+        while not (item := (await desk.get("/queue"))[0])["attempts"] or desk.house.gatepost.queue.under_way:
+            pass
+    where = f"/queue/{item['id']}"
+    seen = await desk.get(where)
+    assert (seen["recipient"], seen["via"], len(seen["log"])) == ("bob@served.example", "", 1)
+    (place,) = await desk.get("/queue/destinations")
+    assert (place["name"], place["waiting"], place["paused"]) == (seen["destination"], 1, False)
+    assert (await desk.ask("POST", "/queue/pause", {"destination": place["name"]})).status_code == 204
+    assert (await desk.get("/queue/destinations"))[0]["paused"]
+    assert (await desk.ask("POST", "/queue/resume", {"destination": place["name"]})).status_code == 204
+    hop = {"host": "127.0.0.1", "port": 9, "transport": "SMTP"}
+    assert (await desk.ask("POST", f"{where}/hold")).status_code == 204
+    assert (await desk.ask("POST", f"{where}/reroute", {"hop": hop})).status_code == 204
+    assert (await desk.get(where))["via"] == "127.0.0.1:9/SMTP"
+    assert (await desk.ask("POST", f"{where}/reroute", {"hop": {**hop, "port": 0}})).status_code == 400
+
+    async def bulk(**body: object) -> tuple[int, dict[str, int]]:
+        answer = await desk.ask("POST", "/queue/bulk", body)
+        return answer.status_code, answer.json()
+
+    assert (await bulk(act="delete"))[0] == 400  # which ones?
+    assert (await bulk(act="delete", ids=[]))[0] == 400
+    one, none = {"done": 1, "busy": 0}, {"done": 0, "busy": 0}
+    assert await bulk(act="hold", ids=["zzzzz"]) == (200, none)
+    assert await bulk(act="retry", sender="nobody@*", state="held", mailId=item["mailId"]) == (200, none)
+    assert await bulk(act="bounce", all=True, reason="closed") == (200, one)
+    assert await desk.get("/queue") == []
+
+
 async def test_the_queue_is_read_by_key(desk: Desk) -> None:
     desk.house.sink.script["MAIL"] = ["451 4.3.0 not now"] * 99
     for number in range(5):

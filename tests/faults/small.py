@@ -121,7 +121,7 @@ class Walk:
     async def drain(self, _: int) -> int:
         """Return what is left in the queue after everything was tried twice."""
         for _ in range(2):
-            await self.house.queue.flush()
+            await self.house.queue.moves.flush()
             await self.house.queue.idle()
         return len(self.house.queue)
 

@@ -27,7 +27,7 @@ def kept(house: House) -> int:
 
 async def try_all(house: House) -> None:
     """Have everything tried now, and wait until it was."""
-    await house.gatepost.queue.flush()
+    await house.gatepost.queue.moves.flush()
     await house.gatepost.queue.idle()
 
 

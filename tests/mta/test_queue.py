@@ -460,13 +460,13 @@ async def test_of_a_release_and_a_deletion_at_once_the_deletion_stands(road: Roa
     (way,) = await road.send("b@nowhere.test")
     await road.until(lambda: road.row(way).attempts == 1)
     await road.quiet()
-    await road.queue.hold([way])
+    await road.queue.moves.hold([way])
     async with Sink() as sink:
         road.to("nowhere.test", sink)
         stall = await Stall(road).begun()
-        released = asyncio.create_task(road.queue.release([way]))
+        released = asyncio.create_task(road.queue.moves.release([way]))
         await asyncio.sleep(0)
-        deleted = asyncio.create_task(road.queue.delete([way]))
+        deleted = asyncio.create_task(road.queue.moves.delete([way]))
         await asyncio.sleep(0)
         await stall.end()
         assert (await released, await deleted) == (1, 1)
@@ -481,7 +481,7 @@ async def test_a_deletion_whose_caller_left_is_not_undone(road: Road) -> None:
         (second,) = await road.send("b@to.test")  # waits for its turn
         before, beside = await Stall(road).begun(), Stall(road)
         await asyncio.sleep(0)
-        leaving = asyncio.create_task(road.queue.delete([second]))
+        leaving = asyncio.create_task(road.queue.moves.delete([second]))
         await asyncio.sleep(0)
         await before.end()
         await beside.begun()  # with the deletion in its commit
@@ -498,12 +498,12 @@ async def test_a_held_mail_waits_until_it_is_released(road: Road) -> None:
         (way,) = await road.send("b@to.test")
         await road.until(lambda: road.row(way).attempts == 1)
         await road.quiet()
-        assert await road.queue.hold([way]) == 1
-        assert await road.queue.hold([way]) == 0
+        assert await road.queue.moves.hold([way]) == 1
+        assert await road.queue.moves.hold([way]) == 0
         await road.later(60)
         assert road.state(way) == "held"
         assert sink.mails == []
-        assert await road.queue.release([way]) == 1
+        assert await road.queue.moves.release([way]) == 1
         await sink.wait(1)
         await road.until(lambda: road.state(way) == "delivered")
 
@@ -513,13 +513,13 @@ async def test_a_held_mail_stays_held_over_a_restart(make: Make) -> None:
     (way,) = await road.send("b@nowhere.test")
     await road.until(lambda: road.row(way).attempts == 1)
     await road.quiet()
-    await road.queue.hold([way])
+    await road.queue.moves.hold([way])
     await road.close()
     again = await make()
     assert len(again.queue) == 0
     assert again.state(way) == "held"
     assert again.metrics.queued.labels("held")._value.get() == 1
-    assert await again.queue.delete([way]) == 1
+    assert await again.queue.moves.delete([way]) == 1
     assert again.metrics.queued.labels("held")._value.get() == 0
 
 
@@ -527,8 +527,8 @@ async def test_a_deleted_mail_is_gone_without_a_word(road: Road) -> None:
     (way,) = await road.send("b@nowhere.test")
     await road.until(lambda: road.row(way).attempts == 1)
     await road.quiet()
-    assert await road.queue.delete([way]) == 1
-    assert await road.queue.delete([way]) == 0
+    assert await road.queue.moves.delete([way]) == 1
+    assert await road.queue.moves.delete([way]) == 0
     row = road.row(way)
     assert (row.state, row.done_at) == (State.DELETED, NOW)
     assert road.store.reader.body(row.mail_id) is None
@@ -536,12 +536,43 @@ async def test_a_deleted_mail_is_gone_without_a_word(road: Road) -> None:
     assert len(road.queue) == 0
 
 
+async def test_a_mail_given_up_by_hand_is_told_to_its_sender(road: Road) -> None:
+    async with Sink() as sink:
+        road.to("from.test", sink)
+        waiting, held = (await road.send("b@nowhere.test"))[0], (await road.send("c@nowhere.test"))[0]
+        await road.until(lambda: road.row(waiting).attempts == road.row(held).attempts == 1)
+        await road.quiet()
+        await road.queue.moves.hold([held])
+        assert await road.queue.moves.bounce([waiting, held], "the address is closed") == 2
+        assert await road.queue.moves.bounce([waiting, held], "again") == 0
+        await sink.wait(2)
+        assert all(b"the address is closed" in mail.data for mail in sink.mails)
+        assert {road.state(waiting), road.state(held)} == {"bounced"}
+        assert [report.recipient for report in road.reports()] == ["a@from.test"] * 2
+        assert road.metrics.queued.labels("held")._value.get() == 0
+
+
+async def test_what_is_in_one_hand_is_out_of_reach_of_others(road: Road) -> None:
+    (way,) = await road.send("b@nowhere.test")
+    await road.until(lambda: road.row(way).attempts == 1)
+    await road.quiet()
+    stall = await Stall(road).begun()
+    rerouted = asyncio.create_task(road.queue.moves.reroute([way], None))
+    await asyncio.sleep(0)
+    for verb in (road.queue.moves.hold, road.queue.moves.release, road.queue.moves.delete):
+        with pytest.raises(Problem) as caught:
+            await verb([way])
+        assert caught.value.kind is Kind.CONFLICT
+    await stall.end()
+    assert await rerouted == 1
+
+
 async def test_a_mail_under_way_cannot_be_touched_18(road: Road) -> None:
     async with Sink({"dot": [Late("250 2.0.0 Ok", 0.3)]}) as sink:
         road.to("to.test", sink)
         (way,) = await road.send("b@to.test")
         await sink.until(lambda: "DATA" in sink.commands)
-        for verb in (road.queue.hold, road.queue.release, road.queue.retry, road.queue.delete):
+        for verb in (road.queue.moves.hold, road.queue.moves.release, road.queue.moves.retry, road.queue.moves.delete):
             with pytest.raises(Problem) as caught:
                 await verb([way])
             assert caught.value.kind is Kind.CONFLICT
@@ -554,11 +585,11 @@ async def test_flush_and_retry_try_at_once_what_waits(road: Road) -> None:
         first, second = (await road.send("b@to.test"))[0], (await road.send("c@to.test"))[0]
         await road.until(lambda: road.row(first).attempts == road.row(second).attempts == 1)
         await road.quiet()
-        assert await road.queue.retry([first]) == 1
+        assert await road.queue.moves.retry([first]) == 1
         await road.until(lambda: road.row(first).attempts == 2)
         assert road.row(second).attempts == 1
         await road.quiet()
-        assert await road.queue.flush() == 2
+        assert await road.queue.moves.flush() == 2
         await sink.wait(2)
         await road.quiet()
 
@@ -574,7 +605,7 @@ async def test_an_administrators_change_that_cannot_be_written_changes_nothing(r
 
     road.store.write = full  # type: ignore[method-assign,assignment]
     with pytest.raises(Problem):
-        await road.queue.hold([way])
+        await road.queue.moves.hold([way])
     road.store.write = write  # type: ignore[method-assign]
     assert len(road.queue) == 1
     async with Sink() as sink:

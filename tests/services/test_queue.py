@@ -10,9 +10,10 @@ from tests.peers.sink import Sink
 
 from gatepost.model.access import Caller
 from gatepost.model.problem import Kind, Problem
-from gatepost.model.query import Query
+from gatepost.model.query import All, Op, Pattern, Query, Where
+from gatepost.model.route import Hop, Transport
 from gatepost.model.stored import Delivery, State
-from gatepost.services.queue import Deliveries
+from gatepost.services.queue import Deliveries, Move, Moved, Verb
 
 pytestmark = pytest.mark.anyio
 
@@ -80,12 +81,12 @@ async def test_only_the_deliveries_of_a_domain_are_listed_where_one_is_named(
 
 async def test_a_held_delivery_waits_until_it_is_released(house: House, deliveries: Deliveries) -> None:
     (row,) = await queued(house, deliveries)
-    await deliveries.hold(ROOT, row.id)
+    await deliveries.move(ROOT, row.id, Move(verb=Verb.HOLD))
     await deliveries.flush(ROOT)
     (held,) = (await deliveries.find(ROOT, Query())).items
     assert (held.state, held.attempts) == (State.HELD, 1)
     house.sink.script.clear()
-    await deliveries.release(ROOT, row.id)
+    await deliveries.move(ROOT, row.id, Move(verb=Verb.RELEASE))
     await house.sink.wait(1)
     assert house.sink.mails[0].recipients == ["bob@served.example"]
 
@@ -100,16 +101,16 @@ async def test_a_flush_tries_what_waits_now(house: House, deliveries: Deliveries
 async def test_a_retry_tries_one_now(house: House, deliveries: Deliveries) -> None:
     (row,) = await queued(house, deliveries)
     house.sink.script.clear()
-    await deliveries.retry(ROOT, row.id)
+    await deliveries.move(ROOT, row.id, Move(verb=Verb.RETRY))
     await house.sink.wait(1)
 
 
 async def test_a_deleted_delivery_is_gone_for_good(house: House, deliveries: Deliveries) -> None:
     (row,) = await queued(house, deliveries)
-    await deliveries.delete(ROOT, row.id)
+    await deliveries.move(ROOT, row.id, Move(verb=Verb.DELETE))
     assert (await deliveries.find(ROOT, Query())).items == []
-    for verb in (deliveries.hold, deliveries.release, deliveries.retry, deliveries.delete):
-        assert await refused(verb(ROOT, row.id)) is Kind.NOT_FOUND
+    for verb in Verb:
+        assert await refused(deliveries.move(ROOT, row.id, Move(verb=verb))) is Kind.NOT_FOUND
 
 
 async def test_nobody_else_looks_or_moves_and_nothing_tells_him_what_is_there(
@@ -123,5 +124,78 @@ async def test_nobody_else_looks_or_moves_and_nothing_tells_him_what_is_there(
         assert await refused(deliveries.find(caller, Query(), domain_id=999)) is Kind.FORBIDDEN
         assert await refused(deliveries.flush(caller)) is Kind.FORBIDDEN
         for each in (row.id, 999):
-            for verb in (deliveries.hold, deliveries.release, deliveries.retry, deliveries.delete):
-                assert await refused(verb(caller, each)) is Kind.FORBIDDEN
+            for verb in Verb:
+                assert await refused(deliveries.move(caller, each, Move(verb=verb))) is Kind.FORBIDDEN
+        for act in (deliveries.destinations(caller), deliveries.pause(caller, "x"), deliveries.resume(caller, "x")):
+            assert await refused(act) is Kind.FORBIDDEN
+        assert await refused(deliveries.move_all(caller, Move(verb=Verb.DELETE), All(()))) is Kind.FORBIDDEN
+
+
+async def test_a_rerouted_delivery_goes_to_the_other_server_over_a_restart_too(
+    house: House, deliveries: Deliveries
+) -> None:
+    (row,) = await queued(house, deliveries)
+    async with Sink() as other:
+        hop = Hop("127.0.0.1", other.port, Transport.SMTP)
+        await deliveries.move(ROOT, row.id, Move(verb=Verb.REROUTE, hop=hop))
+        await other.wait(1)
+    stored = house.store.reader.get(Delivery, row.id)
+    assert stored is not None
+    assert stored.via == hop.text
+
+
+async def test_a_rerouted_delivery_can_be_given_its_own_way_back(house: House, deliveries: Deliveries) -> None:
+    (row,) = await queued(house, deliveries)
+    await deliveries.move(ROOT, row.id, Move(verb=Verb.HOLD))
+    own = deliveries.get(ROOT, row.id)
+    await deliveries.move(ROOT, row.id, Move(verb=Verb.REROUTE, hop=Hop("127.0.0.1", 9, Transport.SMTP)))
+    assert (await deliveries.get(ROOT, row.id))[1] == "127.0.0.1:9/SMTP"
+    await deliveries.move(ROOT, row.id, Move(verb=Verb.REROUTE))
+    assert (await deliveries.get(ROOT, row.id))[1] == (await own)[1]
+
+
+async def test_mail_is_never_rerouted_to_where_it_may_not_go(house: House, deliveries: Deliveries) -> None:
+    """Threat 122."""
+    (row,) = await queued(house, deliveries)
+    for host in ("169.254.169.254", "0.0.0.0", "a b"):
+        hop = Hop(host, 25, Transport.SMTP)
+        refusal = await refused(deliveries.move(ROOT, row.id, Move(verb=Verb.REROUTE, hop=hop)))
+        assert refusal in (Kind.UNPROCESSABLE, Kind.MALFORMED)
+
+
+async def test_many_are_moved_by_what_they_have_in_common(house: House, deliveries: Deliveries) -> None:
+    rows = await queued(house, deliveries, 3)
+    (place,) = await deliveries.destinations(ROOT)
+    assert (place.waiting, place.under_way, place.paused) == (3, 0, False)
+    hold = Move(verb=Verb.HOLD)
+    nobody = Where("recipient", Op.LIKE, Pattern("nobody@", open_end=True))
+    assert await deliveries.move_all(ROOT, hold, nobody) == Moved(done=0)
+    assert await deliveries.move_all(ROOT, hold, All(()), destination="@elsewhere.example") == Moved(done=0)
+    two = Where("id", Op.IN, [rows[0].id, rows[1].id])
+    assert await deliveries.move_all(ROOT, hold, two, destination=place.name) == Moved(done=2)
+    assert await deliveries.move_all(ROOT, Move(verb=Verb.DELETE), All(()), domain_id=rows[0].domain_id) == Moved(
+        done=3
+    )
+    assert await deliveries.destinations(ROOT) == []
+
+
+async def test_nothing_goes_to_a_paused_destination_until_it_is_resumed(house: House, deliveries: Deliveries) -> None:
+    await queued(house, deliveries, 1)
+    (place,) = await deliveries.destinations(ROOT)
+    await deliveries.pause(ROOT, place.name)
+    house.sink.script.clear()
+    await deliveries.flush(ROOT)
+    await house.send(MAIL, "bob@served.example")
+    assert not house.gatepost.queue.under_way
+    (place,) = await deliveries.destinations(ROOT)
+    assert (place.waiting, place.paused) == (2, True)
+    await deliveries.resume(ROOT, place.name)
+    await house.sink.wait(2)
+
+
+async def test_a_pause_outlives_a_restart(tmp_path: Path) -> None:
+    async with living(tmp_path) as house:
+        await house.gatepost.services.of(Deliveries).pause(ROOT, "@far.example")
+    async with living(tmp_path) as house:
+        (place,) = await house.gatepost.services.of(Deliveries).destinations(ROOT)
+        assert (place.name, place.waiting, place.paused) == ("@far.example", 0, True)

@@ -6,9 +6,11 @@ from typing import Any
 import click
 
 from gatepost.cli.control import PAGE, Control
-from gatepost.cli.options import json_option, with_control
-from gatepost.cli.output import moment, show_json, show_table
+from gatepost.cli.options import json_option, split_host, with_control
+from gatepost.cli.output import clean, moment, show_json, show_table
 
+TRIES = ("TIME", "SERVER", "TLS", "REPLY", "TOOK")
+PLACES = ("DESTINATION", "WAITING", "UNDER WAY", "AT ONCE", "")
 HEAD = ("ID", "STATE", "ARRIVED", "NEXT TRY", "TRIES", "SENDER", "RECIPIENT", "LAST REPLY")
 
 ids_argument = click.argument("ids", metavar="ID...", nargs=-1, required=True)
@@ -16,7 +18,7 @@ ids_argument = click.argument("ids", metavar="ID...", nargs=-1, required=True)
 
 @click.group()
 def command() -> None:
-    """List, hold, release, retry, delete and flush deliveries."""
+    """List, show, hold, release, retry, reroute, bounce, delete and flush deliveries; pause destinations."""
 
 
 @command.command("list")
@@ -29,6 +31,23 @@ def list_queue(control: Control, as_json: bool) -> None:
         show_json(list(deliveries))
     else:
         show_table(HEAD, map(_row, deliveries))
+
+
+@command.command()
+@click.argument("delivery_id", metavar="ID")
+@json_option
+@with_control
+def show(control: Control, delivery_id: str, as_json: bool) -> None:
+    """Show one delivery: where it goes, and every try of it."""
+    found = control.ask("GET", f"/queue/{delivery_id}")
+    if as_json:
+        show_json(found)
+        return
+    show_table(HEAD, [_row(found)])
+    click.echo(
+        f"to {clean(found['destination'])}, until {moment(found['expires'])}; gatepost explain {found['mailId']}"
+    )
+    show_table(TRIES, map(_try, found["log"]))
 
 
 @command.command()
@@ -73,6 +92,58 @@ def delete(control: Control, ids: Sequence[str], yes: bool) -> None:
     _each(control, ids, "DELETE", "", "deleted")
 
 
+@command.command()
+@ids_argument
+@click.option("--reason", default="", metavar="TEXT", help="What their senders are told.")
+@click.option("--yes", is_flag=True, help="Don't ask before all are given up.")
+@with_control
+def bounce(control: Control, ids: Sequence[str], reason: str, yes: bool) -> None:
+    """Give deliveries up and tell their senders, where they may be told; ID "ALL" means all."""
+    if list(ids) == ["ALL"] and not yes:
+        click.confirm("Give up every delivery in the queue?", abort=True)
+    _each(control, ids, "POST", "/bounce", "given up", {"reason": reason} if reason else {})
+
+
+@command.command()
+@ids_argument
+@click.option("--to", "to", default="", metavar="HOST[:PORT]", help="The server; without it, their own way again.")
+@click.option(
+    "--transport", type=click.Choice(["SMTP", "SMTPS_MAY", "SMTPS_ENCRYPT"]), default="SMTPS_MAY", show_default=True
+)
+@with_control
+def reroute(control: Control, ids: Sequence[str], to: str, transport: str) -> None:
+    """Send deliveries to another server, or by their own way again; ID "ALL" means all."""
+    _each(control, ids, "POST", "/reroute", "rerouted", {"hop": _server(to, transport) if to else None})
+
+
+@command.command()
+@json_option
+@with_control
+def destinations(control: Control, as_json: bool) -> None:
+    """List what waits for each destination, the fullest first."""
+    found = control.ask("GET", "/queue/destinations")
+    if as_json:
+        show_json(found)
+    else:
+        show_table(PLACES, map(_place, found))
+
+
+@command.command()
+@click.argument("destination", metavar="DESTINATION")
+@with_control
+def pause(control: Control, destination: str) -> None:
+    """Let nothing go to a destination until it is resumed; named as `destinations` names it."""
+    control.ask("POST", "/queue/pause", {"destination": destination})
+
+
+@command.command()
+@click.argument("destination", metavar="DESTINATION")
+@with_control
+def resume(control: Control, destination: str) -> None:
+    """Let mail go to a destination again."""
+    control.ask("POST", "/queue/resume", {"destination": destination})
+
+
 def queued(control: Control) -> Iterator[Any]:
     """Yield the whole queue, page by page behind the last id seen."""
     last: dict[str, object] = {}
@@ -81,11 +152,13 @@ def queued(control: Control) -> Iterator[Any]:
         last = {"after": page[-1]["id"]}
 
 
-def _each(control: Control, ids: Sequence[str], method: str, verb: str, done: str) -> None:
+def _each(
+    control: Control, ids: Sequence[str], method: str, verb: str, done: str, body: dict[str, Any] | None = None
+) -> None:
     """Do one thing to each delivery and say so; the first refusal ends it."""
     chosen = [each["id"] for each in queued(control)] if list(ids) == ["ALL"] else ids
     for delivery_id in chosen:
-        control.ask(method, f"/queue/{delivery_id}{verb}")
+        control.ask(method, f"/queue/{delivery_id}{verb}", body)
         click.echo(f"{delivery_id}: {done}")
 
 
@@ -100,3 +173,18 @@ def _row(delivery: Any) -> tuple[object, ...]:
         delivery["recipient"],
         delivery["lastReply"],
     )
+
+
+def _try(attempt: Any) -> tuple[object, ...]:
+    reply = f"{attempt['code']} {attempt['reply']}" if attempt["code"] else attempt["reply"]
+    return moment(attempt["at"]), attempt["hop"], attempt["tls"] or "", reply, f"{attempt['took']} ms"
+
+
+def _place(place: Any) -> tuple[object, ...]:
+    at_once = f"{place['window']} of {place['limit']}"
+    return place["name"], place["waiting"], place["underWay"], at_once, "paused" if place["paused"] else ""
+
+
+def _server(to: str, transport: str) -> dict[str, Any]:
+    host, port = split_host(to, 25)
+    return {"host": host, "port": port, "transport": transport}

@@ -64,6 +64,19 @@ class Hop(msgspec.Struct, frozen=True):
     transport: Transport
     terms: Terms | None = None
 
+    @property
+    def text(self) -> str:
+        """The hop in one word, as `read_hop` reads it."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}/{self.transport.value}"
+
+
+def read_hop(text: str) -> Hop:
+    """Read `host:port/TRANSPORT`; raise ValueError."""
+    where, _, transport = text.rpartition("/")
+    host, _, port = where.rpartition(":")
+    return Hop(host.strip("[]"), int(port), Transport(transport))
+
 
 class Route(msgspec.Struct, frozen=True):
     """The way of a mail to a recipient: given hops in order of trial, or the MX of `domain` when there are none."""

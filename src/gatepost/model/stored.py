@@ -78,6 +78,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     sender: str  # "" for the null sender
     domain_id: int | None = None  # whose mail it is, for scope
     platform_id: int | None = None  # None: smarthost or MX
+    via: str = ""  # the server that an administrator chose instead, as `route.Hop.text` spells it
     state: State = State.QUEUED
     attempts: int = 0
     due: int
@@ -96,6 +97,14 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     remote_id: str | None = None  # the next hop's queue id
     done_at: int | None = None
     log: list["Attempt"] = []
+
+
+class Pause(msgspec.Struct, frozen=True, kw_only=True):
+    """A destination to which nothing goes until it is resumed; `since` in epoch milliseconds."""
+
+    id: int = 0
+    destination: str
+    since: int
 
 
 class Letter(msgspec.Struct, frozen=True):

@@ -145,7 +145,7 @@ class Freight:
 
 def _sent(row: Delivery) -> tuple[object, ...]:
     """What must be equal in all deliveries of one transaction."""
-    return row.sender, row.tag, row.smtputf8, row.ret, row.envid, row.platform_id
+    return row.sender, row.tag, row.smtputf8, row.ret, row.envid, row.platform_id, row.via
 
 
 def _weight(body: Body) -> int:

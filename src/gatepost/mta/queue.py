@@ -4,33 +4,29 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 
-import msgspec
-
 from gatepost.events import Clock, Metrics, keep, log
 from gatepost.model.envelope import Body
-from gatepost.model.problem import Kind, Problem
-from gatepost.model.route import Route
-from gatepost.model.stored import Delivery, Message, State
+from gatepost.model.problem import Problem
+from gatepost.model.query import Query
+from gatepost.model.stored import Delivery, Message, Pause, State
 from gatepost.mta.bounce import Bounces, Settled
 from gatepost.mta.freight import Freight, Load
-from gatepost.mta.ledger import Ledger
+from gatepost.mta.ledger import Ledger, Sent
+from gatepost.mta.line import Line, RouteOf
+from gatepost.mta.moves import Moves
 from gatepost.mta.outcome import Outcome, Reply, Result, own
 from gatepost.mta.relay import TRANSACTION_MAX, Relay
 from gatepost.mta.rows import fresh_id
-from gatepost.mta.schedule import Entry, Lane, Schedule
+from gatepost.mta.schedule import Entry, Lane
 from gatepost.mta.settle import settled
 from gatepost.mta.signing import Signing
 from gatepost.settings import Settings
 from gatepost.store.store import Store
-from gatepost.store.writer import Writer
 
 LOOK_AGAIN = 15.0  # seconds between two looks at the clock, whatever is due
 LOOK_SOON = 1.0  # the same while the store takes no writes
 CROWDED = 2_000  # milliseconds until a destination that was full is tried again
 SET_BACK = 60_000  # milliseconds by which a clock must go back to count as set anew
-
-RouteOf = Callable[[Delivery], Route]
-"""Says where a delivery goes as things stand now; raises Problem where it can't go anywhere yet."""
 
 
 class Queue:
@@ -54,14 +50,11 @@ class Queue:
     ) -> None:
         self._store = store
         self._relay = relay
-        self._route_of = route_of
         self._settings = settings
         self._clock = clock
-        self._waiting = metrics.queued.labels("queued")
-        self._held = metrics.queued.labels("held")
-        self._schedule = Schedule()
         signing = Signing(store, clock=clock, metrics=metrics)
         self._freight = Freight(store, signing, hostname, settings.queue.memory_bytes)
+        self.line = Line(store, self._freight, route_of, settings, clock=clock, metrics=metrics)
         bounces = Bounces(
             hostname,
             life=settings.queue.life,
@@ -69,6 +62,17 @@ class Queue:
             new_id=new_id or (lambda: fresh_id(clock())),
         )
         self._ledger = Ledger(store, self._freight, bounces, settings, clock)
+        self.moves = Moves(
+            store,
+            self.line,
+            self._freight,
+            self._ledger,
+            relay.pool,
+            settings.queue,
+            clock=clock,
+            go=self._dispatch,
+            send=self._send,
+        )
         self._tasks: dict[asyncio.Task[None], list[Entry]] = {}
         self._wake = asyncio.Event()
         self._clockwork: asyncio.Task[None] | None = None
@@ -85,16 +89,18 @@ class Queue:
     async def start(self) -> None:
         """Settle what the done log tells, take up every delivery that is not done, and begin."""
         await self._ledger.replay()
+        for pause in self._store.reader.find(Pause, Query()).items:
+            self.line.schedule.pause(pause.destination)
         after = held = 0
         while chunk := self._store.reader.live(after):
             for delivery in chunk:
                 if delivery.state is State.QUEUED:
-                    self._admit(delivery, row=False)
+                    self.line.admit(delivery, row=False)
                 else:
                     held += 1
             after = chunk[-1].id
             await asyncio.sleep(0)
-        self._held.set(held)
+        self.line.held.set(held)
         self._running = True
         self._clockwork = keep(self._run(), "queue")
 
@@ -115,7 +121,7 @@ class Queue:
         """Take up deliveries right after their commit; the body stays in memory for the first try where it fits."""
         self._freight.load(mail, body, [delivery.id for delivery in deliveries])
         for delivery in deliveries:
-            self._admit(delivery, row=True)
+            self.line.admit(delivery, row=True)
         self._dispatch()
 
     def wake(self) -> None:
@@ -125,85 +131,12 @@ class Queue:
 
     def __len__(self) -> int:
         """How many deliveries wait or are under way."""
-        return len(self._schedule)
+        return len(self.line.schedule)
 
     @property
     def under_way(self) -> int:
         """How many deliveries are being tried or settled."""
-        return self._schedule.claimed
-
-    # What an administrator may ask. A delivery under way: Problem(CONFLICT), and nothing is changed.
-
-    async def hold(self, ids: Sequence[int]) -> int:
-        """Keep deliveries from being tried; return how many were waiting."""
-        return await self._take_out(ids, State.HELD)
-
-    async def delete(self, ids: Sequence[int]) -> int:
-        """Give deliveries up, held ones too, without a word to the sender; return how many."""
-        return await self._take_out(ids, State.DELETED)
-
-    async def release(self, ids: Sequence[int]) -> int:
-        """Let held deliveries go, at once; return how many were held."""
-        self._check(ids)
-        now = self._clock()
-
-        def change(writer: Writer) -> list[Delivery]:
-            held = [row for row in _live(writer, ids) if row.state is State.HELD]
-            freed = [msgspec.structs.replace(row, state=State.QUEUED, due=now) for row in held]
-            for row in freed:
-                writer.settle(row)
-            return freed
-
-        freed = await self._store.write(change)
-        self._held.dec(len(freed))
-        for row in freed:
-            self._admit(row, row=False)  # it may have been held or deleted since that commit
-        self._dispatch()
-        return len(freed)
-
-    async def retry(self, ids: Sequence[int]) -> int:
-        """Try waiting deliveries now; return how many."""
-        self._check(ids)
-        known = [each for each in ids if each in self._schedule]
-        self._relay.pool.wake()
-        self._schedule.hasten(known, self._clock())
-        self._dispatch()
-        return len(known)
-
-    async def flush(self) -> int:
-        """Try everything that waits now; what is under way or held stays as it is. Return how many."""
-        return await self.retry([entry.id for entry in self._schedule if not self._schedule.is_claimed(entry.id)])
-
-    def _check(self, ids: Sequence[int]) -> None:
-        if busy := [each for each in ids if self._schedule.is_claimed(each)]:
-            raise Problem(Kind.CONFLICT, "the delivery is under way just now", deliveries=busy)
-
-    async def _take_out(self, ids: Sequence[int], state: State) -> int:
-        self._check(ids)
-        out = [entry for each in ids if (entry := self._schedule.forget(each))]
-        now = self._clock()
-
-        def change(writer: Writer) -> list[Delivery]:
-            rows = [row for row in _live(writer, ids) if row.state is not state]
-            for row in rows:
-                done_at = now if state is State.DELETED else None
-                writer.settle(msgspec.structs.replace(row, state=state, done_at=done_at))
-            return rows
-
-        try:
-            changed = await self._store.write(change)
-        except BaseException:
-            for entry in out:
-                entry.delivery = None  # who gave up waiting does not know whether it was written
-                self._schedule.add(entry, now)
-            raise
-        for entry in out:
-            self._freight.unload(entry.mail_id, entry.id)
-        held = sum(row.state is State.HELD for row in changed)
-        self._held.inc(len(changed) if state is State.HELD else -held)
-        for row in changed:
-            log.info("queue changed", id=row.mail_id, to=row.recipient, state=state.value)
-        return len(changed)
+        return self.line.schedule.claimed
 
     # What is due.
 
@@ -211,7 +144,7 @@ class Queue:
         while True:
             self._dispatch()
             longest = LOOK_AGAIN if self._store.healthy else LOOK_SOON
-            due = self._schedule.next_due()
+            due = self.line.schedule.next_due()
             wait = longest if due is None else min(max(0.0, (due - self._clock()) / 1000), longest)
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait):
@@ -221,9 +154,9 @@ class Queue:
     def _dispatch(self) -> None:
         """Begin as much as may go now. While the store takes no writes nothing goes: it could not be remembered."""
         now = self._now()
-        self._waiting.set(len(self._schedule))
+        self.line.waiting.set(len(self.line.schedule))
         while self._running and self._store.healthy and len(self._tasks) < self._settings.queue.concurrency:
-            found = self._schedule.next(now, TRANSACTION_MAX)
+            found = self.line.schedule.next(now, TRANSACTION_MAX)
             if found is None:
                 return
             lane, entries = found
@@ -237,25 +170,9 @@ class Queue:
     def _now(self) -> int:
         now = self._clock()
         if now < self._seen - SET_BACK:
-            self._schedule.clamp(now + self._settings.queue.max_retry * 1000)
+            self.line.schedule.clamp(now + self._settings.queue.max_retry * 1000)
         self._seen = now
         return now
-
-    def _admit(self, delivery: Delivery, *, row: bool) -> None:
-        now = self._clock()
-        self._schedule.add(Entry(delivery, self._lane(delivery), self._due(delivery, now), row=row), now)
-
-    def _due(self, delivery: Delivery, now: int) -> int:
-        """No honest wait is longer than the longest: else the clock was set back meanwhile (threat 86)."""
-        return min(delivery.due, now + self._settings.queue.max_retry * 1000)
-
-    def _lane(self, delivery: Delivery) -> Lane:
-        limit = self._settings.relay.connections
-        try:
-            route = self._route_of(delivery)
-        except Problem:
-            return self._schedule.lane("nowhere", limit)
-        return self._schedule.lane(_destination(route), route.max_connections or limit)
 
     # One transaction.
 
@@ -268,7 +185,7 @@ class Queue:
                     succeeded=any(outcome.result is Result.DELIVERED for outcome in tried[1]),
                 )
         finally:
-            self._schedule.free(lane)
+            self.line.schedule.free(lane)
         self._dispatch()
         if tried is not None:
             await self._settle(*tried)
@@ -276,14 +193,14 @@ class Queue:
     async def _attempt(self, lane: Lane, entries: list[Entry]) -> tuple[Load, list[Outcome]] | None:
         """Hand one mail on for all whom it can go to in one transaction; None where there is none now."""
         load = self._freight.gather(entries)
-        self._return(load.others)
+        self.line.give_back(load.others)
         for entry in load.gone:
-            self._drop(entry)
+            self.line.drop(entry)
         entries[:] = load.entries  # what this transaction answers for
         if not load.deliveries:
             return None
-        if self._lane(load.deliveries[0]) is not lane:  # its way has changed since it was lined up
-            self._return(load.entries)
+        if self.line.lane(load.deliveries[0]) is not lane:  # its way has changed since it was lined up
+            self.line.give_back(load.entries)
             return None
         outcomes = await self._hand_on(load)
         for delivery, outcome in zip(load.deliveries, outcomes, strict=True):
@@ -293,7 +210,7 @@ class Queue:
 
     async def _hand_on(self, load: Load) -> list[Outcome]:
         try:
-            route = self._route_of(load.deliveries[0])
+            route = self.line.route_of(load.deliveries[0])
         except Problem as problem:
             return self._deferred(load, own("4.3.5", problem.detail))
         parcel = await self._freight.parcel(load)
@@ -310,45 +227,17 @@ class Queue:
         done: list[tuple[Entry, Settled]] = []
         for entry, delivery, outcome in zip(load.entries, load.deliveries, outcomes, strict=True):
             if outcome.crowded:
-                self._schedule.back(entry, entry.lane, now + CROWDED, now)
+                self.line.schedule.back(entry, entry.lane, now + CROWDED, now)
             else:
                 done.append((entry, settled(delivery, outcome, now, self._settings.queue)))
         sent = await self._ledger.settle(load, [each for _, each in done], now) if done else []
         for entry, each in done:
-            self._go_on(entry, each.delivery)
-        for report, way in sent:
+            self.line.go_on(entry, each.delivery)
+        self._send(sent)
+
+    def _send(self, reports: Sequence[Sent]) -> None:
+        for report, way in reports:
             self.push(report.message, [way], report.body)
-
-    def _go_on(self, entry: Entry, delivery: Delivery) -> None:
-        self._freight.unload(delivery.mail_id, delivery.id)
-        entry.delivery = None
-        if delivery.state is State.QUEUED:
-            now = self._clock()
-            self._schedule.back(entry, self._lane(delivery), self._due(delivery, now), now)
-        else:
-            self._schedule.forget(delivery.id)
-
-    def _drop(self, entry: Entry) -> None:
-        self._schedule.forget(entry.id)
-        self._freight.unload(entry.mail_id, entry.id)
-
-    def _return(self, entries: Sequence[Entry]) -> None:
-        """Let claimed deliveries wait again, by their way as it is now."""
-        now = self._clock()
-        for entry in entries:
-            row = self._store.reader.get(Delivery, entry.id)
-            if row is None or row.state is not State.QUEUED:
-                self._drop(entry)
-            elif self._schedule.is_claimed(entry.id):
-                self._schedule.back(entry, self._lane(row), now, now)
-
-    def _put_off(self, entries: Sequence[Entry]) -> None:
-        """Let what is still claimed be tried later. Asks nothing of the store, which may be what failed."""
-        now = self._clock()
-        for entry in entries:
-            if self._schedule.is_claimed(entry.id):
-                entry.delivery = None
-                self._schedule.back(entry, entry.lane, now + self._settings.queue.first_retry * 1000, now)
 
     def _landed(self, task: asyncio.Task[None]) -> None:
         """A transaction is over. What an internal error left claimed is tried again, or settled if it was taken."""
@@ -359,22 +248,10 @@ class Queue:
             taken = [entry for entry in entries if self._ledger.was_taken(entry.id)]
             if taken:
                 self._begin(self._settle_plainly(taken), [])
-            self._put_off([entry for entry in entries if entry not in taken])
+            self.line.put_off([entry for entry in entries if entry not in taken])
         self._dispatch()
 
     async def _settle_plainly(self, entries: Sequence[Entry]) -> None:
         await self._ledger.settle_plainly([entry.id for entry in entries])
         for entry in entries:
-            self._drop(entry)
-
-
-def _destination(route: Route) -> str:
-    """One text for each place that mail may go to."""
-    hops = [f"{hop.host}:{hop.port}/{hop.transport.value}" for hop in route.hops]
-    hops += [hop.terms.name for hop in route.hops if hop.terms]
-    return ",".join(hops) or f"@{(route.domain or '').lower()}"
-
-
-def _live(writer: Writer, ids: Sequence[int]) -> list[Delivery]:
-    found = (writer.get(Delivery, each) for each in ids)
-    return [row for row in found if row is not None and row.state in (State.QUEUED, State.HELD)]
+            self.line.drop(entry)

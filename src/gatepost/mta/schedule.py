@@ -30,19 +30,20 @@ class Lane:
     one more (threat 103).
     """
 
-    __slots__ = ("__weakref__", "busy", "in_turn", "key", "limit", "mails", "window")
+    __slots__ = ("__weakref__", "busy", "in_turn", "key", "limit", "mails", "paused", "window")
 
-    def __init__(self, key: str, limit: int) -> None:
+    def __init__(self, key: str, limit: int, *, paused: bool) -> None:
         self.key = key
         self.limit = limit
         self.window = limit
         self.busy = 0
         self.in_turn = False
+        self.paused = paused  # by hand
         self.mails: dict[str, dict[int, Entry]] = {}
 
     @property
     def open(self) -> bool:
-        return bool(self.mails) and self.busy < self.window
+        return bool(self.mails) and self.busy < self.window and not self.paused
 
     def learn(self, *, refused: bool, succeeded: bool) -> None:
         if refused:
@@ -62,6 +63,7 @@ class Schedule:
         self._lanes: weakref.WeakValueDictionary[str, Lane] = weakref.WeakValueDictionary()
         self._turn: deque[Lane] = deque()  # lanes that may be served; each at most once
         self._claimed: set[int] = set()
+        self.paused: set[str] = set()  # destinations to which nothing goes
 
     def __len__(self) -> int:
         """How many wait or are under way."""
@@ -84,7 +86,7 @@ class Schedule:
         """Return a destination's lane, made or given a new limit where need be."""
         lane = self._lanes.get(key)
         if lane is None:
-            lane = self._lanes[key] = Lane(key, limit)
+            lane = self._lanes[key] = Lane(key, limit, paused=key in self.paused)
         elif lane.limit != limit:
             lane.limit, lane.window = limit, min(lane.window, limit)
         return lane
@@ -106,6 +108,28 @@ class Schedule:
                 self._offer(lane)
                 return lane, batch
         return None
+
+    def claim(self, ids: Iterable[int]) -> list[Entry]:
+        """Claim what waits among these, by hand; return it. It ends with `back` or `forget`, too."""
+        found = [entry for each in ids if (entry := self._entries.get(each)) and each not in self._claimed]
+        for entry in found:
+            if entry.ready:
+                self._unready(entry)
+            self._claimed.add(entry.id)
+        return found
+
+    def pause(self, key: str) -> None:
+        """Let nothing go to a destination; what is under way ends."""
+        self.paused.add(key)
+        if lane := self._lanes.get(key):
+            lane.paused = True
+
+    def resume(self, key: str) -> None:
+        """Let mail go to a destination again."""
+        self.paused.discard(key)
+        if lane := self._lanes.get(key):
+            lane.paused = False
+            self._offer(lane)
 
     def _claim(self, lane: Lane, most: int) -> list[Entry]:
         mail = next(iter(lane.mails.values()))

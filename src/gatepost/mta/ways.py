@@ -1,9 +1,9 @@
-"""Says where a delivery goes as things stand now: by its connection, its platform, the default relay, or MX."""
+"""Says where a delivery goes as things stand now: by what was chosen by hand, its connection, its platform, the default relay, or MX."""
 
 from gatepost.model.connection import Connection, connection_route
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Op, Where
-from gatepost.model.route import Route, platform_route
+from gatepost.model.route import Route, platform_route, read_hop
 from gatepost.model.stored import Delivery
 from gatepost.mta.directory import Directory
 from gatepost.store.store import Store
@@ -23,6 +23,8 @@ class Ways:
 
     def of(self, delivery: Delivery) -> Route:
         """Return the way of a delivery; raise Problem(UNPROCESSABLE) while there is none."""
+        if delivery.via:
+            return Route(hops=(read_hop(delivery.via),))
         if delivery.platform_id is not None:
             platform = self._directory.platform(delivery.platform_id)
             if platform is None:

@@ -1,37 +1,88 @@
 """The queue as administrators see it: what is on its way, and the verbs that move it."""
 
-from collections.abc import Callable, Coroutine, Sequence
+import asyncio
+from collections.abc import Callable, Sequence
+from enum import StrEnum
 from typing import Any, Protocol
 
 import msgspec
 
 from gatepost.model.access import Caller
 from gatepost.model.problem import Kind, Problem
-from gatepost.model.query import Op, Page, Query, Where, eq, every
+from gatepost.model.query import Condition, Op, Page, Query, Where, eq, every
+from gatepost.model.route import Hop
 from gatepost.model.stored import Delivery, State
 from gatepost.model.tenant import Domain
 from gatepost.services.access import PLATFORM, Scope, found, require, visible
+from gatepost.services.targets import Targets
 from gatepost.store.store import Store
 
 LIVE = Where("state", Op.IN, (State.QUEUED, State.HELD))
+CHUNK = 500  # deliveries that are moved at once
+GIVEN_UP = "given up by an administrator"
+
+
+class Verb(StrEnum):
+    """What can be done to deliveries."""
+
+    HOLD = "hold"
+    RELEASE = "release"
+    RETRY = "retry"
+    DELETE = "delete"
+    BOUNCE = "bounce"
+    REROUTE = "reroute"
+
+
+class Move(msgspec.Struct, frozen=True, kw_only=True):
+    """A verb with what it needs: BOUNCE the words for the sender, REROUTE a server (None: the mail's own way)."""
+
+    verb: Verb
+    reason: str = GIVEN_UP
+    hop: Hop | None = None
+
+
+class Moved(msgspec.Struct, frozen=True, kw_only=True):
+    """How many deliveries were moved, and how many were being tried just then and left alone."""
+
+    done: int = 0
+    busy: int = 0
+
+
+class Destination(Protocol):
+    """What is told of a place that mail waits for."""
+
+    name: str
+    waiting: int
+    under_way: int
+    window: int
+    limit: int
+    paused: bool
 
 
 class Movable(Protocol):
     """What the mail road's queue offers; a delivery in flight is a CONFLICT there (rules 18)."""
 
-    async def hold(self, ids: Sequence[int]) -> Any: ...
-    async def release(self, ids: Sequence[int]) -> Any: ...
-    async def retry(self, ids: Sequence[int]) -> Any: ...
-    async def delete(self, ids: Sequence[int]) -> Any: ...
-    async def flush(self) -> Any: ...
+    async def hold(self, ids: Sequence[int]) -> int: ...
+    async def release(self, ids: Sequence[int]) -> int: ...
+    async def retry(self, ids: Sequence[int]) -> int: ...
+    async def delete(self, ids: Sequence[int]) -> int: ...
+    async def bounce(self, ids: Sequence[int], reason: str) -> int: ...
+    async def reroute(self, ids: Sequence[int], hop: Hop | None) -> int: ...
+    async def flush(self) -> int: ...
+    async def pause(self, destination: str) -> None: ...
+    async def resume(self, destination: str) -> None: ...
+    def destinations(self) -> Sequence[Any]: ...
+    def destination(self, delivery: Delivery) -> str: ...
+    def is_under_way(self, delivery_id: int) -> bool: ...
 
 
 class Deliveries:
     """The counter for deliveries: each belongs to a domain, or to the platform where no domain is concerned."""
 
-    def __init__(self, store: Store, queue: Movable) -> None:
+    def __init__(self, store: Store, queue: Movable, targets: Targets) -> None:
         self._store = store
         self._queue = queue
+        self._targets = targets
 
     async def find(
         self, caller: Caller, query: Query, *, domain_id: int | None = None, after: int = 0
@@ -40,32 +91,39 @@ class Deliveries:
 
         The total counts all matches, whatever `after` is.
         """
-        where = every(LIVE, query.where)
-        if domain_id is None:
-            where = every(visible(caller, "QUEUE_READ"), where)
-        else:
-            found(caller, "QUEUE_READ", self._store.reader.get(Domain, domain_id), "domain")
-            where = every(where, eq("domain_id", domain_id))
+        where = every(self._scoped(caller, "QUEUE_READ", domain_id), query.where)
         total = await self._store.read(lambda reader: reader.count(Delivery, where))
         asked = msgspec.structs.replace(query, where=every(where, Where("id", Op.GT, after)), total=False)
         page = await self._store.read(lambda reader: reader.find(Delivery, asked))
         return Page(page.items, total)
 
-    async def hold(self, caller: Caller, delivery_id: int) -> None:
-        """Keep a delivery from being tried until it is released."""
-        await self._move(caller, delivery_id, "hold", self._queue.hold)
+    async def get(self, caller: Caller, delivery_id: int) -> tuple[Delivery, str]:
+        """Return one delivery that is queued or held, and the name of its destination."""
+        delivery = self._live(caller, "QUEUE_READ", delivery_id)
+        return delivery, self._queue.destination(delivery)
 
-    async def release(self, caller: Caller, delivery_id: int) -> None:
-        """Let a held delivery go."""
-        await self._move(caller, delivery_id, "release", self._queue.release)
+    async def move(self, caller: Caller, delivery_id: int, move: Move) -> None:
+        """Do one thing to one delivery; CONFLICT while it is under way."""
+        delivery = self._live(caller, "QUEUE_WRITE", delivery_id)
+        await self._verb(caller, move)([delivery_id])
+        await self._store.record(move.verb.value, delivery)
 
-    async def retry(self, caller: Caller, delivery_id: int) -> None:
-        """Try a delivery now."""
-        await self._move(caller, delivery_id, "retry", self._queue.retry)
-
-    async def delete(self, caller: Caller, delivery_id: int) -> None:
-        """Give a delivery up, without a word to its sender."""
-        await self._move(caller, delivery_id, "delete", self._queue.delete)
+    async def move_all(
+        self, caller: Caller, move: Move, where: Condition, *, destination: str = "", domain_id: int | None = None
+    ) -> Moved:
+        """Do one thing to all that match, of one domain or of all in scope; what is under way is left alone."""
+        scoped = every(self._scoped(caller, "QUEUE_WRITE", domain_id), where)
+        verb = self._verb(caller, move)
+        done = busy = last = 0
+        while chunk := await self._chunk(scoped, last):
+            last = chunk[-1].id
+            ids = [each.id for each in chunk if not destination or self._queue.destination(each) == destination]
+            free = [each for each in ids if not self._queue.is_under_way(each)]
+            done += await self._at_once_or_singly(verb, free)
+            busy += len(ids) - len(free)
+            await asyncio.sleep(0)
+        await self._store.record(move.verb.value, "queue", after={"done": done})
+        return Moved(done=done, busy=busy)
 
     async def flush(self, caller: Caller) -> None:
         """Try everything that waits now; what is held stays held."""
@@ -73,15 +131,68 @@ class Deliveries:
         await self._queue.flush()
         await self._store.record("flush", "queue")
 
-    async def _move(
-        self, caller: Caller, delivery_id: int, act: str, verb: Callable[[Sequence[int]], Coroutine[Any, Any, Any]]
-    ) -> None:
+    async def destinations(self, caller: Caller) -> Sequence[Destination]:
+        """Tell what waits for each destination, the fullest first."""
+        require(caller, "QUEUE_READ")
+        return self._queue.destinations()
+
+    async def pause(self, caller: Caller, destination: str) -> None:
+        """Let nothing go to a destination until it is resumed."""
+        require(caller, "QUEUE_WRITE")
+        await self._queue.pause(destination)
+        await self._store.record("pause", "queue", after={"destination": destination})
+
+    async def resume(self, caller: Caller, destination: str) -> None:
+        """Let mail go to a destination again."""
+        require(caller, "QUEUE_WRITE")
+        await self._queue.resume(destination)
+        await self._store.record("resume", "queue", after={"destination": destination})
+
+    def _verb(self, caller: Caller, move: Move) -> Callable[[Sequence[int]], Any]:
+        match move.verb:
+            case Verb.BOUNCE:
+                return lambda ids: self._queue.bounce(ids, move.reason)
+            case Verb.REROUTE:
+                require(caller, "QUEUE_WRITE")  # of the platform: it is its address that the other server sees
+                hop = move.hop and msgspec.structs.replace(
+                    move.hop, host=self._targets.host(caller, move.hop.host, "/hop/host")
+                )
+                return lambda ids: self._queue.reroute(ids, hop)
+            case Verb.HOLD:
+                return self._queue.hold
+            case Verb.RELEASE:
+                return self._queue.release
+            case Verb.RETRY:
+                return self._queue.retry
+            case Verb.DELETE:
+                return self._queue.delete
+
+    async def _at_once_or_singly(self, verb: Callable[[Sequence[int]], Any], ids: Sequence[int]) -> int:
+        """Move all; one by one where some came under way meanwhile."""
+        try:
+            return int(await verb(ids)) if ids else 0
+        except Problem as problem:
+            if problem.kind is not Kind.CONFLICT or len(ids) == 1:
+                return 0
+        return sum([await self._at_once_or_singly(verb, [each]) for each in ids])
+
+    async def _chunk(self, where: Condition, last: int) -> list[Delivery]:
+        asked = Query(where=every(where, Where("id", Op.GT, last)), sort="id", limit=CHUNK)
+        page = await self._store.read(lambda reader: reader.find(Delivery, asked))
+        return page.items
+
+    def _scoped(self, caller: Caller, permission: str, domain_id: int | None) -> Condition:
+        if domain_id is None:
+            return every(visible(caller, permission), LIVE)
+        found(caller, permission, self._store.reader.get(Domain, domain_id), "domain")
+        return every(LIVE, eq("domain_id", domain_id))
+
+    def _live(self, caller: Caller, permission: str, delivery_id: int) -> Delivery:
         delivery = self._store.reader.get(Delivery, delivery_id)
-        require(caller, "QUEUE_WRITE", self._scope(delivery))
+        require(caller, permission, self._scope(delivery))
         if delivery is None or delivery.state not in (State.QUEUED, State.HELD):
             raise Problem(Kind.NOT_FOUND, "There is no such delivery in the queue.")
-        await verb([delivery_id])
-        await self._store.record(act, delivery)
+        return delivery
 
     def _scope(self, delivery: Delivery | None) -> Scope | None:
         if delivery is None:

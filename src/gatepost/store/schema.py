@@ -21,7 +21,7 @@ from gatepost.model.outgoing import Composition, Submission, Upload
 from gatepost.model.policy import Policy
 from gatepost.model.route import Platform
 from gatepost.model.rules import AttachmentRule, SenderRule, UriRule
-from gatepost.model.stored import Copy, Delivery, Message
+from gatepost.model.stored import Copy, Delivery, Message, Pause
 from gatepost.model.tenant import Broker, Customer, Domain, DomainAlias, Group, GroupMember, Provider, User
 
 T = TypeVar("T")
@@ -297,6 +297,7 @@ TABLES: dict[type[Any], Table[Any]] = {
             ],
             live=LIVE,
         ),
+        Table(Pause, config=False, unique=["destination"]),
         Table(Upload, config=False, indexes=["(user_id)", "(expires_at)"]),
         Table(Composition, config=False, unique=["digest"], indexes=["(user_id)", "(expires_at)"]),
         Table(Submission, config=False, unique=["account, key"], indexes=["(expires_at)"]),

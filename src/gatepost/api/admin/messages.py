@@ -1,25 +1,15 @@
-"""What became of a mail, and what is on its way (additions)."""
+"""What became of a mail (an addition)."""
 
 from typing import Any
 
 import msgspec
 
 from gatepost.api.endpoint import endpoint
-from gatepost.api.listing import Listing, text, word
 from gatepost.model.access import Caller
-from gatepost.model.problem import Kind
-from gatepost.model.query import Page, Query
 from gatepost.model.stored import Delivery, State
 from gatepost.model.values import Id, Millis
-from gatepost.services.queue import Deliveries
 from gatepost.services.records import show
 from gatepost.services.trace import Life, Traces
-
-QUEUE = Listing(
-    sort="id",
-    sorts=("id", "due", "created", "expires", "attempts", "recipient", "sender", "state"),
-    filters={"state": word("state", State), "recipient": text("recipient"), "sender": text("sender")},
-)
 
 
 class TracedMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -108,61 +98,17 @@ class MessageTrace(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     others: list[str]
 
 
-class QueueAsk(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """Which part of the queue: of one domain; behind the delivery `after`."""
-
-    domain_id: Id | None = None
-    after: Id | None = None
-
-
 @endpoint("GET", "/messages/{id}/trace", permission="MAILS_READ", addition=True)
 async def get_message_trace(traces: Traces, caller: Caller, id: str) -> MessageTrace:
     """Tell a mail's life, found by our id, its Message-ID or a next hop's queue id; refused mails too."""
     return _life(await traces.find(caller, id))
 
 
-@endpoint("GET", "/queue", permission="QUEUE_READ", listing=QUEUE, addition=True, problems=(Kind.NOT_FOUND,))
-async def list_queue(deliveries: Deliveries, caller: Caller, query: QueueAsk, listed: Query) -> Page[QueuedDelivery]:
-    """List what is queued or held; continue by `after` (the last id seen) rather than by `offset` in long queues."""
-    page = await deliveries.find(caller, listed, domain_id=query.domain_id, after=query.after or 0)
-    return Page([_queued(each) for each in page.items], page.total)
-
-
-@endpoint("POST", "/queue/flush", permission="QUEUE_WRITE", addition=True)
-async def flush_queue(deliveries: Deliveries, caller: Caller) -> None:
-    """Try everything that waits now; what is held stays held."""
-    await deliveries.flush(caller)
-
-
-@endpoint("POST", "/queue/{id}/hold", permission="QUEUE_WRITE", addition=True, problems=(Kind.CONFLICT,))
-async def hold_delivery(deliveries: Deliveries, caller: Caller, id: Id) -> None:
-    """Keep a delivery from being tried; 409 while it is being tried."""
-    await deliveries.hold(caller, id)
-
-
-@endpoint("POST", "/queue/{id}/release", permission="QUEUE_WRITE", addition=True, problems=(Kind.CONFLICT,))
-async def release_delivery(deliveries: Deliveries, caller: Caller, id: Id) -> None:
-    """Let a held delivery go."""
-    await deliveries.release(caller, id)
-
-
-@endpoint("POST", "/queue/{id}/retry", permission="QUEUE_WRITE", addition=True, problems=(Kind.CONFLICT,))
-async def retry_delivery(deliveries: Deliveries, caller: Caller, id: Id) -> None:
-    """Try a delivery now; 409 while it is being tried."""
-    await deliveries.retry(caller, id)
-
-
-@endpoint("DELETE", "/queue/{id}", permission="QUEUE_WRITE", addition=True, problems=(Kind.CONFLICT,))
-async def delete_delivery(deliveries: Deliveries, caller: Caller, id: Id) -> None:
-    """Give a delivery up, without a word to its sender; 409 while it is being tried."""
-    await deliveries.delete(caller, id)
-
-
 def _life(life: Life) -> MessageTrace:
     return MessageTrace(
         message=show(TracedMessage, life.message),
         events=[show(TracedEvent, each, data=_data(each.data)) for each in life.events],
-        deliveries=[_delivery(each) for each in life.deliveries],
+        deliveries=[told(each) for each in life.deliveries],
         copies=[show(TracedCopy, each) for each in life.copies],
         others=list(life.others),
     )
@@ -178,9 +124,6 @@ def _finding(finding: dict[str, Any]) -> dict[str, Any]:
     return {**finding, "rule": Id(finding["rule"])} if "rule" in finding else finding
 
 
-def _delivery(delivery: Delivery) -> TracedDelivery:
+def told(delivery: Delivery) -> TracedDelivery:
+    """Return a delivery with its tries as the API shows it."""
     return show(TracedDelivery, delivery, log=[show(TracedAttempt, each) for each in delivery.log])
-
-
-def _queued(delivery: Delivery) -> QueuedDelivery:
-    return show(QueuedDelivery, delivery)

@@ -1,0 +1,131 @@
+"""The line: what waits for each destination, and by which way it will go."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from gatepost.events import Clock, Metrics
+from gatepost.model.problem import Problem
+from gatepost.model.route import Route
+from gatepost.model.stored import Delivery, State
+from gatepost.mta.freight import Freight
+from gatepost.mta.schedule import Entry, Lane, Schedule
+from gatepost.settings import Settings
+from gatepost.store.store import Store
+
+NOWHERE = "nowhere"  # the destination of what has no way at present
+
+RouteOf = Callable[[Delivery], Route]
+"""Says where a delivery goes as things stand now; raises Problem where it can't go anywhere yet."""
+
+
+class Destination(msgspec.Struct, frozen=True):
+    """One place that mail waits for: how much waits and goes, how many transactions at once it is given just now."""
+
+    name: str
+    waiting: int
+    under_way: int
+    window: int
+    limit: int
+    paused: bool
+
+
+class Line:
+    """The schedule with what is needed to line deliveries up: their rows, their routes, the time."""
+
+    def __init__(
+        self,
+        store: Store,
+        freight: Freight,
+        route_of: RouteOf,
+        settings: Settings,
+        *,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> None:
+        self.schedule = Schedule()
+        self.route_of = route_of
+        self.waiting = metrics.queued.labels("queued")
+        self.held = metrics.queued.labels("held")
+        self._store = store
+        self._freight = freight
+        self._settings = settings
+        self._clock = clock
+
+    def admit(self, delivery: Delivery, *, row: bool) -> None:
+        """Let a delivery wait; `row` keeps its row at hand."""
+        now = self._clock()
+        self.schedule.add(Entry(delivery, self.lane(delivery), self._due(delivery, now), row=row), now)
+
+    def lane(self, delivery: Delivery) -> Lane:
+        """Return the lane of a delivery's destination, as its way is now."""
+        limit = self._settings.relay.connections
+        try:
+            route = self.route_of(delivery)
+        except Problem:
+            return self.schedule.lane(NOWHERE, limit)
+        return self.schedule.lane(destination(route), route.max_connections or limit)
+
+    def name_of(self, delivery: Delivery) -> str:
+        """Return the name of a delivery's destination."""
+        try:
+            return destination(self.route_of(delivery))
+        except Problem:
+            return NOWHERE
+
+    def go_on(self, entry: Entry, delivery: Delivery) -> None:
+        """Line up again what was tried, or forget what is done."""
+        self._freight.unload(delivery.mail_id, delivery.id)
+        entry.delivery = None
+        if delivery.state is State.QUEUED:
+            now = self._clock()
+            self.schedule.back(entry, self.lane(delivery), self._due(delivery, now), now)
+        else:
+            self.schedule.forget(delivery.id)
+
+    def drop(self, entry: Entry) -> None:
+        self.schedule.forget(entry.id)
+        self._freight.unload(entry.mail_id, entry.id)
+
+    def give_back(self, entries: Sequence[Entry]) -> None:
+        """Let claimed deliveries wait again, by their way as it is now."""
+        now = self._clock()
+        for entry in entries:
+            row = self._store.reader.get(Delivery, entry.id)
+            if row is None or row.state is not State.QUEUED:
+                self.drop(entry)
+            elif self.schedule.is_claimed(entry.id):
+                entry.delivery = None
+                self.schedule.back(entry, self.lane(row), now, now)
+
+    def put_off(self, entries: Sequence[Entry]) -> None:
+        """Let what is still claimed be tried later. Asks nothing of the store, which may be what failed."""
+        now = self._clock()
+        for entry in entries:
+            if self.schedule.is_claimed(entry.id):
+                entry.delivery = None
+                self.schedule.back(entry, entry.lane, now + self._settings.queue.first_retry * 1000, now)
+
+    def destinations(self) -> list[Destination]:
+        """Tell what waits for each destination, the fullest first."""
+        counts = Counter(entry.lane for entry in self.schedule)
+        going = Counter(entry.lane for entry in self.schedule if self.schedule.is_claimed(entry.id))
+        told = [
+            Destination(lane.key, count - going[lane], going[lane], lane.window, lane.limit, lane.paused)
+            for lane, count in counts.most_common()
+        ]
+        empty = sorted(self.schedule.paused - {lane.key for lane in counts})
+        limit = self._settings.relay.connections
+        return told + [Destination(name, 0, 0, limit, limit, paused=True) for name in empty]
+
+    def _due(self, delivery: Delivery, now: int) -> int:
+        """No honest wait is longer than the longest: else the clock was set back meanwhile (threat 86)."""
+        return min(delivery.due, now + self._settings.queue.max_retry * 1000)
+
+
+def destination(route: Route) -> str:
+    """One text for each place that mail may go to."""
+    hops = [hop.text for hop in route.hops]
+    hops += [hop.terms.name for hop in route.hops if hop.terms]
+    return ",".join(hops) or f"@{(route.domain or '').lower()}"
