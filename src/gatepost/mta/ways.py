@@ -1,4 +1,4 @@
-"""Says where a delivery goes now: by what was chosen by hand, its platform, its connection, the default relay, or MX."""
+"""Says where a delivery goes: by what was chosen by hand, its platform or connection, the default relay, or MX."""
 
 from gatepost.model.connection import Connection, connection_route
 from gatepost.model.problem import Kind, Problem
