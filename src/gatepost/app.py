@@ -184,6 +184,8 @@ class Gatepost:
         tools = registry.Tools(
             limits=settings.limits,
             resolver=resolver,
+            hostname=hostname,
+            timeout=settings.filters.timeout,
             alarm=Alarms(metrics, clock).tell,
             served=lambda name: self.directory.enabled(name),
         )

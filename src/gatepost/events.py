@@ -56,6 +56,8 @@ class Metrics:
         )
         self.received_bytes = counter("gatepost_received_bytes", "Octets of mail accepted")
         self.scan_seconds = histogram("gatepost_scan_duration_seconds", "Time in the pipeline", "filter")
+        self.unsure = counter("gatepost_filter_unsure", "Mails of which a filter could not say", "filter", "on_error")
+        self.engine_up = gauge("gatepost_engine_up", "1 while an engine's server is asked", "filter", "server")
         self.deliveries = counter("gatepost_deliveries", "Delivery attempts", "result")
         self.signatures = counter("gatepost_dkim_signatures", "DKIM signatures of leaving mail", "result")
         self.delivery_seconds = histogram("gatepost_delivery_duration_seconds", "Time of one delivery attempt")

@@ -35,7 +35,10 @@ def command(settings: Settings) -> None:
 def wrong_settings(settings: Settings) -> Iterator[str]:
     """Yield a sentence for each setting that a start would stumble over."""
     try:
-        load(settings.filters, Tools(limits=settings.limits, resolver=Resolver(settings.dns, wall_clock)))
+        tools = Tools(
+            limits=settings.limits, resolver=Resolver(settings.dns, wall_clock), timeout=settings.filters.timeout
+        )
+        load(settings.filters, tools)
     except SettingsError as error:
         yield str(error)
     for listener in settings.smtp.listener:

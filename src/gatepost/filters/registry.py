@@ -46,6 +46,11 @@ class Options(Section, frozen=True):
     enabled: bool = True
     on_error: OnFailure = ""
 
+    @property
+    def in_force(self) -> bool:
+        """Tell whether the question is asked."""
+        return self.enabled
+
 
 Alarm = Callable[[str, str, str], None]
 """Tells the administrator of a fault outside the mail: the list or engine, why in one word, and a sentence."""
@@ -68,6 +73,8 @@ class Tools(msgspec.Struct, frozen=True, kw_only=True):
 
     limits: Limits
     resolver: Resolver
+    hostname: str = "localhost"
+    timeout: float = 20.0  # seconds that the filters of one cost have
     alarm: Alarm = _silent
     served: Served = _nobody
 
@@ -116,7 +123,7 @@ def load(settings: Filters, tools: Tools) -> list[Filter]:
     """Make the enabled filters, in the order (cost, name); raise SettingsError that names the key at fault."""
     made = []
     for kind, options in _configured(settings):
-        if options.enabled:
+        if options.in_force:
             made.append(_make(kind, options, settings, tools))
     return made
 
@@ -128,7 +135,7 @@ def entries(settings: Filters) -> list[Entry]:
             name=kind.name,
             about=(kind.__doc__ or "").strip().split("\n")[0],
             cost=kind.cost,
-            enabled=options.enabled,
+            enabled=options.in_force,
             on_error=_on_error(options, settings),
             options=tuple(
                 Option(name, msgspec.to_builtins(getattr(options, name)), options.DOC.get(name, ""))

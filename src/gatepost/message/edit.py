@@ -156,18 +156,45 @@ def trace_fields(
     `recipient` only when the copy has a single one; `protocol` replaces the keyword, for mail that came in by another
     door ("HTTP").
     """
+    named = recipient is not None and (smtputf8 or not recipient.needs_smtputf8)
+    line = received(
+        helo=mail.helo,
+        reverse=mail.reverse,
+        ip=mail.client_ip,
+        tls=mail.tls,
+        login=mail.login,
+        host=host,
+        protocol=protocol or _protocol(mail, smtputf8),
+        id=mail.id,
+        at=mail.received,
+        recipient=recipient if named else None,
+    )
+    return [("Received", line), *((name, mail.id) for name in ID_FIELDS)]
+
+
+def received(
+    *,
+    helo: str,
+    reverse: str,
+    ip: str,
+    tls: str | None,
+    login: str | None,
+    host: str,
+    protocol: str,
+    id: str,
+    at: int,
+    recipient: Address | None = None,
+) -> str:
+    """Return the text of a Received field (RFC 5321 4.4), folded; `at` in epoch milliseconds."""
     lines = [
-        f"from {_domain(mail.helo)} ({_domain(mail.reverse)} {_address_literal(mail.client_ip)})",
-        *([f"(using {_comment(mail.tls)})"] if mail.tls else []),
-        *([f"(Authenticated sender: {_comment(mail.login)})"] if mail.login else []),
-        f"by {_domain(host)} (Gatepost) with {protocol or _protocol(mail, smtputf8)} id {mail.id}",
+        f"from {_domain(helo)} ({_domain(reverse)} {_address_literal(ip)})",
+        *([f"(using {_comment(tls)})"] if tls else []),
+        *([f"(Authenticated sender: {_comment(login)})"] if login else []),
+        f"by {_domain(host)} (Gatepost) with {protocol} id {id}",
     ]
-    if recipient and (smtputf8 or not recipient.needs_smtputf8):
+    if recipient:
         lines.append(f"for <{recipient.text}>")
-    return [
-        ("Received", "\r\n\t".join(lines) + f";\r\n\t{_date(mail.received // 1000)}"),
-        *((name, mail.id) for name in ID_FIELDS),
-    ]
+    return "\r\n\t".join(lines) + f";\r\n\t{_date(at // 1000)}"
 
 
 @lru_cache(maxsize=16)

@@ -1,11 +1,9 @@
 """The pipeline: runs the filters over a mail, cheap ones first, and gives each recipient its findings."""
 
 import asyncio
-import hashlib
 import time
-from collections import OrderedDict, defaultdict
+from collections import defaultdict
 from collections.abc import Hashable, Iterator, Sequence
-from pathlib import Path
 
 import msgspec
 
@@ -17,15 +15,12 @@ from gatepost.mailauth.report import facts
 from gatepost.message.anatomy import Anatomy
 from gatepost.message.authors import authors, shown
 from gatepost.message.mail import Busy, Mail
-from gatepost.model.envelope import Body, Recipient, Role
+from gatepost.message.tries import TRIES, Tries
+from gatepost.model.envelope import Recipient, Role
 from gatepost.model.verdict import Category, Finding, OnError
 from gatepost.mta.directory import Directory
 from gatepost.mta.rulebook import Claims
 from gatepost.settings import Auth
-
-TRIES = 3  # of opening a mail that kills its worker, before it counts as unscannable (threat 76)
-REMEMBERED = 1000
-HEAD = 65_536  # octets by which a mail is known again
 
 
 class Findings(msgspec.Struct, frozen=True):
@@ -63,7 +58,8 @@ class Pipeline:
         self._seconds = {
             name: metrics.scan_seconds.labels(name) for name in ("open", "auth", *(one.name for one in filters))
         }
-        self._killers: OrderedDict[bytes, int] = OrderedDict()
+        self._unsure = metrics.unsure
+        self._tries = Tries()
 
     async def run(self, mail: Mail, trail: Trail) -> Report:
         """Ask every filter; never raises for a filter's failure, which is an UNSURE finding instead."""
@@ -114,16 +110,9 @@ class Pipeline:
         trail.add("examined", **facts(mail.auth), ms={"auth": round(took * 1000, 2)})
 
     async def _tried(self, mail: Mail) -> Finding:
-        tries = self._count(await asyncio.to_thread(_fingerprint, mail))
+        tries = await self._tries.count(mail)
         reason = f"the content could not be opened (try {tries} of {TRIES})"
         return _unscannable(reason, OnError.QUARANTINE if tries >= TRIES else OnError.DEFER)
-
-    def _count(self, fingerprint: bytes) -> int:
-        tries = self._killers.pop(fingerprint, 0) + 1
-        self._killers[fingerprint] = tries
-        if len(self._killers) > REMEMBERED:
-            self._killers.popitem(last=False)
-        return tries
 
     async def _ask(
         self,
@@ -158,6 +147,9 @@ class Pipeline:
             findings = await self._examine(one, mail, recipients[members[0]])
             for index in members:
                 found[index].extend(findings)
+            for each in findings:
+                if each.on_error is not None:
+                    self._unsure.labels(one.name, each.on_error.value).inc()
             if findings:
                 shared = len(members) == len(recipients)
                 for index in members[:1] if shared else members:
@@ -237,20 +229,3 @@ def _told(finding: Finding) -> dict[str, object]:
 
 def _unscannable(reason: str, on_error: OnError) -> Finding:
     return Finding(category=Category.UNSURE, symbol="UNSCANNABLE", reason=reason, by="pipeline", on_error=on_error)
-
-
-def _fingerprint(mail: Mail) -> bytes:
-    """Return what tells a mail that comes again from others (blocking)."""
-    head = _head(mail.body)
-    sender = mail.envelope.sender.key if mail.envelope.sender else ""
-    return hashlib.sha256(head + sender.encode()).digest()
-
-
-def _head(body: Body) -> bytes:
-    if body.data is not None:
-        return body.data[:HEAD]
-    try:
-        with Path(body.path or "").open("rb") as file:
-            return file.read(HEAD)
-    except OSError:
-        return b""
