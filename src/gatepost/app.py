@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,6 +17,7 @@ from gatepost.api.site import Site, make_app
 from gatepost.dns import Resolver
 from gatepost.events import Alarms, Clock, Metrics, log, wall_clock
 from gatepost.filters import registry
+from gatepost.filters.engine import Engine
 from gatepost.message.mail import Opener
 from gatepost.model.problem import Problem
 from gatepost.model.route import Route
@@ -43,6 +44,7 @@ from gatepost.services.counter import Counter
 from gatepost.services.diagnosis import Diagnosis
 from gatepost.services.dkim import Dkim
 from gatepost.services.domains import Domains
+from gatepost.services.engines import Engines
 from gatepost.services.filters import AttachmentRules, UriRules
 from gatepost.services.grants import Grants
 from gatepost.services.groups import Groups
@@ -190,6 +192,8 @@ class Gatepost:
             served=lambda name: self.directory.enabled(name),
         )
         filters = registry.load(settings.filters, tools)
+        engines = [one for one in filters if isinstance(one, Engine)]
+        self._open += [one.close for one in engines]
         self.store = Store.open(
             Path(settings.store.directory),
             clock=clock,
@@ -244,7 +248,7 @@ class Gatepost:
         index = SearchIndex(self.store.path)
         self._open.append(index.close)
         self.indexer = Indexer(self.store, index, settings.limits, metrics)
-        self.services = self._services(resolver, opener)
+        self.services = self._services(resolver, opener, engines)
         sign_in = self.services.of(SignIn)
         self.rounds = Rounds(
             self.store,
@@ -260,7 +264,7 @@ class Gatepost:
         seed = _derived(self.store.salt, "ids")
         self.site = make_app(self.services, settings.http, seed=seed, metrics=metrics, pages=pages(self.services))
 
-    def _services(self, resolver: Resolver, opener: Opener) -> Counter:
+    def _services(self, resolver: Resolver, opener: Opener, engines: Sequence[Engine]) -> Counter:
         settings, store, clock, passwords = self.settings, self.store, self.clock, self._passwords
         targets = Targets(settings.relay.private_platforms)
         platforms = Platforms(store.secrets, targets)
@@ -301,6 +305,7 @@ class Gatepost:
                 Audits(store),
                 contents,
                 dkim,
+                Engines(engines, self.metrics),
                 health,
                 Domains(store, platforms, mx, purge_days=settings.tenancy.purge_days, clock=clock),
                 AttachmentRules(store, clock),

@@ -54,7 +54,7 @@ def run(asked: Coroutine[Any, Any, T]) -> T:
     return RUNNER.run(asked)
 
 
-TOOLS = Tools(limits=Limits(), resolver=Resolver(Dns(servers=["127.0.0.1:1"]), wall_clock))
+TOOLS = Tools(limits=Limits(), resolver=Resolver(Dns(servers=["127.0.0.1:1"], timeout=0.05), wall_clock))
 
 
 def make(name: str, **options: Any) -> Filter:

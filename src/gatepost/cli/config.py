@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from gatepost.cli.options import config_option, json_option, load_settings
-from gatepost.cli.output import show_json
+from gatepost.cli.output import masked, show_json
 from gatepost.cli.toml import toml_value
 from gatepost.settings import Settings
 
@@ -25,7 +25,7 @@ def command() -> None:
 def show(config: Path | None, as_json: bool, origin: bool) -> None:
     """Print every setting in force, one `section.key = value` a line."""
     loaded = load_settings(config)
-    rows = [(key, value, loaded.origin.get(key, "default")) for key, value in entries(loaded.settings)]
+    rows = [(key, masked(key, value), loaded.origin.get(key, "default")) for key, value in entries(loaded.settings)]
     if as_json:
         show_json([{"key": key, "value": value, "origin": source} for key, value, source in rows])
         return

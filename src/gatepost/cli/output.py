@@ -33,6 +33,11 @@ def one(items: Iterable[Any], otherwise: str) -> Any:
     raise Failure(otherwise, os.EX_NOINPUT)
 
 
+def masked(key: str, value: object) -> object:
+    """Return a setting's value as it may be shown: a password only as set or not."""
+    return "********" if key.rpartition(".")[2] == "password" and value else value
+
+
 def show_json(value: object) -> None:
     click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2))
 

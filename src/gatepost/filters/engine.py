@@ -7,11 +7,10 @@ import msgspec
 
 from gatepost.filters import registry
 from gatepost.filters.registry import Cost, Tools
-from gatepost.filters.servers import Patience, Servers, Unanswered
+from gatepost.filters.servers import Patience, Server, Servers, Unanswered
 from gatepost.message.mail import Mail
 from gatepost.message.plain import plain
 from gatepost.message.tries import TRIES, Tries
-from gatepost.model.engine import EngineServer
 from gatepost.model.envelope import Direction, Recipient
 from gatepost.model.verdict import Category, Finding, OnError
 
@@ -78,7 +77,7 @@ class Engine:
             places = [(text, self.place(text)) for text in options.servers]
         except ValueError as error:
             raise ValueError(f"servers: {error}") from error
-        self._servers = Servers(self.name, places, patience, self.ping, tools.alarm)
+        self._pool = Servers(self.name, places, patience, self.ping, tools.alarm)
         self._tries = Tries()
 
     def place(self, text: str) -> Any:
@@ -96,9 +95,10 @@ class Engine:
     async def close(self) -> None:
         """Let go of what is kept open; twice is harmless."""
 
-    def standing(self) -> list[EngineServer]:
-        """Return how its servers do now."""
-        return [server.told() for server in self._servers.all]
+    @property
+    def servers(self) -> Sequence[Server[Any]]:
+        """Its servers in the order of the settings."""
+        return self._pool.all
 
     def key(self, recipient: Recipient) -> Hashable:
         return None
@@ -110,7 +110,7 @@ class Engine:
         if most and mail.body.size > most:
             return self.larger(f"{mail.body.size} octets are more than {most}")
         try:
-            found, failed = await self._servers.ask(await self.question(mail))
+            found, failed = await self._pool.ask(await self.question(mail))
         except Unanswered as error:
             return await self._unanswered(mail, error)
         if failed:

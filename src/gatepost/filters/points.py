@@ -49,6 +49,8 @@ class Scanner(Engine):
 
     async def reverse(self, mail: Mail) -> str:
         """Return the client's name as DNS proves it, "" where there is none in time."""
+        if mail.auth is not None:
+            return mail.auth.iprev.name
         try:
             async with asyncio.timeout(self._options.connect_timeout):
                 return await self._resolver.reverse(mail.envelope.client.ip)

@@ -100,7 +100,7 @@ class Rspamd(Scanner):
             await client.aclose()
 
     async def ping(self, place: httpx2.AsyncClient) -> None:
-        text = await self._asked(place, place.build_request("GET", "/ping"))
+        text = await self._call(place, place.build_request("GET", "/ping"))
         if text.strip() != b"pong":
             raise Garbled(f"it answers ping with {plain(text.decode('utf-8', 'replace'), 60)!r}")
 
@@ -117,12 +117,12 @@ class Rspamd(Scanner):
             whole = True
 
         request = place.build_request("POST", "/checkv2", headers=headers, content=body())
-        answer = _read(await self._asked(place, request))
+        answer = _read(await self._call(place, request))
         if not whole:
             raise Garbled("it answers before it has the mail")
         return self._found(answer)
 
-    async def _asked(self, client: httpx2.AsyncClient, request: httpx2.Request) -> bytes:
+    async def _call(self, client: httpx2.AsyncClient, request: httpx2.Request) -> bytes:
         """Send a request; return the answer's body, or raise one of TROUBLE."""
         try:
             answer = await client.send(request, stream=True)

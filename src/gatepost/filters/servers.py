@@ -90,7 +90,7 @@ class Server(Generic[P]):
 
     def answered(self) -> None:
         if self.failures >= self._patience.failures:
-            self._alarm(self.engine, "back", f"{self.name} answers again")
+            self._alarm(f"{self.engine} {self.name}", "back", "it answers again")
         self.failures = 0
         self.error = ""
 
@@ -100,7 +100,7 @@ class Server(Generic[P]):
         if self.failures >= self._patience.failures:
             self._rests_until = self._now() + self._patience.rest
         if self.failures == self._patience.failures:
-            self._alarm(self.engine, "down", f"{self.name} is left alone for {self._patience.rest:g} s: {why}")
+            self._alarm(f"{self.engine} {self.name}", "down", f"left alone for {self._patience.rest:g} s: {why}")
 
     def told(self) -> EngineServer:
         return EngineServer(
