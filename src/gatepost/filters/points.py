@@ -10,6 +10,7 @@ import msgspec
 
 from gatepost.filters.engine import Engine, EngineOptions, TooLarge
 from gatepost.filters.registry import Tools
+from gatepost.mailauth import iprev
 from gatepost.message.mail import Mail
 from gatepost.message.plain import plain
 from gatepost.model.verdict import Category, Finding
@@ -53,7 +54,7 @@ class Scanner(Engine):
             return mail.auth.iprev.name
         try:
             async with asyncio.timeout(self._options.connect_timeout):
-                return await self._resolver.reverse(mail.envelope.client.ip)
+                return (await iprev.check(self._resolver, mail.envelope.client.ip)).name
         except TimeoutError:
             return ""
 
