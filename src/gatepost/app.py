@@ -77,7 +77,7 @@ from gatepost.services.totp import Totp
 from gatepost.services.trace import Traces
 from gatepost.services.tree import Brokers, Customers
 from gatepost.services.users import Users
-from gatepost.services.wording import BadTemplate, Wording
+from gatepost.services.wording import make_wording
 from gatepost.services.writing import make_writing
 from gatepost.settings import Settings, SettingsError
 from gatepost.smtp.listener import Listeners
@@ -289,7 +289,7 @@ class Gatepost:
         options = Options(store)
         rooms = (store, self.intake, self.directory, notices, self.ways, contents, tickets, opener)
         sending, writing = make_writing(*rooms, settings, clock)
-        wording = _wording(settings)
+        wording = make_wording(settings.notices)
         letters = Letters(store, sending, tickets, options, wording)
         return Counter(
             [
@@ -388,15 +388,6 @@ def _listening(settings: Settings) -> list[tuple[str, int]]:
         return [split_endpoint(text) for text in texts]
     except BadEndpoint as error:
         raise SettingsError(f"smtp.listener: {error}") from error
-
-
-def _wording(settings: Settings) -> Wording:
-    wording = Wording(settings.notices.templates)
-    try:
-        wording.check()
-    except BadTemplate as error:
-        raise SettingsError(f"notices.templates: {error}") from error
-    return wording
 
 
 def _bracketed(host: str) -> str:

@@ -20,6 +20,7 @@ from jinja2 import (
 from gatepost.events import log
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.tenant import Language
+from gatepost.settings import Notices, SettingsError
 
 CATALOGUES = Path(__file__).parents[1] / "locale"
 DOMAIN = "gatepost"
@@ -87,3 +88,13 @@ class Wording:
         made.install_gettext_translations(words, newstyle=True)  # type: ignore[attr-defined]  # put there by the extension
         made.globals["language"] = language.lower()
         return made
+
+
+def make_wording(settings: Notices) -> Wording:
+    """Return the texts as they are set up; raise SettingsError for a template that can't be read."""
+    wording = Wording(settings.templates)
+    try:
+        wording.check()
+    except BadTemplate as error:
+        raise SettingsError(f"notices.templates: {error}") from error
+    return wording
