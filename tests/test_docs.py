@@ -11,6 +11,7 @@ from gatepost.cli.main import COMMANDS
 from gatepost.cli.manual import PAGES
 from gatepost.events import Metrics
 from gatepost.filters.registry import entries
+from gatepost.model.connection import PROPERTIES
 from gatepost.model.options import DEFINITIONS, OptionType
 from gatepost.model.problem import Kind
 from gatepost.settings import Settings
@@ -66,6 +67,10 @@ def test_every_fixed_reply_is_told_word_for_word() -> None:
 def test_every_figure_is_told() -> None:
     shown = {metric.name for metric in Metrics().registry.collect()}
     assert set(re.findall(r"^\| `(gatepost_\w+?)(?:_total)?` \|", page("operations.md"), re.M)) == shown
+
+
+def test_every_property_of_a_connection_is_told() -> None:
+    assert set(re.findall(r"^\| `([a-z.]+)` \|", page("dialects.md"), re.M)) == set(PROPERTIES)
 
 
 def test_every_dependency_has_its_line() -> None:

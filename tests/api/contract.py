@@ -20,7 +20,8 @@ METHODS = ("delete", "get", "patch", "post", "put")
 
 ELSEWHERE = {
     400: "input that can't be read, wherever there is any (contract A29, A70)",
-    403: "the account may not, where a document knows no roles",
+    401: "nobody has signed in (A27)",
+    403: "the caller may not do that (A27, D2)",
     404: "an object of the path is not there (A70), or nothing is at the path",
     405: "the method is not offered at this path",
     406: "none of the media types that are asked for is offered (exports)",
@@ -92,7 +93,8 @@ class Description:
 
 
 def _shape(path: str) -> re.Pattern[str]:
-    return re.compile(re.sub(r"\\{\w+\\}", "([^/]+)", re.escape(path)))
+    """A path with parameters; a slash at its end may be left out."""
+    return re.compile(re.sub(r"\\{\w+\\}", "([^/]+)", re.escape(path)) + ("?" if path.endswith("/") else ""))
 
 
 PAGES = ("/docs", "/signin", "/signout", "/password")

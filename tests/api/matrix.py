@@ -12,6 +12,7 @@ from tests.api.house import Api, basic
 from gatepost.api import site
 from gatepost.api.endpoint import Endpoint
 from gatepost.model.access import Admin, Grant, Level, Role, Token
+from gatepost.model.connection import Connection, Project
 from gatepost.model.dkim import DkimKey
 from gatepost.model.envelope import Body
 from gatepost.model.policy import default_policy
@@ -159,7 +160,12 @@ class World:
             "roleId": writer.add(Role(domain_id=domain.id, name="NIGHT", permissions=["QUEUE_READ"], created_at=0)),
         }
         spot = Spot(broker, customer, domain, self._user(writer, domain, local))
-        self._furnish(writer, spot, {name: self.api.ids.show(row.id) for name, row in made.items()})
+        project = writer.add(Project(customer_id=customer.id, name=f"project-of-{local}", created_at=0))
+        writer.add(
+            Connection(project_id=project.id, name="relay", host="127.0.0.1", port=9, address_to_test="a@far.example")
+        )
+        names = {name: self.api.ids.show(row.id) for name, row in made.items()}
+        self._furnish(writer, spot, {**names, "projectName": project.name})
         return spot
 
     def _furnish(self, writer: Writer, spot: Spot, names: dict[str, str]) -> None:

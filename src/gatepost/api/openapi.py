@@ -30,6 +30,7 @@ MEDIA = {  # of answers that are no JSON
 }
 FORMS = {"uploadAttachment": "file"}  # operations that take a form, and its field that is a file
 FILES = ("uploadMailAttachment",)  # operations whose body is a file
+FIELDS = {"createAccessToken": ("grant_type", "client_id", "client_secret")}  # operations that take a plain form
 
 
 @endpoint("GET", "/openapi.json", public=True, addition=True)
@@ -114,6 +115,13 @@ def _operation(operation: Endpoint, schemas: _Schemas) -> dict[str, Any]:
     elif operation.name in FILES:
         content = {"*/*": {"schema": {"type": "string", "format": "binary"}}}
         described["requestBody"] = {"required": True, "content": content}
+    elif fields := FIELDS.get(operation.name):
+        known = {field: {"type": "string"} for field in fields}
+        form = {"type": "object", "required": fields[:1], "properties": known}
+        described["requestBody"] = {
+            "required": True,
+            "content": {"application/x-www-form-urlencoded": {"schema": form}},
+        }
     if operation.permission:
         described["x-permission"] = operation.permission
     if operation.public:

@@ -1,7 +1,7 @@
 """Outgoing relays: connections in projects and the platform's default one; how a server is spoken to by one."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -24,7 +24,7 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """An outgoing relay with its credentials; the one without a project is the platform's default.
 
     `password` is a sealed text. `ssl` is TLS from the first octet, `start_tls` asks for STARTTLS. It signs in where
-    `auth` is set. `properties` are kept as they were given; those that `PROPERTIES` names have an effect.
+    `auth` is set. `properties` are kept as they were given; docs/dialects.md tells which have an effect.
     """
 
     id: int = 0
@@ -45,19 +45,6 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     sender: str | None = None
     properties: list[Any] = []
 
-
-PROPERTIES: Mapping[str, str] = {
-    "connectiontimeout": "milliseconds to connect",
-    "timeout": "milliseconds for each reply",
-    "writetimeout": "milliseconds until the server has taken a part of the mail",
-    "ssl.enable": "TLS from the first octet: true or false",
-    "starttls.enable": "STARTTLS where the server offers it: true or false",
-    "starttls.required": "no mail without STARTTLS: true or false",
-    "ssl.trust": "servers whose certificate is not checked: * or names, separated by spaces",
-    "ssl.checkserveridentity": "must the certificate bear the server's name: true or false",
-    "localhost": "the name by which the server is greeted",
-}
-"""The additional properties that have an effect, by their names without `mail.smtp.` or `mail.smtps.`."""
 
 _NAME = re.compile(r"mail\.smtps?\.(.+)\Z", re.IGNORECASE)
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,252}[A-Za-z0-9])?\Z|\[[0-9A-Fa-f:.]+\]\Z")
@@ -90,9 +77,9 @@ def read_properties(items: Sequence[Any]) -> Properties:
     found: dict[str, Any] = {}
     for at, item in enumerate(items):
         known = _NAME.match(str(item.get("name") or "")) if isinstance(item, dict) else None
-        if known is None or known[1].lower() not in _READ:
+        if known is None or known[1].lower() not in PROPERTIES:
             continue
-        member, read = _READ[known[1].lower()]
+        member, read = PROPERTIES[known[1].lower()]
         try:
             found[member] = read(item.get("value"))
         except ValueError as error:
@@ -128,7 +115,7 @@ def _local(value: Any) -> str:
     return text
 
 
-_READ: dict[str, tuple[str, Any]] = {
+PROPERTIES: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "connectiontimeout": ("connect_timeout", _seconds),
     "timeout": ("read_timeout", _seconds),
     "writetimeout": ("write_timeout", _seconds),
@@ -139,6 +126,7 @@ _READ: dict[str, tuple[str, Any]] = {
     "ssl.checkserveridentity": ("check_name", _flag),
     "localhost": ("local_name", _local),
 }
+"""What has an effect, by its name without `mail.smtp.` or `mail.smtps.`: the member that it sets, and its reading."""
 
 
 def connection_route(connection: Connection, password: str | None) -> Route:

@@ -77,7 +77,8 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     recipient: str  # address text as it goes on the wire
     sender: str  # "" for the null sender
     domain_id: int | None = None  # whose mail it is, for scope
-    platform_id: int | None = None  # None: smarthost or MX
+    platform_id: int | None = None  # None: it leaves
+    connection_id: int | None = None  # by which it leaves; None: the default relay, or MX
     via: str = ""  # the server that an administrator chose instead, as `route.Hop.text` spells it
     state: State = State.QUEUED
     attempts: int = 0

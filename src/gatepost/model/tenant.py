@@ -80,6 +80,7 @@ class Domain(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     purge_date: int | None = None
     sender_generation: int = 0  # which SenderRule.generation counts for the domain's own rules
     user_permissions: list[str] | None = None  # what its end users may do with their mailboxes; None: the usual
+    connection_id: int | None = None  # what its leaving mail goes by; None: the default relay, or MX
 
     def sends_from(self, ip: str) -> bool:
         """Tell whether an address lies in one of the domain's outgoing subnets."""
@@ -119,6 +120,7 @@ class User(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     totp_step: int = 0  # the time step of the last code that was taken
     last_connection_date: int | None = None
     sender_generation: int = 0  # which SenderRule.generation counts for the mailbox's rules
+    connection_id: int | None = None  # what his leaving mail goes by; None: the domain's
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

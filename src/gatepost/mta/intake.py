@@ -20,6 +20,7 @@ from gatepost.model.query import Op, Where, eq, every
 from gatepost.model.stored import Copy, Delivery, Message, State, TraceEvent
 from gatepost.model.tenant import User
 from gatepost.model.verdict import Action, Category, Finding, Verdict
+from gatepost.mta.bound import bound
 from gatepost.mta.directory import Directory
 from gatepost.mta.judge import DAY, Case, judge, system_keep
 from gatepost.mta.keeping import Also, Judged, keep_with, made_copies
@@ -280,7 +281,14 @@ class Intake:
         ways: dict[str, Delivery] = {}
         for each in judged:
             if each.verdict.action is Action.DELIVER:
-                way = delivery(envelope, each.recipient, each.verdict, life=self._settings.queue.life, proven=proven)
+                way = delivery(
+                    envelope,
+                    each.recipient,
+                    each.verdict,
+                    life=self._settings.queue.life,
+                    proven=proven,
+                    connection_id=bound(self._store.reader, envelope, each.recipient),
+                )
                 ways.setdefault(each.recipient.address.key, way)
         return list(ways.values())
 

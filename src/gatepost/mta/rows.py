@@ -107,7 +107,13 @@ def copy_row(envelope: Envelope, recipient: Recipient, verdict: Verdict, keep: K
 
 
 def delivery(
-    envelope: Envelope, recipient: Recipient, verdict: Verdict, *, life: int, proven: bool = False
+    envelope: Envelope,
+    recipient: Recipient,
+    verdict: Verdict,
+    *,
+    life: int,
+    proven: bool = False,
+    connection_id: int | None = None,
 ) -> Delivery:
     """Return the way to one recipient; `life` in seconds.
 
@@ -123,6 +129,7 @@ def delivery(
         sender=sender if recipient.sender is None else recipient.sender,
         domain_id=recipient.domain_id,
         platform_id=recipient.platform_id,
+        connection_id=connection_id,
         due=now,
         expires=now + life * 1000,
         created=now,

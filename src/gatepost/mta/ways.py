@@ -31,7 +31,8 @@ class Ways:
                 raise Problem(Kind.UNPROCESSABLE, "the recipient's mail server is no longer configured")
             return platform_route(platform)
         self._refresh()
-        connection_id = self._default.id if self._default else None
+        default = self._default.id if self._default else None
+        connection_id = delivery.connection_id or default
         if connection_id is None:
             return Route(domain=delivery.recipient.rpartition("@")[2])
         return self._over(connection_id)

@@ -9,7 +9,7 @@ from gatepost.message.compose import Attachment, Letter, Party
 from gatepost.message.spoken import spoken
 from gatepost.model.outgoing import NORMAL
 from gatepost.model.problem import Kind, Problem
-from gatepost.services.records import read_address
+from gatepost.services.records import Name, read_address
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _NAMED = re.compile(r"\s*(.*?)\s*<([^<>]+)>\s*\Z", re.DOTALL)
@@ -25,11 +25,19 @@ class Enclosure(msgspec.Struct, frozen=True):
     name: str = ""
 
 
+class Binding(msgspec.Struct, frozen=True, kw_only=True):
+    """A connection by its project and its name."""
+
+    project: Name
+    name: Name
+
+
 class Draft(msgspec.Struct, frozen=True, kw_only=True):
     """A mail to be sent. `sender` None: the caller's own address. HTML without a text gets one that is made of it.
 
     `uploads` are files brought before; `origin_id` the mail that is answered or forwarded; `draft_id` the draft that
     goes once the mail is sent. With `sign` the user's signature is put under the HTML, where he has retention.
+    `connection` is the outgoing relay by which it leaves.
     """
 
     sender: Party | None = None
@@ -48,6 +56,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     priority: int = NORMAL
     ack: bool = False
     sign: bool = False
+    connection: Binding | None = None
 
 
 class Thread(msgspec.Struct, frozen=True):

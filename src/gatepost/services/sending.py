@@ -21,6 +21,7 @@ from gatepost.mta.keeping import Also
 from gatepost.mta.notices import Notices
 from gatepost.mta.ways import Ways
 from gatepost.services.author import Author, Authors
+from gatepost.services.connections import usable
 from gatepost.services.draft import Draft, Thread, check, letter
 from gatepost.services.drafts import Drafts
 from gatepost.services.once import Once, Turn
@@ -142,6 +143,7 @@ class Sending:
             direction=direction_of(author.client, recipients),
             received=now,
             smtputf8=written.smtputf8 or any(each.address.needs_smtputf8 for each in recipients),
+            connection_id=self._connection(author, draft),
         )
 
         def also(writer: Writer) -> None:
@@ -155,6 +157,10 @@ class Sending:
         async with self._composing:
             await self._hand_over(envelope, await asyncio.to_thread(compose, written), also)
         return mail_id
+
+    def _connection(self, author: Author, draft: Draft) -> int | None:
+        chosen = draft.connection
+        return usable(self._store.reader, author.user, chosen.project, chosen.name).id if chosen else None
 
     def _letter(
         self, author: Author, draft: Draft, files: Sequence[Attachment], thread: Thread, mail_id: str, now: int

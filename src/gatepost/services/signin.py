@@ -14,6 +14,7 @@ from gatepost.model.tenant import User
 from gatepost.model.values import Millis
 from gatepost.services.access import Access, require
 from gatepost.services.accounts import Account, has_totp, is_local, login_of, mark, named, owned
+from gatepost.services.jwt import LIFE
 from gatepost.services.passwords import Passwords
 from gatepost.services.throttle import Guesses, Throttle
 from gatepost.services.totp import Totp
@@ -67,9 +68,7 @@ class SignIn:
         if account is None or not await self._totp.passes(account, given.totp):
             _refuse(guesses, ip)
         await self._store.write(partial(_note, account, self._clock()))
-        token, lapses = self._access.jwts.make(
-            login_of(account), _authorities(account), mark(account), **owned(account)
-        )
+        token, lapses = self._session(account)
         return Session(token=token, expire_at=Millis(lapses))
 
     async def basic(self, login: str, password: str, ip: str) -> Caller:
@@ -82,6 +81,17 @@ class SignIn:
         accounts = named(self._store.reader, login)
         return (await self._prove(accounts, password, self._access.guesses, ip))[1]
 
+    async def client(self, login: str, secret: str, ip: str) -> tuple[str, int]:
+        """Return a bearer token for a program, and how many seconds it may use it; raise as `basic`.
+
+        Who showed a personal token goes on with that one, which ends when it is taken back.
+        """
+        account, caller = await self._prove(named(self._store.reader, login), secret, self._access.guesses, ip)
+        if caller.token_id is not None:
+            return secret, LIFE
+        await self._store.write(partial(_note, account, self._clock()))
+        return self._session(account)[0], LIFE
+
     async def sign_in(self, login: str, password: str, ip: str) -> Login:
         """Return the mailbox user of an SMTP session; raise FORBIDDEN where he may not send; the rest as in `basic`."""
         users = [account for account in named(self._store.reader, login) if isinstance(account, User)]
@@ -89,6 +99,9 @@ class SignIn:
         assert isinstance(account, User)
         require(caller, "MAIL_SEND", account)
         return Login(account.id, account.domain_id, account.email)
+
+    def _session(self, account: Account) -> tuple[str, int]:
+        return self._access.jwts.make(login_of(account), _authorities(account), mark(account), **owned(account))
 
     async def _prove(
         self, accounts: Sequence[Account], password: str, guesses: Guesses, ip: str

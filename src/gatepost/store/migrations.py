@@ -15,12 +15,13 @@ from sqlite_utils import Database, Migrations
 
 from gatepost.model.access import Grant, Role, Ticket
 from gatepost.model.audit import Audit
+from gatepost.model.connection import Connection, Project
 from gatepost.model.dkim import DkimKey
 from gatepost.model.health import Checkup
 from gatepost.model.options import OptionValue
 from gatepost.model.rules import SenderRule
 from gatepost.model.stored import Copy
-from gatepost.model.tenant import Domain
+from gatepost.model.tenant import Domain, User
 from gatepost.store.schema import TABLES
 
 APPLICATION_ID = 0x67617465  # "gate"
@@ -279,6 +280,28 @@ def _protected(db: Database) -> None:
     rules = TABLES[SenderRule]
     db.execute(f"DROP INDEX IF EXISTS {rules.name}_by2")
     db.execute(rules.index(2))
+
+
+_PROJECTS_GO = """
+CREATE TRIGGER customer_projects_removed AFTER DELETE ON customer BEGIN
+  DELETE FROM connection WHERE project_id IN (SELECT id FROM project WHERE customer_id = OLD.id);
+  DELETE FROM project WHERE customer_id = OLD.id;
+END;
+"""
+
+
+@MIGRATIONS(name="0010_connections")
+def _connections(db: Database) -> None:
+    """Outgoing relays by name; who is bound to one is found by an index."""
+    _add_tables(db, Project, Connection)
+    _run(db.conn, _PROJECTS_GO)
+    for kind, number in ((Domain, 5), (User, 3)):
+        table = TABLES[kind]
+        there = {row[1] for row in db.execute(f'PRAGMA table_info("{table.name}")')}
+        if "connection_id" not in there:
+            db.execute(f'ALTER TABLE "{table.name}" ADD COLUMN {table.columns["connection_id"].ddl}')
+        db.execute(f"DROP INDEX IF EXISTS {table.name}_by{number}")
+        db.execute(table.index(number))
 
 
 def _run(connection: sqlite3.Connection, script: str) -> None:

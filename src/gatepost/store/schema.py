@@ -209,6 +209,7 @@ TABLES: dict[type[Any], Table[Any]] = {
                 "(id) WHERE outgoing_subnets != '[]'",
                 "(purge_date)",
                 "(id) WHERE outgoing_provider_ids != '[]'",
+                "(connection_id) WHERE connection_id IS NOT NULL",
             ],
             inner=["sender_generation"],
         ),
@@ -216,7 +217,12 @@ TABLES: dict[type[Any], Table[Any]] = {
         Table(
             User,
             unique=["email"],
-            indexes=["(domain_id, email)", "(policy_id)", "(platform_id)"],
+            indexes=[
+                "(domain_id, email)",
+                "(policy_id)",
+                "(platform_id)",
+                "(connection_id) WHERE connection_id IS NOT NULL",
+            ],
             quiet=["last_connection_date", "totp_secret", "totp_step"],
             secret=["password_hash"],
             inner=["sender_generation"],

@@ -15,7 +15,7 @@ from gatepost.model.outgoing import HIGH, NORMAL
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.values import Id
 from gatepost.services.author import Authors
-from gatepost.services.draft import Draft, Enclosure, read_parties
+from gatepost.services.draft import Binding, Draft, Enclosure, read_parties
 from gatepost.services.drafts import Drafts
 from gatepost.services.sending import Sending
 from gatepost.services.signatures import Signatures
@@ -39,7 +39,8 @@ class SmtpMessageAttachment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SmtpMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """A mail to send: `body` is HTML, a text is made of it. `originId` is answered, `draftId` goes once it is sent."""
+    """A mail to send: `body` is HTML, a text is made of it. `originId` is answered, `draftId` goes once it is sent,
+    `connection` is the outgoing relay by which it leaves."""
 
     to: Addresses | None = None
     cc: Addresses | None = None
@@ -51,6 +52,7 @@ class SmtpMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     origin_id: str | None = None
     ack: bool | None = None
     important: bool | None = None
+    connection: Binding | None = None
 
 
 class AttachmentFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -179,4 +181,5 @@ def _draft(message: SmtpMessage, *, sign: bool = False) -> Draft:
         ack=bool(message.ack),
         priority=HIGH if message.important else NORMAL,
         sign=sign,
+        connection=message.connection,
     )

@@ -1,0 +1,37 @@
+"""Which connection mail leaves by: the one that it names, else its sender's account's or domain's."""
+
+from gatepost.model.address import Address
+from gatepost.model.connection import Connection, Project
+from gatepost.model.envelope import Direction, Envelope, Recipient
+from gatepost.model.query import eq
+from gatepost.model.tenant import Domain, User
+from gatepost.store.store import Reader
+
+
+def bound(reader: Reader, envelope: Envelope, recipient: Recipient) -> int | None:
+    """Return the id of the connection that a mail leaves by; None for mail that stays, or by no connection."""
+    if envelope.direction is not Direction.OUT or recipient.platform_id is not None or recipient.clean_only:
+        return None
+    if envelope.connection_id is not None:
+        return envelope.connection_id
+    domain = reader.get(Domain, recipient.domain_id) if recipient.domain_id else None
+    if domain is None:
+        return None
+    user = _account(reader, envelope, domain)
+    chosen = (user and user.connection_id) or domain.connection_id
+    return chosen if chosen is not None and _of_customer(reader, chosen, domain) else None
+
+
+def _account(reader: Reader, envelope: Envelope, domain: Domain) -> User | None:
+    if envelope.client.login is not None:
+        return reader.get(User, envelope.client.login.user_id)
+    if envelope.sender is None:
+        return None
+    return reader.first(User, eq("email", Address(envelope.sender.local, domain.name).key))
+
+
+def _of_customer(reader: Reader, connection_id: int, domain: Domain) -> bool:
+    """A domain that moved to another customer leaves his connections behind."""
+    connection = reader.get(Connection, connection_id)
+    project = reader.get(Project, connection.project_id) if connection and connection.project_id else None
+    return project is not None and project.customer_id == domain.customer_id
