@@ -301,6 +301,21 @@ class Quarantine(Section, frozen=True):
     purge_seconds: int = 300
 
 
+class Headers(Section, frozen=True):
+    DOC: ClassVar[dict[str, str]] = {
+        "spam_flag": "X-Spam-Flag on mail that is delivered to a platform: YES or NO",
+        "spam_score": "X-Spam-Score: the points",
+        "spam_level": "X-Spam-Level: a star for each point",
+        "spam_status": "X-Spam-Status: Yes or No, the points, those that make spam, and each symbol with its own",
+        "virus_scanned": "X-Virus-Scanned: where the mail was looked at, if every filter could say",
+    }
+    spam_flag: bool = True
+    spam_score: bool = True
+    spam_level: bool = True
+    spam_status: bool = True
+    virus_scanned: bool = True
+
+
 class Sending(Section, frozen=True):
     DOC: ClassVar[dict[str, str]] = {
         "upload_files": "files that a user may have uploaded and not sent",
@@ -377,6 +392,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     limits: Limits = msgspec.field(default_factory=Limits)
     filters: Filters = msgspec.field(default_factory=Filters)
     quarantine: Quarantine = msgspec.field(default_factory=Quarantine)
+    headers: Headers = msgspec.field(default_factory=Headers)
     sending: Sending = msgspec.field(default_factory=Sending)
     trace: Trace = msgspec.field(default_factory=Trace)
     audit: AuditSettings = msgspec.field(default_factory=AuditSettings)

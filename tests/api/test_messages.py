@@ -57,6 +57,25 @@ async def test_a_refused_mail_is_explained_by_the_rule_under_its_id_in_the_api(d
     assert desk.ids.show(rule.id) in [each.get("rule") for each in found]
 
 
+async def test_who_may_read_the_audit_is_told_who_made_the_rule_and_what_would_have_changed_the_verdict(
+    desk: Desk,
+) -> None:
+    made = await desk.ask("POST", "/wblist", [{"owner": "served.example", "value": "world.example", "type": "BLOCK"}])
+    assert made.status_code == 201, made.text
+    mail_id = queued_as(await desk.house.send(mail(), "bob@served.example"))
+    life = await desk.get(f"/messages/{mail_id}/trace")
+    (finding,) = [each for event in life["events"] for each in event["data"].get("findings", [])]
+    assert (finding["symbol"], finding["owner"]) == ("SENDER_BLOCKED", "served.example")
+    assert finding["maker"] == {"login": "root", "at": desk.house.clock()}
+    (verdict,) = [event["data"] for event in life["events"] if event["event"] == "verdict"]
+    (change,) = verdict["nearest"]
+    assert (change["without"], change["rules"]) == (["SENDER_BLOCKED"], [finding["rule"]])
+    assert (change["action"], change["category"]) == ("deliver", "CLEAN")
+    seen_by_bob = (await desk.ask("GET", f"/messages/{mail_id}/trace", token=desk.bob)).json()
+    assert "maker" not in str(seen_by_bob)
+    assert "SENDER_BLOCKED" in str(seen_by_bob)
+
+
 async def test_a_delivered_mail_is_found_by_the_next_hops_queue_id_with_every_try(desk: Desk) -> None:
     mail_id = queued_as(await desk.house.send(mail(), "bob@served.example"))
     await desk.house.sink.wait(1)

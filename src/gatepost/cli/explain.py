@@ -53,16 +53,32 @@ def _facts(event: Any) -> Iterator[str]:
     """Yield what an event says: its text, what was found, the judge's path, then its other facts."""
     data = dict(event["data"])
     findings, path, kept = data.pop("findings", []), data.pop("path", []), data.pop("keep", [])
+    nearest = data.pop("nearest", [])
     if event["text"] and event["text"] not in path:
         yield event["text"]
-    yield from (f"{finding['symbol']}: {finding['reason']}" for finding in findings)
+    yield from map(_found, findings)
     yield from path
+    yield from (change["text"] for change in nearest)
     yield from (f"to be kept in {each['folder']} until {moment(each['until'])}" for each in kept)
     times = data.pop("ms", {})  # of each filter
     plain = [f"{key}={value}" for key, value in data.items() if value not in (None, "", [])]
     plain += [f"{name}={took}ms" for name, took in times.items()]
     if plain:
         yield " ".join(plain)
+
+
+def _found(finding: Any) -> str:
+    """A symbol with its points, the reason, what of the mail it goes by, and whose rule it is."""
+    points = f" {finding['score']:+g}" if "score" in finding else ""
+    said = f"{finding['symbol']}{points}: {clean(finding['reason'])}"
+    if finding.get("seen") and finding["seen"] not in finding["reason"]:
+        said += f" [{clean(finding['seen'])}]"
+    if "rule" in finding:
+        said += f" (rule {finding['rule']}"
+        said += f" of {clean(finding['owner'])}" if "owner" in finding else ""
+        maker = finding.get("maker")
+        said += f", made by {clean(maker['login'])} on {moment(maker['at'])})" if maker else ")"
+    return said
 
 
 def _attempts(deliveries: Any) -> Iterator[tuple[object, ...]]:

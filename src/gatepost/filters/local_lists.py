@@ -122,7 +122,14 @@ def _finding(one: LocalList, seen: list[str], mail: Mail) -> Finding:
     reason = f"{plain(seen[0], 80)}{more} is on {one.description or Path(one.file).name}"
     if category is Category.ALLOWED and one.of == "sender" and not any(_proven(key, mail) for key in seen):
         category, reason = Category.NOTE, f"{reason}; the sender is not proven"
-    return Finding(category=category, symbol=one.symbol, reason=plain(reason), by=LocalLists.name, score=one.weight)
+    return Finding(
+        category=category,
+        symbol=one.symbol,
+        reason=plain(reason),
+        by=LocalLists.name,
+        seen=plain(", ".join(seen), 300),
+        score=one.weight,
+    )
 
 
 def _proven(key: str, mail: Mail) -> bool:

@@ -78,6 +78,7 @@ def _finding(action: UriAction, hosts: dict[str, UriRule], links: Sequence[Link]
         symbol=symbol,
         reason=plain(f"{plain(host, 80)}{more} {said}: {plain(url, 60)}"),
         by=Uris.name,
+        seen=plain(url, 300),
         score=score,
         rule_id=rule.id,
     )

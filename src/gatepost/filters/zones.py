@@ -253,6 +253,7 @@ def _listed(answers: Iterable[_Answer], by: str) -> Iterator[Finding]:
             symbol=symbol,
             reason=plain(f"{plain(question.shown, 70)}{more} is on {what}: {asked}", 300),
             by=by,
+            seen=plain(", ".join(dict.fromkeys(each.question.shown for each, _, _ in found)), 300),
             score=meaning.weight,
         )
 

@@ -86,6 +86,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     expires: int
     created: int
     tag: str = ""  # subject prefix
+    marks: list[tuple[str, str]] = []  # the fields that tell the mail server and its user what was found
     release: bool = False  # from a folder: no second one while this is on its way (contract A65)
     smtputf8: bool = False
     proven: bool = False  # the sender is known to be true: a DSN may go to him (rules 8)

@@ -57,8 +57,9 @@ class Folder(StrEnum):
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One fact that one filter states about a mail, or about a mail and one rule set.
 
-    `symbol` is UPPER_SNAKE; `reason` a sentence for people, free of raw input controls; `score` counts toward the
-    spam score; `on_error` only with UNSURE; `rule_id` the rule that matched, its `owner` as text.
+    `symbol` is UPPER_SNAKE; `reason` a sentence for people, free of raw input controls; `seen` what of the mail it goes
+    by, likewise ("" where the reason says all); `score` counts toward the spam score; `on_error` only with UNSURE;
+    `rule_id` the rule that matched, its `owner` as text.
     `hold` marks a finding that is held (never refused) when it decides: content that could not be looked into.
     `kind` is set where a mail that it refuses or defers is answered in words of their own.
     """
@@ -67,6 +68,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     symbol: str
     reason: str
     by: str
+    seen: str = ""
     score: float = 0.0
     rule_id: int | None = None
     owner: str | None = None
@@ -85,13 +87,15 @@ class Keep(msgspec.Struct, frozen=True):
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """What becomes of a mail for one recipient.
 
-    `category` is the case that decided (the gravest found, for a delivered mail); `tags` are subject prefixes in
-    order; `path` says in sentences how the judge came to it; `because` are the findings that counted.
+    `category` is the case that decided (the gravest found, for a delivered mail), `found` all that hold against it;
+    `tags` are subject prefixes in order; `path` says in sentences how the judge came to it; `because` are the findings
+    that counted.
     """
 
     action: Action
     category: Category
     score: float
+    found: tuple[Category, ...] = ()
     tags: tuple[str, ...] = ()
     keep: tuple[Keep, ...] = ()
     because: tuple[Finding, ...] = ()

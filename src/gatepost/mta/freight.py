@@ -140,12 +140,12 @@ class Freight:
             except BadAddress:
                 recipient = None
         trace = trace_fields(message, host=self._host, recipient=recipient, smtputf8=rows[0].smtputf8)
-        return [*message.proofs, *trace]
+        return [*message.proofs, *rows[0].marks, *trace]
 
 
 def _sent(row: Delivery) -> tuple[object, ...]:
     """What must be equal in all deliveries of one transaction."""
-    return row.sender, row.tag, row.smtputf8, row.ret, row.envid, row.platform_id, row.via
+    return row.sender, row.tag, row.marks, row.smtputf8, row.ret, row.envid, row.platform_id, row.via
 
 
 def _weight(body: Body) -> int:

@@ -24,6 +24,8 @@ from gatepost.mta.bound import bound
 from gatepost.mta.directory import Directory
 from gatepost.mta.judge import DAY, Case, judge, system_keep
 from gatepost.mta.keeping import Also, Judged, keep_with, made_copies
+from gatepost.mta.marks import marks
+from gatepost.mta.nearest import nearest
 from gatepost.mta.pipeline import Findings, Pipeline
 from gatepost.mta.queue import Queue
 from gatepost.mta.refusals import Refusals
@@ -166,7 +168,8 @@ class Intake:
             clean_only=recipient.clean_only,
             system_days=self._settings.quarantine.system_days,
         )
-        return Judged(recipient, judge(found.findings, case))
+        verdict = judge(found.findings, case)
+        return Judged(recipient, verdict, nearest(found.findings, case, verdict))
 
     def _aligned(self, envelope: Envelope, recipient: Recipient, anatomy: Anatomy | None) -> bool:
         """Mail of a login, or that leaves on somebody's account, must name him in From too (rules 10, 11).
@@ -201,7 +204,7 @@ class Intake:
             keep=(system_keep(envelope.received, self._settings.quarantine.system_days),),
             path=(*verdict.path, "others of its recipients take the mail: kept for this one instead of refused"),
         )
-        return Judged(judged.recipient, held)
+        return msgspec.structs.replace(judged, verdict=held)
 
     def _tell(self, envelope: Envelope, judged: Judged, trail: Trail) -> None:
         recipient, verdict = judged.recipient, judged.verdict
@@ -215,6 +218,7 @@ class Intake:
             path=list(verdict.path),
             policy=recipient.policy.name if recipient.policy else None,
             keep=[{"folder": keep.folder.value, "until": keep.until} for keep in verdict.keep],
+            nearest=[change.told() for change in judged.near],
         )
         self._metrics.messages.labels(envelope.direction.value, verdict.category.name, verdict.action.value).inc()
         log.info(
@@ -288,6 +292,7 @@ class Intake:
                     life=self._settings.queue.life,
                     proven=proven,
                     connection_id=bound(self._store.reader, envelope, each.recipient),
+                    marks=marks(each, self._settings.headers, self._settings.hostname),
                 )
                 ways.setdefault(each.recipient.address.key, way)
         return list(ways.values())

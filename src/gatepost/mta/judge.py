@@ -71,13 +71,14 @@ class _Bench:
         self.policy = case.policy
         self.score = round(sum(finding.score for finding in findings), 3)
         self.path: list[str] = []
+        self.found: set[Category] = set()
 
     def decide(self) -> Verdict:
         if any(finding.category is Category.OVERSIZE for finding in self.findings):
             return self._verdict(Action.REJECT, Category.OVERSIZE, ("larger than the policy allows: refused",))
         if any(f.category is Category.UNSURE and f.on_error is OnError.DEFER for f in self.findings):
             return self._verdict(Action.DEFER, Category.UNSURE, ("a filter could not say: deferred",))
-        found = self._found()
+        found = self.found = self._found()
         held_back = [category for category in found if not self._relays(category)]
         if held_back:
             return self._withhold(max(held_back))
@@ -180,6 +181,7 @@ class _Bench:
             action=action,
             category=category,
             score=self.score,
+            found=tuple(sorted(self.found)),
             tags=tags,
             keep=keep,
             because=tuple(f for f in self.findings if f.category is not Category.NOTE),

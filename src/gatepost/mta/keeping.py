@@ -11,6 +11,7 @@ from gatepost.model.stored import Copy
 from gatepost.model.tenant import Domain, User
 from gatepost.model.verdict import Action, Category, Folder, Verdict
 from gatepost.mta.judge import Case, judge
+from gatepost.mta.nearest import Change
 from gatepost.mta.rows import copy_row
 from gatepost.store.bulk import Keep
 from gatepost.store.mail import Kept
@@ -21,10 +22,11 @@ Also = Callable[[Writer], object]
 
 
 class Judged(msgspec.Struct, frozen=True):
-    """A recipient with its verdict."""
+    """A recipient with its verdict, and what would have changed it."""
 
     recipient: Recipient
     verdict: Verdict
+    near: tuple[Change, ...] = ()
 
 
 def made_copies(envelope: Envelope, judged: Sequence[Judged], own: Policy | None) -> list[Copy]:

@@ -144,6 +144,7 @@ class Pipeline:
         """Ask one filter for all recipients; return the milliseconds that it took."""
         started = time.perf_counter()
         for members in _alike(one, recipients):
+            asked = time.perf_counter()
             findings = await self._examine(one, mail, recipients[members[0]])
             for index in members:
                 found[index].extend(findings)
@@ -151,10 +152,12 @@ class Pipeline:
                 if each.on_error is not None:
                     self._unsure.labels(one.name, each.on_error.value).inc()
             if findings:
+                told = [_told(each) for each in findings]
+                ms = {one.name: _milliseconds(asked)}
                 shared = len(members) == len(recipients)
                 for index in members[:1] if shared else members:
                     mailbox = None if shared else recipients[index].address.key
-                    trail.add("found", mailbox=mailbox, filter=one.name, findings=[_told(each) for each in findings])
+                    trail.add("found", mailbox=mailbox, filter=one.name, findings=told, ms=ms)
         took = time.perf_counter() - started
         self._seconds[one.name].observe(took)
         return round(took * 1000, 2)
@@ -208,6 +211,10 @@ def _from_the_world(mail: Mail) -> bool:
     return client.role is Role.MX and client.login is None
 
 
+def _milliseconds(since: float) -> float:
+    return round((time.perf_counter() - since) * 1000, 2)
+
+
 def _oversize(findings: Sequence[Finding]) -> bool:
     return any(finding.category is Category.OVERSIZE for finding in findings)
 
@@ -218,6 +225,8 @@ def _told(finding: Finding) -> dict[str, object]:
         "category": finding.category.name,
         "reason": finding.reason,
     }
+    if finding.seen:
+        told["seen"] = finding.seen
     if finding.score:
         told["score"] = finding.score
     if finding.rule_id is not None:

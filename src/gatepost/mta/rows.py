@@ -114,8 +114,9 @@ def delivery(
     life: int,
     proven: bool = False,
     connection_id: int | None = None,
+    marks: Sequence[tuple[str, str]] = (),
 ) -> Delivery:
-    """Return the way to one recipient; `life` in seconds.
+    """Return the way to one recipient; `life` in seconds, `marks` the fields that tell what was found.
 
     Who signed in, or sends from a network of ours, is proven, else who is by SPF or DKIM (`proven`). Of a group
     nobody is told: a report would name a member (rules 9).
@@ -134,6 +135,7 @@ def delivery(
         expires=now + life * 1000,
         created=now,
         tag=" ".join(verdict.tags),
+        marks=list(marks),
         smtputf8=envelope.smtputf8,
         proven=(ours or proven) and recipient.group is None,
         notify=",".join(sorted(recipient.dsn.notify)),

@@ -12,6 +12,7 @@ from gatepost.model.query import Query, eq
 from gatepost.model.stored import Copy, Delivery, Message, TraceEvent
 from gatepost.model.tenant import User
 from gatepost.services.access import Scope, may
+from gatepost.services.makers import with_makers
 from gatepost.store.store import Reader, Store
 
 CANDIDATES = 20  # mails of one Message-ID that are looked at, the newest first
@@ -39,7 +40,12 @@ class Traces:
         shown = [life for life in (self._shown(caller, each) for each in lives) if life is not None]
         if not shown:
             raise Problem(Kind.NOT_FOUND, "There is no such mail.")
-        return msgspec.structs.replace(shown[0], others=tuple(life.message.id for life in shown[1:]))
+        first, *others = shown
+        return msgspec.structs.replace(
+            first,
+            events=with_makers(self._store.reader, caller, first.events),
+            others=tuple(life.message.id for life in others),
+        )
 
     def _shown(self, caller: Caller, life: Life) -> Life | None:
         """The life as this caller may see it; None when nothing of it is in his scope."""

@@ -116,12 +116,20 @@ def _life(life: Life) -> MessageTrace:
 
 def _data(data: dict[str, Any]) -> dict[str, Any]:
     """The facts of an event, rules named by the ids under which the API knows them."""
-    findings = data.get("findings")
-    return {**data, "findings": [_finding(each) for each in findings]} if isinstance(findings, list) else data
+    shown = dict(data)
+    for name in ("findings", "nearest"):
+        if isinstance(data.get(name), list):
+            shown[name] = [_named(each) for each in data[name]]
+    return shown
 
 
-def _finding(finding: dict[str, Any]) -> dict[str, Any]:
-    return {**finding, "rule": Id(finding["rule"])} if "rule" in finding else finding
+def _named(told: dict[str, Any]) -> dict[str, Any]:
+    shown = dict(told)
+    if "rule" in told:
+        shown["rule"] = Id(told["rule"])
+    if "rules" in told:
+        shown["rules"] = [Id(rule) for rule in told["rules"]]
+    return shown
 
 
 def told(delivery: Delivery) -> TracedDelivery:

@@ -1,0 +1,60 @@
+"""Makes the fields by which a delivered mail tells what was found: X-Spam-*, as SpamAssassin's, and X-Virus-Scanned.
+
+What the names of symbols say comes from filters and engines, so nothing but words goes into a field, in bounded number.
+"""
+
+import re
+from collections.abc import Iterator
+
+from gatepost.model.verdict import Category, Finding
+from gatepost.mta.keeping import Judged
+from gatepost.settings import Headers
+
+TESTS = 100  # symbols that are named
+STARS = 50  # as many as SpamAssassin writes
+LINE = 76
+
+_ODD = re.compile(r"[^A-Za-z0-9_.-]")
+
+
+def marks(judged: Judged, settings: Headers, host: str) -> list[tuple[str, str]]:
+    """Return the fields for one recipient, folded; none for who is not on a mail server of ours."""
+    policy = judged.recipient.policy
+    if judged.recipient.platform_id is None or policy is None:
+        return []
+    verdict = judged.verdict
+    spam = Category.SPAM in verdict.found
+    fields = {
+        "X-Spam-Flag": ("YES" if spam else "NO") if settings.spam_flag else "",
+        "X-Spam-Score": f"{verdict.score:.1f}" if settings.spam_score else "",
+        "X-Spam-Level": "*" * min(max(int(verdict.score), 0), STARS) if settings.spam_level else "",
+        "X-Spam-Status": "",
+        "X-Virus-Scanned": "",
+    }
+    if settings.spam_status:
+        points = f"score={verdict.score:.1f} required={policy.spam_score:.1f}"
+        fields["X-Spam-Status"] = f"{'Yes' if spam else 'No'}, {points}\r\n\ttests=[{_tests(verdict.because)}]"
+    if settings.virus_scanned and not any(finding.category is Category.UNSURE for finding in verdict.because):
+        fields["X-Virus-Scanned"] = f"Gatepost at {_ODD.sub('?', host)}"
+    return [(name, value) for name, value in fields.items() if value]
+
+
+def _tests(findings: tuple[Finding, ...]) -> str:
+    """The symbols with their points, as many as fit a line, and lines as many as it takes."""
+    said = list(dict.fromkeys(_test(finding) for finding in findings[:TESTS]))
+    return ",\r\n\t".join(_lines(said))
+
+
+def _test(finding: Finding) -> str:
+    return f"{_ODD.sub('_', finding.symbol)[: LINE - 12]}={finding.score:g}"
+
+
+def _lines(words: list[str]) -> Iterator[str]:
+    line = ""
+    for word in words:
+        if line and len(line) + len(word) + 1 > LINE:
+            yield line
+            line = word
+        else:
+            line = f"{line},{word}" if line else word
+    yield line

@@ -1,0 +1,136 @@
+"""Says what would have changed a verdict: the finding without which, and the points with which, it were another.
+
+Pure, beside the judge, who is asked again with one thing changed; nothing here knows how he weighs.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from gatepost.model.policy import Policy
+from gatepost.model.verdict import Action, Category, Finding, OnError, Verdict
+from gatepost.mta.judge import Case, judge
+
+STEP = 0.001  # points: the judge rounds to thousandths
+DECIDING = 50  # findings, of those that may decide, that are tried one by one
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """A change, and what becomes of the mail with it: `without` these findings, or with `points` more (or fewer)."""
+
+    without: tuple[Finding, ...] = ()
+    points: float = 0.0
+    action: Action
+    category: Category
+
+    def told(self) -> dict[str, Any]:
+        """Return what the trace tells of it."""
+        told: dict[str, Any] = {"action": self.action.value, "category": self.category.name}
+        if self.without:
+            told["without"] = list(dict.fromkeys(finding.symbol for finding in self.without))
+            rules = [finding.rule_id for finding in self.without if finding.rule_id is not None]
+            told |= {"rules": rules} if rules else {}
+        else:
+            told["points"] = self.points
+        return {**told, "text": f"{self._said()} it would be {_OUTCOMES[self.action]} as {self.category.name}"}
+
+    def _said(self) -> str:
+        if not self.without:
+            return f"with {abs(self.points):g} points {'more' if self.points > 0 else 'fewer'}"
+        first = self.without[0]
+        if len(self.without) > 1:
+            return f"without all {len(self.without)} of {', '.join(dict.fromkeys(map(_symbol, self.without)))}"
+        points = f" ({first.score:+g} points)" if first.score else ""
+        return f"without {first.symbol}{points}"
+
+
+_OUTCOMES = {
+    Action.DELIVER: "delivered",
+    Action.HOLD: "held",
+    Action.REJECT: "refused",
+    Action.DEFER: "deferred",
+}
+
+
+def nearest(findings: Sequence[Finding], case: Case, verdict: Verdict) -> tuple[Change, ...]:
+    """Return the smallest changes that give another verdict: of findings, of points; empty where there is none.
+
+    Of single findings the one with the least points counts; where neither one of them nor points would do, all that
+    speak for the category that decided.
+    """
+    tried = _Trial(findings, case, verdict)
+    found = [tried.without_one(), tried.with_points()]
+    if found == [None, None]:
+        found = [tried.without_the_case()]
+    return tuple(change for change in found if change is not None)
+
+
+class _Trial:
+    def __init__(self, findings: Sequence[Finding], case: Case, verdict: Verdict) -> None:
+        self.findings = findings
+        self.case = case
+        self.verdict = verdict
+        self.bounds = _bounds(case.policy)
+
+    def without_one(self) -> Change | None:
+        """The verdict without one of the findings, by ascending points; scores only where they cross a bound."""
+        deciding = [finding for finding in self.findings if self._may_decide(finding)][:DECIDING]
+        for finding in sorted(deciding, key=lambda each: abs(each.score)):
+            change = self._without((finding,))
+            if change:
+                return change
+        return None
+
+    def without_the_case(self) -> Change | None:
+        """The verdict without anything of the category that decided."""
+        decided = tuple(finding for finding in self.findings if _speaks_for(finding, self.verdict.category))
+        return self._without(decided) if len(decided) > 1 else None
+
+    def with_points(self) -> Change | None:
+        """The verdict with the fewest points more or less."""
+        for points in sorted(self._steps(), key=abs):
+            more = Finding(category=Category.SCORE, symbol="POINTS", reason="", by="nearest", score=points)
+            verdict = judge((*self.findings, more), self.case)
+            if _differs(verdict, self.verdict):
+                return Change(points=points, action=verdict.action, category=verdict.category)
+        return None
+
+    def _without(self, left_out: tuple[Finding, ...]) -> Change | None:
+        rest = [finding for finding in self.findings if not any(finding is each for each in left_out)]
+        verdict = judge(rest, self.case)
+        if not _differs(verdict, self.verdict):
+            return None
+        return Change(without=left_out, action=verdict.action, category=verdict.category)
+
+    def _may_decide(self, finding: Finding) -> bool:
+        if finding.category is Category.NOTE:
+            return False
+        return finding.category is not Category.SCORE or self._side(finding.score) != self._side(0.0)
+
+    def _side(self, less: float) -> tuple[bool, ...]:
+        return tuple(self.verdict.score - less >= bound for bound in self.bounds)
+
+    def _steps(self) -> Iterator[float]:
+        """Yield the points that lead to each bound from below, or just under it from above."""
+        for bound in self.bounds:
+            score = self.verdict.score
+            yield round(bound - score if score < bound else bound - score - STEP, 3)
+
+
+def _symbol(finding: Finding) -> str:
+    return finding.symbol
+
+
+def _bounds(policy: Policy) -> tuple[float, ...]:
+    return policy.spam_score, policy.relay_props.spam_score_limit
+
+
+def _differs(one: Verdict, other: Verdict) -> bool:
+    return (one.action, one.category) != (other.action, other.category)
+
+
+def _speaks_for(finding: Finding, category: Category) -> bool:
+    if category is Category.BAD_ATTACHMENT and finding.on_error is OnError.QUARANTINE:
+        return True
+    return finding.category is category or (category is Category.SPAM and finding.score > 0)

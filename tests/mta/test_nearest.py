@@ -1,0 +1,83 @@
+"""What would have changed a verdict: the smallest change, and none that would not."""
+
+import msgspec
+import pytest
+from tests.mta.test_judge import RECEIVED, finding, policy
+
+from gatepost.model.verdict import Action, Category, Finding, OnError
+from gatepost.mta.judge import Case, judge
+from gatepost.mta.nearest import nearest
+
+POLICY = policy(relay={"relay_spam": True, "spam_score_limit": 10.0}, quarantine={"store_spam": True})
+CASE = Case(policy=POLICY, received=RECEIVED)
+
+
+def score(symbol: str, points: float) -> Finding:
+    return msgspec.structs.replace(finding(Category.SCORE, points), symbol=symbol)
+
+
+def told(*findings: Finding, case: Case = CASE) -> list[str]:
+    return [change.told()["text"] for change in nearest(findings, case, judge(findings, case))]
+
+
+@pytest.mark.parametrize(
+    ("findings", "said"),
+    [
+        ([], ["with 5 points more it would be delivered as SPAM"]),
+        ([score("A", 1.5)], ["with 3.5 points more it would be delivered as SPAM"]),
+        (
+            [score("A", 1.0), score("B", 4.2)],
+            [
+                "without A (+1 points) it would be delivered as CLEAN",
+                "with 0.201 points fewer it would be delivered as CLEAN",
+            ],
+        ),
+        (
+            [score("A", 5.0), score("B", 4.9)],
+            ["without A (+5 points) it would be delivered as CLEAN", "with 0.1 points more it would be held as SPAM"],
+        ),
+        (
+            [score("A", 12.0), score("WELCOME", -100.0)],
+            ["with 93 points more it would be delivered as SPAM", "without WELCOME"],
+        ),
+        ([finding(Category.BLOCKED)], ["without BLOCKED it would be delivered as CLEAN"]),
+        (
+            [finding(Category.BLOCKED), finding(Category.BLOCKED)],
+            ["without all 2 of BLOCKED it would be delivered as CLEAN"],
+        ),
+        ([finding(Category.BLOCKED), finding(Category.ALLOWED)], ["without ALLOWED it would be refused as BLOCKED"]),
+        ([finding(Category.VIRUS), finding(Category.BLOCKED)], ["without VIRUS it would be refused as BLOCKED"]),
+        ([finding(Category.UNSURE, on_error=OnError.DEFER)], ["without UNSURE it would be delivered as CLEAN"]),
+        ([finding(Category.NOTE)], ["with 5 points more it would be delivered as SPAM"]),
+        ([finding(Category.OVERSIZE)], ["without OVERSIZE it would be delivered as CLEAN"]),
+    ],
+)
+def test_the_nearest_other_outcome_is_named(findings: list[Finding], said: list[str]) -> None:
+    found = told(*findings)
+    assert len(found) == len(said)
+    for text in said:
+        assert any(each.startswith(text) for each in found), found
+
+
+def test_every_change_that_is_told_gives_another_verdict() -> None:
+    findings = [score("A", 3.0), score("B", 2.5), finding(Category.BAD_HEADERS), finding(Category.ADVERT)]
+    verdict = judge(findings, CASE)
+    changes = nearest(findings, CASE, verdict)
+    assert changes
+    for change in changes:
+        more = [score("MORE", change.points)] if change.points else []
+        other = judge([each for each in findings if each not in change.without] + more, CASE)
+        assert (other.action, other.category) == (change.action, change.category)
+        assert (other.action, other.category) != (verdict.action, verdict.category)
+
+
+def test_rules_that_would_have_changed_it_are_named_by_their_ids() -> None:
+    rule = finding(Category.BLOCKED, rule_id=7)
+    (change,) = nearest([rule], CASE, judge([rule], CASE))
+    assert change.told() == {
+        "action": Action.DELIVER,
+        "category": "CLEAN",
+        "without": ["BLOCKED"],
+        "rules": [7],
+        "text": "without BLOCKED it would be delivered as CLEAN",
+    }
