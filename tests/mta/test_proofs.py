@@ -6,10 +6,14 @@ from pathlib import Path
 
 import pytest
 from tests.house import NOW, House, living, queued_as
+from tests.mailauth.post import long_txt
 from tests.peers.names import Fault, Names, Zone
 from tests.peers.sink import Sink
 
-from gatepost.model.envelope import Role
+from gatepost.mailauth import keys, sign
+from gatepost.message.edit import head_end
+from gatepost.model.dkim import Algorithm, DkimKey
+from gatepost.model.envelope import Body, Role
 from gatepost.model.rules import SenderRule, SenderType
 from gatepost.model.tenant import Domain
 
@@ -188,6 +192,39 @@ async def test_only_a_proven_sender_is_told_that_his_mail_bounced(
         await house.gatepost.queue.idle()
         reports = [each for each in house.sink.mails if each.recipients == ["ada@world.example"]]
         assert (len(reports) == 1, house.copies("System") == []) == (told, told)
+
+
+async def test_a_signed_mail_that_is_changed_here_is_sealed_and_an_unchanged_or_broken_one_is_not(
+    house: House, names: Names
+) -> None:
+    """RFC 8617 5.1, threat 70."""
+    pair = keys.generate(Algorithm.RSA)
+    names.zone["k._domainkey.world.example"] = names.zone["k._domainkey.served.example"] = [
+        long_txt(f"v=DKIM1; p={pair.public}")
+    ]
+    domain = house.store.reader.domain("served.example")
+    assert domain is not None
+    sealed = house.store.secrets.seal(pair.private)
+    key = DkimKey(domain_id=domain.id, selector="k", public=pair.public, private=sealed, created_at=NOW)
+    await house.add(key)
+
+    async def passed_on(raw: bytes) -> bytes:
+        house.sink.mails.clear()
+        await house.send(raw, "bob@served.example")
+        (got,) = await house.sink.wait(1)
+        return got.data
+
+    raw = mail("X-Spam-Flag: NO")
+    signer = sign.Signer("world.example", "k", keys.load(pair.private))
+    signed = sign.sign(raw[: head_end(raw)], Body(len(raw), raw), head_end(raw), [signer], NOW // 1000) + raw
+    changed = await passed_on(signed)
+    assert changed.startswith(b"ARC-Seal: ") and b"\r\nARC-Authentication-Results: i=1; gate.example;" in changed
+    assert b"X-Spam-Flag" not in changed
+    again = await passed_on(changed.replace(b"Subject: ", b"X-Spam-Flag: NO\r\nSubject: "))
+    assert again.count(b"cv=pass; ") + again.count(b"cv=pass;\r\n") == 1 and b"arc=pass" in again
+    assert not (await passed_on(again.replace(b"Hello", b"Hullo"))).startswith(b"ARC-Seal: ")
+    assert not (await passed_on(mail("X-Spam-Flag: NO"))).startswith(b"ARC-Seal: ")
+    assert not (await passed_on(mail())).startswith(b"ARC-Seal: ")
 
 
 async def test_a_forged_sender_is_refused_unless_the_mailbox_or_its_domain_does_not_mind(

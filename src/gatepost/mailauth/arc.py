@@ -1,5 +1,7 @@
 """Verifies the chain of ARC sets (RFC 8617) by dkimpy, with keys asked for before."""
 
+from typing import Any
+
 import dkim  # type: ignore[import-untyped]  # it has no types
 from dkim.util import InvalidTagValueList, parse_tag_value  # type: ignore[import-untyped]  # likewise
 
@@ -9,8 +11,43 @@ from gatepost.model.auth import Arc, Result
 SETS = 50  # RFC 8617 4.2.1
 
 
+MESSAGE = b"arc-message-signature"
+
+Field = tuple[bytes, bytes]
+
+
 class Chain(Signed, dkim.ARC):  # type: ignore[misc]  # dkimpy has no types
-    """A mail's header as dkimpy reads it for ARC."""
+    """A mail's header as dkimpy reads it for ARC.
+
+    dkimpy looks for a set's signature by ` i=N;` and does not find it where a line, or nothing, goes before the tag:
+    it is shown such a text, and the field itself is put in its place.
+    """
+
+    headers: list[Field]
+
+    def verify_instance(self, fields: list[tuple[int, Field]], instance: int, dnsfunc: object = None) -> dict[str, Any]:
+        """Return what one set is worth, as dkimpy tells it."""
+        self._true = self.headers
+        self.headers = [(MESSAGE, b" i=%d;" % instance)]
+        try:
+            found: dict[str, Any] = super().verify_instance(fields, instance, dnsfunc=dnsfunc)
+            return found
+        finally:
+            self.headers = self._true
+
+    def verify_sig(
+        self, sig: dict[bytes, bytes], include_headers: list[bytes], sig_header: Field, dnsfunc: object
+    ) -> bool:
+        """Tell whether a signature holds over the mail's own fields."""
+        shown, self.headers = self.headers, self._true
+        try:
+            if sig_header[0].lower() == MESSAGE:
+                sig_header = next(
+                    (field for field in self.headers if _is_message_signature(field, sig[b"i"])), sig_header
+                )
+            return super().verify_sig(sig, include_headers, sig_header, dnsfunc)
+        finally:
+            self.headers = shown
 
 
 def read(head: bytes) -> Chain | None:
@@ -46,6 +83,13 @@ def verify(chain: Chain, checker: Checker) -> Arc:
     sealers = tuple(each["as-domain"].decode("ascii", "replace").lower()[:255] for each in sets)
     result = {b"pass": Result.PASS, b"none": Result.NONE}.get(said, Result.FAIL)
     return Arc(result=result, sealers=sealers, reason="" if result is not Result.FAIL else reason)
+
+
+def _is_message_signature(field: Field, instance: bytes) -> bool:
+    try:
+        return field[0].lower() == MESSAGE and parse_tag_value(field[1]).get(b"i") == instance
+    except InvalidTagValueList:
+        return False
 
 
 def _key(value: bytes) -> list[str]:

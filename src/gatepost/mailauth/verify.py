@@ -78,7 +78,7 @@ class Checker:
         policy = _policy(sig)
         if b"bh" in sig:
             self._check_body(sig, policy.body_algorithm.name)
-        if not _holds(found, _decoded(sig[b"b"]), _hashed(signer, policy, names, field)):
+        if not _holds(found, _decoded(sig[b"b"]), hashed(signer, policy, names, field)):
             raise Fault(Result.FAIL, "the signature does not fit the header")
         return found
 
@@ -138,7 +138,7 @@ def _policy(sig: Mapping[bytes, bytes]) -> Any:
         raise Fault(Result.PERMERROR, "c= is not known") from error
 
 
-def _hashed(signer: Any, policy: Any, names: list[bytes], field: tuple[bytes, bytes]) -> bytes:
+def hashed(signer: Any, policy: Any, names: list[bytes], field: tuple[bytes, bytes]) -> bytes:
     """Hash the fields that are signed, then the signature itself without its b= (RFC 6376 3.7).
 
     dkimpy's own expression for b= takes minutes over some signatures that strangers can write.

@@ -34,10 +34,14 @@ _WORDS.header_encoding = QP
 
 
 class Head(NamedTuple):
-    """The octets to send first, and where in the received mail the rest begins."""
+    """The octets to send first, and where in the received mail the rest begins.
+
+    `changed`: a field of the received mail was left out or tagged, so that signatures over it may not hold any more.
+    """
 
     data: bytes
     offset: int
+    changed: bool = False
 
 
 def head_end(data: bytes) -> int:
@@ -65,7 +69,7 @@ def outgoing(data: bytes, fields: Sequence[tuple[str, str]], *, tag: str = "", a
     if words := " ".join(tag.split()):
         head, found = _tagged(head, words)
         front += b"" if found else b"Subject: " + _encoded(words) + b"\r\n"
-    return Head(front + head, offset)
+    return Head(front + head, offset, head != data[:offset])
 
 
 def _fields(head: bytes) -> Iterator[bytes]:

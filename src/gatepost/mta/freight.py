@@ -100,7 +100,7 @@ class Freight:
         return Load([], [delivery], message, body)
 
     async def parcel(self, load: Load) -> Parcel | None:
-        """Return what goes on the wire, signed last of all; None where the mail's text can't be read."""
+        """Return what goes on the wire, signed and sealed last of all; None where the mail's text can't be read."""
         message, body = load.message, load.body
         start = await _start(body, HEAD_MAX)
         if message is None or body is None or start is None:
@@ -108,6 +108,9 @@ class Freight:
         first = load.deliveries[0]
         head = outgoing(start, self._fields(message, load.deliveries), tag=first.tag, authserv_id=self._host)
         signatures = await self._signing.fields(message, head.data, body, head.offset)
+        if head.changed:
+            signed = signatures + head.data
+            signatures = await self._signing.seal(message, first.domain_id, signed, body, head.offset) + signatures
         return Parcel(
             sender=first.sender,
             takers=tuple(Taker(row.recipient, row.notify, row.orcpt) for row in load.deliveries),
