@@ -214,16 +214,16 @@ async def test_a_signed_mail_that_is_changed_here_is_sealed_and_an_unchanged_or_
         (got,) = await house.sink.wait(1)
         return got.data
 
-    raw = mail("X-Spam-Flag: NO")
+    raw = mail("X-Fuglu-Suspect: no")
     signer = sign.Signer("world.example", "k", keys.load(pair.private))
     signed = sign.sign(raw[: head_end(raw)], Body(len(raw), raw), head_end(raw), [signer], NOW // 1000) + raw
     changed = await passed_on(signed)
     assert changed.startswith(b"ARC-Seal: ") and b"\r\nARC-Authentication-Results: i=1; gate.example;" in changed
-    assert b"X-Spam-Flag" not in changed
-    again = await passed_on(changed.replace(b"Subject: ", b"X-Spam-Flag: NO\r\nSubject: "))
+    assert b"X-Fuglu-Suspect" not in changed
+    again = await passed_on(changed.replace(b"Subject: ", b"X-Fuglu-Suspect: no\r\nSubject: "))
     assert again.count(b"cv=pass; ") + again.count(b"cv=pass;\r\n") == 1 and b"arc=pass" in again
     assert not (await passed_on(again.replace(b"Hello", b"Hullo"))).startswith(b"ARC-Seal: ")
-    assert not (await passed_on(mail("X-Spam-Flag: NO"))).startswith(b"ARC-Seal: ")
+    assert not (await passed_on(mail("X-Fuglu-Suspect: no"))).startswith(b"ARC-Seal: ")
     assert not (await passed_on(mail())).startswith(b"ARC-Seal: ")
 
 
