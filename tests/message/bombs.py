@@ -210,7 +210,7 @@ def pdf() -> bytes:
 
 
 def markup() -> bytes:
-    return HEADER + b"Content-Type: text/html\r\n\r\n" + b"<a href=http://x.example/><b>" * 300_000
+    return HEADER + b"Content-Type: text/html\r\n\r\n" + b"<a href=http://x.example/><b>" * 1_500_000
 
 
 def names() -> bytes:

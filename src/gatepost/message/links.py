@@ -74,7 +74,12 @@ class Collector:
 
         `within`: it is itself the content of a data URL, in which no further ones are looked for.
         """
-        page = markup.read(raw)
+        for page in markup.pages(raw):
+            self._read_page(page, part, within)
+            if self.full:
+                return
+
+    def _read_page(self, page: markup.Page, part: int, within: bool) -> None:
         for value in page.attributes:
             if self.full:
                 return

@@ -7,6 +7,7 @@ open <div> take minutes), so that such documents, which nobody writes in good fa
 import html
 import re
 from collections import Counter
+from collections.abc import Iterator
 
 import msgspec
 import re2  # type: ignore[import-untyped]
@@ -48,17 +49,35 @@ class Page(msgspec.Struct, frozen=True):
 
 
 def read(raw: bytes) -> Page:
-    """Read an HTML document in ASCII or UTF-8; never raises."""
-    if slow(raw[:PARSED_MAX]):
-        return _by_pattern(raw)
-    page = _parsed(raw[:PARSED_MAX])
-    unparsed = [raw[PARSED_MAX:]] if len(raw) > PARSED_MAX else []
-    if b"[if" in raw:  # comments that Outlook shows
-        unparsed += _SHOWN_COMMENT.findall(raw)
-    if not unparsed:
+    """Read an HTML document in ASCII or UTF-8, up to PARSED_MAX octets of it; never raises."""
+    return next(pages(raw))
+
+
+def pages(raw: bytes) -> Iterator[Page]:
+    """Read an HTML document in ASCII or UTF-8, a page for each PARSED_MAX octets or less; never raises."""
+    start, base = 0, ""
+    while start < len(raw) or not start:
+        end = _cut(raw, start)
+        piece = raw if end - start == len(raw) else raw[start:end]
+        page = _by_pattern(piece) if start or slow(piece) else _whole(piece)
+        base = base or page.base
+        yield Page(page.attributes, base, page.texts)
+        start = max(end, 1)
+
+
+def _whole(raw: bytes) -> Page:
+    page = _parsed(raw)
+    shown = _SHOWN_COMMENT.findall(raw) if b"[if" in raw else []  # comments that Outlook shows
+    if not shown:
         return page
-    rest = _by_pattern(b"\n".join(unparsed))
-    return Page(page.attributes + rest.attributes, page.base or rest.base, page.texts + rest.texts)
+    more = _by_pattern(b"\n".join(shown))
+    return Page(page.attributes + more.attributes, page.base or more.base, page.texts + more.texts)
+
+
+def _cut(raw: bytes, start: int) -> int:
+    """Return where the next piece ends: in front of a tag, so that none is torn."""
+    end = start + PARSED_MAX
+    return len(raw) if end >= len(raw) else max(raw.rfind(b"<", start + PARSED_MAX // 2, end), 0) or end
 
 
 def slow(raw: bytes) -> bool:
@@ -74,7 +93,8 @@ def _depth(raw: bytes) -> int:
     """Return an upper bound of the nesting: each name counted by itself, since stray end tags close nothing."""
     open_now: Counter[bytes] = Counter()
     deepest: Counter[bytes] = Counter()
-    for slash, name in _TAG.findall(raw):
+    for tag in _TAG.finditer(raw):
+        slash, name = tag.groups()
         if slash:
             open_now[name] -= open_now[name] > 0
         elif (lower := name.lower()) not in _VOID:
@@ -133,7 +153,7 @@ def _of_node(node: LexborNode) -> list[str]:
 
 def _by_pattern(raw: bytes) -> Page:
     """Read what looks like attributes, wherever it stands."""
-    raws = [next(filter(None, groups), b"") for groups in _BY_PATTERN.findall(raw)]
+    raws = dict.fromkeys(match[match.lastindex or 0] for match in _BY_PATTERN.finditer(raw))
     values = [html.unescape(value.decode("utf-8", "replace")) for value in raws]
     refreshes = [url for value in values for url in _REFRESH.findall(value)]
     base = _BASE.search(raw)
