@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import time
+import zlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -46,6 +47,20 @@ async def test_a_small_mail_is_opened_in_the_loop_and_starts_no_process(opener: 
     found = await Mail(ENVELOPE, in_memory(mail(b"\r\nHello")), opener).anatomy()
     assert found.parts[0].text == b"Hello"
     assert opener.pids == []
+
+
+@pytest.mark.anyio
+async def test_a_small_pdf_is_opened_in_the_loop_but_not_one_that_unpacks_to_megabytes(opener: Opener) -> None:
+    def pdf(octets: int) -> bytes:
+        stream = zlib.compress(b"/URI (http://x.example/)".ljust(octets))
+        return mail(attachment(b"a.pdf", b"%PDF-1.5\n" + (b"stream\n" + stream + b"\nendstream\n") * 3))
+
+    found = await Mail(ENVELOPE, in_memory(pdf(1000)), opener).anatomy()
+    assert [link.host for link in found.links] == ["x.example"]
+    assert opener.pids == []
+    found = await Mail(ENVELOPE, in_memory(pdf(900_000)), opener).anatomy()
+    assert [link.host for link in found.links] == ["x.example"]
+    assert len(opener.pids) == 1
 
 
 @pytest.mark.anyio

@@ -16,6 +16,7 @@ _CMS = frozenset({"application/pkcs7-mime", "application/x-pkcs7-mime"})
 _HTML_NAMES = (".html", ".htm", ".xhtml", ".shtml", ".svg", ".hta")
 _HTML_SNIFFED = frozenset({"text/html", "image/svg+xml", "application/xhtml+xml"})
 _PGP = b"-----BEGIN PGP MESSAGE-----"
+_PDF_HERE = 1_000_000  # octets of a PDF's streams that are unpacked in the loop
 _USUAL = 100  # octets of a Content-Type that other mails are likely to have too
 _FAULTS = {
     Symbol.BASE64_BAD: "is no sound base64",
@@ -200,8 +201,10 @@ def _embedded(table: Table, entity: Entity, index: int, content: bytes, face: Fa
 
 def _links(table: Table, face: Face, content: bytes, charset: str, sniffed: str, index: int) -> None:
     if sniffed == "application/pdf" or content[:5] == b"%PDF-":
-        table.require_worker()
-        for url in wrapped.pdf_urls(content):
+        urls, whole = wrapped.pdf_urls(content, _PDF_HERE if table.inline else wrapped.PDF_MAX)
+        if not whole:
+            table.require_worker()
+        for url in urls:
             table.collector.read_text(url, index, Source.FILE)
     elif "text/html" in face.types or sniffed in _HTML_SNIFFED or _ends(face.named.all, _HTML_NAMES):
         table.collector.read_html(_utf8(content, charset), index)

@@ -21,7 +21,7 @@ from gatepost.settings import Filters, Limits
 INLINE_MAX = 262_144
 """Octets of a mail that is taken apart in the loop, if it holds no archive."""
 
-_HEAVY = (b"JVBERi0", b"UEsDB")  # a PDF's and a ZIP's first octets in base64: nothing need be begun here in vain
+_HEAVY = b"UEsDB"  # a ZIP's first octets in base64: nothing need be begun here in vain
 _GRACE = 5.0  # seconds beyond the limit until a silent worker is killed
 _TURN = 60.0  # seconds that a mail waits while all workers are at others; its client waits ten minutes
 _ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "TZ", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "MAGIC")
@@ -104,7 +104,7 @@ class Opener:
         """Take a small body without archives apart, at once; None: it is work for a worker."""
         if body.data is None or body.size >= INLINE_MAX:
             return None
-        if any(mark in body.data for mark in _HEAVY):
+        if _HEAVY in body.data:
             return None
         try:
             return dissect(body.data, self._limits)

@@ -52,9 +52,14 @@ class Table:
         self._seen: set[tuple[int, int, int, str]] = set()
         self._kept: list[bytes] = [data]  # so that the ids in `_seen` stay true
 
+    @property
+    def inline(self) -> bool:
+        """The mail is taken apart in the loop, where little time may be taken."""
+        return self._unpack is None
+
     def too_much_here(self) -> bool:
         """Tell whether a mail of so many parts is a worker's task, though it holds no archive."""
-        return self._unpack is None and len(self.parts) > INLINE_PARTS
+        return self.inline and len(self.parts) > INLINE_PARTS
 
     def late(self) -> bool:
         return self._timer() > self.deadline
@@ -99,7 +104,7 @@ class Table:
 
     def require_worker(self) -> None:
         """Raise Heavy outside the worker process."""
-        if self._unpack is None:
+        if self.inline:
             raise Heavy
 
     def unpack(self, content: bytes, name: str) -> Unpacked:

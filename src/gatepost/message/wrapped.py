@@ -4,6 +4,7 @@ import re
 import zlib
 from collections.abc import Iterator
 from enum import StrEnum
+from itertools import islice
 
 import msgspec
 
@@ -147,24 +148,28 @@ _URI = re.compile(rb"/URI\s*(?:\(((?:[^()\\]|\\.){4,2000})\)|<([0-9A-Fa-f\s]{8,4
 _STREAM = re.compile(rb"stream\r?\n")
 _STREAM_MAX = 1_000_000
 _STREAMS_MAX = 500
-_PDF_MAX = 16_000_000
+PDF_MAX = 16_000_000
 
 
-def pdf_urls(data: bytes) -> Iterator[bytes]:
-    """Yield the targets of a PDF's link annotations, compressed object streams included, within bounds."""
-    yield from _uris(data)
-    budget = _PDF_MAX
-    for place, match in enumerate(_STREAM.finditer(data)):
-        if place >= _STREAMS_MAX or budget <= 0:
-            return
+def pdf_urls(data: bytes, most: int = PDF_MAX) -> tuple[list[bytes], bool]:
+    """Return the targets of a PDF's link annotations, in compressed object streams too; whether `most` was enough.
+
+    `most`: octets that its streams are unpacked to.
+    """
+    found = list(_uris(data))
+    view = memoryview(data)
+    for match in islice(_STREAM.finditer(data), _STREAMS_MAX):
         if data[match.end() : match.end() + 1] != b"\x78":
             continue  # not Flate
+        if most <= 0:
+            return found, False
         try:
-            content = zlib.decompressobj().decompress(data[match.end() : match.end() + _STREAM_MAX], _STREAM_MAX)
+            content = zlib.decompressobj().decompress(view[match.end() : match.end() + _STREAM_MAX], _STREAM_MAX)
         except zlib.error:
             continue
-        budget -= len(content)
-        yield from _uris(content)
+        most -= len(content)
+        found += _uris(content)
+    return found, True
 
 
 def _uris(data: bytes) -> Iterator[bytes]:
