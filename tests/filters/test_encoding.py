@@ -27,9 +27,12 @@ def found(data: bytes) -> set[str]:
         plain(b"Gr\xfc\xdfe\r\n", TEXT + b"iso-8859-1\r\nContent-Transfer-Encoding: 8BIT\r\n"),
         plain(b"Gr=C3=BC=C3=9Fe=20\r\n=\r\n", TEXT + b"utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n"),
         plain(b"SGVsbG8=\r\n\r\n", b"Content-Transfer-Encoding: base64\r\n"),
+        plain(b"", b"Subject: =?utf-8?B?R3LDvMOfZQ?= =?utf-8?Q?a b_c?= =?iso-8859-1*en?q?=FC?=\r\n"),
+        plain("Grüße\r\n".encode(), TEXT + b"utf-8\r\n"),
+        plain(b"", b"X-Odd: =?x?x?x?=\r\n"),
         mixed(b"\r\nHello\r\n", attached(b"\x00\xff" * 500, "attachment; filename=x.bin")),
     ],
-    ids=["plain", "empty", "utf-8", "latin-1", "quoted-printable", "base64", "file"],
+    ids=["plain", "empty", "utf-8", "latin-1", "quoted-printable", "base64", "words", "8-bit", "other", "file"],
 )
 def test_what_is_right_is_no_ground(data: bytes) -> None:
     assert found(data) == set()
@@ -48,8 +51,15 @@ def test_what_is_right_is_no_ground(data: bytes) -> None:
         (plain(b"a=xyz\r\n", b"Content-Transfer-Encoding: quoted-printable\r\n"), "QP_BAD"),
         (plain(b"Hello\r\n", TEXT + b"klingon\r\n"), "CHARSET_UNKNOWN"),
         (HEADER + ENCODED_PARTS, "CTE_WRONG"),
+        (plain(b"Gr\xfc\xdfe\r\n", b"Content-Transfer-Encoding: 7bit\r\n"), "BODY_NOT_7BIT"),
+        (plain(b"Gr\xfc\xdfe\r\n", TEXT + b"us-ascii\r\n"), "BODY_NOT_7BIT"),
+        (plain(b"", b"Subject: =?klingon?Q?a?=\r\n"), "WORD_BAD"),
+        (plain(b"", b"To: =?utf-8?X?a?=\r\n"), "WORD_BAD"),
+        (plain(b"", b"Subject: =?utf-8?Q?a=zz?=\r\n"), "WORD_BAD"),
+        (plain(b"", b"Subject: =?utf-8?B?R3L!!?=\r\n"), "WORD_BAD"),
+        (plain(b"", b"Subject: =?utf-8?B?R3LDv?=\r\n"), "WORD_BAD"),
     ],
-    ids=["charset", "cte", "base64", "limitless", "never", "epilogue", "open", "qp", "klingon", "encoded"],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_threats_50_and_51_each_ground_has_its_symbol(data: bytes, symbol: str) -> None:
     assert symbol in found(data)

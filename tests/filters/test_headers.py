@@ -32,6 +32,7 @@ def test_from_and_date_are_enough() -> None:
         b"X-Twice: 1\r\nX-Twice: 2\r\nDKIM-Signature: a\r\nDKIM-Signature: b\r\n",
         b"To: undisclosed-recipients:;\r\n",
         b"Subject:\r\n",
+        b"Sender: ann@a.test\r\n",
     ],
 )
 def test_ordinary_oddities_are_no_ground(line: bytes) -> None:
@@ -52,6 +53,7 @@ def test_ordinary_oddities_are_no_ground(line: bytes) -> None:
         (FROM + DATE + b"Subject: \x1b[31mred\r\n", "HEADER_CONTROL"),
         (FROM + DATE + b"Subject: Gr\xfc\xdfe\r\n", "HEADER_8BIT"),
         (FROM + DATE + "Subject: Grüße\r\n".encode(), "HEADER_8BIT"),
+        (DATE + b"From: Ann <ann@a.test>, bob@b.test\r\n", "MISSING_SENDER"),
         (FROM + DATE + b"this is no field\r\nSubject: x\r\n", "HEADER_SYNTAX"),
         (b" folded\r\n" + FROM + DATE, "HEADER_SYNTAX"),
         (FROM + DATE + b"X-Big: x\r\n" * 1001, "HEADER_LIMIT"),
@@ -82,7 +84,15 @@ def test_threat_49_two_of_a_field_that_says_how_to_read_the_body(name: str) -> N
 
 
 @pytest.mark.parametrize(
-    "value", ["ann@a.test", '"a b"@a.test', "Ann <ann@[192.0.2.1]>", "=?utf-8?q?=C3=A9?= <é@ä.test>"]
+    "value",
+    [
+        "ann@a.test",
+        '"Doe, Ann" <ann@a.test>',
+        "Ann <ann@a.test>, Ann <ann@a.test>",
+        '"a b"@a.test',
+        "Ann <ann@[192.0.2.1]>",
+        "=?utf-8?q?=C3=A9?= <é@ä.test>",
+    ],
 )
 def test_good_from_fields_pass(value: str) -> None:
     assert found(DATE + f"From: {value}\r\n".encode(), smtputf8=True) == []
@@ -90,6 +100,14 @@ def test_good_from_fields_pass(value: str) -> None:
 
 def test_utf8_in_the_header_is_fine_where_smtputf8_was_said() -> None:
     assert found(FROM + DATE + "Subject: Grüße\r\n".encode(), smtputf8=True) == []
+
+
+def test_utf8_in_the_header_can_be_let_pass_but_nothing_else_above_127() -> None:
+    def lenient(subject: bytes) -> list[str]:
+        return symbols(ask(make("headers", utf8=True), FROM + DATE + b"Subject: " + subject + b"\r\n\r\nHello\r\n"))
+
+    assert lenient("Grüße".encode()) == []
+    assert lenient(b"Gr\xfc\xdfe") == ["HEADER_8BIT"]
 
 
 def test_all_grounds_are_told() -> None:

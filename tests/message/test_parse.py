@@ -4,6 +4,7 @@ import time
 
 import msgspec
 import pytest
+from tests.message.documents import compound
 from tests.message.mails import EXE, HEADER, LIMITS, attachment, in_base64, mail, multipart, take_apart, zipped
 
 from gatepost.message.anatomy import Anatomy, Symbol
@@ -375,8 +376,10 @@ def test_readings_of_readings_are_bounded_by_the_mail_s_size() -> None:
 # --- the loop's share ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("content", [zipped({"a": b"b"}), b"%PDF-1.7 x", b"MSCF\0\0\0\0cab"], ids=["zip", "pdf", "cab"])
-def test_archives_and_pdfs_are_left_to_the_worker(content: bytes) -> None:
+@pytest.mark.parametrize(
+    "content", [zipped({"a": b"b"}), b"MSCF\0\0\0\0cab", compound({"a": b"b"})], ids=["zip", "cab", "ole"]
+)
+def test_archives_and_documents_are_left_to_the_worker(content: bytes) -> None:
     with pytest.raises(Heavy):
         dissect(mail(attachment(b"x", content)), LIMITS)
 

@@ -7,10 +7,12 @@ lines, unknown fields, a Date that is off) is no ground.
 import re
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator
+from typing import ClassVar
 
 from gatepost.filters import registry
 from gatepost.filters.registry import Cost, Tools
 from gatepost.message.anatomy import Anatomy, Symbol
+from gatepost.message.authors import authors
 from gatepost.message.mail import Mail
 from gatepost.message.plain import plain
 from gatepost.model.envelope import Recipient
@@ -26,27 +28,37 @@ _CONTROLS = bytes([*range(9), 11, 12, *range(14, 32), 127])
 _ADDRESS = re.compile(rb"[^\s<>@,;:\"()\[\]]@(?:[^\s<>@,;:\"()\[\]]|\[)|\"@")
 
 
+class HeaderOptions(registry.Options, frozen=True):
+    DOC: ClassVar[dict[str, str]] = {
+        **registry.Options.DOC,
+        "utf8": "true: UTF-8 in a header is no fault in a mail without SMTPUTF8 either (RFC 6532)",
+    }
+    utf8: bool = False
+
+
 class Headers:
     """Is the header broken?
 
-    Grounds: no From or Date; one that is empty or can't be read; two of a field that may stand there once; octets above
-    127 in a mail without SMTPUTF8; control characters; a line that is no field; two Content-Type,
-    Content-Disposition or Content-Transfer-Encoding fields; a header beyond the limits.
+    Grounds: no From or Date; one that is empty or can't be read; several authors and no Sender; two of a field that may
+    stand there once; octets above 127 in a mail without SMTPUTF8 (`utf8 = true` lets UTF-8 pass); control characters;
+    a line that is no field; two Content-Type, Content-Disposition or Content-Transfer-Encoding fields; a header beyond
+    the limits.
     """
 
     name = "headers"
     cost = Cost.PARSE
-    Options = registry.Options
+    Options = HeaderOptions
 
-    def __init__(self, options: registry.Options, tools: Tools) -> None:
-        pass
+    def __init__(self, options: HeaderOptions, tools: Tools) -> None:
+        self._utf8 = options.utf8
 
     def key(self, recipient: Recipient) -> Hashable:
         return None
 
     async def examine(self, mail: Mail, recipient: Recipient) -> Iterable[Finding]:
         anatomy = await mail.anatomy()
-        return [*_counted(anatomy), *_read(anatomy), *_octets(anatomy, mail.envelope.smtputf8), *_defects(anatomy)]
+        utf8 = self._utf8 or mail.envelope.smtputf8
+        return [*_counted(anatomy), *_read(anatomy), *_octets(anatomy, utf8), *_defects(anatomy)]
 
 
 def _counted(anatomy: Anatomy) -> Iterator[Finding]:
@@ -64,20 +76,32 @@ def _read(anatomy: Anatomy) -> Iterator[Finding]:
     for value in anatomy.values(b"from"):
         if not _ADDRESS.search(value):
             yield _finding("BAD_FROM", f"the From field names no address: {_shown(value)}")
+    if any(b"," in value for value in anatomy.values(b"from")) and not anatomy.values(b"sender"):
+        several = set(authors(anatomy))
+        if len(several) > 1:  # RFC 5322 3.6.2
+            yield _finding("MISSING_SENDER", f"{len(several)} authors and no Sender field")
     dates = anatomy.values(b"date")
     if dates and anatomy.summary.sent is None:
         yield _finding("BAD_DATE", f"the Date field is no date: {_shown(dates[0])}")
 
 
-def _octets(anatomy: Anatomy, smtputf8: bool) -> Iterator[Finding]:
+def _octets(anatomy: Anatomy, utf8: bool) -> Iterator[Finding]:
     fields = [header.name + b":" + header.value for header in anatomy.headers]
     all_of_them = b"\r\n".join(fields)
-    if not smtputf8 and not all_of_them.isascii():
-        field = next(field for field in fields if not field.isascii())
+    if not all_of_them.isascii() and not (utf8 and _is_utf8(all_of_them)):
+        field = next(field for field in fields if not field.isascii() and not (utf8 and _is_utf8(field)))
         yield _finding("HEADER_8BIT", f"octets above 127: {_shown(field)}")
     if _controls(all_of_them):
         field = next(field for field in fields if _controls(field))
         yield _finding("HEADER_CONTROL", f"control characters: {_shown(field)}")
+
+
+def _is_utf8(octets: bytes) -> bool:
+    try:
+        octets.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _controls(octets: bytes) -> bool:

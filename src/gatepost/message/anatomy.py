@@ -43,6 +43,7 @@ class Symbol(StrEnum):
     CHARSET_UNKNOWN = "CHARSET_UNKNOWN"
     CHARSET_BAD = "CHARSET_BAD"  # the text does not fit its declared charset
     BODY_8BIT = "BODY_8BIT"  # octets above 127 where 7bit was declared, or nothing
+    BODY_NOT_7BIT = "BODY_NOT_7BIT"  # octets above 127 where 7bit or US-ASCII was said in so many words
     TEXT_ENCODED = "TEXT_ENCODED"  # uuencode, yEnc or BinHex inside a text
 
 

@@ -200,3 +200,27 @@ def summary(fields: Sequence[Header], has_attachments: bool) -> Summary:
         bcc=readable(first.get(b"bcc", b"")),
         important=any(first.get(name, b"").strip().lower().startswith(words) for name, words in _IMPORTANT.items()),
     )
+
+
+_ANY_WORD = re.compile(rb"=\?([^?\s*]{1,80})(?:\*[^?\s]{0,20})?\?([^?\s])\?([^?\r\n]*)\?=")
+_WORD_BASE64 = re.compile(rb"[A-Za-z0-9+/]*={0,2}")
+_WORD_BAD_Q = re.compile(rb"=(?![0-9A-Fa-f]{2})")
+
+
+def word_fault(value: bytes) -> str:
+    """Say what is wrong with the first broken encoded word of a value (RFC 2047 2, 4); "" when nothing is.
+
+    Charsets that nobody knows, encodings other than B and Q, and what is no base64 or Q. Missing padding, blanks, and
+    characters cut in two are what careless programs write, and no fault here.
+    """
+    for charset, encoding, text in _ANY_WORD.findall(value[:_RAW_MAX]) if b"=?" in value else ():
+        if decode.codec(charset.decode("latin-1")) is None:
+            return "an unknown charset"
+        if encoding not in b"BbQq":
+            return "an unknown encoding"
+        if encoding in b"Qq" and _WORD_BAD_Q.search(text):
+            return "broken Q"
+        packed = b"".join(text.split())
+        if encoding in b"Bb" and (not _WORD_BASE64.fullmatch(packed) or len(packed.rstrip(b"=")) % 4 == 1):
+            return "broken base64"
+    return ""

@@ -25,6 +25,7 @@ _FAULTS = {
     Symbol.CTE_WRONG: "is not encoded as declared",
     Symbol.CHARSET_UNKNOWN: "has an unknown charset",
     Symbol.CHARSET_BAD: "does not fit its charset",
+    Symbol.BODY_NOT_7BIT: "has octets above 127 and says that it has none",
     Symbol.BODY_8BIT: "has octets above 127 and no encoding that allows them",
     Symbol.TEXT_ENCODED: "has a file encoded inside its text",
 }
@@ -150,7 +151,8 @@ def _tell(table: Table, entity: Entity, face: Face, reading: Reading, charset: s
         return
     faults = list(reading.faults)
     if reading.encoding in ("7bit", "") and not reading.data.isascii():
-        faults.append(Symbol.BODY_8BIT)
+        said = face.encodings[0] == "7bit" or decode.codec(charset or "utf-8") == "ascii"
+        faults.append(Symbol.BODY_NOT_7BIT if said else Symbol.BODY_8BIT)
     if text and charset:
         fault = decode.charset_fault(reading.data, charset)
         faults += [fault] if fault else []
