@@ -74,6 +74,7 @@ class Scanner:
     hear: Hear
     said: bytes | None = b""
     path: str = ""
+    port: int = 0
     early: bool = False
     hung: bool = False
     heard: list[tuple[bytes, bytes]] = field(default_factory=list)
@@ -88,10 +89,10 @@ class Scanner:
         return self.path or f"127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
     async def __aenter__(self) -> Self:
-        if self.path:
+        if self.path:  # in the place of what one that was killed left behind
             self._server = await asyncio.start_unix_server(self._converse, self.path)
         else:
-            self._server = await asyncio.start_server(self._converse, "127.0.0.1", 0)
+            self._server = await asyncio.start_server(self._converse, "127.0.0.1", self.port)
         return self
 
     async def __aexit__(
