@@ -19,12 +19,15 @@ from gatepost.events import Alarms, Clock, Metrics, log, wall_clock
 from gatepost.filters import registry
 from gatepost.filters.engine import Engine
 from gatepost.message.mail import Opener
+from gatepost.model.memory import Memory
 from gatepost.model.problem import Problem
 from gatepost.model.route import Route
 from gatepost.model.stored import Delivery
 from gatepost.mta.directory import Directory
 from gatepost.mta.indexer import Indexer
 from gatepost.mta.intake import Intake
+from gatepost.mta.lessons import Lessons
+from gatepost.mta.memory import Keeper
 from gatepost.mta.notices import Notices
 from gatepost.mta.pipeline import Pipeline
 from gatepost.mta.probe import Prober
@@ -37,17 +40,12 @@ from gatepost.mta.verify import Verifier
 from gatepost.mta.ways import Ways
 from gatepost.services.access import Access
 from gatepost.services.admins import Admins
-from gatepost.services.aliases import Aliases
 from gatepost.services.audit import Audits
 from gatepost.services.content import Contents
 from gatepost.services.counter import Counter
 from gatepost.services.diagnosis import Diagnosis
 from gatepost.services.dkim import Dkim
-from gatepost.services.domains import Domains
 from gatepost.services.engines import Engines
-from gatepost.services.filters import AttachmentRules, UriRules
-from gatepost.services.grants import Grants
-from gatepost.services.groups import Groups
 from gatepost.services.health import Health
 from gatepost.services.letters import Letters
 from gatepost.services.mailbox import Mailboxes
@@ -56,26 +54,23 @@ from gatepost.services.options import Options
 from gatepost.services.outgoing import make_outgoing
 from gatepost.services.passwords import Passwords
 from gatepost.services.platforms import Platforms
-from gatepost.services.policies import Policies
 from gatepost.services.presence import Presence
 from gatepost.services.proof import Proof
-from gatepost.services.providers import Providers
 from gatepost.services.queue import Deliveries
 from gatepost.services.recovery import Recovery
 from gatepost.services.relays import Relays
-from gatepost.services.roles import Roles
 from gatepost.services.rounds import Rounds
-from gatepost.services.rules import SenderRules
 from gatepost.services.sessions import Sessions
 from gatepost.services.signin import SignIn
 from gatepost.services.targets import Targets
 from gatepost.services.tasks import Tasks
 from gatepost.services.temporary import TemporaryTokens
+from gatepost.services.tenancy import make_tenancy
 from gatepost.services.tickets import Tickets
 from gatepost.services.tokens import Tokens
 from gatepost.services.totp import Totp
 from gatepost.services.trace import Traces
-from gatepost.services.tree import Brokers, Customers
+from gatepost.services.training import Training
 from gatepost.services.users import Users
 from gatepost.services.wording import make_wording
 from gatepost.services.writing import make_writing
@@ -109,6 +104,8 @@ class Gatepost:
         self.directory: Directory
         self.ways: Ways
         self.intake: Intake
+        self.keeper: Keeper
+        self.lessons: Lessons
         self.queue: Queue
         self.refusals: Refusals
         self.sweep: Sweep
@@ -135,6 +132,8 @@ class Gatepost:
         """Open the store, take up the queue, then open the doors."""
         try:
             self.build()
+            await self.keeper.start()
+            self._open.append(self.keeper.stop)
             await self.queue.start()
             self._open.append(self._stop_queue)
             await self.sweep.start()
@@ -183,6 +182,7 @@ class Gatepost:
         settings, clock, metrics = self.settings, self.clock, self.metrics
         hostname = settings.hostname
         resolver = Resolver(settings.dns, clock)
+        memory = Memory(settings.memory.token_bytes, settings.memory.tally_bytes)
         tools = registry.Tools(
             limits=settings.limits,
             resolver=resolver,
@@ -190,6 +190,7 @@ class Gatepost:
             timeout=settings.filters.timeout,
             alarm=Alarms(metrics, clock).tell,
             served=lambda name: self.directory.enabled(name),
+            memory=memory,
         )
         filters = registry.load(settings.filters, tools)
         engines = [one for one in filters if isinstance(one, Engine)]
@@ -207,6 +208,9 @@ class Gatepost:
         self._open.append(relay.close)
         opener = Opener(settings.filters, settings.limits)
         self._open.append(opener.close)
+        self.keeper = Keeper(self.store, memory, settings.memory, clock=clock)
+        self.lessons = Lessons(self.store, opener, memory.tokens, settings.memory, clock=clock)
+        self._open.append(self.lessons.settle)
         verifier = Verifier(relay, clock)
         self.directory = Directory(
             self.store,
@@ -291,44 +295,36 @@ class Gatepost:
         sending, writing = make_writing(*rooms, settings, clock)
         wording = make_wording(settings.notices)
         letters = Letters(store, sending, tickets, options, wording)
+        mailboxes = Mailboxes(store, self.intake, self.indexer, self.lessons)
+        training = Training(store, mailboxes, self.lessons, settings.limits.message_bytes)
         return Counter(
             [
                 self.metrics,
                 Readiness({"listeners": lambda: self._bound, "store": lambda: self.store.healthy}),
                 access,
                 Admins(store, passwords),
-                Brokers(store, clock),
-                Customers(store, clock),
-                Grants(store, passwords, clock),
-                Roles(store, clock),
-                Aliases(store),
+                *make_tenancy(store, passwords, platforms, mx, settings, clock),
                 Audits(store),
                 contents,
                 dkim,
                 Engines(engines, self.metrics),
                 health,
-                Domains(store, platforms, mx, purge_days=settings.tenancy.purge_days, clock=clock),
-                AttachmentRules(store, clock),
-                UriRules(store, clock),
-                Groups(store, members=settings.limits.group_members),
-                Mailboxes(store, self.intake, self.indexer),
+                mailboxes,
                 options,
-                Policies(store),
                 Deliveries(store, self.queue.moves, targets),
-                Providers(store),
-                SenderRules(store, clock),
                 sending,
                 *writing,
                 *make_outgoing(store, prober, targets, asking, settings, clock),
                 Recovery(store, passwords, proof, tickets, letters, clock),
                 Sessions(store, tickets, totp, options),
                 SignIn(store, settings, access, passwords, totp, clock, self.metrics),
-                Tasks(store, letters),
+                Tasks(store, letters, training),
                 TemporaryTokens(store, tickets, letters),
                 tickets,
                 Tokens(store, clock),
                 totp,
                 Traces(store),
+                training,
                 Users(store, platforms, passwords, letters, clock),
                 wording,
             ]

@@ -369,6 +369,19 @@ class Log(Section, frozen=True):
     level: str = "info"
 
 
+class MemorySettings(Section, frozen=True):
+    DOC: ClassVar[dict[str, str]] = {
+        "token_bytes": "octets of RAM at most for the tokens of the classifier; 8 for each",
+        "token_days": "days after which a token that was of no use is forgotten",
+        "tally_bytes": "octets of RAM at most for what each other filter counts; about 400 for each entry",
+        "share_lessons": "what one domain teaches the classifier counts for all domains, too",
+    }
+    token_bytes: int = 16_777_216
+    token_days: int = 180
+    tally_bytes: int = 16_000_000
+    share_lessons: bool = False
+
+
 class Tenancy(Section, frozen=True):
     DOC: ClassVar[dict[str, str]] = {
         "purge_days": "days from a domain's deletion to its purge",
@@ -396,6 +409,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     sending: Sending = msgspec.field(default_factory=Sending)
     trace: Trace = msgspec.field(default_factory=Trace)
     audit: AuditSettings = msgspec.field(default_factory=AuditSettings)
+    memory: MemorySettings = msgspec.field(default_factory=MemorySettings)
     tenancy: Tenancy = msgspec.field(default_factory=Tenancy)
     notices: Notices = msgspec.field(default_factory=Notices)
     log: Log = msgspec.field(default_factory=Log)

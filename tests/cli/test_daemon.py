@@ -4,6 +4,7 @@ import io
 import json
 import os
 import re
+from pathlib import Path
 
 import pytest
 from tests.cli.conftest import Daemon
@@ -156,3 +157,23 @@ def test_dkim_keys_are_made_installed_shown_and_replaced(served: Daemon, capsys:
     assert served.run("dkim", "replace", "example.org", "--private-key", str(file)) == os.EX_DATAERR
     assert served.run("dkim", "delete", "example.org") == os.EX_OK
     assert served.run("dkim", "show", "example.org") == os.EX_NOINPUT
+
+
+def test_mails_are_learnt_from_files_folders_and_mboxes(
+    served: Daemon, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    letter = "From: a@b.test\nSubject: {0}\n\n{0} {0} pills\n"
+    (tmp_path / "in/deep").mkdir(parents=True)
+    (tmp_path / "in/one.eml").write_text(letter.format("one"))
+    (tmp_path / "in/deep/two.eml").write_text(letter.format("two"))
+    box = tmp_path / "box"
+    box.write_text(
+        "".join(f"From a@b.test Mon Nov 24 12:00:00 2025\n{letter.format(each)}\n" for each in ("two", "six"))
+    )
+    assert served.run("learn", "spam", str(tmp_path / "in"), str(box)) == os.EX_OK
+    out = capsys.readouterr()
+    assert "learnt 3, known before 1, refused 0\nin all 3 spam and 0 clean mails\n" in out.out
+    assert served.run("learn", "ham", str(box), "--domain", "example.org") == os.EX_OK
+    assert "in all 0 spam and 2 clean mails for example.org" in shown(capsys)
+    assert served.run("learn", "ham", str(box), "--domain", "unknown.example") == os.EX_NOINPUT
+    assert served.run("learn", "ham", str(tmp_path / "none")) == os.EX_USAGE

@@ -31,10 +31,14 @@ class Postbox:
 
     def __init__(self) -> None:
         self.released: list[str] = []
+        self.lessons: list[tuple[str, int, bool]] = []
 
     async def requeue(self, copy: Copy, message: Message) -> bool:
         self.released.append(copy.mailbox)
         return True
+
+    def learn_later(self, mail_id: str, scope: int, *, spam: bool) -> None:
+        self.lessons.append((mail_id, scope, spam))
 
 
 class Ground:
@@ -45,7 +49,7 @@ class Ground:
         self.index = SearchIndex(world.store.path)
         self.road = Postbox()
         indexer = Indexer(world.store, self.index, Limits(), Metrics())
-        self.mailboxes = Mailboxes(world.store, self.road, indexer)
+        self.mailboxes = Mailboxes(world.store, self.road, indexer, self.road)
         self.bob = Caller()
         self.domain_id = 0
         self.count = 0

@@ -63,7 +63,8 @@ class Ground:
         self.loop = asyncio.new_event_loop()
         self.store = open_store(directory, StillClock(), reserve_bytes=0, reserve_percent=0.0)
         self.index = SearchIndex(directory)
-        self.mailboxes = Mailboxes(self.store, None, Indexer(self.store, self.index, Limits(), Metrics()))  # type: ignore[arg-type]
+        indexer = Indexer(self.store, self.index, Limits(), Metrics())
+        self.mailboxes = Mailboxes(self.store, None, indexer, None)  # type: ignore[arg-type]
         self.loop.run_until_complete(self._fill())
 
     async def _fill(self) -> None:

@@ -160,8 +160,15 @@ async def test_a_deployment_replaces_templates_by_files_of_their_name(tmp_path: 
         ({"command": "send_token_mail", "params": {"recipient": "x@y.z", "validity": "1"}}, 400, "/params/validity"),
         ({"command": "send_welcome_mail", "params": {"recipient": "nobody"}}, 422, "/params/recipient"),
         ({"command": "send_welcome_mail", "params": {"recipient": "no@served.example"}}, 422, "/params/recipient"),
-        ({"command": "send_spamfight_spam_mail", "params": {}}, 422, "/command"),
-        ({"command": "send_spamfight_clean_mail", "params": {}}, 422, "/command"),
+        ({"command": "send_spamfight_spam_mail", "params": {}}, 400, "/params/recipient"),
+        (
+            {
+                "command": "send_spamfight_clean_mail",
+                "params": {"recipient": "bob@served.example", "folder": "INBOX", "id": "0" * 32},
+            },
+            422,
+            "/params",
+        ),
         ({"command": "remediate_message", "params": {}}, 422, "/command"),
     ],
 )

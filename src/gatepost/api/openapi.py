@@ -31,6 +31,7 @@ MEDIA = {  # of answers that are no JSON
 FORMS = {"uploadAttachment": "file"}  # operations that take a form, and its field that is a file
 FILES = ("uploadMailAttachment",)  # operations whose body is a file
 FIELDS = {"createAccessToken": ("grant_type", "client_id", "client_secret")}  # operations that take a plain form
+RAW = {"learnMail": "message/rfc822"}  # operations whose body is taken as it is, and its media type
 
 
 @endpoint("GET", "/openapi.json", public=True, addition=True)
@@ -122,6 +123,8 @@ def _operation(operation: Endpoint, schemas: _Schemas) -> dict[str, Any]:
             "required": True,
             "content": {"application/x-www-form-urlencoded": {"schema": form}},
         }
+    elif media := RAW.get(operation.name):
+        described["requestBody"] = {"required": True, "content": {media: {}}}
     if operation.permission:
         described["x-permission"] = operation.permission
     if operation.public:

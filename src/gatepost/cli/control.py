@@ -42,7 +42,11 @@ class Control:
 
     def ask(self, method: str, path: str, body: object = None, **query: object) -> Any:
         """Send one request and return the decoded answer, None when it has no body; raise Failure."""
-        return self._ask(method, path, body, query)[0]
+        return self._ask(method, path, _encoded(body), query)[0]
+
+    def send(self, method: str, path: str, raw: bytes, media: str, **query: object) -> Any:
+        """`ask` with a body that is no JSON."""
+        return self._ask(method, path, raw, query, media)[0]
 
     def every(self, path: str, **query: object) -> Iterator[Any]:
         """Yield all items of a list of the API, page by page."""
@@ -54,12 +58,14 @@ class Control:
             if not items or offset >= total:
                 return
 
-    def _ask(self, method: str, path: str, body: object, query: dict[str, object]) -> tuple[Any, int]:
+    def _ask(
+        self, method: str, path: str, body: bytes | None, query: dict[str, object], media: str = "application/json"
+    ) -> tuple[Any, int]:
         target = f"{path}?{urlencode(query)}" if query else path
-        headers = {} if body is None else {"Content-Type": "application/json"}
+        headers = {} if body is None else {"Content-Type": media}
         connection = _LocalConnection(self._directory)
         try:
-            connection.request(method, target, None if body is None else msgspec.json.encode(body), headers)
+            connection.request(method, target, body, headers)
             answer = connection.getresponse()
             data = answer.read()
         except (OSError, http.client.HTTPException) as error:
@@ -69,6 +75,10 @@ class Control:
         if answer.status >= 400:
             raise refused(answer.status, _reason(data, answer.status))
         return (msgspec.json.decode(data) if data else None), int(answer.headers.get("X-Total-Count") or 0)
+
+
+def _encoded(body: object) -> bytes | None:
+    return None if body is None else msgspec.json.encode(body)
 
 
 def _unreachable(directory: Path, error: Exception) -> str:

@@ -23,6 +23,7 @@ COMMANDS = {
     "filters": "List the filters in the order in which they ask.",
     "health": "Ask the running daemon whether it is ready.",
     "init": "Make the store, its key and the first administrator.",
+    "learn": "Teach the classifier what is spam and what is clean mail.",
     "queue": "List, hold, release, retry, delete and flush deliveries.",
     "send": "Send a mail to a server and show the dialog.",
     "serve": "Run the relay until SIGTERM.",

@@ -17,6 +17,7 @@ from gatepost import filters as package
 from gatepost.dns import Resolver
 from gatepost.message.mail import Mail
 from gatepost.model.envelope import Recipient
+from gatepost.model.memory import Memory
 from gatepost.model.tenant import Domain
 from gatepost.model.verdict import Finding, OnError
 from gatepost.settings import Filters, Limits, Section, SettingsError
@@ -77,6 +78,7 @@ class Tools(msgspec.Struct, frozen=True, kw_only=True):
     timeout: float = 20.0  # seconds that the filters of one cost have
     alarm: Alarm = _silent
     served: Served = _nobody
+    memory: Memory = msgspec.field(default_factory=Memory)  # of what they learn or count
 
 
 class Filter(Protocol):

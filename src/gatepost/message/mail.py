@@ -16,6 +16,7 @@ from gatepost.message.table import Heavy
 from gatepost.message.worker import LENGTH, Failure, Job, Result, frame, result_decoder
 from gatepost.model.auth import AuthResults
 from gatepost.model.envelope import Body, Envelope
+from gatepost.model.problem import Kind, Problem
 from gatepost.settings import Filters, Limits
 
 INLINE_MAX = 262_144
@@ -99,6 +100,15 @@ class Opener:
     async def open(self, body: Body) -> Anatomy:
         """Take a body apart; raises Unscannable when a worker died or took too long over it, or Busy."""
         return self.glance(body) or await self.delegate(body)
+
+    async def opened(self, body: Body) -> Anatomy:
+        """`open` for who answers to people; raises Problem: UNPROCESSABLE for Unscannable, UNAVAILABLE for Busy."""
+        try:
+            return await self.open(body)
+        except Unscannable as error:
+            raise Problem(Kind.UNPROCESSABLE, "The mail could not be taken apart.", reason=str(error)) from error
+        except Busy as error:
+            raise Problem(Kind.UNAVAILABLE, "Many mails are being taken apart; try later.") from error
 
     def glance(self, body: Body) -> Anatomy | None:
         """Take a small body without archives apart, at once; None: it is work for a worker."""

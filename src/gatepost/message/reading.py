@@ -4,7 +4,7 @@ import msgspec
 import re2  # type: ignore[import-untyped]
 
 from gatepost.message import decode, markup
-from gatepost.message.anatomy import Anatomy, Part
+from gatepost.message.anatomy import TEXT_BYTES, Anatomy, Part
 from gatepost.message.parse import dissect
 from gatepost.message.table import Unpacked
 from gatepost.settings import Limits
@@ -22,7 +22,7 @@ def said(anatomy: Anatomy) -> str:
     plains = [decode.text(part.text, part.charset) for part in shown if part.types[0] == "text/plain" and part.text]
     if plains:
         return "\n".join(plains)
-    return "\n".join(_stripped(part) for part in shown if part.types[0] == "text/html" and part.text)
+    return "\n".join(stripped(part) for part in shown if part.types[0] == "text/html" and part.text)
 
 
 def skim(raw: bytes, limits: Limits) -> str:
@@ -35,6 +35,8 @@ def _closed(content: bytes, name: str, deadline: float) -> Unpacked:
     return Unpacked()
 
 
-def _stripped(part: Part) -> str:
-    page = markup.read(_UNSEEN.sub(b" ", decode.text(part.text, part.charset).encode("utf-8", "replace")))
+def stripped(part: Part, most: int = TEXT_BYTES) -> str:
+    """Return the text of an HTML part, of its first so many octets; scripts, styles and the title are left out."""
+    text = decode.text(part.text[:most], part.charset)
+    page = markup.read(_UNSEEN.sub(b" ", text.encode("utf-8", "replace")))
     return "\n".join(text.decode("utf-8", "replace").strip() for text in page.texts if text.strip())

@@ -6,9 +6,10 @@ import unicodedata
 WORD_MAX = 64
 """Characters of a word that count."""
 
-# Scripts that write no blanks between words: each sign is a word, so that any run of them is found.
-_SIGNS = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\U00020000-\U0003ffff"
-_WORD = re.compile(f"[{_SIGNS}]|[^\\W_{_SIGNS}]+")
+SIGNS = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\U00020000-\U0003ffff"
+"""Scripts that write no blanks between words: each sign is a word, so that any run of them is found."""
+
+_WORD = re.compile(f"[{SIGNS}]|[^\\W_{SIGNS}]+")
 
 
 def words(text: str) -> list[str]:

@@ -10,7 +10,7 @@ from zipstream import ZIP_DEFLATED, ZipStream  # type: ignore[import-untyped]
 from gatepost.message import decode, headers
 from gatepost.message.anatomy import Anatomy, Part
 from gatepost.message.filename import safe_name
-from gatepost.message.mail import Busy, Opener, Unscannable
+from gatepost.message.mail import Opener
 from gatepost.message.reading import said
 from gatepost.model.envelope import Body
 from gatepost.model.problem import Kind, Problem
@@ -62,7 +62,7 @@ class Contents:
 
     async def text(self, mail_id: str) -> str:
         """Return what the mail says, as plain text: its text parts, or the text of its HTML."""
-        return await asyncio.to_thread(said, await self._opened(await self._body(mail_id)))
+        return await asyncio.to_thread(said, await self._opener.opened(await self._body(mail_id)))
 
     async def source(self, mail_id: str) -> str:
         """Return the mail as it came; octets that are no UTF-8 are read as Latin-1, one character each."""
@@ -77,12 +77,12 @@ class Contents:
 
     async def attachments(self, mail_id: str) -> list[Attachment]:
         """Return the attachments in their order."""
-        return [_attachment(part) for part in _attached(await self._opened(await self._body(mail_id)))]
+        return [_attachment(part) for part in _attached(await self._opener.opened(await self._body(mail_id)))]
 
     async def attachment(self, mail_id: str, number: int) -> File:
         """Return one attachment; raise NOT_FOUND where the mail has none of that number."""
         body = await self._body(mail_id)
-        parts = {part.index: part for part in _attached(await self._opened(body))}
+        parts = {part.index: part for part in _attached(await self._opener.opened(body))}
         if number not in parts:
             raise Problem(Kind.NOT_FOUND, "There is no such attachment.")
         return await asyncio.to_thread(_file, body, parts[number])
@@ -93,18 +93,10 @@ class Contents:
         One attachment at a time is in memory. The pieces are made while they are asked for: ask beside the loop.
         """
         body = await self._body(mail_id)
-        parts = _attached(await self._opened(body))
+        parts = _attached(await self._opener.opened(body))
         if not parts:
             raise Problem(Kind.NOT_FOUND, "The mail has no attachments.")
         return _zipped(body, parts)
-
-    async def _opened(self, body: Body) -> Anatomy:
-        try:
-            return await self._opener.open(body)
-        except Unscannable as error:
-            raise Problem(Kind.UNPROCESSABLE, "The mail could not be taken apart.", reason=str(error)) from error
-        except Busy as error:
-            raise Problem(Kind.UNAVAILABLE, "Many mails are being taken apart; try later.") from error
 
     async def _body(self, mail_id: str) -> Body:
         body = await self._store.read(lambda reader: reader.body(mail_id))

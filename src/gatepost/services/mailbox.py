@@ -13,6 +13,7 @@ from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Op, Page, Query, Where, eq, every
 from gatepost.model.stored import Copy, Letter, Message
 from gatepost.model.tenant import Domain, User
+from gatepost.model.verdict import Folder
 from gatepost.services.access import may, require
 from gatepost.services.folders import Shelf, inside, named, roots, shelves
 from gatepost.services.release import check_release, with_releases
@@ -47,16 +48,23 @@ class Bodies(Protocol):
     async def matching(self, mailbox: str, text: str) -> list[str]: ...
 
 
+class Lessons(Protocol):
+    """What the classifier's teacher offers for a release."""
+
+    def learn_later(self, mail_id: str, scope: int, *, spam: bool) -> None: ...
+
+
 class Mailboxes:
     """The counter for kept mail. Metadata is for those who may read mails in scope, content for the owner.
 
     Others get content with MAIL_CONTENT and a stated reason, which the audit keeps (semantics 8).
     """
 
-    def __init__(self, store: Store, intake: Requeue, bodies: Bodies) -> None:
+    def __init__(self, store: Store, intake: Requeue, bodies: Bodies, lessons: Lessons) -> None:
         self._store = store
         self._intake = intake
         self._bodies = bodies
+        self._lessons = lessons
 
     # Folders.
 
@@ -120,7 +128,8 @@ class Mailboxes:
         """Send a kept mail on to the final mailbox, as it came and without its tag; nothing is filtered again.
 
         An infected one needs the confirmation and the right to release viruses, a clean one must not be confirmed
-        (PRECONDITION). A second release while the first is on its way is the same one (contract A65).
+        (PRECONDITION); out of quarantine, a clean one teaches the classifier. A second release while the first is on
+        its way is the same one (contract A65).
         """
         mailbox = self._mailbox(caller, who, "QUARANTINE_RELEASE")
         letter = await self._letter(caller, mailbox, path, mail)
@@ -128,7 +137,13 @@ class Mailboxes:
         if letter.copy.infected:
             require(caller, "VIRUS_RELEASE", mailbox.scope)
         await self._intake.requeue(letter.copy, letter.message)
+        if letter.copy.folder == Folder.QUARANTINE and not letter.copy.infected:
+            self._lessons.learn_later(letter.copy.mail_id, letter.copy.domain_id, spam=False)
         await self._store.record("release", letter.copy)
+
+    async def pick(self, caller: Caller, who: str, path: str, mail: str, permission: str) -> Letter:
+        """Return a mail for an act that has a permission of its own; raise NOT_FOUND."""
+        return await self._letter(caller, self._mailbox(caller, who, permission), path, mail)
 
     # How they are found.
 

@@ -11,6 +11,7 @@ from gatepost.services.accounts import find_user, has_service, is_local, usable
 from gatepost.services.letters import RESET, SIGN_IN, WELCOME, Kind, Letters
 from gatepost.services.records import Line, unprocessable
 from gatepost.services.tickets import LONGEST
+from gatepost.services.training import Training
 from gatepost.store.store import Store
 
 Hours = Annotated[int, Meta(ge=1, le=LONGEST)]
@@ -46,16 +47,23 @@ class SendPasswordReset(msgspec.Struct, kw_only=True, tag_field="command", tag="
     params: LinkRecipient
 
 
-class TrainSpam(msgspec.Struct, kw_only=True, tag_field="command", tag="send_spamfight_spam_mail"):
-    """Not offered yet."""
+class KeptMail(Recipient, kw_only=True):
+    """A mail that is kept for the recipient: in which folder, and its id, ours or the Message-ID."""
 
-    params: dict[str, Any]
+    folder: Line
+    id: Line
+
+
+class TrainSpam(msgspec.Struct, kw_only=True, tag_field="command", tag="send_spamfight_spam_mail"):
+    """Teaches the classifier that a kept mail is spam."""
+
+    params: KeptMail
 
 
 class TrainClean(msgspec.Struct, kw_only=True, tag_field="command", tag="send_spamfight_clean_mail"):
-    """Not offered yet."""
+    """Teaches the classifier that a kept mail is clean."""
 
-    params: dict[str, Any]
+    params: KeptMail
 
 
 class Remediate(msgspec.Struct, kw_only=True, tag_field="command", tag="remediate_message"):
@@ -70,14 +78,16 @@ Task = SendWelcome | SendToken | SendPasswordReset | TrainSpam | TrainClean | Re
 class Tasks:
     """Runs the commands. All that may refuse one is checked before it is accepted; its mail is queued by then."""
 
-    def __init__(self, store: Store, letters: Letters) -> None:
+    def __init__(self, store: Store, letters: Letters, training: Training) -> None:
         self._store = store
         self._letters = letters
+        self._training = training
 
     async def run(self, caller: Caller, task: Task, base: str) -> None:
         """Run a command; `base` as in `Letters.send`.
 
-        Raises UNPROCESSABLE for a recipient that has no account, or whose account is not fit for it.
+        Raises UNPROCESSABLE for a recipient that has no account, or whose account is not fit for it, and for a mail
+        that is not kept.
         """
         match task:
             case SendWelcome(params=given):
@@ -86,9 +96,9 @@ class Tasks:
                 await self._mail(caller, "TASK_TOKEN", SIGN_IN, given.recipient, base, given.validity)
             case SendPasswordReset(params=given):
                 await self._mail(caller, "TASK_PASSWORD_RESET", RESET, given.recipient, base, given.validity)
-            case TrainSpam() | TrainClean():
-                require(caller, "TASK_SPAMFIGHT")
-                raise unprocessable("There is no classifier that could be trained yet.", "/command")
+            case TrainSpam(params=given) | TrainClean(params=given):
+                spam = isinstance(task, TrainSpam)
+                await self._training.learn_kept(caller, given.recipient, given.folder, given.id, spam=spam)
             case Remediate():
                 require(caller, "TASK_REMEDIATE")
                 raise unprocessable("Remediation is not offered yet.", "/command")

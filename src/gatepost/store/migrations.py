@@ -304,6 +304,20 @@ def _connections(db: Database) -> None:
         db.execute(table.index(number))
 
 
+@MIGRATIONS(name="0011_memory")
+def _memory(db: Database) -> None:
+    """What filters learn and count (rules 26)."""
+    _run(db.conn, _MEMORY)
+
+
+_MEMORY = """
+CREATE TABLE memory (
+  room INTEGER NOT NULL, key INTEGER NOT NULL, first INTEGER NOT NULL, second INTEGER NOT NULL,
+  since INTEGER NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (room, key)
+) STRICT, WITHOUT ROWID;
+"""
+
+
 def _run(connection: sqlite3.Connection, script: str) -> None:
     """Run statements within the open transaction (`executescript` would commit it)."""
     statement = ""

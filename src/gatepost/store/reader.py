@@ -10,11 +10,13 @@ import msgspec
 import zstandard
 
 from gatepost.model.envelope import Body
+from gatepost.model.memory import Room, Row
 from gatepost.model.query import Condition, Page, Query
 from gatepost.model.rules import SenderRule
 from gatepost.model.stored import Copy, Delivery, Letter, Message, TraceEvent
 from gatepost.model.tenant import Domain
 from gatepost.store import query as compiler
+from gatepost.store.memory import RECALL
 from gatepost.store.schema import LIVE, PROTECTED, Table, table
 
 T = TypeVar("T")
@@ -221,6 +223,10 @@ class Reader:
         known = table(SenderRule)
         rows = self._rows(_current(known, f"r.owner = ? AND r.{PROTECTED}") + " LIMIT ?", [owner, now, most])
         return [known.row(row) for row in rows]
+
+    def recall(self, room: Room, after: int = -1, limit: int = CHUNK) -> list[Row]:
+        """Return what a filter remembers, behind a key, in the order of keys."""
+        return [Row(*row) for row in self._rows(RECALL, [room, after, limit])]
 
     def refusals(self, since: int = 0) -> list[Refusals]:
         """Return the counted refusals from an hour on."""

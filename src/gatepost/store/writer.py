@@ -3,7 +3,7 @@
 # ruff: noqa: S608 - names come from schema.py alone, values are bound
 
 import sqlite3
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -11,13 +11,14 @@ import msgspec
 from gatepost.events import Clock
 from gatepost.model.audit import Actor
 from gatepost.model.envelope import Body
+from gatepost.model.memory import Room, Row
 from gatepost.model.outgoing import Upload
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Condition, Op, Query, Where, eq, every
 from gatepost.model.stored import Copy, Delivery, Message, TraceEvent
 from gatepost.model.verdict import Folder
+from gatepost.store import memory, uploads
 from gatepost.store import query as compiler
-from gatepost.store import uploads
 from gatepost.store.journal import Journal
 from gatepost.store.mail import Arrival, Kept, Mail
 from gatepost.store.purge import Purged, forget_audit, forget_refused, purge
@@ -166,6 +167,22 @@ class Writer(Reader):
         """Count refusals before DATA of one network, code and hour (hours since the epoch) in one row (rules 21)."""
         sql = "INSERT INTO refusal VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET count = count + excluded.count"
         self._connection.execute(sql, (hour, net, code, count))
+
+    def remember(self, room: Room, rows: Sequence[Row]) -> None:
+        """Write what a filter counted, as it stands."""
+        memory.remember(self._connection, room, rows)
+
+    def learn(self, lesson: int, keys: Sequence[int], scope: int, *, spam: bool) -> tuple[int, int]:
+        """Learn a mail's tokens, once; return what that added to the counts of spam and ham."""
+        return memory.learn(self._connection, lesson, keys, scope, spam=spam, now=self._clock())
+
+    def use(self, room: Room, used: Mapping[int, int]) -> None:
+        """Note when rows of a filter's memory were last of use."""
+        memory.use(self._connection, room, used)
+
+    def forget(self, room: Room, keys: Collection[int], before: int) -> None:
+        """Remove rows of a filter's memory that were of no use since."""
+        memory.forget(self._connection, room, keys, before)
 
     def forget_uncopied(self, upto: int) -> None:
         """Note that the mails up to that one of `uncopied` can't be searched for any more."""

@@ -1,0 +1,88 @@
+"""`gatepost learn`: teaches the classifier of the running daemon, mail by mail."""
+
+import mailbox
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import click
+
+from gatepost.cli.control import Control
+from gatepost.cli.failure import Failure
+from gatepost.cli.options import with_control
+
+KINDS = ("spam", "ham")
+
+
+@click.command()
+@click.argument("kind", type=click.Choice(KINDS))
+@click.argument(
+    "paths", metavar="FILE|DIR|MBOX...", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path)
+)
+@click.option("--domain", help="Learn for this served domain alone; without it for all.")
+@with_control
+def command(control: Control, kind: str, paths: Sequence[Path], domain: str | None) -> None:
+    """Teach the classifier that mails are spam, or ham: clean.
+
+    A file is one mail or an mbox; of a directory, all files below it. A mail counts once; one that was learnt the other
+    way is moved.
+    """
+    lessons = Lessons(control, {"kind": kind} | ({"domain": domain} if domain else {}))
+    files = list(_files(paths))
+    with click.progressbar(length=len(files), label=f"Learning {kind}", file=sys.stderr) as progress:
+        for file in files:
+            for raw in _mails(file):
+                lessons.give(file, raw)
+            progress.update(1)
+    click.echo(f"learnt {lessons.news}, known before {lessons.known}, refused {lessons.refused}")
+    click.echo(f"in all {lessons.spam} spam and {lessons.clean} clean mails{f' for {domain}' if domain else ''}")
+
+
+class Lessons:
+    """Gives mails to the daemon and counts what comes of it."""
+
+    def __init__(self, control: Control, query: dict[str, str]) -> None:
+        self._control = control
+        self._query = query
+        self.news = self.known = self.refused = self.spam = self.clean = 0
+
+    def give(self, file: Path, raw: bytes) -> None:
+        """Have a mail learnt; one that the daemon can't read is told of, and left out."""
+        try:
+            learnt = self._control.send("POST", "/lessons", raw, "message/rfc822", **self._query)
+        except Failure as failure:
+            if failure.code != os.EX_DATAERR:
+                raise
+            self.refused += 1
+            click.echo(f"{file}: {failure}", err=True)
+            return
+        self.news += learnt["news"]
+        self.known += not learnt["news"]
+        self.spam, self.clean = learnt["spam"], learnt["clean"]
+
+
+def _files(paths: Sequence[Path]) -> Iterator[Path]:
+    for path in paths:
+        if path.is_dir():
+            yield from (file for file in sorted(path.rglob("*")) if file.is_file())
+        else:
+            yield path
+
+
+def _mails(file: Path) -> Iterator[bytes]:
+    """Yield the mails of a file: of an mbox each, else the file; lines end as on the wire."""
+    try:
+        with file.open("rb") as opened:
+            many = opened.read(5) == b"From "
+        if many:
+            box = mailbox.mbox(file, create=False)
+            yield from (_wire(box.get_bytes(key)) for key in box.iterkeys())
+        elif data := file.read_bytes():
+            yield _wire(data)
+    except OSError as error:
+        raise Failure(f"{file}: {error.strerror}", os.EX_NOINPUT) from error
+
+
+def _wire(data: bytes) -> bytes:
+    return data.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
