@@ -35,6 +35,9 @@ from gatepost.mta.queue import Queue
 from gatepost.mta.refusals import Refusals
 from gatepost.mta.relay import Relay
 from gatepost.mta.routing import Gateway, NullMx
+from gatepost.mta.security import Security
+from gatepost.mta.sts import Fetcher
+from gatepost.mta.sts_policies import StsPolicies
 from gatepost.mta.sweep import Sweep
 from gatepost.mta.verify import Verifier
 from gatepost.mta.ways import Ways
@@ -204,7 +207,12 @@ class Gatepost:
         )
         self._open.append(self.store.close)
         gateway = Gateway([hostname, *settings.smtp.gateway_names], _listening(settings))
-        relay = Relay(settings.relay, hostname, resolver, metrics=metrics, clock=clock, gateway=gateway)
+        fetcher = Fetcher(resolver, settings.mta_sts, private=settings.relay.allow_private_destinations)
+        policies = StsPolicies(self.store, fetcher, resolver, clock) if settings.mta_sts.enabled else None
+        security = Security(resolver, policies, use_dane=settings.relay.dane, port=settings.relay.mx_port)
+        relay = Relay(
+            settings.relay, hostname, resolver, metrics=metrics, clock=clock, gateway=gateway, security=security
+        )
         self._open.append(relay.close)
         opener = Opener(settings.filters, settings.limits)
         self._open.append(opener.close)

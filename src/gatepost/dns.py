@@ -12,6 +12,7 @@ from typing import NamedTuple, TypeVar, cast
 import dns.asyncbackend
 import dns.asyncresolver
 import dns.exception
+import dns.flags
 import dns.message
 import dns.name
 import dns.nameserver
@@ -64,6 +65,7 @@ class Tlsa(NamedTuple):
 class _Kept(NamedTuple):
     until: int
     found: object
+    secure: bool
 
 
 class Resolver:
@@ -77,9 +79,10 @@ class Resolver:
         self._size = settings.cache
         self._timeout = settings.timeout
         self._kept: OrderedDict[tuple[str, str], _Kept] = OrderedDict()
-        self._asking: dict[tuple[str, str], asyncio.Future[object]] = {}
+        self._asking: dict[tuple[str, str], asyncio.Future[_Kept]] = {}
         self._hosts = {} if settings.servers else _hosts()
         self._ask = _stub(settings)
+        self.validates = _trusted(settings)
 
     async def mx(self, name: str) -> list[Mx]:
         """Return the MX records by preference; those of one preference in no order."""
@@ -124,20 +127,32 @@ class Resolver:
         return await self._find(name, "PTR", _texts)
 
     async def tlsa(self, name: str) -> list[Tlsa]:
-        """Return the TLSA records of `_port._tcp.host`; whether they are signed is not looked at."""
+        """Return the TLSA records of `_port._tcp.host`; whether they are signed tells `is_secure`."""
         return await self._find(name, "TLSA", _tlsa)
 
+    async def is_secure(self, name: str, kind: str) -> bool:
+        """Tell whether the MX, A, AAAA or TLSA records of a name are proven by DNSSEC.
+
+        They are where a resolver that is trusted to validate (`validates`) says so by the AD bit (RFC 4035 3.2.3).
+        """
+        kept = await self._look(name, kind, _READERS[kind])
+        return kept.secure and not isinstance(kept.found, Exception)
+
     async def _find(self, name: str, kind: str, read: Callable[[dns.resolver.Answer], T]) -> T:
+        kept = await self._look(name, kind, read)
+        return _opened(cast("T | Exception", kept.found))
+
+    async def _look(self, name: str, kind: str, read: Callable[[dns.resolver.Answer], object]) -> _Kept:
         """Answer from the cache, else ask; equal questions under way are asked once."""
         key = (name.rstrip(".").lower(), kind)
         kept = self._recall(key)
         if kept is not None:
-            return _opened(cast("T | Exception", kept.found))
+            return kept
         asking = self._asking.get(key)
         if asking is None:
             asking = self._asking[key] = asyncio.ensure_future(self._fetch(key, read))
             asking.add_done_callback(lambda done: self._asking.pop(key, None))
-        return _opened(cast("T | Exception", await asyncio.shield(asking)))
+        return await asyncio.shield(asking)
 
     def _recall(self, key: tuple[str, str]) -> _Kept | None:
         kept = self._kept.get(key)
@@ -146,32 +161,34 @@ class Resolver:
         self._kept.move_to_end(key)
         return kept
 
-    async def _fetch(self, key: tuple[str, str], read: Callable[[dns.resolver.Answer], T]) -> object:
-        found, ttl = await self._question(key, read)
-        self._kept[key] = _Kept(self._clock() + min(ttl, TTL_MAX), found)
+    async def _fetch(self, key: tuple[str, str], read: Callable[[dns.resolver.Answer], object]) -> _Kept:
+        found, ttl, secure = await self._question(key, read)
+        kept = self._kept[key] = _Kept(self._clock() + min(ttl, TTL_MAX), found, secure)
         while len(self._kept) > self._size:
             self._kept.popitem(last=False)
-        return found
+        return kept
 
-    async def _question(self, key: tuple[str, str], read: Callable[[dns.resolver.Answer], T]) -> tuple[object, int]:
-        """The answer or the error that it is, and its life in milliseconds."""
+    async def _question(
+        self, key: tuple[str, str], read: Callable[[dns.resolver.Answer], object]
+    ) -> tuple[object, int, bool]:
+        """The answer or the error that it is, its life in milliseconds, and whether DNSSEC proves it."""
         try:
             async with asyncio.timeout(self._timeout + 1):
                 answer = await self._ask(*key)
         except dns.resolver.NXDOMAIN as error:
-            return NoName(f"{key[0]} does not exist"), _negative_ttl(error)
+            return NoName(f"{key[0]} does not exist"), _negative_ttl(error), False
         except (dns.name.LabelTooLong, dns.name.NameTooLong, dns.name.EmptyLabel, dns.name.BadEscape, UnicodeError):
-            return Missing(f"{key[0]} is no name"), TTL_MAX
+            return Missing(f"{key[0]} is no name"), TTL_MAX, False
         except dns.resolver.NoNameservers as error:
             if _looped(error):
-                return Missing(f"the aliases of {key[0]} go round in a circle"), FAILURE_TTL
-            return DnsFailure(f"no name server answers for {key[0]} ({key[1]})"), FAILURE_TTL
+                return Missing(f"the aliases of {key[0]} go round in a circle"), FAILURE_TTL, False
+            return DnsFailure(f"no name server answers for {key[0]} ({key[1]})"), FAILURE_TTL, False
         except (dns.exception.DNSException, OSError, TimeoutError, EOFError):
-            return DnsFailure(f"no answer in time for {key[0]} ({key[1]})"), FAILURE_TTL
+            return DnsFailure(f"no answer in time for {key[0]} ({key[1]})"), FAILURE_TTL, False
         ttl = answer.chaining_result.minimum_ttl * 1000
         if answer.rrset is None:
-            return Missing(f"{key[0]} has no {key[1]} record"), ttl
-        return read(answer), ttl
+            return Missing(f"{key[0]} has no {key[1]} record"), ttl, False
+        return read(answer), ttl, self.validates and bool(answer.response.flags & dns.flags.AD)
 
 
 def reverse_name(ip: str) -> str:
@@ -195,6 +212,7 @@ def _stub(settings: Dns) -> Callable[[str, str], Awaitable[dns.resolver.Answer]]
     resolver.lifetime = settings.timeout
     resolver.timeout = max(settings.timeout / 3, 0.1)
     resolver.use_edns(0, 0, EDNS_PAYLOAD)
+    resolver.set_flags(dns.flags.RD | dns.flags.AD)  # tell us whether it is proven (RFC 6840 5.7)
     backend = dns.asyncbackend.get_backend("asyncio")
 
     async def ask(name: str, kind: str) -> dns.resolver.Answer:
@@ -202,6 +220,21 @@ def _stub(settings: Dns) -> Callable[[str, str], Awaitable[dns.resolver.Answer]]
         return await resolver.resolve(question, kind, search=False, raise_on_no_answer=False, backend=backend)
 
     return ask
+
+
+def _trusted(settings: Dns) -> bool:
+    """Tell whether the AD bit of the resolvers counts: by setting, else where the path to each is this machine."""
+    if settings.trust_ad in ("always", "never"):
+        return settings.trust_ad == "always"
+    if settings.trust_ad != "local":
+        raise SettingsError(f"dns.trust_ad: {settings.trust_ad!r} is none of local, always, never")
+    if settings.servers:
+        servers = [_server(text).address for text in settings.servers]
+    else:
+        resolver = dns.asyncresolver.Resolver(configure=False)
+        _use_system(resolver)
+        servers = [str(server) for server in resolver.nameservers]
+    return all(ipaddress.ip_address(server.partition("%")[0]).is_loopback for server in servers)
 
 
 def _use_system(resolver: dns.asyncresolver.Resolver) -> None:
@@ -275,3 +308,13 @@ def _hosts() -> dict[str, list[str]]:
             if _as_address(address) and not _as_address(name.lower()):
                 table.setdefault(name.lower().rstrip("."), []).append(address)
     return table
+
+
+_READERS: dict[str, Callable[[dns.resolver.Answer], object]] = {
+    "MX": _mx,
+    "A": _texts,
+    "AAAA": _texts,
+    "TXT": _txt,
+    "PTR": _texts,
+    "TLSA": _tlsa,
+}

@@ -59,6 +59,9 @@ class Metrics:
         self.unsure = counter("gatepost_filter_unsure", "Mails of which a filter could not say", "filter", "on_error")
         self.engine_up = gauge("gatepost_engine_up", "1 while an engine's server is asked", "filter", "server")
         self.deliveries = counter("gatepost_deliveries", "Delivery attempts", "result")
+        self.tls_demands = counter(
+            "gatepost_tls_demands", "Sessions with hosts that DANE or MTA-STS asks TLS of", "by", "result"
+        )
         self.signatures = counter("gatepost_dkim_signatures", "DKIM signatures of leaving mail", "result")
         self.delivery_seconds = histogram("gatepost_delivery_duration_seconds", "Time of one delivery attempt")
         self.queued = gauge("gatepost_queue_messages", "Deliveries in the queue", "state")

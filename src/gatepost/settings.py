@@ -123,10 +123,12 @@ class Dns(Section, frozen=True):
         "servers": "resolvers, address or address:port; empty: the system's",
         "timeout": "seconds for one question in all",
         "cache": "answers kept in memory",
+        "trust_ad": "whose word counts that DNSSEC proves an answer: local (resolvers on this machine), always, never",
     }
     servers: list[str] = []
     timeout: float = 5.0
     cache: int = 20_000
+    trust_ad: str = "local"
 
 
 class Relay(Section, frozen=True):
@@ -134,7 +136,8 @@ class Relay(Section, frozen=True):
         "smarthost": "host:port that takes all leaving mail; empty: by MX",
         "smarthost_transport": "SMTP, SMTPS_ENCRYPT or SMTPS_MAY",
         "mx_port": "the port at MX hosts",
-        "mx_transport": "how MX hosts are spoken to",
+        "mx_transport": "how MX hosts are spoken to, where neither DANE nor MTA-STS asks for more",
+        "dane": "hold MX hosts to their TLSA records, where DNSSEC proves them (RFC 7672)",
         "allow_private_destinations": "may MX results be private or loopback addresses?",
         "private_platforms": "who may save or check platforms on private addresses: sysadmin, everyone, nobody",
         "source_address": "local address of outgoing connections; empty: the system's choice",
@@ -150,6 +153,7 @@ class Relay(Section, frozen=True):
     smarthost_transport: str = "SMTPS_MAY"
     mx_port: int = 25
     mx_transport: str = "SMTPS_MAY"
+    dane: bool = True
     allow_private_destinations: bool = False
     private_platforms: str = "sysadmin"
     source_address: str = ""
@@ -182,9 +186,11 @@ class DkimSettings(Section, frozen=True):
 
 class MtaSts(Section, frozen=True):
     DOC: ClassVar[dict[str, str]] = {
+        "enabled": "hold MX hosts to the policies of the domains that mail leaves for (RFC 8461)",
         "port": "the port at which policies are served",
         "ca_file": "PEM file with the authorities for policies; empty: the system's",
     }
+    enabled: bool = True
     port: int = 443
     ca_file: str = ""
 

@@ -10,9 +10,10 @@ from tests.peers.names import Fault, Names
 
 from gatepost.dns import Resolver
 from gatepost.events import wall_clock
+from gatepost.model.network import is_public
 from gatepost.model.route import Hop, Route, Transport
 from gatepost.mta.outcome import Result
-from gatepost.mta.routing import Gateway, NullMx, Router, Target, Unroutable, host_and_port, is_public
+from gatepost.mta.routing import Gateway, NullMx, Router, Target, Unroutable, host_and_port
 from gatepost.settings import Dns, Relay, SettingsError
 
 pytestmark = pytest.mark.anyio

@@ -32,11 +32,14 @@ class Names:
     A record is zone-file text without owner, dnslib's form of one, or a Fault; names that stand nowhere get
     NXDOMAIN, names without a record of the asked type an empty answer. CNAMEs are followed, loops included.
     `zone` may be changed at any time; `asked` lists the questions as (name, type, "udp" | "tcp").
+    `validated`: it says, as a validating resolver does, that DNSSEC proves its answers but of names in `unsigned`.
     """
 
-    def __init__(self, zone: Zone | None = None, *, ttl: int = 300) -> None:
+    def __init__(self, zone: Zone | None = None, *, ttl: int = 300, validated: bool = False) -> None:
+        self.validated = validated
         self.zone: Zone = zone or {}
         self.ttl = ttl
+        self.unsigned: set[str] = set()
         self.asked: list[tuple[str, str, str]] = []
         self.port = 0
         self._udp: asyncio.DatagramTransport | None = None
@@ -90,6 +93,7 @@ class Names:
             reply.header.rcode = getattr(RCODE, fault.value)
             return [reply.pack()]
         self._fill(reply, name, kind)
+        reply.header.ad = int(self.validated and name not in self.unsigned)
         packet: bytes = reply.pack()
         if via == "udp" and len(packet) > UDP_MAX:
             short = query.reply()

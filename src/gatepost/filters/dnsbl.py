@@ -4,7 +4,6 @@ from collections.abc import Hashable, Iterable, Iterator
 from typing import ClassVar, Literal
 
 from gatepost.filters import zones
-from gatepost.filters.hosts import is_public
 from gatepost.filters.registry import Cost, Tools
 from gatepost.filters.zones import Kind, Lists, Question, Source, Zone, ZoneOptions
 from gatepost.message.authors import authors
@@ -12,6 +11,7 @@ from gatepost.message.links import registered
 from gatepost.message.mail import Mail
 from gatepost.model.address import Address
 from gatepost.model.envelope import Recipient, Role
+from gatepost.model.network import is_public
 from gatepost.model.verdict import Finding
 
 Of = Literal["client", "helo", "sender", "from"]

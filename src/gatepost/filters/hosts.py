@@ -1,6 +1,5 @@
 """Finds rules about hosts: a host or a domain above it; indexes of rule sets are made once, not for each mail."""
 
-import ipaddress
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Generic, TypeVar
@@ -48,11 +47,3 @@ def upwards(host: str) -> Iterator[str]:
 def is_address(host: str) -> bool:
     """Tell whether a host, in the form that links have, is an IP address."""
     return ":" in host or host.replace(".", "").isdigit()
-
-
-def is_public(ip: str) -> bool:
-    """Tell whether an address can be on a list: not private, loopback or otherwise special."""
-    try:
-        return ipaddress.ip_address(ip).is_global
-    except ValueError:
-        return False

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from gatepost.dns import DnsFailure, Missing
 from gatepost.filters import zones
 from gatepost.filters.entries import Entries, reader
-from gatepost.filters.hosts import Indexed, is_address, is_public, named, upwards
+from gatepost.filters.hosts import Indexed, is_address, named, upwards
 from gatepost.filters.registry import Cost, Tools
 from gatepost.filters.watched import Watched
 from gatepost.filters.zones import Kind, Lists, Question, Source, Zone, ZoneOptions
@@ -16,6 +16,7 @@ from gatepost.message.anatomy import Link
 from gatepost.message.links import path_of
 from gatepost.message.mail import Mail
 from gatepost.model.envelope import Recipient
+from gatepost.model.network import is_public
 from gatepost.model.rules import UriAction, UriRule
 from gatepost.model.verdict import Finding
 

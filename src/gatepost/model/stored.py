@@ -109,6 +109,17 @@ class Pause(msgspec.Struct, frozen=True, kw_only=True):
     since: int
 
 
+class StsPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """A domain's MTA-STS policy as it was fetched; good until `expires`, epoch milliseconds (RFC 8461 3.2)."""
+
+    id: int = 0
+    domain: str
+    policy_id: str  # of the TXT record that told of it
+    mode: str
+    mx: list[str]
+    expires: int
+
+
 class Letter(msgspec.Struct, frozen=True):
     """A kept copy with the mail it is of, and its newest release: what folder lists show."""
 

@@ -1,18 +1,22 @@
 """Opens connections to next hops: greeting, EHLO, TLS as the transport asks for it, sign-in where there is one."""
 
 import asyncio
+import datetime
 import ssl
 
 import aiosmtplib
 import msgspec
 
+from gatepost.mailauth import dane
 from gatepost.model.route import Terms, Transport
 from gatepost.mta.outcome import own, said
 from gatepost.mta.routing import Target
-from gatepost.mta.wire import Client, Session, Unusable, reason
+from gatepost.mta.security import By
+from gatepost.mta.wire import Client, Fault, Session, Unusable, fault, reason
 from gatepost.settings import Relay, SettingsError
 
 _NO_TERMS = Terms("")
+_DER = 2  # _ssl.ENCODING_DER
 
 
 class Contexts:
@@ -31,7 +35,8 @@ class Contexts:
         if transport is Transport.SMTP:
             return None
         terms = target.terms or _NO_TERMS
-        if transport is Transport.SMTPS_MAY or not {"*", target.host.lower()}.isdisjoint(terms.trust):
+        by_dane = target.demand is not None and target.demand.by is By.DANE
+        if by_dane or transport is Transport.SMTPS_MAY or not {"*", target.host.lower()}.isdisjoint(terms.trust):
             self._unverified = self._unverified or _unverified()
             return self._unverified
         if terms.check_name not in self._verified:
@@ -42,11 +47,14 @@ class Contexts:
 
 
 async def open_session(target: Target, settings: Relay, hostname: str, contexts: Contexts) -> Session:
-    """Connect, greet and secure; raise Unusable. SMTPS_MAY falls back to plain text once where TLS fails."""
+    """Connect, greet and secure; raise Unusable. SMTPS_MAY falls back to plain text once where TLS fails, unless the
+    target's domain asks for more."""
+    if target.demand is not None:
+        return await _open(target, Transport.SMTPS_ENCRYPT, settings, hostname, contexts)
     try:
         return await _open(target, target.transport, settings, hostname, contexts)
     except Unusable as error:
-        if not error.tls or target.transport is not Transport.SMTPS_MAY or target.implicit_tls:
+        if error.fault is None or target.transport is not Transport.SMTPS_MAY or target.implicit_tls:
             raise
     return await _open(target, Transport.SMTP, settings, hostname, contexts)
 
@@ -62,6 +70,7 @@ async def _open(target: Target, transport: Transport, settings: Relay, hostname:
         await _greet(client)
         if context is not None and client.context is None:
             await _secure(client, target, transport, context)
+        _check_demand(client, target)
         if terms.username:
             await _sign_in(client, target, terms)
         return Session(target, client, settings)
@@ -71,7 +80,7 @@ async def _open(target: Target, transport: Transport, settings: Relay, hostname:
         raise Unusable(reply, busy=error.code == 421) from error
     except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:  # ssl.SSLError is an OSError
         client.close()
-        raise Unusable(reason(error, target), tls=isinstance(error, ssl.SSLError)) from error
+        raise Unusable(reason(error, target), fault=fault(error)) from error
     except BaseException:
         client.close()
         raise
@@ -89,14 +98,35 @@ async def _greet(client: Client) -> None:
 async def _secure(client: Client, target: Target, transport: Transport, context: ssl.SSLContext) -> None:
     if not client.supports_extension("starttls"):
         if transport is Transport.SMTPS_ENCRYPT:
-            raise Unusable(own("4.7.4", f"{target.text} does not offer TLS, which is required"))
+            refusal = own("4.7.4", f"{target.text} does not offer TLS, which is required")
+            raise Unusable(refusal, fault=Fault.NOT_OFFERED)
         return
     try:
         await client.starttls(tls_context=context)
     except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
         client.close()
-        raise Unusable(reason(error, target, status="4.7.5"), tls=True) from error
+        raise Unusable(reason(error, target, status="4.7.5"), fault=fault(error) or Fault.OTHER) from error
     await _greet(client)
+
+
+def _check_demand(client: Client, target: Target) -> None:
+    """Hold the server's certificates to the TLSA records that ask for it; raise Unusable."""
+    if target.demand is None or not target.demand.records:
+        return
+    try:
+        dane.prove(_chain(client), target.demand.records, target.demand.names, datetime.datetime.now(datetime.UTC))
+    except dane.Unproven as error:
+        client.close()
+        raise Unusable(own("4.7.5", f"DANE: {target.text}: {error}"), fault=Fault.OTHER) from error
+
+
+def _chain(client: Client) -> list[bytes]:
+    """The certificates that the server showed, DER, its own first."""
+    secured = client.get_transport_info("ssl_object")
+    if hasattr(secured, "get_unverified_chain"):  # Python 3.13
+        return list(secured.get_unverified_chain())
+    shown = secured._sslobj.get_unverified_chain() or ()  # the same, before it had a public name
+    return [each.public_bytes(_DER) for each in shown]
 
 
 async def _sign_in(client: Client, target: Target, terms: Terms) -> None:

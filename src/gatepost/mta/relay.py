@@ -15,6 +15,7 @@ from gatepost.mta.connect import Contexts, open_session
 from gatepost.mta.outcome import Outcome, Reply, Result, judge_reply, own, remote_id
 from gatepost.mta.pool import Crowded, Pool
 from gatepost.mta.routing import Gateway, Router, Target, Unroutable
+from gatepost.mta.security import Security
 from gatepost.mta.wire import GARBAGE, Broken, Session, Unusable
 from gatepost.settings import Relay as RelaySettings
 
@@ -71,14 +72,18 @@ class Relay:
         metrics: Metrics,
         clock: Clock,
         gateway: Gateway | None = None,
+        security: Security | None = None,
         chance: random.Random | None = None,
     ) -> None:
         """Raise SettingsError for a smarthost, transport or ca_file that can't be used."""
         self._clock = clock
         self._metrics = metrics
-        contexts = Contexts(settings.ca_file)
-        self._router = Router(settings, resolver, gateway or Gateway([hostname], []), chance=chance)
-        self.pool = Pool(settings, lambda target: open_session(target, settings, hostname, contexts))
+        self._settings = settings
+        self._hostname = hostname
+        self._contexts = Contexts(settings.ca_file)
+        ours = gateway or Gateway([hostname], [])
+        self._router = Router(settings, resolver, ours, security=security, chance=chance)
+        self.pool = Pool(settings, self._open)
 
     async def deliver(self, route: Route, parcel: Parcel) -> list[Outcome]:
         """Try the route's servers in turn; return each recipient's outcome, in the order of the parcel's takers."""
@@ -112,6 +117,18 @@ class Relay:
     async def close(self) -> None:
         """Take leave of the next hops."""
         await self.pool.close()
+
+    async def _open(self, target: Target) -> Session:
+        """Open a session; count how TLS fared where a domain asks for more than it where offered (RFC 8460)."""
+        try:
+            session = await open_session(target, self._settings, self._hostname, self._contexts)
+        except Unusable as error:
+            if target.demand and error.fault:
+                self._metrics.tls_demands.labels(target.demand.by, error.fault).inc()
+            raise
+        if target.demand:
+            self._metrics.tls_demands.labels(target.demand.by, "success").inc()
+        return session
 
     # One route.
 

@@ -4,14 +4,15 @@ import asyncio
 import random
 import socket
 from collections.abc import Collection, Sequence
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
 import msgspec
 
 from gatepost.dns import DnsFailure, Missing, Mx, Resolver
 from gatepost.events import Clock
+from gatepost.model.network import is_public
 from gatepost.model.route import Hop, Route, Terms, Transport
 from gatepost.mta.outcome import Reply, Result, own
+from gatepost.mta.security import Barred, Demand, Security
 from gatepost.settings import Relay, SettingsError
 
 MX_MAX = 20  # hosts of one domain that are looked up
@@ -20,8 +21,6 @@ IMPLICIT_TLS_PORT = 465
 SMTP_PORT = 25
 NULL_MX_PATIENCE = 2.0  # seconds that MAIL FROM waits for the answer
 NULL_MX_PAUSE = 30_000  # milliseconds without questions after one that was not answered
-
-_NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -32,6 +31,7 @@ class Target(msgspec.Struct, frozen=True):
     port: int
     transport: Transport
     terms: Terms | None = None
+    demand: Demand | None = None  # what TLS must prove to it, beyond the transport
 
     @property
     def implicit_tls(self) -> bool:
@@ -42,6 +42,14 @@ class Target(msgspec.Struct, frozen=True):
     def text(self) -> str:
         """The target as log and trace show it."""
         return f"{self.host}[{self.ip}]:{self.port}"
+
+
+class Host(msgspec.Struct, frozen=True):
+    """A host of a domain, its addresses, and what TLS must prove to it."""
+
+    name: str
+    addresses: list[str]
+    demand: Demand | None = None
 
 
 class Unroutable(Exception):
@@ -75,9 +83,16 @@ class Router:
     """Finds targets."""
 
     def __init__(
-        self, settings: Relay, resolver: Resolver, gateway: Gateway, *, chance: random.Random | None = None
+        self,
+        settings: Relay,
+        resolver: Resolver,
+        gateway: Gateway,
+        *,
+        security: Security | None = None,
+        chance: random.Random | None = None,
     ) -> None:
         self._settings = settings
+        self._security = security
         self._resolver = resolver
         self._gateway = gateway
         self._chance = chance or random.Random()  # noqa: S311 - spreads load, guards nothing
@@ -92,7 +107,8 @@ class Router:
         if not route.domain:
             raise Unroutable(Result.FAILED, own("5.1.2", "the recipient has no domain to send to"))
         if route.domain.startswith("["):
-            return self._public(route.domain, [(route.domain, await self._resolver.addresses(route.domain))])
+            literal = Host(route.domain, await self._resolver.addresses(route.domain))
+            return self._public(route.domain, [literal])
         return await self._by_mx(route.domain)
 
     async def _given(self, hops: Sequence[Hop]) -> tuple[Target, ...]:
@@ -115,13 +131,30 @@ class Router:
             return error
 
     async def _by_mx(self, domain: str) -> tuple[Target, ...]:
-        records = self._ordered(await self._mx(domain))
-        found = await asyncio.gather(*(self._addresses(mx.host) for mx in records))
-        known = [[] if isinstance(addresses, Exception) else addresses for addresses in found]
+        found = await self._mx(domain)
+        records = self._ordered(found or [Mx(0, domain)])  # the implicit MX
+        addresses = await asyncio.gather(*(self._addresses(mx.host) for mx in records))
+        known = [[] if isinstance(each, Exception) else each for each in addresses]
         hosts = self._before_us(domain, list(zip(records, known, strict=True)))
-        if not any(addresses for _, addresses in hosts):
-            _raise_unknown(domain, found, lasting="5.4.4")
-        return self._public(domain, [(mx.host, addresses) for mx, addresses in hosts])
+        if not any(ips for _, ips in hosts):
+            _raise_unknown(domain, addresses, lasting="5.4.4")
+        reached = [Host(mx.host, ips) for mx, ips in hosts if ips]
+        return self._public(domain, await self._secured(domain, reached, by_mx=bool(found)))
+
+    async def _secured(self, domain: str, hosts: list[Host], *, by_mx: bool) -> list[Host]:
+        """The hosts that mail may go to, with what TLS must prove to each."""
+        if self._security is None:
+            return hosts
+        demands = await self._security.demands(domain, [host.name for host in hosts], by_mx=by_mx)
+        allowed = [
+            msgspec.structs.replace(host, demand=demand)
+            for host, demand in zip(hosts, demands, strict=True)
+            if not isinstance(demand, Barred)
+        ]
+        if not allowed:
+            why = next(demand.why for demand in demands if isinstance(demand, Barred))
+            raise Unroutable(Result.DEFERRED, own("4.7.5", why))
+        return allowed
 
     def _before_us(self, domain: str, hosts: list[tuple[Mx, list[str]]]) -> list[tuple[Mx, list[str]]]:
         """Leave out this gateway and those no better than it: they would send it back (RFC 5321 5.1)."""
@@ -134,10 +167,11 @@ class Router:
         return better
 
     async def _mx(self, domain: str) -> list[Mx]:
+        """The MX records; [] where there are none."""
         try:
             records = await self._resolver.mx(domain)
         except Missing:
-            return [Mx(0, domain)]  # the implicit MX
+            return []
         except DnsFailure as error:
             raise Unroutable(Result.DEFERRED, own("4.4.3", str(error))) from error
         hosts = [mx for mx in records if mx.host]
@@ -154,12 +188,13 @@ class Router:
     def _is_us(self, host: str, addresses: Sequence[str]) -> bool:
         return self._gateway.named(host) or any(self._gateway.is_at(ip, self._settings.mx_port) for ip in addresses)
 
-    def _public(self, domain: str, hosts: Sequence[tuple[str, Sequence[str]]]) -> tuple[Target, ...]:
+    def _public(self, domain: str, hosts: Sequence[Host]) -> tuple[Target, ...]:
         """The targets that DNS may send us to; it must not lead into the own network (threat 98)."""
+        port, transport = self._settings.mx_port, self._mx_transport
         allowed = [
-            Target(host, ip, self._settings.mx_port, self._mx_transport)
-            for host, addresses in hosts
-            for ip in addresses
+            Target(host.name, ip, port, transport, demand=host.demand)
+            for host in hosts
+            for ip in host.addresses
             if self._settings.allow_private_destinations or is_public(ip)
         ]
         if not allowed:
@@ -212,20 +247,6 @@ def host_and_port(text: str, key: str) -> tuple[str, int]:
     if not host or not port.isdigit() or not 0 < int(port) < 65536:
         raise SettingsError(f"{key}: {text!r} is no host:port")
     return host, int(port)
-
-
-def is_public(ip: str) -> bool:
-    """Tell whether an address lies in the public internet; IPv4 addresses wrapped in IPv6 are looked into."""
-    address = ip_address(ip)
-    inner = _wrapped(address) if isinstance(address, IPv6Address) else None
-    return is_public(str(inner)) if inner is not None else address.is_global and not address.is_multicast
-
-
-def _wrapped(address: IPv6Address) -> IPv4Address | None:
-    if address in _NAT64:
-        return IPv4Address(int(address) & 0xFFFFFFFF)
-    teredo = address.teredo
-    return address.ipv4_mapped or address.sixtofour or (teredo[1] if teredo else None)
 
 
 def _is_local(ip: str) -> bool:

@@ -7,7 +7,7 @@ import httpx2
 import msgspec
 
 from gatepost.dns import DnsFailure, Missing, Resolver
-from gatepost.mta.routing import is_public
+from gatepost.model.network import is_public
 from gatepost.settings import MtaSts
 
 LARGEST = 65_536  # octets of a policy (RFC 8461 3.3)

@@ -5,6 +5,7 @@ import contextlib
 import ssl
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
+from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
 from typing import cast
@@ -21,14 +22,24 @@ CHUNK = 262_144
 GARBAGE = "4.5.0"  # the peer breaks the protocol (RFC 3463 3.6)
 
 
+class Fault(StrEnum):
+    """What TLS failed of, in the words of TLS reports (RFC 8460 4.3)."""
+
+    NOT_OFFERED = "starttls-not-supported"
+    NAME = "certificate-host-mismatch"
+    EXPIRED = "certificate-expired"
+    UNTRUSTED = "certificate-not-trusted"
+    OTHER = "validation-failure"
+
+
 class Unusable(Exception):
     """No session could be opened; nothing was said about any mail. `busy`: the server asked for less (421)."""
 
-    def __init__(self, reply: Reply, *, busy: bool = False, tls: bool = False) -> None:
+    def __init__(self, reply: Reply, *, busy: bool = False, fault: Fault | None = None) -> None:
         super().__init__(reply.text)
         self.reply = reply
         self.busy = busy
-        self.tls = tls  # it is TLS that failed
+        self.fault = fault  # it is TLS that failed
 
 
 class Broken(Exception):
@@ -178,7 +189,7 @@ class Session:
         self.target = target
         self.uses = 0
         self.dirty = False  # a transaction was left open: RSET before the next
-        self.tls = _tls_text(client)
+        self.tls = _tls_text(client, target)
         self._client = client
         self._settings = settings
         self._write_timeout = (target.terms and target.terms.write_timeout) or settings.command_timeout
@@ -367,10 +378,18 @@ def reason(error: BaseException, target: Target, *, status: str = "") -> Reply:
     return own(status or GARBAGE, f"{target.text}: {error}")
 
 
-def _tls_text(client: Client) -> str | None:
+def fault(error: BaseException) -> Fault | None:
+    """Say of what TLS failed; None where it is not TLS that failed."""
+    if not isinstance(error, ssl.SSLCertVerificationError):
+        return Fault.OTHER if isinstance(error, ssl.SSLError) else None
+    return {10: Fault.EXPIRED, 62: Fault.NAME, 64: Fault.NAME}.get(error.verify_code, Fault.UNTRUSTED)
+
+
+def _tls_text(client: Client, target: Target) -> str | None:
     cipher = client.get_transport_info("cipher")
     if not cipher:
         return None
     secured = client.get_transport_info("ssl_object")
     version = secured.version() if secured else cipher[1]
-    return f"{version} with cipher {cipher[0]} ({cipher[2]}/{cipher[2]} bits)"
+    by = f", {target.demand.by}" if target.demand else ""
+    return f"{version} with cipher {cipher[0]} ({cipher[2]}/{cipher[2]} bits){by}"

@@ -8,9 +8,9 @@ import msgspec
 from gatepost.dns import DnsFailure, Resolver
 from gatepost.model.dkim import Algorithm
 from gatepost.model.health import Code, Entry, failed, lookup, passed
+from gatepost.model.network import is_public
 from gatepost.model.tenant import Domain
 from gatepost.mta.outcome import printable
-from gatepost.mta.routing import is_public
 from gatepost.services.dkim import Dkim, Sight
 from gatepost.services.further import Facts, Further
 from gatepost.services.mx import MxCheck

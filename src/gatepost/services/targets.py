@@ -6,8 +6,8 @@ import re
 from gatepost.dns import Missing, Resolver
 from gatepost.model.access import Caller
 from gatepost.model.address import BadAddress, domain_name
+from gatepost.model.network import is_public
 from gatepost.model.problem import Kind, Problem
-from gatepost.mta.routing import is_public
 from gatepost.services.records import unprocessable
 
 _METADATA = ipaddress.ip_address("fd00:ec2::254")  # the IPv4 one is link-local

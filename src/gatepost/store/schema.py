@@ -21,7 +21,7 @@ from gatepost.model.outgoing import Composition, Submission, Upload
 from gatepost.model.policy import Policy
 from gatepost.model.route import Platform
 from gatepost.model.rules import AttachmentRule, SenderRule, UriRule
-from gatepost.model.stored import Copy, Delivery, Message, Pause
+from gatepost.model.stored import Copy, Delivery, Message, Pause, StsPolicy
 from gatepost.model.tenant import Broker, Customer, Domain, DomainAlias, Group, GroupMember, Provider, User
 
 T = TypeVar("T")
@@ -304,6 +304,7 @@ TABLES: dict[type[Any], Table[Any]] = {
             live=LIVE,
         ),
         Table(Pause, config=False, unique=["destination"]),
+        Table(StsPolicy, config=False, unique=["domain"], indexes=["(expires)"]),
         Table(Upload, config=False, indexes=["(user_id)", "(expires_at)"]),
         Table(Composition, config=False, unique=["digest"], indexes=["(user_id)", "(expires_at)"]),
         Table(Submission, config=False, unique=["account, key"], indexes=["(expires_at)"]),

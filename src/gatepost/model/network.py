@@ -1,0 +1,22 @@
+"""Which addresses lie in the public internet."""
+
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+
+_NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052
+
+
+def is_public(ip: str) -> bool:
+    """Tell whether an address lies in the public internet; IPv4 addresses wrapped in IPv6 are looked into."""
+    try:
+        address = ip_address(ip)
+    except ValueError:
+        return False
+    inner = _wrapped(address) if isinstance(address, IPv6Address) else None
+    return is_public(str(inner)) if inner is not None else address.is_global and not address.is_multicast
+
+
+def _wrapped(address: IPv6Address) -> IPv4Address | None:
+    if address in _NAT64:
+        return IPv4Address(int(address) & 0xFFFFFFFF)
+    teredo = address.teredo
+    return address.ipv4_mapped or address.sixtofour or (teredo[1] if teredo else None)

@@ -1,0 +1,77 @@
+"""What TLS must prove to the hosts that a domain's mail goes to: by DANE first, else by MTA-STS."""
+
+import asyncio
+from collections.abc import Sequence
+from enum import StrEnum
+
+import msgspec
+
+from gatepost.dns import DnsFailure, Missing, Resolver, Tlsa
+from gatepost.mailauth import dane
+from gatepost.mta.sts_policies import StsPolicies
+
+
+class By(StrEnum):
+    """Who asks for more than TLS where it is offered."""
+
+    DANE = "DANE"
+    STS = "MTA-STS"
+
+
+class Demand(msgspec.Struct, frozen=True):
+    """TLS is required; `records` are the TLSA records that certificates must fit. DANE without a usable one asks for
+    encryption alone (RFC 7672 2.2), MTA-STS for a certificate that authorities vouch for."""
+
+    by: By
+    records: tuple[Tlsa, ...] = ()
+    names: tuple[str, ...] = ()  # that a certificate below a trust anchor may bear
+
+
+class Barred(msgspec.Struct, frozen=True):
+    """No mail may go to a host, for now; `why` for the trace."""
+
+    why: str
+
+
+class Security:
+    """Finds demands. Where DNS is not proven and no policy is known there are none."""
+
+    def __init__(self, resolver: Resolver, policies: StsPolicies | None, *, use_dane: bool, port: int) -> None:
+        self._resolver = resolver
+        self._policies = policies
+        self._dane = use_dane and resolver.validates
+        self._port = port
+
+    async def demands(self, domain: str, hosts: Sequence[str], *, by_mx: bool) -> list[Demand | Barred | None]:
+        """Return what each MX host of a domain must prove, in their order; `by_mx`: they come from MX records."""
+        found: list[Demand | Barred | None] = [None] * len(hosts)
+        if self._dane and await self._is_secure(domain, "MX" if by_mx else "A"):
+            found = list(await asyncio.gather(*(self._by_dane(domain, host) for host in hosts)))
+        if self._policies is None or all(found):
+            return found
+        policy = await self._policies.of(domain)
+        if policy is None or policy.mode != "enforce":
+            return found
+        return [each or _by_sts(host, policy.names(host)) for each, host in zip(found, hosts, strict=True)]
+
+    async def _by_dane(self, domain: str, host: str) -> Demand | Barred | None:
+        if not (await self._is_secure(host, "A") or await self._is_secure(host, "AAAA")):
+            return None
+        name = f"_{self._port}._tcp.{host}"
+        try:
+            records = await self._resolver.tlsa(name)
+        except Missing:
+            return None
+        except DnsFailure:
+            # Without the answer nobody knows whether plain text is allowed (RFC 7672 2.1.2).
+            return Barred(f"whether {host} has TLSA records can't be told: no answer from DNS")
+        if not await self._is_secure(name, "TLSA"):
+            return None
+        return Demand(By.DANE, dane.usable(records), tuple(dict.fromkeys((host, domain))))
+
+    async def _is_secure(self, name: str, kind: str) -> bool:
+        return await self._resolver.is_secure(name, kind)
+
+
+def _by_sts(host: str, named: bool) -> Demand | Barred:
+    return Demand(By.STS) if named else Barred(f"{host} is not named by the domain's MTA-STS policy")
