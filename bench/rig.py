@@ -132,8 +132,18 @@ def names() -> Iterator[str]:
         asyncio.run_coroutine_threadsafe(server.__aenter__(), loop).result()
         yield server.address
     finally:
+        asyncio.run_coroutine_threadsafe(_hang_up(server), loop).result()
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
+
+
+async def _hang_up(server: Names) -> None:
+    """Close the name server, and the connections that its clients have kept."""
+    await server.__aexit__(None, None, None)
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    await asyncio.gather(*left, return_exceptions=True)
 
 
 @contextmanager

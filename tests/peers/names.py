@@ -140,7 +140,7 @@ class Names:
                 for packet in self.respond(await reader.readexactly(size), "tcp"):
                     writer.write(len(packet).to_bytes(2, "big") + packet)
                 await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             pass
         finally:
             writer.close()

@@ -101,6 +101,11 @@ class Postfix:
                     return
         raise TimeoutError(f"postfix did not answer: {self.log.read_text() if self.log.exists() else 'no log'}")
 
+    @property
+    def pid(self) -> int:
+        """Its main process, while it runs."""
+        return int((self.queue / "pid" / "master.pid").read_text())
+
     def stop(self) -> None:
         self._run("postfix", "-c", str(self.config), "abort", check=False)
 
