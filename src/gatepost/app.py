@@ -299,7 +299,7 @@ class Gatepost:
         )
         tickets = Tickets(store, access, clock)
         options = Options(store)
-        rooms = (store, self.intake, self.directory, notices, self.ways, contents, tickets, opener)
+        rooms = (store, self.intake, self.directory, notices, self.ways, contents, tickets, access, passwords, opener)
         sending, writing = make_writing(*rooms, settings, clock)
         wording = make_wording(settings.notices)
         letters = Letters(store, sending, tickets, options, wording)

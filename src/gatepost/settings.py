@@ -332,6 +332,10 @@ class Sending(Section, frozen=True):
         "draft_bytes": "octets of a user's drafts",
         "draft_days": "days that a draft is kept",
         "key_hours": "hours that an Idempotency-Key is remembered",
+        "share_files": "files that a user may share by links",
+        "share_user_bytes": "octets of a user's shared files",
+        "share_bytes": "octets of all shared files",
+        "share_days": "days without a fetch after which a shared file is removed, unless its mail named a day",
     }
     upload_files: int = 100
     upload_user_bytes: int = 200_000_000
@@ -341,6 +345,10 @@ class Sending(Section, frozen=True):
     draft_bytes: int = 200_000_000
     draft_days: int = 365
     key_hours: int = 24
+    share_files: int = 100
+    share_user_bytes: int = 200_000_000
+    share_bytes: int = 2_000_000_000
+    share_days: int = 100
 
 
 class Trace(Section, frozen=True):

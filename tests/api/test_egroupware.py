@@ -11,13 +11,13 @@ from typing import Any, cast
 import httpx2
 import pytest
 from tests.api.house import basic
-from tests.api.kept import GTUBE, Desk, open_desk
+from tests.api.kept import EICAR, GTUBE, Desk, open_desk
 from tests.api.spoken import examples, play
 from tests.house import CHEAP
 from tests.peers.sink import Sink
 from tests.web.browser import Browser
 
-from gatepost.model.outgoing import Composition, Upload
+from gatepost.model.outgoing import Composition, Share, Upload
 from gatepost.model.policy import Policy
 from gatepost.model.query import All, eq
 from gatepost.model.stored import Message
@@ -247,6 +247,98 @@ async def test_what_can_not_be_sent_is_said_in_the_documents_shape(desk: Desk) -
     assert (await ask(desk, "GET", "/mail/nothing/here")).json()["error"] == 404
     await desk.house.gatepost.queue.idle()
     assert desk.house.sink.mails == []
+
+
+# Shared files.
+
+
+async def shared(desk: Desk, **members: Any) -> str:
+    """Send a mail that links to a file, and return the link."""
+    place = (await bring(desk, "Plan%20%26%20Co.pdf", b"%PDF " * 1000, "application/pdf")).json()["location"]
+    count = len(desk.house.sink.mails)
+    answer = await send(desk, attachments=[place], attachmentType="link", **members)
+    assert answer.json() == SENT, answer.text
+    mail = (await arrived(desk, count + 1))[-1]
+    assert list(mail.iter_attachments()) == []
+    part = mail.get_body(("plain",))
+    assert part is not None
+    text = part.get_content().replace("\r\n", "\n")
+    assert text.startswith("This is a test :)\n\nRegards\n\nPlan & Co.pdf (5 kB)\n")
+    return cast(str, text.split()[-1])
+
+
+async def test_a_link_leads_to_the_file_as_long_as_somebody_fetches_it(desk: Desk) -> None:
+    link = await shared(desk, bodyHtml="<p>This is a test :)<br><br>Regards</p>")
+    assert link.startswith("https://gate.example/share?file=")
+    browser = Browser(desk.house.gatepost.site)
+    page = await browser.open(link)
+    assert (page.status_code, page.headers["content-security-policy"].partition(";")[0]) == (200, "default-src 'none'")
+    assert browser.said == "A file for you Plan & Co.pdf (5 kB) Fetch the file"
+    for days in (99, 99, 0):
+        await browser.open(link)
+        file = await browser.submit()
+        assert (file.status_code, file.content) == (200, b"%PDF " * 1000)
+        assert file.headers["content-disposition"] == "attachment; filename*=UTF-8''Plan%20%26%20Co.pdf"
+        assert file.headers["content-type"] == "application/octet-stream"
+        desk.house.clock.now += days * 86_400_000
+    desk.house.clock.now += 100 * 86_400_000
+    assert (await browser.open(link)).status_code == 404
+    await desk.house.store.write(lambda writer: writer.purge(desk.house.clock()))
+    reader = desk.house.store.reader
+    assert (reader.count(Share, All(())), reader.body(link.partition("=")[2])) == (0, None)
+
+
+async def test_a_link_has_a_password_and_a_day_where_its_mail_says_so(desk: Desk) -> None:
+    link = await shared(desk, sharePassword="s3", shareExpiration="+2days")
+    browser = Browser(desk.house.gatepost.site)
+    await browser.open(link)
+    assert "It can be fetched until" in browser.said
+    assert (await browser.submit(password="wrong")).status_code == 422 and "The password is wrong." in browser.said
+    assert (await browser.submit(password="s3")).content.startswith(b"%PDF")
+    assert "s3" not in str(desk.house.store.reader.first(Share, All(())))
+    await browser.open(link)
+    for _ in range(10):
+        answer = await browser.submit(password="wrong")
+    assert answer.status_code == 429  # who guesses has to wait
+    desk.house.clock.now += 2 * 86_400_000
+    assert (await browser.open(link)).status_code == 404
+    for members in (
+        {"shareExpiration": "2020-01-01"},
+        {"shareExpiration": "soon"},
+        {"shareExpiration": "+9999years"},
+        {"attachmentType": "share_rw"},
+        {"sharePassword": "x" * 2000},
+    ):
+        place = (await bring(desk, "a.txt", b"a")).json()["location"]
+        answer = await send(desk, **{"attachments": [place], "attachmentType": "link", **members})
+        assert (answer.status_code, answer.json()["error"]) == (422, 422), members
+
+
+async def test_links_carry_nothing_past_the_filters_nor_beyond_the_limits(tmp_path: Path) -> None:
+    async with opened(tmp_path, sending={"share_files": 1}) as desk:
+        place = (await bring(desk, "game.txt", EICAR)).json()["location"]
+        refused = await send(desk, attachments=[place], attachmentType="link")
+        assert (refused.status_code, "refused" in refused.json()["message"]) == (500, True)
+        assert desk.house.store.reader.count(Share, All(())) == 0
+        await shared(desk)
+        place = (await bring(desk, "b.txt", b"b")).json()["location"]
+        assert (await send(desk, attachments=[place], attachmentType="share_ro")).status_code == 413
+        assert desk.house.store.reader.count(Message, All(())) == 1
+
+
+async def test_a_user_withdraws_what_he_shares(desk: Desk) -> None:
+    link = await shared(desk)
+    path = "/users/bob@served.example/shares"
+    (row,) = await desk.get(path, token=desk.bob)
+    assert (row["name"], row["protected"], row["fixed"], row["fetchedAt"]) == ("Plan & Co.pdf", False, False, None)
+    assert (await desk.ask("DELETE", f"{path}/{row['id']}", token=desk.bob)).status_code == 204
+    assert (await Browser(desk.house.gatepost.site).open(link)).status_code == 404
+    assert desk.house.store.reader.body(row["id"]) is None
+    again = await shared(desk)
+    bob = desk.house.store.reader.first(User, eq("email", "bob@served.example"))
+    assert bob is not None
+    await desk.house.store.write(lambda writer: writer.remove(User, eq("id", bob.id)))
+    assert (await Browser(desk.house.gatepost.site).open(again)).status_code == 404
 
 
 # Compose windows.

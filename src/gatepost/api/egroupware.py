@@ -23,7 +23,7 @@ from gatepost.model.verdict import Folder
 from gatepost.services.author import Authors
 from gatepost.services.composing import Composing
 from gatepost.services.counter import Counter
-from gatepost.services.draft import Draft, Enclosure, Parties, read_parties, read_party
+from gatepost.services.draft import Draft, Enclosure, Parties, Sharing, read_parties, read_party
 from gatepost.services.identities import Identities
 from gatepost.services.presence import Presence
 from gatepost.services.sending import Sending
@@ -134,7 +134,7 @@ async def list_identities(identities: Identities, caller: Caller) -> IdentityLis
 @endpoint("POST", "/mail", permission="MAIL_SEND", status=200, headers=("Idempotency-Key",), dialect=GROUPWARE)
 async def send_mail(sending: Sending, caller: Caller, call: Call, body: GroupwareMail) -> Done:
     """Send a mail as the user himself."""
-    return await _send(sending, caller, call, body, _draft(body))
+    return await _send(sending, caller, call, body, _draft(body, call.base))
 
 
 @endpoint("POST", "/mail/{id}", permission="MAIL_SEND", status=200, headers=("Idempotency-Key",), dialect=GROUPWARE)
@@ -142,7 +142,7 @@ async def send_mail_as(
     sending: Sending, identities: Identities, caller: Caller, call: Call, id: str, body: GroupwareMail
 ) -> Done:
     """Send a mail as one of the user's identities."""
-    draft = await _as(identities, caller, id, _draft(body))
+    draft = await _as(identities, caller, id, _draft(body, call.base))
     return await _send(sending, caller, call, body, draft)
 
 
@@ -180,9 +180,10 @@ async def _warning(sending: Sending, caller: Caller, mail_id: str, folder: str |
     return "Mail saved to the folder Sent, as sent mail lies in no other" if elsewhere else None
 
 
-def _draft(mail: GroupwareMail) -> Draft:
-    if mail.attachments and mail.attachment_type not in (None, "attach"):
-        raise Problem(Kind.MALFORMED, "The attachmentType is none that is offered.", pointer="/attachmentType")
+def _draft(mail: GroupwareMail, base: str) -> Draft:
+    files = tuple(Enclosure(_brought(text, at)) for at, text in enumerate(mail.attachments or ()))
+    linked = bool(files) and _is_linked(mail.attachment_type or "attach")
+    sharing = Sharing(files, mail.share_expiration or "", mail.share_password or "", base)
     return Draft(
         to=_parties(mail.to, "to"),
         cc=_parties(mail.cc, "cc"),
@@ -191,10 +192,18 @@ def _draft(mail: GroupwareMail) -> Draft:
         subject=mail.subject or "",
         text=mail.body if mail.body is not None or mail.body_html is not None else "",
         html=mail.body_html,
-        uploads=tuple(Enclosure(_brought(text, at)) for at, text in enumerate(mail.attachments or ())),
+        uploads=() if linked else files,
+        sharing=sharing if linked else None,
         priority=mail.priority or NORMAL,
         sign=True,
     )
+
+
+def _is_linked(way: str) -> bool:
+    """Tell whether files are to be linked to; a share of what an upload left is a link that nobody writes to."""
+    if way not in ("attach", "link", "share_ro"):
+        raise Problem(Kind.MALFORMED, "The attachmentType is none that is offered.", pointer="/attachmentType")
+    return way != "attach"
 
 
 def _parties(texts: Sequence[str] | None, member: str) -> Parties:
@@ -222,7 +231,7 @@ def _brought(text: str, at: int) -> str:
 @endpoint("POST", "/mail/compose", permission="MAIL_SEND", status=200, problems=(Kind.NOT_FOUND,), dialect=GROUPWARE)
 async def compose_mail(composing: Composing, caller: Caller, call: Call, body: GroupwareMail) -> Done:
     """Open a compose window at the user's own client."""
-    return await _compose(composing, caller, call, _draft(body))
+    return await _compose(composing, caller, call, _draft(body, call.base))
 
 
 @endpoint("POST", "/mail/{id}/compose", permission="MAIL_SEND", status=200, dialect=GROUPWARE)
@@ -230,7 +239,7 @@ async def compose_mail_as(
     composing: Composing, identities: Identities, caller: Caller, call: Call, id: str, body: GroupwareMail
 ) -> Done:
     """Open a compose window for one of the user's identities."""
-    return await _compose(composing, caller, call, await _as(identities, caller, id, _draft(body)))
+    return await _compose(composing, caller, call, await _as(identities, caller, id, _draft(body, call.base)))
 
 
 async def _compose(composing: Composing, caller: Caller, call: Call, draft: Draft) -> Done:

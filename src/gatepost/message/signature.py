@@ -45,7 +45,11 @@ def signed(html: str, sign: str) -> str:
     clean = cleaned(sign)
     if not clean.strip() or sign in html or clean in html:
         return html
-    below = f'<div class="signature" style="margin-top:1em">-- <br>{clean}</div>'
+    return below(html, f'<div class="signature" style="margin-top:1em">-- <br>{clean}</div>')
+
+
+def below(html: str, block: str) -> str:
+    """Return a mail's HTML with a block of ours at its end."""
     ends = list(_END.finditer(html))
     at = ends[-1].start() if ends else len(html)
-    return html[:at] + below + html[at:]
+    return html[:at] + block + html[at:]

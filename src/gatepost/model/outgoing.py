@@ -1,4 +1,4 @@
-"""What lasts of mail that is being written or was handed in: uploaded files, windows, keys of requests."""
+"""What lasts of mail that is being written or was handed in: uploaded and shared files, windows, keys."""
 
 import msgspec
 
@@ -16,6 +16,24 @@ class Upload(msgspec.Struct, frozen=True, kw_only=True):
     size: int
     created_at: int
     expires_at: int
+
+
+class Share(msgspec.Struct, frozen=True, kw_only=True):
+    """A file that a mail links to; `id` was the upload's, and is its address.
+
+    It goes at `expires_at`, which each fetch puts off unless a day was `fixed`. Times in epoch milliseconds.
+    """
+
+    id: str
+    user_id: int
+    name: str
+    type: str
+    size: int
+    password_hash: str | None = None
+    created_at: int
+    expires_at: int
+    fixed: bool = False
+    fetched_at: int | None = None
 
 
 class Composition(msgspec.Struct, frozen=True, kw_only=True):

@@ -132,6 +132,21 @@ class Intake:
             self._store.spool.forget(body)
         return receipt
 
+    async def examine(self, envelope: Envelope, draft: Draft) -> Receipt:
+        """Judge a mail and keep nothing of it; ACCEPTED only where it would reach every recipient."""
+        body = await self._store.spool.finish(draft)
+        try:
+            report = await self._pipeline.run(Mail(envelope, body, self._opener), Trail(self._clock))
+        finally:
+            self._store.spool.forget(body)
+        judged = [self._judge(envelope, report.anatomy, each) for each in report.found]
+        stopped = [each for each in judged if each.verdict.action is not Action.DELIVER]
+        if not stopped:
+            return Receipt(envelope.id, Answer.ACCEPTED)
+        gravest = max(stopped, key=lambda each: each.verdict.category)
+        answer = Answer.DEFERRED if gravest.verdict.action is Action.DEFER else Answer.REJECTED
+        return Receipt(envelope.id, answer, gravest.verdict.category, _said(gravest))
+
     async def _process(self, envelope: Envelope, body: Body, also: Also | None) -> Receipt:
         trail = Trail(self._clock)
         trail.add("received", **facts(envelope, body))

@@ -84,8 +84,9 @@ class Composing:
         return draft if draft.text is not None else msgspec.structs.replace(draft, text=spoken(draft.html or ""))
 
     def files(self, draft: Draft) -> list[str]:
-        """Return the names of the files of a mail that are still there."""
-        found = (self._store.reader.get(Upload, each.uid) for each in draft.uploads)
+        """Return the names of the files of a mail, carried or linked, that are still there."""
+        wanted = [*draft.uploads, *(draft.sharing.uploads if draft.sharing else ())]
+        found = (self._store.reader.get(Upload, each.uid) for each in wanted)
         return [each.name for each in found if each is not None]
 
     async def send(self, token: str, written: Written) -> str:

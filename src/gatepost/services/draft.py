@@ -32,6 +32,16 @@ class Binding(msgspec.Struct, frozen=True, kw_only=True):
     name: Name
 
 
+class Sharing(msgspec.Struct, frozen=True):
+    """Uploads that the mail links to: until when (a day, or as `+2days`; "" as long as they are fetched), guarded by
+    which password, and below which address of ours."""
+
+    uploads: tuple[Enclosure, ...]
+    expires: str = ""
+    password: str = ""
+    base: str = ""
+
+
 class Draft(msgspec.Struct, frozen=True, kw_only=True):
     """A mail to be sent. `sender` None: the caller's own address. HTML without a text gets one that is made of it.
 
@@ -51,6 +61,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     html_only: bool = False
     attachments: tuple[Attachment, ...] = ()
     uploads: tuple[Enclosure, ...] = ()
+    sharing: Sharing | None = None
     origin_id: str | None = None
     draft_id: str | None = None
     priority: int = NORMAL

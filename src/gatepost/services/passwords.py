@@ -29,10 +29,10 @@ class Passwords:
         self._key = secrets.token_bytes(32)
         self._right: OrderedDict[bytes, int] = OrderedDict()
 
-    async def hash(self, password: str, pointer: str = "/password") -> str:
+    async def hash(self, password: str, pointer: str = "/password", shortest: int = SHORTEST) -> str:
         """Return what to store of a password; raise UNPROCESSABLE for one too short or too long."""
-        if not SHORTEST <= len(password) <= LONGEST:
-            text = f"A password has {SHORTEST} to {LONGEST} characters."
+        if not shortest <= len(password) <= LONGEST:
+            text = f"A password has {shortest} to {LONGEST} characters."
             raise Problem(Kind.UNPROCESSABLE, text, pointer=pointer)
         async with self._turns:
             return await asyncio.to_thread(self._hasher.hash, password)

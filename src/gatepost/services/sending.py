@@ -1,7 +1,8 @@
 """Sending: one service for every API; who may send as whom, composed, judged and queued like any mail, once a key."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import msgspec
 
@@ -11,12 +12,13 @@ from gatepost.message.signature import signed
 from gatepost.model.access import Caller
 from gatepost.model.address import parse_address
 from gatepost.model.envelope import Envelope, Recipient, direction_of
+from gatepost.model.outgoing import Share
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import eq, every
 from gatepost.model.stored import Copy
 from gatepost.model.verdict import Folder
 from gatepost.mta.directory import Directory
-from gatepost.mta.intake import Answer, Intake
+from gatepost.mta.intake import Answer, Intake, Receipt
 from gatepost.mta.keeping import Also
 from gatepost.mta.notices import Notices
 from gatepost.mta.ways import Ways
@@ -26,10 +28,12 @@ from gatepost.services.draft import Draft, Thread, check, letter
 from gatepost.services.drafts import Drafts
 from gatepost.services.once import Once, Turn
 from gatepost.services.records import read_address
+from gatepost.services.shares import Shares, with_links
 from gatepost.services.signatures import policy_of
 from gatepost.services.thread import Threads
 from gatepost.services.uploads import Uploads
 from gatepost.settings import Settings
+from gatepost.store.blobs import Draft as Spooled
 from gatepost.store.store import Store, Writer
 
 COMPOSED = 2  # mails that are composed at once: a large one is in memory several times over
@@ -74,6 +78,7 @@ class Sending:
         uploads: Uploads,
         drafts: Drafts,
         threads: Threads,
+        shares: Shares,
         settings: Settings,
         clock: Clock,
     ) -> None:
@@ -86,6 +91,7 @@ class Sending:
         self._uploads = uploads
         self._drafts = drafts
         self._threads = threads
+        self._shares = shares
         self._limits = settings.limits
         self._hostname = settings.hostname
         self._clock = clock
@@ -134,6 +140,11 @@ class Sending:
         thread = await self._threads.find(author.user, draft.origin_id) if draft.origin_id else Thread()
         recipients = await self._recipients(author, draft)
         mail_id, now = self._intake.new_id(), self._clock()
+        shares: Sequence[Share] = ()
+        if draft.sharing is not None:
+            shared = await self._uploads.load(author.user, draft.sharing.uploads)
+            shares = await self._shares.begin(author.user, draft.sharing)
+            draft = with_links(draft, shares, draft.sharing.base)
         written = self._letter(author, draft, files, thread, mail_id, now)
         envelope = Envelope(
             id=mail_id,
@@ -149,12 +160,15 @@ class Sending:
         def also(writer: Writer) -> None:
             turn.remember(writer, mail_id)
             writer.drop_uploads([each.uid for each in draft.uploads])
+            self._shares.keep(writer, shares)
             if thread.origin:
                 self._threads.mark(writer, author.user, thread)
             if draft.draft_id:
                 self._drafts.drop(writer, author.user, draft.draft_id)
 
         async with self._composing:
+            if shares:
+                await self._examine(envelope, msgspec.structs.replace(written, attachments=[*files, *shared]))
             await self._hand_over(envelope, await asyncio.to_thread(compose, written), also)
         return mail_id
 
@@ -173,19 +187,27 @@ class Sending:
         message_id = f"{mail_id}@{author.address.domain}"
         return letter(draft, author.party, files, thread, date=now, message_id=message_id)
 
+    async def _examine(self, envelope: Envelope, written: Letter) -> None:
+        """Let the filters see what a link would carry past them: the mail as if the files were in it."""
+        data = await asyncio.to_thread(compose, written)
+        with self._draft() as body:
+            await asyncio.to_thread(body.write, data)
+            _check(await self._intake.examine(envelope, body))
+
     async def _hand_over(self, envelope: Envelope, data: bytes, also: Also) -> None:
         if len(data) > self._limits.message_bytes:
             raise Problem(Kind.TOO_LARGE, f"A mail may have at most {self._limits.message_bytes} octets.")
+        with self._draft() as body:
+            await asyncio.to_thread(body.write, data)
+            _check(await self._intake.receive(envelope, body, also))
+
+    @contextmanager
+    def _draft(self) -> Iterator[Spooled]:
         body = self._intake.draft()
         try:
-            await asyncio.to_thread(body.write, data)
-            receipt = await self._intake.receive(envelope, body, also)
+            yield body
         finally:
             body.discard()
-        if receipt.answer is Answer.REJECTED:
-            raise Problem(Kind.UNPROCESSABLE, f"The mail is refused: {receipt.reason}.", mail=receipt.id)
-        if receipt.answer is Answer.DEFERRED:
-            raise Problem(Kind.UNAVAILABLE, f"The mail could not be examined now: {receipt.reason}.", mail=receipt.id)
 
     # What the gateway itself says.
 
@@ -220,6 +242,13 @@ class Sending:
         """The address that the default relay's settings give the gateway, else its postmaster."""
         default = self._ways.default()
         return Party((default and default.sender) or f"postmaster@{self._hostname}")
+
+
+def _check(receipt: Receipt) -> None:
+    if receipt.answer is Answer.REJECTED:
+        raise Problem(Kind.UNPROCESSABLE, f"The mail is refused: {receipt.reason}.", mail=receipt.id)
+    if receipt.answer is Answer.DEFERRED:
+        raise Problem(Kind.UNAVAILABLE, f"The mail could not be examined now: {receipt.reason}.", mail=receipt.id)
 
 
 def _told(problem: Problem, pointer: str) -> Problem:

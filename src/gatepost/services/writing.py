@@ -6,13 +6,16 @@ from gatepost.mta.directory import Directory
 from gatepost.mta.intake import Intake
 from gatepost.mta.notices import Notices
 from gatepost.mta.ways import Ways
+from gatepost.services.access import Access
 from gatepost.services.author import Authors
 from gatepost.services.composing import Composing
 from gatepost.services.content import Contents
 from gatepost.services.drafts import Drafts
 from gatepost.services.identities import Identities
+from gatepost.services.passwords import Passwords
 from gatepost.services.presence import Presence
 from gatepost.services.sending import Sending
+from gatepost.services.shares import Shares
 from gatepost.services.signatures import Signatures
 from gatepost.services.thread import Threads
 from gatepost.services.tickets import Tickets
@@ -29,6 +32,8 @@ def make_writing(
     ways: Ways,
     contents: Contents,
     tickets: Tickets,
+    access: Access,
+    passwords: Passwords,
     opener: Opener,
     settings: Settings,
     clock: Clock,
@@ -38,6 +43,7 @@ def make_writing(
     authors = Authors(store, directory)
     uploads = Uploads(store, settings, clock)
     threads = Threads(store, contents)
+    shares = Shares(store, authors, passwords, access, settings, clock)
     drafts = Drafts(store, authors, uploads, threads, opener, settings, clock)
     sending = Sending(
         store,
@@ -49,8 +55,10 @@ def make_writing(
         uploads=uploads,
         drafts=drafts,
         threads=threads,
+        shares=shares,
         settings=settings,
         clock=clock,
     )
     composing = Composing(store, authors, sending, presence, tickets, settings.sending.upload_hours, clock)
-    return sending, [authors, composing, drafts, Identities(store, authors), presence, Signatures(store), uploads]
+    identities, signatures = Identities(store, authors), Signatures(store)
+    return sending, [authors, composing, drafts, identities, presence, shares, signatures, uploads]

@@ -39,14 +39,17 @@ _RELATIONS = {
     "a delivery has no message": "SELECT mail_id FROM delivery WHERE mail_id NOT IN (SELECT id FROM message)",
     "a body has no message": (
         "SELECT mail_id FROM body WHERE mail_id NOT IN (SELECT id FROM message)"
-        " AND mail_id NOT IN (SELECT id FROM upload)"
+        " AND mail_id NOT IN (SELECT id FROM upload UNION ALL SELECT id FROM share)"
     ),
     "a body is needed by nobody": (
         "SELECT mail_id FROM body WHERE mail_id NOT IN (SELECT mail_id FROM copy)"
-        " AND mail_id NOT IN (SELECT id FROM upload)"
+        " AND mail_id NOT IN (SELECT id FROM upload UNION ALL SELECT id FROM share)"
         f" AND mail_id NOT IN (SELECT mail_id FROM delivery WHERE {LIVE})"
     ),
-    "an uploaded file has no octets": "SELECT id FROM upload WHERE id NOT IN (SELECT mail_id FROM body)",
+    "a file has no octets": (
+        "SELECT id FROM (SELECT id FROM upload UNION ALL SELECT id FROM share)"
+        " WHERE id NOT IN (SELECT mail_id FROM body)"
+    ),
     "the size of a body is wrong": "SELECT mail_id FROM body WHERE data IS NOT NULL AND length(data) != size",
     "the counts of a folder are wrong": (
         "SELECT mailbox || ' ' || folder FROM (SELECT mailbox, folder, category, count(*) AS t, sum(NOT seen) AS u"

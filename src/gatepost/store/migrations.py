@@ -19,6 +19,7 @@ from gatepost.model.connection import Connection, Project
 from gatepost.model.dkim import DkimKey
 from gatepost.model.health import Checkup
 from gatepost.model.options import OptionValue
+from gatepost.model.outgoing import Share
 from gatepost.model.rules import SenderRule
 from gatepost.model.stored import Copy
 from gatepost.model.tenant import Domain, User
@@ -315,6 +316,19 @@ CREATE TABLE memory (
   room INTEGER NOT NULL, key INTEGER NOT NULL, first INTEGER NOT NULL, second INTEGER NOT NULL,
   since INTEGER NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (room, key)
 ) STRICT, WITHOUT ROWID;
+"""
+
+
+@MIGRATIONS(name="0012_shares")
+def _shares(db: Database) -> None:
+    """The files that an account shared go with it: the next purge takes them."""
+    _add_tables(db, Share)
+    _run(db.conn, _UNSHARED)
+
+
+_UNSHARED = """
+CREATE TRIGGER user_shares_removed AFTER DELETE ON user
+BEGIN UPDATE share SET expires_at = 0 WHERE user_id = OLD.id; END;
 """
 
 

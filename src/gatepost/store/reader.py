@@ -11,6 +11,7 @@ import zstandard
 
 from gatepost.model.envelope import Body
 from gatepost.model.memory import Room, Row
+from gatepost.model.outgoing import Share, Upload
 from gatepost.model.query import Condition, Page, Query
 from gatepost.model.rules import SenderRule
 from gatepost.model.stored import Copy, Delivery, Letter, Message, TraceEvent
@@ -160,9 +161,9 @@ class Reader:
         )
         return [Uncopied(id, mail_id, mailbox, bool(back)) for id, mail_id, mailbox, back in self._rows(sql, [limit])]
 
-    def uploaded(self, user_id: int | None = None) -> tuple[int, int]:
-        """Return how many files are uploaded, and their octets: a user's, or all."""
-        sql = "SELECT count(*), coalesce(sum(size), 0) FROM upload WHERE ?1 IS NULL OR user_id = ?1"
+    def uploaded(self, user_id: int | None = None, kind: type[Upload] | type[Share] = Upload) -> tuple[int, int]:
+        """Return how many files are uploaded, or shared, and their octets: a user's, or all."""
+        sql = f"SELECT count(*), coalesce(sum(size), 0) FROM {table(kind).name} WHERE ?1 IS NULL OR user_id = ?1"
         count, octets = self._rows(sql, [user_id])[0]
         return count, octets
 

@@ -17,7 +17,7 @@ from gatepost.model.connection import Connection, Project
 from gatepost.model.dkim import DkimKey
 from gatepost.model.health import Checkup
 from gatepost.model.options import OptionValue
-from gatepost.model.outgoing import Composition, Submission, Upload
+from gatepost.model.outgoing import Composition, Share, Submission, Upload
 from gatepost.model.policy import Policy
 from gatepost.model.route import Platform
 from gatepost.model.rules import AttachmentRule, SenderRule, UriRule
@@ -306,6 +306,7 @@ TABLES: dict[type[Any], Table[Any]] = {
         Table(Pause, config=False, unique=["destination"]),
         Table(StsPolicy, config=False, unique=["domain"], indexes=["(expires)"]),
         Table(Upload, config=False, indexes=["(user_id)", "(expires_at)"]),
+        Table(Share, config=False, indexes=["(user_id)", "(expires_at)"], secret=["password_hash"]),
         Table(Composition, config=False, unique=["digest"], indexes=["(user_id)", "(expires_at)"]),
         Table(Submission, config=False, unique=["account, key"], indexes=["(expires_at)"]),
     )

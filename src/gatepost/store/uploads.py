@@ -1,4 +1,4 @@
-"""Uploaded files: kept like the bodies of mails, small ones as rows and large ones as spool files."""
+"""Uploaded and shared files: kept like the bodies of mails, small ones as rows and large ones as spool files."""
 
 # ruff: noqa: S608 - names come from schema.py alone, values are bound
 
@@ -21,10 +21,11 @@ def keep(connection: sqlite3.Connection, upload: Upload, body: Body) -> None:
 
 
 def drop(connection: sqlite3.Connection, mail: Mail, ids: Collection[str]) -> int:
-    """Remove uploads with their octets; return how many there were."""
+    """Remove uploads and shares with their octets; return how many there were."""
     gone = 0
     for upload_id in ids:
         gone += connection.execute("DELETE FROM upload WHERE id = ?", (upload_id,)).rowcount
+        gone += connection.execute("DELETE FROM share WHERE id = ?", (upload_id,)).rowcount
         if connection.execute("DELETE FROM body WHERE mail_id = ? AND data IS NULL", (upload_id,)).rowcount:
             mail.dropped.append(upload_id)
         connection.execute("DELETE FROM body WHERE mail_id = ?", (upload_id,))
@@ -32,8 +33,9 @@ def drop(connection: sqlite3.Connection, mail: Mail, ids: Collection[str]) -> in
 
 
 def expire(connection: sqlite3.Connection, mail: Mail, now: int, limit: int) -> int:
-    """Remove at most `limit` uploads, and as many keys of requests, that are past their day; return how many went."""
-    rows = connection.execute("SELECT id FROM upload WHERE expires_at <= ? LIMIT ?", (now, limit)).fetchall()
+    """Remove at most `limit` files, and as many keys of requests, that are past their day; return how many went."""
+    due = " UNION ALL ".join(f"SELECT id FROM {name} WHERE expires_at <= ?1" for name in ("upload", "share"))
+    rows = connection.execute(f"{due} LIMIT ?2", (now, limit)).fetchall()
     gone = drop(connection, mail, [row[0] for row in rows])
     old = "SELECT id FROM submission WHERE expires_at <= ? LIMIT ?"
     keys = connection.execute(f"DELETE FROM submission WHERE id IN ({old})", (now, limit)).rowcount

@@ -10,13 +10,14 @@ from gatepost.services.counter import Counter
 from gatepost.web import browser
 from gatepost.web.composing import ComposePages
 from gatepost.web.forms import Forms
+from gatepost.web.shares import SharePages
 
 STATIC = Path(__file__).parent / "static"
 
 
 def pages(counter: Counter) -> list[BaseRoute]:
     """Return the routes of every page."""
-    forms = [*Forms(counter).routes(), *ComposePages(counter).routes()]
+    forms = [*Forms(counter).routes(), *ComposePages(counter).routes(), *SharePages(counter).routes()]
     return [Route("/docs", browser.show), *forms, Mount("/static", Files(directory=STATIC))]
 
 

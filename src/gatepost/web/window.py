@@ -74,7 +74,7 @@ class Window:
         """Show one sentence of `pages/message.html`."""
         return self.page(request, "message", self.sessions.stranger(), status, text=text)
 
-    def page(self, request: Request, name: str, visitor: Visitor, status: int = 200, **values: Any) -> Response:
+    def page(self, request: Request, name: str, visitor: Visitor, status: int = 200, /, **values: Any) -> Response:
         """Render a page; a browser without a cookie gets one, which its forms are bound to."""
         cookie = cookie_of(request) or secrets.token_urlsafe(32)
         known: dict[str, Any] = {"error": "", "form": self.sessions.form_token(cookie), "product": visitor.product}
