@@ -1,4 +1,4 @@
-"""Archives that libarchive opens: RAR, CAB, ISO 9660, LHA, cpio, xar, ar, and files packed by compress, lzip or lz4.
+"""Archives that libarchive opens: RAR, CAB, ISO 9660, LHA, cpio, ar, and files packed by compress, lzip or lz4.
 
 The library reads from memory and starts no program. Where it is missing these archives are told, not passed over; of a
 RAR the names are read even so, and what is stored unpacked.
@@ -45,11 +45,59 @@ def available() -> bool:
     return _library() is not None
 
 
-def _entries(content: bytes, kind: str, filtered: str = "none", without: bytes = b"") -> Iterator[Any]:
-    """Yield libarchive's entries, each of which is good until the next is asked for; raises Damaged."""
+class _Item:
+    """An entry that libarchive stands at; it is good until the next is asked for."""
+
+    def __init__(self, entry: Any) -> None:
+        self._entry = entry
+        name = entry.pathname
+        self.name: str = name if isinstance(name, str) else decode.guessed(name or b"unnamed")
+        self.size: int = entry.size or 0
+        self.over = False  # the library is at its end: asking it for more would be its death
+
+    @property
+    def kind(self) -> Kind:
+        if self._entry.isdir:
+            return Kind.FOLDER
+        if self._entry.issym or self._entry.islnk:
+            return Kind.LINK
+        return Kind.FILE if self._entry.isfile else Kind.DEVICE
+
+    def read(self, meter: Meter) -> Entry:
+        """Return the entry with its content, or with what keeps it from being read."""
+        if self.kind is not Kind.FILE:
+            return Entry(names=(self.name,), kind=self.kind)
+        try:
+            data = self.content(meter)
+        except (Stop, Damaged) as problem:
+            return Entry(names=(self.name,), size=self.size, problem=str(problem))
+        return Entry(names=(self.name,), size=len(data), content=data)
+
+    def content(self, meter: Meter) -> bytes:
+        """Unpack the entry; raises Stop and Damaged."""
+        library = _library()
+        assert library is not None  # it gave the entry
+        out = io.BytesIO()
+        meter.take(0)  # an earlier entry may have met a limit; the names are wanted even so
+        try:
+            for piece in self._entry.get_blocks(CHUNK):
+                meter.take(len(piece))
+                out.write(piece)
+        except library.exception.ArchiveError as error:
+            self.over = error.retcode == library.ffi.ARCHIVE_FATAL
+            raise Damaged("an entry is damaged or packed by an unknown method") from error
+        except Stop:
+            self.over = True  # it would unpack the rest to find the next entry
+            raise
+        return out.getvalue()
+
+
+def _items(content: bytes, kind: str, filtered: str = "none", without: bytes = b"") -> Iterator[_Item]:
+    """Yield libarchive's entries; raises Damaged."""
     library = _library()
     if library is None:
         raise Damaged(_NO_LIBRARY)
+    item = None
     try:
         with library.read.new_archive_read(kind, filtered) as pointer:
             if without:
@@ -57,71 +105,34 @@ def _entries(content: bytes, kind: str, filtered: str = "none", without: bytes =
                     ctypes.c_void_p(pointer), kind.encode(), without, None
                 )
             library.ffi.read_open_memory(pointer, ctypes.cast(ctypes.c_char_p(content), ctypes.c_void_p), len(content))
-            found = False
             for entry in library.read.ArchiveRead(pointer):
-                found = True
-                yield entry
-            if not found:
-                raise Damaged("has no entries that can be read")
+                item = _Item(entry)
+                yield item
+                if item.over:
+                    raise Damaged("can't be read to its end")
     except (library.exception.ArchiveError, ValueError) as error:
         raise Damaged(f"is a damaged or split archive ({kind})") from error
-
-
-def _entry(entry: Any, meter: Meter) -> Entry:
-    name = entry.pathname
-    names = (name if isinstance(name, str) else decode.guessed(name or b"unnamed"),)
-    kind = (
-        Kind.FOLDER
-        if entry.isdir
-        else Kind.LINK
-        if entry.issym or entry.islnk
-        else Kind.FILE
-        if entry.isfile
-        else Kind.DEVICE
-    )
-    if kind is not Kind.FILE:
-        return Entry(names=names, kind=kind)
-    try:
-        data = _content(entry, meter)
-    except (Stop, Damaged) as problem:
-        return Entry(names=names, size=entry.size or 0, problem=str(problem))
-    return Entry(names=names, size=len(data), content=data)
-
-
-def _content(entry: Any, meter: Meter) -> bytes:
-    """Unpack an entry; raises Stop and Damaged."""
-    library = _library()
-    assert library is not None  # it gave the entry
-    out = io.BytesIO()
-    meter.take(0)  # an earlier entry may have met a limit; the names are wanted even so
-    try:
-        for piece in entry.get_blocks(CHUNK):
-            meter.take(len(piece))
-            out.write(piece)
-    except library.exception.ArchiveError as error:
-        raise Damaged("an entry is damaged or packed by an unknown method") from error
-    return out.getvalue()
+    if item is None:
+        raise Damaged("has no entries that can be read")
 
 
 def _archive(kind: str, content: bytes, name: str, meter: Meter) -> Iterator[Entry]:
-    for entry in _entries(content, kind):
-        yield _entry(entry, meter)
+    return (item.read(meter) for item in _items(content, kind))
 
 
 def _single(method: str, content: bytes, name: str, meter: Meter) -> Iterator[Entry]:
-    for entry in _entries(content, "raw", method):
-        yield from packed.single(_content(entry, meter), [packed.stem(name)], True, meter)
+    for item in _items(content, "raw", method):
+        yield from packed.single(item.content(meter), [packed.stem(name)], True, meter)
 
 
 def _disc(content: bytes, name: str, meter: Meter) -> Iterator[Entry]:
     """Yield what an optical disc holds, under the names of each of its trees that a system may show."""
-    seen: set[tuple[str | None, int | None]] = set()
+    seen: set[tuple[str, int]] = set()
     for without in (b"joliet", b"rockridge"):
-        for entry in _entries(content, "iso9660", without=without):
-            key = (entry.pathname, entry.size)
-            if key not in seen and entry.pathname != ".":
-                seen.add(key)
-                yield _entry(entry, meter)
+        for item in _items(content, "iso9660", without=without):
+            if (item.name, item.size) not in seen and item.name != ".":
+                seen.add((item.name, item.size))
+                yield item.read(meter)
     if b"NSR0" in content[_DISC_DESCRIPTORS]:
         raise Damaged("has a second file system, which can't be opened here (udf)")
 
@@ -151,16 +162,12 @@ class _Packed:
     """Goes through a RAR's files as libarchive sees them, in step with rarfile's list of them."""
 
     def __init__(self, content: bytes) -> None:
-        self._content = content
-        self._entries: Iterator[Any] | None = None
+        self._items = _items(content, "rar5" if content.startswith(_RAR + b"\x01") else "rar")
 
-    def step(self) -> Any:
+    def step(self) -> _Item | None:
         """Go on to the next entry; None once the library can't read on."""
-        if self._entries is None:
-            kind = "rar5" if self._content.startswith(_RAR + b"\x01") else "rar"
-            self._entries = _entries(self._content, kind)
         try:
-            return next(self._entries, None)
+            return next(self._items, None)
         except Damaged:
             return None
 
@@ -179,7 +186,7 @@ def _rar_entry(archive: Any, info: Any, packed_ones: _Packed, meter: Meter) -> E
     return _rar_content(archive, info, seen, entry, meter)
 
 
-def _rar_content(archive: Any, info: Any, seen: Any, entry: Entry, meter: Meter) -> Entry:
+def _rar_content(archive: Any, info: Any, seen: _Item | None, entry: Entry, meter: Meter) -> Entry:
     try:
         if not info.file_size:
             return replace(entry, content=b"")
@@ -190,7 +197,7 @@ def _rar_content(archive: Any, info: Any, seen: Any, entry: Entry, meter: Meter)
             return replace(entry, problem=_NO_LIBRARY)
         if seen is None or seen.size != info.file_size:
             return replace(entry, problem="an entry can't be unpacked")
-        return replace(entry, content=_content(seen, meter))
+        return replace(entry, content=seen.content(meter))
     except (Stop, Damaged) as problem:
         return replace(entry, problem=str(problem))
     except rarfile.Error:
@@ -200,6 +207,6 @@ def _rar_content(archive: Any, info: Any, seen: Any, entry: Entry, meter: Meter)
 READERS: dict[str, Reader] = {
     "rar": rar,
     "iso": _disc,
-    **{kind: partial(_archive, kind) for kind in ("cab", "lha", "cpio", "xar", "ar")},
+    **{kind: partial(_archive, kind) for kind in ("cab", "lha", "cpio", "ar")},
     **{method: partial(_single, method) for method in ("compress", "lzip", "lz4")},
 }
