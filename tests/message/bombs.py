@@ -38,7 +38,7 @@ def zeros(compress: Callable[[bytes], bytes]) -> bytes:
 
 
 def flat() -> bytes:
-    return zipped({"zeros.txt": bytes(300 * MB), "evil.exe": EXE})
+    return zipped({"zeros.txt": bytes(150 * MB), "evil.exe": EXE})
 
 
 def nested() -> bytes:
@@ -63,10 +63,10 @@ def overlapping() -> bytes:
 
 
 def crowded() -> bytes:
-    """Return a tar of 60,000 empty files, packed."""
+    """Return a tar of 15,000 empty files, packed."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as archive:
-        for number in range(60_000):
+        for number in range(15_000):
             archive.addfile(tarfile.TarInfo(f"{number}.exe"))
     return gzip.compress(out.getvalue(), 1)
 
@@ -86,7 +86,7 @@ def sparse() -> bytes:
 def solid() -> bytes:
     out = io.BytesIO()
     with py7zr.SevenZipFile(out, "w", filters=[{"id": py7zr.FILTER_LZMA2, "preset": 1}]) as archive:
-        archive.writestr(bytes(300 * MB), "zeros.txt")
+        archive.writestr(bytes(150 * MB), "zeros.txt")
         archive.writestr(EXE, "evil.exe")
     return out.getvalue()
 

@@ -58,6 +58,14 @@ def native(label: bytes, content: bytes) -> bytes:
     return struct.pack("<I", len(body)) + body
 
 
+def rtf(kind: bytes, data: bytes) -> bytes:
+    """Return an RTF document with one object, its digits broken up as hostile ones are."""
+    texts = b"".join(struct.pack("<I", len(text) + 1) + text + b"\0" for text in (kind, b"", b""))
+    digits = (struct.pack("<II", 0x501, 2) + texts + struct.pack("<I", len(data)) + data).hex().encode()
+    broken = digits[:9] + b"{\\*\\junk 4142}\r\n\\bin0 " + digits[9:30] + b" \\'5a" + digits[30:]
+    return b"{\\rtf1 Hello {\\object\\objemb{\\*\\objdata " + broken + b"}}}"
+
+
 def onenote(*files: bytes) -> bytes:
     head = bytes.fromhex("e4525c7b8cd8a74daeb15378d02996d3") + bytes(1008)
     mark = bytes.fromhex("e716e3bd65261145a4c48d4d0b7a9eac")

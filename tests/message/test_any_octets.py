@@ -11,7 +11,7 @@ import pytest
 import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.message.documents import cabinet, compound, native, onenote, records
+from tests.message.documents import cabinet, compound, native, onenote, records, rtf
 from tests.message.mails import (
     EXE,
     TESTDATA,
@@ -83,6 +83,7 @@ ARCHIVES = {
     "cab": cabinet(b"evil.exe", EXE),
     "tnef": tnef(b"evil.exe", EXE),
     "onenote": onenote(EXE),
+    "rtf": rtf(b"Package", native(b"a.exe", EXE)[4:]),
     "doc": compound({"WordDocument": bytes(20), "Macros/VBA/dir": b"x", "\x01Ole10Native": native(b"a.exe", EXE)}),
     "xls": compound({"Workbook": records((0x809, bytes(16)), (0x85, bytes(9)), (0x0A, b""))}),
 }

@@ -3,7 +3,7 @@
 import struct
 
 import pytest
-from tests.message.documents import compound, native, onenote, records
+from tests.message.documents import compound, native, onenote, records, rtf
 from tests.message.mails import EXE, attachment, holding, mail, multipart, take_apart, zipped
 
 from gatepost.message.anatomy import Part
@@ -81,6 +81,14 @@ def test_files_inside_documents_are_members_however_they_are_wrapped() -> None:
     assert part.members[-1].path == "word/embeddings/o.bin > a.js"
     part = holding("a.xls", compound({"MBD1/Package": zipped({"evil.exe": EXE})}))
     assert part.members[-1].path == "MBD1/Package > evil.exe"
+
+
+def test_the_objects_in_an_rtf_document_are_members() -> None:
+    part = holding("a.doc", rtf(b"Package", native(b"evil.exe", EXE)[4:]))
+    assert members(part) == [(("evil.exe", "C:\\temp\\evil.exe"), EXE[:512])]
+    assert holding("a.rtf", rtf(b"Word.Document.8", compound({"Macros/VBA/dir": b"x"}))).macros
+    assert holding("a.rtf", b"{\\rtf1 {\\*\\objdata 0102}}").members[0].names == ("object-1",)
+    assert not holding("a.rtf", b"{\\rtf1 Hello}").members
 
 
 def test_the_files_in_a_onenote_page_are_members() -> None:

@@ -29,6 +29,7 @@ _READERS: dict[str, Reader] = {
     "tnef": packed.tnef,
     "ole": office.ole,
     "onenote": office.onenote,
+    "rtf": office.rtf,
     **foreign.READERS,
 }
 

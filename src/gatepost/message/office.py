@@ -1,4 +1,4 @@
-"""Office documents: macros, passwords, and the files that OLE2 documents, Outlook messages and OneNote pages carry.
+"""Office documents: macros, passwords, and the files inside OLE2, RTF, Outlook messages and OneNote pages.
 
 OLE2 containers ([MS-CFB]) are read by olefile. A macro is a VBA project ([MS-OVBA]), an Excel 4.0 macro sheet ([MS-XLS]
 2.4.28) or a Basic module of an OpenDocument file. VBA in .docm and the like is an OLE2 container inside a ZIP.
@@ -7,6 +7,7 @@ OLE2 containers ([MS-CFB]) are read by olefile. A macro is a VBA project ([MS-OV
 import io
 import re
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -162,3 +163,50 @@ def onenote(content: bytes, name: str, meter: Meter) -> Iterator[Entry]:
         meter.take(size)
         yield Entry(names=(f"embedded-{number}",), size=size, content=content[start : start + size])
         at = content.find(_ONENOTE_FILE, start + size)
+
+
+# --- RTF (specification 1.9.1) ---------------------------------------------------------------------------------------
+
+_OBJECT = re.compile(rb"\\objdata(?![a-z])")
+_BRACE = re.compile(rb"[{}]")
+_CONTROL = re.compile(rb"\\(?:[a-zA-Z]+-?[0-9]*|'..|.)", re.DOTALL)
+_NO_DIGITS = bytes(set(range(256)) - set(b"0123456789abcdefABCDEF"))
+_OBJECTS, _BRACES = 50, 10_000
+
+
+def rtf(content: bytes, name: str, meter: Meter) -> Iterator[Entry]:
+    """Yield the objects that an RTF document carries: packaged files, and OLE2 containers."""
+    for number, match in enumerate(islice(_OBJECT.finditer(content), _OBJECTS), 1):
+        data = _hexadecimal(content, match.end())
+        meter.take(len(data))
+        names, inner = _embedded(data) or ((f"object-{number}",), data)
+        yield Entry(names=names, size=len(inner), content=inner)
+
+
+def _hexadecimal(content: bytes, at: int) -> bytes:
+    """Read the digits of a group, without the groups inside it, which readers pass over."""
+    depth, pieces = 0, []
+    for brace in islice(_BRACE.finditer(content, at), _BRACES):
+        if depth == 0:
+            pieces.append(content[at : brace.start()])
+        depth += 1 if brace[0] == b"{" else -1
+        at = brace.end()
+        if depth < 0:
+            break
+    digits = _CONTROL.sub(b"", b"".join(pieces)).translate(None, _NO_DIGITS)
+    return bytes.fromhex(digits[: len(digits) // 2 * 2].decode("ascii"))
+
+
+def _embedded(data: bytes) -> tuple[tuple[str, ...], bytes] | None:
+    """Read an embedded object ([MS-OLEDS] 2.2.5): its class, two more names, and its own data."""
+    at, texts = 8, []
+    for _ in range(3):
+        size = int.from_bytes(data[at : at + 4], "little")
+        texts.append(data[at + 4 : at + 4 + size].rstrip(b"\0"))
+        at += 4 + size
+    inner = data[at + 4 : at + 4 + int.from_bytes(data[at : at + 4], "little")]
+    if not inner or not texts[0]:
+        return None
+    if texts[0].lower() == b"package":
+        return _native(bytes(4) + inner)
+    return (decode.guessed(texts[0]),), inner

@@ -48,6 +48,7 @@ _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (257, b"ustar", "tar"),
     (0, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "ole"),
     (0, bytes.fromhex("e4525c7b8cd8a74daeb15378d02996d3"), "onenote"),
+    (0, b"{\\rt", "rtf"),
     (0, b"MSCF\0\0\0\0", "cab"),
     (0, b"ISc(", "cab"),
     (7, b"**ACE**", "ace"),
