@@ -1,4 +1,4 @@
-"""Debian's ClamAV, Rspamd and SpamAssassin: what they find is taken over.
+"""Debian's ClamAV, Rspamd, SpamAssassin and c-icap: what they find is taken over.
 
 Killed, hung or replaced by what talks nonsense while mail comes in, nothing is lost and nothing passes unscanned.
 """
@@ -89,6 +89,23 @@ async def test_spamassassin_sees_who_brought_the_mail_and_its_rules_count(tmp_pa
         assert f"SpamAssassin says: {total:g} of 5 points" in findings["SPAMASSASSIN_SAID"].reason
         ham = spooled(tmp_path / "ham", plain(b"Hello Bob, see you at six.\r\n"))
         assert abs(sum(each.score for each in await examine(spamd, ham))) < 20.0
+
+
+async def test_c_icap_finds_by_its_service_and_what_is_no_service_finds_nothing_clean(tmp_path: Path) -> None:
+    with (
+        running("clamav", tmp_path / "clamd") as clamd,
+        running("icap", tmp_path / "icap", clamd=clamd.address) as scanner,
+    ):
+        icap = engine("icap", scanner.address)
+        await icap.ping(icap.place(scanner.address))
+        for data in (plain(EICAR), mixed(attached(zipped(e__com=WORM), FILE))):
+            assert told(await examine(icap, mail(data))) == [("VIRUS", "ICAP_FOUND")]
+        large = mixed(attached(b"harmless" * 50_000))
+        for letter in (mail(plain(b"")), mail(large), spooled(tmp_path / "large", large)):
+            assert told(await examine(icap, letter)) == []
+        for service in ("echo", "nonsense"):  # one that gives the mail back unchanged, and none
+            other = engine("icap", scanner.address, service=service)
+            assert told(await examine(other, mail(plain(b"")))) == [("UNSURE", "ICAP_UNSURE")]
 
 
 class Load:

@@ -241,6 +241,7 @@ LOGIN = Client(ip="192.0.2.1", login=Login(1, 1, "ann@a.test"))
     [
         ({"max_bytes": 20}, {}, [("UNSURE", "CLAMAV_TOO_LARGE", OnError.QUARANTINE)]),
         ({"max_bytes": 20, "too_large": "accept"}, {}, [("UNSURE", "CLAMAV_TOO_LARGE", OnError.ACCEPT)]),
+        ({"max_bytes": 20, "too_large": "skip"}, {}, [("NOTE", "CLAMAV_SKIPPED", None)]),
         ({"skip_authenticated": True}, {"client": LOGIN}, [("NOTE", "CLAMAV_SKIPPED", None)]),
         ({"skip_outgoing": True}, {"direction": Direction.OUT}, [("NOTE", "CLAMAV_SKIPPED", None)]),
         ({"skip_authenticated": True, "skip_outgoing": True, "max_bytes": 1000}, {}, []),

@@ -1,4 +1,4 @@
-"""Debian's own clamd, rspamd and spamd, each with the least that it needs, in a folder of the test."""
+"""Debian's own clamd, rspamd, spamd and c-icap, each with the least that it needs, in a folder of the test."""
 
 import contextlib
 import os
@@ -36,6 +36,27 @@ logging {{ type = "console"; level = "info"; }}
 actions {{ reject = 15; add_header = 6; }}
 worker "normal" {{ bind_socket = "127.0.0.1:{port}"; count = 1; mime = true; task_timeout = 8s; }}
 lua = "{folder}/rules.lua";
+"""
+ICAP = """\
+PidFile {folder}/pid
+CommandsSocket {folder}/control
+StartServers 1
+MaxServers 2
+Port 127.0.0.1:{port}
+TmpDir {folder}
+ServerLog {folder}/server.log
+AccessLog {folder}/access.log
+TemplateDir /usr/share/c_icap/templates/
+ModulesDir {libraries}
+ServicesDir {libraries}
+LoadMagicFile /etc/c-icap/c-icap.magic
+Service echo srv_echo.so
+Service antivirus_module virus_scan.so
+ServiceAlias avscan virus_scan?allow204=on&sizelimit=off&mode=simple
+virus_scan.ScanFileTypes TEXT DATA EXECUTABLE ARCHIVE GIF JPEG MSOFFICE
+virus_scan.DefaultEngine clamd
+Module common clamd_mod.so
+clamd_mod.ClamdSocket {clamd}
 """
 RULES = """\
 rspamd_config:register_symbol{
@@ -137,14 +158,28 @@ def spamassassin(folder: Path) -> Scanner:
     return Scanner(folder, [*command, "-s", "stderr", "-H", str(folder / "home")], port=port)
 
 
-KINDS: dict[str, Callable[[Path], Scanner]] = {"clamav": clamav, "rspamd": rspamd, "spamassassin": spamassassin}
+def icap(folder: Path, clamd: str) -> Scanner:
+    """c-icap with the service `avscan`, which asks a clamd."""
+    port = free_port()
+    config = folder / "c-icap.conf"
+    libraries = next(Path("/usr/lib").glob("*/c_icap"))
+    config.write_text(ICAP.format(folder=folder, port=port, libraries=libraries, clamd=clamd))
+    return Scanner(folder, ["c-icap", "-N", "-f", str(config)], port=port)
+
+
+KINDS: dict[str, Callable[..., Scanner]] = {
+    "icap": icap,
+    "clamav": clamav,
+    "rspamd": rspamd,
+    "spamassassin": spamassassin,
+}
 
 
 @contextlib.contextmanager
-def running(kind: str, folder: Path) -> Iterator[Scanner]:
+def running(kind: str, folder: Path, **more: str) -> Iterator[Scanner]:
     folder.mkdir(parents=True)
     folder.chmod(0o755)
-    scanner = KINDS[kind](folder)
+    scanner = KINDS[kind](folder, **more)
     try:
         scanner.start()
         yield scanner

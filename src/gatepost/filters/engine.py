@@ -17,7 +17,7 @@ from gatepost.model.verdict import Category, Finding, OnError
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Octets = Annotated[int, msgspec.Meta(ge=0)]
-TooLarge = Literal["defer", "accept", "quarantine"]
+TooLarge = Literal["defer", "accept", "quarantine", "skip"]
 
 
 class EngineOptions(registry.Options, frozen=True):
@@ -32,7 +32,7 @@ class EngineOptions(registry.Options, frozen=True):
         "rest": "seconds for which it is left alone until one mail tries it",
         "weight": "what its points are multiplied by",
         "max_bytes": "octets of the largest mail that it is asked about; 0: of any size",
-        "too_large": "what follows of a larger mail: defer, accept or quarantine",
+        "too_large": "what follows of a larger mail: defer, accept or quarantine, or skip: it passes as if it was asked",
         "skip_authenticated": "true: mail of who signed in passes unasked",
         "skip_outgoing": "true: mail that leaves passes unasked",
     }
@@ -128,6 +128,8 @@ class Engine:
 
     def larger(self, why: str) -> list[Finding]:
         """Return what is found of a mail that is too large for the engine; come again, it would be no smaller."""
+        if self._settings.too_large == "skip":
+            return [self.finding(Category.NOTE, "SKIPPED", f"not asked: {why}")]
         on_error = OnError(self._settings.too_large)
         note = self.finding(Category.NOTE, "LIMIT", why)
         return [self._unsure("TOO_LARGE", "the mail is too large for it", on_error), note]

@@ -34,7 +34,7 @@ class ScannerOptions(EngineOptions, frozen=True):
         "virus_symbols": "symbols that mean a virus; their points don't count",
         "advert_symbols": "symbols that mean an advert; their points don't count",
     }
-    too_large: TooLarge = "accept"
+    too_large: TooLarge = "skip"
     ignore_symbols: list[str] = msgspec.field(default_factory=list)
     virus_symbols: list[str] = msgspec.field(default_factory=list)
     advert_symbols: list[str] = msgspec.field(default_factory=list)

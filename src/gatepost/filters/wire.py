@@ -67,6 +67,7 @@ class Wire(NamedTuple):
 
     async def say(self, data: bytes) -> None:
         self.writer.write(data)
+        await asyncio.sleep(0)  # what the server says meanwhile is read before a write fails that it has hung up on
         await self.writer.drain()
 
 
