@@ -34,6 +34,9 @@ timeout = 0.2
 format = "json"
 [limits]
 shutdown = 3.0
+[filters.spamassassin]
+servers = ["127.0.0.1:9"]
+max_bytes = 1
 """
 
 

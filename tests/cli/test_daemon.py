@@ -177,3 +177,12 @@ def test_mails_are_learnt_from_files_folders_and_mboxes(
     assert "in all 0 spam and 2 clean mails for example.org" in shown(capsys)
     assert served.run("learn", "ham", str(box), "--domain", "unknown.example") == os.EX_NOINPUT
     assert served.run("learn", "ham", str(tmp_path / "none")) == os.EX_USAGE
+
+
+def test_filters_are_listed_with_the_servers_of_engines(served: Daemon, capsys: pytest.CaptureFixture[str]) -> None:
+    assert served.run("filters") == os.EX_OK
+    assert re.search(r"^spamassassin  127.0.0.1:9  up +0 +0 +-$", shown(capsys), re.M)
+    assert served.run("filters", "--json") == os.EX_OK
+    told = {each["name"]: each for each in json.loads(shown(capsys))}
+    assert [server["standing"] for server in told["spamassassin"]["servers"]] == ["up"]
+    assert told["clamav"]["servers"] == []

@@ -32,7 +32,7 @@ class EngineOptions(registry.Options, frozen=True):
         "rest": "seconds for which it is left alone until one mail tries it",
         "weight": "what its points are multiplied by",
         "max_bytes": "octets of the largest mail that it is asked about; 0: of any size",
-        "too_large": "what follows of a larger mail: defer, accept or quarantine, or skip: it passes as if it was asked",
+        "too_large": "what follows of a larger mail: defer, accept, quarantine; or skip, it passes unmarked",
         "skip_authenticated": "true: mail of who signed in passes unasked",
         "skip_outgoing": "true: mail that leaves passes unasked",
     }

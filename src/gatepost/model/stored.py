@@ -32,7 +32,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     login: str | None = None  # the address that signed in
     reverse: str = ""  # the client's name, if it leads back to its address
 
-    proofs: list[tuple[str, str]] = []  # the fields that tell what was proven of its sender, and who could not say
+    proofs: list[tuple[str, str]] = []  # the fields that tell what was proven of its sender
     arc: str = ""  # what its chain of ARC sets was worth: none, pass or fail; "": nobody looked
     signer: str = ""  # the domain in From, where who sent it proved his right to it: DKIM keys of it sign
 

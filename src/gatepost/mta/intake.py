@@ -29,7 +29,7 @@ from gatepost.mta.nearest import nearest
 from gatepost.mta.pipeline import Findings, Pipeline
 from gatepost.mta.queue import Queue
 from gatepost.mta.refusals import Refusals
-from gatepost.mta.rows import deciding, delivery, facts, fresh_id, message_row, reason, release, unsure_fields
+from gatepost.mta.rows import deciding, delivery, facts, fresh_id, message_row, reason, release
 from gatepost.settings import Settings
 from gatepost.store.blobs import Draft
 from gatepost.store.bulk import Keep
@@ -159,8 +159,7 @@ class Intake:
             judged = [self._hold_refused(envelope, each) for each in judged]
         for each in judged:
             self._tell(envelope, each, trail)
-        proofs = fields(mail.auth, envelope, self._settings.hostname) if mail.auth else []
-        proofs += unsure_fields(finding for each in report.found for finding in each.findings)
+        proofs = fields(mail.auth, envelope, self._settings.hostname) if mail.auth else ()
         message = message_row(envelope, body, summary, self._signer(envelope, report.anatomy), mail.auth, proofs)
         if answer is not Answer.ACCEPTED:
             return await self._refuse(message, judged, answer, trail)

@@ -1,4 +1,4 @@
-"""Makes the fields by which a delivered mail tells what was found: X-Spam-*, as SpamAssassin's, and X-Virus-Scanned.
+"""Makes the fields by which a delivered mail tells what was found: X-Spam-* as SpamAssassin's, and who looked at it.
 
 What the names of symbols say comes from filters and engines, so nothing but words goes into a field, in bounded number.
 """
@@ -30,6 +30,7 @@ def marks(judged: Judged, settings: Headers, host: str) -> list[tuple[str, str]]
         "X-Spam-Level": "*" * min(max(int(verdict.score), 0), STARS) if settings.spam_level else "",
         "X-Spam-Status": "",
         "X-Virus-Scanned": "",
+        "X-Gatepost-Unsure": ", ".join(sorted({each.by for each in verdict.because if each.on_error})),
     }
     if settings.spam_status:
         points = f"score={verdict.score:.1f} required={policy.spam_score:.1f}"

@@ -1,6 +1,6 @@
 """The rows that a judged mail becomes: its message, the copies on folders, the deliveries."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from random import Random
 from typing import Any
 
@@ -9,7 +9,7 @@ from gatepost.model.address import parse_address
 from gatepost.model.auth import AuthResults
 from gatepost.model.envelope import Body, Direction, Envelope, Recipient
 from gatepost.model.stored import Copy, Delivery, Message
-from gatepost.model.verdict import Category, Finding, Keep, OnError, Verdict
+from gatepost.model.verdict import Category, Finding, Keep, Verdict
 
 _chance = Random()  # noqa: S311 - ids must differ, they guard nothing
 
@@ -46,7 +46,7 @@ def message_row(
 ) -> Message:
     """Return the row of a received mail; `signer` is the domain that may sign it.
 
-    `proofs` are the fields that tell what `auth` holds, and which filters could not say.
+    `proofs` are the fields that tell what `auth` holds.
     """
     return Message(
         id=envelope.id,
@@ -74,12 +74,6 @@ def message_row(
         arc=auth.arc.result.value if auth else "",
         signer=signer,
     )
-
-
-def unsure_fields(findings: Iterable[Finding]) -> list[tuple[str, str]]:
-    """Return the field that names the filters without whose word a mail was let pass (threat 72); none as a rule."""
-    passed = {finding.by for finding in findings if finding.on_error is OnError.ACCEPT}
-    return [("X-Gatepost-Unsure", ", ".join(sorted(passed)))] if passed else []
 
 
 def copy_row(envelope: Envelope, recipient: Recipient, verdict: Verdict, keep: Keep) -> Copy:
