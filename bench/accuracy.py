@@ -9,6 +9,7 @@ Run: python bench/accuracy.py [--spamd] [--ham DIR ...] [--spam DIR ...] [--adve
 import argparse
 import asyncio
 import hashlib
+import ipaddress
 import os
 import re
 import signal
@@ -39,7 +40,7 @@ CORPUS = Path(os.environ.get("GATEPOST_TESTDATA") or Path(__file__).parents[2] /
 LABELS = {"clean": Category.CLEAN, "advert": Category.ADVERT, "spam": Category.SPAM}
 POLICY = default_policy(1, "ours.test", quarantine=True, retention=False, archive=False)
 RATES = (0.0, 0.001, 0.003, 0.01, 0.02)  # shares of clean mail taken for spam at which the judges are compared
-QUESTIONS = ("spam", "score", "advert")  # the filters whose findings count here
+QUESTIONS = ("score", "advert")  # the filters whose findings count here
 SPAMD_PATIENCE = 60.0  # seconds for one mail
 
 
@@ -85,26 +86,37 @@ def halves(found: Sequence[Letter]) -> tuple[list[Letter], list[Letter]]:
     return sides
 
 
-_FROM_HOST = re.compile(rb"\s*from\s+(\S+)\s*(?:\((?:[^()]*?\[)?([0-9a-fA-F.:]{3,45})\]?[^()]*\))?")
+_STATION = re.compile(rb"\s*from\s+(\S+)\s*\((?:[^()]*?\[)?([0-9a-fA-F.:]{3,45})\]?[^()]*\)")
 _FOR = re.compile(rb"\bfor\s+<?([^\s<>;]+@[^\s<>;]+)")
 
 
-def envelope(letter: Letter, received: Sequence[bytes], return_path: bytes) -> Envelope:
-    """Return the envelope that the mail came in, as its topmost Received fields tell it."""
-    top = next((value for value in received if (found := _FROM_HOST.match(value)) and found[2]), b"")
-    peer = _FROM_HOST.match(top)
-    helo, ip = (peer[1].decode("ascii", "replace"), (peer[2] or b"").decode()) if peer else ("", "")
-    named = next((found[1] for value in received if (found := _FOR.search(value))), b"")
-    to = _address(named) or Address("someone", "ours.test")
-    date = next((at for value in received if (at := sent(value.rpartition(b";")[2])) is not None), None)
+def envelope(received: Sequence[bytes], return_path: bytes, date: int | None) -> Envelope:
+    """Return the envelope that a mail came in, as the topmost Received field with a client from outside tells it."""
+    border = next((value for value in received if _outside(value)), b"")
+    peer = _STATION.match(border)
+    helo, ip = (peer[1].decode("ascii", "replace"), peer[2].decode()) if peer else ("", "192.0.2.1")
+    named = _FOR.search(border)
+    to = _address(named[1] if named else b"") or Address("someone", "ours.test")
     return Envelope(
         id="0" * 32,
-        client=Client(ip=ip or "192.0.2.1", helo=helo),
+        client=Client(ip=ip, helo=helo),
         sender=_address(return_path),
         recipients=(Recipient(address=to, given=to, domain_id=1, policy=POLICY),),
         direction=Direction.IN,
-        received=date if date is not None else 1_040_000_000_000,
+        received=_when(border) or next(filter(None, map(_when, received)), None) or (date or 0),
     )
+
+
+def _when(received: bytes) -> int | None:
+    return sent(received.rpartition(b";")[2])
+
+
+def _outside(received: bytes) -> bool:
+    peer = _STATION.match(received)
+    try:
+        return bool(peer) and ipaddress.ip_address(peer[2].decode()).is_global
+    except ValueError:
+        return False
 
 
 def _address(text: bytes) -> Address | None:
@@ -119,7 +131,7 @@ async def opened(letter: Letter, opener: Opener) -> Mail:
     body = Body(size=len(letter.data), data=letter.data)
     anatomy = await opener.open(body)
     first = next(iter(anatomy.values(b"return-path")), b"")
-    return Mail(envelope(letter, anatomy.values(b"received"), first), body, opener)
+    return Mail(envelope(anatomy.values(b"received"), first, anatomy.summary.sent), body, opener)
 
 
 # --- the judges ------------------------------------------------------------------------------------------------------
@@ -255,28 +267,34 @@ def misses(found: Sequence[Letter], said: Sequence[Said]) -> Iterator[str]:
             yield f"{letter.label} taken for {each.category.name}: {letter.name} {each.score:g} {symbols}"
 
 
-def corpus(options: argparse.Namespace) -> list[Letter]:
-    folders = {"clean": options.ham, "advert": options.advert, "spam": options.spam}
+def options(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """Add the options that name the mails."""
+    for name in ("ham", "spam", "advert"):
+        parser.add_argument(f"--{name}", type=Path, nargs="+", default=[], metavar="DIR", help=f"folders of {name}")
+    return parser
+
+
+def corpus(chosen: argparse.Namespace) -> list[Letter]:
+    """Return the mails that the options name, or those of the public corpus."""
+    folders = {"clean": chosen.ham, "advert": chosen.advert, "spam": chosen.spam}
     if not any(folders.values()):
         folders |= {"clean": [CORPUS / "easy-ham-1"], "spam": [CORPUS / "spam-1"]}
     return [letter for label, each in folders.items() for letter in letters(label, each)]
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("ham", "spam", "advert"):
-        arguments.add_argument(f"--{name}", type=Path, nargs="+", default=[], metavar="DIR", help=f"folders of {name}")
+    arguments = options(argparse.ArgumentParser(description=__doc__))
     arguments.add_argument("--spamd", action="store_true", help="also ask SpamAssassin's spamd -L, which is started")
     arguments.add_argument("--misses", action="store_true", help="name the mails that are misjudged")
-    options = arguments.parse_args()
-    learned, tried = halves(corpus(options))
+    chosen = arguments.parse_args()
+    learned, tried = halves(corpus(chosen))
     judged = {name: make(learned)(tried) for name, make in JUDGES.items()}
-    if options.spamd:
+    if chosen.spamd:
         with spamd() as local:
             judged["SpamAssassin, spamd -L"] = local(tried)
     for name, said in judged.items():
         print(table(name, tried, said))
-        if options.misses:
+        if chosen.misses:
             print(*misses(tried, said), "", sep="\n")
     print(comparison(tried, judged))
 

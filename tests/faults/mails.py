@@ -1,6 +1,6 @@
 """The mails of the fault tests: a number says what a mail is, who it is for, and what must become of it."""
 
-from gatepost.filters.spam import GTUBE
+from gatepost.filters.score import GTUBE
 
 SENDER = "ada@world.example"
 BOB, ANN, BARE = "bob@served.example", "ann@served.example", "x@bare.example"

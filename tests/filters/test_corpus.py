@@ -50,7 +50,7 @@ def test_spam_of_the_corpus_breaks_the_rules_of_form_more_often_than_clean_mail(
     assert share("spam-1") > 3 * share("easy-ham-1")
 
 
-@pytest.mark.parametrize("name", ["attachments", "uris", "spam", "virus"])
+@pytest.mark.parametrize("name", ["attachments", "uris", "virus"])
 def test_no_other_filter_says_a_thing_against_clean_real_mail(name: str) -> None:
     found = [finding for findings in examined(make(name), "easy-ham-1") for finding in findings]
     assert [finding for finding in found if finding.category is not Category.NOTE] == []

@@ -15,7 +15,7 @@ from gatepost.model.verdict import Finding, OnError
 from gatepost.settings import Filters, SettingsError
 
 OURS = ["senders", "size"]  # by memory alone
-OURS += ["attachments", "encoding", "headers", "local_lists", "spam", "uris", "virus"]  # by the mail taken apart
+OURS += ["advert", "attachments", "encoding", "headers", "local_lists", "score", "uris", "virus"]  # by the parts
 OURS += ["dnsbl", "sender_verify", "uri_lists"]  # by asking DNS
 
 
@@ -26,28 +26,28 @@ def test_filters_are_found_in_the_order_of_cost_and_name() -> None:
 
 
 def test_a_disabled_filter_does_not_ask_and_is_listed() -> None:
-    settings = Filters(options={"spam": {"enabled": False}})
-    assert "spam" not in [one.name for one in load(settings, TOOLS)]
-    assert [(one.name, one.enabled) for one in entries(settings) if one.name == "spam"] == [("spam", False)]
+    settings = Filters(options={"score": {"enabled": False}})
+    assert "score" not in [one.name for one in load(settings, TOOLS)]
+    assert [(one.name, one.enabled) for one in entries(settings) if one.name == "score"] == [("score", False)]
 
 
 def test_on_error_is_the_filters_own_or_the_common_one() -> None:
     settings = Filters(on_error=OnError.ACCEPT, options={"size": {"on_error": "quarantine"}})
     said = {one.name: one.on_error for one in load(settings, TOOLS)}
     assert said["size"] is OnError.QUARANTINE
-    assert said["spam"] is OnError.ACCEPT
+    assert said["score"] is OnError.ACCEPT
     assert said["virus"] is OnError.DEFER, "a virus filter that can't say never lets mail pass unless told so"
 
 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"spam": {"enabld": True}}, "filters.spam.enabld: unknown key"),
-        ({"spam": {"enabled": 1}}, "filters.spam.enabled: Expected `bool`, got `int`"),
-        ({"spam": {"on_error": "shrug"}}, "filters.spam.on_error: Invalid enum value 'shrug'"),
+        ({"score": {"enabld": True}}, "filters.score.enabld: unknown key"),
+        ({"score": {"enabled": 1}}, "filters.score.enabled: Expected `bool`, got `int`"),
+        ({"score": {"on_error": "shrug"}}, "filters.score.on_error: Invalid enum value 'shrug'"),
         ({"attachments": {"encrypted": "maybe"}}, "filters.attachments.encrypted: Invalid enum value 'maybe'"),
         ({"virus": {"sums_file": "/no/such/file"}}, "filters.virus.sums_file: .*No such file"),
-        ({"spma": {}}, "filters.spma: there is no such filter; there are .*spam"),
+        ({"spma": {}}, "filters.spma: there is no such filter; there are .*score"),
     ],
 )
 def test_bad_options_are_refused_by_their_key(options: dict[str, Any], said: str) -> None:
@@ -102,6 +102,6 @@ def test_a_package_that_cannot_be_loaded_is_named(monkeypatch: pytest.MonkeyPatc
 
 
 def test_two_filters_of_one_name_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    offer(monkeypatch, "gatepost.filters.spam:Spam")
-    with pytest.raises(SettingsError, match=r"filters.spam: both .* bear this name"):
+    offer(monkeypatch, "gatepost.filters.score:Score")
+    with pytest.raises(SettingsError, match=r"filters.score: both .* bear this name"):
         load(Filters(), TOOLS)

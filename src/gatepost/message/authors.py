@@ -4,13 +4,33 @@ import re
 import unicodedata
 from email.utils import getaddresses
 
+import msgspec
+
 from gatepost.message.anatomy import Anatomy
 from gatepost.message.headers import readable, unfold
 from gatepost.model.address import Address, BadAddress, parse_address
 
+_BOX = re.compile(r'\s*"?((?:[^"<>\\]|\\.)*?)"?\s*<\s*([^<>\s]*)\s*>[^<>]*\Z')
 VALUE_MAX = 8192  # octets of a From field that are read
 _ANGLED = re.compile(r"<[^<>]*>")
 _USUAL = re.compile(r'[^<>,"():;\\]*<([^<>\s"(),]+)>\s*\Z|\s*([^<>\s"(),:;\\]+@[^<>\s"(),:;\\]+)\s*\Z')
+
+
+class Box(msgspec.Struct, frozen=True):
+    """A mailbox as a field shows it: the name as a reader sees it, the address in lower case, its domain; else ""."""
+
+    name: str
+    address: str
+    domain: str
+
+
+def box(value: bytes) -> Box:
+    """Read the first mailbox of a From, Reply-To or Sender field, leniently; never raises."""
+    text = readable(value[:VALUE_MAX])
+    found = _BOX.match(text)
+    name, address = (found[1], found[2]) if found else ("", next((word for word in text.split() if "@" in word), ""))
+    address = address.strip("<>,;:\"'()").lower()
+    return Box(name.replace("\\", "").strip(), address, address.rpartition("@")[2].rstrip("."))
 
 
 def authors(anatomy: Anatomy) -> list[Address]:

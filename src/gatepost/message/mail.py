@@ -12,6 +12,7 @@ from pathlib import Path
 import gatepost
 from gatepost.message.anatomy import Anatomy
 from gatepost.message.parse import dissect
+from gatepost.message.prose import Prose, prose
 from gatepost.message.table import Heavy
 from gatepost.message.worker import LENGTH, Failure, Job, Result, frame, result_decoder
 from gatepost.model.auth import AuthResults
@@ -196,6 +197,7 @@ class Mail:
         self.auth: AuthResults | None = None  # what is proven of its sender; None: nobody looked
         self._opener = opener
         self._anatomy: Anatomy | None = None
+        self._prose: Prose | None = None
         self._opening: asyncio.Task[Anatomy] | None = None
 
     def glance(self) -> Anatomy | None:
@@ -214,3 +216,9 @@ class Mail:
         if self._opening is None:
             self._opening = asyncio.create_task(self._opener.delegate(self.body))
         return await asyncio.shield(self._opening)
+
+    def prose(self, anatomy: Anatomy) -> Prose:
+        """Return what a reader sees of the mail, given its anatomy; read once, by whoever asks first."""
+        if self._prose is None:
+            self._prose = prose(anatomy)
+        return self._prose

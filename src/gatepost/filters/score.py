@@ -1,0 +1,99 @@
+"""Asks how much a mail looks like spam: many small signs, each with its points and its reason."""
+
+from collections.abc import Hashable, Iterable, Iterator
+
+from gatepost.filters.registry import Cost, Tools
+from gatepost.filters.signs.brands import Brands
+from gatepost.filters.signs.facts import Facts, Sign
+from gatepost.filters.signs.files import files
+from gatepost.filters.signs.header import header
+from gatepost.filters.signs.links import links
+from gatepost.filters.signs.page import page
+from gatepost.filters.signs.route import route
+from gatepost.filters.signs.sender import sender
+from gatepost.filters.signs.subject import subject
+from gatepost.filters.signs.text import text
+from gatepost.filters.symbols import Phrases, Weights, load
+from gatepost.message.anatomy import Anatomy
+from gatepost.message.mail import Mail
+from gatepost.message.plain import plain
+from gatepost.model.envelope import Recipient
+from gatepost.model.verdict import Category, Finding
+
+GTUBE = b"XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X"
+HEAD, TAIL = 4000, 1500  # characters of a long text that are held against phrases
+LINKS_MAX = 100  # whose URLs are held against phrases
+
+
+class Score:
+    """How much does it look like spam?
+
+    Signs in header, route, proofs, text, HTML, links and files count points; what their sum means is the policy's
+    matter. GTUBE counts 1,000.
+    """
+
+    name = "score"
+    cost = Cost.PARSE
+    Options = Weights
+
+    def __init__(self, options: Weights, tools: Tools) -> None:
+        self._symbols, self._lists = load(options, "symbols")
+        self._brands = Brands(self._lists)
+        self._in_text = Phrases(self._symbols, "text")
+        self._in_subject = Phrases(self._symbols, "subject")
+        self._in_links = Phrases(self._symbols, "links")
+        self._in_sender = Phrases(self._symbols, "sender")
+
+    def key(self, recipient: Recipient) -> Hashable:
+        return None
+
+    async def examine(self, mail: Mail, recipient: Recipient) -> Iterable[Finding]:
+        anatomy = await mail.anatomy()
+        facts = Facts(anatomy, mail.prose(anatomy), mail.envelope, mail.auth, self._lists)
+        signs = dict(self._signs(facts, mail))
+        return [self._finding(symbol, shown) for symbol, shown in signs.items() if self._counts(symbol, facts)]
+
+    def _counts(self, symbol: str, facts: Facts) -> bool:
+        known = self._symbols[symbol]
+        return known.weight != 0 and not (known.unlisted and facts.listed)
+
+    def _signs(self, facts: Facts, mail: Mail) -> Iterator[Sign]:
+        if carries_gtube(mail, facts.anatomy):
+            yield "GTUBE", ""
+        yield from sender(facts, self._brands)
+        yield from header(facts)
+        yield from subject(facts)
+        yield from route(facts)
+        yield from text(facts)
+        yield from page(facts)
+        yield from links(facts, self._brands)
+        yield from files(facts)
+        yield from ((symbol, "") for symbol in self._phrases(facts))
+
+    def _phrases(self, facts: Facts) -> Iterator[str]:
+        prose = facts.prose
+        yield from self._in_text.found(f"{prose.subject}\n{_pitch(prose.text)}")
+        yield from self._in_subject.found(prose.subject)
+        yield from self._in_sender.found(facts.anatomy.summary.from_)
+        for url in {link.url for link in facts.anatomy.links[:LINKS_MAX]}:
+            yield from self._in_links.found(url)
+
+    def _finding(self, symbol: str, shown: str) -> Finding:
+        known = self._symbols[symbol]
+        reason = plain(f"{known.about}: {shown}" if shown else known.about)
+        return Finding(category=Category.SCORE, symbol=symbol, reason=reason, by=self.name, score=known.weight)
+
+
+def _pitch(shown: str) -> str:
+    """Return of a long text its beginning and end, where a seller speaks: long mail says many things in passing."""
+    return shown if len(shown) <= HEAD + TAIL else f"{shown[:HEAD]}\n{shown[-TAIL:]}"
+
+
+def carries_gtube(mail: Mail, anatomy: Anatomy) -> bool:
+    if mail.body.data is not None and mail.body.data.find(GTUBE, anatomy.header_end) >= 0:
+        return True
+    # UTF-16 puts a NUL beside each octet of the pattern.
+    return any(GTUBE in part.text or GTUBE in part.text.replace(b"\0", b"") for part in anatomy.parts if part.text)
+
+
+FILTER = Score

@@ -1,0 +1,1 @@
+"""What tells spam from clean mail: each module reads one side of a mail and names the symbols that it shows."""

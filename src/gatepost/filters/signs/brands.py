@@ -1,0 +1,91 @@
+"""Brands in names and hosts: whose domain it is, and what only looks like it."""
+
+import re
+from functools import lru_cache
+
+from gatepost.filters.symbols import Lists
+from gatepost.message.skeleton import folded, skeleton
+
+NEAR = 8  # letters of a name from which on one wrong letter is taken for intent
+TOKEN = 5  # letters from which on a name inside a host is taken for the brand's
+_WORDS = re.compile(r"[^\W_]+")
+_CLAIMS_MAX = 12  # words beyond which a name is a sentence
+
+
+class Brands:
+    """Knows the brands of the lists; what it was asked it remembers."""
+
+    def __init__(self, lists: Lists) -> None:
+        self._lists = lists
+        self._domains = {domain: brand for brand, each in lists.brands.items() for domain in each}
+        self._skeletons = {skeleton(brand): brand for brand in lists.brands if len(brand) >= TOKEN}
+        self.alike = lru_cache(maxsize=4096)(self._alike)
+        self.borne = lru_cache(maxsize=4096)(self._borne)
+        self.claimed = lru_cache(maxsize=1024)(self._claimed)
+
+    def owns(self, brand: str, domain: str) -> bool:
+        """Tell whether a registered domain is the brand's own."""
+        return domain in self._lists.brands[brand] or domain.partition(".")[0] == brand
+
+    def _claimed(self, name: str) -> str:
+        """Return the brand that a person's or a firm's shown name claims to be, "" if none."""
+        words = _WORDS.findall(folded(name))
+        if not words or len(words) > _CLAIMS_MAX:
+            return ""
+        joined = "".join(words)
+        for brand in self._lists.brands:
+            if brand in self._lists.common:
+                served = not self._lists.services.isdisjoint(words)
+                if joined == brand or (brand in words and served and len(words) <= 4):
+                    return brand
+            elif brand in words or joined.startswith(brand):
+                return brand
+        return ""
+
+    def _alike(self, domain: str) -> str:
+        """Return the brand that a registered domain looks like and is not, "" if none."""
+        label = _shown(domain.partition(".")[0])
+        if domain in self._domains or label in self._lists.brands:
+            return ""
+        found = self._skeletons.get(skeleton(label))
+        if found:
+            return found
+        return next((brand for brand in self._skeletons.values() if len(brand) >= NEAR and near(label, brand)), "")
+
+    def _borne(self, host: str, domain: str) -> str:
+        """Return the brand that a host names in one of its words though its domain is another's, "" if none."""
+        if domain in self._domains:
+            return ""
+        words = re.split(r"[.-]", _shown(host.removesuffix(domain.partition(".")[2])))
+        for word in words:
+            brand = self._skeletons.get(skeleton(word)) if len(word) >= TOKEN else None
+            if brand and brand not in self._lists.common and not self.owns(brand, domain):
+                return brand
+        return ""
+
+
+def _shown(name: str) -> str:
+    """Return labels as a reader sees them: A-labels decoded, look-alikes as what they look like."""
+    return ".".join(folded(unpunycoded(label)) for label in name.split("."))
+
+
+def unpunycoded(label: str) -> str:
+    """Return an A-label as a U-label; what is none, or a broken one, stays."""
+    if not label.startswith("xn--"):
+        return label
+    try:
+        return label[4:].encode("ascii").decode("punycode")
+    except (UnicodeError, ValueError):
+        return label
+
+
+def near(one: str, other: str) -> bool:
+    """Tell whether two names are one letter apart: one more, one less, another, or two that changed places."""
+    if one == other or abs(len(one) - len(other)) > 1 or one[:1] != other[:1]:
+        return False
+    head = next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+    a, b = one[head:], other[head:]
+    if len(a) == len(b):
+        return a[1:] == b[1:] or (a[:2] == b[1::-1] and a[2:] == b[2:])
+    longer, shorter = (a, b) if len(a) > len(b) else (b, a)
+    return longer[1:] == shorter

@@ -1,0 +1,126 @@
+"""Signs in links: where they lead, how they hide it, what they show instead."""
+
+import base64
+import ipaddress
+import re
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+from gatepost.filters.signs.brands import Brands, unpunycoded
+from gatepost.filters.signs.facts import Facts, Sign
+from gatepost.filters.signs.scripts import mixed
+from gatepost.message.anatomy import Link, Source
+from gatepost.message.links import host_of, registered
+from gatepost.message.look import Anchor
+
+LOOKED_AT = 200  # links
+READERS = 20  # whose addresses are sought in them
+_AUTHORITY = re.compile(r"[a-z]+:[/\\]{1,4}([^/\\?#]*)", re.IGNORECASE)
+_SHOWN = re.compile(r"(?:https?://)?((?:[\w-]+\.)+(?:[a-z]{2,6}|xn--[\w-]+))\b(?:[/?#:]\S*)?\Z", re.IGNORECASE)
+_USUAL_PORTS = {"", "80", "443", "8080", "8443"}
+
+
+def links(facts: Facts, brands: Brands) -> Iterator[Sign]:
+    found = [link for link in islice(facts.anatomy.links, LOOKED_AT) if link.source is not Source.FILE]
+    yield from _first_of_each(_each(facts, brands, found))
+    page = facts.prose.page
+    if page is not None and (other := _other(page.anchors, facts)):
+        yield "LINK_TEXT_OTHER", other
+    if _carries_reader(facts, found):
+        yield "LINK_READER", ""
+
+
+def _first_of_each(signs: Iterable[Sign]) -> Iterator[Sign]:
+    seen = set()
+    for symbol, shown in signs:
+        if symbol not in seen:
+            seen.add(symbol)
+            yield symbol, shown
+
+
+def _each(facts: Facts, brands: Brands, found: list[Link]) -> Iterator[Sign]:
+    hosts: dict[str, Link] = {}
+    for link in found:
+        hosts.setdefault(link.host, link)
+        yield from _written(link)
+    own = facts.author_domain
+    for host, link in hosts.items():
+        if link.domain == own:
+            continue
+        yield from _host(facts, brands, host, link)
+    for link in found:
+        if link.source is Source.REDIRECT and link.domain not in (own, ""):
+            yield "LINK_REDIRECT", link.url
+            break
+
+
+def _written(link: Link) -> Iterator[Sign]:
+    """Judge how a URL is written."""
+    authority = _AUTHORITY.match(link.url)
+    if not authority or link.source is Source.REDIRECT:
+        return
+    user, at, place = authority[1].rpartition("@")
+    if at and "." in user:
+        yield "LINK_USER", link.url
+    name, _, port = place.rpartition(":") if ":" in place and "[" not in place else (place, "", "")
+    if port and port.isdigit() and port not in _USUAL_PORTS:
+        yield "LINK_PORT", link.url
+    if "%" in name or (_is_address(link.host) and name.lower() != link.host and "[" not in place):
+        yield "LINK_ENCODED_HOST", link.url
+
+
+def _host(facts: Facts, brands: Brands, host: str, link: Link) -> Iterator[Sign]:
+    lists = facts.lists
+    if _is_address(host):
+        if not ipaddress.ip_address(host).is_private:
+            yield "LINK_IP", host
+        return
+    if link.domain in lists.shorteners or host in lists.shorteners:
+        yield "LINK_SHORTENED", host
+    elif _free(lists.free_hosts, host, link.url):
+        yield "LINK_FREE_HOST", host
+    if host.rpartition(".")[2] in lists.tlds:
+        yield "LINK_ABUSED", host
+    if brand := brands.alike(link.domain):
+        yield "LINK_ALIKE", f"{host} for {brand}"
+    elif brand := brands.borne(host, link.domain):
+        yield "LINK_BRAND", f"{host} for {brand}"
+    if "xn--" in host and any(mixed(unpunycoded(label)) for label in host.split(".")):
+        yield "LINK_MIXED", host
+
+
+def _free(free_hosts: frozenset[str], host: str, url: str) -> bool:
+    labels = host.split(".")
+    if any(".".join(labels[at:]) in free_hosts for at in range(len(labels) - 1)):
+        return True
+    return host == "docs.google.com" and "/forms/" in url
+
+
+def _is_address(host: str) -> bool:
+    return ":" in host or host.rpartition(".")[2].isdigit()
+
+
+def _other(anchors: Iterable[Anchor], facts: Facts) -> str:
+    """Return a link whose wording is a host of another domain than it leads to, "" if there is none.
+
+    Newsletters count clicks through hosts of their sender's; a link that leads to the author's own domain, or that of a
+    mail which says how to leave its list, deceives nobody.
+    """
+    for anchor in anchors:
+        shown = _SHOWN.match(anchor.text.strip())
+        if not shown or not anchor.href.lower().startswith(("http:", "https:")):
+            continue
+        told, true = registered(host_of(f"http://{shown[1]}")), registered(host_of(anchor.href))
+        if told and true and told != true and true != facts.author_domain and not facts.listed:
+            return f"{told} for {true}"
+    return ""
+
+
+def _carries_reader(facts: Facts, found: list[Link]) -> bool:
+    if facts.listed or not found:
+        return False
+    marks = set()
+    for address in islice(facts.recipients, READERS):
+        marks |= {address, address.replace("@", "%40")}
+        marks.add(base64.b64encode(address.encode()).decode().rstrip("=")[:-1])
+    return any(mark in link.url or mark in link.url.lower() for link in found for mark in marks)

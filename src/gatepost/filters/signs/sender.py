@@ -1,0 +1,112 @@
+"""Signs in who says that he wrote a mail, and where answers go."""
+
+import re
+from collections.abc import Iterator
+
+from gatepost.filters.signs.brands import Brands, near, unpunycoded
+from gatepost.filters.signs.facts import Facts, Sign
+from gatepost.filters.signs.scripts import UNSEEN, mixed
+from gatepost.message.links import registered
+from gatepost.message.skeleton import skeleton
+
+NEAR_REPLY = 6  # letters of a name from which on one wrong letter is taken for intent
+_ADDRESS = re.compile(r"[\w.+-]+@([\w-]+(?:\.[\w-]+)+)")
+_RANDOM = re.compile(
+    r"(?=[a-z0-9]{9,}\Z)(?:[a-z]*+[0-9]++){3,}[a-z]*+\Z"  # digits strewn over it
+    r"|[a-z]{2,}[0-9]{5,}\Z"
+    r"|[a-z]*[bcdfghjklmnpqrstvwxz]{6,}[a-z0-9]*\Z"
+    r"|[a-z0-9]*[0-9]{3,}[a-z]{1,3}[0-9]*\Z"
+)
+LOCAL_MAX = 64
+STATION_MAX = 1000  # octets of a Received field
+_PIECES = re.compile(rb"[\s()\[\];<>=,]+")
+_BASE64_WORD = re.compile(rb"=\?[^?\s]{1,40}\?[Bb]\?")
+
+
+def sender(facts: Facts, brands: Brands) -> Iterator[Sign]:
+    yield from _name(facts, brands)
+    if facts.author_domain:
+        yield from _domain(facts, brands)
+        yield from _address(facts)
+    yield from _replies(facts)
+
+
+def _name(facts: Facts, brands: Brands) -> Iterator[Sign]:
+    name, domain = facts.author.name, facts.author_domain
+    shown = _ADDRESS.search(name)
+    if shown and registered(shown[1].lower()) != domain and not facts.discussed:
+        yield "FROM_NAME_ADDRESS", f"{shown[0]} for {facts.author.address}"
+    brand = brands.claimed(name) if name and not shown else ""
+    if brand and domain and not brands.owns(brand, domain) and not facts.discussed:
+        yield "FROM_NAME_BRAND", f"{name} with {facts.author.address}"
+    if not (name.isascii() and facts.prose.subject.isascii()):
+        if UNSEEN.search(name) or UNSEEN.search(facts.prose.subject.rstrip()):
+            yield "FROM_NAME_CONTROLS", ""
+        if words := mixed(name):
+            yield "FROM_NAME_MIXED", words[0]
+    for field, text in ((b"from", name), (b"subject", facts.prose.subject)):
+        if text.isascii() and len(text) > 3 and _BASE64_WORD.search(facts.raw(field)):
+            yield "FROM_ENCODED_IDLY", field.decode().title()
+            break
+
+
+def _domain(facts: Facts, brands: Brands) -> Iterator[Sign]:
+    domain = facts.author_domain
+    if brand := brands.alike(domain):
+        yield "FROM_DOMAIN_ALIKE", f"{domain} for {brand}"
+    elif brand := brands.borne(facts.author.domain, domain):
+        yield "FROM_DOMAIN_BRAND", f"{facts.author.domain} for {brand}"
+    if any(mixed(unpunycoded(label)) for label in domain.split(".")):
+        yield "FROM_DOMAIN_MIXED", domain
+    if domain.rpartition(".")[2] in facts.lists.tlds:
+        yield "FROM_DOMAIN_ABUSED", domain
+
+
+def _address(facts: Facts) -> Iterator[Sign]:
+    author = facts.author
+    local = author.address.rpartition("@")[0][:LOCAL_MAX]
+    if _RANDOM.match(local):
+        yield "FROM_LOCAL_RANDOM", author.address
+    if not facts.from_the_world:
+        return
+    proven = facts.auth is not None and facts.auth.proven
+    if author.address in facts.recipients and not proven:
+        yield "FROM_IS_TO", author.address
+    elif author.domain in facts.our_domains and facts.auth is not None and not proven and not facts.listed:
+        yield "FROM_OURS_UNPROVEN", author.address
+    if facts.freemail(author.domain) and not facts.discussed and not proven and not _seen_at(facts, author.domain):
+        yield "FROM_FREEMAIL_ELSEWHERE", author.domain
+
+
+def _seen_at(facts: Facts, domain: str) -> bool:
+    """Tell whether a station's own name or a signature shows that the provider had the mail.
+
+    What a client called itself, and addresses, prove nothing.
+    """
+    label = domain.partition(".")[0].encode()
+    for value in facts.fields.get(b"received", ()):
+        pieces = _PIECES.split(value[:STATION_MAX].strip().lower())
+        known = pieces[2:] if pieces[0] == b"from" else pieces
+        if any(label in piece and b"@" not in piece for piece in known):
+            return True
+    return any(label in value.lower() for value in facts.fields.get(b"dkim-signature", ()))
+
+
+def _replies(facts: Facts) -> Iterator[Sign]:
+    reply, author = facts.reply, facts.author
+    if reply is None or not reply.domain or facts.listed:
+        return
+    domain = registered(reply.domain)
+    if domain == facts.author_domain:
+        return
+    if facts.freemail(reply.domain):
+        yield "REPLY_TO_FREEMAIL", f"{reply.address} for {author.address}"
+    else:
+        yield "REPLY_TO_ELSEWHERE", f"{reply.domain} for {author.domain}"
+    if facts.author_domain and _alike(domain, facts.author_domain):
+        yield "REPLY_TO_ALIKE", f"{domain} for {facts.author_domain}"
+
+
+def _alike(one: str, other: str) -> bool:
+    a, b = one.partition(".")[0], other.partition(".")[0]
+    return a != b and len(a) >= NEAR_REPLY and (skeleton(a) == skeleton(b) or near(a, b))

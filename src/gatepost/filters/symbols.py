@@ -1,0 +1,167 @@
+"""The table of symbols: weights, descriptions, phrases and lists, from the shipped file and the administrator's own."""
+
+import tomllib
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import msgspec
+import re2  # type: ignore[import-untyped]
+
+from gatepost.filters import registry
+
+MAX_MEMORY = 8 << 20
+"""Octets that an engine for phrases may take; what it does not need it does not take."""
+
+TOGETHER = 6
+"""Patterns that are sought at once: more have too many states between them, fewer make too many passes."""
+
+_GAP = ".{"
+Where = Literal["text", "subject", "links", "sender"]
+
+
+class Symbol(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A symbol: its points, a line on what it says; the phrases that it goes by, if any, or whose (`like`).
+
+    `unlisted`: it says nothing of the mail of a list, which may speak so.
+    """
+
+    weight: float
+    about: str
+    where: Where = "text"
+    least: int = 1
+    patterns: tuple[str, ...] = ()
+    like: str = ""
+    unlisted: bool = False
+
+
+class Lists(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Names that rules go by. `brands`: each with its domains; a `common` one is a word, too, and needs a `service`."""
+
+    brands: dict[str, tuple[str, ...]]
+    common: frozenset[str]
+    services: frozenset[str]
+    tlds: frozenset[str]
+    shorteners: frozenset[str]
+    free_hosts: frozenset[str]
+    freemail: frozenset[str]
+
+
+class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The whole file."""
+
+    symbols: dict[str, Symbol]
+    adverts: dict[str, Symbol] = {}
+    lists: Lists
+
+
+class Weights(registry.Options, frozen=True):
+    """What a filter that goes by the table can be told."""
+
+    DOC: ClassVar[dict[str, str]] = {
+        **registry.Options.DOC,
+        "file": "a TOML file in the form of the shipped symbols.toml, laid over it table by table; empty: none",
+        "weights": "points of single symbols, such as { HTML_ONLY = 0.2 }; 0 turns one off",
+    }
+    file: str = ""
+    weights: dict[str, float] = msgspec.field(default_factory=dict)
+
+
+def load(options: Weights, part: Literal["symbols", "adverts"]) -> tuple[dict[str, Symbol], Lists]:
+    """Return the symbols in force and the lists; raise ValueError that begins with the option at fault."""
+    table = _decoded(_over(shipped(), _own(options.file)) if options.file else shipped())
+    symbols = dict(getattr(table, part))
+    for name, weight in options.weights.items():
+        if name not in symbols:
+            raise ValueError(f"weights.{name}: there is no such symbol")
+        symbols[name] = msgspec.structs.replace(symbols[name], weight=weight)
+    return symbols, table.lists
+
+
+def shipped() -> dict[str, Any]:
+    """Return the file that comes with Gatepost, undecoded."""
+    return tomllib.loads(files("gatepost.filters").joinpath("symbols.toml").read_text("utf-8"))
+
+
+def _own(file: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(Path(file).read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"file: {file} can't be read: {error}") from error
+
+
+def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay one table over another: what stands in both and is no table is taken from the upper one."""
+    laid = dict(below)
+    for key, value in above.items():
+        under = laid.get(key)
+        laid[key] = _over(under, value) if isinstance(under, dict) and isinstance(value, dict) else value
+    return laid
+
+
+def _decoded(raw: dict[str, Any]) -> Table:
+    try:
+        return msgspec.convert(raw, Table)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"file: {error}") from error
+
+
+class Phrases:
+    """Finds the symbols that go by phrases, of one `where`, in linear time.
+
+    Some patterns at a time are sought at once, but those with a gap (`.{0,40}`) each by itself: the engine has a state
+    for each way in which they can overlap.
+    """
+
+    def __init__(self, symbols: Mapping[str, Symbol], where: Where) -> None:
+        self._options = re2.Options()
+        self._options.case_sensitive = False
+        self._options.never_capture = True
+        self._options.max_mem = MAX_MEMORY
+        self._options.log_errors = False
+        self._sets: list[tuple[Any, list[str]]] = []  # and the owner of each of its patterns
+        self._alone: list[tuple[str, Any]] = []  # owner and pattern
+        self._least: dict[str, list[tuple[int, str]]] = {}  # owner -> the symbols it decides, with their numbers
+        for name, symbol in symbols.items():
+            if symbol.where == where and (symbol.patterns or symbol.like):
+                self._least.setdefault(symbol.like or name, []).append((symbol.least, name))
+        for owner in self._least:
+            for pattern in _patterns(symbols, owner):
+                self._add(owner, pattern)
+        for each, _ in self._sets:
+            each.Compile()
+
+    def _add(self, owner: str, pattern: str) -> None:
+        try:
+            compiled = re2.compile(pattern.encode(), self._options)
+        except re2.error as error:
+            raise ValueError(f"file: symbols.{owner}.patterns: {error.args[0].decode('utf-8', 'replace')}") from error
+        if _GAP in pattern:
+            self._alone.append((owner, compiled))
+            return
+        if not self._sets or len(self._sets[-1][1]) == TOGETHER:
+            self._sets.append((re2.Set.SearchSet(self._options), []))
+        together, owners = self._sets[-1]
+        together.Add(pattern.encode())
+        owners.append(owner)
+
+    def found(self, text: str) -> Iterator[str]:
+        """Yield the symbols whose phrases stand in a text."""
+        if not text:
+            return
+        octets = text.encode("utf-8", "replace")
+        counts = Counter(owner for owner, pattern in self._alone if pattern.search(octets))
+        for together, owners in self._sets:
+            counts.update(owners[index] for index in together.Match(octets) or ())
+        for owner, count in counts.items():
+            for least, name in self._least[owner]:
+                if count >= least:
+                    yield name
+
+
+def _patterns(symbols: Mapping[str, Symbol], owner: str) -> tuple[str, ...]:
+    if owner not in symbols:
+        raise ValueError(f"file: there is no symbol {owner} whose phrases another could go by")
+    return symbols[owner].patterns

@@ -1,0 +1,457 @@
+"""The built-in score: each symbol has a mail that shows it, and a twin that must not."""
+
+import zipfile
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.filters.letters import TEXT, both, coded, document, file, letter
+from tests.filters.mails import ask, make, symbols, zipped
+
+from gatepost.filters.score import GTUBE
+from gatepost.filters.symbols import shipped
+from gatepost.message.look import look
+from gatepost.model.auth import AuthResults, Dmarc, Policy, Result, Signature, Spf
+from gatepost.model.envelope import Client, Login
+from gatepost.model.verdict import Category
+from gatepost.settings import SettingsError
+
+SCORE = make("score")
+KNOWN = shipped()["symbols"]
+HOME = "from mail.a.test (mail.a.test [93.184.216.34]) by mx.ours.test; Mon, 24 Nov 2025 12:00:01 +0000"
+
+
+def came(helo: str, name: str, ip: str = "93.184.216.34") -> str:
+    return f"from {helo} ({name} [{ip}]) by mx.ours.test with ESMTP; Mon, 24 Nov 2025 12:00:01 +0000"
+
+
+def link(url: str, said: str = "the report") -> dict[str, Any]:
+    return {"html": document(f'<a href="{url}">{said}</a>')}
+
+
+def says(text: str) -> dict[str, Any]:
+    return {"text": f"{TEXT}{text}\r\n"}
+
+
+def auth(
+    spf: Result = Result.NONE, dmarc: Result = Result.NONE, policy: Policy = Policy.NONE, **members: Any
+) -> AuthResults:
+    one = Spf(result=spf, domain="a.test")
+    return AuthResults(
+        mail_from=one,
+        helo=one,
+        dmarc=Dmarc(result=dmarc, domain="a.test", policy=policy),
+        authors=("ann@a.test",),
+        **members,
+    )
+
+
+def bad_signature(result: Result) -> AuthResults:
+    return auth(Result.PASS, Result.PASS, signatures=(Signature(result=result, domain="a.test", reason="body hash"),))
+
+
+def encrypted() -> bytes:
+    """Return an archive whose member needs a password, by its flag."""
+    data = bytearray(zipped(a__txt=b"secret"))
+    data[6] |= 1
+    data[data.index(b"PK\x01\x02") + 8] |= 1
+    return bytes(data)
+
+
+def script(name: str) -> bytes:
+    out = BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr(name, b"x")
+    return out.getvalue()
+
+
+PLAIN: dict[str, Any] = {}
+MANY = ", ".join(f"{name}@ours.test" for name in ("abe", "abi", "abo", "aby", "acc", "bob"))
+FEW = ", ".join(f"{name}@ours.test" for name in ("zoe", "bob", "kim"))
+LISTED = {"List_Unsubscribe": "<https://a.test/leave>"}
+EARN = "Be your own boss and work from home."
+MORE = "You can earn thousands of dollars. Join our team, no experience is necessary."
+FEE = (
+    "I am the next of kin of the late Mr Johnson, who died in a plane crash. I need your assistance to transfer the sum"
+    " of US$ 25 million dollars into your bank account."
+)
+
+# symbol -> a mail that shows it, a twin that must not; `mail_` goes to the envelope
+PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "GTUBE": (says(GTUBE.decode()), says(GTUBE.decode().lower())),
+    # who says that he wrote it
+    "FROM_NAME_ADDRESS": ({"From": '"ceo@ours.test" <ann@a.test>'}, {"From": '"ann@mail.a.test" <ann@a.test>'}),
+    "FROM_NAME_BRAND": ({"From": "PayPal Service <ann@a.test>"}, {"From": "PayPal Service <x@mail.paypal.com>"}),
+    "FROM_NAME_CONTROLS": ({"From": "An\u202en Lee <ann@a.test>"}, {"From": "Anné Lee <ann@a.test>"}),
+    "FROM_NAME_MIXED": ({"From": "Pаypаl Team <ann@a.test>"}, {"From": "Паша Lee <ann@a.test>"}),
+    "FROM_NAME_PITCH": ({"From": "Hot Casino <ann@a.test>"}, {"From": "Ann Casimir <ann@a.test>"}),
+    "FROM_DOMAIN_ALIKE": ({"From": "Ann <ann@micr0soft.com>"}, {"From": "Ann <ann@microsoft.com>"}),
+    "FROM_DOMAIN_BRAND": ({"From": "Ann <a@paypal-safe.com>"}, {"From": "Ann <a@e.paypal.com>"}),
+    "FROM_DOMAIN_MIXED": ({"From": "Ann <ann@xn--pypal-4ve.com>"}, {"From": "Ann <ann@xn--bcher-kva.de>"}),
+    "FROM_DOMAIN_ABUSED": ({"From": "Ann <ann@offers.top>"}, {"From": "Ann <ann@offers.org>"}),
+    "FROM_LOCAL_RANDOM": ({"From": "Ann <x7k2m9q4w@a.test>"}, {"From": "Ann <ann.lee1984@a.test>"}),
+    "FROM_IS_TO": ({"From": "Bob <bob@ours.test>"}, {"From": "Bob <bob@ours.test>", "mail_auth": auth(proven=True)}),
+    "FROM_OURS_UNPROVEN": (
+        {"From": "Eve <eve@ours.test>", "mail_auth": auth()},
+        {"From": "Eve <eve@ours.test>", "mail_auth": auth(proven=True)},
+    ),
+    "FROM_FREEMAIL_ELSEWHERE": (
+        {"From": "Ann <ann@gmail.com>", "Received": came("gmail.com", "host.a.test")},
+        {"From": "Ann <ann@gmail.com>", "Received": came("mail-io1.google.com", "mail-io1.gmail.com")},
+    ),
+    "REPLY_TO_ELSEWHERE": ({"Reply_To": "<ann@b.test>"}, {"Reply_To": "<lee@mail.a.test>"}),
+    "REPLY_TO_FREEMAIL": ({"Reply_To": "<ann@gmail.com>"}, {"Reply_To": "<ann@a.test>"}),
+    "REPLY_TO_ALIKE": (
+        {"From": "Ann <ann@contoso.com>", "Reply_To": "<ann@cont0so.com>"},
+        {"From": "Ann <ann@contoso.com>", "Reply_To": "<ann@fabrikam.com>"},
+    ),
+    "FROM_ENCODED_IDLY": (
+        {"Subject": "=?utf-8?B?SW52b2ljZSBub3c=?="},
+        {"Subject": "=?utf-8?B?w5xiZXJzaWNodA==?="},
+    ),
+    # the header
+    "MESSAGE_ID_MISSING": ({"Message_ID": None}, PLAIN),
+    "MESSAGE_ID_ODD": ({"Message_ID": "<20251124120000>"}, PLAIN),
+    "MESSAGE_ID_NO_DOMAIN": ({"Message_ID": "<1$2$3@bjjwxv>"}, {"Message_ID": "<1@[192.0.2.1]>"}),
+    "MESSAGE_ID_ELSEWHERE": ({"Message_ID": "<1@mail.yahoo.com>"}, {"Message_ID": "<1@mail.b.test>"}),
+    "MESSAGE_ID_OURS": ({"Message_ID": "<1@ours.test>"}, {"Message_ID": "<1@ours.test>", **LISTED}),
+    "DATE_AHEAD": ({"Date": "Tue, 25 Nov 2025 12:00:00 +0000"}, {"Date": "Mon, 24 Nov 2025 14:00:00 +0000"}),
+    "DATE_BEHIND": ({"Date": "Fri, 14 Nov 2025 12:00:00 +0000"}, {"Date": "Sun, 23 Nov 2025 12:00:00 +0000"}),
+    "DATE_ODD": ({"Date": "Mon, 24 Nov 25 12:00:00 Eastern Daylight Time"}, {"Date": "24 Nov 2025 12:00 GMT"}),
+    "DATE_ZONE_ABSURD": ({"Date": "Mon, 24 Nov 2025 12:00:00 -1600"}, {"Date": "Mon, 24 Nov 2025 17:30:00 +0530"}),
+    "TO_MISSING": ({"To": None}, {"To": None, "Cc": "bob@ours.test"}),
+    "TO_UNDISCLOSED": ({"To": "undisclosed-recipients:;"}, PLAIN),
+    "TO_NOT_READER": ({"To": "zoe@b.test"}, {"To": "zoe@b.test, Bob <BOB@ours.test>"}),
+    "TO_ALIKE": ({"To": MANY}, {"To": FEW}),
+    "SUBJECT_MISSING": ({"Subject": None}, PLAIN),
+    "SUBJECT_SHOUTS": ({"Subject": "CHEAP TONER FOR YOU"}, {"Subject": "RE: NATO and you"}),
+    "SUBJECT_EXCLAIMS": ({"Subject": "Come in!!"}, {"Subject": "Is it so?"}),
+    "SUBJECT_MONEY": ({"Subject": "Have $5000"}, {"Subject": "Have 5000"}),
+    "SUBJECT_GAPPY": ({"Subject": "get F R E E now"}, {"Subject": "get a b now"}),
+    "SUBJECT_PADDED": ({"Subject": "are you in" + 20 * " " + "XGHTM"}, {"Subject": "are you in the mood"}),
+    "SUBJECT_OBFUSCATED": ({"Subject": "best pr1ces now"}, {"Subject": "best mp3s of b2b"}),
+    "SUBJECT_NAMES_READER": ({"Subject": "bob@ours.test is full"}, {"Subject": "bobsled"}),
+    "SUBJECT_FAKE_REPLY": ({"Subject": "Re: Tomorrow"}, {"Subject": "Re: Tomorrow", "In_Reply_To": "<1@ours.test>"}),
+    "SUBJECT_RAW": ({"Subject": "Grüße"}, {"Subject": "Grüße", "mail_smtputf8": True}),
+    "SUBJECT_MIXED": ({"Subject": "=?utf-8?Q?your_p=D0=B0ssword?="}, {"Subject": "=?utf-8?B?0J/RgNC40LLQtdGC?= Bob"}),
+    "MAILER_FORGED": (
+        {"X_Mailer": "Microsoft Outlook Express 6.00"},
+        {"X_Mailer": "Microsoft Outlook Express 6.00", "X_MimeOLE": "Produced By Microsoft MimeOLE V6.00"},
+    ),
+    "MAILER_RANDOM": ({"X_Mailer": "ZjVqnSBZyGW7rtRK5M"}, {"X_Mailer": "Mailer 4.2"}),
+    "SCRIPT_SENT": ({"X_PHP_Originating_Script": "33:m.php"}, {"X_Other": "m.php"}),
+    "MIME_VERSION_ODD": ({"MIME_Version": None, "html": document("")}, {"MIME_Version": None}),
+    "PRIORITY_HIGH": ({"X_Priority": "1 (Highest)"}, {"X_Priority": "3"}),
+    "TEMPLATE_LEFT": ({"Subject": "Hello {{first_name}}"}, {"Subject": "Hello {first}"}),
+    "HEADER_NAMES_ODD": ({"Xqzrtplmk": "1"}, {"X_Qzrtplmk": "1"}),
+    "LIST_DISCUSSION": ({"List_Post": "<mailto:l@a.test>"}, {"List_Post": "NO"}),
+    "REPLY_THREADED": ({"Subject": "Re: x", "References": "<1@ours.test>"}, {"Subject": "Re: x"}),
+    "SIGNED_CONTENT": (
+        {"files": (file("smime.p7s", b"0", "application/pkcs7-signature"), file("x.asc"))},
+        PLAIN,
+    ),
+    # the way it came
+    "RECEIVED_NONE": ({"Received": None}, PLAIN),
+    "RECEIVED_HELO_FORGED": (
+        {"Received": came("yahoo.com", "dsl.example.net")},
+        {"Received": came("yahoo.com", "n1.bullet.yahoo.com")},
+    ),
+    "RECEIVED_HELO_BARE": ({"Received": came("voip", "mail.a.test")}, PLAIN),
+    "RECEIVED_NO_RDNS": ({"Received": came("mail.a.test", "unknown")}, PLAIN),
+    "RECEIVED_DYNAMIC": ({"Received": came("mail.a.test", "adsl-93-184-216-34.isp.example")}, PLAIN),
+    "HELO_IP": ({"mail_client": Client(ip="93.184.216.34", helo="93.184.216.34")}, PLAIN),
+    "HELO_BARE": (
+        {"mail_client": Client(ip="93.184.216.34", helo="pc")},
+        {"mail_client": Client(ip="::1", helo="[::1]")},
+    ),
+    "HELO_OURS": (
+        {"mail_client": Client(ip="93.184.216.34", helo="ours.test")},
+        {"mail_client": Client(ip="93.184.216.34", helo="ours.test", login=Login(1, 1, "eve@ours.test"))},
+    ),
+    # proofs
+    "SPF_FAIL": ({"mail_auth": auth(Result.FAIL)}, {"mail_auth": auth(Result.FAIL, proven=True)}),
+    "SPF_SOFTFAIL": ({"mail_auth": auth(Result.SOFTFAIL)}, {"mail_auth": auth(Result.NEUTRAL)}),
+    "SPF_NONE": ({"mail_auth": auth()}, {"mail_auth": auth(Result.PASS)}),
+    "DKIM_FAIL": ({"mail_auth": bad_signature(Result.FAIL)}, {"mail_auth": bad_signature(Result.TEMPERROR)}),
+    "DMARC_FAIL_REJECT": (
+        {"mail_auth": auth(dmarc=Result.FAIL, policy=Policy.REJECT)},
+        {"mail_auth": auth(dmarc=Result.FAIL, policy=Policy.REJECT), "List_Post": "<mailto:l@a.test>"},
+    ),
+    "DMARC_FAIL_QUARANTINE": (
+        {"mail_auth": auth(dmarc=Result.FAIL, policy=Policy.QUARANTINE)},
+        {"mail_auth": auth(dmarc=Result.PASS, policy=Policy.QUARANTINE)},
+    ),
+    "DMARC_FAIL": ({"mail_auth": auth(dmarc=Result.FAIL)}, {"mail_auth": auth(dmarc=Result.TEMPERROR)}),
+    "AUTHOR_UNPROVABLE": ({"mail_auth": auth()}, {"mail_auth": auth(unsure=True)}),
+    "PROVEN": ({"mail_auth": auth(proven=True)}, {"mail_auth": auth()}),
+    # how it looks
+    "HTML_ONLY": ({"html": document("")}, {"raw": both(TEXT, document(""))}),
+    "HTML_FRAGMENT": ({"html": f"<p>{TEXT}</p>"}, {"html": document("")}),
+    "HTML_HIDDEN": (
+        {"html": document(f'<div style="display: none">{80 * "words "}</div>')},
+        {"html": document(f"<div>{80 * 'words '}</div>")},
+    ),
+    "HTML_FAINT": (
+        {"html": document('<font color="#fffffe">not to be seen</font>')},
+        {"html": document('<table bgcolor="#000080"><tr><td style="color:#fff">to be seen</td></tr></table>')},
+    ),
+    "HTML_TINY": (
+        {"html": document(f'<p style="font-size:1px">{20 * "words "}</p>')},
+        {"html": document(f'<p style="font-size:11px">{20 * "words "}</p>')},
+    ),
+    "HTML_WORDS_SPLIT": (
+        {"html": document("<p>v<!-- a -->iag<!-- b -->ra p<b></b>ills</p>")},
+        {"html": document("<p>some <!-- a --> words <!-- b --> and <b></b> more</p>")},
+    ),
+    "HTML_LETTERS_CODED": (
+        {"html": document("".join(f"&#{ord(char)};" for char in "cheapest pills here"))},
+        {"html": document("&#8217;&#233;" * 20)},
+    ),
+    "HTML_IMAGE_ONLY": (
+        {"html": '<html><body><a href="https://a.test/"><img src="https://a.test/a.png"></a></body></html>'},
+        {"html": document('<a href="https://a.test/"><img src="https://a.test/a.png"></a>' + 40 * "more words ")},
+    ),
+    "HTML_DOT": (
+        {"html": document('<img src="https://a.test/o.gif" width="1" height="1">')},
+        {"html": document('<img src="https://a.test/o.gif" width="90" height="30">')},
+    ),
+    "HTML_FORM": ({"html": document('<form action="https://a.test/"><input name="q"></form>')}, {"html": document("")}),
+    "HTML_PASSWORD": (
+        {"html": document('<form action="https://a.test/"><input type="password"></form>')},
+        {"html": document('<form action="https://a.test/"><input type="text"></form>')},
+    ),
+    "HTML_SCRIPT": (
+        {"html": document("<script>go()</script>")},
+        {"html": document('<script type="application/ld+json">{}</script>')},
+    ),
+    "HTML_REFRESH": (
+        {"html": '<html><head><meta http-equiv="Refresh" content="0;url=https://b.test/"></head><body>x</body></html>'},
+        {"html": '<html><head><meta http-equiv="Content-Type" content="text/html"></head><body>x</body></html>'},
+    ),
+    "PARTS_DIFFER": (
+        {"raw": both(" ".join(f"alpha{n}x" for n in range(40)), document(" ".join(f"beta{n}x" for n in range(40))))},
+        {"raw": both(TEXT + " and so on and on" * 9, document("and so on and on"))},
+    ),
+    "TEXT_CODED_IDLY": ({"raw": coded(TEXT)}, {"raw": coded(f"{TEXT} für")}),
+    "TEXT_ZERO_WIDTH": (says("via\u200bgra pi\u200blls ch\u200beap"), says("nice \u200b words \u200b here \u200b")),
+    "TEXT_MIXED": (says("your pаsswоrd and ассоunt"), says("пароль и account")),
+    "TEXT_GAPPY": (says("buy V i a g r a now"), says("plan a b c now")),
+    "TEXT_SHOUTS": (says(12 * "BUY THESE GREAT PILLS TODAY "), says(12 * "look at these nice pictures ")),
+    "TEXT_EXCLAIMS": (says("Great! Now! Go! Buy! Yes!! Wow!!!"), says("Great! See you.")),
+    "TEXT_TAIL": (says("4139vOLW7-758DoDY1425FRhM1-764SMFc8513fCsLl40"), says("ticket 4139-758")),
+    "TEXT_RAW": (
+        {"raw": b"Content-Type: text/plain\r\n\r\nGr\xfc\xdfe und mehr\r\n"},
+        {
+            "raw": b"Content-Type: text/plain; charset=iso-8859-1\r\nContent-Transfer-Encoding: 8bit\r\n\r\nGr\xfc\xdfe\r\n"
+        },
+    ),
+    "TEXT_SHORT_LINK": ({"text": "see https://b.test/x\r\n"}, {"text": "see you\r\n"}),
+    "TEXT_NONE": ({"text": "\r\n"}, PLAIN),
+    "GREETS_ADDRESS": ({"text": f"Dear bob@ours.test,\r\n{TEXT}"}, {"text": f"Dear ann@a.test,\r\n{TEXT}"}),
+    # links
+    "LINK_IP": (link("http://93.184.216.34/x"), link("http://192.168.1.1/x")),
+    "LINK_PORT": (link("http://b.test:81/x"), link("http://b.test:8080/x")),
+    "LINK_USER": (link("https://paypal.com@b.test/x"), link("https://b.test/x@paypal.com")),
+    "LINK_ENCODED_HOST": (link("http://0x5db8d822/x"), link("http://b.test/%41")),
+    "LINK_TEXT_OTHER": (
+        link("https://b.test/x", "www.mybank.com/login"),
+        link("https://e.mybank.com/x", "www.mybank.com"),
+    ),
+    "LINK_ALIKE": (link("https://rnicrosoft.com/x"), link("https://microsoft.com/x")),
+    "LINK_BRAND": (link("https://paypal.com.b-verify.net/x"), link("https://www.paypal.com/x")),
+    "LINK_MIXED": (link("https://xn--pypal-4ve.com/x"), link("https://xn--bcher-kva.de/x")),
+    "LINK_ABUSED": (link("https://b.icu/x"), link("https://b.org/x")),
+    "LINK_SHORTENED": (link("https://bit.ly/x"), link("https://bits.example/x")),
+    "LINK_FREE_HOST": (link("https://me.web.app/x"), link("https://me.app.example/x")),
+    "LINK_REDIRECT": (link("https://b.test/r?u=https%3A%2F%2Fc.test%2F"), link("https://b.test/r?u=1")),
+    "LINK_READER": (link("https://b.test/#bob@ours.test"), {**link("https://b.test/#bob@ours.test"), **LISTED}),
+    "LINK_CRAMMED": (link("https://b.test/wp-content/x/go.php"), link("https://b.test/wp-content/x/a.png")),
+    "LINK_LURE": (link("https://b.test/signin/index.php"), link("https://b.test/design/index.php")),
+    "LINK_OPT_OUT": (link("https://b.test/remove.html"), {**link("https://b.test/remove.html"), **LISTED}),
+    "LINK_FILE": (link("https://b.test/invoice.exe"), link("https://b.test/invoice.pdf")),
+    # files
+    "FILE_PROGRAM": ({"files": (file("a.vbs"),)}, {"files": (file("a.pdf"),)}),
+    "FILE_PROGRAM_PACKED": (
+        {"files": (file("a.zip", script("in.js")),)},
+        {"files": (file("a.zip", script("in.txt")),)},
+    ),
+    "FILE_NAME_DOUBLE": ({"files": (file("a.pdf.exe"),)}, {"files": (file("a.v2.pdf"),)}),
+    "FILE_TYPE_OTHER": (
+        {"files": (file("a.pdf", b"MZ" + bytes(58) + b"\x80\0\0\0" + bytes(64) + b"PE\0\0" + bytes(200)),)},
+        {"files": (file("a.pdf", b"%PDF-1.4 x"),)},
+    ),
+    "FILE_HTML": ({"files": (file("a.html", b"<html>x"),)}, {"files": (file("a.txt", b"x"),)}),
+    "FILE_HTML_SCRIPT": (
+        {"files": (file("a.htm", b"<html><script>go()</script>"),)},
+        {"files": (file("a.htm", b"<html>x"),)},
+    ),
+    "FILE_IMAGE_OF_DISK": ({"files": (file("a.iso"),)}, {"files": (file("a.is"),)}),
+    "FILE_PASSWORD_TOLD": (
+        {**says("The password is 1234."), "files": (file("a.zip", encrypted()),)},
+        {"files": (file("a.zip", encrypted()),)},
+    ),
+    "FILE_ALONE": ({"text": "hi\r\n", "files": (file("a.pdf"),)}, {"files": (file("a.pdf"),)}),
+    # what it says
+    "SAYS_ADVANCE_FEE": (says(FEE), says("My next of kin is my sister.")),
+    "SAYS_ADVANCE_FEE_WHOLE": (
+        says(FEE + " This is strictly confidential; you get 30% of it. Reply urgently with your telephone."),
+        says("My next of kin is my sister. She has a bank account number and a solicitor."),
+    ),
+    "SAYS_LOTTERY": (says("You have won the lottery."), says("We won the match.")),
+    "SAYS_PHARMA": (says("Buy V1agra here."), says("Buy a viola here.")),
+    "SAYS_PHARMA_WHOLE": (says("Buy Viagra, no prescription, and lose weight."), says("Buy Viagra.")),
+    "SAYS_SEX": (says("Hot girls wait."), says("Hot soup waits.")),
+    "SAYS_SEX_WHOLE": (says("Nude girls, hardcore porn."), says("Nude girls.")),
+    "SAYS_LOAN": (says("You are pre-approved: lowest mortgage rates."), says("I lend you my book.")),
+    "SAYS_EARN": (says(EARN), says("My boss is at home.")),
+    "SAYS_EARN_WHOLE": (says(f"{EARN} {MORE}"), says(EARN)),
+    "SAYS_INVEST": (says("Bitcoin trading robot with guaranteed profits."), says("I trade my old bike.")),
+    "SAYS_EXTORTION": (
+        says("I have hacked your device and filmed you by your webcam. Pay in bitcoin within 48 hours."),
+        says("My new webcam is fine."),
+    ),
+    "SAYS_COIN_ADDRESS": (says("Send to 1BoatSLRHtKNngkdXEeobR76b53LETtpyT"), says("Send to DE89370400440532013000")),
+    "SAYS_ACCOUNT": (
+        says("Your mailbox is almost full; verify your account."),
+        says("The account of my trip is long."),
+    ),
+    "SAYS_ACCOUNT_WHOLE": (
+        says("Your account has been suspended. Confirm your identity."),
+        says("Confirm your identity."),
+    ),
+    "SAYS_PARCEL": (says("Your package is on hold, pay the customs fee."), says("I bring your parcel.")),
+    "SAYS_DOCUMENT": (says("You have a new voicemail."), says("You have a voice.")),
+    "SAYS_PAYMENT": (says("Please buy some gift cards for me."), says("Please buy some bread for me.")),
+    "SAYS_GOODS": (says("Replica watches and university diplomas."), says("My watch is old.")),
+    "SAYS_MASS_MAIL": (says("10 million email addresses on CD for bulk email."), says("What is your email address?")),
+    "SAYS_FREE": (says("Get your free trial, 100% guaranteed!"), says("Are you free at ten?")),
+    "SAYS_HURRY": (says("Act now, limited time only."), says("I act in a play.")),
+    "SAYS_PRICE": (says("Save 50% off the retail price: $99."), says("It costs 99 euros.")),
+    "SAYS_CLICK": (says("Click here."), says("It makes a click.")),
+    "SAYS_OPT_OUT": (
+        says("To be removed from our list reply."),
+        {**says("To be removed from our list reply."), **LISTED},
+    ),
+    "SAYS_OPTED_IN": (says("This is not spam."), says("This is not spoken.")),
+    "SAYS_DEAR": ({"text": f"Dear friend,\r\n{TEXT}"}, {"text": f"Dear Ann,\r\n{TEXT}"}),
+    "SAYS_IN_CAPITALS": (says("An amazing new product, as seen on TV."), says("I was amazed.")),
+}
+
+
+def found(made: dict[str, Any]) -> list[str]:
+    fields = {name: value for name, value in made.items() if not name.startswith("mail_")}
+    envelope = {name.removeprefix("mail_"): value for name, value in made.items() if name.startswith("mail_")}
+    return symbols(ask(SCORE, letter(**fields), **envelope))
+
+
+def test_a_plain_letter_shows_nothing() -> None:
+    assert found({}) == []
+
+
+def test_every_symbol_has_its_pair() -> None:
+    assert PAIRS.keys() == KNOWN.keys()
+
+
+@pytest.mark.parametrize("symbol", PAIRS)
+def test_a_symbol_is_found_in_its_mail_and_not_in_the_twin(symbol: str) -> None:
+    shows, twin = PAIRS[symbol]
+    assert symbol in found(shows)
+    assert symbol not in found(twin)
+
+
+def test_a_finding_says_what_it_found_and_what_it_counts() -> None:
+    (one,) = [one for one in ask(SCORE, letter(**link("http://b.test:81/x"))) if one.symbol == "LINK_PORT"]
+    assert one.category is Category.SCORE
+    assert one.score == KNOWN["LINK_PORT"]["weight"]
+    assert one.reason == "a link to an unusual port: http://b.test:81/x"
+
+
+# What the administrator may change.
+
+
+def test_weights_are_set_and_symbols_turned_off_by_a_setting() -> None:
+    made = make("score", weights={"LINK_PORT": 7.5, "HTML_ONLY": 0})
+    said = {one.symbol: one.score for one in ask(made, letter(**link("http://b.test:81/x")))}
+    assert said == {"LINK_PORT": 7.5}
+
+
+def test_a_file_is_laid_over_the_shipped_one(tmp_path: Path) -> None:
+    own = tmp_path / "own.toml"
+    own.write_text(
+        '[symbols.OUR_RIVAL]\nweight = 2.5\nabout = "speaks of Acme"\npatterns = ["\\\\bacme\\\\b"]\n'
+        '[symbols.SAYS_CLICK]\nweight = 0\n[lists]\nshorteners = ["our.example"]\n'
+    )
+    made = make("score", file=str(own))
+    assert symbols(ask(made, letter(**says("Buy ACME. Click here.")))) == ["OUR_RIVAL"]
+    assert "LINK_SHORTENED" in symbols(ask(made, letter(**link("https://our.example/x"))))
+    assert "LINK_SHORTENED" not in symbols(ask(made, letter(**link("https://bit.ly/x"))))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[symbols", r"filters.score.file: .* can't be read: "),
+        ('[symbols.X]\nabout = "x"', r"filters.score.file: Object missing required field `weight` - at `\$.symbols"),
+        ('[symbols.X]\nweight = 1\nabout = "x"\npatterns = ["("]', "filters.score.file: symbols.X.patterns: missing"),
+        ('[symbols.X]\nweight = 1\nabout = "x"\nlike = "Y"', "filters.score.file: there is no symbol Y"),
+        ("[other]\nx = 1", r"filters.score.file: Object contains unknown field `other`"),
+    ],
+)
+def test_a_bad_file_stops_the_start_in_words_that_name_the_fault(tmp_path: Path, text: str, said: str) -> None:
+    own = tmp_path / "own.toml"
+    own.write_text(text)
+    with pytest.raises(SettingsError, match=said):
+        make("score", file=str(own))
+
+
+def test_a_weight_of_no_symbol_and_a_file_that_is_not_there_are_refused() -> None:
+    with pytest.raises(SettingsError, match=r"filters.score.weights.NO_SUCH: there is no such symbol"):
+        make("score", weights={"NO_SUCH": 1.0})
+    with pytest.raises(SettingsError, match=r"filters.score.file: /no/such can't be read"):
+        make("score", file="/no/such")
+
+
+# Whatever comes.
+
+PIECES = st.sampled_from(
+    [
+        b"From: ",
+        b"\r\n",
+        b"<",
+        b">",
+        b"=?utf-8?B?",
+        b"?=",
+        b"@",
+        b"Received: from x (y [",
+        b"]) by z; ",
+        b"<a href=",
+        b"\xff",
+    ]
+    + [
+        b"Content-Type: text/html\r\n\r\n",
+        b"http://xn--",
+        b"<p style=",
+        b"color:#",
+        b"&#65;",
+        b"-->",
+        b"Date: ",
+        b"%",
+        b" ",
+    ]
+)
+
+
+@given(st.lists(PIECES | st.binary(max_size=12), max_size=40).map(b"".join))
+@settings(max_examples=120, deadline=None)
+def test_no_exception_escapes_whatever_the_octets(data: bytes) -> None:
+    for one in ask(SCORE, data):
+        assert one.symbol in KNOWN
+
+
+@given(st.lists(PIECES | st.binary(max_size=12), max_size=40).map(b"".join))
+@settings(max_examples=120, deadline=None)
+def test_any_page_is_looked_at(data: bytes) -> None:
+    assert look(data).hidden >= 0
