@@ -60,14 +60,20 @@ def fit(given: dict[str, float], seen: Sequence[frozenset[str]], spam: Sequence[
 
 
 def written(text: str, weights: dict[str, float]) -> str:
-    """Return the table with other weights."""
+    """Return the table with other weights; what judgement gave stays beside those that differ from it."""
     for name, weight in weights.items():
-        text = re.sub(rf"(^\[symbols\.{name}\]\nweight = ).*$", rf"\g<1>{weight:.2f}", text, flags=re.MULTILINE)
+        stands = re.compile(rf"(?<=^\[symbols\.{name}\]\n)weight = (.*)\n(?:judged = (.*)\n)?", re.MULTILINE)
+        found = stands.search(text)
+        assert found, name
+        judged = found[2] or found[1]
+        kept = f"judged = {judged}\n" if f"{weight:.2f}" != f"{float(judged):.2f}" else ""
+        text = stands.sub(f"weight = {weight:.2f}\n{kept}" if kept else f"weight = {judged}\n", text)
     return text
 
 
 def main() -> None:
-    given = {name: symbol["weight"] for name, symbol in shipped()["symbols"].items() if name not in FIXED}
+    table = shipped()["symbols"]
+    given = {name: symbol.get("judged", symbol["weight"]) for name, symbol in table.items() if name not in FIXED}
     arguments = options(argparse.ArgumentParser(description=__doc__))
     arguments.add_argument("--write", action="store_true", help="write the weights into the table")
     chosen = arguments.parse_args()

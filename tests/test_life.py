@@ -155,7 +155,7 @@ async def test_a_blocked_host_in_a_link_makes_spam(house: House) -> None:
     await rule(house, UriRule, action=UriAction.BLACKLIST_URI_HOST, filter="bad.example", priority=1)
     await house.send(mail("see https://www.bad.example/x"), "bob@served.example")
     (held,) = house.copies("Quarantine")
-    assert (held.category, held.score) == ("SPAM", 100.0)
+    assert held.category == "SPAM" and held.score is not None and held.score >= 100
 
 
 async def test_recipients_with_unlike_verdicts_are_each_treated_by_their_own(house: House) -> None:

@@ -23,7 +23,7 @@ TEXT = (
 def letter(
     text: str = TEXT, *, html: str = "", files: tuple[bytes, ...] = (), raw: bytes = b"", **fields: Any
 ) -> bytes:
-    """Return a mail. Fields by their names, `_` for `-`, None leaves one out; `raw` replaces all from Content-Type on."""
+    """Return a mail. Fields by their names, `_` for `-`, None: left out; `raw` replaces all from Content-Type on."""
     kept = HEADER | {name.replace("_", "-"): value for name, value in fields.items()}
     head = "".join(f"{name}: {value}\r\n" for name, value in kept.items() if value is not None).encode(
         "utf-8", "replace"

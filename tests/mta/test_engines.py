@@ -62,7 +62,7 @@ async def test_72_a_mail_that_passes_unscanned_says_so_and_is_counted(tmp_path: 
 async def test_74_points_and_what_they_are_for_stand_in_the_trace(tmp_path: Path) -> None:
     said = b'{"action": "reject", "score": 16, "symbols": {"ZEBRA": {"score": 16, "description": "z"}}}'
     async with Scanner(http, http_answer(said)) as scanner:
-        filters = {"options": {"rspamd": {"servers": [scanner.address]}}}
+        filters = {"options": {"rspamd": {"servers": [scanner.address]}, "score": {"enabled": False}}}
         async with living(tmp_path, filters=filters, auth={"enabled": False}) as house:
             reply = await house.send(MAIL, "bob@served.example")
             assert [(copy.category, copy.score) for copy in house.copies("Quarantine")] == [("SPAM", 16.0)]

@@ -8,6 +8,7 @@ import msgspec
 from gatepost.api.openapi import encoded
 from gatepost.cli.defaults import settings_page, settings_toml
 from gatepost.cli.main import COMMANDS, gatepost
+from gatepost.cli.symbols import symbols_page
 from gatepost.model.rights import END_USERS, MEANING, ORDER, ROLES
 
 HEAD = """\
@@ -111,5 +112,6 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/settings.md": settings_page,
     "docs/cli.md": commands_page,
     "docs/rights.md": rights_page,
+    "docs/symbols.md": symbols_page,
     "docs/openapi.json": api_page,
 }

@@ -79,13 +79,14 @@ class Advert:
     async def examine(self, mail: Mail, recipient: Recipient) -> Iterable[Finding]:
         anatomy = await mail.anatomy()
         facts = Facts(anatomy, mail.prose(anatomy), mail.envelope, mail.auth, self._lists)
-        signs = [self._symbols[name] for name in dict.fromkeys(self._signs(facts))]
-        points = round(sum(sign.weight for sign in signs), 2)
+        signs = {name: self._symbols[name] for name in self._signs(facts)}
+        points = round(sum(sign.weight for sign in signs.values()), 2)
         if points < self._points:
             return ()
-        said = "; ".join(sign.about for sign in sorted(signs, key=lambda sign: -sign.weight))
-        reason = plain(f"bulk mail ({points:g} points): {said}")
-        return (Finding(category=Category.ADVERT, symbol="ADVERT", reason=reason, by=self.name),)
+        gravest = max(signs.values(), key=lambda sign: sign.weight)
+        reason = plain(f"bulk mail, by {points:g} points: {gravest.about}")
+        seen = plain(", ".join(signs))
+        return (Finding(category=Category.ADVERT, symbol="ADVERT", reason=reason, seen=seen, by=self.name),)
 
     def _signs(self, facts: Facts) -> Iterator[str]:
         if facts.answers or facts.discussed:

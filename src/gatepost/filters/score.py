@@ -80,8 +80,14 @@ class Score:
 
     def _finding(self, symbol: str, shown: str) -> Finding:
         known = self._symbols[symbol]
-        reason = plain(f"{known.about}: {shown}" if shown else known.about)
-        return Finding(category=Category.SCORE, symbol=symbol, reason=reason, by=self.name, score=known.weight)
+        return Finding(
+            category=Category.SCORE,
+            symbol=symbol,
+            reason=plain(known.about),
+            seen=plain(shown),
+            by=self.name,
+            score=known.weight,
+        )
 
 
 def _pitch(shown: str) -> str:

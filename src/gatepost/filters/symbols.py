@@ -25,10 +25,12 @@ Where = Literal["text", "subject", "links", "sender"]
 class Symbol(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A symbol: its points, a line on what it says; the phrases that it goes by, if any, or whose (`like`).
 
-    `unlisted`: it says nothing of the mail of a list, which may speak so.
+    `unlisted`: it says nothing of the mail of a list, which may speak so. `judged` is what the weight was before it was
+    fitted; nothing but the fit reads it.
     """
 
     weight: float
+    judged: float | None = None
     about: str
     where: Where = "text"
     least: int = 1

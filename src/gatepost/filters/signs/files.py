@@ -50,6 +50,8 @@ def _part(part: Part) -> Iterator[Sign]:
         yield "FILE_PROGRAM", found
     elif part.sniffed in _PROGRAM_TYPES:
         yield "FILE_TYPE_OTHER", part.shown or part.sniffed
+    if part.macros or any(member.macros for member in part.members):
+        yield "FILE_MACROS", part.shown
     if found := _named(_DISK, names):
         yield "FILE_IMAGE_OF_DISK", found
     found = _named(_PAGE, names)

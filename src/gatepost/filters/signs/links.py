@@ -1,11 +1,11 @@
 """Signs in links: where they lead, how they hide it, what they show instead."""
 
 import base64
-import ipaddress
 import re
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
+from gatepost.filters.hosts import is_address, is_public, upwards
 from gatepost.filters.signs.brands import Brands, unpunycoded
 from gatepost.filters.signs.facts import Facts, Sign
 from gatepost.filters.signs.scripts import mixed
@@ -65,14 +65,14 @@ def _written(link: Link) -> Iterator[Sign]:
     name, _, port = place.rpartition(":") if ":" in place and "[" not in place else (place, "", "")
     if port and port.isdigit() and port not in _USUAL_PORTS:
         yield "LINK_PORT", link.url
-    if "%" in name or (_is_address(link.host) and name.lower() != link.host and "[" not in place):
+    if "%" in name or (is_address(link.host) and name.lower() != link.host and "[" not in place):
         yield "LINK_ENCODED_HOST", link.url
 
 
 def _host(facts: Facts, brands: Brands, host: str, link: Link) -> Iterator[Sign]:
     lists = facts.lists
-    if _is_address(host):
-        if not ipaddress.ip_address(host).is_private:
+    if is_address(host):
+        if is_public(host):
             yield "LINK_IP", host
         return
     if link.domain in lists.shorteners or host in lists.shorteners:
@@ -90,14 +90,9 @@ def _host(facts: Facts, brands: Brands, host: str, link: Link) -> Iterator[Sign]
 
 
 def _free(free_hosts: frozenset[str], host: str, url: str) -> bool:
-    labels = host.split(".")
-    if any(".".join(labels[at:]) in free_hosts for at in range(len(labels) - 1)):
+    if any(name in free_hosts for name in upwards(host)):
         return True
     return host == "docs.google.com" and "/forms/" in url
-
-
-def _is_address(host: str) -> bool:
-    return ":" in host or host.rpartition(".")[2].isdigit()
 
 
 def _other(anchors: Iterable[Anchor], facts: Facts) -> str:

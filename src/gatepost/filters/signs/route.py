@@ -1,10 +1,10 @@
 """Signs on the way a mail came: what stations called themselves, names of addresses, proofs of the sender."""
 
-import ipaddress
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from gatepost.filters.hosts import is_address, is_public
 from gatepost.filters.signs.facts import Facts, Sign
 from gatepost.message.links import registered
 from gatepost.model.auth import AuthResults, Policy, Result
@@ -50,18 +50,11 @@ def _station(value: bytes) -> Station | None:
     if not found or not found["ip"]:
         return None
     ip = found["ip"].decode("ascii")
-    if not _public(ip):
+    if not is_public(ip):
         return None
     helo = found["exim"] or found["qmail"] or found["helo"]
     name = found["name"].decode("ascii", "replace").lower().rstrip(".")
     return Station(helo.decode("ascii", "replace").lower().rstrip("."), "" if name in ("unknown", "helo") else name, ip)
-
-
-def _public(ip: str) -> bool:
-    try:
-        return ipaddress.ip_address(ip).is_global
-    except ValueError:
-        return False
 
 
 def _stations(facts: Facts, stations: list[Station]) -> Iterator[Sign]:
@@ -73,7 +66,7 @@ def _stations(facts: Facts, stations: list[Station]) -> Iterator[Sign]:
     if not stations:
         return
     first = stations[-1]
-    if "." not in first.helo or _public(first.helo.strip("[]")):
+    if "." not in first.helo or is_public(first.helo.strip("[]")):
         yield "RECEIVED_HELO_BARE", first.helo
     if not first.name:
         yield "RECEIVED_NO_RDNS", first.ip
@@ -94,18 +87,10 @@ def _client(facts: Facts) -> Iterator[Sign]:
         return
     if helo in facts.our_domains:
         yield "HELO_OURS", helo
-    elif _address(helo):
+    elif is_address(helo):
         yield "HELO_IP", helo
     elif "." not in helo and not helo.startswith("["):
         yield "HELO_BARE", helo
-
-
-def _address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _proofs(facts: Facts, auth: AuthResults) -> Iterator[Sign]:
@@ -113,6 +98,8 @@ def _proofs(facts: Facts, auth: AuthResults) -> Iterator[Sign]:
         return
     if auth.proven:
         yield "PROVEN", ""
+    if auth.iprev.result in (Result.FAIL, Result.PERMERROR) and is_public(auth.iprev.ip):
+        yield "RDNS_MISSING", auth.iprev.ip
     spf = {Result.FAIL: "SPF_FAIL", Result.SOFTFAIL: "SPF_SOFTFAIL", Result.NONE: "SPF_NONE"}.get(auth.mail_from.result)
     if spf and not auth.proven:
         yield spf, auth.mail_from.domain

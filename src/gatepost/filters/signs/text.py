@@ -10,7 +10,7 @@ from gatepost.message.words import words
 
 READ = 8192  # characters over which the manner of writing is judged
 MIXED_READ = 3000  # characters whose alphabets are asked for
-FEW = 160  # characters of a text that says little
+FEW = 120  # characters of a text that says little
 _GAPPY = re.compile(r"(?:(?<!\S)[^\W\d_][ .*_-]){5,}[^\W\d_](?!\S)|\b(?:[^\W\d_][.*_-]){3,}[^\W\d_]\b(?!\.)")
 _TAIL = re.compile(
     r"(?:\A|[\s>])(?:[A-Za-z]{0,3}[0-9]{2,5}[A-Za-z]{2,6}[0-9]*[-A-Za-z0-9]{12,}"
