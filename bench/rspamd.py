@@ -9,9 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.peers.postfix import Postfix, free_port, running
-
 from gatepost.filters.spam import GTUBE
+from tests.peers.postfix import Postfix, free_port, running
 
 OFF = (
     "rbl",

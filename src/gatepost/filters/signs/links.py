@@ -5,13 +5,14 @@ import re
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
-from gatepost.filters.hosts import is_address, is_public, upwards
+from gatepost.filters.hosts import is_address, upwards
 from gatepost.filters.signs.brands import Brands, unpunycoded
 from gatepost.filters.signs.facts import Facts, Sign
 from gatepost.filters.signs.scripts import mixed
 from gatepost.message.anatomy import Link, Source
 from gatepost.message.links import host_of, registered
 from gatepost.message.look import Anchor
+from gatepost.model.network import is_public
 
 LOOKED_AT = 200  # links
 READERS = 20  # whose addresses are sought in them

@@ -4,10 +4,11 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from gatepost.filters.hosts import is_address, is_public
+from gatepost.filters.hosts import is_address
 from gatepost.filters.signs.facts import Facts, Sign
 from gatepost.message.links import registered
 from gatepost.model.auth import AuthResults, Policy, Result
+from gatepost.model.network import is_public
 
 STATIONS_MAX = 30
 STATION_MAX = 1000  # octets of one
