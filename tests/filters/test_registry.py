@@ -15,7 +15,17 @@ from gatepost.model.verdict import Finding, OnError
 from gatepost.settings import Filters, SettingsError
 
 OURS = ["senders", "size"]  # by memory alone
-OURS += ["advert", "attachments", "encoding", "headers", "local_lists", "score", "uris", "virus"]  # by the parts
+OURS += [
+    "advert",
+    "attachments",
+    "classifier",
+    "encoding",
+    "headers",
+    "local_lists",
+    "score",
+    "uris",
+    "virus",
+]  # by the parts
 OURS += ["dnsbl", "sender_verify", "uri_lists"]  # by asking DNS
 
 
