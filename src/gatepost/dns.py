@@ -138,6 +138,15 @@ class Resolver:
         kept = await self._look(name, kind, _READERS[kind])
         return kept.secure and not isinstance(kept.found, Exception)
 
+    def good_until(self, name: str, kind: str) -> int:
+        """Return when what is remembered of a name is to be asked for again (epoch milliseconds), 0 for nothing."""
+        kept = self._recall((name.rstrip(".").lower(), kind))
+        return kept.until if kept else 0
+
+    def is_past(self, until: int) -> bool:
+        """Tell whether such a time is over."""
+        return not self._clock() < until <= self._clock() + TTL_MAX
+
     async def _find(self, name: str, kind: str, read: Callable[[dns.resolver.Answer], T]) -> T:
         kept = await self._look(name, kind, read)
         return _opened(cast("T | Exception", kept.found))
@@ -156,7 +165,7 @@ class Resolver:
 
     def _recall(self, key: tuple[str, str]) -> _Kept | None:
         kept = self._kept.get(key)
-        if kept is None or not self._clock() < kept.until <= self._clock() + TTL_MAX:
+        if kept is None or self.is_past(kept.until):
             return None
         self._kept.move_to_end(key)
         return kept
@@ -191,6 +200,7 @@ class Resolver:
         return read(answer), ttl, self.validates and bool(answer.response.flags & dns.flags.AD)
 
 
+@lru_cache(maxsize=4096)
 def reverse_name(ip: str) -> str:
     """Return where the PTR records of an address stand."""
     return dns.reversename.from_address(ip).to_text(omit_final_dot=True)

@@ -12,7 +12,7 @@ from tests.peers.names import Names
 
 from gatepost.dns import Resolver
 from gatepost.events import wall_clock
-from gatepost.mailauth.examine import examine
+from gatepost.mailauth.examine import Examiner
 from gatepost.message.mail import Mail, Opener
 from gatepost.model.envelope import Body, Direction, Envelope
 from gatepost.settings import Dns, Filters, Limits
@@ -39,7 +39,7 @@ async def said(scenario: dict[str, Any]) -> dict[str, tuple[str, str]]:
     async with Names(zone) as names:
         resolver = Resolver(Dns(servers=[names.address], timeout=0.5), wall_clock)
         for name, case in scenario["tests"].items():
-            results = await examine(mail(case["message"]), None, resolver, 10.0)
+            results = await Examiner(resolver, 10.0).examine(mail(case["message"]), None)
             found[name] = (results.arc.result.value, case["cv"].lower())
     return found
 

@@ -9,7 +9,7 @@ from tests.peers.names import Names, Zone
 
 from gatepost.dns import Resolver
 from gatepost.events import wall_clock
-from gatepost.mailauth.examine import examine
+from gatepost.mailauth.examine import Examiner
 from gatepost.message.mail import Mail, Opener
 from gatepost.message.parse import dissect
 from gatepost.model.address import parse_address
@@ -44,4 +44,4 @@ async def results(raw: bytes, zone: Zone, about: Envelope, *, seconds: float = 1
     """Return what is proven of a mail in a world with these names."""
     mail = Mail(about, Body(len(raw), raw), Opener(Filters(), Limits()))
     async with resolving(zone) as resolver:
-        return await examine(mail, dissect(raw, Limits()), resolver, seconds)
+        return await Examiner(resolver, seconds).examine(mail, dissect(raw, Limits()))

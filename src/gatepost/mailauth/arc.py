@@ -5,6 +5,7 @@ from typing import Any
 import dkim  # type: ignore[import-untyped]  # it has no types
 from dkim.util import InvalidTagValueList, parse_tag_value  # type: ignore[import-untyped]  # likewise
 
+from gatepost.mailauth.header import Field
 from gatepost.mailauth.verify import Checker, Signed, key_name
 from gatepost.model.auth import Arc, Result
 
@@ -13,8 +14,6 @@ SETS = 50  # RFC 8617 4.2.1
 
 MESSAGE = b"arc-message-signature"
 
-Field = tuple[bytes, bytes]
-
 
 class Chain(Signed, dkim.ARC):  # type: ignore[misc]  # dkimpy has no types
     """A mail's header as dkimpy reads it for ARC.
@@ -22,8 +21,6 @@ class Chain(Signed, dkim.ARC):  # type: ignore[misc]  # dkimpy has no types
     dkimpy looks for a set's signature by ` i=N;` and does not find it where a line, or nothing, goes before the tag:
     it is shown such a text, and the field itself is put in its place.
     """
-
-    headers: list[Field]
 
     def verify_instance(self, fields: list[tuple[int, Field]], instance: int, dnsfunc: object = None) -> dict[str, Any]:
         """Return what one set is worth, as dkimpy tells it."""

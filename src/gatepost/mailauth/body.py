@@ -23,7 +23,7 @@ def relaxed(pieces: Iterable[bytes]) -> Iterator[bytes]:
     ends = 0  # of lines; they count only if more than they follows
     empty = True
     for piece in _lines(pieces):
-        text = _squeezed(piece).replace(b" \r\n", b"\r\n")
+        text = squeezed(piece).replace(b" \r\n", b"\r\n")
         kept = _without_ends(text)
         if kept:
             yield b"\r\n" * ends + kept
@@ -66,7 +66,7 @@ def read(body: Body, offset: int) -> Iterator[bytes]:
             yield piece
 
 
-def _squeezed(text: bytes) -> bytes:
+def squeezed(text: bytes) -> bytes:
     """Make one space of each run of blanks; several times as fast as an expression would be."""
     text = text.replace(b"\t", b" ")
     while b"  " in text:

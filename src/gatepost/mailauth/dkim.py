@@ -1,8 +1,11 @@
 """Verifies the DKIM signatures of a mail (RFC 6376, RFC 8301, RFC 8463); keys are asked for before."""
 
+from functools import cached_property
+
 import dkim  # type: ignore[import-untyped]  # it has no types
 from dkim.util import InvalidTagValueList, parse_tag_value  # type: ignore[import-untyped]  # likewise
 
+from gatepost.mailauth.header import Field
 from gatepost.mailauth.keys import Record
 from gatepost.mailauth.verify import Checker, Fault, Signed, key_name
 from gatepost.model.auth import Result, Signature
@@ -19,6 +22,12 @@ Tags = dict[bytes, bytes]
 class Message(Signed, dkim.DKIM):  # type: ignore[misc]  # dkimpy has no types
     """A mail's header as dkimpy reads it."""
 
+    @cached_property
+    def signatures(self) -> list[tuple[Field, Tags | None]]:
+        """The fields of signatures, from the top, with their tags; None where a field is no list of tags."""
+        found = [field for field in self.headers if field[0].lower() == FIELD]
+        return [(field, _tags(field[1])) for field in found[:SIGNATURES]]
+
 
 def read(head: bytes) -> Message | None:
     """Read a header section; None where it has a line that is no field, over which nobody can sign."""
@@ -30,18 +39,13 @@ def read(head: bytes) -> Message | None:
 
 def names(message: Message) -> list[str]:
     """Return where the keys of the signatures stand, each once."""
-    tags = filter(None, (_tags(value) for _, value in _fields(message)))
-    return list(dict.fromkeys(key_name(each) for each in tags if b"s" in each and b"d" in each))
+    known = [tags for _, tags in message.signatures if tags]
+    return list(dict.fromkeys(key_name(tags) for tags in known if b"s" in tags and b"d" in tags))
 
 
 def verify(message: Message, checker: Checker, now: int) -> tuple[Signature, ...]:
     """Return what each signature is worth, from the top; `now` in epoch seconds (blocking where the body is a file)."""
-    return tuple(_verify(message, checker, field, now) for field in _fields(message))
-
-
-def _fields(message: Message) -> list[tuple[bytes, bytes]]:
-    found = [(name, value) for name, value in message.headers if name.lower() == FIELD]
-    return found[:SIGNATURES]
+    return tuple(_verify(message, checker, field, tags, now) for field, tags in message.signatures)
 
 
 def _tags(value: bytes) -> Tags | None:
@@ -52,8 +56,7 @@ def _tags(value: bytes) -> Tags | None:
     return {name: b"".join(text.split()) if name in _SQUEEZED else text for name, text in tags.items()}
 
 
-def _verify(message: Message, checker: Checker, field: tuple[bytes, bytes], now: int) -> Signature:
-    tags = _tags(field[1])
+def _verify(message: Message, checker: Checker, field: Field, tags: Tags | None, now: int) -> Signature:
     if tags is None:
         return Signature(result=Result.PERMERROR, reason="the field is no list of tags")
     found: Record | None = None
@@ -95,9 +98,7 @@ def _signed(tags: Tags) -> list[bytes]:
     return tags[b"h"].lower().split(b":")
 
 
-def _judge(
-    message: Message, checker: Checker, tags: Tags, field: tuple[bytes, bytes], found: Record
-) -> tuple[Result, str]:
+def _judge(message: Message, checker: Checker, tags: Tags, field: Field, found: Record) -> tuple[Result, str]:
     if found.strict and _identity(tags) != tags[b"d"].lower():
         raise Fault(Result.PERMERROR, "the key does not speak for subdomains (t=s)")
     checker.check(message, tags, _signed(tags), field)

@@ -20,22 +20,27 @@ HEAD_MAX = 262_144  # octets of a header over which signatures are looked at
 INLINE_MAX = 65_536  # octets of a mail that is hashed in the loop
 
 
-async def examine(mail: Mail, anatomy: Anatomy | None, resolver: Resolver, seconds: float) -> AuthResults:
-    """Return what is proven of a mail; what does not come within `seconds` is a temporary error.
+class Examiner:
+    """Examines mail after mail; what does not come within `seconds` is a temporary error."""
 
-    `anatomy` None: the mail could not be opened, so nobody knows its authors.
-    """
-    try:
-        async with asyncio.timeout(seconds):
-            return await _examine(mail, anatomy, resolver)
-    except TimeoutError:
-        return _late(mail.envelope, anatomy, f"no result within {seconds:g} s")
+    def __init__(self, resolver: Resolver, seconds: float) -> None:
+        self._resolver = resolver
+        self._seconds = seconds
+        self._spf = spf.Checks(resolver)
+
+    async def examine(self, mail: Mail, anatomy: Anatomy | None) -> AuthResults:
+        """Return what is proven of a mail; `anatomy` None: it could not be opened, so nobody knows its authors."""
+        try:
+            async with asyncio.timeout(self._seconds):
+                return await _examine(mail, anatomy, self._resolver, self._spf)
+        except TimeoutError:
+            return _late(mail.envelope, anatomy, f"no result within {self._seconds:g} s")
 
 
-async def _examine(mail: Mail, anatomy: Anatomy | None, resolver: Resolver) -> AuthResults:
+async def _examine(mail: Mail, anatomy: Anatomy | None, resolver: Resolver, checks: spf.Checks) -> AuthResults:
     envelope = mail.envelope
     (mail_from, helo), (signatures, chain), reverse = await asyncio.gather(
-        _spf(envelope, resolver),
+        _spf(envelope, checks),
         _signatures(mail.body, envelope.received // 1000, resolver),
         iprev.check(resolver, envelope.client.ip),
     )
@@ -65,10 +70,10 @@ def _proofs(mail_from: Spf, signatures: Sequence[Signature]) -> list[dmarc.Proof
 # SPF.
 
 
-async def _spf(envelope: Envelope, resolver: Resolver) -> tuple[Spf, Spf]:
+async def _spf(envelope: Envelope, checks: spf.Checks) -> tuple[Spf, Spf]:
     """Check MAIL FROM and HELO; the null sender stands for the host that it names (RFC 7208 2.4)."""
     name = _host(envelope.client.helo)
-    check = partial(spf.check, resolver, envelope.client.ip)
+    check = partial(checks.check, envelope.client.ip)
     helo = check(f"postmaster@{name}", name) if name else _none("HELO is no domain name")
     sender = envelope.sender
     if sender is None:

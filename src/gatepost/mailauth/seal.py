@@ -9,6 +9,7 @@ from dkim.util import InvalidTagValueList, parse_tag_value  # type: ignore[impor
 
 from gatepost.mailauth import arc
 from gatepost.mailauth.body import digest, read, relaxed
+from gatepost.mailauth.header import Field, canonical
 from gatepost.mailauth.sign import Signer, SigningFailed
 from gatepost.mailauth.verify import hashed
 from gatepost.model.auth import Result
@@ -19,7 +20,6 @@ LINE = 76
 _FORM = dkim.CanonicalizationPolicy.from_c_value(b"relaxed/relaxed")
 _ALSO_SIGNED = b"dkim-signature"  # RFC 8617 4.1.2
 
-Field = tuple[bytes, bytes]
 Tag = tuple[bytes, bytes]
 
 
@@ -97,7 +97,7 @@ def _ended(before: Iterable[Field], newest: int) -> bool:
 
 
 def _hash(fields: Sequence[Field]) -> bytes:
-    *lines, last = _FORM.canonicalize_headers(fields)
+    *lines, last = canonical(fields, b"relaxed")
     lines.append((last[0], last[1].rstrip()))
     return hashlib.sha256(b"".join(name + b":" + value for name, value in lines)).digest()
 

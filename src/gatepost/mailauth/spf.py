@@ -1,8 +1,11 @@
 """Asks whether an address may send for a domain (RFC 7208), through our own resolver."""
 
-import ipaddress
+import sys
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
+import spftrace
 from spftrace import BaseResolver, Evaluator, Limits
 from spftrace.resolver import NOERROR, NXDOMAIN, SERVFAIL
 from spftrace.trace import DnsQueryRecord, Event
@@ -14,14 +17,16 @@ from gatepost.model.auth import Result, Spf
 LOOKUPS = 10  # terms that ask DNS (RFC 7208 4.6.4)
 SECONDS = 20.0  # likewise
 TOLD = 50  # steps, and DNS answers, that are told of one evaluation
+REMEMBERED = 10_000  # results of addresses and domains
 LINE = 300  # characters of each
 
 
 class _Questions(BaseResolver):
-    """Our resolver as spftrace asks it."""
+    """Our resolver as spftrace asks it; `until` is when the first of the answers is to be asked for again."""
 
     def __init__(self, resolver: Resolver) -> None:
         self._resolver = resolver
+        self.until = sys.maxsize
 
     async def _lookup(self, name: str, rtype: str) -> tuple[str, list[str]]:
         try:
@@ -30,6 +35,8 @@ class _Questions(BaseResolver):
             return NXDOMAIN, []
         except DnsFailure:
             return SERVFAIL, []
+        finally:
+            self.until = min(self.until, self._resolver.good_until(name, rtype))
 
     async def _answers(self, name: str, rtype: str) -> list[str]:
         match rtype:
@@ -40,9 +47,28 @@ class _Questions(BaseResolver):
             case "PTR":
                 return await self._resolver.names(name)
             case _:
-                version = 4 if rtype == "A" else 6
                 found = await self._resolver.addresses(name)
-                return [each for each in found if ipaddress.ip_address(each).version == version]
+                return [each for each in found if (":" in each) == (rtype == "AAAA")]
+
+
+class Checks:
+    """Asks for many mails; what was found is good as long as the answers of DNS on which it stands."""
+
+    def __init__(self, resolver: Resolver) -> None:
+        self._resolver = resolver
+        self._known: OrderedDict[tuple[str, str], _Found] = OrderedDict()
+
+    async def check(self, ip: str, sender: str, helo: str) -> Spf:
+        """Return what the record of the sender's domain says of mail from `ip`."""
+        key = (ip, _domain(sender))
+        known = self._known.get(key)
+        if known is not None and not self._resolver.is_past(known.until):
+            return known.spf
+        found = await _evaluate(self._resolver, ip, sender, helo)
+        self._known[key] = found
+        if len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)
+        return found.spf
 
 
 async def check(resolver: Resolver, ip: str, sender: str, helo: str = "", *, audit: bool = False) -> Spf:
@@ -50,21 +76,42 @@ async def check(resolver: Resolver, ip: str, sender: str, helo: str = "", *, aud
 
     `sender` is an address, or a domain alone; `helo` fills macros. `audit` counts look-ups on beyond the limit.
     """
-    limits = Limits(time_limit=SECONDS, audit=audit)
-    found = await Evaluator(_Questions(resolver), limits).evaluate(ip, sender, helo)
+    return (await _evaluate(resolver, ip, sender, helo, audit=audit)).spf
+
+
+class _Found(NamedTuple):
+    """A result for an address and a domain, and until when it is good (epoch milliseconds); 0: for this mail alone."""
+
+    spf: Spf
+    until: int
+
+
+async def _evaluate(resolver: Resolver, ip: str, sender: str, helo: str, *, audit: bool = False) -> _Found:
+    questions = _Questions(resolver)
+    found = await Evaluator(questions, Limits(time_limit=SECONDS, audit=audit)).evaluate(ip, sender, helo)
+    spf = _read(found, sender)
+    of_this_mail = spf.result is Result.TEMPERROR or any("%" in text for each in found.queries for text in each.answers)
+    return _Found(spf, 0 if of_this_mail or not found.queries else questions.until)
+
+
+def _read(found: spftrace.Result, sender: str) -> Spf:
     events = found.trace.events
     reasons = [str(event.data["reason"]) for event in events if "reason" in event.data]
     over = found.dns_terms_used > LOOKUPS
     reason = f"{found.dns_terms_used} look-ups of at most {LOOKUPS}" if over else next(reversed(reasons), "")
     return Spf(
         result=Result(found.result),
-        domain=sender.rpartition("@")[2].rstrip(".").lower(),
+        domain=_domain(sender),
         lookups=found.dns_terms_used,
         reason=plain(reason, LINE),
         matched=next((plain(str(each.data["raw"]), LINE) for each in events if each.kind == "mech_match"), ""),
         steps=tuple(_steps(events)),
         answers=tuple(_answer(each) for each in found.queries[:TOLD]),
     )
+
+
+def _domain(sender: str) -> str:
+    return sender.rpartition("@")[2].rstrip(".").lower()
 
 
 def _steps(events: Iterable[Event]) -> Iterator[str]:

@@ -10,7 +10,7 @@ import msgspec
 from gatepost.dns import Resolver
 from gatepost.events import Metrics, Trail, log
 from gatepost.filters.registry import Cost, Filter
-from gatepost.mailauth.examine import examine
+from gatepost.mailauth.examine import Examiner
 from gatepost.mailauth.report import facts
 from gatepost.message.anatomy import Anatomy
 from gatepost.message.authors import authors, shown
@@ -52,7 +52,7 @@ class Pipeline:
     ) -> None:
         self._tiers = _tiers(filters)
         self._directory = directory
-        self._resolver = resolver
+        self._examiner = Examiner(resolver, auth.timeout)
         self._auth = auth
         self._timeout = timeout
         self._seconds = {
@@ -100,7 +100,7 @@ class Pipeline:
         """Look at who sent the mail; it goes on without proofs when that fails."""
         started = time.perf_counter()
         try:
-            mail.auth = await examine(mail, opened, self._resolver, self._auth.timeout)
+            mail.auth = await self._examiner.examine(mail, opened)
         except Exception as error:  # no mail is lost for want of a proof
             log.error("sender could not be examined", id=mail.envelope.id, error=repr(error), exc_info=True)
             trail.add("examined", "the sender could not be examined", error=type(error).__name__)

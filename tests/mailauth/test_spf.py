@@ -1,0 +1,47 @@
+"""SPF of many mails: what is remembered, for how long, and for whom."""
+
+import pytest
+from tests.house import StillClock
+from tests.peers.names import Fault, Names, Zone
+
+from gatepost.dns import Resolver
+from gatepost.mailauth.spf import Checks
+from gatepost.model.auth import Result
+from gatepost.settings import Dns
+
+pytestmark = pytest.mark.anyio
+
+ZONE: Zone = {
+    "a.example": ['TXT "v=spf1 ip4:192.0.2.7 include:b.example -all"'],
+    "b.example": ['TXT "v=spf1 a:host.example ?all"'],
+    "host.example": ["A 192.0.2.8"],
+    "macro.example": ['TXT "v=spf1 exists:%{l}.macro.example -all"'],
+    "ada.macro.example": ["A 127.0.0.2"],
+    "silent.example": [Fault.SERVFAIL],
+}
+
+
+async def test_a_result_is_good_as_long_as_the_answers_it_stands_on() -> None:
+    clock = StillClock()
+    async with Names({**ZONE}, ttl=60) as names:
+        checks = Checks(Resolver(Dns(servers=[names.address], timeout=0.5), clock))
+        for local in ("ada", "bob"):
+            found = await checks.check("192.0.2.8", f"{local}@A.example.", "mx.example")
+            assert (found.result, found.matched) == (Result.PASS, "a:host.example")
+        names.zone["host.example"] = ["A 192.0.2.9"]
+        assert (await checks.check("192.0.2.8", "ada@a.example", "")).result is Result.PASS
+        assert (await checks.check("192.0.2.6", "ada@a.example", "")).result is Result.FAIL
+        clock.now += 60_000
+        assert (await checks.check("192.0.2.8", "ada@a.example", "")).result is Result.FAIL
+
+
+async def test_what_depends_on_the_mail_or_failed_is_asked_each_time() -> None:
+    clock = StillClock()
+    async with Names({**ZONE}) as names:
+        checks = Checks(Resolver(Dns(servers=[names.address], timeout=0.5), clock))
+        assert (await checks.check("192.0.2.8", "ada@macro.example", "")).result is Result.PASS
+        assert (await checks.check("192.0.2.8", "bob@macro.example", "")).result is Result.FAIL
+        assert (await checks.check("192.0.2.8", "ada@silent.example", "")).result is Result.TEMPERROR
+        names.zone["silent.example"] = ['TXT "v=spf1 +all"']
+        clock.now += 6_000
+        assert (await checks.check("192.0.2.8", "ada@silent.example", "")).result is Result.PASS
