@@ -132,6 +132,21 @@ async def test_a_worker_that_hangs_is_killed_when_its_time_is_over() -> None:
 
 
 @pytest.mark.anyio
+async def test_threat_54_a_step_that_never_looks_at_the_clock_is_ended_and_told() -> None:
+    opener = Opener(Filters(), Limits(scan_seconds=0.01))
+    try:
+        await opener.delegate(in_memory(b"x"))
+        before = opener.pids
+        page = b"Content-Type: text/html\r\n\r\n" + b"<a href=http://x.example/><b>" * 1_500_000
+        found = await opener.open(in_memory(page))
+        assert found.unscannable == ("the work on the mail took longer than 0.01 s",)
+        assert found.parts[0].index == 0
+        assert opener.pids == before  # it lives
+    finally:
+        await opener.close()
+
+
+@pytest.mark.anyio
 async def test_threat_55_a_worker_has_limits_and_no_secrets(opener: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GATEPOST_STORE__KEY", "secret")
     await opener.open(in_memory(ZIPPED))

@@ -24,7 +24,8 @@ INLINE_MAX = 262_144
 """Octets of a mail that is taken apart in the loop, if it holds no archive."""
 
 _HEAVY = b"UEsDB"  # a ZIP's first octets in base64: nothing need be begun here in vain
-_GRACE = 5.0  # seconds beyond the limit until a silent worker is killed
+_BUSY = 3  # times as long as the limit, which counts the processor's seconds, on a machine with other work
+_GRACE = 5.0  # seconds beyond that until a silent worker is killed
 _TURN = 60.0  # seconds that a mail waits while all workers are at others; its client waits ten minutes
 _ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "TZ", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "MAGIC")
 
@@ -92,7 +93,7 @@ class Opener:
     def __init__(self, filters: Filters, limits: Limits, *, grace: float = _GRACE, turn: float = _TURN) -> None:
         self._limits = limits
         self._turn = turn
-        self._patience = limits.scan_seconds + grace
+        self._patience = _BUSY * limits.scan_seconds + grace
         self._turns = asyncio.Semaphore(max(1, filters.workers))
         self._idle: list[Worker] = []
         self._busy: set[Worker] = set()

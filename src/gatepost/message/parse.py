@@ -15,6 +15,7 @@ from gatepost.message.entity import Entity, Face, face, file_face, fit, holds_pa
 from gatepost.message.table import Heavy, Table, Unpack
 from gatepost.settings import Limits
 
+_LATE = "the work on the mail took longer than {:g} s"
 _BOUNDARY_FAULTS = {
     Symbol.BOUNDARY_MISSING: "has no boundary",
     Symbol.BOUNDARY_BAD: "has a boundary that is empty, too long, doubled, or holds controls",
@@ -35,8 +36,11 @@ def dissect(
     table = Table(data, limits, unpack, timer)
     root = _Root(data)
     stack = [Entity(data, 0, len(data), -1, 0)]
-    while stack and _may_go_on(table):
-        stack += reversed(_read(table, stack.pop(), root))
+    try:
+        while stack and _may_go_on(table):
+            stack += reversed(_read(table, stack.pop(), root))
+    except TimeoutError:  # the worker's alarm, in a step that did not look at the clock
+        table.stop(_LATE.format(limits.scan_seconds))
     return _anatomy(table, root)
 
 
@@ -56,7 +60,7 @@ def _may_go_on(table: Table) -> bool:
         table.stop(f"the mail has more than {limits.parts} parts", Symbol.STRUCTURE_LIMIT)
         return False
     if table.late():
-        table.stop(f"the work on the mail took longer than {limits.scan_seconds:g} s")
+        table.stop(_LATE.format(limits.scan_seconds))
         return False
     return True
 
@@ -64,7 +68,7 @@ def _may_go_on(table: Table) -> bool:
 def _anatomy(table: Table, root: _Root) -> Anatomy:
     if table.collector.full:
         table.stop("the mail has more links than are looked into")
-    parts = tuple(table.parts)
+    parts = tuple(table.parts) or (Part(index=0, parent=-1, depth=0, headers=root.fields, types=("text/plain",)),)
     return Anatomy(
         headers=root.fields,
         header_end=max(root.header_end, 0),
