@@ -10,7 +10,7 @@ from typing import TypeVar
 import pytest
 from tests.conformance.talk import Letter, Talk
 from tests.house import House, living
-from tests.message.bombs import ARCHIVES, MAILS
+from tests.message.bombs import ARCHIVES, MAILS, slow
 from tests.message.mails import attachment, mail
 
 from gatepost.message.mail import Opener
@@ -81,6 +81,20 @@ async def test_every_bomb_ends_within_its_time_and_memory_and_the_loop_goes_on(o
     assert peak_megabytes(pid) < MEGABYTES
     assert longest < TURN
     assert bool(anatomy.unscannable) is (name not in HARMLESS), anatomy.unscannable[:3]
+
+
+async def test_what_is_slow_is_ended_by_its_time() -> None:
+    opener = Opener(Filters(), Limits(scan_seconds=1.0))
+    await opener.delegate(Body(size=1, data=b"x"))
+    (pid,) = opener.pids
+    before = processor_seconds(pid)
+    data = mail(attachment(b"slow.zip", slow()))
+    anatomy = await opener.open(Body(size=len(data), data=data))
+    spent = processor_seconds(pid) - before
+    await opener.close()
+    assert 0.9 < spent < 1.5
+    assert anatomy.unscannable == ("slow.zip: opening took too long",)
+    assert anatomy.parts[0].members
 
 
 async def test_the_listener_serves_others_while_bombs_are_looked_into(tmp_path: Path) -> None:

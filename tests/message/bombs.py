@@ -99,6 +99,14 @@ def claims(count: int) -> bytes:
     return b"7z\xbc\xaf\x27\x1c\0\x04" + zlib.crc32(start).to_bytes(4, "little") + start + header
 
 
+def slow() -> bytes:
+    """Return 4,900 small archives that take milliseconds each."""
+    out = io.BytesIO()
+    with py7zr.SevenZipFile(out, "w") as archive:
+        archive.writestr(EXE, "evil.exe")
+    return zipped({f"{number}.7z": out.getvalue() for number in range(4900)}, zipfile.ZIP_STORED)
+
+
 def quine() -> bytes:
     """Return a gzip file that unpacks to itself (research.swtch.com/zip): print and repeat, and its own checksum."""
     for stamp in range(256):
