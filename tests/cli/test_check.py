@@ -26,6 +26,13 @@ def test_good_settings_and_no_store_yet_are_no_fault(file: Path, capsys: pytest.
     assert not (file.parent / "state").exists()
 
 
+def test_engines_are_tried_out_and_a_silent_one_is_no_fault_of_the_settings(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert check(file, '[filters.clamav]\nservers = ["/no/such/socket"]\n') == os.EX_OK
+    assert "clamav: /no/such/socket does not answer: No such file or directory" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -157,7 +157,9 @@ def test_a_spooled_mail_goes_whole_and_connections_are_kept(tmp_path: Path) -> N
     together(steps)
 
 
-@pytest.mark.parametrize("text", ["http://", "http://host/path", "ftp://x", "host:0", "host:x", "a:b:c", ""])
+@pytest.mark.parametrize(
+    "text", ["http://", "http://host/path", "http://me:secret@host", "ftp://x", "host:0", "host:x", "a:b:c", ""]
+)
 def test_a_server_that_is_none_is_refused_by_its_key(text: str) -> None:
     with pytest.raises(Exception, match=r"filters.rspamd.servers: "):
         engine("rspamd", text)

@@ -1,5 +1,6 @@
 """`gatepost check`: tries the settings, and looks the store through, without starting anything."""
 
+import asyncio
 import os
 import ssl
 from collections.abc import Iterator
@@ -10,9 +11,11 @@ import click
 from gatepost.cli.control import Control
 from gatepost.cli.failure import Failure
 from gatepost.cli.options import with_settings
+from gatepost.cli.output import clean
 from gatepost.dns import Resolver
 from gatepost.events import Metrics, wall_clock
-from gatepost.filters.registry import Tools, load
+from gatepost.filters.engine import Engine
+from gatepost.filters.registry import Filter, Tools, load
 from gatepost.settings import Settings, SettingsError
 from gatepost.sockets import BadEndpoint, split_endpoint
 from gatepost.store.health import StoreProblem
@@ -29,16 +32,28 @@ def command(settings: Settings) -> None:
     if wrong:
         raise click.exceptions.Exit(os.EX_CONFIG)
     click.echo("settings: ok")
+    for engine in _filters(settings):
+        if isinstance(engine, Engine):
+            _try_out(engine)
     click.echo(f"store: {look_through(settings)}")
+
+
+def _filters(settings: Settings) -> list[Filter]:
+    resolver = Resolver(settings.dns, wall_clock)
+    tools = Tools(limits=settings.limits, resolver=resolver, timeout=settings.filters.timeout)
+    return load(settings.filters, tools)
+
+
+def _try_out(engine: Engine) -> None:
+    """Say which servers answer; one that does not is no fault of the settings, and may come up later."""
+    for server, why in asyncio.run(engine.try_out()):
+        click.echo(f"{engine.name}: {clean(server)} {f'does not answer: {clean(why)}' if why else 'answers'}")
 
 
 def wrong_settings(settings: Settings) -> Iterator[str]:
     """Yield a sentence for each setting that a start would stumble over."""
     try:
-        tools = Tools(
-            limits=settings.limits, resolver=Resolver(settings.dns, wall_clock), timeout=settings.filters.timeout
-        )
-        load(settings.filters, tools)
+        _filters(settings)
     except SettingsError as error:
         yield str(error)
     for listener in settings.smtp.listener:

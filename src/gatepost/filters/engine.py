@@ -100,6 +100,13 @@ class Engine:
         """Its servers in the order of the settings."""
         return self._pool.all
 
+    async def try_out(self) -> list[tuple[str, str]]:
+        """Ping every server; return each with why it does not answer, "" if it does."""
+        try:
+            return await self._pool.try_out()
+        finally:
+            await self.close()
+
     def key(self, recipient: Recipient) -> Hashable:
         return None
 

@@ -183,8 +183,8 @@ def _base(text: str) -> str:
         url = httpx2.URL(text)
     except httpx2.InvalidURL as error:
         raise ValueError(f"{text}: {error}") from error
-    if not url.host or url.path != "/" or url.query:
-        raise ValueError(f"{text}: expected http://host:port")
+    if not url.host or url.path != "/" or url.query or url.userinfo:
+        raise ValueError("expected http://host:port")
     return text
 
 

@@ -149,6 +149,17 @@ class Servers(Generic[P]):
                 break
         raise Unanswered("; ".join(failed) or self._rest(), over=over > 0)
 
+    async def try_out(self) -> list[tuple[str, str]]:
+        """Ping every server; return each with why it does not answer, "" if it does."""
+        found = []
+        for server in self.all:
+            try:
+                await self._reach(server)
+                found.append((server.name, ""))
+            except TROUBLE as error:
+                found.append((server.name, _words(error, self._patience.ping)))
+        return found
+
     def _ready(self) -> list[Server[P]]:
         """The servers to ask, those with room first; the sort keeps the order of the settings."""
         ready = [server for server in self.all if server.ready]
@@ -182,7 +193,7 @@ class Servers(Generic[P]):
             server.busy -= 1
 
     async def _reach(self, server: Server[P]) -> None:
-        """Ping a server that failed before; raise TROUBLE."""
+        """Ping a server; raise TROUBLE."""
         try:
             async with asyncio.timeout(self._patience.ping):
                 await self._ping(server.place)
