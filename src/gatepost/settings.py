@@ -351,6 +351,17 @@ class Sending(Section, frozen=True):
     share_days: int = 100
 
 
+class EmailSettings(Section, frozen=True):
+    DOC: ClassVar[dict[str, str]] = {
+        "sender": "the account here whose mail it is that an administrator hands in at /email without `from`",
+        "days": "days that is told what became of mail handed in at /email; at least until it is done",
+        "attachment_bytes": "octets of a mail's attachments, in Base64, that are listed; of more only the names",
+    }
+    sender: str = ""
+    days: int = 7
+    attachment_bytes: int = 65_536
+
+
 class Trace(Section, frozen=True):
     DOC: ClassVar[dict[str, str]] = {
         "days": "days that the trace of a mail is kept",
@@ -421,6 +432,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     quarantine: Quarantine = msgspec.field(default_factory=Quarantine)
     headers: Headers = msgspec.field(default_factory=Headers)
     sending: Sending = msgspec.field(default_factory=Sending)
+    email: EmailSettings = msgspec.field(default_factory=EmailSettings)
     trace: Trace = msgspec.field(default_factory=Trace)
     audit: AuditSettings = msgspec.field(default_factory=AuditSettings)
     memory: MemorySettings = msgspec.field(default_factory=MemorySettings)

@@ -59,7 +59,7 @@ async def test_many_mails_take_few_statements(store: Store) -> None:
     assert len(inserts) == 4 * 64 // MOST  # message, body, delivery, trace
     said.clear()
     await together(store, *(settled(number, number) for number in range(1, 65)))
-    assert sum(each.startswith(("UPDATE", "DELETE", "SELECT")) for each in said) == 3 * 64 // MOST
+    assert sum(each.lstrip().startswith(("UPDATE", "DELETE", "SELECT")) for each in said) == 3 * 64 // MOST + 1
 
 
 async def test_a_mail_that_is_there_already_fails_alone(store: Store) -> None:

@@ -27,6 +27,7 @@ MEDIA = {  # of answers that are no JSON
     "streamMailEvents": ("text/event-stream",),
     "showMetrics": ("text/plain", "application/openmetrics-text"),
     "getOpenapi": ("application/json",),
+    "postEmail": ("text/plain",),
 }
 FORMS = {"uploadAttachment": "file"}  # operations that take a form, and its field that is a file
 FILES = ("uploadMailAttachment",)  # operations whose body is a file

@@ -44,6 +44,7 @@ class Attachment(msgspec.Struct, frozen=True):
     data: bytes
     type: str = "application/octet-stream"
     cid: str = ""
+    description: str = ""
 
 
 class Letter(msgspec.Struct, frozen=True, kw_only=True):
@@ -249,6 +250,8 @@ def _attached(file: Attachment) -> _Part:
     ]
     if file.cid:
         head.append(fields.fold("Content-ID", [f"<{file.cid}>"]))
+    if file.description:
+        head.append(fields.text("Content-Description", _line(file.description, "attachments")))
     return _Part(head, _based(file.data))
 
 

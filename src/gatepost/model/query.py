@@ -19,6 +19,7 @@ class Op(StrEnum):
     NULL = "null"  # value is ignored
     NOT_NULL = "not_null"  # value is ignored
     LIKE = "like"  # `value` is a Pattern; any case
+    LIKENESS = "likeness"  # `value` is a Likeness
 
 
 class Pattern(msgspec.Struct, frozen=True):
@@ -58,14 +59,26 @@ class Not(msgspec.Struct, frozen=True):
 Condition = Where | Any | All | Not
 
 
+class Order(msgspec.Struct, frozen=True):
+    """A key to sort by. Missing values come first, or last with `last`."""
+
+    field: str
+    descending: bool = False
+    case: bool = False  # does case count?
+    last: bool = False
+
+
 class Query(msgspec.Struct, frozen=True, kw_only=True):
     """What to find. `sort` names a field, "-field" is descending; text sorts without case, ties by id.
+
+    `keys` sort by several fields instead.
 
     `limit` None means all; `total` asks for the count of all matches before the window.
     """
 
     where: Condition = All(())
     sort: str = "id"
+    keys: tuple[Order, ...] = ()
     offset: int = 0
     limit: int | None = None
     total: bool = False

@@ -1,7 +1,7 @@
 """Sending: one service for every API; who may send as whom, composed, judged and queued like any mail, once a key."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import msgspec
@@ -52,6 +52,10 @@ _NEVER = {
 """What only the road says of an address that mail can't go to."""
 
 
+Beside = Callable[[Writer, str, Author], None]
+"""What else is written with a mail, by its id and its author."""
+
+
 class Notice(msgspec.Struct, frozen=True, kw_only=True):
     """A mail of the gateway to a person. Without `html` it is plain text; `sender` None: the gateway's own address."""
 
@@ -98,8 +102,10 @@ class Sending:
         self._once = Once(store, settings.sending.key_hours, clock)
         self._composing = asyncio.Semaphore(COMPOSED)
 
-    async def send(self, caller: Caller, draft: Draft, *, key: str | None = None) -> str:
+    async def send(self, caller: Caller, draft: Draft, *, key: str | None = None, beside: Beside | None = None) -> str:
         """Send a mail and return its id; under a `key` that was used before, the id of the mail that was sent then.
+
+        `beside` is written in the same commit as the mail.
 
         Raises Problem: FORBIDDEN for a sender that is not the caller's, MALFORMED for what can't stand in a mail,
         NOT_FOUND for an upload, UNPROCESSABLE for a recipient that mail can't go to, or where filters and policy refuse
@@ -108,7 +114,7 @@ class Sending:
         author = self._authors.find(caller, draft.sender)
         check(draft, self._limits.recipients)
         async with self._once.turn(f"user {author.user.id}", key, msgspec.json.encode(draft)) as turn:
-            return turn.mail_id or await self._send(author, draft, turn)
+            return turn.mail_id or await self._send(author, draft, turn, beside)
 
     async def has_copy(self, caller: Caller, mail_id: str) -> bool:
         """Tell whether the caller, a mailbox user, has a copy in Sent of a mail that he sent."""
@@ -135,7 +141,7 @@ class Sending:
 
     # What.
 
-    async def _send(self, author: Author, draft: Draft, turn: Turn) -> str:
+    async def _send(self, author: Author, draft: Draft, turn: Turn, beside: Beside | None) -> str:
         files = await self._uploads.load(author.user, draft.uploads)
         thread = await self._threads.find(author.user, draft.origin_id) if draft.origin_id else Thread()
         recipients = await self._recipients(author, draft)
@@ -159,6 +165,8 @@ class Sending:
 
         def also(writer: Writer) -> None:
             turn.remember(writer, mail_id)
+            if beside:
+                beside(writer, mail_id, author)
             writer.drop_uploads([each.uid for each in draft.uploads])
             self._shares.keep(writer, shares)
             if thread.origin:

@@ -11,6 +11,7 @@ from gatepost.services.author import Authors
 from gatepost.services.composing import Composing
 from gatepost.services.content import Contents
 from gatepost.services.drafts import Drafts
+from gatepost.services.emails import Emails
 from gatepost.services.identities import Identities
 from gatepost.services.passwords import Passwords
 from gatepost.services.presence import Presence
@@ -61,4 +62,5 @@ def make_writing(
     )
     composing = Composing(store, authors, sending, presence, tickets, settings.sending.upload_hours, clock)
     identities, signatures = Identities(store, authors), Signatures(store)
-    return sending, [authors, composing, drafts, identities, presence, shares, signatures, uploads]
+    emails = Emails(store, sending, settings.email, clock)
+    return sending, [authors, composing, drafts, emails, identities, presence, shares, signatures, uploads]

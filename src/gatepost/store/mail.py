@@ -11,6 +11,7 @@ import zstandard
 
 from gatepost.model.envelope import Body
 from gatepost.model.stored import Copy, Delivery, Message, State, TraceEvent
+from gatepost.store import emails
 from gatepost.store.schema import LIVE, table
 from gatepost.store.wide import Wide
 
@@ -112,6 +113,7 @@ class Mail:
         """Write how deliveries stand; what nobody needs of their mails goes."""
         for sql, values in _SETTLE.over([_standing(delivery) for delivery in deliveries]):
             self._connection.execute(sql, values)
+        emails.tell(self._connection, {delivery.mail_id for delivery in deliveries})
         done = [delivery.mail_id for delivery in deliveries if delivery.state not in _OPEN]
         if done:
             self.release(dict.fromkeys(done))

@@ -17,6 +17,7 @@ from gatepost.model.access import Grant, Role, Ticket
 from gatepost.model.audit import Audit
 from gatepost.model.connection import Connection, Project
 from gatepost.model.dkim import DkimKey
+from gatepost.model.email import Email
 from gatepost.model.health import Checkup
 from gatepost.model.options import OptionValue
 from gatepost.model.outgoing import Share
@@ -330,6 +331,21 @@ _UNSHARED = """
 CREATE TRIGGER user_shares_removed AFTER DELETE ON user
 BEGIN UPDATE share SET expires_at = 0 WHERE user_id = OLD.id; END;
 """
+
+
+_EMAILS_HELD = """
+CREATE TRIGGER copy_told AFTER INSERT ON copy
+WHEN NEW.folder NOT IN ('Sent', 'INBOX', 'Archive') AND EXISTS (SELECT 1 FROM email WHERE mail_id = NEW.mail_id) BEGIN
+  UPDATE email SET message = 'held: ' || NEW.reason WHERE mail_id = NEW.mail_id;
+END;
+"""
+
+
+@MIGRATIONS(name="0013_emails")
+def _emails(db: Database) -> None:
+    """Mail of applications; one that filters hold is told of as such (the rest is store/emails.py's)."""
+    _add_tables(db, Email)
+    _run(db.conn, _EMAILS_HELD)
 
 
 def _run(connection: sqlite3.Connection, script: str) -> None:

@@ -8,7 +8,7 @@ import msgspec
 
 from gatepost.model.stored import State
 from gatepost.model.tenant import DomainStatus
-from gatepost.store import uploads
+from gatepost.store import emails, uploads
 from gatepost.store.mail import Mail
 from gatepost.store.schema import LIVE
 
@@ -17,7 +17,7 @@ HOUR = 3_600_000
 REFUSALS = 7 * 24  # hours that counted refusals are kept
 
 # What a domain owns, in the order in which it goes; users last, since their going takes tokens along.
-_OWNED = ("sender_rule", "attachment_rule", "uri_rule", "domain_alias", "group", "user", "platform", "policy")
+_OWNED = ("sender_rule", "attachment_rule", "uri_rule", "domain_alias", "group", "email", "user", "platform", "policy")
 
 
 class Purged(msgspec.Struct, frozen=True):
@@ -38,7 +38,7 @@ def purge(connection: sqlite3.Connection, mail: Mail, now: int, limit: int) -> P
     traces, dropped = _expired_traces(connection, mail, now, limit)
     sliced, domains = _gone_domains(connection, mail, now, limit)
     connection.execute("DELETE FROM refusal WHERE hour < ?", (now // HOUR - REFUSALS,))
-    expired = uploads.expire(connection, mail, now, limit)
+    expired = uploads.expire(connection, mail, now, limit) + emails.expire(connection, now, limit)
     more = copies >= limit or traces >= limit or expired >= limit or sliced
     return Purged(copies, folders, bodies + dropped, traces, domains, more)
 

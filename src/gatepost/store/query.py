@@ -7,8 +7,9 @@ from typing import Any as Anything
 
 import msgspec
 
+from gatepost.model.likeness import Likeness
 from gatepost.model.problem import Kind, Problem
-from gatepost.model.query import All, Any, Condition, Not, Op, Pattern, Query, Where
+from gatepost.model.query import All, Any, Condition, Not, Op, Order, Pattern, Query, Where
 from gatepost.store.schema import Column, Table
 
 _COMPARE = {Op.LT: "<", Op.LE: "<=", Op.GT: ">", Op.GE: ">="}
@@ -58,16 +59,27 @@ def window(columns: Columns, query: Query) -> Compiled:
     """Return the ORDER BY, LIMIT and OFFSET of a query."""
     if query.offset < 0 or (query.limit is not None and query.limit < 0):
         raise Problem(Kind.MALFORMED, "offset and limit count from 0")
-    sql, values = order(columns, query.sort), [-1 if query.limit is None else query.limit, query.offset]
+    sql, values = order(columns, query), [-1 if query.limit is None else query.limit, query.offset]
     return Compiled(f"{sql} LIMIT ? OFFSET ?", [bind(value) for value in values])
 
 
-def order(columns: Columns, sort: str) -> str:
+def order(columns: Columns, query: Query) -> str:
     """Return the ORDER BY; ties go by id in the same direction, so that one index serves both directions."""
+    if query.keys:
+        return f"ORDER BY {', '.join([*(_key(columns, each) for each in query.keys), columns['id'][1]])}"
+    sort = query.sort
     way = " DESC" if sort.startswith("-") else ""
     column, sql = columns[sort.removeprefix("-")]
     ties = "" if column.name == "id" else f", {columns['id'][1]}{way}"
     return f"ORDER BY {sql}{way}{ties}"
+
+
+def _key(columns: Columns, order: Order) -> str:
+    column, sql = columns[order.field]
+    if column.json:
+        raise Problem(Kind.MALFORMED, f"the field {column.name!r} can't be sorted by")
+    case = " COLLATE BINARY" if order.case and column.type == "TEXT" else ""
+    return f"{sql}{case}{' DESC' if order.descending else ''} NULLS {'LAST' if order.last else 'FIRST'}"
 
 
 def _condition(columns: Columns, condition: Condition, values: list[Anything]) -> str:
@@ -98,6 +110,8 @@ def _where(columns: Columns, condition: Where, values: list[Anything]) -> str:
         return f"{sql} IS NOT NULL"
     if op is Op.LIKE:
         return _like(column, sql, value, values)
+    if op is Op.LIKENESS:
+        return _likeness(column, sql, value, values)
     if op is Op.IN:
         return _in(column, sql, value, values)
     values.append(bind(column.dump(value) if column.dump else value))
@@ -134,6 +148,15 @@ def _like(column: Column, sql: str, value: object, values: list[Anything]) -> st
         return like
     values[-1:] = [text, text + _LAST, pattern]  # the range makes use of an index
     return f"({sql} >= ? AND {sql} <= ? AND {like})"
+
+
+def _likeness(column: Column, sql: str, value: object, values: list[Anything]) -> str:
+    if not isinstance(value, Likeness) or column.type != "TEXT":
+        raise Problem(Kind.MALFORMED, f"the field {column.name!r} can't be searched so")
+    bind(value.text)
+    bind(value.other)
+    values.append(msgspec.json.encode(value).decode())
+    return f"likes(?, {sql})"
 
 
 def bind(value: Anything) -> Anything:

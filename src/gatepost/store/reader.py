@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 import zstandard
 
+from gatepost.model.email import Email
 from gatepost.model.envelope import Body
 from gatepost.model.memory import Room, Row
 from gatepost.model.outgoing import Share, Upload
@@ -167,6 +168,19 @@ class Reader:
         count, octets = self._rows(sql, [user_id])[0]
         return count, octets
 
+    def emails(self, query: Query, octets: int) -> Page[Email]:
+        """Return what applications handed in: of the window as many as stay below so many octets, one at least."""
+        rows, total = self._page('"email"', "id, size", compiler.Columns.of(table(Email)), query)
+        found: list[Email] = []
+        room = octets
+        for number, size in rows:
+            room -= size
+            if room < 0 and found:
+                break
+            row = self.get(Email, number)
+            found += [row] if row is not None else []
+        return Page(found, total)
+
     # Deliveries.
 
     def queued(self) -> Iterator[list[Delivery]]:
@@ -263,10 +277,10 @@ class Reader:
             if total <= query.offset:
                 return [], total
         sql = f"SELECT {fields} FROM {tables} WHERE {where.sql} {window.sql}"
-        if query.offset or (query.limit is not None and query.sort != "id"):
+        if query.offset or (query.limit is not None and (query.keys or query.sort != "id")):
             # Sorted and skipped by as little as can be, an index at best; only the rows of the window are opened.
             inner = f"SELECT {key} FROM {enough} WHERE {where.sql} {window.sql}"
-            sql = f"SELECT {fields} FROM {tables} WHERE {key} IN ({inner}) {compiler.order(columns, query.sort)}"
+            sql = f"SELECT {fields} FROM {tables} WHERE {key} IN ({inner}) {compiler.order(columns, query)}"
         return self._rows(sql, [*where.values, *window.values]), total
 
     def _number(self, sql: str, values: Sequence[Any]) -> int:

@@ -15,6 +15,7 @@ from gatepost.model.access import Admin, Grant, Role, Ticket, Token
 from gatepost.model.audit import Audit
 from gatepost.model.connection import Connection, Project
 from gatepost.model.dkim import DkimKey
+from gatepost.model.email import Email
 from gatepost.model.health import Checkup
 from gatepost.model.options import OptionValue
 from gatepost.model.outgoing import Composition, Share, Submission, Upload
@@ -305,6 +306,11 @@ TABLES: dict[type[Any], Table[Any]] = {
         ),
         Table(Pause, config=False, unique=["destination"]),
         Table(StsPolicy, config=False, unique=["domain"], indexes=["(expires)"]),
+        Table(
+            Email,
+            config=False,
+            indexes=["(mail_id)", "(domain_id)", "(user_id)", "(notification_id)", "(expires_at)"],
+        ),
         Table(Upload, config=False, indexes=["(user_id)", "(expires_at)"]),
         Table(Share, config=False, indexes=["(user_id)", "(expires_at)"], secret=["password_hash"]),
         Table(Composition, config=False, unique=["digest"], indexes=["(user_id)", "(expires_at)"]),

@@ -10,11 +10,15 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from enum import Enum, auto
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
+import msgspec
+
 from gatepost.events import Metrics, log
+from gatepost.model.likeness import Likeness, likes
 from gatepost.model.problem import Kind, Problem
 from gatepost.store.blobs import Spool
 from gatepost.store.bulk import KINDS
@@ -43,6 +47,7 @@ def connect(path: Path, *, reading: bool) -> sqlite3.Connection:
     for pragma in pragmas.split(";"):
         connection.execute(pragma).fetchall()
     connection.create_function("fold", 1, _fold, deterministic=True)
+    connection.create_function("likes", 2, _likes, deterministic=True)
     return connection
 
 
@@ -55,6 +60,15 @@ _WRITING = (
 
 def _fold(text: str | None) -> str | None:
     return None if text is None else text.casefold()
+
+
+def _likes(likeness: str, text: str | None) -> bool | None:
+    return None if text is None else likes(_likeness(likeness), text)
+
+
+@lru_cache(maxsize=256)
+def _likeness(text: str) -> Likeness:
+    return msgspec.json.decode(text, type=Likeness)
 
 
 class Pace(Enum):

@@ -1,0 +1,38 @@
+"""What became of mail that applications handed in, read off its deliveries; and the end of what is told of it."""
+
+import sqlite3
+from collections.abc import Collection
+
+import msgspec
+
+from gatepost.store.schema import LIVE
+
+_OF = "FROM delivery d WHERE d.mail_id = email.mail_id"
+_TELL = f"""
+UPDATE email SET
+  status = CASE
+    WHEN EXISTS (SELECT 1 {_OF} AND d.{LIVE}) THEN 'PROCESSING'
+    WHEN EXISTS (SELECT 1 {_OF} AND d.state != 'delivered') THEN 'FAILURE'
+    ELSE 'DELIVERED' END,
+  message = (SELECT coalesce(d.last_reply, iif(d.state = 'deleted', 'given up by an administrator', NULL))
+    {_OF} AND d.state != 'delivered' ORDER BY d.{LIVE}, d.id LIMIT 1),
+  date = (SELECT iif(count(d.done_at) = count(*), max(d.done_at), NULL) {_OF}),
+  attempts = (SELECT max(d.attempts) {_OF}),
+  updated_date = max(updated_date, coalesce((SELECT max(d.done_at) {_OF}), 0))
+WHERE mail_id IN (SELECT value FROM json_each(?))
+"""  # noqa: S608 - LIVE is our own text
+_EXPIRE = f"""
+DELETE FROM email WHERE id IN (
+  SELECT id FROM email WHERE expires_at <= ? AND NOT EXISTS (SELECT 1 {_OF} AND d.{LIVE}) ORDER BY expires_at LIMIT ?
+)
+"""  # noqa: S608
+
+
+def tell(connection: sqlite3.Connection, mail_ids: Collection[str]) -> None:
+    """Write into the records of some mails how their deliveries stand."""
+    connection.execute(_TELL, (msgspec.json.encode(list(mail_ids)).decode(),))
+
+
+def expire(connection: sqlite3.Connection, now: int, limit: int) -> int:
+    """Remove at most `limit` records that are past their term and whose mail is done; return how many went."""
+    return connection.execute(_EXPIRE, (now, limit)).rowcount
