@@ -19,6 +19,8 @@ from tests.api.kept import GTUBE, Desk, mail, open_desk
 from gatepost.api import site
 from gatepost.api.openapi import describe
 
+schemathesis.serializer.alias("message/rfc822", "application/octet-stream")
+
 DOCUMENT = describe(site.operations())
 SCHEMA = schemathesis.openapi.from_dict(DOCUMENT)
 OPERATIONS = {result.ok().definition.raw["operationId"]: result.ok() for result in SCHEMA.get_all_operations()}
