@@ -153,8 +153,9 @@ async def test_a_protected_persons_name_is_not_borne_by_who_proves_nothing(house
     assert (await house.send(shown, "bob@served.example")).code == 250
     names.zone["world.example"] = ['TXT "v=spf1 -all"', "MX 10 mx.world.example."]
     house.clock.now += 400_000  # what DNS said is forgotten
-    forged = await house.send(shown, "bob@served.example")
-    assert (forged.code, forged.message.split()[0]) == (550, "5.7.1")
+    for forged in (shown, mail().replace(b"From: Ada ", b'From: "Ada <CEO@served.example>" ')):
+        reply = await house.send(forged, "bob@served.example")
+        assert (reply.code, reply.message.split()[0]) == (550, "5.7.1")
 
 
 async def test_a_protected_sender_whose_proof_does_not_come_may_come_again(house: House, names: Names) -> None:

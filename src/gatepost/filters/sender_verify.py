@@ -83,7 +83,7 @@ def _dmarc(auth: AuthResults) -> Iterator[Finding]:
             yield _unsure("DMARC_UNSURE", f"whether {dmarc.domain} is proven could not be found out now, and {wish}")
         case Result.TEMPERROR:
             yield _note("DMARC_TEMPERROR", f"DMARC could not be looked up: {dmarc.reason}")
-        case Result.PERMERROR if auth.authors:
+        case Result.PERMERROR:
             yield _failed("DMARC_AUTHORS", f"who wrote it can't be told: {dmarc.reason}")
 
 

@@ -6,14 +6,16 @@ from email.utils import getaddresses
 
 import msgspec
 
+from gatepost.message import decode
 from gatepost.message.anatomy import Anatomy
 from gatepost.message.headers import readable, unfold
 from gatepost.model.address import Address, BadAddress, parse_address
 
 _BOX = re.compile(r'\s*"?((?:[^"<>\\]|\\.)*?)"?\s*<\s*([^<>\s]*)\s*>[^<>]*\Z')
 VALUE_MAX = 8192  # octets of a From field that are read
-_ANGLED = re.compile(r"<[^<>]*>")
-_USUAL = re.compile(r'[^<>,"():;\\]*<([^<>\s"(),]+)>\s*\Z|\s*([^<>\s"(),:;\\]+@[^<>\s"(),:;\\]+)\s*\Z')
+_USUAL = re.compile(
+    r'(?:[^<>,"():;\\]++|"[^"\\]*+")*+<([^<>\s"(),]+)>\s*\Z|\s*([^<>\s"(),:;\\]+@[^<>\s"(),:;\\]+)\s*\Z'
+)
 
 
 class Box(msgspec.Struct, frozen=True):
@@ -42,14 +44,15 @@ def claims(anatomy: Anatomy) -> list[Address | None]:
     """Return `authors`, with None for each that looks like an address and is none, or lies beyond what is read."""
     found: list[Address | None] = []
     for value in anatomy.values(b"from"):
-        found += map(_read, _addresses(readable(unfold(value[:VALUE_MAX]))))
+        # Read before encoded words are, as mail clients do: a bracket or a quote in one must hide no address.
+        found += map(_read, _addresses(decode.text(unfold(value[:VALUE_MAX]))))
         if len(value) > VALUE_MAX:
             found.append(None)
     return found
 
 
 def shown(anatomy: Anatomy) -> tuple[str, ...]:
-    """Return what each From field shows beside its addresses in angle brackets: display names, comments."""
+    """Return what each From field shows: names, comments and addresses, encoded words decoded."""
     texts = (_visible(readable(unfold(value[:VALUE_MAX]))) for value in anatomy.values(b"from"))
     return tuple(text for text in texts if text)
 
@@ -57,7 +60,7 @@ def shown(anatomy: Anatomy) -> tuple[str, ...]:
 def _visible(value: str) -> str:
     if not value.isascii():
         value = "".join(char for char in value if unicodedata.category(char) != "Cf")  # of no width
-    return _ANGLED.sub(" ", value).strip()
+    return value
 
 
 def _read(text: str) -> Address | None:
@@ -72,6 +75,7 @@ def _addresses(value: str) -> list[str]:
     if usual:
         return [usual[1] or usual[2]]
     try:
-        return [address for _, address in getaddresses([value]) if "@" in address]
+        found = [address for _, address in getaddresses([value]) if "@" in address]
+        return found or (["@"] if "@" in value else [])
     except (ValueError, IndexError, TypeError, RecursionError):  # hostile fields, of the library's making
         return ["@"]

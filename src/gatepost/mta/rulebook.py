@@ -21,7 +21,7 @@ _QUOTED = re.compile(r'"([^"]+)"')
 
 
 class Claims(msgspec.Struct, frozen=True):
-    """Whom a mail is said to be from: MAIL FROM and the addresses of From, and what From shows beside them."""
+    """Whom a mail is said to be from: MAIL FROM and the addresses of From, and all that From shows."""
 
     senders: tuple[Address, ...] = ()
     shown: tuple[str, ...] = ()

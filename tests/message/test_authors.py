@@ -1,0 +1,38 @@
+"""Whom From names: no trick of writing hides an address, or makes one out of a display name."""
+
+import pytest
+
+from gatepost.message.authors import claims, shown
+from gatepost.message.parse import dissect
+from gatepost.settings import Limits
+
+CEO, EVE = "ceo@bank.example", "eve@evil.example"
+
+
+@pytest.mark.parametrize(
+    ("value", "authors"),
+    [
+        (f"Boss <{CEO}>", [CEO]),
+        (f'"Boss, the <{EVE}>" <{CEO}>', [CEO]),
+        (f"=?utf-8?q?=28?= <{CEO}>", [CEO]),
+        (f"=?utf-8?q?=22?= <{CEO}>", [CEO]),
+        (f"=?utf-8?q?=3C{EVE.replace('@', '=40')}=3E?= <{CEO}>", [CEO]),
+        (f"=?utf-8?q?=22?= <{CEO}>, x <{EVE}>", [CEO, EVE]),
+        (f"<{EVE}> <{CEO}>", [EVE, CEO]),
+        (f"{EVE} <{CEO}>", [CEO]),
+        (f"{CEO}, {EVE}", [CEO, EVE]),
+        (f"Boss ({EVE}) <{CEO}>", [CEO]),
+        (f"team: {CEO}, {EVE};", [CEO, EVE]),
+        (f"( <{CEO}>", [None]),
+        ("Boss", []),
+        ("x@@y <@>", [None]),
+    ],
+)
+def test_the_addresses_of_from(value: str, authors: list[str | None]) -> None:
+    mail = dissect(f"From: {value}\r\n\r\nHi\r\n".encode(), Limits())
+    assert [claim and claim.key for claim in claims(mail)] == authors
+
+
+def test_what_from_shows_has_no_hidden_signs_and_all_that_is_written() -> None:
+    mail = dissect(f'From: "=?utf-8?q?A=E2=80=8Bda?= <{CEO}>" <{EVE}>\r\n\r\nHi\r\n'.encode(), Limits())
+    assert shown(mail) == (f'"Ada <{CEO}>" <{EVE}>',)
