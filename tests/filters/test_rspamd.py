@@ -93,7 +93,7 @@ def test_symbols_may_mean_a_virus_an_advert_or_nothing() -> None:
     ],
 )
 def test_74_what_is_no_answer_is_not_clean(said: bytes) -> None:
-    findings = ask(said, timeout=0.5)
+    findings = ask(said, timeout=0.2)
     assert told(findings) == UNSURE
     assert findings[0].on_error is OnError.DEFER
 
