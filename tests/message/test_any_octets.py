@@ -26,8 +26,9 @@ from tests.message.mails import (
     zipped,
 )
 from tests.message.test_foreign import RAR3, SOLID_RAR5
+from tests.message.test_office import PDF
 
-from gatepost.message import decode, headers, links, names, wrapped
+from gatepost.message import decode, headers, links, names, pdf, wrapped
 from gatepost.message.archive import Unpacker
 from gatepost.message.reading import skim
 from gatepost.message.words import words
@@ -83,6 +84,7 @@ ARCHIVES = {
     "cab": cabinet(b"evil.exe", EXE),
     "tnef": tnef(b"evil.exe", EXE),
     "onenote": onenote(EXE),
+    "pdf": PDF,
     "rtf": rtf(b"Package", native(b"a.exe", EXE)[4:]),
     "doc": compound({"WordDocument": bytes(20), "Macros/VBA/dir": b"x", "\x01Ole10Native": native(b"a.exe", EXE)}),
     "xls": compound({"Workbook": records((0x809, bytes(16)), (0x85, bytes(9)), (0x0A, b""))}),
@@ -118,7 +120,7 @@ def test_any_field_any_charset_any_encoding_is_read(raw: bytes) -> None:
     for encoding in ("base64", "quoted-printable", "x-uuencode", "x-odd"):
         assert decode.transfer(raw, encoding)
     wrapped.cms(raw)
-    list(wrapped.pdf_urls(b"/URI(" + raw + b")stream\n\x78" + raw))
+    list(pdf.urls(b"/URI(" + raw + b")stream\n\x78" + raw))
     links.host_of("http://" + raw.decode("utf-8", "replace"))
 
 

@@ -1,6 +1,7 @@
-"""Office documents: macros, passwords, and the files that they carry."""
+"""Documents: macros, passwords, and the files that they carry."""
 
 import struct
+import zlib
 
 import pytest
 from tests.message.documents import compound, native, onenote, records, rtf
@@ -13,6 +14,17 @@ WORD = bytes(11) + b"\x10" + bytes(4096)
 SHEET, MACRO_SHEET = (0x85, bytes(4) + b"\0\0\x01\0A"), (0x85, bytes(4) + b"\0\x01\x01\0A")
 BOOK_BEGIN, BOOK_END = (0x809, bytes(16)), (0x0A, b"")
 SLIDES = b"\0" * 100 + b"\x02\0\0\x04\x0c\0\0\0" + struct.pack("<III", 7, 1, 2)
+
+
+PDF = (
+    b"%PDF-1.7\n1 0 obj <</Type/ObjStm/Filter/FlateDecode>>\nstream\r\n"
+    + zlib.compress(b"<</Type/Filespec/F(evil\\.exe)/UF<feff0065002e006a0073>/EF<</F 2 0 R>>>>")
+    + b"\nendstream\n2 0 obj <</Type/EmbeddedFile/Filter/FlateDecode>>\nstream\n"
+    + zlib.compress(EXE)
+    + b"\nendstream\n3 0 obj <</Type/EmbeddedFile>>\nstream\n"
+    + zipped({"run.js": b"x()"})
+    + b"\nendstream\n"
+)
 
 
 def book(*sheets: tuple[int, bytes]) -> bytes:
@@ -89,6 +101,13 @@ def test_the_objects_in_an_rtf_document_are_members() -> None:
     assert holding("a.rtf", rtf(b"Word.Document.8", compound({"Macros/VBA/dir": b"x"}))).macros
     assert holding("a.rtf", b"{\\rtf1 {\\*\\objdata 0102}}").members[0].names == ("object-1",)
     assert not holding("a.rtf", b"{\\rtf1 Hello}").members
+
+
+def test_the_files_in_a_pdf_are_members_and_bear_every_name_that_it_has() -> None:
+    part = holding("a.pdf", PDF)
+    assert [member.names for member in part.members[:3]] == [("evil.exe", "e.js"), ("evil.exe", "e.js"), ("run.js",)]
+    assert part.members[0].head == EXE[:512]
+    assert holding("a.pdf", b"%PDF-1.7\n2 0 obj <</Type/EmbeddedFile>>\nstream\nx").members[0].names == ("embedded-1",)
 
 
 def test_the_files_in_a_onenote_page_are_members() -> None:

@@ -7,7 +7,7 @@ import hashlib
 import time
 from collections.abc import Callable
 
-from gatepost.message import foreign, names, office, packed, sniff, zips
+from gatepost.message import foreign, names, office, packed, pdf, sniff, zips
 from gatepost.message.anatomy import Kind, Member
 from gatepost.message.entity import fit
 from gatepost.message.meter import BROKEN, Damaged, Entry, Meter, Reader, Stop
@@ -30,6 +30,7 @@ _READERS: dict[str, Reader] = {
     "ole": office.ole,
     "onenote": office.onenote,
     "rtf": office.rtf,
+    "pdf": pdf.files,
     **foreign.READERS,
 }
 

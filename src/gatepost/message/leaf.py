@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterable
 from functools import lru_cache
 
-from gatepost.message import decode, names, office, sniff, wrapped
+from gatepost.message import decode, names, office, pdf, sniff, wrapped
 from gatepost.message.anatomy import HEAD_BYTES, TEXT_BYTES, Part, Source, Symbol
 from gatepost.message.decode import Reading
 from gatepost.message.entity import Entity, Face, fit
@@ -203,7 +203,7 @@ def _embedded(table: Table, entity: Entity, index: int, content: bytes, face: Fa
 
 def _links(table: Table, face: Face, content: bytes, charset: str, sniffed: str, index: int) -> None:
     if sniffed == "application/pdf" or content[:5] == b"%PDF-":
-        urls, whole = wrapped.pdf_urls(content, _PDF_HERE if table.inline else wrapped.PDF_MAX)
+        urls, whole = pdf.urls(content, _PDF_HERE if table.inline else pdf.STREAMS_BYTES)
         if not whole:
             table.require_worker()
         for url in urls:

@@ -86,9 +86,8 @@ _FOOTERS = {b"conectix": "vhd", b"koly\0\0\0\x04": "dmg"}  # of disc images, in 
 _ZIP_END = b"PK\x05\x06"
 _BURIED = {b"Rar!\x1a\x07": "rar", b"7z\xbc\xaf\x27\x1c": "7z"}
 _BURIED_MAX = 4_194_304  # how deep unpackers look for the beginning
-_STORING = frozenset(
-    {"zip", "tar", "iso", "udf", "cpio", "ar", "ole", "onenote", "tnef"}
-)  # whose members may be archives as such
+# Kinds whose members may be archives as they stand, which would be found a second time.
+_STORING = frozenset({"zip", "tar", "iso", "udf", "cpio", "ar", "ole", "onenote", "tnef"})
 _PATTERNS = (
     (re.compile(rb"..-l[hz][0-9sd]-", re.DOTALL), "lha"),
     (re.compile(rb"0707(?:07[0-7]{70}|0[12][0-9a-fA-F]{104})"), "cpio"),
@@ -168,6 +167,8 @@ def _begun(content: bytes) -> str:
     for pattern, kind in _PATTERNS:
         if pattern.match(content):
             return kind
+    if content.startswith(b"%PDF-") and b"/EmbeddedFile" in content:
+        return "pdf"
     if disc := _DISCS.get(content[_DISC_AT : _DISC_AT + 5]) or _FOOTERS.get(content[-512:-504]):
         return disc
     return "tar" if _old_tar(content) else _image(content)

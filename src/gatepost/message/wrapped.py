@@ -1,10 +1,8 @@
-"""Content inside content that is no archive: S/MIME envelopes of signed mail, calendar attachments, PDF links."""
+"""Content inside content that is no archive: S/MIME envelopes of signed mail, calendar attachments."""
 
 import re
 import zlib
-from collections.abc import Iterator
 from enum import StrEnum
-from itertools import islice
 
 import msgspec
 
@@ -140,44 +138,3 @@ def calendar_files(text: bytes) -> list[tuple[bytes, bytes]]:
             name = _FILE_NAME.search(match[1])
             found.append((name[1] if name else b"", decode.transfer(match[2], "base64")[0].data))
     return found
-
-
-# --- PDF -------------------------------------------------------------------------------------------------------------
-
-_URI = re.compile(rb"/URI\s*(?:\(((?:[^()\\]|\\.){4,2000})\)|<([0-9A-Fa-f\s]{8,4000})>)", re.DOTALL)
-_STREAM = re.compile(rb"stream\r?\n")
-_STREAM_MAX = 1_000_000
-_STREAMS_MAX = 500
-PDF_MAX = 16_000_000
-
-
-def pdf_urls(data: bytes, most: int = PDF_MAX) -> tuple[list[bytes], bool]:
-    """Return the targets of a PDF's link annotations, in compressed object streams too; whether `most` was enough.
-
-    `most`: octets that its streams are unpacked to.
-    """
-    found = list(_uris(data))
-    view = memoryview(data)
-    for match in islice(_STREAM.finditer(data), _STREAMS_MAX):
-        if data[match.end() : match.end() + 1] != b"\x78":
-            continue  # not Flate
-        if most <= 0:
-            return found, False
-        try:
-            content = zlib.decompressobj().decompress(view[match.end() : match.end() + _STREAM_MAX], _STREAM_MAX)
-        except zlib.error:
-            continue
-        most -= len(content)
-        found += _uris(content)
-    return found, True
-
-
-def _uris(data: bytes) -> Iterator[bytes]:
-    if b"/URI" not in data:
-        return
-    for literal, digits in _URI.findall(data):
-        if digits:
-            packed = b"".join(digits.split())
-            yield bytes.fromhex(packed[: len(packed) // 2 * 2].decode("ascii"))
-        else:
-            yield re.sub(rb"\\(.)", rb"\1", literal, flags=re.DOTALL)

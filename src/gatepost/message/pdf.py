@@ -1,0 +1,101 @@
+"""PDF (ISO 32000-1): the targets of its links, and the files that it carries.
+
+No parser of the whole: what matters is found by its own mark in the file and in its streams, broken files included.
+"""
+
+import contextlib
+import re
+import zlib
+from collections.abc import Iterator
+from io import BytesIO
+from itertools import islice
+
+from gatepost.message import decode
+from gatepost.message.meter import Entry, Meter, inflate
+
+_URI = re.compile(rb"/URI\s*(?:\(((?:[^()\\]|\\.){4,2000})\)|<([0-9A-Fa-f\s]{8,4000})>)", re.DOTALL)
+_ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
+_STREAM = re.compile(rb"stream\r?\n")
+_STREAM_MAX = 1_000_000
+_STREAMS_MAX = 500
+STREAMS_BYTES = 16_000_000
+
+
+def urls(data: bytes, most: int = STREAMS_BYTES) -> tuple[list[bytes], bool]:
+    """Return the targets of a PDF's link annotations, in compressed object streams too; whether `most` was enough.
+
+    `most`: octets that its streams are unpacked to.
+    """
+    found = list(_uris(data))
+    view = memoryview(data)
+    for match in islice(_STREAM.finditer(data), _STREAMS_MAX):
+        if data[match.end() : match.end() + 1] != b"\x78":
+            continue  # not Flate
+        if most <= 0:
+            return found, False
+        try:
+            content = zlib.decompressobj().decompress(view[match.end() : match.end() + _STREAM_MAX], _STREAM_MAX)
+        except zlib.error:
+            continue
+        most -= len(content)
+        found += _uris(content)
+    return found, True
+
+
+def _uris(data: bytes) -> Iterator[bytes]:
+    if b"/URI" not in data:
+        return
+    for literal, digits in _URI.findall(data):
+        yield _digits(digits) if digits else _ESCAPED.sub(rb"\1", literal)
+
+
+def _digits(digits: bytes) -> bytes:
+    packed = b"".join(digits.split())
+    return bytes.fromhex(packed[: len(packed) // 2 * 2].decode("ascii"))
+
+
+# --- embedded files (7.11.4) -----------------------------------------------------------------------------------------
+
+MARK = b"/EmbeddedFile"
+_DICTIONARY = 2000  # octets in front of a stream in which its dictionary is looked for
+_NAME = re.compile(rb"/U?F\s*(?:\(((?:[^()\\]|\\.){1,500})\)|<([0-9A-Fa-f\s]{2,2000})>)", re.DOTALL)
+_NAMES_MAX = 50
+_FILES_MAX = 200
+
+
+def files(content: bytes, name: str, meter: Meter) -> Iterator[Entry]:
+    """Yield the embedded files. Which name is whose stands far from the file, so that each bears all of them."""
+    names = tuple(dict.fromkeys(islice(_names(content, meter), _NAMES_MAX)))
+    found, behind = 0, 0
+    for match in _STREAM.finditer(content):
+        head = content[max(behind, match.start() - _DICTIONARY) : match.start()]
+        behind = match.end()
+        if MARK in head and found < _FILES_MAX:
+            found += 1
+            data = _stream(content, match.end(), head, meter)
+            yield Entry(names=names or (f"embedded-{found}",), size=len(data), content=data)
+
+
+def _names(content: bytes, meter: Meter) -> Iterator[str]:
+    yield from _named(content)
+    for match in islice(_STREAM.finditer(content), _STREAMS_MAX):
+        if b"/ObjStm" in content[max(0, match.start() - _DICTIONARY) : match.start()]:
+            yield from _named(_stream(content, match.end(), b"/FlateDecode", meter))
+
+
+def _named(data: bytes) -> Iterator[str]:
+    for literal, digits in _NAME.findall(data):
+        raw = _digits(digits) if digits else _ESCAPED.sub(rb"\1", literal)
+        yield raw[2:].decode("utf-16-be", "replace") if raw[:2] == b"\xfe\xff" else decode.guessed(raw)
+
+
+def _stream(content: bytes, at: int, head: bytes, meter: Meter) -> bytes:
+    if b"/FlateDecode" in head:
+        out = BytesIO()
+        with contextlib.suppress(zlib.error):  # what came out until then
+            inflate(content, at, len(content), 15, meter, out)
+        return out.getvalue()
+    end = content.find(b"endstream", at)
+    data = content[at : end if end >= 0 else len(content)]
+    meter.take(len(data))
+    return data
