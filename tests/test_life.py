@@ -113,8 +113,8 @@ async def test_gtube_is_held_and_released_without_the_tag_and_once(house: House)
     message = house.store.reader.get(Message, held.mail_id)
     assert message is not None
     house.sink.script["banner"] = ["421 4.3.2 not yet"]
-    assert await house.gatepost.intake.requeue(held, message) is True
-    assert await house.gatepost.intake.requeue(held, message) is False
+    assert await house.gatepost.releases.requeue(held, message) is True
+    assert await house.gatepost.releases.requeue(held, message) is False
     await house.gatepost.queue.idle()
     await house.gatepost.queue.moves.flush()
     (got,) = await house.sink.wait(1)

@@ -9,7 +9,7 @@ from typing import Self
 
 import msgspec
 
-from gatepost.api.control import Control
+from gatepost.api.control import open_control
 from gatepost.api.limits import options as http_options
 from gatepost.api.probes import Readiness
 from gatepost.api.server import HttpDoor
@@ -29,13 +29,16 @@ from gatepost.mta.intake import Intake
 from gatepost.mta.lessons import Lessons
 from gatepost.mta.memory import Keeper
 from gatepost.mta.notices import Notices
+from gatepost.mta.outgoing import Outgoing
 from gatepost.mta.pipeline import Pipeline
 from gatepost.mta.probe import Prober
 from gatepost.mta.queue import Queue
 from gatepost.mta.refusals import Refusals
 from gatepost.mta.relay import Relay
+from gatepost.mta.releases import Releases
 from gatepost.mta.routing import Gateway, NullMx
 from gatepost.mta.security import Security
+from gatepost.mta.standing import Standing
 from gatepost.mta.sts import Fetcher
 from gatepost.mta.sts_policies import StsPolicies
 from gatepost.mta.sweep import Sweep
@@ -62,6 +65,7 @@ from gatepost.services.proof import Proof
 from gatepost.services.queue import Deliveries
 from gatepost.services.recovery import Recovery
 from gatepost.services.relays import Relays
+from gatepost.services.reports import Reports
 from gatepost.services.rounds import Rounds
 from gatepost.services.sessions import Sessions
 from gatepost.services.signin import SignIn
@@ -78,8 +82,8 @@ from gatepost.services.users import Users
 from gatepost.services.wording import make_wording
 from gatepost.services.writing import make_writing
 from gatepost.settings import Settings, SettingsError
-from gatepost.smtp.listener import Listeners
-from gatepost.sockets import BadEndpoint, forget_local, listen, listen_local, split_endpoint
+from gatepost.smtp.listener import Listeners, endpoints
+from gatepost.sockets import BadEndpoint, listen
 from gatepost.store.search import SearchIndex
 from gatepost.store.store import Store
 from gatepost.web.site import pages
@@ -107,9 +111,11 @@ class Gatepost:
         self.directory: Directory
         self.ways: Ways
         self.intake: Intake
+        self.outgoing: Outgoing
         self.keeper: Keeper
         self.lessons: Lessons
         self.queue: Queue
+        self.releases: Releases
         self.refusals: Refusals
         self.sweep: Sweep
         self.indexer: Indexer
@@ -186,12 +192,13 @@ class Gatepost:
         hostname = settings.hostname
         resolver = Resolver(settings.dns, clock)
         memory = Memory(settings.memory.token_bytes, settings.memory.tally_bytes)
+        alarms = Alarms(metrics, clock)
         tools = registry.Tools(
             limits=settings.limits,
             resolver=resolver,
             hostname=hostname,
             timeout=settings.filters.timeout,
-            alarm=Alarms(metrics, clock).tell,
+            alarm=alarms.tell,
             served=lambda name: self.directory.enabled(name),
             memory=memory,
         )
@@ -206,7 +213,7 @@ class Gatepost:
             refused_bytes=settings.trace.refused_bytes,
         )
         self._open.append(self.store.close)
-        gateway = Gateway([hostname, *settings.smtp.gateway_names], _listening(settings))
+        gateway = Gateway([hostname, *settings.smtp.gateway_names], endpoints(settings))
         fetcher = Fetcher(resolver, settings.mta_sts, private=settings.relay.allow_private_destinations)
         policies = StsPolicies(self.store, fetcher, resolver, clock) if settings.mta_sts.enabled else None
         security = Security(resolver, policies, use_dane=settings.relay.dane, port=settings.relay.mx_port)
@@ -230,6 +237,7 @@ class Gatepost:
         )
         self.ways = Ways(self.store, self.directory)
         self.queue = Queue(self.store, relay, self.route_of, settings, hostname, clock=clock, metrics=metrics)
+        self.releases = Releases(self.store, self.directory, self.queue, settings, clock=clock)
         self.refusals = Refusals(self.store, settings.trace, clock=clock)
         pipeline = Pipeline(
             filters,
@@ -239,6 +247,7 @@ class Gatepost:
             timeout=settings.filters.timeout,
             metrics=metrics,
         )
+        self.outgoing = Outgoing(settings.outgoing, memory, alarms=alarms, clock=clock)
         self.intake = Intake(
             self.store,
             self.directory,
@@ -247,6 +256,8 @@ class Gatepost:
             settings,
             opener=opener,
             refusals=self.refusals,
+            standing=Standing(memory),
+            outgoing=self.outgoing,
             clock=clock,
             metrics=metrics,
         )
@@ -303,7 +314,10 @@ class Gatepost:
         sending, writing = make_writing(*rooms, settings, clock)
         wording = make_wording(settings.notices)
         letters = Letters(store, sending, tickets, options, wording)
-        mailboxes = Mailboxes(store, self.intake, self.indexer, self.lessons)
+        reports = Reports(store, sending, options, settings)
+        self.outgoing.report = reports.tell_slowed
+        self._open.append(reports.settle)
+        mailboxes = Mailboxes(store, self.releases, self.indexer, self.lessons)
         training = Training(store, mailboxes, self.lessons, settings.limits.message_bytes)
         return Counter(
             [
@@ -349,18 +363,8 @@ class Gatepost:
         self._open.append(self._stop_listeners)
         for text in self.settings.http.listen:
             await self._open_http(text)
-        await self._open_control(self.store.path / CONTROL)
+        self._open.append(await open_control(self.site, self.store.path / CONTROL))
         self._open.append(self.services.of(Presence).close)  # first of all to close: a door waits for its streams
-
-    async def _open_control(self, path: Path) -> None:
-        control = HttpDoor(Control(self.site), [listen_local(path)])
-
-        async def close() -> None:
-            await control.stop(1.0)
-            forget_local(path)
-
-        await control.start()
-        self._open.append(close)
 
     async def _open_http(self, text: str) -> None:
         try:
@@ -384,14 +388,6 @@ class Gatepost:
 
 def _derived(salt: bytes, what: str) -> bytes:
     return hashlib.sha256(salt + what.encode()).digest()
-
-
-def _listening(settings: Settings) -> list[tuple[str, int]]:
-    texts = [listener.listen for listener in settings.smtp.listener if not listener.listen.startswith("fd:")]
-    try:
-        return [split_endpoint(text) for text in texts]
-    except BadEndpoint as error:
-        raise SettingsError(f"smtp.listener: {error}") from error
 
 
 def _bracketed(host: str) -> str:

@@ -407,6 +407,23 @@ class MemorySettings(Section, frozen=True):
     share_lessons: bool = False
 
 
+class Outgoing(Section, frozen=True):
+    DOC: ClassVar[dict[str, str]] = {
+        "spam_per_hour": "mails judged spam or infected within an hour, that have their account slowed; 0: never",
+        "burst": "recipients within an hour that are never too many for an account that signs in; 0: no limit at all",
+        "burst_factor": "times its largest hour so far that an account may send to, where that is more",
+        "slow_minutes": "minutes that an account stays slowed after the last reason for it",
+        "slow_mails": "mails that a slowed account may send within an hour; others are answered 450 4.7.1",
+        "report_to": "address that is told of slowed accounts; empty: the domain's administrator (option DOMAIN_ADMIN)",
+    }
+    spam_per_hour: int = 5
+    burst: int = 1000
+    burst_factor: float = 5.0
+    slow_minutes: int = 60
+    slow_mails: int = 10
+    report_to: str = ""
+
+
 class Tenancy(Section, frozen=True):
     DOC: ClassVar[dict[str, str]] = {
         "purge_days": "days from a domain's deletion to its purge",
@@ -436,6 +453,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     trace: Trace = msgspec.field(default_factory=Trace)
     audit: AuditSettings = msgspec.field(default_factory=AuditSettings)
     memory: MemorySettings = msgspec.field(default_factory=MemorySettings)
+    outgoing: Outgoing = msgspec.field(default_factory=Outgoing)
     tenancy: Tenancy = msgspec.field(default_factory=Tenancy)
     notices: Notices = msgspec.field(default_factory=Notices)
     log: Log = msgspec.field(default_factory=Log)

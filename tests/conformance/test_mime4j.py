@@ -103,7 +103,7 @@ async def release(house: House, sent: Sent) -> None:
     assert message is not None
     for copy in held:
         if copy.folder in ("Quarantine", "System"):
-            assert await house.gatepost.intake.requeue(copy, message)
+            assert await house.gatepost.releases.requeue(copy, message)
 
 
 async def test_every_mail_arrives_octet_by_octet_or_is_refused_by_name(

@@ -108,7 +108,7 @@ class Walk:
         assert message is not None
         copy = reader.first(Copy, every(eq("mail_id", message.id), eq("folder", "Quarantine")))
         assert copy is not None
-        return await self.house.intake.requeue(copy, message)
+        return await self.house.releases.requeue(copy, message)
 
     async def purge(self, _: int) -> int:
         then = wall_clock() + 6 * DAY

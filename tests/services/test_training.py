@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from gatepost.filters.spam import GTUBE
 from tests.house import House, living, queued_as
 
+from gatepost.filters.score import GTUBE
 from gatepost.model.access import Caller
 from gatepost.model.problem import Kind, Problem
 from gatepost.services.mailbox import Mailboxes

@@ -28,6 +28,7 @@ STATUS: Mapping[Kind, int] = {
     Kind.UNSUPPORTED: 415,
     Kind.UNPROCESSABLE: 422,
     Kind.TOO_MANY: 429,
+    Kind.SLOWED: 429,
     Kind.UNAVAILABLE: 503,
     Kind.FULL: 507,
 }

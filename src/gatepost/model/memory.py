@@ -7,6 +7,7 @@ import mmap
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Sequence
 from enum import IntEnum
+from hashlib import blake2b
 from operator import itemgetter
 
 import msgspec
@@ -29,10 +30,17 @@ class Room(IntEnum):
 
     TOKENS = 0
     LESSONS = 1
-    GREYLIST = 2
+    WAITING = 2  # greylisted mail that has not come again
     REPUTATION = 3
     OUTGOING = 4
     TOTALS = 5  # mails learnt, by scope
+    PASSED = 6  # greylisted mail that has
+
+
+def key_of(*parts: str) -> int:
+    """Return the key of what has a name of several parts."""
+    digest = blake2b("\0".join(parts).encode("utf-8", "replace"), digest_size=8).digest()
+    return int.from_bytes(digest) & ((1 << KEY_BITS) - 1)
 
 
 class Row(msgspec.Struct, frozen=True, array_like=True):

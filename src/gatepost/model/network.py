@@ -1,6 +1,6 @@
-"""Which addresses lie in the public internet."""
+"""Networks: which addresses lie in the public internet, and the networks that senders are counted by."""
 
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 
 _NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052
 
@@ -13,6 +13,15 @@ def is_public(ip: str) -> bool:
         return False
     inner = _wrapped(address) if isinstance(address, IPv6Address) else None
     return is_public(str(inner)) if inner is not None else address.is_global and not address.is_multicast
+
+
+def network(ip: str) -> str:
+    """Return the /24 or /48 that an address lies in: next door nobody is new. What is no address stands for itself."""
+    try:
+        bits = 24 if ip_address(ip).version == 4 else 48
+        return str(ip_network(f"{ip}/{bits}", strict=False))
+    except ValueError:
+        return ip
 
 
 def _wrapped(address: IPv6Address) -> IPv4Address | None:

@@ -36,6 +36,7 @@ class Kind(StrEnum):
     BAD_ADDRESS = "bad_address"
     NEEDS_SMTPUTF8 = "needs_smtputf8"
     LOOP = "loop"
+    SLOWED = "slowed"  # the account sends too much, or spam
     SPLIT = "split"  # this recipient's policy needs a transaction of its own
 
 

@@ -16,9 +16,7 @@ from gatepost.model.address import Address, parse_address
 from gatepost.model.envelope import Body, Client, Direction, Envelope, Recipient
 from gatepost.model.policy import Policy
 from gatepost.model.problem import Kind, Problem
-from gatepost.model.query import Op, Where, eq, every
-from gatepost.model.stored import Copy, Delivery, Message, State, TraceEvent
-from gatepost.model.tenant import User
+from gatepost.model.stored import Delivery, Message
 from gatepost.model.verdict import Action, Category, Finding, Verdict
 from gatepost.mta.bound import bound
 from gatepost.mta.directory import Directory
@@ -26,14 +24,16 @@ from gatepost.mta.judge import DAY, Case, judge, system_keep
 from gatepost.mta.keeping import Also, Judged, keep_with, made_copies
 from gatepost.mta.marks import marks
 from gatepost.mta.nearest import nearest
+from gatepost.mta.outgoing import Outgoing
 from gatepost.mta.pipeline import Findings, Pipeline
 from gatepost.mta.queue import Queue
 from gatepost.mta.refusals import Refusals
-from gatepost.mta.rows import deciding, delivery, facts, fresh_id, message_row, reason, release
+from gatepost.mta.rows import deciding, delivery, facts, fresh_id, message_row, reason
+from gatepost.mta.standing import Standing
 from gatepost.settings import Settings
 from gatepost.store.blobs import Draft
 from gatepost.store.bulk import Keep
-from gatepost.store.store import Store, Writer
+from gatepost.store.store import Store
 
 HOUR = 3_600_000
 
@@ -79,6 +79,8 @@ class Intake:
         *,
         opener: Opener,
         refusals: Refusals,
+        standing: Standing,
+        outgoing: Outgoing,
         clock: Clock,
         metrics: Metrics,
         new_id: Callable[[], str] | None = None,
@@ -90,6 +92,8 @@ class Intake:
         self._settings = settings
         self._opener = opener
         self._refusals = refusals
+        self._standing = standing
+        self._outgoing = outgoing
         self._clock = clock
         self._metrics = metrics
         self._new_id = new_id
@@ -106,6 +110,10 @@ class Intake:
     ) -> None:
         """Remember what a door refused before there was a mail; `code` is "550 5.7.1"."""
         self._refusals.note(client, sender, recipient, code, text)
+
+    def admit(self, client: Client, sender: Address | None) -> None:
+        """Raise Problem(SLOWED) for an account of ours that sends too much, or spam."""
+        self._outgoing.check(client, sender)
 
     def draft(self) -> Draft:
         """Return a place to write DATA to; raise Problem(FULL) where there is no room for mail."""
@@ -148,6 +156,7 @@ class Intake:
         return Receipt(envelope.id, answer, gravest.verdict.category, _said(gravest))
 
     async def _process(self, envelope: Envelope, body: Body, also: Also | None) -> Receipt:
+        self.admit(envelope.client, envelope.sender)
         trail = Trail(self._clock)
         trail.add("received", **facts(envelope, body))
         mail = Mail(envelope, body, self._opener)
@@ -159,6 +168,8 @@ class Intake:
             judged = [self._hold_refused(envelope, each) for each in judged]
         for each in judged:
             self._tell(envelope, each, trail)
+        self._standing.saw(mail, judged)
+        self._outgoing.saw(mail, judged)
         proofs = fields(mail.auth, envelope, self._settings.hostname) if mail.auth else ()
         message = message_row(envelope, body, summary, self._signer(envelope, report.anatomy), mail.auth, proofs)
         if answer is not Answer.ACCEPTED:
@@ -330,45 +341,6 @@ class Intake:
         made.append(self._clock())
         return True
 
-    # A mail that leaves a folder.
-
-    async def requeue(self, copy: Copy, message: Message) -> bool:
-        """Send a kept mail to its mailbox: no filter runs again, no tag. False: an earlier release is on its way.
-
-        The copy stays until its term ends (contract A65). Raises Problem(NOT_FOUND) when the body is gone,
-        Problem(UNPROCESSABLE) when there is nowhere to send it.
-        """
-        way = release(copy, message, self._release_platform(copy), now=self._clock(), life=self._settings.queue.life)
-
-        def change(writer: Writer) -> tuple[Delivery, Body] | None:
-            if _on_its_way(writer, way):
-                return None
-            body = writer.body(copy.mail_id)
-            if body is None or writer.get(Copy, copy.id) is None:
-                raise Problem(Kind.NOT_FOUND, "the mail is no longer kept")
-            (delivery_id,) = writer.enqueue([way])
-            now = self._clock()
-            writer.change(Copy, copy.id, released_at=now)
-            event = TraceEvent(at=now, event="released", mailbox=copy.mailbox, text=f"out of {copy.folder}")
-            writer.note(copy.mail_id, [event], now + self._settings.trace.days * DAY)
-            return msgspec.structs.replace(way, id=delivery_id), body
-
-        released = await self._store.write(change)
-        if released is None:
-            return False
-        queued, body = released
-        self._queue.push(message, [queued], body)
-        log.info("released", id=copy.mail_id, to=queued.recipient, folder=copy.folder)
-        return True
-
-    def _release_platform(self, copy: Copy) -> int:
-        view = self._directory.served(parse_address(copy.mailbox).domain)
-        user = self._store.reader.get(User, copy.user_id) if copy.user_id else None
-        platform_id = (user.platform_id if user else None) or (view.platform_id if view else None)
-        if platform_id is None:
-            raise Problem(Kind.UNPROCESSABLE, "the mailbox has no mail server to release to")
-        return platform_id
-
 
 def _answer(judged: Sequence[Judged]) -> Answer:
     actions = {each.verdict.action for each in judged}
@@ -390,9 +362,3 @@ def _kind(judged: Judged, message: Message) -> Kind | None:
         return Kind.SENDER_REFUSED if message.login else None
     found = deciding(judged.verdict)
     return found.kind if found else None
-
-
-def _on_its_way(writer: Writer, way: Delivery) -> bool:
-    live = Where("state", Op.IN, (State.QUEUED, State.HELD))
-    same = every(eq("mail_id", way.mail_id), eq("recipient", way.recipient), eq("release", True), live)
-    return writer.first(Delivery, same) is not None

@@ -76,8 +76,9 @@ class _Bench:
     def decide(self) -> Verdict:
         if any(finding.category is Category.OVERSIZE for finding in self.findings):
             return self._verdict(Action.REJECT, Category.OVERSIZE, ("larger than the policy allows: refused",))
-        if any(f.category is Category.UNSURE and f.on_error is OnError.DEFER for f in self.findings):
-            return self._verdict(Action.DEFER, Category.UNSURE, ("a filter could not say: deferred",))
+        unsure = [f for f in self.findings if f.category is Category.UNSURE and f.on_error is OnError.DEFER]
+        if unsure:
+            return self._verdict(Action.DEFER, Category.UNSURE, (f"{unsure[0].symbol}: deferred",))
         found = self.found = self._found()
         held_back = [category for category in found if not self._relays(category)]
         if held_back:

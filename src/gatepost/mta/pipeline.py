@@ -76,7 +76,7 @@ class Pipeline:
             if cost >= Cost.PARSE and opened is None:
                 break
             await self._ask(filters, mail, recipients, found, trail, times)
-            if all(_oversize(findings) for findings in found.values()):
+            if all(_settled(findings) for findings in found.values()):
                 break
         trail.add("scanned", ms=times)
         each = (Findings(recipient, tuple(found[index])) for index, recipient in enumerate(recipients))
@@ -215,8 +215,13 @@ def _milliseconds(since: float) -> float:
     return round((time.perf_counter() - since) * 1000, 2)
 
 
-def _oversize(findings: Sequence[Finding]) -> bool:
-    return any(finding.category is Category.OVERSIZE for finding in findings)
+def _settled(findings: Sequence[Finding]) -> bool:
+    """Tell whether nothing else that is found could change what becomes of the mail."""
+    return any(
+        finding.category is Category.OVERSIZE
+        or (finding.category is Category.UNSURE and finding.on_error is OnError.DEFER)
+        for finding in findings
+    )
 
 
 def _told(finding: Finding) -> dict[str, object]:

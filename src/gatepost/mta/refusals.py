@@ -3,13 +3,13 @@
 import asyncio
 from collections import Counter, deque
 from collections.abc import Callable
-from ipaddress import ip_address, ip_network
 
 import msgspec
 
 from gatepost.events import Clock, keep, log
 from gatepost.model.address import Address
 from gatepost.model.envelope import Client
+from gatepost.model.network import network
 from gatepost.model.problem import Problem
 from gatepost.model.stored import Message, TraceEvent
 from gatepost.mta.judge import DAY
@@ -56,7 +56,7 @@ class Refusals:
 
     def note(self, client: Client, sender: Address | None, recipient: Address | None, code: str, text: str) -> None:
         """Remember a refusal; `code` is "550 5.7.1", `text` what the client was told. Never waits."""
-        key = (self._clock() // HOUR, _network(client.ip), code)
+        key = (self._clock() // HOUR, network(client.ip), code)
         if len(self._seen) >= KEYS:
             self._seen.clear()
         self._seen[key] += 1
@@ -118,12 +118,3 @@ class Refusals:
             data={"client": client.ip, "helo": client.helo, "sender": message.sender, "listener": client.role.value},
         )
         return _Refused(message, [event])
-
-
-def _network(ip: str) -> str:
-    """Return the /24 or /48 that an address lies in; what is no address stands for itself."""
-    try:
-        bits = 24 if ip_address(ip).version == 4 else 48
-        return str(ip_network(f"{ip}/{bits}", strict=False))
-    except ValueError:
-        return ip

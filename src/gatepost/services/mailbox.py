@@ -37,7 +37,7 @@ class Mailbox(msgspec.Struct, frozen=True):
 
 
 class Requeue(Protocol):
-    """What the intake offers for a release."""
+    """What sends mail out of folders."""
 
     async def requeue(self, copy: Copy, message: Message) -> bool: ...
 
@@ -60,9 +60,9 @@ class Mailboxes:
     Others get content with MAIL_CONTENT and a stated reason, which the audit keeps (semantics 8).
     """
 
-    def __init__(self, store: Store, intake: Requeue, bodies: Bodies, lessons: Lessons) -> None:
+    def __init__(self, store: Store, releases: Requeue, bodies: Bodies, lessons: Lessons) -> None:
         self._store = store
-        self._intake = intake
+        self._releases = releases
         self._bodies = bodies
         self._lessons = lessons
 
@@ -136,7 +136,7 @@ class Mailboxes:
         check_release(letter, virus_lover=virus_lover)
         if letter.copy.infected:
             require(caller, "VIRUS_RELEASE", mailbox.scope)
-        await self._intake.requeue(letter.copy, letter.message)
+        await self._releases.requeue(letter.copy, letter.message)
         if letter.copy.folder == Folder.QUARANTINE and not letter.copy.infected:
             self._lessons.learn_later(letter.copy.mail_id, letter.copy.domain_id, spam=False)
         await self._store.record("release", letter.copy)

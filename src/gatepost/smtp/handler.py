@@ -81,6 +81,7 @@ class Handler:
             raise trouble
         with self._told(client, sender, None):
             await self._directory.admit(client, sender)
+            self._intake.admit(client, sender)
         return Transaction(sender, options)
 
     async def name(self, client: Client, mail: Transaction, address: Address, dsn: Dsn) -> None:

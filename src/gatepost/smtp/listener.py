@@ -21,7 +21,7 @@ from gatepost.smtp.door import DATA_WINDOW, Door
 from gatepost.smtp.handler import Access, Handler
 from gatepost.smtp.session import Session
 from gatepost.smtp.throttle import Awaits, Budget, Throttle
-from gatepost.sockets import BACKLOG, BadEndpoint, listen
+from gatepost.sockets import BACKLOG, BadEndpoint, listen, split_endpoint
 
 FILES_FOR_THE_HOUSE = 0.25  # share of the open files that connections leave to store, queue and API
 TLS_WORDS = ("none", "starttls", "implicit")
@@ -225,3 +225,12 @@ def allowed_connections(wanted: int) -> int:
     if room < wanted:
         log.warning("fewer SMTP connections than set: too few open files are allowed", allowed=room, files=files)
     return min(wanted, room)
+
+
+def endpoints(settings: Settings) -> list[tuple[str, int]]:
+    """Return where the listeners listen, as far as the settings tell; raise SettingsError."""
+    texts = [listener.listen for listener in settings.smtp.listener if not listener.listen.startswith("fd:")]
+    try:
+        return [split_endpoint(text) for text in texts]
+    except BadEndpoint as error:
+        raise SettingsError(f"smtp.listener: {error}") from error

@@ -74,6 +74,7 @@ PROBLEMS: dict[Kind, tuple[int, str]] = {
     Kind.BAD_ADDRESS: (501, "5.1.3"),
     Kind.NEEDS_SMTPUTF8: (553, "5.6.7"),
     Kind.LOOP: (554, "5.4.6"),
+    Kind.SLOWED: (450, "4.7.1"),
     Kind.SPLIT: (452, "4.5.3"),
 }
 

@@ -1,0 +1,142 @@
+"""Outgoing mail: an account that sends spam, or far more than it is used to, is slowed and reported."""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from gatepost.events import Alarms, Clock, log
+from gatepost.message.mail import Mail
+from gatepost.model.address import Address
+from gatepost.model.envelope import Client, Role
+from gatepost.model.memory import DAY, Memory, Room, key_of
+from gatepost.model.problem import Kind, Problem
+from gatepost.model.verdict import Category
+from gatepost.mta.keeping import Judged
+from gatepost.settings import Outgoing as Settings
+
+HOUR = 3_600_000
+TERM = 90 * DAY  # that an account's habit is remembered after its last mail
+HALF_LIFE = 30 * DAY
+ACCOUNTS = 20_000  # whose hour is remembered at once
+REPORT_EVERY = 6 * HOUR  # for one account
+BAD = frozenset({Category.SPAM, Category.VIRUS})
+
+Report = Callable[[str, str], None]
+"""Tells the administrator which account was slowed, and why in a sentence."""
+
+
+class _Hour(msgspec.Struct):
+    """What an account did in the hour that began at `since`."""
+
+    since: int
+    mails: int = 0
+    recipients: int = 0
+
+
+class Outgoing:
+    """Watches who sends through us: those who signed in, and the senders of trusted networks."""
+
+    def __init__(self, settings: Settings, memory: Memory, *, alarms: Alarms, clock: Clock) -> None:
+        self._settings = settings
+        self._habits = memory.counts(Room.OUTGOING, TERM, HALF_LIFE)
+        self._alarms = alarms
+        self._clock = clock
+        self._hours: dict[str, _Hour] = {}
+        self._spam: dict[str, deque[int]] = {}
+        self._reported: dict[str, int] = {}
+        self.report: Report | None = None
+
+    def check(self, client: Client, sender: Address | None) -> None:
+        """Raise Problem(SLOWED) for an account that has sent, for now, what it may while it is slowed."""
+        account = _account(client, sender)
+        if account and self.slowed(account) and self._hour(account).mails >= self._settings.slow_mails:
+            raise Problem(Kind.SLOWED, "too much mail, or spam, from this account; try later", account=account)
+
+    def slowed(self, account: str) -> bool:
+        """Tell whether an account is slowed now."""
+        found = self._habits.get(key_of("slowed", account), self._clock())
+        return found is not None and self._clock() - found.at < self._settings.slow_minutes * 60_000
+
+    def saw(self, mail: Mail, judged: Sequence[Judged]) -> None:
+        """Count a mail of an account; slow it where that is too much."""
+        account = _account(mail.envelope.client, mail.envelope.sender)
+        if not account:
+            return
+        hour = self._hour(account)
+        hour.mails += 1
+        hour.recipients += len(judged)
+        if any(_is_bad(each) for each in judged):
+            self._count_spam(account)
+        if mail.envelope.client.login is not None:
+            self._measure(account, hour)
+
+    def _count_spam(self, account: str) -> None:
+        most = self._settings.spam_per_hour
+        if not most:
+            return
+        now = self._clock()
+        times = self._spam.setdefault(account, deque(maxlen=most))
+        times.append(now)
+        if len(times) == most and now - times[0] < HOUR:
+            self._slow(account, "spam", f"{most} of its mails within an hour were judged spam or infected")
+
+    def _measure(self, account: str, hour: _Hour) -> None:
+        """Hold an hour against the largest of those before it."""
+        settings = self._settings
+        if not settings.burst:
+            return
+        usual = self._habits.get(key_of("largest", account), self._clock())
+        most = max(settings.burst, settings.burst_factor * (usual.first if usual else 0.0))
+        if hour.recipients > most and not self.slowed(account):
+            self._slow(
+                account, "burst", f"it sent to {hour.recipients} recipients within an hour; {most:.0f} are its most"
+            )
+
+    def _slow(self, account: str, why: str, text: str) -> None:
+        now = self._clock()
+        self._habits.count(key_of("slowed", account), now)
+        log.warning("account slowed", account=account, why=text, minutes=self._settings.slow_minutes)
+        self._alarms.tell("outgoing", why, f"{account} is slowed: {text}")
+        if self.report and now - self._reported.get(account, -REPORT_EVERY) >= REPORT_EVERY:
+            self._reported[account] = now
+            self.report(account, text)
+
+    def _hour(self, account: str) -> _Hour:
+        """Return the account's hour; when it is over, its size becomes part of the habit."""
+        now = self._clock()
+        found = self._hours.get(account)
+        if found is None or now - found.since >= HOUR:
+            if found is not None:
+                self._remember(account, found)
+            if len(self._hours) >= ACCOUNTS:
+                self._sweep(now)
+            found = self._hours[account] = _Hour(now)
+        return found
+
+    def _remember(self, account: str, hour: _Hour) -> None:
+        key, now = key_of("largest", account), self._clock()
+        usual = self._habits.get(key, now)
+        more = hour.recipients - (usual.first if usual else 0.0)
+        if more > 0:
+            self._habits.count(key, now, first=more)
+
+    def _sweep(self, now: int) -> None:
+        """Make room: hours that are over go into the habits; if none is, the oldest goes."""
+        over = [account for account, hour in self._hours.items() if now - hour.since >= HOUR]
+        for account in over or [min(self._hours, key=lambda each: self._hours[each].since)]:
+            self._remember(account, self._hours.pop(account))
+            self._spam.pop(account, None)
+        self._reported = {each: at for each, at in self._reported.items() if now - at < REPORT_EVERY}
+
+
+def _account(client: Client, sender: Address | None) -> str:
+    """Return who answers for a mail; "" for one from the world."""
+    if client.login is not None:
+        return client.login.email
+    return sender.key if sender is not None and client.role is Role.TRUSTED else ""
+
+
+def _is_bad(judged: Judged) -> bool:
+    verdict = judged.verdict
+    return verdict.category in BAD or any(finding.category in BAD for finding in verdict.because)
