@@ -57,6 +57,7 @@ from gatepost.services.letters import Letters
 from gatepost.services.mailbox import Mailboxes
 from gatepost.services.mx import MxCheck
 from gatepost.services.options import Options
+from gatepost.services.outbox import Outbox
 from gatepost.services.outgoing import make_outgoing
 from gatepost.services.passwords import Passwords
 from gatepost.services.platforms import Platforms
@@ -145,14 +146,9 @@ class Gatepost:
             self._open.append(self.keeper.stop)
             await self.queue.start()
             self._open.append(self._stop_queue)
-            await self.sweep.start()
-            self._open.append(self.sweep.stop)
-            await self.rounds.start()
-            self._open.append(self.rounds.stop)
-            await self.refusals.start()
-            self._open.append(self.refusals.stop)
-            await self.indexer.start()
-            self._open.append(self.indexer.stop)
+            for room in (self.sweep, self.rounds, self.refusals, self.indexer, self.services.of(Outbox)):
+                await room.start()
+                self._open.append(room.stop)
             await self._open_doors()
         except BaseException:
             await self.stop()
@@ -310,9 +306,9 @@ class Gatepost:
         )
         tickets = Tickets(store, access, clock)
         options = Options(store)
-        rooms = (store, self.intake, self.directory, notices, self.ways, contents, tickets, access, passwords, opener)
-        sending, writing = make_writing(*rooms, settings, clock)
         wording = make_wording(settings.notices)
+        rooms = (store, self.intake, self.directory, notices, self.ways, contents, tickets, access, passwords, opener)
+        sending, writing = make_writing(*rooms, wording, self.queue.moves, settings, clock)
         letters = Letters(store, sending, tickets, options, wording)
         reports = Reports(store, sending, options, settings)
         self.outgoing.report = reports.tell_slowed

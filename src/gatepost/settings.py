@@ -332,6 +332,8 @@ class Sending(Section, frozen=True):
         "draft_bytes": "octets of a user's drafts",
         "draft_days": "days that a draft is kept",
         "key_hours": "hours that an Idempotency-Key is remembered",
+        "scheduled": "mails that a user may have scheduled",
+        "schedule_days": "days ahead that a mail may be scheduled",
         "share_files": "files that a user may share by links",
         "share_user_bytes": "octets of a user's shared files",
         "share_bytes": "octets of all shared files",
@@ -345,6 +347,8 @@ class Sending(Section, frozen=True):
     draft_bytes: int = 200_000_000
     draft_days: int = 365
     key_hours: int = 24
+    scheduled: int = 500
+    schedule_days: int = 365
     share_files: int = 100
     share_user_bytes: int = 200_000_000
     share_bytes: int = 2_000_000_000

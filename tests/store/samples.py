@@ -7,7 +7,7 @@ from msgspec import inspect
 
 from gatepost.events import Clock, Metrics
 from gatepost.model.envelope import Body
-from gatepost.model.outgoing import Share, Upload
+from gatepost.model.outgoing import Scheduled, Share, Upload
 from gatepost.model.stored import Copy, Delivery, Message, TraceEvent
 from gatepost.model.tenant import Domain, Language, User
 from gatepost.settings import StoreSettings
@@ -36,7 +36,7 @@ def full(kind: type[Any], number: int = 1) -> Any:
     info = inspect.type_info(kind)
     assert isinstance(info, inspect.StructType)
     values = {field.name: _value(field.type, field.name, number) for field in info.fields if field.name != "id"}
-    return kind(id=mail_id(number), **values) if kind in (Message, Share, Upload) else kind(**values)
+    return kind(id=mail_id(number), **values) if kind in (Message, Scheduled, Share, Upload) else kind(**values)
 
 
 def _value(kind: inspect.Type, name: str, number: int) -> Any:

@@ -125,7 +125,7 @@ class AttachmentStored(msgspec.Struct, frozen=True):
 async def list_identities(identities: Identities, caller: Caller) -> IdentityList:
     """List whom the user may write as."""
     place = f"/{quote(caller.login, safe='@')}/mail"
-    return IdentityList({f"{place}/{each.number}": each.shown for each in await identities.list(caller)})
+    return IdentityList({f"{place}/{each.number}": each.party.shown for each in await identities.list(caller)})
 
 
 # Mail.

@@ -36,6 +36,16 @@ class Party(msgspec.Struct, frozen=True):
     address: str
     name: str = ""
 
+    @property
+    def shown(self) -> str:
+        """The mailbox as people write it; a name is quoted where its signs would be misread."""
+        if not self.name:
+            return self.address
+        name = self.name
+        if any(char in '()<>@,;:\\"[]' for char in name):
+            name = '"' + re.sub(r'(["\\])', r"\\\1", name) + '"'
+        return f"{name} <{self.address}>"
+
 
 class Attachment(msgspec.Struct, frozen=True):
     """A file to send along; `type` is its media type. With a `cid` the HTML shows it as `cid:...`."""

@@ -189,9 +189,12 @@ def received(
     at: int,
     recipient: Address | None = None,
 ) -> str:
-    """Return the text of a Received field (RFC 5321 4.4), folded; `at` in epoch milliseconds."""
+    """Return the text of a Received field (RFC 5321 4.4), folded; `at` in epoch milliseconds.
+
+    Without an `ip` it tells nothing of the client: mail that was written here.
+    """
     lines = [
-        f"from {_domain(helo)} ({_domain(reverse)} {_address_literal(ip)})",
+        *([f"from {_domain(helo)} ({_domain(reverse)} {_address_literal(ip)})"] if ip else []),
         *([f"(using {_comment(tls)})"] if tls else []),
         *([f"(Authenticated sender: {_comment(login)})"] if login else []),
         f"by {_domain(host)} (Gatepost) with {protocol} id {id}",

@@ -96,6 +96,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     smtputf8: bool = False
     eightbit: bool = False  # BODY=8BITMIME was said
     dsn: Dsn = Dsn()  # RET and ENVID
+    blind: str = ""  # blind copies, as a header would have them
     connection_id: int | None = None  # by which its sender wants it to leave
 
 

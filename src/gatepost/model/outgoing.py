@@ -1,4 +1,4 @@
-"""What lasts of mail that is being written or was handed in: uploaded and shared files, windows, keys."""
+"""What lasts of mail that is being written or was handed in: files, windows, scheduled mail, keys."""
 
 import msgspec
 
@@ -34,6 +34,17 @@ class Share(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: int
     fixed: bool = False
     fetched_at: int | None = None
+
+
+class Scheduled(msgspec.Struct, frozen=True, kw_only=True):
+    """A mail that its user sends later; `id` is the mail's, `draft` is sealed JSON. Times in epoch milliseconds."""
+
+    id: str
+    user_id: int
+    draft: str
+    asked: int  # when it is to go
+    due: int  # when it is tried next
+    created_at: int
 
 
 class Composition(msgspec.Struct, frozen=True, kw_only=True):

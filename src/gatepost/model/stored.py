@@ -34,6 +34,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
     proofs: list[tuple[str, str]] = []  # the fields that tell what was proven of its sender
     arc: str = ""  # what its chain of ARC sets was worth: none, pass or fail; "": nobody looked
+    blind: str = ""  # the blind copies that its author asked for, as a header would have them: for his eyes alone
     signer: str = ""  # the domain in From, where who sent it proved his right to it: DKIM keys of it sign
 
 
@@ -85,6 +86,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     due: int
     expires: int
     created: int
+    group: str | None = None  # through which the recipient is reached: its author learns no members (rules 9)
     tag: str = ""  # subject prefix
     marks: list[tuple[str, str]] = []  # the fields that tell the mail server and its user what was found
     release: bool = False  # from a folder: no second one while this is on its way (contract A65)

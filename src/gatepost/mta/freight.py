@@ -134,8 +134,8 @@ class Freight:
         return self._store.reader.get(Message, mail_id), self._store.reader.body(mail_id)
 
     def _fields(self, message: Message, rows: Sequence[Delivery]) -> list[tuple[str, str]]:
-        if not message.client_ip:  # made here: it came in by no door
-            return [(name, message.id) for name in ID_FIELDS]
+        if not message.client_ip:
+            return self._own_fields(message)
         recipient = None
         if len(rows) == 1:
             try:
@@ -144,6 +144,15 @@ class Freight:
                 recipient = None
         trace = trace_fields(message, host=self._host, recipient=recipient, smtputf8=rows[0].smtputf8)
         return [*message.proofs, *rows[0].marks, *trace]
+
+    def _own_fields(self, message: Message) -> list[tuple[str, str]]:
+        """What a mail gets that was written here: by a user over HTTP, else by us, and then it came in by no door.
+
+        It names no recipient: that may be one whom only the envelope knows (threat 114).
+        """
+        if message.login:
+            return trace_fields(message, host=self._host, protocol="HTTP")
+        return [(name, message.id) for name in ID_FIELDS]
 
 
 def _sent(row: Delivery) -> tuple[object, ...]:

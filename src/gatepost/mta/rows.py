@@ -72,6 +72,7 @@ def message_row(
         reverse=auth.iprev.name if auth else "",
         proofs=list(proofs),
         arc=auth.arc.result.value if auth else "",
+        blind=envelope.blind,
         signer=signer,
     )
 
@@ -131,6 +132,7 @@ def delivery(
         tag=" ".join(verdict.tags),
         marks=list(marks),
         smtputf8=envelope.smtputf8,
+        group=recipient.group,
         proven=(ours or proven) and recipient.group is None,
         notify=",".join(sorted(recipient.dsn.notify)),
         orcpt=recipient.dsn.orcpt,

@@ -1,6 +1,5 @@
 """Identities: the addresses that a mailbox user may write as, each under a number that stays the same."""
 
-import re
 from collections.abc import Iterator
 
 import msgspec
@@ -23,14 +22,6 @@ class Identity(msgspec.Struct, frozen=True):
 
     number: int
     party: Party
-
-    @property
-    def shown(self) -> str:
-        """The address as people write it."""
-        name, address = self.party.name, self.party.address
-        if any(char in '()<>@,;:\\"[]' for char in name):
-            name = '"' + re.sub(r'(["\\])', r"\\\1", name) + '"'
-        return f"{name} <{address}>" if name else address
 
 
 class Identities:

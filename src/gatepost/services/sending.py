@@ -36,6 +36,7 @@ from gatepost.settings import Settings
 from gatepost.store.blobs import Draft as Spooled
 from gatepost.store.store import Store, Writer
 
+BLIND = 4096  # characters that are kept of the blind copies
 COMPOSED = 2  # mails that are composed at once: a large one is in memory several times over
 _LATER = {Kind.UNVERIFIED, Kind.PENDING_DOMAIN}
 _NEVER = {
@@ -102,10 +103,12 @@ class Sending:
         self._once = Once(store, settings.sending.key_hours, clock)
         self._composing = asyncio.Semaphore(COMPOSED)
 
-    async def send(self, caller: Caller, draft: Draft, *, key: str | None = None, beside: Beside | None = None) -> str:
+    async def send(
+        self, caller: Caller, draft: Draft, *, key: str | None = None, mail_id: str = "", beside: Beside | None = None
+    ) -> str:
         """Send a mail and return its id; under a `key` that was used before, the id of the mail that was sent then.
 
-        `beside` is written in the same commit as the mail.
+        A `mail_id` was promised before. `beside` is written in the same commit as the mail.
 
         Raises Problem: FORBIDDEN for a sender that is not the caller's, MALFORMED for what can't stand in a mail,
         NOT_FOUND for an upload, UNPROCESSABLE for a recipient that mail can't go to, or where filters and policy refuse
@@ -114,7 +117,7 @@ class Sending:
         author = self._authors.find(caller, draft.sender)
         check(draft, self._limits.recipients)
         async with self._once.turn(f"user {author.user.id}", key, msgspec.json.encode(draft)) as turn:
-            return turn.mail_id or await self._send(author, draft, turn, beside)
+            return turn.mail_id or await self._send(author, draft, turn, mail_id or self._intake.new_id(), beside)
 
     async def has_copy(self, caller: Caller, mail_id: str) -> bool:
         """Tell whether the caller, a mailbox user, has a copy in Sent of a mail that he sent."""
@@ -141,11 +144,11 @@ class Sending:
 
     # What.
 
-    async def _send(self, author: Author, draft: Draft, turn: Turn, beside: Beside | None) -> str:
+    async def _send(self, author: Author, draft: Draft, turn: Turn, mail_id: str, beside: Beside | None) -> str:
         files = await self._uploads.load(author.user, draft.uploads)
         thread = await self._threads.find(author.user, draft.origin_id) if draft.origin_id else Thread()
         recipients = await self._recipients(author, draft)
-        mail_id, now = self._intake.new_id(), self._clock()
+        now = self._clock()
         shares: Sequence[Share] = ()
         if draft.sharing is not None:
             shared = await self._uploads.load(author.user, draft.sharing.uploads)
@@ -159,6 +162,7 @@ class Sending:
             recipients=recipients,
             direction=direction_of(author.client, recipients),
             received=now,
+            blind=", ".join(each.shown for each in draft.bcc)[:BLIND],
             smtputf8=written.smtputf8 or any(each.address.needs_smtputf8 for each in recipients),
             connection_id=self._connection(author, draft),
         )

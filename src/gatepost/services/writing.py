@@ -4,6 +4,7 @@ from gatepost.events import Clock
 from gatepost.message.mail import Opener
 from gatepost.mta.directory import Directory
 from gatepost.mta.intake import Intake
+from gatepost.mta.moves import Moves
 from gatepost.mta.notices import Notices
 from gatepost.mta.ways import Ways
 from gatepost.services.access import Access
@@ -13,14 +14,17 @@ from gatepost.services.content import Contents
 from gatepost.services.drafts import Drafts
 from gatepost.services.emails import Emails
 from gatepost.services.identities import Identities
+from gatepost.services.outbox import Outbox
 from gatepost.services.passwords import Passwords
 from gatepost.services.presence import Presence
 from gatepost.services.sending import Sending
+from gatepost.services.sent import SentMails
 from gatepost.services.shares import Shares
 from gatepost.services.signatures import Signatures
 from gatepost.services.thread import Threads
 from gatepost.services.tickets import Tickets
 from gatepost.services.uploads import Uploads
+from gatepost.services.wording import Wording
 from gatepost.settings import Settings
 from gatepost.store.store import Store
 
@@ -36,6 +40,8 @@ def make_writing(
     access: Access,
     passwords: Passwords,
     opener: Opener,
+    wording: Wording,
+    moves: Moves,
     settings: Settings,
     clock: Clock,
 ) -> tuple[Sending, list[object]]:
@@ -60,7 +66,10 @@ def make_writing(
         settings=settings,
         clock=clock,
     )
+    outbox = Outbox(store, authors, drafts, sending, wording, settings, clock)
+    sent = SentMails(store, authors, outbox, moves)
     composing = Composing(store, authors, sending, presence, tickets, settings.sending.upload_hours, clock)
     identities, signatures = Identities(store, authors), Signatures(store)
     emails = Emails(store, sending, settings.email, clock)
-    return sending, [authors, composing, drafts, emails, identities, presence, shares, signatures, uploads]
+    beside = [authors, composing, drafts, emails, identities, outbox, presence, sent, shares, signatures, uploads]
+    return sending, beside

@@ -18,7 +18,7 @@ from gatepost.model.dkim import DkimKey
 from gatepost.model.email import Email
 from gatepost.model.health import Checkup
 from gatepost.model.options import OptionValue
-from gatepost.model.outgoing import Composition, Share, Submission, Upload
+from gatepost.model.outgoing import Composition, Scheduled, Share, Submission, Upload
 from gatepost.model.policy import Policy
 from gatepost.model.route import Platform
 from gatepost.model.rules import AttachmentRule, SenderRule, UriRule
@@ -313,6 +313,7 @@ TABLES: dict[type[Any], Table[Any]] = {
         ),
         Table(Upload, config=False, indexes=["(user_id)", "(expires_at)"]),
         Table(Share, config=False, indexes=["(user_id)", "(expires_at)"], secret=["password_hash"]),
+        Table(Scheduled, config=False, indexes=["(user_id, asked)", "(due)"]),
         Table(Composition, config=False, unique=["digest"], indexes=["(user_id)", "(expires_at)"]),
         Table(Submission, config=False, unique=["account, key"], indexes=["(expires_at)"]),
     )

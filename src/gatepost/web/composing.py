@@ -75,8 +75,4 @@ def _written(draft: Draft) -> Written:
 
 
 def _shown(parties: Parties) -> str:
-    return ", ".join(f'"{_quoted(each.name)}" <{each.address}>' if each.name else each.address for each in parties)
-
-
-def _quoted(name: str) -> str:
-    return name.replace("\\", "\\\\").replace('"', '\\"')
+    return ", ".join(each.shown for each in parties)

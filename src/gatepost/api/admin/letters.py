@@ -122,7 +122,7 @@ def show_mail(kind: type[M], root: str, letter: Letter, **more: object) -> M:
         from_=message.header_from,
         to=_addresses(message.header_to),
         cc=_addresses(message.header_cc),
-        bcc=_addresses(message.header_bcc),
+        bcc=_addresses(message.header_bcc or (message.blind if copy.mailbox == message.login else "")),
         size=message.size,
         infected=copy.infected,
         category=copy.category,

@@ -13,10 +13,11 @@ from gatepost.api.form import FileForm
 from gatepost.model.access import Caller
 from gatepost.model.outgoing import HIGH, NORMAL
 from gatepost.model.problem import Kind, Problem
-from gatepost.model.values import Id
+from gatepost.model.values import Id, Millis
 from gatepost.services.author import Authors
 from gatepost.services.draft import Binding, Draft, Enclosure, read_parties
 from gatepost.services.drafts import Drafts
+from gatepost.services.outbox import Outbox
 from gatepost.services.sending import Sending
 from gatepost.services.signatures import Signatures
 from gatepost.services.uploads import Uploads
@@ -40,7 +41,7 @@ class SmtpMessageAttachment(msgspec.Struct, frozen=True, kw_only=True):
 
 class SmtpMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """A mail to send: `body` is HTML, a text is made of it. `originId` is answered, `draftId` goes once it is sent,
-    `connection` is the outgoing relay by which it leaves."""
+    `connection` is the outgoing relay by which it leaves, `sendAt` when."""
 
     to: Addresses | None = None
     cc: Addresses | None = None
@@ -53,6 +54,7 @@ class SmtpMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     ack: bool | None = None
     important: bool | None = None
     connection: Binding | None = None
+    send_at: Millis | None = None
 
 
 class AttachmentFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,11 +88,19 @@ class SavedDraft(msgspec.Struct, frozen=True):
     problems=(Kind.UNPROCESSABLE,),
 )
 async def send_email(
-    sending: Sending, authors: Authors, caller: Caller, call: Call, user_id_or_email: Who, body: SmtpMessage
+    sending: Sending,
+    outbox: Outbox,
+    authors: Authors,
+    caller: Caller,
+    call: Call,
+    user_id_or_email: Who,
+    body: SmtpMessage,
 ) -> str:
-    """Send a mail as the signed-in user; answer its id once it is durably queued."""
+    """Send a mail as the signed-in user; answer its id once it is durably queued, or kept until `sendAt`."""
     authors.own(caller, user_id_or_email)
     key = call.request.headers.get("Idempotency-Key")
+    if body.send_at is not None:
+        return await outbox.keep(caller, _draft(body, sign=True), int(body.send_at), key=key)
     return await sending.send(caller, _draft(body, sign=True), key=key)
 
 

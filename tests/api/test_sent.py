@@ -1,0 +1,161 @@
+"""Mail that a user sent: what its author sees of it, how it stands with each recipient, scheduling and recalling."""
+
+from collections.abc import AsyncIterator
+from email import message_from_bytes, policy
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from tests.api.kept import Desk, open_desk
+from tests.peers.sink import Sink
+
+from gatepost.model.outgoing import Scheduled, Upload
+from gatepost.model.policy import Policy
+from gatepost.model.query import All, eq
+from gatepost.model.tenant import Group, GroupMember, User, UserStatus
+from gatepost.services.outbox import Outbox
+from gatepost.services.rights import Book
+from gatepost.services.uploads import Uploads
+
+pytestmark = pytest.mark.anyio
+
+BOB = "/users/bob@served.example"
+HOUR = 3_600_000
+DEAF = {"RCPT <deaf@world.example>": ["450 4.2.0 later"] * 50, "RCPT <gone@world.example>": ["550 5.1.1 no such user"]}
+
+
+@pytest.fixture
+async def desk(tmp_path: Path, anyio_backend: str) -> AsyncIterator[Desk]:
+    async with open_desk(tmp_path, sink=Sink(dict(DEAF))) as desk:
+        found = desk.house.store.reader.first(Policy, All(()))
+        assert found is not None
+        await desk.house.store.write(lambda writer: writer.change(Policy, found.id, outgoing=True))
+        yield desk
+
+
+async def send(desk: Desk, **members: Any) -> str:
+    body = {"to": ["ada@world.example"], "subject": "Hello", "body": "<p>Good day</p>", **members}
+    answer = await desk.ask("POST", f"{BOB}/emails/send", body, token=desk.bob)
+    assert answer.status_code == 200, answer.text
+    return cast(str, answer.json())
+
+
+async def stands(desk: Desk, mail_id: str) -> dict[str, tuple[str, str | None]]:
+    """Return the state and the last reply of each recipient."""
+    await desk.house.gatepost.queue.idle()
+    found = await desk.get(f"{BOB}/sent/{mail_id}", token=desk.bob)
+    return {each["address"]: (each["state"], each["reply"]) for each in found["recipients"]}
+
+
+async def recall(desk: Desk, mail_id: str) -> int:
+    return (await desk.ask("DELETE", f"{BOB}/sent/{mail_id}", token=desk.bob)).status_code
+
+
+async def due(desk: Desk, hours: float) -> None:
+    """Let time pass, and what is due go."""
+    desk.house.clock.now += int(hours * HOUR)
+    await desk.house.gatepost.services.of(Outbox).send_due()
+
+
+async def test_its_author_sees_how_a_mail_stands_and_recalls_what_still_waits(desk: Desk) -> None:
+    served = desk.house.store.reader.domain("served.example")
+    assert served is not None
+    group = cast(Group, await desk.house.add(Group(domain_id=served.id, email="all@served.example")))
+    for name in ("eve", "joe"):
+        user = await desk.house.user(f"{name}@served.example")
+        await desk.house.add(GroupMember(group_id=group.id, email=user.email))
+    to = ["ada@world.example", "deaf@world.example", "gone@world.example", "all@served.example"]
+    mail_id = await send(desk, to=to)
+    found = await stands(desk, mail_id)
+    assert {address: state for address, (state, _) in found.items()} == {
+        "ada@world.example": "delivered",
+        "deaf@world.example": "queued",
+        "gone@world.example": "bounced",
+        "all@served.example": "delivered",  # its members are not told (rules 9)
+    }
+    assert "no such user" in (found["gone@world.example"][1] or "")
+    eve = await desk.token_of("eve@served.example")
+    for path in (BOB, "/users/eve@served.example"):
+        assert (await desk.ask("GET", f"{path}/sent/{mail_id}", token=eve)).status_code in (403, 404)
+    assert await recall(desk, mail_id) == 204
+    assert (await stands(desk, mail_id))["deaf@world.example"][0] == "deleted"
+    assert (await recall(desk, mail_id), await recall(desk, "0" * 32)) == (409, 404)
+
+
+async def test_what_is_handed_in_by_http_tells_its_way_and_blind_copies_to_its_author_alone(desk: Desk) -> None:
+    await desk.house.user("eve@served.example")
+    await send(desk, to=["eve@served.example"], bcc=["Ada, A. <ada@world.example>"])
+    for raw in await desk.house.sink.wait(2):
+        head = message_from_bytes(raw.data, policy=policy.default)
+        way = " ".join(str(head["Received"]).split())
+        assert way.startswith("(Authenticated sender: bob@served.example) by gate.example (Gatepost) with HTTP id ")
+        assert b"ada" not in raw.data and "Bcc" not in head
+    (sent,) = await desk.get(f"{BOB}/emails/Sent", token=desk.bob)
+    (got,) = await desk.get("/users/eve@served.example/emails/INBOX")
+    assert (sent["bcc"], got["bcc"]) == (['"Ada, A." <ada@world.example>'], [])
+
+
+async def test_a_mail_goes_at_its_hour_with_its_files_and_not_before(desk: Desk) -> None:
+    uploads, bob = desk.house.gatepost.services.of(Uploads), desk.house.store.reader.get(User, 1)
+    assert bob is not None
+    incoming = uploads.begin(Book(desk.house.store).caller(bob))
+    incoming.write(b"file")
+    upload = await uploads.finish(incoming, "a.txt", "text/plain")
+    at = desk.house.clock() + 48 * HOUR
+    mail_id = await send(desk, sendAt=at, attachments=[{"uid": upload.id}], subject="Later")
+    listed = await desk.get(f"{BOB}/scheduled", token=desk.bob)
+    assert listed == [{"id": mail_id, "subject": "Later", "sentAt": None, "sendAt": at, "recipients": []}]
+    await due(desk, 47)
+    await desk.house.store.write(lambda writer: writer.purge(desk.house.clock()))
+    assert desk.house.sink.mails == []
+    await due(desk, 1)
+    (raw,) = await desk.house.sink.wait(1)
+    mail = message_from_bytes(raw.data, policy=policy.default)
+    assert [part.get_filename() for part in mail.walk() if part.get_filename()] == ["a.txt"]
+    assert mail["Message-ID"] == f"<{mail_id}@served.example>"
+    assert await stands(desk, mail_id) == {"ada@world.example": ("delivered", "250 2.0.0 Ok: queued as SINK000001")}
+    assert await desk.get(f"{BOB}/scheduled", token=desk.bob) == []
+
+
+async def test_a_scheduled_mail_is_recalled_whole(desk: Desk) -> None:
+    mail_id = await send(desk, sendAt=desk.house.clock() + HOUR)
+    assert await recall(desk, mail_id) == 204
+    await due(desk, 2)
+    assert (await desk.ask("GET", f"{BOB}/sent/{mail_id}", token=desk.bob)).status_code == 404
+    assert desk.house.sink.mails == [] and await desk.get(f"{BOB}/emails/Sent", token=desk.bob) == []
+
+
+async def test_a_mail_that_can_not_go_at_its_hour_is_given_back(desk: Desk) -> None:
+    await send(desk, sendAt=desk.house.clock() + HOUR, subject="Never")
+    kept = desk.house.store.reader.first(Policy, All(()))
+    assert kept is not None
+    await desk.house.store.write(lambda writer: writer.change(Policy, kept.id, outgoing=False))
+    await due(desk, 2)
+    (notice,) = await desk.house.sink.wait(1)
+    assert notice.recipients == ["bob@served.example"] and b"Subject: Not sent: Never\r\n" in notice.data
+    assert [each["subject"] for each in await desk.get(f"{BOB}/emails/Drafts", token=desk.bob)] == ["Never"]
+    assert desk.house.store.reader.count(Scheduled, All(())) == 0
+
+
+async def test_a_mail_of_an_account_out_of_use_waits(desk: Desk) -> None:
+    await send(desk, sendAt=desk.house.clock() + HOUR)
+    await desk.house.store.write(lambda writer: writer.change(User, 1, status=UserStatus.DISABLED))
+    await due(desk, 2)
+    await desk.house.store.write(lambda writer: writer.change(User, 1, status=UserStatus.ENABLED))
+    await due(desk, 25)
+    assert len(await desk.house.sink.wait(1)) == 1
+
+
+async def test_what_can_not_be_scheduled_is_told_at_once(desk: Desk) -> None:
+    later = desk.house.clock() + HOUR
+    hers = Upload(id="e" * 32, user_id=99, name="x", type="a/b", size=1, created_at=0, expires_at=2**50)
+    await desk.house.add(hers)
+    for members, status in (
+        ({"to": []}, 400),
+        ({"subject": "x\r\ny"}, 400),
+        ({"sendAt": later + 366 * 24 * HOUR}, 400),
+        ({"attachments": [{"uid": hers.id}]}, 404),
+    ):
+        body = {"to": ["ada@world.example"], "subject": "Hello", "sendAt": later, **members}
+        assert (await desk.ask("POST", f"{BOB}/emails/send", body, token=desk.bob)).status_code == status, members
+    assert desk.house.store.reader.count(Scheduled, eq("user_id", 1)) == 0
