@@ -7,6 +7,7 @@ so that the quirks of old mail count little. Run: python bench/fit.py [--ham DIR
 import argparse
 import math
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +21,7 @@ SLOPE = 1.2  # of the logistic curve, for each point
 CLEAN_COUNTS = 4.0  # how much worse it is to take clean mail for spam than the other way
 LEANING = 2.0  # pull of the given weight
 RANGE = (0.4, 1.9)  # of the given weight
+SELDOM = 8  # mails below which a symbol keeps the weight that it was given
 STEPS = 400
 RATE = 0.004
 FIXED = {"GTUBE"}
@@ -37,12 +39,14 @@ COMMON_TODAY = {
         "SUBJECT_MONEY",
     ),
     *("SUBJECT_EXCLAIMS", "RECEIVED_NO_RDNS", "RECEIVED_HELO_BARE", "MESSAGE_ID_NO_DOMAIN", "FROM_DOMAIN_ABUSED"),
-    *("SUBJECT_SHOUTS", "SAYS_OPT_OUT"),
+    *("SUBJECT_SHOUTS", "SUBJECT_RAW", "SAYS_OPT_OUT"),
 }
 
 
 def fit(given: dict[str, float], seen: Sequence[frozenset[str]], spam: Sequence[bool]) -> dict[str, float]:
     """Return weights under which the threshold parts the mails best; `seen` are the symbols of each."""
+    counts = Counter(name for symbols in seen for name in symbols)
+    moving = {name for name in given if counts[name] >= SELDOM}
     weights = dict(given)
     for _ in range(STEPS):
         slope = {name: 2 * LEANING * (weight - given[name]) for name, weight in weights.items()}
@@ -52,7 +56,8 @@ def fit(given: dict[str, float], seen: Sequence[frozenset[str]], spam: Sequence[
             push = (said - is_spam) * SLOPE * (1.0 if is_spam else CLEAN_COUNTS)
             for name in symbols:
                 slope[name] += push
-        for name, weight in weights.items():
+        for name in moving:
+            weight = weights[name]
             moved = weight - RATE * slope[name]
             low, high = sorted(share * given[name] for share in (RANGE[0], 1.0 if name in COMMON_TODAY else RANGE[1]))
             weights[name] = min(high, max(low, moved))

@@ -55,7 +55,7 @@ class Score:
 
     def _counts(self, symbol: str, facts: Facts) -> bool:
         known = self._symbols[symbol]
-        return known.weight != 0 and not (known.unlisted and facts.listed)
+        return known.weight != 0 and not (known.unlisted and facts.lawful)
 
     def _signs(self, facts: Facts, mail: Mail) -> Iterator[Sign]:
         if carries_gtube(mail, facts.anatomy):
@@ -75,8 +75,7 @@ class Score:
         yield from self._in_text.found(f"{prose.subject}\n{_pitch(prose.text)}")
         yield from self._in_subject.found(prose.subject)
         yield from self._in_sender.found(facts.anatomy.summary.from_)
-        for url in {link.url for link in facts.anatomy.links[:LINKS_MAX]}:
-            yield from self._in_links.found(url)
+        yield from self._in_links.found("\n".join(link.url for link in facts.anatomy.links[:LINKS_MAX]))
 
     def _finding(self, symbol: str, shown: str) -> Finding:
         known = self._symbols[symbol]

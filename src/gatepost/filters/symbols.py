@@ -60,13 +60,14 @@ class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Weights(registry.Options, frozen=True):
-    """What a filter that goes by the table can be told."""
+    """What a filter that goes by the table can be told. Where it can't say, mail is judged without its points."""
 
     DOC: ClassVar[dict[str, str]] = {
         **registry.Options.DOC,
         "file": "a TOML file in the form of the shipped symbols.toml, laid over it table by table; empty: none",
         "weights": "points of single symbols, such as { HTML_ONLY = 0.2 }; 0 turns one off",
     }
+    on_error: registry.OnFailure = "accept"
     file: str = ""
     weights: dict[str, float] = msgspec.field(default_factory=dict)
 
@@ -123,6 +124,8 @@ class Phrases:
         self._options.never_capture = True
         self._options.max_mem = MAX_MEMORY
         self._options.log_errors = False
+        self._options.never_nl = where == "links"  # a URL a line
+        self._lines = "(?m)" if where == "links" else ""
         self._sets: list[tuple[Any, list[str]]] = []  # and the owner of each of its patterns
         self._alone: list[tuple[str, Any]] = []  # owner and pattern
         self._least: dict[str, list[tuple[int, str]]] = {}  # owner -> the symbols it decides, with their numbers
@@ -137,7 +140,8 @@ class Phrases:
 
     def _add(self, owner: str, pattern: str) -> None:
         try:
-            compiled = re2.compile(pattern.encode(), self._options)
+            octets = f"{self._lines}{pattern}".encode()
+            compiled = re2.compile(octets, self._options)
         except re2.error as error:
             raise ValueError(f"file: symbols.{owner}.patterns: {error.args[0].decode('utf-8', 'replace')}") from error
         if _GAP in pattern:
@@ -146,7 +150,7 @@ class Phrases:
         if not self._sets or len(self._sets[-1][1]) == TOGETHER:
             self._sets.append((re2.Set.SearchSet(self._options), []))
         together, owners = self._sets[-1]
-        together.Add(pattern.encode())
+        together.Add(octets)
         owners.append(owner)
 
     def found(self, text: str) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """Brands in names and hosts: whose domain it is, and what only looks like it."""
 
 import re
+from fnmatch import fnmatchcase
 from functools import lru_cache
 
 from gatepost.filters.symbols import Lists
@@ -25,7 +26,9 @@ class Brands:
 
     def owns(self, brand: str, domain: str) -> bool:
         """Tell whether a registered domain is the brand's own."""
-        return domain in self._lists.brands[brand] or domain.partition(".")[0] == brand
+        if domain in self._lists.brands[brand] or domain.partition(".")[0] == brand:
+            return True
+        return any("*" in own and fnmatchcase(domain, own) for own in self._lists.brands[brand])
 
     def _claimed(self, name: str) -> str:
         """Return the brand that a person's or a firm's shown name claims to be, "" if none."""
@@ -33,12 +36,13 @@ class Brands:
         if not words or len(words) > _CLAIMS_MAX:
             return ""
         joined = "".join(words)
+        served = len(words) <= 4 and not self._lists.services.isdisjoint(words)
+        alike = {skeleton(word) for word in words}
         for brand in self._lists.brands:
             if brand in self._lists.common:
-                served = not self._lists.services.isdisjoint(words)
-                if joined == brand or (brand in words and served and len(words) <= 4):
+                if joined == brand or (brand in words and served):
                     return brand
-            elif brand in words or joined.startswith(brand):
+            elif joined.startswith(brand) or brand in words or (len(brand) >= TOKEN and skeleton(brand) in alike):
                 return brand
         return ""
 

@@ -79,6 +79,11 @@ class Facts:
         return any(name in self.fields for name in names)
 
     @cached_property
+    def lawful(self) -> bool:
+        """Whether it went through a list, and its author is proven as far as anybody looked."""
+        return self.listed and (self.auth is None or self.auth.proven or self.discussed)
+
+    @cached_property
     def discussed(self) -> bool:
         """Whether it went through a list on which people answer each other."""
         if self.raw(b"list-post").strip().upper().startswith(b"NO"):  # RFC 2369 3.4: for announcements

@@ -7,6 +7,7 @@ from gatepost.filters.signs.facts import Facts, Sign
 from gatepost.message.anatomy import Kind, Part
 
 LOOKED_AT = 100  # files
+MEMBERS = 500  # of one archive
 NAME_MAX = 255
 FEW = 60  # characters of a text beside a file
 _PROGRAM = re.compile(
@@ -59,10 +60,11 @@ def _part(part: Part) -> Iterator[Sign]:
         yield "FILE_HTML", found
         if _ACTIVE.search(part.text or part.head):
             yield "FILE_HTML_SCRIPT", found
-    for member in part.members:
-        if member.kind is Kind.FILE and _named(_PROGRAM, member.names):
-            yield "FILE_PROGRAM_PACKED", member.path
-            break
+    members = [member for member in part.members[:MEMBERS] if member.kind is Kind.FILE]
+    if packed := next((member for member in members if _named(_PROGRAM, member.names)), None):
+        yield "FILE_PROGRAM_PACKED", packed.path
+    if packed := next((member for member in members if _named(_DOUBLE, member.names)), None):
+        yield "FILE_NAME_DOUBLE", packed.path
 
 
 def _named(kind: re.Pattern[str], names: Iterable[str]) -> str:

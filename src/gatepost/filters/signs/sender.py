@@ -20,6 +20,10 @@ _RANDOM = re.compile(
 LOCAL_MAX = 64
 STATION_MAX = 1000  # octets of a Received field
 _PIECES = re.compile(rb"[\s()\[\];<>=,]+")
+_CHIEF = re.compile(
+    r"(?i)\b(?:ceo|cfo|coo|cto|chief|president|chairman|director|principal|dean|headmaster|rector|pastor|bishop|barr(?:ister)?"
+    r"|billing|support|helpdesk|admin(?:istrator)?|payroll|accounts? dep\w*|human resources|hr)\b"
+)
 _BASE64_WORD = re.compile(rb"=\?[^?\s]{1,40}\?[Bb]\?")
 
 
@@ -39,6 +43,8 @@ def _name(facts: Facts, brands: Brands) -> Iterator[Sign]:
     brand = brands.claimed(name) if name and not shown else ""
     if brand and domain and not brands.owns(brand, domain) and not facts.discussed:
         yield "FROM_NAME_BRAND", f"{name} with {facts.author.address}"
+    if facts.freemail(facts.author.domain) and _CHIEF.search(name):
+        yield "FROM_NAME_CHIEF", f"{name} with {facts.author.address}"
     if not (name.isascii() and facts.prose.subject.isascii()):
         if UNSEEN.search(name) or UNSEEN.search(facts.prose.subject.rstrip()):
             yield "FROM_NAME_CONTROLS", ""

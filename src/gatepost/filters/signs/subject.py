@@ -12,6 +12,7 @@ _GAPPY = re.compile(r"(?:\b[^\W\d_][ .*_~-]{1,2}){3,}[^\W\d_]\b")
 _PADDED = re.compile(rb"\S(?:[ ]{10,}|[ \t]{2,}\t[ \t]*)[\[(#]?[A-Za-z0-9.-]{2,20}[\])]?\s*\Z")
 _TAIL = re.compile(r"[^\w][\[({]?(?:[a-z]*[0-9]+[a-z]+[0-9]+[a-z0-9]*|[bcdfghjklmnpqrstvwxz]{5,})[\])}]?\Z")
 _OBFUSCATED = re.compile(r"(?i)\b(?=[a-z]*[0-9@$!|][a-z])[a-z]+[013457@$!|][a-z]{2,}\b")
+_ADDRESS = re.compile(r"\S+@\S+")
 _KNOWN = re.compile(
     r"(?i)\b(?:[a-z]+[0-9]+[a-z]?|[a-z]*(?:mp3|mp4|h264|x86|b2b|b2c|p2p|i18n|l10n|k8s|e2e|o365|s3|r2d2)\w*)\b"
 )
@@ -37,7 +38,7 @@ def subject(facts: Facts) -> Iterator[Sign]:
         yield "SUBJECT_GAPPY", ""
     if _PADDED.search(unfold(raw)[-END:]) or (not facts.listed and not _REPLY.match(text) and _TAIL.search(bare)):
         yield "SUBJECT_PADDED", ""
-    if (found := _OBFUSCATED.search(bare)) and not _KNOWN.fullmatch(found[0]):
+    if (found := _OBFUSCATED.search(_ADDRESS.sub("", bare))) and not _KNOWN.fullmatch(found[0]):
         yield "SUBJECT_OBFUSCATED", found[0]
     if words := mixed(bare):
         yield "SUBJECT_MIXED", words[0]

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from gatepost.filters.signs.facts import Facts, Sign
 from gatepost.filters.signs.scripts import TORN, mixed
 from gatepost.message.anatomy import Symbol
-from gatepost.message.words import words
 
-READ = 8192  # characters over which the manner of writing is judged
+READ = 4096  # characters over which the manner of writing is judged
 MIXED_READ = 3000  # characters whose alphabets are asked for
 FEW = 120  # characters of a text that says little
-_GAPPY = re.compile(r"(?:(?<!\S)[^\W\d_][ .*_-]){5,}[^\W\d_](?!\S)|\b(?:[^\W\d_][.*_-]){3,}[^\W\d_]\b(?!\.)")
+APART = 6  # letters in a row that stand alone
+_APART = re.compile(r"(?:[^\W\d_][.*_-]){3,}[^\W\d_]\Z")
 _TAIL = re.compile(
     r"(?:\A|[\s>])(?:[A-Za-z]{0,3}[0-9]{2,5}[A-Za-z]{2,6}[0-9]*[-A-Za-z0-9]{12,}"
     r"|[a-z]{24,}|(?:[a-z]{2,9} ){1,6}[bcdfghjklmnpqrstvwxz]{6,})\s*\Z"
@@ -21,8 +21,6 @@ _GREETING = re.compile(
     r"([\w.+-]+@[\w-]+\.[\w.-]+)",
     re.IGNORECASE,
 )
-_CAPITALS = re.compile(r"\b[A-Z]{4,}\b")
-_WORDS = re.compile(r"[^\W\d_]{3,}")
 
 
 def text(facts: Facts) -> Iterator[Sign]:
@@ -36,9 +34,11 @@ def text(facts: Facts) -> Iterator[Sign]:
             yield "TEXT_ZERO_WIDTH", f"{len(torn)} times"
         if len(odd := mixed(some[:MIXED_READ])) > 1:
             yield "TEXT_MIXED", odd[0]
-    if found := _GAPPY.search(some):
-        yield "TEXT_GAPPY", found[0]
-    yield from _loud(some)
+    pieces = some.split()
+    sizes = list(map(len, pieces))
+    if gappy := _gappy(pieces, sizes):
+        yield "TEXT_GAPPY", gappy
+    yield from _loud(some, pieces, sizes)
     if _TAIL.search(shown[-80:]):
         yield "TEXT_TAIL", shown.rsplit(None, 1)[-1]
     greeted = _GREETING.match(some)
@@ -50,8 +50,24 @@ def text(facts: Facts) -> Iterator[Sign]:
     yield from _differ(facts)
 
 
-def _loud(some: str) -> Iterator[Sign]:
-    capitals, all_words = len(_CAPITALS.findall(some)), len(_WORDS.findall(some))
+def _gappy(pieces: list[str], sizes: list[int]) -> str:
+    """Return a word whose letters stand apart ("V i a g r a", "V.i.a.g.r.a"), "" if there is none."""
+    run = 0
+    for at, size in enumerate(sizes):
+        if size == 1:
+            run = run + 1 if pieces[at].isalpha() else 0
+            if run == APART:
+                return " ".join(pieces[at + 1 - APART : at + 1])
+        else:
+            run = 0
+            if size >= 7 and pieces[at][1] in ".*_-" and _APART.match(pieces[at].rstrip(".,!?:")):
+                return pieces[at]
+    return ""
+
+
+def _loud(some: str, pieces: list[str], sizes: list[int]) -> Iterator[Sign]:
+    all_words = sum(size >= 3 for size in sizes)
+    capitals = sum(size >= 4 and piece.isupper() for piece, size in zip(pieces, sizes, strict=True))
     if all_words >= 20 and capitals > 0.2 * all_words:
         yield "TEXT_SHOUTS", f"{capitals} of {all_words} words"
     exclaims = some.count("!") + 2 * some.count("!!") + 2 * some.count("$$")
@@ -72,7 +88,7 @@ def _differ(facts: Facts) -> Iterator[Sign]:
     page = facts.prose.page
     if page is None or not facts.prose.plain.strip() or "multipart/alternative" not in _containers(facts):
         return
-    plain, shown = set(words(facts.prose.plain[:READ])), set(words(page.text[:READ]))
+    plain, shown = set(facts.prose.plain[:READ].lower().split()), set(page.text[:READ].lower().split())
     if len(plain) > 20 and len(shown) > 20 and len(plain & shown) < 0.3 * min(len(plain), len(shown)):
         yield "PARTS_DIFFER", ""
 
