@@ -11,7 +11,7 @@ from gatepost.dns import Resolver
 from gatepost.events import wall_clock
 from gatepost.filters.registry import Tools, load
 from gatepost.model.address import Address
-from gatepost.model.auth import AuthResults, Dmarc, Policy, Result, Signature, Spf
+from gatepost.model.auth import Arc, AuthResults, Dmarc, Policy, Result, Signature, Spf
 from gatepost.model.envelope import Client
 from gatepost.model.problem import Kind
 from gatepost.model.tenant import Domain, Language
@@ -48,7 +48,13 @@ def dmarc(result: Result, policy: Policy) -> Dmarc:
 
 
 async def found(
-    results: AuthResults | None, sender: str = "ann@a.test", *, on: bool = True, ours: Domain = OURS, **members: Any
+    results: AuthResults | None,
+    sender: str = "ann@a.test",
+    *,
+    on: bool = True,
+    ours: Domain = OURS,
+    trusted: tuple[str, ...] = (),
+    **members: Any,
 ) -> list[Finding]:
     local, _, domain = sender.rpartition("@")
     async with Names(dict(ZONE)) as names:
@@ -57,7 +63,8 @@ async def found(
             resolver=Resolver(Dns(servers=[names.address], timeout=0.5), wall_clock),
             served=lambda name: ours if name in ("ours.test", "also.test") else None,
         )
-        (asked,) = [one for one in load(Filters(), tools) if one.name == "sender_verify"]
+        options = {"sender_verify": {"trusted_sealers": list(trusted)}}
+        (asked,) = [one for one in load(Filters(options=options), tools) if one.name == "sender_verify"]
         one = mail(plain(), results, sender=Address(local, domain) if sender else None, **members)
         return list(await asked.examine(one, recipient(sender_verify=on)))
 
@@ -144,6 +151,34 @@ async def test_a_senders_domain_exists_and_takes_mail(domain: str, said: tuple[C
 async def test_an_author_who_is_proven_by_dns_exists() -> None:
     """News from a name that has nothing but a key above it."""
     assert await found(auth("news@nowhere.test", **PROVEN)) == []
+
+
+@pytest.mark.parametrize(
+    ("chain", "symbols"),
+    [
+        (Arc(result=Result.PASS, sealers=("list.test",), author="a.test"), ["DMARC_VOUCHED"]),
+        (Arc(result=Result.PASS, sealers=("list.test", "List2.test".lower()), author="a.test"), ["DMARC_VOUCHED"]),
+        (Arc(result=Result.PASS, sealers=("list.test", "evil.test"), author="a.test"), ["DMARC_POLICY_REJECT"]),
+        (Arc(result=Result.PASS, sealers=("list.test",), author="b.test"), ["DMARC_POLICY_REJECT"]),
+        (Arc(result=Result.PASS, sealers=("list.test",)), ["DMARC_POLICY_REJECT"]),
+        (Arc(result=Result.FAIL, sealers=("list.test",), author="a.test"), ["DMARC_POLICY_REJECT"]),
+    ],
+)
+async def test_a_chain_of_trusted_sealers_stands_for_a_proof(chain: Arc, symbols: list[str]) -> None:
+    """RFC 8617 7.2."""
+    failed = auth(dmarc=dmarc(Result.FAIL, Policy.REJECT), arc=chain)
+    trusted = ("LIST.test", "list2.test")
+    assert [one.symbol for one in await found(failed, trusted=trusted)] == symbols
+    assert [one.symbol for one in await found(failed)] == ["DMARC_POLICY_REJECT"]
+
+
+async def test_so_it_does_for_a_domain_of_ours() -> None:
+    chain = Arc(result=Result.PASS, sealers=("list.test",), author="ours.test")
+    assert await found(auth("bob@ours.test", arc=chain), trusted=("list.test",)) == []
+
+
+async def test_a_report_may_come_from_a_host_that_nobody_knows() -> None:
+    assert await found(auth("mailer-daemon@nowhere.test"), "") == []
 
 
 async def test_what_is_off_or_was_not_looked_at_is_not_asked() -> None:

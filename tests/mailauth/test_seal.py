@@ -57,6 +57,28 @@ async def test_a_chain_holds_however_its_fields_are_folded(fold: bytes) -> None:
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("told", "author"),
+    [
+        ("dmarc=pass header.from=A.example", "a.example"),
+        ("spf=fail; dmarc = pass (p=reject; (dis=none) header.from=b.example", ""),
+        ("dmarc=pass (p=reject) policy.dmarc=reject header.from=a.example", "a.example"),
+        ("dmarc=fail header.from=a.example", ""),
+        ('spf=pass smtp.mailfrom="; dmarc=pass header.from=a.example"; dmarc=fail', ""),
+        ("dmarc=fail; dmarc=pass header.from=a.example", ""),
+        ('dmarc=pass header.from=a.example; x="', ""),
+        ("spf=pass", ""),
+    ],
+)
+async def test_whom_the_first_sealer_proved_is_read_and_nothing_else_is_taken_for_it(told: str, author: str) -> None:
+    offset = head_end(MAIL)
+    signer = Signer("gate.example", "rsa", keys.load(PAIRS[Algorithm.RSA].private))
+    results = f"gate.example; {told}"
+    one = seal(MAIL[:offset], Body(len(MAIL), MAIL), offset, signer, results, Result.NONE, NOW) + MAIL
+    assert (await worth(passed_on(one, Result.PASS))).author == author
+
+
+@pytest.mark.anyio
 async def test_a_seal_over_a_signature_field_keeps_it() -> None:
     one = passed_on(MAIL, Result.NONE)
     assert (await worth(one.replace(b"d=a.example\r\n", b"d=b.example\r\n"))).result is Result.FAIL

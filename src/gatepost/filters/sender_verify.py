@@ -2,14 +2,14 @@
 
 import asyncio
 from collections.abc import Hashable, Iterable, Iterator
+from typing import ClassVar
 
 from gatepost.dns import DnsFailure, Missing, NoName, Resolver
 from gatepost.filters import registry
 from gatepost.filters.registry import Cost, Tools
 from gatepost.message.mail import Mail
 from gatepost.message.plain import plain
-from gatepost.model.address import Address
-from gatepost.model.auth import AuthResults, Policy, Result
+from gatepost.model.auth import Arc, AuthResults, Policy, Result
 from gatepost.model.envelope import Recipient
 from gatepost.model.problem import Kind
 from gatepost.model.verdict import Category, Finding, OnError
@@ -27,9 +27,16 @@ class SenderVerify:
 
     name = "sender_verify"
     cost = Cost.DNS
-    Options = registry.Options
 
-    def __init__(self, options: registry.Options, tools: Tools) -> None:
+    class Options(registry.Options, frozen=True):
+        DOC: ClassVar[dict[str, str]] = {
+            **registry.Options.DOC,
+            "trusted_sealers": "domains of mailing lists and forwarders whose ARC chains prove an author as DMARC does",
+        }
+        trusted_sealers: tuple[str, ...] = ()
+
+    def __init__(self, options: Options, tools: Tools) -> None:
+        self._trusted = {name.lower() for name in options.trusted_sealers}
         self._resolver = tools.resolver
         self._served = tools.served
 
@@ -40,15 +47,21 @@ class SenderVerify:
         auth = mail.auth
         if not recipient.sender_verify or auth is None:
             return ()
-        return [*_dmarc(auth), *self._claims(mail, auth), *await self._unreal(mail.envelope.sender, auth)]
+        vouched = self._vouched(auth.arc)
+        return [*_dmarc(auth, vouched), *self._claims(mail, auth, vouched), *await self._unreal(mail, auth)]
 
-    def _claims(self, mail: Mail, auth: AuthResults) -> Iterator[Finding]:
+    def _vouched(self, arc: Arc) -> str:
+        """Return the author's domain for which a whole chain of trusted sealers stands (RFC 8617 7.2)."""
+        holds = arc.result is Result.PASS and self._trusted.issuperset(arc.sealers)
+        return arc.author if holds else ""
+
+    def _claims(self, mail: Mail, auth: AuthResults, vouched: str) -> Iterator[Finding]:
         """Yield what is wrong with the names of ours that a stranger uses."""
         ip, sender = mail.envelope.client.ip, mail.envelope.sender
         if sender is not None and self._is_ours(sender.domain, ip) and not _sender_proven(sender.domain, auth):
             unsure = auth.unsure or auth.mail_from.result is Result.TEMPERROR
             yield _claim("MAIL FROM", sender.domain, unsure=unsure)
-        ours = [name for name in _domains(auth) if self._is_ours(name, ip)]
+        ours = [name for name in _domains(auth) if self._is_ours(name, ip) and name != vouched]
         if ours and not auth.proven:
             yield _claim("From", ours[0], unsure=auth.unsure)
 
@@ -56,10 +69,14 @@ class SenderVerify:
         domain = self._served(name)
         return domain is not None and not domain.sends_from(ip)
 
-    async def _unreal(self, sender: Address | None, auth: AuthResults) -> list[Finding]:
-        """Return what is wrong with the senders' domains by themselves; a proof from DNS shows that one exists."""
-        names = [sender.domain] if sender is not None else []
-        names += () if auth.proven else _domains(auth)
+    async def _unreal(self, mail: Mail, auth: AuthResults) -> list[Finding]:
+        """Return what is wrong with the senders' domains by themselves; a proof from DNS shows that one exists.
+
+        Reports come from hosts that often name themselves as nobody else does.
+        """
+        if mail.envelope.sender is None:
+            return []
+        names = [mail.envelope.sender.domain, *(() if auth.proven else _domains(auth))]
         asked = [name for name in dict.fromkeys(names) if not name.startswith("[") and self._served(name) is None]
         found = await asyncio.gather(*(_unreal(self._resolver, name) for name in asked[:DOMAINS]))
         return [finding for finding in found if finding is not None]
@@ -72,10 +89,15 @@ def _domains(auth: AuthResults) -> list[str]:
 # DMARC.
 
 
-def _dmarc(auth: AuthResults) -> Iterator[Finding]:
+def _dmarc(auth: AuthResults, vouched: str) -> Iterator[Finding]:
     dmarc = auth.dmarc
     asks = dmarc.policy is not Policy.NONE
     wish = f"{dmarc.record} asks for {'rejection' if dmarc.policy is Policy.REJECT else 'quarantine'}"
+    if asks and dmarc.result in (Result.FAIL, Result.TEMPERROR) and dmarc.domain == vouched:
+        yield _note(
+            "DMARC_VOUCHED", f"{dmarc.domain} is not proven, but was at {auth.arc.sealers[-1]}, which is trusted"
+        )
+        return
     match dmarc.result:
         case Result.FAIL if asks:
             yield _failed(f"DMARC_POLICY_{dmarc.policy.name}", f"{dmarc.domain} is not proven, and {wish}")

@@ -1,5 +1,6 @@
 """Verifies the chain of ARC sets (RFC 8617) by dkimpy, with keys asked for before."""
 
+import re
 from typing import Any
 
 import dkim  # type: ignore[import-untyped]  # it has no types
@@ -10,6 +11,9 @@ from gatepost.mailauth.verify import Checker, Signed, key_name
 from gatepost.model.auth import Arc, Result
 
 SETS = 50  # RFC 8617 4.2.1
+_NOISE = re.compile(rb'"(?:[^"\\]|\\.)*+"|\((?:[^()\\]|\\.)*+\)')  # quoted strings and comments
+_DMARC = re.compile(rb"\s*dmarc\s*=\s*(\w+)(.*)\Z", re.IGNORECASE | re.DOTALL)
+_FROM = re.compile(rb"\sheader\.from\s*=\s*([\w.-]+)", re.IGNORECASE)
 
 
 MESSAGE = b"arc-message-signature"
@@ -79,7 +83,19 @@ def verify(chain: Chain, checker: Checker) -> Arc:
         return Arc(result=Result.FAIL, reason=f"the sets can't be read ({type(error).__name__})")
     sealers = tuple(each["as-domain"].decode("ascii", "replace").lower()[:255] for each in sets)
     result = {b"pass": Result.PASS, b"none": Result.NONE}.get(said, Result.FAIL)
-    return Arc(result=result, sealers=sealers, reason="" if result is not Result.FAIL else reason)
+    if result is not Result.PASS:
+        return Arc(result=result, sealers=sealers, reason=reason if result is Result.FAIL else "")
+    return Arc(result=result, sealers=sealers, author=_author(sets[-1]["aar-value"]))
+
+
+def _author(results: bytes) -> str:
+    """Return the domain that DMARC proved, as ARC-Authentication-Results tell it (RFC 8601 2.2)."""
+    bare = _NOISE.sub(b" ", results)
+    if b'"' in bare or b"(" in bare:  # no strange text is taken for a result
+        return ""
+    told = [found for each in bare.split(b";") if (found := _DMARC.match(each))]
+    domain = _FROM.search(told[0][2]) if len(told) == 1 and told[0][1].lower() == b"pass" else None
+    return domain[1].decode("ascii", "replace").lower() if domain else ""
 
 
 def _is_message_signature(field: Field, instance: bytes) -> bool:

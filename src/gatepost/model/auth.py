@@ -47,10 +47,14 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Arc(msgspec.Struct, frozen=True, kw_only=True):
-    """What the chain of ARC sets is worth (RFC 8617): none, pass or fail; `sealers` are its domains, newest first."""
+    """What the chain of ARC sets is worth (RFC 8617): none, pass or fail; `sealers` are its domains, newest first.
+
+    `author` is the domain of From for which the first of them saw DMARC pass, "" for none.
+    """
 
     result: Result = Result.NONE
     sealers: tuple[str, ...] = ()
+    author: str = ""
     reason: str = ""
 
 
