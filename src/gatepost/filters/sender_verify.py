@@ -9,7 +9,7 @@ from gatepost.filters import registry
 from gatepost.filters.registry import Cost, Tools
 from gatepost.message.mail import Mail
 from gatepost.message.plain import plain
-from gatepost.model.auth import Arc, AuthResults, Policy, Result
+from gatepost.model.auth import AuthResults, Policy, Result
 from gatepost.model.envelope import Recipient
 from gatepost.model.problem import Kind
 from gatepost.model.verdict import Category, Finding, OnError
@@ -47,13 +47,13 @@ class SenderVerify:
         auth = mail.auth
         if not recipient.sender_verify or auth is None:
             return ()
-        vouched = self._vouched(auth.arc)
-        return [*_dmarc(auth, vouched), *self._claims(mail, auth, vouched), *await self._unreal(mail, auth)]
+        vouched = self._vouched(auth)
+        return [*_dmarc(auth, vouched), *self._claims(mail, auth, vouched), *await self._check_domains(mail, auth)]
 
-    def _vouched(self, arc: Arc) -> str:
+    def _vouched(self, auth: AuthResults) -> str:
         """Return the author's domain for which a whole chain of trusted sealers stands (RFC 8617 7.2)."""
-        holds = arc.result is Result.PASS and self._trusted.issuperset(arc.sealers)
-        return arc.author if holds else ""
+        holds = auth.arc.result is Result.PASS and self._trusted.issuperset(auth.arc.sealers)
+        return auth.arc.author if holds and _domains(auth) == [auth.arc.author] else ""
 
     def _claims(self, mail: Mail, auth: AuthResults, vouched: str) -> Iterator[Finding]:
         """Yield what is wrong with the names of ours that a stranger uses."""
@@ -69,7 +69,7 @@ class SenderVerify:
         domain = self._served(name)
         return domain is not None and not domain.sends_from(ip)
 
-    async def _unreal(self, mail: Mail, auth: AuthResults) -> list[Finding]:
+    async def _check_domains(self, mail: Mail, auth: AuthResults) -> list[Finding]:
         """Return what is wrong with the senders' domains by themselves; a proof from DNS shows that one exists.
 
         Reports come from hosts that often name themselves as nobody else does.
@@ -94,9 +94,7 @@ def _dmarc(auth: AuthResults, vouched: str) -> Iterator[Finding]:
     asks = dmarc.policy is not Policy.NONE
     wish = f"{dmarc.record} asks for {'rejection' if dmarc.policy is Policy.REJECT else 'quarantine'}"
     if asks and dmarc.result in (Result.FAIL, Result.TEMPERROR) and dmarc.domain == vouched:
-        yield _note(
-            "DMARC_VOUCHED", f"{dmarc.domain} is not proven, but was at {auth.arc.sealers[-1]}, which is trusted"
-        )
+        yield _note("DMARC_VOUCHED", f"{dmarc.domain} was proven at {auth.arc.sealers[-1]}, which is trusted")
         return
     match dmarc.result:
         case Result.FAIL if asks:

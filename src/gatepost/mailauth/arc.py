@@ -14,8 +14,6 @@ SETS = 50  # RFC 8617 4.2.1
 _NOISE = re.compile(rb'"(?:[^"\\]|\\.)*+"|\((?:[^()\\]|\\.)*+\)')  # quoted strings and comments
 _DMARC = re.compile(rb"\s*dmarc\s*=\s*(\w+)(.*)\Z", re.IGNORECASE | re.DOTALL)
 _FROM = re.compile(rb"\sheader\.from\s*=\s*([\w.-]+)", re.IGNORECASE)
-
-
 MESSAGE = b"arc-message-signature"
 
 

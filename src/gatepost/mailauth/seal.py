@@ -1,8 +1,9 @@
 """Seals a mail that is passed on changed: one more set of ARC fields over it (RFC 8617 5.1)."""
 
 import base64
+import contextlib
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import dkim  # type: ignore[import-untyped]  # it has no types
 from dkim.util import InvalidTagValueList, parse_tag_value  # type: ignore[import-untyped]  # likewise
@@ -40,36 +41,29 @@ def seal(
     further set: after one that says that the chain fails, after 50, and where `head` is not what `chain` speaks of.
     Raises SigningFailed.
     """
+    with _reported():
+        mail = arc.Chain(head)
+        newest, fields = mail.sorted_arc_headers()
+        before: list[Field] = [field for _, field in reversed(fields)]
+        if newest >= arc.SETS or (newest > 0) == (chain is Result.NONE) or _ended(before, newest):
+            return b""
+        instance = b"%d" % (newest + 1)
+        common = [(b"a", signer.algorithm), (b"d", signer.domain.encode()), (b"i", instance)]
+        common += [(b"s", signer.selector.encode()), (b"t", b"%d" % now)]
+        told = (RESULTS, b" i=" + instance + b"; " + results.strip().encode() + b"\r\n")
+        signed = _signed(mail, signer, [*common, *_message_tags(mail, body, offset, names)])
+        sealed = [(b"cv", chain.value.encode()), *common, (b"b", b"")]
+        over = [told, signed] if chain is Result.FAIL else [*before, told, signed]  # RFC 8617 5.1.2
+        closed = (SEAL, _value(sealed, signer.sign(_hash([*over, (SEAL, _value(sealed))])).signature))
+        return b"".join(name + b":" + value for name, value in (closed, signed, told))
+
+
+@contextlib.contextmanager
+def _reported() -> Iterator[None]:
     try:
-        return _seal(head, body, offset, signer, results, chain, now, names)
+        yield
     except (dkim.DKIMException, InvalidTagValueList, OSError, ValueError, TypeError, LookupError) as error:
         raise SigningFailed(repr(error)) from error
-
-
-def _seal(
-    head: bytes,
-    body: Body,
-    offset: int,
-    signer: Signer,
-    results: str,
-    chain: Result,
-    now: int,
-    names: Sequence[bytes],
-) -> bytes:
-    mail = arc.Chain(head)
-    newest, fields = mail.sorted_arc_headers()
-    before: list[Field] = [field for _, field in reversed(fields)]
-    if newest >= arc.SETS or (newest > 0) == (chain is Result.NONE) or _ended(before, newest):
-        return b""
-    instance = b"%d" % (newest + 1)
-    common = [(b"a", signer.algorithm), (b"d", signer.domain.encode()), (b"i", instance)]
-    common += [(b"s", signer.selector.encode()), (b"t", b"%d" % now)]
-    told = (RESULTS, b" i=" + instance + b"; " + results.strip().encode() + b"\r\n")
-    signed = _signed(mail, signer, [*common, *_message_tags(mail, body, offset, names)])
-    sealed = [(b"cv", chain.value.encode()), *common, (b"b", b"")]
-    over = [told, signed] if chain is Result.FAIL else [*before, told, signed]  # RFC 8617 5.1.2
-    closed = (SEAL, _value(sealed, signer.sign(_hash([*over, (SEAL, _value(sealed))])).signature))
-    return b"".join(name + b":" + value for name, value in (closed, signed, told))
 
 
 def _message_tags(mail: arc.Chain, body: Body, offset: int, names: Sequence[bytes]) -> list[Tag]:

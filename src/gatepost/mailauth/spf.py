@@ -17,8 +17,8 @@ from gatepost.model.auth import Result, Spf
 LOOKUPS = 10  # terms that ask DNS (RFC 7208 4.6.4)
 SECONDS = 20.0  # likewise
 TOLD = 50  # steps, and DNS answers, that are told of one evaluation
-REMEMBERED = 10_000  # results of addresses and domains
 LINE = 300  # characters of each
+REMEMBERED = 2000  # results of addresses and domains
 
 
 class _Questions(BaseResolver):
@@ -65,7 +65,8 @@ class Checks:
         if known is not None and not self._resolver.is_past(known.until):
             return known.spf
         found = await _evaluate(self._resolver, ip, sender, helo)
-        self._known[key] = found
+        if found.until:
+            self._known[key] = found
         if len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
         return found.spf

@@ -200,7 +200,7 @@ class Directory:
             policy=policy,
             platform_id=platform.id,
             provision=user is None and view.domain.auto_provisioning_on,
-            sender_verify=view.domain.sender_verify_on and (user is None or user.sender_verify_on),
+            sender_verify=_verifies(view, user),
             dsn=dsn,
         )
 
@@ -238,7 +238,7 @@ class Directory:
             user_id=user.id if user else None,
             policy=view.policy,
             platform_id=view.platform_id,
-            sender_verify=view.domain.sender_verify_on and (user is None or user.sender_verify_on),
+            sender_verify=_verifies(view, user),
             dsn=dsn,
         )
 
@@ -357,6 +357,10 @@ class Directory:
         if first is None:
             raise Problem(Kind.UNVERIFIED, "no domain is set up for the postmaster yet")
         return first.name
+
+
+def _verifies(view: DomainView, user: User | None) -> bool:
+    return view.domain.sender_verify_on and (user is None or user.sender_verify_on)
 
 
 def _check_status(domain: Domain) -> None:
