@@ -51,6 +51,7 @@ from gatepost.services.content import Contents
 from gatepost.services.counter import Counter
 from gatepost.services.diagnosis import Diagnosis
 from gatepost.services.dkim import Dkim
+from gatepost.services.dryrun import DryRuns
 from gatepost.services.engines import Engines
 from gatepost.services.health import Health
 from gatepost.services.letters import Letters
@@ -330,6 +331,7 @@ class Gatepost:
                 mailboxes,
                 options,
                 Deliveries(store, self.queue.moves, targets),
+                DryRuns(store, self.directory, self.intake, settings.limits, clock),
                 sending,
                 *writing,
                 *make_outgoing(store, prober, targets, asking, settings, clock),

@@ -77,10 +77,10 @@ class Desk:
         if token is not None:
             sent["Authorization"] = f"Bearer {token or self.root}"
         if body is not None:
-            sent["Content-Type"] = "application/json"
+            sent["Content-Type"] = "message/rfc822" if isinstance(body, bytes) else "application/json"
         transport = httpx2.ASGITransport(self.house.gatepost.site, raise_app_exceptions=False, client=(ip, 40_000))
         async with httpx2.AsyncClient(transport=transport, base_url="http://gatepost.test") as client:
-            content = None if body is None else msgspec.json.encode(body)
+            content = body if body is None or isinstance(body, bytes) else msgspec.json.encode(body)
             answer = await client.request(method, path, content=content, headers=sent)
         hold(answer)
         return answer

@@ -77,6 +77,37 @@ async def test_who_may_read_the_audit_is_told_who_made_the_rule_and_what_would_h
     assert "SENDER_BLOCKED" in str(seen_by_bob)
 
 
+async def test_a_mail_is_judged_as_if_it_came_in_and_nothing_is_left_of_it(desk: Desk) -> None:
+    ask = (
+        "/messages/judge?recipient=bob@served.example&sender=ada@world.example&clientIp=192.0.2.7&helo=mx.world.example"
+    )
+    spam = mail("Spam", GTUBE)
+    before = len(desk.house.store.reader.messages("<1@world.example>", 10))
+    answer = await desk.ask("POST", ask, spam)
+    assert answer.status_code == 200, answer.text
+    events = answer.json()["events"]
+    assert [each["event"] for each in events if each["event"] in ("received", "verdict")] == ["received", "verdict"]
+    assert (events[0]["data"]["client"], events[0]["data"]["helo"]) == ("192.0.2.7", "mx.world.example")
+    (verdict,) = [each["data"] for each in events if each["event"] == "verdict"]
+    assert (verdict["action"], verdict["category"]) == ("hold", "SPAM")
+    assert len(desk.house.store.reader.messages("<1@world.example>", 10)) == before == 0
+    assert not desk.house.sink.mails
+    metrics = desk.house.gatepost.metrics.registry
+    labels = {"direction": "in", "category": "SPAM", "action": "hold"}
+    assert metrics.get_sample_value("gatepost_messages_total", labels) is None
+
+    for query, status in {
+        "recipient=bob@elsewhere.example": 404,
+        "recipient=bob": 422,
+        "recipient=bob@served.example&clientIp=here": 422,
+        "sender=a@b.example": 400,
+    }.items():
+        assert (await desk.ask("POST", f"/messages/judge?{query}", spam)).status_code == status, query
+    helper = await desk.helper("served.example")
+    assert (await desk.ask("POST", ask, spam, token=helper)).status_code == 200
+    assert (await desk.ask("POST", ask.replace("served", "elsewhere"), spam, token=helper)).status_code == 403
+
+
 async def test_a_delivered_mail_is_found_by_the_next_hops_queue_id_with_every_try(desk: Desk) -> None:
     mail_id = queued_as(await desk.house.send(mail(), "bob@served.example"))
     await desk.house.sink.wait(1)

@@ -117,6 +117,45 @@ def test_a_waiting_mail_is_held_released_explained_and_deleted(
     assert served.run("queue", "hold", "zzzzz") == os.EX_NOINPUT
 
 
+def test_mails_in_files_are_judged_and_compared_with_what_is_expected(
+    served: Daemon, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "mails"
+    (folder / "spam").mkdir(parents=True)
+    (folder / "expect.toml").write_text('as = "alice@example.org"\n')
+    (folder / "spam" / "expect.toml").write_text('category = "spam"\naction = "hold"\n')
+    head = "From: ann@a.test\nTo: alice@example.org\nDate: Mon, 24 Nov 2025 12:00:00 +0000\nMessage-ID: <1@a.test>\n"
+    came = "Received: from mx.a.test (mx.a.test [192.0.2.7]) by x\n"
+    gtube = "XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X"
+    (folder / "clean.eml").write_text(f"From ann Mon\n{came}{head}Subject: hi\n\nHello\n")
+    (folder / "clean.toml").write_text('action = "deliver"\nmost = 4.9\nabsent = ["GTUBE"]\n')
+    (folder / "spam" / "gtube.eml").write_text(f"{head}Subject: hi\n\n{gtube}\n")
+    (folder / "spam" / "gtube.toml").write_text('symbols = ["GTUBE"]\nleast = 100\n')
+    assert served.run("test", str(folder)) == os.EX_OK
+    assert re.search(r"^clean.eml +ok +deliver CLEAN", shown(capsys), re.M)
+
+    (folder / "clean.toml").write_text('category = "spam"\n')
+    (folder / "spam" / "open.eml").write_text(f"{head}Subject: hi\n\nHello\n")
+    (folder / "spam" / "open.toml").write_text('as = "nobody"\n')
+    assert served.run("test", str(folder), "--json") == os.EX_DATAERR
+    outcomes = {each["file"]: each for each in json.loads(shown(capsys))}
+    assert outcomes["clean.eml"]["differs"] == ["category is CLEAN, not SPAM"]
+    assert outcomes["spam/gtube.eml"]["result"] == "ok"
+    assert outcomes["spam/open.eml"]["result"] == "error"
+    (folder / "clean.toml").write_text('categroy = "spam"\n')
+    assert served.run("test", str(folder)) == os.EX_DATAERR
+    (tmp_path / "empty").mkdir()
+    assert served.run("test", str(tmp_path / "empty")) == os.EX_NOINPUT
+
+    assert served.run("explain", str(folder / "clean.eml"), "--as", "alice@example.org", "--json") == os.EX_OK
+    events = json.loads(shown(capsys))
+    assert events[0]["data"] | {"client": "192.0.2.7", "helo": "mx.a.test", "sender": "ann@a.test"} == events[0]["data"]
+    assert served.run("explain", str(folder / "spam" / "gtube.eml"), "--as", "alice@example.org") == os.EX_OK
+    assert "without GTUBE (+1000 points) it would be delivered as CLEAN" in shown(capsys)
+    assert served.run("explain", "0" * 32, "--sender", "a@b.test") == os.EX_USAGE
+    assert served.run("explain", "<1@a.test>") == os.EX_NOINPUT, "nothing is left of what was tried"
+
+
 def test_changes_are_shown_with_who_made_them(served: Daemon, capsys: pytest.CaptureFixture[str]) -> None:
     assert served.run("user", "add", "eve@example.org") == os.EX_OK
     capsys.readouterr()

@@ -30,7 +30,7 @@ MEDIA = {  # of answers that are no JSON
     "postEmail": ("text/plain",),
 }
 FORMS = {"uploadAttachment": "file"}  # operations that take a form, and its field that is a file
-FILES = ("uploadMailAttachment",)  # operations whose body is a file
+FILES = ("uploadMailAttachment", "judgeMail")  # operations whose body is a file
 FIELDS = {"createAccessToken": ("grant_type", "client_id", "client_secret")}  # operations that take a plain form
 RAW = {"learnMail": "message/rfc822"}  # operations whose body is taken as it is, and its media type
 

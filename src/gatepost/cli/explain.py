@@ -1,12 +1,14 @@
 """`gatepost explain`: what became of a mail, and why, from its trace."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import click
 
 from gatepost.cli.control import Control
+from gatepost.cli.eml import Journey, judged
 from gatepost.cli.options import json_option, with_control
 from gatepost.cli.output import clean, columns, moment, show_json
 
@@ -14,19 +16,46 @@ OUTCOMES = {"reject": "refused", "defer": "deferred"}
 
 
 @click.command()
-@click.argument("mail_id", metavar="ID")
+@click.argument("mail_id", metavar="ID|FILE")
+@click.option("--as", "to", metavar="ADDRESS", help="Judge FILE as a mail that comes in now for this recipient.")
+@click.option("--sender", metavar="ADDRESS", help="With --as: MAIL FROM; else what Return-Path or From say.")
+@click.option("--client-ip", metavar="IP", help="With --as: who brings it; else what the newest Received says.")
+@click.option("--helo", metavar="NAME", help="With --as: his name; else what the newest Received says.")
 @json_option
 @with_control
-def command(control: Control, mail_id: str, as_json: bool) -> None:
-    """Tell what became of a mail, and why.
+def command(
+    control: Control,
+    mail_id: str,
+    to: str | None,
+    sender: str | None,
+    client_ip: str | None,
+    helo: str | None,
+    as_json: bool,
+) -> None:
+    """Tell what became of a mail, or what would become of a file, and why.
 
-    ID is ours (the 250 and X-Gatepost-Id say it), the Message-ID, or the queue id of the server that took it over.
+    ID is ours (the 250 and X-Gatepost-Id say it), the Message-ID, or the queue id of the server that took it over. With
+    --as it is a file that is judged with everything as it is set; nothing is kept, learned or answered.
     """
+    if to is not None:
+        journey = Journey(recipient=to, sender=sender, client_ip=client_ip, helo=helo)
+        _show_judged(judged(control, Path(mail_id), journey), as_json)
+        return
+    if (sender, client_ip, helo) != (None, None, None):
+        raise click.UsageError("--sender, --client-ip and --helo go with --as")
     life = control.ask("GET", f"/messages/{quote(mail_id, safe='')}/trace")
     if as_json:
         show_json(life)
         return
     for line in story(life):
+        click.echo(line)
+
+
+def _show_judged(events: list[Any], as_json: bool) -> None:
+    if as_json:
+        show_json(events)
+        return
+    for line in columns(("EVENT", "MAILBOX", "WHAT"), [_event(each)[1:] for each in events]):
         click.echo(line)
 
 

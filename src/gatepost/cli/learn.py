@@ -1,6 +1,5 @@
 """`gatepost learn`: teaches the classifier of the running daemon, mail by mail."""
 
-import mailbox
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -9,6 +8,7 @@ from pathlib import Path
 import click
 
 from gatepost.cli.control import Control
+from gatepost.cli.eml import read_mails
 from gatepost.cli.failure import Failure
 from gatepost.cli.options import with_control
 
@@ -32,7 +32,7 @@ def command(control: Control, kind: str, paths: Sequence[Path], domain: str | No
     files = list(_files(paths))
     with click.progressbar(length=len(files), label=f"Learning {kind}", file=sys.stderr) as progress:
         for file in files:
-            for raw in _mails(file):
+            for raw in read_mails(file):
                 lessons.give(file, raw)
             progress.update(1)
     click.echo(f"learnt {lessons.news}, known before {lessons.known}, refused {lessons.refused}")
@@ -68,21 +68,3 @@ def _files(paths: Sequence[Path]) -> Iterator[Path]:
             yield from (file for file in sorted(path.rglob("*")) if file.is_file())
         else:
             yield path
-
-
-def _mails(file: Path) -> Iterator[bytes]:
-    """Yield the mails of a file: of an mbox each, else the file; lines end as on the wire."""
-    try:
-        with file.open("rb") as opened:
-            many = opened.read(5) == b"From "
-        if many:
-            box = mailbox.mbox(file, create=False)
-            yield from (_wire(box.get_bytes(key)) for key in box.iterkeys())
-        elif data := file.read_bytes():
-            yield _wire(data)
-    except OSError as error:
-        raise Failure(f"{file}: {error.strerror}", os.EX_NOINPUT) from error
-
-
-def _wire(data: bytes) -> bytes:
-    return data.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")

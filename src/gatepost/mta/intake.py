@@ -16,8 +16,9 @@ from gatepost.model.address import Address, parse_address
 from gatepost.model.envelope import Body, Client, Direction, Envelope, Recipient
 from gatepost.model.policy import Policy
 from gatepost.model.problem import Kind, Problem
-from gatepost.model.stored import Delivery, Message
+from gatepost.model.stored import Delivery, Message, TraceEvent
 from gatepost.model.verdict import Action, Category, Finding, Verdict
+from gatepost.mta import verdicts
 from gatepost.mta.bound import bound
 from gatepost.mta.directory import Directory
 from gatepost.mta.judge import DAY, Case, judge, system_keep
@@ -25,7 +26,7 @@ from gatepost.mta.keeping import Also, Judged, keep_with, made_copies
 from gatepost.mta.marks import marks
 from gatepost.mta.nearest import nearest
 from gatepost.mta.outgoing import Outgoing
-from gatepost.mta.pipeline import Findings, Pipeline
+from gatepost.mta.pipeline import Findings, Pipeline, Report
 from gatepost.mta.queue import Queue
 from gatepost.mta.refusals import Refusals
 from gatepost.mta.rows import deciding, delivery, facts, fresh_id, message_row, reason
@@ -158,16 +159,10 @@ class Intake:
     async def _process(self, envelope: Envelope, body: Body, also: Also | None) -> Receipt:
         self.admit(envelope.client, envelope.sender)
         trail = Trail(self._clock)
-        trail.add("received", **facts(envelope, body))
-        mail = Mail(envelope, body, self._opener)
-        report = await self._pipeline.run(mail, trail)
+        mail, report, judged, answer = await self._weigh(envelope, body, trail)
         summary = report.anatomy.summary if report.anatomy else Summary()
-        judged = [self._judge(envelope, report.anatomy, each) for each in report.found]
-        answer = _answer(judged)
-        if answer is Answer.ACCEPTED:
-            judged = [self._hold_refused(envelope, each) for each in judged]
         for each in judged:
-            self._tell(envelope, each, trail)
+            verdicts.announce(envelope, each, self._metrics)
         self._standing.saw(mail, judged)
         self._outgoing.saw(mail, judged)
         proofs = fields(mail.auth, envelope, self._settings.hostname) if mail.auth else ()
@@ -177,6 +172,25 @@ class Intake:
         proven = mail.auth is not None and mail.auth.sender_proven
         deliveries = self._deliveries(envelope, judged, proven)
         return await self._accept(envelope, message, body, judged, deliveries, trail, also)
+
+    async def dry_run(self, envelope: Envelope, body: Body) -> list[TraceEvent]:
+        """Return the trace that a mail would have if it came in now; nothing is kept, learned or answered."""
+        trail = Trail(self._clock)
+        await self._weigh(envelope, body, trail)
+        return trail.events
+
+    async def _weigh(self, envelope: Envelope, body: Body, trail: Trail) -> tuple[Mail, Report, list[Judged], Answer]:
+        """Ask the filters, and judge for each recipient; the trail tells how."""
+        trail.add("received", **facts(envelope, body))
+        mail = Mail(envelope, body, self._opener)
+        report = await self._pipeline.run(mail, trail)
+        judged = [self._judge(envelope, report.anatomy, each) for each in report.found]
+        answer = _answer(judged)
+        if answer is Answer.ACCEPTED:
+            judged = [self._hold_refused(envelope, each) for each in judged]
+        for each in judged:
+            verdicts.trace(each, trail)
+        return mail, report, judged, answer
 
     def _judge(self, envelope: Envelope, anatomy: Anatomy | None, found: Findings) -> Judged:
         recipient = found.recipient
@@ -230,33 +244,6 @@ class Intake:
             path=(*verdict.path, "others of its recipients take the mail: kept for this one instead of refused"),
         )
         return msgspec.structs.replace(judged, verdict=held)
-
-    def _tell(self, envelope: Envelope, judged: Judged, trail: Trail) -> None:
-        recipient, verdict = judged.recipient, judged.verdict
-        trail.add(
-            "verdict",
-            verdict.path[-1] if verdict.path else "",
-            mailbox=recipient.address.key,
-            action=verdict.action.value,
-            category=verdict.category.name,
-            score=verdict.score,
-            path=list(verdict.path),
-            policy=recipient.policy.name if recipient.policy else None,
-            keep=[{"folder": keep.folder.value, "until": keep.until} for keep in verdict.keep],
-            nearest=[change.told() for change in judged.near],
-        )
-        self._metrics.messages.labels(envelope.direction.value, verdict.category.name, verdict.action.value).inc()
-        log.info(
-            "verdict",
-            id=envelope.id,
-            action=verdict.action.value,
-            category=verdict.category.name,
-            score=verdict.score,
-            rules=[finding.symbol for finding in verdict.because],
-            to=recipient.address.text,
-            sender=envelope.sender.text if envelope.sender else "",
-            client=envelope.client.ip,
-        )
 
     # What follows.
 

@@ -66,20 +66,25 @@ class Traces:
         return message.direction == Direction.OUT and self._sees(caller, message.login or message.sender)
 
     def _sees(self, caller: Caller, mailbox: str) -> bool:
-        scope = self._scope(mailbox)
-        return scope is not None and may(caller, "MAILS_READ", scope)
+        return sees(self._store.reader, caller, mailbox)
 
-    def _scope(self, mailbox: str) -> Scope | None:
-        """The account of an address, else its domain; None for an address that we do not serve."""
-        try:
-            address = parse_address(mailbox)
-        except BadAddress:
-            return None
-        reader = self._store.reader
-        domain = reader.domain(address.domain)
-        if domain is None:
-            return None
-        return reader.first(User, eq("email", Address(address.local, domain.name).key)) or domain
+
+def sees(reader: Reader, caller: Caller, mailbox: str) -> bool:
+    """Tell whether a caller may know what befalls a mailbox's mail."""
+    scope = scope_of(reader, mailbox)
+    return scope is not None and may(caller, "MAILS_READ", scope)
+
+
+def scope_of(reader: Reader, mailbox: str) -> Scope | None:
+    """The account of an address, else its domain; None for an address that we do not serve."""
+    try:
+        address = parse_address(mailbox)
+    except BadAddress:
+        return None
+    domain = reader.domain(address.domain)
+    if domain is None:
+        return None
+    return reader.first(User, eq("email", Address(address.local, domain.name).key)) or domain
 
 
 def _lives(text: str, reader: Reader) -> list[Life]:

@@ -4,10 +4,13 @@ from typing import Any
 
 import msgspec
 
-from gatepost.api.endpoint import endpoint
+from gatepost.api.body import octets
+from gatepost.api.endpoint import Call, endpoint
 from gatepost.model.access import Caller
-from gatepost.model.stored import Delivery, State
+from gatepost.model.problem import Kind
+from gatepost.model.stored import Delivery, State, TraceEvent
 from gatepost.model.values import Id, Millis
+from gatepost.services.dryrun import Arrival, DryRuns
 from gatepost.services.records import show
 from gatepost.services.trace import Life, Traces
 
@@ -98,20 +101,54 @@ class MessageTrace(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     others: list[str]
 
 
+class JudgeAsk(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """How the mail is to come in; `sender` "" stands for the null sender."""
+
+    recipient: str
+    sender: str = ""
+    client_ip: str = "127.0.0.1"
+    helo: str = ""
+
+
+class JudgedMail(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What would befall the mail."""
+
+    events: list[TracedEvent]
+
+
 @endpoint("GET", "/messages/{id}/trace", permission="MAILS_READ", addition=True)
 async def get_message_trace(traces: Traces, caller: Caller, id: str) -> MessageTrace:
     """Tell a mail's life, found by our id, its Message-ID or a next hop's queue id; refused mails too."""
     return _life(await traces.find(caller, id))
 
 
+@endpoint(
+    "POST",
+    "/messages/judge",
+    permission="MAILS_READ",
+    status=200,
+    addition=True,
+    problems=(Kind.NOT_FOUND, Kind.TOO_LARGE, Kind.UNPROCESSABLE),
+)
+async def judge_mail(runs: DryRuns, caller: Caller, call: Call, query: JudgeAsk) -> JudgedMail:
+    """Judge a mail (the body is its octets, CRLF lines) as if it came in now; nothing is kept, learned or answered."""
+    arrival = Arrival(recipient=query.recipient, sender=query.sender, client_ip=query.client_ip, helo=query.helo)
+    events = await runs.judge(caller, arrival, await octets(call.request, runs.largest))
+    return JudgedMail(events=[_event(each) for each in events])
+
+
 def _life(life: Life) -> MessageTrace:
     return MessageTrace(
         message=show(TracedMessage, life.message),
-        events=[show(TracedEvent, each, data=_data(each.data)) for each in life.events],
+        events=[_event(each) for each in life.events],
         deliveries=[told(each) for each in life.deliveries],
         copies=[show(TracedCopy, each) for each in life.copies],
         others=list(life.others),
     )
+
+
+def _event(event: TraceEvent) -> TracedEvent:
+    return show(TracedEvent, event, data=_data(event.data))
 
 
 def _data(data: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,39 @@
+"""Tells a verdict: to the mail's trace, to the log, and to the metrics."""
+
+from gatepost.events import Metrics, Trail, log
+from gatepost.model.envelope import Envelope
+from gatepost.mta.keeping import Judged
+
+
+def trace(judged: Judged, trail: Trail) -> None:
+    """Note what becomes of a mail for one recipient, how the judge came to it, and what would have changed it."""
+    recipient, verdict = judged.recipient, judged.verdict
+    trail.add(
+        "verdict",
+        verdict.path[-1] if verdict.path else "",
+        mailbox=recipient.address.key,
+        action=verdict.action.value,
+        category=verdict.category.name,
+        score=verdict.score,
+        path=list(verdict.path),
+        policy=recipient.policy.name if recipient.policy else None,
+        keep=[{"folder": keep.folder.value, "until": keep.until} for keep in verdict.keep],
+        nearest=[change.told() for change in judged.near],
+    )
+
+
+def announce(envelope: Envelope, judged: Judged, metrics: Metrics) -> None:
+    """Count the verdict and log it."""
+    verdict = judged.verdict
+    metrics.messages.labels(envelope.direction.value, verdict.category.name, verdict.action.value).inc()
+    log.info(
+        "verdict",
+        id=envelope.id,
+        action=verdict.action.value,
+        category=verdict.category.name,
+        score=verdict.score,
+        rules=[finding.symbol for finding in verdict.because],
+        to=judged.recipient.address.text,
+        sender=envelope.sender.text if envelope.sender else "",
+        client=envelope.client.ip,
+    )
