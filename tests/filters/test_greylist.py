@@ -66,6 +66,13 @@ def test_a_pass_is_for_one_network_domain_and_recipient(other: dict[str, Any]) -
     assert gate.ask(HOUR, **other)
 
 
+def test_of_a_mail_that_is_only_tried_nothing_is_remembered() -> None:
+    gate = Gate()
+    (note,) = gate.ask(0, trial=True)
+    assert (note.category, note.symbol) == (Category.NOTE, "GREYLIST_LEFT_OUT")
+    assert gate.ask(HOUR)[0].symbol == "GREYLISTED", "the first one of this sender"
+
+
 def test_who_comes_again_too_late_is_new() -> None:
     gate = Gate()
     gate.ask(0)

@@ -65,6 +65,8 @@ class Greylist:
     async def examine(self, mail: Mail, recipient: Recipient) -> Iterable[Finding]:
         if self._is_known(mail, recipient):
             return ()
+        if mail.envelope.trial:
+            return (_left_out(),)
         now = mail.envelope.received
         place = (network(mail.envelope.client.ip), _domain(mail))
         whole, pair = key_of(*place, recipient.address.key), key_of(*place)
@@ -116,6 +118,11 @@ def _domain(mail: Mail) -> str:
     """Return the registered domain of the sender; of a report (no sender) the name that its server gives itself."""
     sender = mail.envelope.sender
     return registered(sender.domain) if sender else f"<> {mail.envelope.client.helo.lower()}"
+
+
+def _left_out() -> Finding:
+    reason = "a stranger's; a mail that is only tried is not made to come again"
+    return Finding(category=Category.NOTE, symbol="GREYLIST_LEFT_OUT", reason=reason, by=Greylist.name)
 
 
 def _come_again(left: int) -> Finding:

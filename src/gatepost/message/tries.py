@@ -23,7 +23,7 @@ class Tries:
     async def count(self, mail: Mail) -> int:
         """Note a failed try; return how many there were with this one."""
         fingerprint = await asyncio.to_thread(_fingerprint, mail)
-        tries = self._counts.pop(fingerprint, 0) + 1
+        tries = self._counts.pop(fingerprint, 0) + (not mail.envelope.trial)
         self._counts[fingerprint] = tries
         if len(self._counts) > REMEMBERED:
             self._counts.popitem(last=False)

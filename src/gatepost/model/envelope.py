@@ -98,6 +98,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     dsn: Dsn = Dsn()  # RET and ENVID
     blind: str = ""  # blind copies, as a header would have them
     connection_id: int | None = None  # by which its sender wants it to leave
+    trial: bool = False  # it is judged and nothing more: whoever counts or learns leaves it out
 
 
 class Body(msgspec.Struct, frozen=True):

@@ -67,6 +67,7 @@ class DryRuns:
             recipients=recipients,
             direction=direction_of(client, recipients),
             received=now,
+            trial=True,
         )
         async with self._turns:
             events = await self._intake.dry_run(envelope, Body(len(data), data))
