@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from gatepost.filters.spam import GTUBE
 from tests.peers.postfix import Postfix, free_port, running
+
+from gatepost.filters.score import GTUBE
 
 OFF = (
     "rbl",

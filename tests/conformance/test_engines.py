@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gatepost.filters.spam import GTUBE
 from tests.filters.engines import engine, examine, spooled, told
 from tests.filters.mails import attached, mail, mixed, plain, zipped
 from tests.house import House, living
 from tests.peers import engine as fakes
 from tests.peers.scanners import WORM, running
 
+from gatepost.filters.score import GTUBE
 from gatepost.filters.virus import EICAR
 from gatepost.model.access import Caller
 from gatepost.model.address import Address

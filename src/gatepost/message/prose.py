@@ -28,7 +28,7 @@ class Prose(msgspec.Struct, frozen=True):
 
 def prose(anatomy: Anatomy) -> Prose:
     """Read the texts of a mail; never raises."""
-    parts = tuple(part for part in anatomy.parts if part.text and not part.hidden and _read(part))
+    parts = _own(anatomy, tuple(part for part in anatomy.parts if part.text and not part.hidden and _read(part)))
     plain = "\n".join(_text(part) for part in parts if "text/html" not in part.types)[:TEXT_MAX]
     pages = [look(_text(part).encode("utf-8", "replace")) for part in parts if "text/html" in part.types][:3]
     page = max(pages, key=lambda each: len(each.text) + len(each.anchors), default=None)
@@ -36,6 +36,15 @@ def prose(anatomy: Anatomy) -> Prose:
     if not text or not _alternative(anatomy, parts):
         text = f"{text} {' '.join(plain.split())}".strip()
     return Prose(anatomy.summary.subject, text[:TEXT_MAX], plain, page, parts)
+
+
+def _own(anatomy: Anatomy, parts: tuple[Part, ...]) -> tuple[Part, ...]:
+    """Leave out the texts of mails inside the mail (forwarded, returned), unless there are no others."""
+    inside: set[int] = set()
+    for part in anatomy.parts:
+        if part.parent in inside or (part.index > 0 and part.container and part.types[0].startswith("message/")):
+            inside.add(part.index)
+    return tuple(part for part in parts if part.index not in inside) or parts
 
 
 def _read(part: Part) -> bool:

@@ -1,0 +1,97 @@
+"""What a reader sees of a mail, how a page looks, and which names look alike."""
+
+import pytest
+from tests.filters.letters import both, document, file, letter
+
+from gatepost.message.look import Anchor, colour, look
+from gatepost.message.parse import dissect
+from gatepost.message.prose import Prose, prose
+from gatepost.message.skeleton import folded, skeleton
+from gatepost.settings import Limits
+
+
+def read(data: bytes) -> Prose:
+    return prose(dissect(data, Limits()))
+
+
+def test_of_alternatives_the_page_is_what_is_shown() -> None:
+    found = read(letter(raw=both("plain words\r\n", "<html><body><p>shown</p><b>words</b></body></html>")))
+    assert (found.subject, found.text, found.plain.strip()) == ("Tomorrow", "shown words", "plain words")
+
+
+def test_plain_text_beside_a_page_that_is_no_alternative_is_shown_too() -> None:
+    raw = both("plain words\r\n", "<p>shown</p>").replace(b"multipart/alternative", b"multipart/mixed")
+    assert read(letter(raw=raw)).text == "shown plain words"
+
+
+def test_files_and_mails_inside_are_not_what_the_mail_says() -> None:
+    inner = b"Content-Type: message/rfc822\r\n\r\n" + letter("inner words\r\n")
+    found = read(letter("outer words\r\n", files=(inner, file("a.txt", b"file", "text/plain"))))
+    assert found.text == "outer words"
+    alone = b"Content-Type: message/rfc822\r\n\r\n" + letter("inner words\r\n")
+    assert read(letter(raw=alone)).text == "inner words"
+
+
+def test_a_page_is_read_as_it_is_shown() -> None:
+    found = look(
+        b"<html><head><title>t</title><style>p{}</style></head><body><p>a <b>b</b>\n c</p>"
+        b'<a href="http://x.test/">x\n y</a><a href="#top">up</a><a href="http://y.test/"><img src="p.png"></a>'
+        b'<img width="1" height="1" src="o.gif"></body>'
+    )
+    assert found.text == "a b c x y up"
+    assert found.anchors == (Anchor("x y", "http://x.test/"), Anchor("", "http://y.test/"))
+    assert (found.images, found.dots, found.scripts, found.forms) == (1, 1, False, 0)
+
+
+@pytest.mark.parametrize(
+    ("style", "hidden"),
+    [
+        ("display:none", True),
+        ("DISPLAY : None !important", True),
+        ("visibility:hidden", True),
+        ("font-size:0px", True),
+        ("max-height:0;overflow:hidden", True),
+        ("opacity:0.0", True),
+        ("display:block", False),
+        ("font-size:0.9em", False),
+        ("opacity:0.5", False),
+        ("max-height:0.5em", False),
+    ],
+)
+def test_what_is_hidden_is_counted_and_not_shown(style: str, hidden: bool) -> None:
+    found = look(document(f'<div style="{style}">unseen</div>').encode())
+    assert (found.hidden == 6, "unseen" not in found.text) == (hidden, hidden)
+
+
+@pytest.mark.parametrize(
+    ("said", "rgb"),
+    [
+        ("#fff", (255, 255, 255)),
+        ("FFFFFE", (255, 255, 254)),
+        (" white ", (255, 255, 255)),
+        ("rgb(1, 2,3)", (1, 2, 3)),
+        ("rgba(1,2,3,.5)", (1, 2, 3)),
+        ("inherit", None),
+        ("#zzz", None),
+        ("", None),
+    ],
+)
+def test_colours(said: str, rgb: tuple[int, int, int] | None) -> None:
+    assert colour(said) == rgb
+
+
+def test_a_page_on_which_the_parser_would_be_slow_is_read_by_pattern() -> None:
+    found = look(b"<div>" * 3000 + b"deep words")
+    assert found.text == "deep words"
+
+
+@pytest.mark.parametrize(
+    "name", ["paypal", "paypаl", "раураl", "paypa1", "pаypаi", "pay-pal", "ｐａｙｐａｌ", "páypál"]
+)
+def test_names_that_look_alike_have_one_skeleton(name: str) -> None:
+    assert skeleton(name) == skeleton("paypal")
+
+
+def test_other_writing_stays() -> None:
+    assert skeleton("example") != skeleton("paypal")
+    assert folded("Ελλάδα Москва") != folded("Ellada Moskva")
