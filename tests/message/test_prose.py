@@ -63,6 +63,18 @@ def test_what_is_hidden_is_counted_and_not_shown(style: str, hidden: bool) -> No
     assert (found.hidden == 6, "unseen" not in found.text) == (hidden, hidden)
 
 
+def test_what_is_hidden_inside_what_is_hidden_goes_with_it() -> None:
+    inner = '<p style="display:none">in <i hidden>most</i></p>' * 50
+    found = look(document(f"<div hidden>out {inner}</div><div hidden>x</div>").encode())
+    assert "out" not in found.text and "most" not in found.text
+    assert found.hidden == len("out") + 50 * len(" in most") + 1
+
+
+def test_links_inside_links_take_no_time_of_their_own() -> None:
+    found = look(b"<table><tr><td><a href='http://x.test/'>" * 250 + b"words " * 15_000)
+    assert 0 < len(found.anchors) < 250
+
+
 @pytest.mark.parametrize(
     ("said", "rgb"),
     [

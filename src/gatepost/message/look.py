@@ -17,7 +17,8 @@ READ_MAX = 131_072
 
 _NODES_MAX = 500  # elements whose style is read
 _ANCHORS_MAX = 300
-_ABOVE_MAX = 40  # elements above one in which its background is sought
+_TEXTS_MAX = 2 * READ_MAX  # characters of elements' texts that are gone through
+_ABOVE_MAX = 20  # elements above one in which its background is sought
 _SILENT = ["script", "style", "head", "title", "template", "noscript"]
 _UNSEEN = re.compile(
     r"display\s*:\s*none|visibility\s*:\s*hidden|opacity\s*:\s*0*\.?0*\s*(?:;|!|\Z)|font-size\s*:\s*0*\.?0*\s*(?:px|pt|em|%)?"
@@ -116,10 +117,15 @@ def _flat(text: str) -> str:
 
 
 def _anchors(tree: LexborHTMLParser) -> Iterator[Anchor]:
+    left = _TEXTS_MAX  # links in links, which tables allow, have the same text again and again
     for node in tree.css("a[href]")[:_ANCHORS_MAX]:
         href = node.attributes.get("href") or ""
         if href and not href.startswith("#"):
-            yield Anchor(_flat(node.text(separator=" "))[:300], href[:1000])
+            text = node.text(separator=" ")
+            yield Anchor(_flat(text)[:300], href[:1000])
+            left -= len(text)
+            if left < 0:
+                return
 
 
 def _runs(node: LexborNode) -> bool:
@@ -138,26 +144,41 @@ class _Styles:
 
     def __init__(self) -> None:
         self.hidden = self.faint = self.tiny = self.splits = 0
+        self._left = _TEXTS_MAX
+        self._unseen: list[LexborNode] = []
 
     def read(self, tree: LexborHTMLParser) -> None:
         for node in tree.css("[style],[hidden],font[color]")[:_NODES_MAX]:
             if node.tag in ("body", "html"):
                 continue
+            if self._left < 0:
+                break
             attributes = node.attributes
             style = attributes.get("style") or ""
             if "hidden" in attributes or _UNSEEN.search(style):
-                self._unseen(node)
+                self._unseen.append(node)
             elif _TINY.search(style):
-                self.tiny += _length(node)
+                self.tiny += self._length(node)
             elif "olor" in style or "color" in attributes:
                 self._coloured(node, style, attributes.get("color") or "")
+        self._take_out()
 
-    def _unseen(self, node: LexborNode) -> None:
-        self.hidden += _length(node)
-        before, after = node.prev, node.next
-        if before is not None and after is not None and before.tag == after.tag == "-text":
-            self.splits += _ends_in_letter(before.text_content) and _begins_with_letter(after.text_content)
-        node.decompose()
+    def _take_out(self) -> None:
+        """Take the unseen elements out of the tree: the outermost, as those inside go with them."""
+        known = {node.mem_id for node in self._unseen}
+        outermost = [node for node in self._unseen if known.isdisjoint(_above(node))]
+        for node in outermost:
+            self.hidden += self._length(node)
+            before, after = node.prev, node.next
+            if before is not None and after is not None and before.tag == after.tag == "-text":
+                self.splits += _ends_in_letter(before.text_content) and _begins_with_letter(after.text_content)
+        for node in outermost:
+            node.decompose()
+
+    def _length(self, node: LexborNode) -> int:
+        text = node.text(separator=" ")
+        self._left -= len(text)
+        return len(_flat(text))
 
     def _coloured(self, node: LexborNode, style: str, attribute: str) -> None:
         said = _COLOUR.search(style)
@@ -166,11 +187,14 @@ class _Styles:
             return
         ground = _ground(node)
         if ground is not None and max(abs(one - other) for one, other in zip(ink, ground, strict=True)) <= 16:
-            self.faint += _length(node)
+            self.faint += self._length(node)
 
 
-def _length(node: LexborNode) -> int:
-    return len(_flat(node.text(separator=" ")))
+def _above(node: LexborNode) -> Iterator[int]:
+    above = node.parent
+    while above is not None:
+        yield above.mem_id
+        above = above.parent
 
 
 def _ends_in_letter(text: str | None) -> bool:
