@@ -11,6 +11,7 @@ from email.utils import format_datetime
 import msgspec
 
 from gatepost.message import fields
+from gatepost.message.flowed import flow
 from gatepost.model.address import BadAddress, parse_address
 from gatepost.model.outgoing import NORMAL
 from gatepost.model.problem import Kind, Problem
@@ -212,11 +213,14 @@ class _Tree:
         member = "html" if kind == "html" else "text"
         if re.search(r"[\x00\ud800-\udfff]", text):
             raise Problem(Kind.MALFORMED, f"{member} contains a character that is not allowed", pointer=f"/{member}")
-        data = _NEWLINE.sub("\r\n", text).encode()
+        said = _NEWLINE.sub("\n", text)
+        flowed = flow(said) if kind == "plain" else None
+        data = (said if flowed is None else flowed).replace("\n", "\r\n").encode()
         data += b"" if data.endswith(b"\r\n") else b"\r\n"
         charset = "us-ascii" if data.isascii() else "utf-8"
+        form = "" if flowed is None else "; format=flowed"
         way, coded = _coded(data, 8 if self._letter.smtputf8 else 7, self._mark.encode())
-        return _Part([f"Content-Type: text/{kind}; charset={charset}\r\n", _way(way)], coded)
+        return _Part([f"Content-Type: text/{kind}; charset={charset}{form}\r\n", _way(way)], coded)
 
 
 def _coded(data: bytes, bits: int, mark: bytes) -> tuple[str, bytes]:

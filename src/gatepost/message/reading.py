@@ -5,6 +5,7 @@ import re2  # type: ignore[import-untyped]
 
 from gatepost.message import decode, markup
 from gatepost.message.anatomy import TEXT_BYTES, Anatomy, Part
+from gatepost.message.flowed import join
 from gatepost.message.parse import dissect
 from gatepost.message.table import Unpacked
 from gatepost.settings import Limits
@@ -13,16 +14,26 @@ SKIMMED = 262_144
 """Octets at the beginning of a mail in which its text is looked for by `skim`."""
 
 _SECONDS = 0.2  # that `skim` takes at most, or a little more
+_FLOWED, _DELETED = (re2.compile(rb"(?i);\s*" + each) for each in (rb"format\s*=\s*\"?flowed", rb"delsp\s*=\s*\"?yes"))
 _UNSEEN = re2.compile(rb"(?is)<script\b.*?</script\s*>|<style\b.*?</style\s*>|<title\b.*?</title\s*>")
 
 
 def said(anatomy: Anatomy) -> str:
     """Return what the mail says, as plain text; attachments and what clients hide are left out."""
     shown = [part for part in anatomy.parts if not (part.container or part.attachment or part.hidden)]
-    plains = [decode.text(part.text, part.charset) for part in shown if part.types[0] == "text/plain" and part.text]
+    plains = [_plain(part) for part in shown if part.types[0] == "text/plain" and part.text]
     if plains:
         return "\n".join(plains)
     return "\n".join(stripped(part) for part in shown if part.types[0] == "text/html" and part.text)
+
+
+def _plain(part: Part) -> str:
+    """The text of a plain part; paragraphs that were broken for the way stand on one line again."""
+    text = decode.text(part.text, part.charset)
+    given = next((each.value for each in part.headers if each.name.lower() == b"content-type"), b"")
+    if not _FLOWED.search(given):
+        return text
+    return join(text.replace("\r\n", "\n"), delete=bool(_DELETED.search(given)))
 
 
 def skim(raw: bytes, limits: Limits) -> str:
