@@ -331,6 +331,7 @@ SHOWN: list[tuple[str, str, bool]] = [  # what From shows, its address, and whet
     ("Ada Lovelace", "x@evil.example", True),
     ("LOVELACE, Ada", "x@evil.example", True),
     ("Dr. Ad\u00e1 K. Lovelace (CEO)", "x@evil.example", True),
+    ("\u0410d\u0430 L0v\u0435lace", "x@evil.example", True),  # letters of other alphabets, and a digit
     ("Countess", "x@evil.example", True),
     ("The Countess", "x@evil.example", False),  # a single word must stand alone
     ("Ada", "x@evil.example", False),

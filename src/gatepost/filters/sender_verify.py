@@ -129,7 +129,7 @@ async def _unreal(resolver: Resolver, name: str) -> Finding | None:
     """Return why no mail can come from a domain; None where some may."""
     try:
         if all(not mx.host for mx in await resolver.mx(name)):
-            return _failed("SENDER_NULL_MX", f"{name} takes no mail (null MX)")
+            return _failed("SENDER_NULL_MX", f"{name} takes no mail (null MX)", Kind.NULL_MX)
         return None
     except NoName:
         return _failed("SENDER_NO_DOMAIN", f"{name} does not exist")
@@ -146,8 +146,10 @@ async def _unreal(resolver: Resolver, name: str) -> Finding | None:
     return None
 
 
-def _failed(symbol: str, reason: str) -> Finding:
-    return Finding(category=Category.SENDER_VERIFY, symbol=symbol, reason=plain(reason), by=SenderVerify.name)
+def _failed(symbol: str, reason: str, kind: Kind | None = None) -> Finding:
+    return Finding(
+        category=Category.SENDER_VERIFY, symbol=symbol, reason=plain(reason), by=SenderVerify.name, kind=kind
+    )
 
 
 def _unsure(symbol: str, reason: str) -> Finding:

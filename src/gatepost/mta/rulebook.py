@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 import msgspec
 
 from gatepost.events import Clock
+from gatepost.message.skeleton import skeleton
 from gatepost.message.words import words
 from gatepost.model.address import Address
 from gatepost.model.envelope import Recipient
@@ -93,7 +94,7 @@ class Rulebook:
         authors = {self._own_spelling(sender) for sender in claims.senders}
         text = " ".join(claims.shown).lower()
         addresses = {value for found in _ADDRESS.findall(text) for value in (found, found.rpartition("@")[2])}
-        shown = [frozenset(words(_ADDRESS.sub(" ", each))) for each in claims.shown]
+        shown = [_name(_ADDRESS.sub(" ", each)) for each in claims.shown]
         for person in known:
             if person.rule in matched or person.address in authors:
                 continue
@@ -108,19 +109,24 @@ class Rulebook:
 
     def _person(self, rule: SenderRule) -> Person:
         """Read whom a rule protects: the account's owner, and who stands in quotes in the rule's description."""
-        names = [frozenset(words(name)) for name in _QUOTED.findall(rule.description or "")]
+        names = [_name(name) for name in _QUOTED.findall(rule.description or "")]
         local, _, domain = rule.value.rpartition("@")
         address = self._own_spelling(Address(local, domain))
         mine, theirs = self._domain(rule.owner.rpartition("@")[2]), self._domain(domain)
         user = self._user(address) if local else None
         if user and mine and theirs and mine.customer_id == theirs.customer_id:  # no tenant learns another's names
-            names.append(frozenset(words(f"{user.firstname or ''} {user.lastname or ''}")))
+            names.append(_name(f"{user.firstname or ''} {user.lastname or ''}"))
         return Person(rule, address, tuple(filter(None, names)))
 
     def _own_spelling(self, address: Address) -> str:
         """Return an address by the first of its domain's names, as accounts have it."""
         domain = self._domain(address.domain)
         return Address(address.local, domain.name).key if domain else address.key
+
+
+def _name(text: str) -> frozenset[str]:
+    """Return the words of a name, each in the form that it shares with all that look like it."""
+    return frozenset(map(skeleton, words(text)))
 
 
 def _names(name: frozenset[str], shown: frozenset[str]) -> bool:
