@@ -1,14 +1,19 @@
 """Rspamd: what it is told of the envelope, and what its symbols, score and action mean."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.filters.engines import LETTER, engine, examine, spooled, together, told, tried
 from tests.filters.mails import mail
 from tests.peers.engine import Scanner, http, http_answer
 
+from gatepost.filters.rspamd import _read
+from gatepost.filters.wire import Garbled
 from gatepost.model.address import Address
 from gatepost.model.envelope import Client, Login
 from gatepost.model.verdict import Finding, OnError
@@ -81,6 +86,8 @@ def test_symbols_may_mean_a_virus_an_advert_or_nothing() -> None:
         http_answer(b""),
         http_answer(b"{}"),
         http_answer(b"[]"),
+        http_answer(b"[" * 400_000),
+        http_answer(b'{"action": "x", "score": 0, "symbols": {"A": {"options": ' + b"[" * 400_000),
         http_answer(b'{"action": "no action", "score": "0"}'),
         http_answer(b'{"action": "no action", "score": 1e999, "symbols": {}}'),
         http_answer(b'{"action": "no action", "score": 0, "symbols": {"A": {"score": "x"}}}'),
@@ -102,6 +109,19 @@ def test_74_what_is_no_answer_is_not_clean(said: bytes) -> None:
 def test_74_silence_and_hasty_answers_are_not_clean(how: dict[str, Any]) -> None:
     findings = tried("rspamd", Scanner(http, **how), mail(LETTER + b"x" * 8_000_000), timeout=0.2)
     assert told(findings) == UNSURE
+
+
+def test_what_it_quotes_of_a_mail_need_not_be_utf8() -> None:
+    said = http_answer(b'{"action": "no action", "score": 1, "symbols": {"A": {"score": 1, "options": ["\xff\xfe"]}}}')
+    assert told(ask(said)) == [("SCORE", "A")]
+
+
+@given(st.binary(max_size=300))
+def test_any_octets_are_an_answer_or_none(data: bytes) -> None:
+    with suppress(Garbled):
+        _read(data)
+    with suppress(Garbled):
+        _read(b'{"action": "x", "score": 1, "symbols": {"A": {"options": ["' + data + b'"]}}}')
 
 
 def test_hostile_symbols_are_escaped_and_bounded() -> None:

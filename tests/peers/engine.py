@@ -68,7 +68,8 @@ PONGS = {
 class Scanner:
     """`async with Scanner(clamd, b"stream: OK\\0") as scanner`, then `scanner.address`; all may be changed at any time.
 
-    `said` None never answers, "" hangs up. `early` answers before anything is heard. `hung` hears nothing at all.
+    `said` None never answers, "" hangs up. `early` answers before anything is heard, `hung` hears nothing at all,
+    `reset` breaks the connection off in the middle.
     """
 
     hear: Hear
@@ -77,6 +78,7 @@ class Scanner:
     port: int = 0
     early: bool = False
     hung: bool = False
+    reset: bool = False
     heard: list[tuple[bytes, bytes]] = field(default_factory=list)
     pings: int = 0
     connections: int = 0
@@ -123,6 +125,10 @@ class Scanner:
         """Hear and answer once; tell whether to go on, as HTTP does."""
         if self.hung:
             await asyncio.Event().wait()
+        if self.reset:
+            await reader.read(100)
+            writer.transport.abort()
+            return False
         asked, mail = (b"", b"") if self.early else await self.hear(reader)
         if asked == PING:
             self.pings += 1

@@ -3,7 +3,7 @@
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from functools import partial
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import httpx2
 import msgspec
@@ -46,7 +46,7 @@ class Symbol(msgspec.Struct, frozen=True):
 
     score: float = 0.0
     description: str = ""
-    options: list[Any] = []
+    options: list[str | float | bool | None] = []
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -56,7 +56,6 @@ class Answer(msgspec.Struct, frozen=True):
     score: float
     required_score: float | None = None
     symbols: dict[str, Symbol] = {}
-    messages: dict[str, Any] = {}
 
 
 _answer = msgspec.json.Decoder(Answer)
@@ -192,8 +191,8 @@ def _base(text: str) -> str:
 def _read(text: bytes) -> Answer:
     """Read an answer; raise Garbled for what is none."""
     try:
-        answer = _answer.decode(text)
-    except msgspec.DecodeError as error:
+        answer = _answer.decode(text.decode("utf-8", "replace"))  # it may quote the mail
+    except (msgspec.DecodeError, RecursionError) as error:
         raise Garbled(f"an answer that is none: {error}") from error
     scores = [answer.score, *(each.score for each in answer.symbols.values())]
     if not all(map(math.isfinite, scores)):

@@ -1,8 +1,10 @@
 """The servers of an engine: which one is asked, how many mails at once, and when one that fails is left alone.
 
-A server that fails `failures` times in a row is left alone for `rest` seconds (an open circuit breaker); then a single
-mail tries it, by a ping before anything else. While a server has failures its ping goes before each mail, so that no
-mail spends its time on a dead one, and so that one which fells the server is told from one that met a dead server.
+A server that fails `failures` times in a row is down (an open circuit breaker): after `rest` seconds a single mail
+tries it, by a ping before anything else, and the others leave it alone. One that can be reached and costs no time, but
+talks nonsense, has no rest: who sends mails that make it do so can't keep it from the mails of others. While a server
+has failures its ping goes before each mail, so that no mail spends its time on a dead one, and so that one which fells
+the server is told from one that met a dead server.
 """
 
 import asyncio
@@ -94,13 +96,14 @@ class Server(Generic[P]):
         self.failures = 0
         self.error = ""
 
-    def failed(self, why: str) -> None:
+    def failed(self, why: str, *, dead: bool) -> None:
+        """Note a failure; of one that is not `dead` but talks nonsense the next mail may be the one to try it."""
         self.failures += 1
         self.error = why
-        if self.failures >= self._patience.failures:
+        if dead:
             self._rests_until = self._now() + self._patience.rest
         if self.failures == self._patience.failures:
-            self._alarm(f"{self.engine} {self.name}", "down", f"left alone for {self._patience.rest:g} s: {why}")
+            self._alarm(f"{self.engine} {self.name}", "down", f"it failed {self.failures} times in a row: {why}")
 
     def told(self) -> EngineServer:
         return EngineServer(
@@ -187,8 +190,9 @@ class Servers(Generic[P]):
             if not waited:
                 raise _Failed(f"busy with {server.busy} mails") from error
             why = _words(error, seconds)
-            server.failed(why)
-            raise _Failed(why, over=asked and not isinstance(error, Unreachable)) from error
+            reached = asked and not isinstance(error, Unreachable)
+            server.failed(why, dead=not reached or isinstance(error, TimeoutError))
+            raise _Failed(why, over=reached) from error
         finally:
             server.busy -= 1
 
