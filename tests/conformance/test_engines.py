@@ -163,7 +163,7 @@ async def test_75_killed_hung_and_replaced_under_load_nothing_is_lost_and_nothin
     }
     with running(kind, tmp_path / kind) as scanner:
         own["servers"] = [scanner.address]
-        others = {name: {"enabled": False} for name in ("virus", "spam")}
+        others = {name: {"enabled": False} for name in ("virus", "score")}
         filters: dict[str, Any] = {"options": {kind: own, **others}}
         async with living(tmp_path, filters=filters, auth={"enabled": False}) as house:
             load = Load(house, BAD[kind])
