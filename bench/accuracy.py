@@ -1,9 +1,11 @@
 """How well spam is told from clean mail: confusion tables of the built-in score beside SpamAssassin's, same mails.
 
 The mails are halved by their names: weights are fitted to one half and the classifier learns from it; the tables count
-the other. Mails stand as files in folders, one a file, with or without the line of an mbox in front.
+the other. With --splits they are halved in other ways, too, for the classifier; the rules' weights
+stay as they are, so that they were fitted to some of the mails that they are tried on then. Mails stand as files in
+folders, one a file, with or without the line of an mbox in front.
 
-Run: python bench/accuracy.py [--spamd] [--ham DIR ...] [--spam DIR ...] [--advert DIR ...] [--misses]
+Run: python bench/accuracy.py [--spamd] [--ham DIR ...] [--spam DIR ...] [--advert DIR ...] [--splits N] [--misses]
 """
 
 import argparse
@@ -27,20 +29,23 @@ from typing import NamedTuple
 from gatepost.dns import Resolver
 from gatepost.events import wall_clock
 from gatepost.filters.registry import Cost, Filter, Tools, load
+from gatepost.message import tokens
 from gatepost.message.headers import sent
 from gatepost.message.mail import Mail, Opener
 from gatepost.model.address import Address, BadAddress, parse_address
 from gatepost.model.envelope import Body, Client, Direction, Envelope, Recipient
+from gatepost.model.memory import Memory
 from gatepost.model.policy import default_policy
 from gatepost.model.verdict import Category, Finding
 from gatepost.mta.judge import Case, judge
-from gatepost.settings import Dns, Filters, Limits
+from gatepost.settings import Dns, Filters, Limits, MemorySettings
 
 CORPUS = Path(os.environ.get("GATEPOST_TESTDATA") or Path(__file__).parents[2] / "shared/testdata") / "sa-public-corpus"
 LABELS = {"clean": Category.CLEAN, "advert": Category.ADVERT, "spam": Category.SPAM}
 POLICY = default_policy(1, "ours.test", quarantine=True, retention=False, archive=False)
 RATES = (0.0, 0.001, 0.003, 0.01, 0.02)  # shares of clean mail taken for spam at which the judges are compared
 QUESTIONS = ("score", "advert")  # the filters whose findings count here
+LEARNING = "classifier"
 SPAMD_PATIENCE = 60.0  # seconds for one mail
 
 
@@ -78,11 +83,12 @@ def letters(label: str, folders: Sequence[Path]) -> Iterator[Letter]:
 _NO_MAILS = {"cmds", "SOURCE.txt"}
 
 
-def halves(found: Sequence[Letter]) -> tuple[list[Letter], list[Letter]]:
+def halves(found: Sequence[Letter], split: int = 0) -> tuple[list[Letter], list[Letter]]:
     """Return one half to learn from, and the other to be judged; which mail falls where hangs on its name alone."""
+    salt = str(split).encode() if split else b""
     sides: tuple[list[Letter], list[Letter]] = ([], [])
     for letter in found:
-        sides[hashlib.sha256(letter.name.encode()).digest()[0] & 1].append(letter)
+        sides[hashlib.sha256(salt + letter.name.encode()).digest()[0] & 1].append(letter)
     return sides
 
 
@@ -139,10 +145,40 @@ async def opened(letter: Letter, opener: Opener) -> Mail:
 
 def rules(_: Sequence[Letter]) -> Judge:
     """The built-in rules as they come; nothing has been learned."""
-    return Gatepost(_filters())
+    return Gatepost(_filters(QUESTIONS))
 
 
-JUDGES: dict[str, Callable[[Sequence[Letter]], Judge]] = {"Gatepost, rules only": rules}
+def taught(learned: Sequence[Letter]) -> Judge:
+    """The built-in rules, and the classifier that has learned."""
+    return Gatepost(_filters((*QUESTIONS, LEARNING), lessons(learned)))
+
+
+def classifier(learned: Sequence[Letter]) -> Judge:
+    """The classifier alone."""
+    return Gatepost(_filters((LEARNING,), lessons(learned)))
+
+
+def lessons(learned: Sequence[Letter]) -> Memory:
+    """Return the memory of one who was taught these mails; adverts count as clean."""
+    memory = Memory(MemorySettings().token_bytes)
+
+    async def learn() -> None:
+        opener = Opener(Filters(), Limits())
+        for letter in learned:
+            anatomy = await opener.open(Body(size=len(letter.data), data=letter.data))
+            spam = letter.label == "spam"
+            memory.tokens.learn(0, tokens.keys(tokens.gist(anatomy)), int(spam), int(not spam), 0)
+        await opener.close()
+
+    asyncio.run(learn())
+    return memory
+
+
+JUDGES: dict[str, Callable[[Sequence[Letter]], Judge]] = {
+    "Gatepost, rules only": rules,
+    "Gatepost, rules and classifier": taught,
+    "Gatepost, classifier alone": classifier,
+}
 """By name: makes a judge, given the mails it may learn from."""
 
 
@@ -167,7 +203,8 @@ class Gatepost:
             verdict = judge(findings, Case(policy=POLICY, received=mail.envelope.received))
             said.append(Said(verdict.category, verdict.score, tuple(finding.symbol for finding in findings)))
         await opener.close()
-        print(f"{spent / len(found) * 1000:.3f} ms of CPU a mail in the filters {', '.join(QUESTIONS)}\n")
+        names = ", ".join(one.name for one in self._filters)
+        print(f"{spent / len(found) * 1000:.3f} ms of CPU a mail in the filters {names}\n")
         return said
 
     async def findings(self, mail: Mail) -> list[Finding]:
@@ -175,9 +212,10 @@ class Gatepost:
         return [finding for one in self._filters for finding in await one.examine(mail, recipient)]
 
 
-def _filters() -> list[Filter]:
-    tools = Tools(limits=Limits(), resolver=Resolver(Dns(servers=["127.0.0.1:1"]), wall_clock))
-    return [one for one in load(Filters(), tools) if one.name in QUESTIONS and one.cost <= Cost.PARSE]
+def _filters(names: Sequence[str], memory: Memory | None = None) -> list[Filter]:
+    resolver = Resolver(Dns(servers=["127.0.0.1:1"]), wall_clock)
+    tools = Tools(limits=Limits(), resolver=resolver, memory=memory or Memory())
+    return [one for one in load(Filters(), tools) if one.name in names and one.cost <= Cost.PARSE]
 
 
 class Spamd:
@@ -286,8 +324,16 @@ def main() -> None:
     arguments = options(argparse.ArgumentParser(description=__doc__))
     arguments.add_argument("--spamd", action="store_true", help="also ask SpamAssassin's spamd -L, which is started")
     arguments.add_argument("--misses", action="store_true", help="name the mails that are misjudged")
+    arguments.add_argument("--splits", type=int, default=1, metavar="N", help="ways to halve the mails")
     chosen = arguments.parse_args()
-    learned, tried = halves(corpus(chosen))
+    found = corpus(chosen)
+    for split in range(chosen.splits):
+        if chosen.splits > 1:
+            print(f"## Split {split}\n")
+        _try(*halves(found, split), chosen)
+
+
+def _try(learned: Sequence[Letter], tried: Sequence[Letter], chosen: argparse.Namespace) -> None:
     judged = {name: make(learned)(tried) for name, make in JUDGES.items()}
     if chosen.spamd:
         with spamd() as local:

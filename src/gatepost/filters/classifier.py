@@ -16,10 +16,10 @@ from gatepost.model.envelope import Recipient
 from gatepost.model.memory import Tokens
 from gatepost.model.verdict import Category, Finding
 
-UNSEEN = 0.05  # of a mail: what a token counts that was never seen in a class
-WEAKEST = 1.4  # log-odds from which on a token counts: it stands four times as often in one class
+UNSEEN = 0.1  # of a mail: what a token counts that was never seen in a class
+WEAKEST = 1.8  # log-odds from which on a token counts: it stands six times as often in one class
 STRONGEST = 500  # tokens that count
-FEW = 5  # tokens by which a mail of few is held nearer to 1/2
+FEW = 15  # tokens by which a mail of few is held nearer to 1/2
 OWN_WEIGHT = 4  # a domain's own lessons count so many times those for all
 TOLD = 8  # tokens that the trace tells
 WEIGHTS = 100_000  # remembered at once
@@ -34,16 +34,16 @@ class Band(msgspec.Struct, frozen=True):
 
 
 BANDS = (
-    Band(0.999, "CLASSIFIER_SPAM_999", 5.5),
-    Band(0.99, "CLASSIFIER_SPAM_99", 5.0),
-    Band(0.95, "CLASSIFIER_SPAM_95", 4.0),
-    Band(0.80, "CLASSIFIER_SPAM_80", 3.0),
-    Band(0.60, "CLASSIFIER_SPAM_60", 2.0),
+    Band(0.999, "CLASSIFIER_SPAM_999", 6.0),
+    Band(0.99, "CLASSIFIER_SPAM_99", 5.5),
+    Band(0.95, "CLASSIFIER_SPAM_95", 5.0),
+    Band(0.80, "CLASSIFIER_SPAM_80", 4.0),
+    Band(0.60, "CLASSIFIER_SPAM_60", 3.0),
     Band(0.40, "", 0.0),
-    Band(0.20, "CLASSIFIER_HAM_40", -0.3),
-    Band(0.05, "CLASSIFIER_HAM_20", -0.8),
+    Band(0.20, "CLASSIFIER_HAM_40", -0.1),
+    Band(0.05, "CLASSIFIER_HAM_20", -0.5),
     Band(0.01, "CLASSIFIER_HAM_05", -1.5),
-    Band(0.0, "CLASSIFIER_HAM_01", -2.5),
+    Band(0.0, "CLASSIFIER_HAM_01", -3.0),
 )
 
 
