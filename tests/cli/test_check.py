@@ -33,6 +33,14 @@ def test_engines_are_tried_out_and_a_silent_one_is_no_fault_of_the_settings(
     assert "clamav: /no/such/socket does not answer: No such file or directory" in capsys.readouterr().out
 
 
+def test_a_missing_library_for_archives_is_told(
+    file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gatepost.message.foreign.available", lambda: False)
+    assert check(file, "") == os.EX_OK
+    assert "archives: there is no libarchive" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

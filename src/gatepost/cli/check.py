@@ -16,6 +16,7 @@ from gatepost.dns import Resolver
 from gatepost.events import Metrics, wall_clock
 from gatepost.filters.engine import Engine
 from gatepost.filters.registry import Filter, Tools, load
+from gatepost.message import foreign
 from gatepost.settings import Settings, SettingsError
 from gatepost.sockets import BadEndpoint, split_endpoint
 from gatepost.store.health import StoreProblem
@@ -35,7 +36,14 @@ def command(settings: Settings) -> None:
     for engine in _filters(settings):
         if isinstance(engine, Engine):
             _try_out(engine)
+    click.echo(f"archives: {_archives()}")
     click.echo(f"store: {look_through(settings)}")
+
+
+def _archives() -> str:
+    if foreign.available():
+        return "ok"
+    return "there is no libarchive, so that RAR, CAB, ISO and rarer ones are unscannable"
 
 
 def _filters(settings: Settings) -> list[Filter]:
