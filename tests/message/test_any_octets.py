@@ -25,7 +25,7 @@ from tests.message.mails import (
     tnef,
     zipped,
 )
-from tests.message.test_foreign import RAR3, SOLID_RAR5
+from tests.message.test_foreign import BCJ2, RAR3, SOLID_RAR5
 from tests.message.test_office import PDF
 
 from gatepost.message import decode, headers, links, names, pdf, wrapped
@@ -76,6 +76,7 @@ ARCHIVES = {
     "rar3": RAR3,
     "solid rar": SOLID_RAR5,
     "7z": sevenzipped(FILES),
+    "bcj2": BCJ2,
     "tar": tarred(FILES),
     "gz": gzip.compress(tarred(FILES)),
     "bz2": bz2.compress(EXE),

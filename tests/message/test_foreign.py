@@ -21,6 +21,13 @@ RAR3 = base64.b64decode(
     "UmFyIRoHAM+QcwAADQAAAAAAAAC153QgkDcACQAAAAkAAAACdiKNgXWx+lAdMBIAIQAAAHJvX2Rpclxyb19maWxlLnR4dACwk7MvcmVhZG9ubHkK"
     "cUd04JArAAAAAAAAAAAAAgAAAAB1sfpQFDAGABEAAAByb19kaXIAsJokMsQ9ewBABwA="
 )
+# A program in a 7z packed by BCJ2, by 7-Zip.
+BCJ2 = base64.b64decode(
+    "N3q8ryccAAQ6aQTEjgAAAAAAAACSAAAAAAAAAKhSnzgAJpaZIL4ccrk0jKycfrc+wAD////OawqGAAAAaARA9L9mFtzQtxXK42ryFKJOLXg0Yyi6"
+    "VtlYXzt4ghzKTDrjF8A8KoHLz1tV7B1wrhpBQ24tiEFHfMLDABn0s3+Mip7q21x4g2NhoZQ8cr9B9vsTQe0cISSzBsBsZj3m5F1wWMmWJeDGl4Ag"
+    "1AAAAAAAAQQGAAQJEQlvBQAHCwEABCMDAQEFXQAQAAAjAwEBBV0AEAAAIwMBAQVdABAAABQDAwEbBAEFAAQBAwICBgEADACBNID+gjIACAoBLPG9"
+    "KgAABQEZCAAAAAAAAAAAERcAcwAvAGUAdgBpAGwALgBlAHgAZQAAABkEAAAAABQKAQDdHjDk+X/dARUGAQAggO2BAAA="
+)
 needs_library = pytest.mark.skipif(not foreign.available(), reason="libarchive is not installed")
 
 
@@ -75,6 +82,19 @@ def test_packed_entries_of_a_solid_rar_are_read() -> None:
         (("stest1.txt",), 2048, True),
         (("stest2.txt",), 2048, True),
     ]
+
+
+@needs_library
+def test_a_7z_packed_by_bcj2_is_opened() -> None:
+    (program,) = holding("a.7z", BCJ2).members
+    assert (program.names[0], program.size, program.type) == ("s/evil.exe", 562, "application/x-dosexec")
+
+
+@pytest.mark.usefixtures("no_library")
+def test_of_a_7z_packed_by_bcj2_the_names_are_read_without_the_library() -> None:
+    found = take_apart(mail(attachment(b"a.7z", BCJ2)))
+    assert found.parts[0].members[0].names[0] == "s/evil.exe"
+    assert "a.7z: s/evil.exe: an entry can't be unpacked" in found.unscannable
 
 
 def test_a_rar_of_the_older_form_is_read() -> None:

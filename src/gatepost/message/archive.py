@@ -7,7 +7,7 @@ import hashlib
 import time
 from collections.abc import Callable
 
-from gatepost.message import foreign, names, office, packed, pdf, sniff, zips
+from gatepost.message import foreign, names, office, packed, pdf, sevenzip, sniff, zips
 from gatepost.message.anatomy import Kind, Member
 from gatepost.message.entity import fit
 from gatepost.message.meter import BROKEN, Damaged, Entry, Meter, Reader, Stop
@@ -24,7 +24,7 @@ _READERS: dict[str, Reader] = {
     "xz": packed.xz,
     "zstd": packed.zstd,
     "tar": packed.tar,
-    "7z": packed.sevenzip,
+    "7z": sevenzip.read,
     "lzma": packed.lzma_alone,
     "tnef": packed.tnef,
     "ole": office.ole,

@@ -116,8 +116,13 @@ def _items(content: bytes, kind: str, filtered: str = "none", without: bytes = b
         raise Damaged("has no entries that can be read")
 
 
-def _archive(kind: str, content: bytes, name: str, meter: Meter) -> Iterator[Entry]:
+def entries(kind: str, content: bytes, meter: Meter) -> Iterator[Entry]:
+    """Yield the entries of an archive of a kind that libarchive knows by that name."""
     return (item.read(meter) for item in _items(content, kind))
+
+
+def _archive(kind: str, content: bytes, name: str, meter: Meter) -> Iterator[Entry]:
+    return entries(kind, content, meter)
 
 
 def _single(method: str, content: bytes, name: str, meter: Meter) -> Iterator[Entry]:
