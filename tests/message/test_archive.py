@@ -306,6 +306,17 @@ def test_threat_59_what_can_t_be_opened_is_told(name: str, content: bytes, said:
     assert any(said in text for text in told)
 
 
+@pytest.mark.parametrize("name", ["a.7z.002", "a.zip.003", "a.z01", "a.r00", "a.part2.rar", "a.tar.gz.01"])
+def test_threat_59_pieces_of_a_split_archive_are_told_by_their_names(name: str) -> None:
+    assert problems(name, b"\x01\x02" * 50) == (f"{name}: is one piece of a split archive",)
+    assert problems("a.zip", zipped({name: b"x"})) == (f"a.zip: {name}: is one piece of a split archive",)
+
+
+@pytest.mark.parametrize("name", ["1.2.840.001", "report.2024", "a.zip", "photo.001", "zip.01"])
+def test_other_numbers_at_the_end_of_a_name_make_no_piece(name: str) -> None:
+    assert problems(name, b"x") == ()
+
+
 # --- RAR and winmail.dat ---------------------------------------------------------------------------------------------
 
 

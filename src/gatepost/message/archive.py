@@ -106,6 +106,8 @@ class Unpacker:
         label = f"{path} > {fit(named.shown)}" if path else fit(named.shown)
         if entry.problem:
             self._tell(label, entry.problem)
+        if sniff.is_piece(named.all):
+            self._tell(label, sniff.PIECE)
         member = _member(entry, named, label, depth)
         self._encrypted |= member.encrypted or entry.encrypted
         self._macros |= member.macros

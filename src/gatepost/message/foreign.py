@@ -7,7 +7,6 @@ RAR the names are read even so, and what is stored unpacked.
 import ctypes
 import io
 import os
-import re
 from collections.abc import Iterator
 from functools import cache, partial
 from types import ModuleType
@@ -22,7 +21,6 @@ from gatepost.message.meter import CHUNK, Damaged, Entry, Meter, Reader, Stop
 
 _LIBRARY = "libarchive.so.13"
 _RAR = b"Rar!\x1a\x07"
-_SPLIT = re.compile(r"\.part0*[0-9]+\.rar\Z|\.r[0-9]{2}\Z", re.IGNORECASE)
 _DISC_DESCRIPTORS = slice(32_768, 32_768 + 64 * 2048)
 rarfile.RAR_MAX_COMMENT = -1  # comments are nobody's attachment, and it would start a program to unpack them
 _NO_LIBRARY = "there is no libarchive to open it here"
@@ -159,8 +157,6 @@ def rar(content: bytes, name: str, meter: Meter) -> Iterator[Entry]:
             yield from (_rar_entry(archive, info, packed_ones, meter) for info in infos)
     except rarfile.Error as error:
         raise Damaged("is a damaged or split RAR archive") from error
-    if _SPLIT.search(name):
-        raise Damaged("is one piece of a split archive")
 
 
 class _Packed:

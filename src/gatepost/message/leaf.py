@@ -136,10 +136,15 @@ def _attachment(face: Face) -> bool:
 
 
 def _unpacked(table: Table, content: bytes, face: Face, kind: str) -> Unpacked:
+    piece = sniff.is_piece(face.named.all)
+    if not kind and not piece:
+        return Unpacked()
+    label = fit(face.named.shown) or f"part {len(table.parts)}"
+    if piece:
+        table.stop(f"{label}: {sniff.PIECE}")
     if not kind:
         return Unpacked()
     unpacked = table.unpack(content, face.named.shown)
-    label = fit(face.named.shown) or f"part {len(table.parts)}"
     for problem in unpacked.problems:
         table.stop(f"{label}: {problem}")
     return unpacked

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from magic import Magic
 
 HEAD = 4096
+PIECE = "is one piece of a split archive"
 _ZIP_HEAD = 65_536  # a ZIP's kind shows in the names of its first members
 _OCTETS = "application/octet-stream"
 
@@ -94,6 +95,11 @@ _PATTERNS = (
     (re.compile(rb"BZh[1-9]\x17rE8P\x90"), "bzip2"),  # an empty one
     (re.compile(rb"\x5d\0\0..(?:\xff{8}|.{5}\0\0\0)", re.DOTALL), "lzma"),
 )
+_PIECE = re.compile(
+    r"\.part0*[0-9]+\.(?:rar|exe)\Z|\.[rz][0-9]{2}\Z"
+    r"|\.(?:7z|zipx?|rar|tar|t?gz|t?bz2?|t?xz|zst|cab|iso|exe)\.[0-9]{2,4}\Z",
+    re.IGNORECASE,
+)
 _TAR_SUM = slice(148, 156)
 
 _local = threading.local()
@@ -142,6 +148,11 @@ def _open() -> "Magic":
 
     _local.problem = magic.MagicException
     return magic.Magic(mime=True)
+
+
+def is_piece(names: Iterable[str]) -> bool:
+    """Tell whether a file is, by its name, one piece of an archive that is split over several (threat 59)."""
+    return any(_PIECE.search(name) for name in names)
 
 
 def container(content: bytes) -> str:
