@@ -71,6 +71,7 @@ from gatepost.services.reports import Reports
 from gatepost.services.rounds import Rounds
 from gatepost.services.sessions import Sessions
 from gatepost.services.signin import SignIn
+from gatepost.services.suppressions import Suppressions
 from gatepost.services.targets import Targets
 from gatepost.services.tasks import Tasks
 from gatepost.services.temporary import TemporaryTokens
@@ -338,6 +339,7 @@ class Gatepost:
                 Recovery(store, passwords, proof, tickets, letters, clock),
                 Sessions(store, tickets, totp, options),
                 SignIn(store, settings, access, passwords, totp, clock, self.metrics),
+                Suppressions(store, clock),
                 Tasks(store, letters, training),
                 TemporaryTokens(store, tickets, letters),
                 tickets,

@@ -334,6 +334,7 @@ class Sending(Section, frozen=True):
         "key_hours": "hours that an Idempotency-Key is remembered",
         "scheduled": "mails that a user may have scheduled",
         "schedule_days": "days ahead that a mail may be scheduled",
+        "suppress_days": "days without mail to an address that bounced for good or complained; 0: it is tried again",
         "share_files": "files that a user may share by links",
         "share_user_bytes": "octets of a user's shared files",
         "share_bytes": "octets of all shared files",
@@ -349,6 +350,7 @@ class Sending(Section, frozen=True):
     key_hours: int = 24
     scheduled: int = 500
     schedule_days: int = 365
+    suppress_days: int = 90
     share_files: int = 100
     share_user_bytes: int = 200_000_000
     share_bytes: int = 2_000_000_000

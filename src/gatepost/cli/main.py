@@ -27,6 +27,7 @@ COMMANDS = {
     "queue": "List, show, hold, release, retry, reroute, bounce, delete and flush deliveries; pause destinations.",
     "send": "Send a mail to a server and show the dialog.",
     "serve": "Run the relay until SIGTERM.",
+    "suppression": "List, add and delete addresses that mail of a domain does not go to.",
     "test": "Judge the mails of a folder, and compare with what is expected.",
     "token": "List, add and revoke tokens of an administrator.",
     "user": "List and add mailbox users.",

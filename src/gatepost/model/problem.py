@@ -37,6 +37,7 @@ class Kind(StrEnum):
     NEEDS_SMTPUTF8 = "needs_smtputf8"
     LOOP = "loop"
     SLOWED = "slowed"  # the account sends too much, or spam
+    SUPPRESSED = "suppressed"  # mail of this domain no longer goes to that address
     SPLIT = "split"  # this recipient's policy needs a transaction of its own
 
 

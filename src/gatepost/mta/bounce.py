@@ -11,6 +11,7 @@ from gatepost.model.address import Address, BadAddress, parse_address
 from gatepost.model.envelope import Body, Direction
 from gatepost.model.query import eq
 from gatepost.model.stored import Copy, Delivery, Message, State, TraceEvent
+from gatepost.model.suppression import Suppression
 from gatepost.model.tenant import User
 from gatepost.model.verdict import Category, Folder
 from gatepost.mta.home import home
@@ -51,6 +52,7 @@ class Aftermath(msgspec.Struct, frozen=True):
     copies: tuple[Copy, ...] = ()
     reports: tuple[Report, ...] = ()
     events: tuple[TraceEvent, ...] = ()
+    suppressions: tuple[Suppression, ...] = ()
 
 
 def step(settled: Settled) -> Step:

@@ -16,6 +16,7 @@ from gatepost.model.tenant import Domain, DomainStatus, Group, GroupMember, User
 from gatepost.mta import srs
 from gatepost.mta.remembered import Remembered
 from gatepost.mta.rulebook import Claims, Rulebook
+from gatepost.mta.suppress import suppressed
 from gatepost.settings import Settings
 from gatepost.store.store import Store
 
@@ -208,6 +209,9 @@ class Directory:
         view = self.may_relay(client, sender)
         if view is None or address.literal:
             raise Problem(Kind.RELAYING_DENIED, "relaying denied")
+        listed = suppressed(self._store.reader, view.domain.id, address, self._clock())
+        if listed is not None:
+            raise Problem(Kind.SUPPRESSED, f"suppressed since mail went wrong before: {listed.reason or listed.cause}")
         policy = self._sender_policy(sender, view) if sender else view.policy
         return self._leaving(address, address, view, policy, dsn)
 

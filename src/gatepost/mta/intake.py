@@ -31,6 +31,7 @@ from gatepost.mta.queue import Queue
 from gatepost.mta.refusals import Refusals
 from gatepost.mta.rows import deciding, delivery, facts, fresh_id, message_row, reason
 from gatepost.mta.standing import Standing
+from gatepost.mta.suppress import Returns
 from gatepost.settings import Settings
 from gatepost.store.blobs import Draft
 from gatepost.store.bulk import Keep
@@ -95,6 +96,7 @@ class Intake:
         self._refusals = refusals
         self._standing = standing
         self._outgoing = outgoing
+        self._returns = Returns(store, clock, days=settings.sending.suppress_days, trace_days=settings.trace.days)
         self._clock = clock
         self._metrics = metrics
         self._new_id = new_id
@@ -171,7 +173,9 @@ class Intake:
             return await self._refuse(message, judged, answer, trail)
         proven = mail.auth is not None and mail.auth.sender_proven
         deliveries = self._deliveries(envelope, judged, proven)
-        return await self._accept(envelope, message, body, judged, deliveries, trail, also)
+        receipt = await self._accept(envelope, message, body, judged, deliveries, trail, also)
+        await self._returns.note(envelope.direction, report.anatomy)
+        return receipt
 
     async def dry_run(self, envelope: Envelope, body: Body) -> list[TraceEvent]:
         """Return the trace that a mail would have if it came in now; nothing is kept, learned or answered."""

@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import NamedTuple, TypeVar
 
+import msgspec
+
 from gatepost.events import Clock, log
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.stored import Delivery, State
@@ -14,6 +16,7 @@ from gatepost.mta.donelog import DoneLog
 from gatepost.mta.freight import Freight, Load
 from gatepost.mta.outcome import Outcome
 from gatepost.mta.settle import settled
+from gatepost.mta.suppress import enter, hard
 from gatepost.settings import Settings
 from gatepost.store.bulk import Settle
 from gatepost.store.store import Pace, Store
@@ -22,6 +25,7 @@ from gatepost.store.writer import Writer
 T = TypeVar("T")
 
 DAY = 86_400_000
+_NOTHING = Aftermath()
 PATIENCE = 1.0  # seconds between two attempts to write
 
 
@@ -60,7 +64,7 @@ class Ledger:
             _tell(each)
         aftermath = await self._aftermath(load, done, now)
         rows = [each.delivery for each in done]
-        if not (aftermath.copies or aftermath.reports or aftermath.events):
+        if aftermath == _NOTHING:
             await self._persist(Settle(rows), pace)
             ways = []
         else:
@@ -91,15 +95,18 @@ class Ledger:
         self._done.close()
 
     async def _aftermath(self, load: Load, done: Sequence[Settled], now: int) -> Aftermath:
+        entries = tuple(hard(load.message, done, now, self._settings.sending.suppress_days))
         if load.message is None or all(bounce.step(each) is Step.NOTHING for each in done):
-            return Aftermath()
-        return self._bounces.follow(load.message, await self._freight.original(load), done, now)
+            return Aftermath(suppressions=entries)
+        aftermath = self._bounces.follow(load.message, await self._freight.original(load), done, now)
+        return msgspec.structs.replace(aftermath, suppressions=entries)
 
     def _change(self, writer: Writer, rows: Sequence[Delivery], aftermath: Aftermath, now: int) -> list[Delivery]:
         until = now + self._settings.trace.days * DAY
         ways = bounce.store(writer, aftermath, until)
         if aftermath.events:
             writer.note(rows[0].mail_id, aftermath.events, until)
+        enter(writer, aftermath.suppressions)
         Settle(rows)(writer)
         return ways
 

@@ -41,6 +41,7 @@ COMPOSED = 2  # mails that are composed at once: a large one is in memory severa
 _LATER = {Kind.UNVERIFIED, Kind.PENDING_DOMAIN}
 _NEVER = {
     Kind.UNKNOWN_USER,
+    Kind.SUPPRESSED,
     Kind.DISABLED_USER,
     Kind.DISABLED_DOMAIN,
     Kind.DELETED_DOMAIN,

@@ -75,6 +75,7 @@ PROBLEMS: dict[Kind, tuple[int, str]] = {
     Kind.NEEDS_SMTPUTF8: (553, "5.6.7"),
     Kind.LOOP: (554, "5.4.6"),
     Kind.SLOWED: (450, "4.7.1"),
+    Kind.SUPPRESSED: (550, "5.1.1"),
     Kind.SPLIT: (452, "4.5.3"),
 }
 

@@ -23,6 +23,7 @@ from gatepost.model.policy import Policy
 from gatepost.model.route import Platform
 from gatepost.model.rules import AttachmentRule, SenderRule, UriRule
 from gatepost.model.stored import Copy, Delivery, Message, Pause, StsPolicy
+from gatepost.model.suppression import Suppression
 from gatepost.model.tenant import Broker, Customer, Domain, DomainAlias, Group, GroupMember, Provider, User
 
 T = TypeVar("T")
@@ -303,6 +304,12 @@ TABLES: dict[type[Any], Table[Any]] = {
                 f"(id) WHERE {LIVE}",
             ],
             live=LIVE,
+        ),
+        Table(
+            Suppression,
+            config=False,
+            unique=["domain_id, address"],
+            indexes=["(expires_at) WHERE expires_at IS NOT NULL"],
         ),
         Table(Pause, config=False, unique=["destination"]),
         Table(StsPolicy, config=False, unique=["domain"], indexes=["(expires)"]),

@@ -1,0 +1,63 @@
+"""`gatepost suppression`: the addresses that a domain's mail goes to no more."""
+
+import click
+
+from gatepost.cli.control import Control
+from gatepost.cli.domain import find_domain
+from gatepost.cli.options import json_option, with_control
+from gatepost.cli.output import clean, moment, one, show_json, show_table
+
+HEAD = ("ADDRESS", "CAUSE", "SINCE", "UNTIL", "WHY")
+
+
+@click.group()
+def command() -> None:
+    """List, add and delete addresses that mail of a domain does not go to."""
+
+
+@command.command("list")
+@click.argument("domain")
+@json_option
+@with_control
+def list_suppressions(control: Control, domain: str, as_json: bool) -> None:
+    """List the addresses that mail of DOMAIN does not go to."""
+    found = control.every(_path(control, domain))
+    if as_json:
+        show_json(list(found))
+        return
+    rows = (
+        (each["address"], each["cause"], moment(each["createdAt"]), _until(each["expiresAt"]), clean(each["reason"]))
+        for each in found
+    )
+    show_table(HEAD, rows)
+
+
+@command.command()
+@click.argument("domain")
+@click.argument("address")
+@click.option("--reason", default="", metavar="TEXT", help="Why, for whoever asks later.")
+@with_control
+def add(control: Control, domain: str, address: str, reason: str) -> None:
+    """Let no mail of DOMAIN go to ADDRESS."""
+    control.ask("POST", _path(control, domain), {"address": address, "reason": reason})
+    click.echo(f"{address}: suppressed")
+
+
+@command.command()
+@click.argument("domain")
+@click.argument("address")
+@with_control
+def delete(control: Control, domain: str, address: str) -> None:
+    """Let mail of DOMAIN go to ADDRESS again."""
+    path = _path(control, domain)
+    found = one(control.every(path, address=address), f"{address} is not suppressed")
+    control.ask("DELETE", f"{path}/{found['id']}")
+    click.echo(f"{address}: no longer suppressed")
+
+
+def _path(control: Control, domain: str) -> str:
+    return f"/domains/{find_domain(control, domain)['id']}/suppressions"
+
+
+def _until(end: int | None) -> str:
+    return "" if end is None else moment(end)

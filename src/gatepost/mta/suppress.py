@@ -1,0 +1,118 @@
+"""Who gets no more mail of a domain: entered by hard bounces, by reports that come back, and by complaints."""
+
+from collections.abc import Sequence
+
+from gatepost.events import Clock, log
+from gatepost.message.anatomy import Anatomy
+from gatepost.message.returns import Fate, Returned, Sort, read_return
+from gatepost.model.address import Address, BadAddress, parse_address
+from gatepost.model.envelope import Direction
+from gatepost.model.problem import Problem
+from gatepost.model.query import All, Any, Op, Query, Where, eq, every
+from gatepost.model.stored import Delivery, Message, State, TraceEvent
+from gatepost.model.suppression import Cause, Suppression
+from gatepost.mta.bounce import Settled
+from gatepost.store.store import Reader, Store
+from gatepost.store.writer import Writer
+
+DAY = 86_400_000
+
+# RFC 3463: there is no such mailbox or domain, or it is no more. A full mailbox or a refused content is no such word.
+_GONE = ("5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1")
+
+
+def hard(message: Message | None, settled: Sequence[Settled], now: int, days: int) -> list[Suppression]:
+    """Return the addresses that leaving mail bounced from for good; none while `days` is 0."""
+    if message is None or message.direction != Direction.OUT.value or not days:
+        return []
+    return [
+        _entry(each.delivery, Cause.BOUNCE, each.outcome.reply.line, now, days)
+        for each in settled
+        if each.delivery.state is State.BOUNCED and each.delivery.domain_id and each.outcome.reply.status in _GONE
+    ]
+
+
+def enter(writer: Writer, entries: Sequence[Suppression]) -> None:
+    """Write entries down; one for an address that is listed takes the place of the old one, unless that never ends."""
+    for entry in entries:
+        known = writer.first(Suppression, _same(entry.domain_id, entry.address))
+        if known is not None and known.expires_at is None:
+            continue
+        if known is not None:
+            writer.remove(Suppression, eq("id", known.id))
+        writer.add(entry)
+        log.info("suppressed", address=entry.address, cause=entry.cause.value, why=entry.reason)
+
+
+def suppressed(reader: Reader, domain_id: int, address: Address, now: int) -> Suppression | None:
+    """Return the entry that keeps a domain's mail from an address."""
+    lasts = Any((Where("expires_at", Op.NULL), Where("expires_at", Op.GT, now)))
+    return reader.first(Suppression, every(_same(domain_id, address.key), lasts))
+
+
+class Returns:
+    """Takes note of reports and complaints about mail that left here."""
+
+    def __init__(self, store: Store, clock: Clock, *, days: int, trace_days: int) -> None:
+        self._store = store
+        self._clock = clock
+        self._days = days
+        self._trace_days = trace_days
+
+    async def note(self, direction: Direction, anatomy: Anatomy | None) -> None:
+        """Bring what was sent up to date where a mail is a report; nothing depends on it, so a failure is but told."""
+        returned = read_return(anatomy) if anatomy and direction is Direction.IN else None
+        if returned is None:
+            return
+        try:
+            await self._store.write(lambda writer: self._note(writer, returned))
+        except Problem as problem:
+            log.warning("what came back was not noted", id=returned.mail_id, why=problem.detail)
+
+    def _note(self, writer: Writer, returned: Returned) -> None:
+        now = self._clock()
+        rows = writer.find(Delivery, Query(where=eq("mail_id", returned.mail_id))).items
+        for row, fate in _matched([row for row in rows if row.domain_id and row.platform_id is None], returned.fates):
+            complained = returned.sort is Sort.COMPLAINT
+            if not complained and fate.action != "failed":
+                continue
+            line = f"{fate.status} {fate.reason}".strip() or "failed, says a report"
+            if not complained and row.state is State.DELIVERED:
+                writer.change(Delivery, row.id, state=State.BOUNCED, last_reply=line)
+            event = TraceEvent(
+                at=now, event="complained" if complained else "bounced", mailbox=row.recipient, text=line
+            )
+            writer.note(row.mail_id, [event], now + self._trace_days * DAY)
+            if self._days and (complained or fate.status in _GONE):
+                cause = Cause.COMPLAINT if complained else Cause.BOUNCE
+                enter(writer, [_entry(row, cause, line, now, self._days)])
+
+
+def _matched(rows: Sequence[Delivery], fates: Sequence[Fate]) -> list[tuple[Delivery, Fate]]:
+    by_key = {_key(row.recipient): row for row in rows}
+    if len(rows) == 1 and len(fates) == 1 and not fates[0].recipient:
+        return [(rows[0], fates[0])]
+    return [(row, fate) for fate in fates if (row := by_key.get(_key(fate.recipient))) is not None]
+
+
+def _entry(delivery: Delivery, cause: Cause, reason: str, now: int, days: int) -> Suppression:
+    return Suppression(
+        domain_id=delivery.domain_id or 0,
+        address=_key(delivery.recipient),
+        cause=cause,
+        reason=reason,
+        mail_id=delivery.mail_id,
+        created_at=now,
+        expires_at=now + days * DAY,
+    )
+
+
+def _same(domain_id: int, address: str) -> All:
+    return every(eq("domain_id", domain_id), eq("address", address))
+
+
+def _key(text: str) -> str:
+    try:
+        return parse_address(text).key
+    except BadAddress:
+        return text.lower()
