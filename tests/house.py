@@ -205,7 +205,9 @@ async def living(directory: Path, *, sink: Sink | None = None, **sections: Any) 
             "store": {"directory": str(directory / "state"), "reserve_bytes": 0, "reserve_percent": 0.0},
         }
         if "dns" not in sections:
-            names = await stack.enter_async_context(Names({"world.example": ["MX 10 mx.world.example."]}))
+            names = await stack.enter_async_context(
+                Names({f"{name}.example": [f"MX 10 mx.{name}.example."] for name in ("world", "far")})
+            )
             base["dns"] = {"servers": [names.address]}
         for name, values in sections.items():
             base[name] = {**base.get(name, {}), **values}

@@ -227,3 +227,21 @@ async def test_the_queue_is_not_for_users(desk: Desk) -> None:
     ):
         assert (await desk.ask(method, path, token=desk.bob)).status_code == 403
         assert (await desk.ask(method, path, token=None)).status_code == 401
+
+
+async def test_suppressed_addresses_are_listed_added_and_removed(desk: Desk) -> None:
+    domain = desk.house.store.reader.domain("served.example")
+    assert domain is not None
+    where = f"/domains/{desk.ids.show(domain.id)}/suppressions"
+    made = await desk.ask("POST", where, {"address": "Zoe@Far.example", "reason": "asked us to"})
+    assert made.status_code == 201
+    assert (await desk.ask("POST", where, {"address": "zoe@far.example"})).status_code == 409
+    assert (await desk.ask("POST", where, {"address": "no address"})).status_code == 400
+    assert (await desk.ask("POST", where, {"address": "x@y.example", "expiresAt": 1})).status_code == 422
+    (entry,) = await desk.get(f"{where}?address=zoe*")
+    assert (entry["address"], entry["cause"], entry["expiresAt"]) == ("zoe@far.example", "MANUAL", None)
+    assert await desk.get(f"{where}?cause=bounce") == []
+    assert (await desk.ask("DELETE", f"{where}/{entry['id']}")).status_code == 204
+    assert (await desk.ask("DELETE", f"{where}/{entry['id']}")).status_code == 404
+    acts = [each["act"] for each in await desk.get("/audit?kind=suppression")]
+    assert acts == ["remove", "add"]

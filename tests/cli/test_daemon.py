@@ -156,6 +156,14 @@ def test_mails_in_files_are_judged_and_compared_with_what_is_expected(
     assert served.run("explain", "<1@a.test>") == os.EX_NOINPUT, "nothing is left of what was tried"
 
 
+def test_addresses_are_suppressed_and_let_go(served: Daemon, capsys: pytest.CaptureFixture[str]) -> None:
+    assert served.run("suppression", "add", "example.org", "zoe@far.test", "--reason", "asked us to") == os.EX_OK
+    assert served.run("suppression", "list", "example.org") == os.EX_OK
+    assert re.search(r"^zoe@far.test  MANUAL .* asked us to$", shown(capsys), re.M)
+    assert served.run("suppression", "delete", "example.org", "zoe@far.test") == os.EX_OK
+    assert served.run("suppression", "delete", "example.org", "zoe@far.test") == os.EX_NOINPUT
+
+
 def test_changes_are_shown_with_who_made_them(served: Daemon, capsys: pytest.CaptureFixture[str]) -> None:
     assert served.run("user", "add", "eve@example.org") == os.EX_OK
     capsys.readouterr()

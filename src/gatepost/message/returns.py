@@ -17,7 +17,7 @@ FATES_MAX = 100
 REASON_MAX = 300
 
 _ID = re.compile(r"[0-9a-f]{32}\Z")
-_FIELD = re.compile(r"^([A-Za-z][A-Za-z-]*):[ \t]*((?:.*(?:\r?\n[ \t].*)*))$", re.MULTILINE)
+_FIELD = re.compile(r"^([A-Za-z][A-Za-z-]*):(.*(?:\n[ \t].*)*)$", re.MULTILINE)
 _STATUS = re.compile(r"[245]\.\d{1,3}\.\d{1,3}\Z")
 
 
@@ -74,7 +74,9 @@ def _text(octets: bytes) -> str:
 
 
 def _pairs(text: bytes) -> list[tuple[str, str]]:
-    return _FIELD.findall(_text(text))
+    """The fields of a header or a block, unfolded."""
+    found = _FIELD.findall(_text(text).replace("\r\n", "\n"))
+    return [(name, " ".join(value.split())) for name, value in found]
 
 
 def _blocks(text: bytes) -> Iterator[dict[str, str]]:

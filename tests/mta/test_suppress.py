@@ -1,0 +1,101 @@
+"""Addresses that bounced or complained: entered by real bounces and reports, refused afterwards, until their day."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from tests.house import House, living, queued_as
+from tests.message.test_returns import ABUSE
+from tests.message.test_returns import mail as report
+from tests.peers.sink import Sink
+
+from gatepost.model.envelope import Role
+from gatepost.model.policy import Policy
+from gatepost.model.query import Query
+from gatepost.model.stored import Delivery, State
+from gatepost.model.suppression import Cause, Suppression
+from gatepost.model.tenant import Domain
+
+pytestmark = pytest.mark.anyio
+
+MAIL = (
+    b"From: bob@served.example\r\nTo: zoe@far.example\r\nSubject: Hi\r\nMessage-ID: <1@served.example>\r\n"
+    b"Date: Thu, 19 Nov 2026 10:00:00 +0000\r\n\r\nHi\r\n"
+)
+DAY = 86_400_000
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[House]:
+    async with living(tmp_path, sink=Sink()) as house:
+        domain = house.store.reader.domain("served.example")
+        assert domain is not None
+        await house.store.write(lambda writer: writer.change(Domain, domain.id, outgoing_subnets=["127.0.0.1/32"]))
+        await house.store.write(lambda writer: writer.change(Policy, domain.policy_id, outgoing=True))
+        yield house
+
+
+async def send(house: House, to: str = "zoe@far.example") -> str:
+    """Send a mail out and wait until it was tried; return its id, or the refusal."""
+    reply = await house.send(MAIL, to, sender="bob@served.example", role=Role.TRUSTED)
+    if reply.code != 250:
+        return f"{reply.code} {reply.message}"
+    await house.gatepost.queue.idle()
+    return queued_as(reply)
+
+
+def listed(house: House) -> list[Suppression]:
+    return house.store.reader.find(Suppression, Query()).items
+
+
+async def test_an_address_that_does_not_exist_gets_no_second_mail_until_its_term_is_over(house: House) -> None:
+    house.sink.script["RCPT <zoe@far.example>"] = "550 5.1.1 no such user"
+    mail_id = await send(house)
+    (entry,) = listed(house)
+    assert (entry.address, entry.cause, entry.mail_id) == ("zoe@far.example", Cause.BOUNCE, mail_id)
+    assert "no such user" in entry.reason
+    refusal = await send(house, "Zoe@FAR.example")
+    assert refusal.startswith("550 5.1.1")
+    assert "no such user" in refusal
+    house.sink.script.clear()
+    assert len(await send(house, "kim@far.example")) == 32  # nobody else is concerned
+    house.gatepost.clock.now += 91 * DAY  # type: ignore[attr-defined]
+    assert len(await send(house)) == 32
+
+
+@pytest.mark.parametrize("reply", ["552 5.2.2 mailbox full", "554 5.7.1 we do not like it", "550 5.6.0 bad content"])
+async def test_what_is_no_word_on_the_address_enters_nobody(house: House, reply: str) -> None:
+    house.sink.script["RCPT <zoe@far.example>"] = reply
+    await send(house)
+    assert listed(house) == []
+
+
+async def test_a_report_that_comes_back_changes_what_is_known_of_the_mail(house: House) -> None:
+    mail_id = await send(house)
+    status = b"Final-Recipient: rfc822; zoe@far.example\r\nAction: failed\r\nStatus: 5.1.1\r\n"
+    back = report("message/delivery-status", status, head=f"X-Gatepost-Id: {mail_id}\r\n\r\n".encode())
+    await house.send(back, "bob@served.example", sender="")
+    row = next(row for row in house.store.reader.find(Delivery, Query()).items if row.mail_id == mail_id)
+    assert (row.state, row.last_reply) == (State.BOUNCED, "5.1.1")
+    assert [event.event for event in house.trace(mail_id)][-1] == "bounced"
+    assert [entry.cause for entry in listed(house)] == [Cause.BOUNCE]
+
+
+async def test_a_complaint_ends_the_mail_to_who_complained(house: House) -> None:
+    mail_id = await send(house)
+    back = report("message/feedback-report", ABUSE, head=f"X-Gatepost-Id: {mail_id}\r\n\r\n".encode())
+    await house.send(back, "bob@served.example", sender="fbl@far.example")
+    assert [(entry.address, entry.cause) for entry in listed(house)] == [("zoe@far.example", Cause.COMPLAINT)]
+    assert [event.event for event in house.trace(mail_id)][-1] == "complained"
+    assert (await send(house)).startswith("550 5.1.1")
+
+
+async def test_a_report_of_a_mail_that_never_left_here_changes_nothing(house: House) -> None:
+    came_in = queued_as(await house.send(MAIL, "bob@served.example", sender="ada@world.example"))
+    await house.gatepost.queue.idle()
+    status = b"Final-Recipient: rfc822; bob@served.example\r\nAction: failed\r\nStatus: 5.1.1\r\n"
+    for mail_id in (came_in, "f" * 32):
+        back = report("message/delivery-status", status, head=f"X-Gatepost-Id: {mail_id}\r\n\r\n".encode())
+        await house.send(back, "bob@served.example", sender="")
+    assert listed(house) == []
+    assert all(row.state is not State.BOUNCED for row in house.store.reader.find(Delivery, Query()).items)
