@@ -140,6 +140,8 @@ WRONG = {
     'header="!"': 1,
     "status=x prox to=y": 10,
     "header=" + "*a" * 30: 1,
+    "header==" + "?a" * 200: 1,
+    'header any "' + "a " * 51 + '"': 1,
     " or ".join(["to==a"] * 101): 901,
     "to==" + "a" * 5000: 4097,
 }
@@ -177,6 +179,15 @@ def test_an_answer_has_room_for_so_many_octets_and_one_record_at_least(store: St
     for octets, count in ((0, 1), (2, 2), (9, 4)):
         page = store.reader.emails(Query(limit=10, total=True), octets)
         assert (len(page.items), page.total) == (count, 4)
+
+
+def test_a_question_that_takes_too_long_is_given_up(store: Store) -> None:
+    where, _ = CQL.read("header=reset or body=fox")
+    with pytest.raises(Problem, match="takes too long") as told:
+        for _ in range(100):  # as many steps as it takes until the clock is looked at
+            store.reader.emails(Query(where=where, limit=10, total=True), 1000, seconds=0)
+    assert told.value.kind is Kind.UNPROCESSABLE
+    assert ask(store, "header=password") == ["1"]  # the next one has its own time
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)

@@ -169,6 +169,13 @@ async def test_an_administrator_s_program_sends_as_an_account_or_as_the_setting_
     assert row is not None and (row.created_by, row.sender) == ("app", "bob@served.example")
 
 
+async def test_a_setting_names_whose_mail_it_is_where_a_program_does_not(tmp_path: Path) -> None:
+    async with open_desk(tmp_path, email={"sender": "bob@served.example"}) as desk:
+        assert (await post(desk, token=desk.root, to="bob@served.example")).status_code == 200
+        (mail,) = await desk.house.sink.wait()
+        assert mail.sender == "bob@served.example"
+
+
 async def test_each_sees_what_his_scope_sent(desk: Desk) -> None:
     other = await desk.house.domain("other.example", policy={"outgoing": True})
     await desk.house.user("kim@other.example")

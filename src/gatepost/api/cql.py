@@ -20,6 +20,7 @@ from gatepost.model.query import Any as AnyOf
 
 LONGEST = 4096  # characters of a query
 CLAUSES = 100
+WORDS = 200  # to look for, in all
 KEYS = 10  # to sort by
 EVERYWHERE = {"cql.serverchoice", "cql.anywhere", "cql.anyindexes", "cql.allindexes", "cql.keywords"}
 FLAGS = {  # what a relation's modifiers mean
@@ -80,7 +81,7 @@ class _Reading:
         self._everywhere = everywhere
         self._text = text
         self._at = self._after = 0  # where the word stands that is looked at, and where it ends
-        self._clauses = 0
+        self._clauses = self._words = 0
         self._prefixes: dict[str, str] = {}
 
     def read(self) -> tuple[Condition, tuple[Order, ...]]:
@@ -143,8 +144,9 @@ class _Reading:
         name = str(node.index).lower() if node.index is not None else "cql.serverchoice"
         self._find(node.term if node.index is None else node.index)
         self._clauses += 1
-        if self._clauses > CLAUSES:
-            self._fail(f"more than {CLAUSES} clauses")
+        self._words += len(node.term.split())
+        if self._clauses > CLAUSES or self._words > WORDS:
+            self._fail(f"more than {CLAUSES} clauses, or {WORDS} words")
         relation = str(node.relation.comparitor).lower() if node.relation else "="
         if name == "cql.allrecords":
             return All(()) if node.term == "1" else AnyOf(())

@@ -8,7 +8,9 @@ from enum import StrEnum
 from gatepost.model.likeness import How, Likeness, has_words, is_number
 from gatepost.model.query import All, Condition, Not, Op, Pattern, Where, every
 
-MANY_STARS = 20  # in one term
+MANY_MASKS = 20  # * or ? in one term
+LONG_MASK = 256  # characters of a term with ?, which is looked for at every place
+MANY_WORDS = 50  # in one term
 _RANGES = {"<": Op.LT, "<=": Op.LE, ">": Op.GT, ">=": Op.GE}
 _MASK = re.compile(r"[*?^\\]")
 _ENDS = re.compile(r"(\*?)([^*?^\\]*)(\*?)\Z")
@@ -70,8 +72,11 @@ class Term:
         """Return the condition on a field; raise Unfit."""
         if "\0" in self.text:
             raise Unfit("a NUL is no text")
-        if self.text.count("*") > MANY_STARS:
-            raise Unfit(f"a term has at most {MANY_STARS} stars")
+        questions = self.text.count("?")
+        if self.text.count("*") + questions > MANY_MASKS or (questions and len(self.text) > LONG_MASK):
+            raise Unfit(f"a term has at most {MANY_MASKS} of * and ?, one with ? at most {LONG_MASK} characters")
+        if len(self.text.split()) > MANY_WORDS and self.relation not in ("==", "exact"):
+            raise Unfit(f"a term has at most {MANY_WORDS} words")
         if self.relation == "encloses":
             raise Unfit("no field holds ranges, which encloses asks for")
         if self.relation == "=" and not self.text:

@@ -6,15 +6,18 @@ Every comparison takes time linear in the text for each part of the pattern: not
 import operator
 import re
 import unicodedata
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from enum import StrEnum
 from functools import lru_cache
 
 import msgspec
 
-LONGEST = 65_536  # characters of a text that words are looked for in
+LONGEST = 16_384  # characters of a text that words are looked for in
 _WORD = re.compile(r"\w+")
 _MASKED_WORD = re.compile(r"(?:\\.|[\w*?])+")
+_MASK = re.compile(r"[*?\\]")
 _NUMBER = re.compile(r"\s*[+-]?\d{1,30}(\.\d{1,30})?\s*\Z")
 
 COMPARE: Mapping[str, Callable[[float, float], bool]] = {
@@ -139,25 +142,50 @@ def _places(likeness: Likeness, words: list[str], phrase: str) -> Iterator[tuple
     tokens = (_MASKED_WORD if masked else _WORD).findall(phrase)
     if not tokens:
         return
-    patterns = [_pattern(token, masked) for token in tokens]
+    patterns = [_pattern(token, True) if masked and _MASK.search(token) else token for token in tokens]
     last = len(words) - len(tokens)
-    starts = range(last + 1)
-    if masked and phrase.startswith("^"):
-        starts = starts[:1]
-    if masked and phrase.endswith("^") and not phrase.endswith("\\^"):
-        starts = starts[-1:]
-    for at in starts:
-        if all(_fits(pattern, words[at + step]) for step, pattern in enumerate(patterns)):
+    for at in _starts(patterns[0], words, last):
+        if masked and (at if phrase.startswith("^") else last - at if phrase.endswith("^") else 0):
+            continue
+        if all(_is(pattern, words[at + step]) for step, pattern in enumerate(patterns)):
             yield at, at + len(tokens) - 1
 
 
+def _is(pattern: _Pattern | str, word: str) -> bool:
+    return pattern == word if isinstance(pattern, str) else _fits(pattern, word)
+
+
+def _starts(pattern: _Pattern | str, words: list[str], last: int) -> Iterator[int]:
+    """Yield the places up to `last` at which a phrase may begin."""
+    if not isinstance(pattern, str):
+        yield from range(last + 1)
+        return
+    at = -1
+    with suppress(ValueError):  # there are no more
+        while True:
+            at = words.index(pattern, at + 1, last + 1)
+            yield at
+
+
 def _near(likeness: Likeness, words: list[str]) -> bool:
-    """Words next to each other have the distance 1."""
+    """Words next to each other have the distance 1. The nearest and the farthest tell of all between."""
     theirs = list(_places(likeness, words, _plain(likeness, likeness.other)))
-    compare = COMPARE[likeness.by]
+    firsts, lasts = [first for first, _ in theirs], [last for _, last in theirs]
+    known_firsts, known_lasts = set(firsts), set(lasts)
+    far = likeness.distance
     for start, end in _places(likeness, words, _plain(likeness, likeness.text)):
-        for first, last in theirs:
-            gap = first - end if first > end else start - last
-            if gap > 0 and compare(gap, likeness.distance) and (first > end or not likeness.ordered):
-                return True
+        behind = bisect_right(firsts, end)
+        if behind < len(firsts) and _gap(likeness, firsts[behind] - end, firsts[-1] - end, end + far in known_firsts):
+            return True
+        before = 0 if likeness.ordered else bisect_left(lasts, start)
+        if before and _gap(likeness, start - lasts[before - 1], start - lasts[0], start - far in known_lasts):
+            return True
     return False
+
+
+def _gap(likeness: Likeness, nearest: int, farthest: int, exactly: bool) -> bool:
+    """Tell whether one of the gaps compares as it shall."""
+    if likeness.by in ("=", "=="):
+        return exactly and likeness.distance > 0
+    compare = COMPARE[likeness.by]
+    return compare(nearest, likeness.distance) or compare(farthest, likeness.distance)

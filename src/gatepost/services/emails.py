@@ -1,9 +1,10 @@
 """Mail of applications: handed in one by one, kept as records with what became of them, listed by who may see them."""
 
+import asyncio
 import binascii
 import uuid
 from base64 import b64decode
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -23,6 +24,7 @@ from gatepost.store.store import Store, Writer
 DAY = 86_400_000
 HTML = "text/html"
 OCTETS = 16_000_000  # of bodies and attachments in one answer
+INLINE = 65_536  # octets that are decoded on the event loop
 MANY = 1000  # records in one answer
 BODY_KEPT = 262_144  # octets of a body that the record keeps
 
@@ -72,7 +74,7 @@ class Emails:
             to=read_parties([draft.to], "to"),
             bcc=read_parties([each for each in draft.bcc.split(",") if each.strip()], "bcc"),
             subject=draft.header,
-            attachments=tuple(_file(each, at) for at, each in enumerate(draft.attachments)),
+            attachments=await _files(draft.attachments),
             html=draft.body if is_html(draft.output_format) else None,
             html_only=is_html(draft.output_format),
             text=None if is_html(draft.output_format) else draft.body,
@@ -130,6 +132,15 @@ class Emails:
     def _uuid(self, caller: Caller) -> str:
         account = f"admin {caller.admin_id}" if caller.user_id is None else f"user {caller.user_id}"
         return str(uuid.uuid5(self._names, account))
+
+
+async def _files(given: Sequence[EmailAttachment]) -> tuple[Attachment, ...]:
+    """Decode files; many octets in a thread."""
+
+    def decode() -> tuple[Attachment, ...]:
+        return tuple(_file(each, at) for at, each in enumerate(given))
+
+    return decode() if sum(len(each.data) for each in given) < INLINE else await asyncio.to_thread(decode)
 
 
 def _file(given: EmailAttachment, at: int) -> Attachment:

@@ -117,7 +117,8 @@ class Sending:
         """
         author = self._authors.find(caller, draft.sender)
         check(draft, self._limits.recipients)
-        async with self._once.turn(f"user {author.user.id}", key, msgspec.json.encode(draft)) as turn:
+        request = b"" if key is None else msgspec.json.encode(draft)
+        async with self._once.turn(f"user {author.user.id}", key, request) as turn:
             return turn.mail_id or await self._send(author, draft, turn, mail_id or self._intake.new_id(), beside)
 
     async def has_copy(self, caller: Caller, mail_id: str) -> bool:

@@ -3,7 +3,9 @@
 # ruff: noqa: S608 - names come from schema.py alone, values are bound
 
 import sqlite3
+import time
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import msgspec
@@ -13,6 +15,7 @@ from gatepost.model.email import Email
 from gatepost.model.envelope import Body
 from gatepost.model.memory import Room, Row
 from gatepost.model.outgoing import Share, Upload
+from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Condition, Page, Query
 from gatepost.model.rules import SenderRule
 from gatepost.model.stored import Copy, Delivery, Letter, Message, TraceEvent
@@ -23,6 +26,8 @@ from gatepost.store.schema import LIVE, PROTECTED, Table, table
 
 T = TypeVar("T")
 
+PATIENCE = 5.0  # seconds for a question that people put in words of their own
+STEPS = 1000  # of SQLite's machine between two looks at the clock
 CHUNK = 500  # rows read at once by what walks through a table (rules 19)
 
 _EVENTS = msgspec.json.Decoder(list[TraceEvent])
@@ -168,9 +173,13 @@ class Reader:
         count, octets = self._rows(sql, [user_id])[0]
         return count, octets
 
-    def emails(self, query: Query, octets: int) -> Page[Email]:
-        """Return what applications handed in: of the window as many as stay below so many octets, one at least."""
-        rows, total = self._page('"email"', "id, size", compiler.Columns.of(table(Email)), query)
+    def emails(self, query: Query, octets: int, *, seconds: float = PATIENCE) -> Page[Email]:
+        """Return what applications handed in: of the window as many as stay below so many octets, one at least.
+
+        Raises UNPROCESSABLE for a question that takes longer than `seconds`.
+        """
+        with self._within(seconds):
+            rows, total = self._page('"email"', "id, size", compiler.Columns.of(table(Email)), query)
         found: list[Email] = []
         room = octets
         for number, size in rows:
@@ -282,6 +291,20 @@ class Reader:
             inner = f"SELECT {key} FROM {enough} WHERE {where.sql} {window.sql}"
             sql = f"SELECT {fields} FROM {tables} WHERE {key} IN ({inner}) {compiler.order(columns, query)}"
         return self._rows(sql, [*where.values, *window.values]), total
+
+    @contextmanager
+    def _within(self, seconds: float) -> Iterator[None]:
+        """Break off what takes too long."""
+        end = time.monotonic() + seconds
+        self._connection.set_progress_handler(lambda: time.monotonic() > end, STEPS)
+        try:
+            yield
+        except (sqlite3.Error, Problem) as error:
+            if time.monotonic() <= end:
+                raise
+            raise Problem(Kind.UNPROCESSABLE, "The query takes too long: ask for less at once.") from error
+        finally:
+            self._connection.set_progress_handler(None, STEPS)
 
     def _number(self, sql: str, values: Sequence[Any]) -> int:
         return int(self._rows(sql, values)[0][0])
