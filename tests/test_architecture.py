@@ -57,6 +57,8 @@ THIRD_PARTY = {
     "xlsxwriter": {"api/workbook.py"},
     "zipstream": {"services/content.py"},
     "nh3": {"message/"},
+    "PIL": {"message/qr.py"},
+    "zxingcpp": {"message/qr.py"},
     "python_multipart": {"api/"},
     "cql": {"api/cql.py"},
 }

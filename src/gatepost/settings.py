@@ -250,6 +250,7 @@ class Limits(Section, frozen=True):
         "archive_ratio": "largest expansion of an archive",
         "archive_entries": "entries of one mail's archives",
         "archive_depth": "archives within archives",
+        "qr_images": "images of one mail that are searched for QR codes; 0: none. It takes the extra: gatepost[qr]",
         "scan_seconds": "seconds of the processor for one mail's content",
         "buffer_bytes": "octets of mail bodies in memory at once, over all sessions",
         "shutdown": "seconds that a stop may take",
@@ -278,6 +279,7 @@ class Limits(Section, frozen=True):
     archive_ratio: int = 200
     archive_entries: int = 10_000
     archive_depth: int = 5
+    qr_images: int = 0
     scan_seconds: float = 9.0  # so that a mail ends within ten, told and all
     buffer_bytes: int = 64_000_000
     shutdown: float = 8.0

@@ -138,6 +138,7 @@ class Source(StrEnum):
     HTML = "html"  # an attribute of an element
     REDIRECT = "redirect"  # inside a parameter of another link
     FILE = "file"  # in an attached document
+    IMAGE = "image"  # in a QR code
 
 
 class Link(msgspec.Struct, frozen=True, gc=False):

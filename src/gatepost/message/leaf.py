@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterable
 from functools import lru_cache
 
-from gatepost.message import decode, names, office, pdf, sniff, wrapped
+from gatepost.message import decode, names, office, pdf, qr, sniff, wrapped
 from gatepost.message.anatomy import HEAD_BYTES, TEXT_BYTES, Part, Source, Symbol
 from gatepost.message.decode import Reading
 from gatepost.message.entity import Entity, Face, fit
@@ -217,6 +217,10 @@ def _links(table: Table, face: Face, content: bytes, charset: str, sniffed: str,
         table.collector.read_html(_utf8(content, charset), index)
     elif face.media.startswith("text/") or sniffed.startswith("text/"):
         table.collector.read_text(_utf8(content, charset), index)
+    elif sniffed in qr.MEDIA and table.image_fits():
+        table.require_worker()
+        for text in qr.texts(content):
+            table.collector.read_text(text, index, Source.IMAGE)
 
 
 def _ends(found: Iterable[str], endings: tuple[str, ...]) -> bool:

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import gatepost
+from gatepost.message import qr
 from gatepost.message.anatomy import Anatomy
 from gatepost.message.parse import dissect
 from gatepost.message.prose import Prose, prose
@@ -18,7 +19,7 @@ from gatepost.message.worker import LENGTH, Failure, Job, Result, frame, result_
 from gatepost.model.auth import AuthResults
 from gatepost.model.envelope import Body, Envelope
 from gatepost.model.problem import Kind, Problem
-from gatepost.settings import Filters, Limits
+from gatepost.settings import Filters, Limits, SettingsError
 
 INLINE_MAX = 262_144
 """Octets of a mail that is taken apart in the loop, if it holds no archive."""
@@ -91,6 +92,8 @@ class Opener:
     """Takes mails apart: in the loop, or in at most `[filters] workers` processes, which are started when needed."""
 
     def __init__(self, filters: Filters, limits: Limits, *, grace: float = _GRACE, turn: float = _TURN) -> None:
+        if limits.qr_images and not qr.available():
+            raise SettingsError("limits.qr_images: zxing-cpp and Pillow are missing; install gatepost[qr]")
         self._limits = limits
         self._turn = turn
         self._patience = _BUSY * limits.scan_seconds + grace

@@ -49,6 +49,7 @@ class Table:
         self._unpack = unpack
         self._budget = 2 * len(data) + 1_000_000  # octets that may be decoded in all
         self._texts = 4 * TEXT_BYTES
+        self._images = limits.qr_images
         self._seen: set[tuple[int, int, int, str]] = set()
         self._kept: list[bytes] = [data]  # so that the ids in `_seen` stay true
 
@@ -89,6 +90,11 @@ class Table:
         """Take from the budget of texts that the anatomy carries."""
         self._texts -= octets
         return self._texts >= 0
+
+    def image_fits(self) -> bool:
+        """Take from the number of images that are searched for QR codes."""
+        self._images -= 1
+        return self._images >= 0
 
     def keep(self, data: bytes) -> bytes:
         """Return octets that entities are read from; they stay until the end."""
