@@ -1,4 +1,4 @@
-"""Lists on the road: what a list in DNS says of a link decides over the mail, and is told everywhere that it must be."""
+"""Lists on the road: what a list in DNS says of a link decides over the mail, and is told wherever it must be."""
 
 from pathlib import Path
 
@@ -41,7 +41,7 @@ def mail(link: str, number: int) -> bytes:
 async def test_a_listed_link_holds_a_mail_or_is_told_in_it_and_a_list_that_refuses_stops_none(tmp_path: Path) -> None:
     async with Names(ZONE) as names:
         dns = {"servers": [names.address], "timeout": 1.0}
-        async with living(tmp_path, dns=dns, auth={"enabled": False}, filters=LISTS) as house:
+        async with living(tmp_path, dns=dns, auth={"enabled": False}, filters={"options": LISTS}) as house:
             held = queued_as(await house.send(mail("https://www.bad.example/x", 1), "bob@served.example"))
             (copy,) = [each for each in house.store.reader.find(Copy, Query()).items if each.mail_id == held][:1]
             assert (copy.folder, copy.category) == ("Quarantine", "SPAM")
@@ -58,4 +58,5 @@ async def test_a_listed_link_holds_a_mail_or_is_told_in_it_and_a_list_that_refus
             assert (finding["symbol"], finding["seen"], finding["score"]) == ("MULTI_ABUSE", "odd.example", 0.5)
             assert "DNS_LIST_IGNORED" in str([event.data for event in house.trace(poor)])
             alarms = house.gatepost.metrics.registry.get_sample_value
-            assert alarms("gatepost_alarms_total", {"source": "multi.test", "why": "refused"}) == 1
+            labels = {"source": "multi.test", "why": "refused"}
+            assert alarms("gatepost_alarms_total", labels) == 1
