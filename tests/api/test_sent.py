@@ -144,6 +144,10 @@ async def test_a_mail_of_an_account_out_of_use_waits(desk: Desk) -> None:
     await desk.house.store.write(lambda writer: writer.change(User, 1, status=UserStatus.ENABLED))
     await due(desk, 25)
     assert len(await desk.house.sink.wait(1)) == 1
+    await send(desk, sendAt=desk.house.clock() + HOUR)
+    await desk.house.store.write(lambda writer: writer.remove(User, eq("id", 1)))
+    await due(desk, 2)
+    assert desk.house.store.reader.count(Scheduled, All(())) == 0
 
 
 async def test_what_can_not_be_scheduled_is_told_at_once(desk: Desk) -> None:

@@ -254,7 +254,8 @@ async def stream_mail_events(presence: Presence, authors: Authors, caller: Calle
     """Hold the user's event stream open (server-sent events); `compose` brings the address of a compose window."""
     user = authors.own(caller, caller.user_id or 0)
     presence.check(user.id)
-    return StreamingResponse(_told(presence, user.id, call), media_type="text/event-stream")
+    unbuffered = {"X-Accel-Buffering": "no"}  # by proxies, which would keep an event until they have more
+    return StreamingResponse(_told(presence, user.id, call), headers=unbuffered, media_type="text/event-stream")
 
 
 async def _told(presence: Presence, user_id: int, call: Call) -> AsyncIterator[bytes]:

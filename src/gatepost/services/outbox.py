@@ -154,13 +154,23 @@ class Outbox:
         rows: Sequence[Scheduled] = await self._store.read(lambda reader: reader.find(Scheduled, by_time).items)
         for row in rows:
             if row.due <= self._clock():
-                async with self._turn:
-                    await self._send(row)
+                await self._try(row)
         waiting = [row.due for row in rows if row.due > self._clock()]
         return min([LOOK, *((due - self._clock()) / 1000 for due in waiting)])
 
+    async def _try(self, row: Scheduled) -> None:
+        """Send one mail; an error of ours puts it off, and keeps no other from going."""
+        async with self._turn:
+            (error,) = await asyncio.gather(self._send(row), return_exceptions=True)
+            if error is not None:
+                log.error("scheduled mail failed inside", id=row.id, why=repr(error), exc_info=error)
+                await self._put_off(row, AGAIN)
+
     async def _send(self, row: Scheduled) -> None:
         if self._store.reader.get(Scheduled, row.id) != row:  # it went, or was recalled, meanwhile
+            return
+        if self._store.reader.get(User, row.user_id) is None:
+            await self._store.write(lambda writer: writer.remove(Scheduled, eq("id", row.id)))
             return
         user, draft = owner(self._store.reader, None, row.user_id), self._open(row)
         if not isinstance(user, User) or draft is None:
