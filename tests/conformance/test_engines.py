@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from tests.filters.engines import engine, examine, spooled, told
 from tests.filters.mails import attached, mail, mixed, plain, zipped
-from tests.house import House, living
+from tests.house import House, living, queued_as
 from tests.peers import engine as fakes
 from tests.peers.scanners import WORM, running
 
@@ -55,6 +55,18 @@ async def test_clamav_finds_what_lies_deep_and_takes_streams_of_its_size(tmp_pat
             (large, limit) = await examine(clamav, mail(plain(b"x" * 3_000_000)))
             assert (large.symbol, large.on_error) == ("CLAMAV_TOO_LARGE", OnError.QUARANTINE)
             assert "INSTREAM size limit exceeded" in limit.reason
+
+
+async def test_eicar_is_found_by_clamav_and_by_the_filter_of_our_own(tmp_path: Path) -> None:
+    with running("clamav", tmp_path / "clamd") as scanner:
+        filters = {"options": {"clamav": {"servers": [scanner.address]}}}
+        async with living(tmp_path, filters=filters, auth={"enabled": False}) as house:
+            mail_of_it = mixed(attached(zipped(e__com=EICAR), FILE)).replace(b"bob@ours.test", b"bob@served.example")
+            reply = await house.send(mail_of_it, "bob@served.example")
+            assert reply.code == 554
+            told = [each for event in house.trace(queued_as(reply)) for each in event.data.get("findings", [])]
+            assert {"EICAR", "CLAMAV_FOUND"} <= {each["symbol"] for each in told}
+            assert any(each["reason"] == "ClamAV found Eicar-Test-Signature.UNOFFICIAL" for each in told)
 
 
 async def test_rspamd_is_told_the_envelope_and_its_symbols_count(tmp_path: Path) -> None:

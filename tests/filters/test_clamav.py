@@ -3,10 +3,11 @@
 from pathlib import Path
 
 import pytest
-from tests.filters.engines import LETTER, spooled, told, tried
+from tests.filters.engines import LETTER, spooled, together, told, tried
 from tests.filters.mails import mail
 from tests.peers.engine import Scanner, clamd
 
+from gatepost.filters.wire import pieces
 from gatepost.model.verdict import OnError
 
 UNSURE = [("UNSURE", "CLAMAV_UNSURE")]
@@ -95,6 +96,15 @@ def test_a_mail_reaches_clamd_whole_from_memory_and_from_its_file(size: int, uni
         scanner = Scanner(clamd, b"stream: OK\0", path=str(tmp_path / "socket") if unix else "")
         assert tried("clamav", scanner, letter) == []
         assert scanner.heard == [(b"zINSTREAM\0", data)]
+
+
+def test_a_spooled_mail_is_never_whole_in_memory(tmp_path: Path) -> None:
+    async def sizes() -> list[int]:
+        return [len(piece) async for piece in pieces(spooled(tmp_path / "mail", LETTER * 10_000).body)]
+
+    read = together(sizes)
+    assert max(read) <= 65_536
+    assert sum(read) == len(LETTER) * 10_000
 
 
 def test_a_mail_whose_file_is_gone_is_no_fault_of_the_server(tmp_path: Path) -> None:
