@@ -25,6 +25,8 @@ CEO, EVE = "ceo@bank.example", "eve@evil.example"
         (f"team: {CEO}, {EVE};", [CEO, EVE]),
         (f"( <{CEO}>", [None]),
         ("Boss", []),
+        (f"=?utf-8?q?{CEO.replace('@', '=40')}?=", [None]),
+        (f"Boss <=?utf-8?q?{CEO.replace('@', '=40')}?=>", [None]),
         ("x@@y <@>", [None]),
     ],
 )

@@ -45,7 +45,9 @@ def claims(anatomy: Anatomy) -> list[Address | None]:
     found: list[Address | None] = []
     for value in anatomy.values(b"from"):
         # Read before encoded words are, as mail clients do: a bracket or a quote in one must hide no address.
-        found += map(_read, _addresses(decode.text(unfold(value[:VALUE_MAX]))))
+        written = unfold(value[:VALUE_MAX])
+        hidden = ["@"] if b"=?" in written and "@" in readable(written) else []  # which some clients show as one
+        found += map(_read, _addresses(decode.text(written)) or hidden)
         if len(value) > VALUE_MAX:
             found.append(None)
     return found
