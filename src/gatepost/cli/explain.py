@@ -13,6 +13,7 @@ from gatepost.cli.options import json_option, with_control
 from gatepost.cli.output import clean, columns, moment, show_json
 
 OUTCOMES = {"reject": "refused", "defer": "deferred"}
+POINTS_TOLD = 5  # symbols by which a mail became spam
 
 
 @click.command()
@@ -121,12 +122,20 @@ def _attempts(deliveries: Any) -> Iterator[tuple[object, ...]]:
 def ending(life: Any) -> tuple[str, str]:
     """Return how a mail stands, and in a sentence why: what was found, else what the judge said."""
     verdicts = [event for event in life["events"] if event["event"] == "verdict"]
-    found = [finding["reason"] for event in life["events"] for finding in event["data"].get("findings", [])]
+    found = _grounds(life, spam=any(event["data"].get("category") == "SPAM" for event in verdicts))
     states = list(dict.fromkeys(_standing(life, verdicts))) or ["refused"]
     said = [event["text"] for event in verdicts if event["text"] not in states]
     why = "; ".join(dict.fromkeys(found or said)) or "nothing stands against it"
     released = any(event["event"] == "released" for event in life["events"])
     return ", ".join(states), f"released, though held at first: {why}" if released else why
+
+
+def _grounds(life: Any, *, spam: bool) -> list[str]:
+    """Return what was found; points alone are no grounds unless they made it spam, and then the most are told."""
+    findings = [finding for event in life["events"] for finding in event["data"].get("findings", [])]
+    grounds = [each["reason"] for each in findings if each["category"] != "SCORE"]
+    points = sorted((each for each in findings if each["category"] == "SCORE"), key=lambda each: -each.get("score", 0))
+    return grounds + [each["reason"] for each in points[:POINTS_TOLD]] if spam else grounds
 
 
 def _standing(life: Any, verdicts: list[Any]) -> Iterator[str]:
