@@ -6,7 +6,7 @@ from typing import Any
 from tests.filters.mails import attached, mixed
 
 HEADER = {
-    "Received": "from mail.a.test (mail.a.test [93.184.216.34]) by mx.ours.test (Postfix) with ESMTPS id 4AB3"
+    "Received": "from mail.b.test (mail.b.test [93.184.216.34]) by mx.ours.test (Postfix) with ESMTPS id 4AB3"
     " for <bob@ours.test>; Mon, 24 Nov 2025 12:00:01 +0000",
     "From": "Ann Lee <ann@a.test>",
     "To": "Bob <bob@ours.test>",

@@ -42,7 +42,7 @@ class Brands:
             if brand in self._lists.common:
                 if joined == brand or (brand in words and served):
                     return brand
-            elif joined.startswith(brand) or brand in words or (len(brand) >= TOKEN and skeleton(brand) in alike):
+            elif brand in words or (len(brand) >= TOKEN and (skeleton(brand) in alike or joined.startswith(brand))):
                 return brand
         return ""
 

@@ -11,6 +11,7 @@ from gatepost.model.auth import AuthResults, Policy, Result
 from gatepost.model.network import is_public
 
 STATIONS_MAX = 30
+NEWEST = 2  # stations that a server of ours, or one that forwards to us, has seen
 STATION_MAX = 1000  # octets of one
 _FROM = re.compile(
     rb"\s*from\s+(?P<helo>\S+)\s+"
@@ -39,8 +40,11 @@ def route(facts: Facts) -> Iterator[Sign]:
     received = facts.fields.get(b"received", [])
     if not received:
         yield "RECEIVED_NONE", ""
+    stations = [station for value in received[:STATIONS_MAX] if (station := _station(value))]
     if not facts.discussed:
-        yield from _stations(facts, [station for value in received[:STATIONS_MAX] if (station := _station(value))])
+        yield from _stations(facts, stations)
+    if home := _home(facts, stations):
+        yield "AUTHOR_AT_HOME", home
     yield from _client(facts)
     if facts.auth is not None:
         yield from _proofs(facts, facts.auth)
@@ -73,6 +77,13 @@ def _stations(facts: Facts, stations: list[Station]) -> Iterator[Sign]:
         yield "RECEIVED_NO_RDNS", first.ip
     elif _DYNAMIC.search(first.name):
         yield "RECEIVED_DYNAMIC", first.name
+
+
+def _home(facts: Facts, stations: list[Station]) -> str:
+    """Return the name of the client, or of the newest stations where nobody looked, if it is of the author's domain."""
+    auth = facts.auth
+    names = [auth.iprev.name] if auth is not None else [station.name for station in stations[:NEWEST]]
+    return next((name for name in names if name and registered(name) == facts.author_domain), "")
 
 
 def _forged(facts: Facts, station: Station) -> bool:

@@ -14,15 +14,15 @@ _ADDRESS = re.compile(r"[\w.+-]+@([\w-]+(?:\.[\w-]+)+)")
 _RANDOM = re.compile(
     r"(?=[a-z0-9]{9,}\Z)(?:[a-z]*+[0-9]++){3,}[a-z]*+\Z"  # digits strewn over it
     r"|[a-z]{2,}[0-9]{5,}\Z"
-    r"|[a-z]*[bcdfghjklmnpqrstvwxz]{6,}[a-z0-9]*\Z"
+    r"|[a-z]*[bcdfghjklmnpqrstvwxz]{7,}[a-z0-9]*\Z"
     r"|[a-z0-9]*[0-9]{3,}[a-z]{1,3}[0-9]*\Z"
 )
 LOCAL_MAX = 64
 STATION_MAX = 1000  # octets of a Received field
 _PIECES = re.compile(rb"[\s()\[\];<>=,]+")
 _CHIEF = re.compile(
-    r"(?i)\b(?:ceo|cfo|coo|cto|chief|president|chairman|director|principal|dean|headmaster|rector|pastor|bishop|barr(?:ister)?"
-    r"|billing|support|helpdesk|admin(?:istrator)?|payroll|accounts? dep\w*|human resources|hr)\b"
+    r"(?i)\b(?:ceo|cfo|coo|cto|chief|president|chairman|director|headmaster|barr(?:ister)?"
+    r"|billing|support|helpdesk|admin(?:istrator)?|payroll|accounts? dep\w*|human resources)\b"
 )
 _BASE64_WORD = re.compile(rb"=\?[^?\s]{1,40}\?[Bb]\?")
 
