@@ -1,11 +1,13 @@
 """Says where a delivery goes: by what was chosen by hand, its platform or connection, the default relay, or MX."""
 
-from gatepost.model.connection import Connection, connection_route
+from gatepost.events import log
+from gatepost.model.connection import BadProperty, Connection, connection_route
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Op, Where
 from gatepost.model.route import Route, platform_route, read_hop
 from gatepost.model.stored import Delivery
 from gatepost.mta.directory import Directory
+from gatepost.store.secrets import Unsealable
 from gatepost.store.store import Store
 
 DEFAULT = Where("project_id", Op.NULL)  # the connection that is the platform's default relay
@@ -54,7 +56,11 @@ class Ways:
         row = self._store.reader.get(Connection, connection_id)
         if row is None or not row.enabled:
             return None
-        return connection_route(row, self._store.secrets.unseal(row.password) if row.password else None)
+        try:
+            return connection_route(row, self._store.secrets.unseal(row.password) if row.password else None)
+        except (Unsealable, BadProperty) as error:  # its mail waits until it is saved anew
+            log.error("connection can't be used", id=connection_id, why=str(error))
+            return None
 
     def _refresh(self) -> None:
         if self._generation != self._store.generation:

@@ -2,6 +2,7 @@
 
 import asyncio
 import binascii
+import hashlib
 import uuid
 from base64 import b64decode
 from collections.abc import Iterable, Sequence
@@ -61,7 +62,7 @@ class Emails:
         self._sending = sending
         self._settings = settings
         self._clock = clock
-        self._names = uuid.UUID(bytes=store.secrets.derive("account ids")[:16])
+        self._names = uuid.UUID(bytes=hashlib.sha256(store.salt + b"account ids").digest()[:16])
 
     async def send(self, caller: Caller, draft: EmailDraft, *, key: str | None = None) -> str:
         """Send a mail and return its id; on return it is durable, and so is its record.
@@ -97,7 +98,7 @@ class Emails:
     def _record(self, caller: Caller, draft: EmailDraft) -> Beside:
         now = self._clock()
         attachments = self._kept(draft.attachments)
-        body = draft.body.encode()[:BODY_KEPT].decode("utf-8", "ignore")
+        body = draft.body.encode()[:BODY_KEPT]
 
         def add(writer: Writer, mail_id: str, author: Author) -> None:
             row = Email(
@@ -109,7 +110,7 @@ class Emails:
                 recipient=draft.to,
                 header=draft.header,
                 output_format=draft.output_format,
-                body=body,
+                body=body.decode("utf-8", "ignore"),
                 attachments=msgspec.json.encode(attachments).decode(),
                 attachment_names=_lines(each.name for each in attachments),
                 attachment_types=_lines(each.content_type for each in attachments),

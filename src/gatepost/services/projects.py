@@ -85,13 +85,9 @@ def project_of(reader: Reader, caller: Caller, permission: str, name: str) -> Pr
 def _customer(reader: Reader, caller: Caller, given: Id | None) -> Customer:
     reach = caller.rights.get("ROUTES_WRITE", NOWHERE)
     if given is None and len(reach.customers) == 1 and not reach.everywhere:
-        customer = reader.get(Customer, next(iter(reach.customers)))
-        assert customer is not None
-    elif given is None:
+        given = Id(next(iter(reach.customers)))
+    if given is None:
         require(caller, "ROUTES_WRITE")
-        customer = customer_for(reader, None)
     else:
         require(caller, "ROUTES_WRITE", reader.get(Customer, given))
-        customer = customer_for(reader, given)
-    require(caller, "ROUTES_WRITE", customer)
-    return customer
+    return customer_for(reader, given)

@@ -7,7 +7,8 @@ import msgspec
 
 from gatepost.store.schema import LIVE
 
-_OF = "FROM delivery d WHERE d.mail_id = email.mail_id"
+# A release into the sender's own mailbox, of what filters held, is no delivery to whom he wrote to.
+_OF = "FROM delivery d WHERE d.mail_id = email.mail_id AND (NOT d.release OR d.recipient = email.recipient)"
 _TELL = f"""
 UPDATE email SET
   status = CASE
@@ -19,7 +20,7 @@ UPDATE email SET
   date = (SELECT iif(count(d.done_at) = count(*), max(d.done_at), NULL) {_OF}),
   attempts = (SELECT max(d.attempts) {_OF}),
   updated_date = max(updated_date, coalesce((SELECT max(d.done_at) {_OF}), 0))
-WHERE mail_id IN (SELECT value FROM json_each(?))
+WHERE mail_id IN (SELECT value FROM json_each(?)) AND EXISTS (SELECT 1 {_OF})
 """  # noqa: S608 - LIVE is our own text
 _EXPIRE = f"""
 DELETE FROM email WHERE id IN (

@@ -336,7 +336,7 @@ BEGIN UPDATE share SET expires_at = 0 WHERE user_id = OLD.id; END;
 _EMAILS_HELD = """
 CREATE TRIGGER copy_told AFTER INSERT ON copy
 WHEN NEW.folder NOT IN ('Sent', 'INBOX', 'Archive') AND EXISTS (SELECT 1 FROM email WHERE mail_id = NEW.mail_id) BEGIN
-  UPDATE email SET message = 'held: ' || NEW.reason WHERE mail_id = NEW.mail_id;
+  UPDATE email SET status = 'FAILURE', message = 'held: ' || NEW.reason WHERE mail_id = NEW.mail_id;
 END;
 """
 
