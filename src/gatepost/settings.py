@@ -424,11 +424,11 @@ class Outgoing(Section, frozen=True):
         "slow_mails": "mails that a slowed account may send within an hour; others are answered 450 4.7.1",
         "report_to": "address that is told of slowed accounts; empty: the domain's administrator (option DOMAIN_ADMIN)",
     }
-    spam_per_hour: int = 5
+    spam_per_hour: int = 10
     burst: int = 1000
     burst_factor: float = 5.0
     slow_minutes: int = 60
-    slow_mails: int = 10
+    slow_mails: int = 20
     report_to: str = ""
 
 

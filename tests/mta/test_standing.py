@@ -16,6 +16,7 @@ from gatepost.mta.keeping import Judged
 from gatepost.mta.standing import Standing
 from gatepost.settings import Filters
 
+AT = Client(ip="1.1.1.1")
 SPF = Spf(result=Result.PASS, domain="a.test")
 PROVEN = AuthResults(mail_from=SPF, helo=SPF, dmarc=Dmarc(result=Result.NONE), sender_proven=True)
 
@@ -30,12 +31,12 @@ class World:
 
     def came(self, count: int, *verdicts: Verdict, at: int = 0, **members: Any) -> None:
         for _ in range(count):
-            letter = mail(plain(), received=NOW + at, **members)
+            letter = mail(plain(), received=NOW + at, **{"client": AT, **members})
             self.standing.saw(letter, [Judged(recipient(), each) for each in verdicts])
 
     def points(self, at: int = 0, **members: Any) -> dict[str, float]:
         assert self.filter is not None
-        letter = mail(plain(), received=NOW + at, **members)
+        letter = mail(plain(), received=NOW + at, **{"client": AT, **members})
 
         async def examine() -> list[Finding]:
             assert self.filter is not None
@@ -86,14 +87,17 @@ def test_a_domain_is_counted_only_where_it_is_proven_and_networks_are_kept_apart
     world = World()
     world.came(10, SPAM)
     assert world.points(auth=PROVEN) == {"REPUTATION_NETWORK_BAD": 1.0}
-    world.came(10, CLEAN, auth=PROVEN, client=Client(ip="198.51.100.1"), sender=Address("x", "news.a.test"))
-    assert world.points(client=Client(ip="198.51.100.9")) == {"REPUTATION_NETWORK_GOOD": -0.5}
-    assert world.points(client=Client(ip="203.0.113.1"), auth=PROVEN) == {"REPUTATION_SENDER_GOOD": -0.5}
-    assert world.points(client=Client(ip="203.0.113.1")) == {}
-    trusted = Client(ip="192.0.2.1", role=Role.TRUSTED)
+    world.came(10, CLEAN, auth=PROVEN, client=Client(ip="9.9.9.1"), sender=Address("x", "news.a.test"))
+    assert world.points(client=Client(ip="9.9.9.9")) == {"REPUTATION_NETWORK_GOOD": -0.5}
+    assert world.points(client=Client(ip="8.8.8.1"), auth=PROVEN) == {"REPUTATION_SENDER_GOOD": -0.5}
+    assert world.points(client=Client(ip="8.8.8.1")) == {}
+    trusted = Client(ip=AT.ip, role=Role.TRUSTED)
     world.came(50, CLEAN, client=trusted)
     assert world.points(client=trusted) == {}
     assert world.points() == {"REPUTATION_NETWORK_BAD": 1.0}
+    for inside in ("127.0.0.1", "10.1.2.3", "fd00::1", ""):
+        world.came(50, SPAM, client=Client(ip=inside))
+        assert world.points(client=Client(ip=inside)) == {}
 
 
 def test_reputations_fade_within_bounds_that_can_be_set() -> None:

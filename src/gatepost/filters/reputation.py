@@ -1,6 +1,7 @@
 """Asks what came of earlier mail from the client's network, and from the sender's domain where he is proven."""
 
 from collections.abc import Hashable, Iterable, Iterator
+from functools import lru_cache
 from typing import ClassVar
 
 from gatepost.filters import registry
@@ -9,10 +10,12 @@ from gatepost.message.links import registered
 from gatepost.message.mail import Mail
 from gatepost.model.envelope import Recipient, Role
 from gatepost.model.memory import DAY, Room, Tally, key_of
-from gatepost.model.network import network
+from gatepost.model.network import is_public, network
 from gatepost.model.verdict import Category, Finding
 
 SILENT = 0.1  # points below which nothing is said
+
+_is_public = lru_cache(maxsize=4096)(is_public)
 
 
 class ReputationOptions(registry.Options, frozen=True):
@@ -79,7 +82,8 @@ def origins(mail: Mail) -> Iterator[tuple[str, str]]:
     client, sender = mail.envelope.client, mail.envelope.sender
     if client.role is not Role.MX or client.login is not None:
         return
-    yield "NETWORK", network(client.ip)
+    if _is_public(client.ip):  # behind any other there is a relay of ours, or all the world
+        yield "NETWORK", network(client.ip)
     if sender is not None and mail.auth is not None and mail.auth.sender_proven:
         yield "SENDER", registered(sender.domain)
 

@@ -7,6 +7,7 @@ import mmap
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Sequence
 from enum import IntEnum
+from functools import lru_cache
 from hashlib import blake2b
 from operator import itemgetter
 
@@ -37,6 +38,7 @@ class Room(IntEnum):
     PASSED = 6  # greylisted mail that has
 
 
+@lru_cache(maxsize=16_384)
 def key_of(*parts: str) -> int:
     """Return the key of what has a name of several parts."""
     digest = blake2b("\0".join(parts).encode("utf-8", "replace"), digest_size=8).digest()

@@ -1,5 +1,6 @@
 """Networks: which addresses lie in the public internet, and the networks that senders are counted by."""
 
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 
 _NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052
@@ -15,6 +16,7 @@ def is_public(ip: str) -> bool:
     return is_public(str(inner)) if inner is not None else address.is_global and not address.is_multicast
 
 
+@lru_cache(maxsize=4096)
 def network(ip: str) -> str:
     """Return the /24 or /48 that an address lies in: next door nobody is new. What is no address stands for itself."""
     try:
