@@ -3,7 +3,10 @@
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -13,6 +16,7 @@ from gatepost.cli.failure import Failure
 from gatepost.cli.options import with_control
 
 KINDS = ("spam", "ham")
+AT_ONCE = 8  # mails that are learnt side by side, so that they share a commit
 
 
 @click.command()
@@ -30,11 +34,14 @@ def command(control: Control, kind: str, paths: Sequence[Path], domain: str | No
     """
     lessons = Lessons(control, {"kind": kind} | ({"domain": domain} if domain else {}))
     files = list(_files(paths))
-    with click.progressbar(length=len(files), label=f"Learning {kind}", file=sys.stderr) as progress:
-        for file in files:
-            for raw in read_mails(file):
-                lessons.give(file, raw)
-            progress.update(1)
+    with (
+        click.progressbar(files, label=f"Learning {kind}", file=sys.stderr) as progress,
+        ThreadPoolExecutor(AT_ONCE) as pool,
+    ):
+        mails = ((file, raw) for file in progress for raw in read_mails(file))
+        while some := list(islice(mails, AT_ONCE)):
+            for (file, _), learnt in zip(some, pool.map(lessons.give, some), strict=True):
+                lessons.note(file, learnt)
     click.echo(f"learnt {lessons.news}, known before {lessons.known}, refused {lessons.refused}")
     click.echo(f"in all {lessons.spam} spam and {lessons.clean} clean mails{f' for {domain}' if domain else ''}")
 
@@ -47,15 +54,20 @@ class Lessons:
         self._query = query
         self.news = self.known = self.refused = self.spam = self.clean = 0
 
-    def give(self, file: Path, raw: bytes) -> None:
-        """Have a mail learnt; one that the daemon can't read is told of, and left out."""
+    def give(self, mail: tuple[Path, bytes]) -> Any:
+        """Have a mail learnt; return the answer, or the Failure of one that the daemon can't read."""
         try:
-            learnt = self._control.send("POST", "/lessons", raw, "message/rfc822", **self._query)
+            return self._control.send("POST", "/lessons", mail[1], "message/rfc822", **self._query)
         except Failure as failure:
             if failure.code != os.EX_DATAERR:
                 raise
+            return failure
+
+    def note(self, file: Path, learnt: Any) -> None:
+        """Count what came of a mail."""
+        if isinstance(learnt, Failure):
             self.refused += 1
-            click.echo(f"{file}: {failure}", err=True)
+            click.echo(f"{file}: {learnt}", err=True)
             return
         self.news += learnt["news"]
         self.known += not learnt["news"]

@@ -67,9 +67,9 @@ class Lessons:
 
     async def _take(self, keys: Sequence[int], scope: int, *, spam: bool) -> bool:
         """Learn for one scope, in one item of the writer: whole or not at all."""
-        owned = tokens.keys_for(keys, scope)
+        owned = sorted(tokens.keys_for(keys, scope))  # in the order of the table, so that it is written page by page
         lesson = tokens.identity(owned)
-        more = await self._store.write(lambda writer: writer.learn(lesson, owned, scope, spam=spam), pace=Pace.SLOW)
+        more = await self._store.write(lambda writer: writer.learn(lesson, owned, scope, spam=spam), pace=Pace.SOON)
         if more != (0, 0):
             self._known.learn(scope, owned, *more, self._clock())
         return more != (0, 0)
