@@ -94,14 +94,21 @@ def test_an_address_of_ipv6_is_asked_about_in_nibbles() -> None:
     assert look("dnsbl", {f"{label}.zen.test": ["A 127.0.0.2"]}, [ZEN], client=client).points == {"ZEN_SBL": 4.0}
 
 
+def test_a_mapped_address_is_asked_about_as_what_it_stands_for() -> None:
+    client = Client(ip="::ffff:8.8.4.9", role=Role.MX)
+    assert look("dnsbl", {"9.4.8.8.zen.test": ["A 127.0.0.2"]}, [ZEN], client=client).points == {"ZEN_SBL": 4.0}
+
+
 def test_a_list_that_vouches_takes_points_away_and_codes_may_have_wildcards() -> None:
     allow = {"zone": "wl.test", "answers": [{"code": "127.0.*.3", "symbol": "WL_HI", "weight": -5.0}]}
     assert look("dnsbl", {"9.4.8.8.wl.test": ["A 127.0.5.3"]}, [allow]).points == {"WL_HI": -5.0}
 
 
 def test_a_list_without_answers_means_its_own_weight_and_its_symbol_is_its_name() -> None:
-    asked = look("dnsbl", {"9.4.8.8.bl.test": ["A 127.0.0.9"]}, [{"zone": "bl.test", "weight": 2.5}])
-    assert asked.points == {"BL_TEST": 2.5}
+    zone: Zone = {"9.4.8.8.bl.test": ["A 127.0.0.9"]}
+    assert look("dnsbl", zone, [{"zone": "bl.test", "weight": 2.5}]).points == {"BL_TEST": 2.5}
+    part = {"zone": "bl.test", "symbol": "OURS", "weight": 1.5, "answers": [{"code": "127.0.0.9"}]}
+    assert look("dnsbl", zone, [part]).points == {"OURS": 1.5}
 
 
 def test_senders_are_asked_about_by_domain_and_by_hash() -> None:

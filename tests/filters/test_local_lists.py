@@ -85,7 +85,9 @@ def test_a_finding_says_what_is_on_which_list(file: Path) -> None:
     [
         ({"of": "client", "action": "block"}, {"client": Client(ip="203.0.113.3")}, Category.BLOCKED),
         ({"of": "client", "action": "allow"}, {"client": Client(ip="2001:db8::3")}, Category.ALLOWED),
+        ({"of": "client"}, {"client": Client(ip="::ffff:203.0.113.3")}, Category.SCORE),
         ({"of": "client"}, {"client": Client(ip="192.0.2.1")}, None),
+        ({"of": "client"}, {"client": Client(ip="")}, None),
         ({"of": "sender", "action": "block"}, {"sender": Address("x", "sub.evil.test")}, Category.BLOCKED),
         ({"of": "sender"}, {"sender": Address("mallory", "mixed.test")}, Category.SCORE),
         ({"of": "sender"}, {"sender": Address("alice", "mixed.test")}, None),

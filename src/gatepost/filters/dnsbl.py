@@ -4,6 +4,7 @@ from collections.abc import Hashable, Iterable, Iterator
 from typing import ClassVar, Literal
 
 from gatepost.filters import zones
+from gatepost.filters.hosts import is_address
 from gatepost.filters.registry import Cost, Tools
 from gatepost.filters.zones import Kind, Lists, Question, Source, Zone, ZoneOptions
 from gatepost.message.authors import authors
@@ -84,8 +85,9 @@ def _questions(
     if "from" in of:
         addresses += written
     texts = [each.key if source.kind == "hash" else registered(each.domain) for each in addresses if not each.literal]
-    if "helo" in of and "." in client.helo and not client.helo.startswith("["):
-        texts.append(registered(client.helo.rstrip(".").lower()))
+    helo = client.helo.rstrip(".").lower()
+    if "helo" in of and "." in helo and not is_address(helo.strip("[]")):
+        texts.append(registered(helo))
     yield from map(source.about_text, zones.chosen(texts, most, mail.envelope.id))
 
 

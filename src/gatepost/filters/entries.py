@@ -64,11 +64,6 @@ class Entries:
         self._urls.setdefault(host, []).append(path)
         return True
 
-    @property
-    def plain_hosts(self) -> frozenset[str]:
-        """The domains and hosts alone."""
-        return frozenset(self._hosts)
-
     def has_host(self, host: str) -> bool:
         """Is a host, in the form that links have, on the list, or a domain above it?"""
         if self._networks and is_address(host):
@@ -88,8 +83,12 @@ class Entries:
         return address in self._addresses or self.has_host(address.rpartition("@")[2])
 
     def has_ip(self, ip: str) -> bool:
-        """Does an IP address stand in a listed network?"""
-        address = ipaddress.ip_address(ip)
+        """Does an IP address stand in a listed network? What is none does not: mail comes in by other doors, too."""
+        try:
+            given = ipaddress.ip_address(ip)
+        except ValueError:
+            return False
+        address = getattr(given, "ipv4_mapped", None) or given
         value, bits = int(address), address.max_prefixlen
         return any(
             version == address.version and value >> (bits - length) in starts

@@ -8,6 +8,7 @@ these cases its answers are ignored, and the administrator is told.
 import asyncio
 import base64
 import hashlib
+import ipaddress
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import ClassVar, Literal
@@ -41,7 +42,7 @@ class Listed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Zone(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A list in DNS. Without `answers`, each one means `symbol` and `weight`; else those that are named there."""
+    """A list in DNS. Without `answers`, each one counts; else those that are named there, with what differs in them."""
 
     zone: str
     description: str = ""
@@ -99,17 +100,18 @@ class Source:
         self._encoding = zone.encoding
         if not _ZONE.match(self.name):
             raise ValueError(f"zones: {zone.zone!r} is no domain name")
-        own = Listed(code="127.*.*.*", symbol=zone.symbol, weight=zone.weight)
-        self.meanings = [self._meaning(each) for each in zone.answers or (own,)]
+        own = Listed(code="127.*.*.*")
+        self.meanings = [self._meaning(each, zone) for each in zone.answers or (own,)]
         self._refusals = [_octets(self.name, code) for code in (*_REFUSALS, *zone.refusals)]
 
-    def _meaning(self, each: Listed) -> Meaning:
-        symbol = each.symbol or re.sub(r"[^A-Z0-9]", "_", self.name.upper())
+    def _meaning(self, each: Listed, zone: Zone) -> Meaning:
+        """What an answer leaves out is the zone's."""
+        symbol = each.symbol or zone.symbol or re.sub(r"[^A-Z0-9]", "_", self.name.upper())
         checked_symbol("zones", self.name, symbol)
         if bool(each.code) == bool(each.mask) or not 0 <= each.mask <= 255:
             raise ValueError(f"zones: {self.name}: an answer needs a code, or a mask from 1 to 255")
         octets = _octets(self.name, each.code) if each.code else ()
-        return Meaning(octets, each.mask, symbol, each.weight, each.description)
+        return Meaning(octets, each.mask, symbol, each.weight or zone.weight, each.description)
 
     def refuses(self, code: tuple[int, ...]) -> bool:
         """Tell whether an answer says that the list does not answer us."""
@@ -117,6 +119,8 @@ class Source:
 
     def about_ip(self, ip: str) -> Question:
         """Ask about an address: octets (RFC 5782 2.1) or nibbles (2.4) reversed."""
+        address = ipaddress.ip_address(ip)
+        ip = str(getattr(address, "ipv4_mapped", None) or address)
         label = reverse_name(ip).removesuffix(".in-addr.arpa").removesuffix(".ip6.arpa")
         return Question(self, label, ip)
 
