@@ -216,6 +216,19 @@ def test_threat_57_octets_before_and_behind_do_not_hide_an_archive(around: tuple
     assert paths(holding("a.gif", around[0] + zipped({"evil.exe": EXE}) + around[1])) == ["evil.exe"]
 
 
+def test_a_program_that_knows_the_signatures_of_archives_is_none() -> None:
+    marks = (
+        b"PK\x01\x02PK\x03\x04PK\x05\x06"
+        + bytes(40)
+        + b"Rar!\x1a\x07\0"
+        + bytes(40)
+        + b"Rar!\x1a\x07\x01\0"
+        + bytes(40)
+    )
+    assert problems("a.exe", EXE + marks + b"7z\xbc\xaf\x27\x1c" + bytes(90)) == ()
+    assert problems("a.exe", EXE + b"Rar!\x1a\x07") == ()
+
+
 def test_threat_57_two_directories_are_both_read() -> None:
     part = holding("a.zip", zipped({"evil.exe": EXE}) + zipped({"safe.txt": b"x"}))
     assert set(paths(part)) == {"safe.txt", "evil.exe"}

@@ -6,7 +6,8 @@ libmagic calls every script text/plain (libraries 15), so that a text with a scr
 import contextlib
 import re
 import threading
-from collections.abc import Iterable, Iterator
+import zlib
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ _DISC_AT = 32_769  # the first volume descriptor of an optical disc
 _DISCS = {b"CD001": "iso", b"BEA01": "udf"}
 _FOOTERS = {b"conectix": "vhd", b"koly\0\0\0\x04": "dmg"}  # of disc images, in their last 512 octets
 _ZIP_END = b"PK\x05\x06"
-_BURIED = {b"Rar!\x1a\x07": "rar", b"7z\xbc\xaf\x27\x1c": "7z"}
+_DECOYS = 500
 _BURIED_MAX = 4_194_304  # how deep unpackers look for the beginning
 # Kinds whose members may be archives as they stand, which would be found a second time.
 _STORING = frozenset({"zip", "tar", "iso", "udf", "cpio", "ar", "ole", "onenote", "tnef"})
@@ -207,9 +208,44 @@ def _old_tar(content: bytes) -> bool:
 
 
 def _behind(content: bytes) -> Iterator[str]:
-    """Find archives behind other octets: by the end record (ZIP), or by the signature."""
-    if content.rfind(_ZIP_END, max(0, len(content) - 65_557)) >= 0:
+    """Find archives behind other octets. A signature alone is none: programs that read archives hold those, too."""
+    if _found(content, _ZIP_END, max(0, len(content) - 65_557), len(content), _ends_zip):
         yield "zip"
-    for signature, kind in _BURIED.items():
-        if content.find(signature, 0, _BURIED_MAX) >= 0:
+    for signature, (kind, begins) in _BURIED.items():
+        if _found(content, signature, 0, _BURIED_MAX, begins):
             yield kind
+
+
+def _found(content: bytes, signature: bytes, start: int, end: int, true: Callable[[bytes, int], bool]) -> bool:
+    """Tell whether a signature stands where it is a true one; so many false ones as nobody needs count as one."""
+    at = content.find(signature, start, end)
+    for _ in range(_DECOYS):
+        if at < 0 or true(content, at):
+            return at >= 0
+        at = content.find(signature, at + 1, end)
+    return True
+
+
+def _ends_zip(content: bytes, at: int) -> bool:
+    """Tell whether a directory stands where an end record says, counted from it or from the beginning."""
+    size, offset = (int.from_bytes(content[at + field : at + field + 4], "little") for field in (12, 16))
+    large = content[max(0, at - 20) : at].startswith(b"PK\x06\x07")  # its size stands elsewhere (ZIP64)
+    return large or any(content.startswith(b"PK\x01\x02", place) for place in (max(0, at - size), offset))
+
+
+def _begins_rar(content: bytes, at: int) -> bool:
+    """Tell whether a main header follows the signature: by its type (RAR 4), or by its checksum (RAR 5)."""
+    header = content[at : at + 160]
+    if len(header) < 20:
+        return False
+    if header[6] == 0:
+        return header[9] in (0x72, 0x73)
+    size = header[12]  # always small
+    return zlib.crc32(header[12 : 13 + size]) == int.from_bytes(header[8:12], "little")
+
+
+def _begins_7z(content: bytes, at: int) -> bool:
+    return zlib.crc32(content[at + 12 : at + 32]) == int.from_bytes(content[at + 8 : at + 12], "little")
+
+
+_BURIED = {b"Rar!\x1a\x07": ("rar", _begins_rar), b"7z\xbc\xaf\x27\x1c": ("7z", _begins_7z)}
