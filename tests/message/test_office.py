@@ -13,6 +13,7 @@ VBA = compound({"VBA/dir": b"x", "VBA/_VBA_PROJECT": b"\xcc\x61"})
 WORD = bytes(11) + b"\x10" + bytes(4096)
 SHEET, MACRO_SHEET = (0x85, bytes(4) + b"\0\0\x01\0A"), (0x85, bytes(4) + b"\0\x01\x01\0A")
 BOOK_BEGIN, BOOK_END = (0x809, bytes(16)), (0x0A, b"")
+MACRO_BOOK = records(BOOK_BEGIN, SHEET, MACRO_SHEET, BOOK_END)
 SLIDES = b"\0" * 100 + b"\x02\0\0\x04\x0c\0\0\0" + struct.pack("<III", 7, 1, 2)
 
 
@@ -40,6 +41,7 @@ def book(*sheets: tuple[int, bytes]) -> bytes:
         ("a.xls", compound({"Workbook": b"", "_VBA_PROJECT_CUR/VBA/_VBA_PROJECT": b"x"}), True),
         ("a.xls", book(SHEET, MACRO_SHEET), True),
         ("a.xls", book(SHEET), False),
+        ("a.doc", compound({"WordDocument": WORD, "ObjectPool/_1/Workbook": MACRO_BOOK}), True),
         ("a.ppt", compound({"PowerPoint Document": SLIDES}), True),
         ("a.ppt", compound({"PowerPoint Document": b"slides"}), False),
         ("a.docm", zipped({"[Content_Types].xml": b"<Types/>", "word/vbaProject.bin": VBA}), True),

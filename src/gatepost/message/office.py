@@ -24,6 +24,7 @@ _BOUNDSHEET, _FILEPASS, _EOF = 0x85, 0x2F, 0x0A
 _MODULE = re.compile(rb"<script:module\b|<(?:\w+:)?macrosheet\b")
 _XML_MACROS = (b'macrosPresent="yes', b"editdata.mso")
 _HEAD = 4096
+_LOOKED_AT = 20  # streams
 
 _ATTACHED = "__substg1.0_37010102"  # PidTagAttachDataBinary, [MS-OXMSG] 2.1.3
 _NAMES = ("__substg1.0_3707001f", "__substg1.0_3704001f", "__substg1.0_3707001e", "__substg1.0_3704001e")
@@ -59,14 +60,13 @@ def _look_ole(content: bytes) -> Look:
 
     try:
         with olefile.OleFileIO(io.BytesIO(content)) as ole:
-            paths = {"/".join(path).lower(): path for path in ole.listdir(streams=True, storages=True)}
-            last = {path.rpartition("/")[2] for path in paths}
+            paths = {"/".join(path).lower(): path for path in ole.listdir()}
             macros = any(path.endswith(("vba/_vba_project", "vba/dir")) or path == "_vba_project" for path in paths)
-            encrypted = not last.isdisjoint({"encryptedpackage", "encryptedsummary"})
-            for name, reader in _STREAMS.items():
-                if name in paths:
-                    seen = reader(ole.openstream(paths[name]).read())
-                    macros, encrypted = macros or seen.macros, encrypted or seen.encrypted
+            encrypted = any(path.endswith(("encryptedpackage", "encryptedsummary")) for path in paths)
+            told = [path for path in paths if path.rpartition("/")[2] in _STREAMS]  # in documents inside, too
+            for path in told[:_LOOKED_AT]:
+                seen = _STREAMS[path.rpartition("/")[2]](ole.openstream(paths[path]).read())
+                macros, encrypted = macros or seen.macros, encrypted or seen.encrypted
             return Look(macros, encrypted)
     except BROKEN:  # of a damaged one the names of its streams still tell
         return Look(_VBA_NAME in content, _PASSWORD_NAME in content)
