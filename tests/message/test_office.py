@@ -19,7 +19,7 @@ SLIDES = b"\0" * 100 + b"\x02\0\0\x04\x0c\0\0\0" + struct.pack("<III", 7, 1, 2)
 
 PDF = (
     b"%PDF-1.7\n1 0 obj <</Type/ObjStm/Filter/FlateDecode>>\nstream\r\n"
-    + zlib.compress(b"<</Type/Filespec/F(evil\\.exe)/UF<feff0065002e006a0073>/EF<</F 2 0 R>>>>")
+    + zlib.compress(b"<</Type/Filespec/F(evil\\056e\\xe)/UF<feff0065002e006a0073>/EF<</F 2 0 R>>>>")
     + b"\nendstream\n2 0 obj <</Type/EmbeddedFile/Filter/FlateDecode>>\nstream\n"
     + zlib.compress(EXE)
     + b"\nendstream\n3 0 obj <</Type/EmbeddedFile>>\nstream\n"

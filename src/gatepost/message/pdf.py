@@ -11,10 +11,10 @@ from io import BytesIO
 from itertools import islice
 
 from gatepost.message import decode
-from gatepost.message.meter import Entry, Meter, inflate
+from gatepost.message.meter import Damaged, Entry, Meter, inflate
 
 _URI = re.compile(rb"/URI\s*(?:\(((?:[^()\\]|\\.){4,2000})\)|<([0-9A-Fa-f\s]{8,4000})>)", re.DOTALL)
-_ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
+_ESCAPED = re.compile(rb"\\([0-7]{1,3}|.)", re.DOTALL)  # 7.3.4.2
 _STREAM = re.compile(rb"stream\r?\n")
 _STREAM_MAX = 1_000_000
 _STREAMS_MAX = 500
@@ -46,7 +46,11 @@ def _uris(data: bytes) -> Iterator[bytes]:
     if b"/URI" not in data:
         return
     for literal, digits in _URI.findall(data):
-        yield _digits(digits) if digits else _ESCAPED.sub(rb"\1", literal)
+        yield _digits(digits) if digits else _ESCAPED.sub(_unescaped, literal)
+
+
+def _unescaped(match: re.Match[bytes]) -> bytes:
+    return bytes([int(match[1], 8) & 255]) if match[1][0] in b"01234567" else match[1]
 
 
 def _digits(digits: bytes) -> bytes:
@@ -70,8 +74,10 @@ def files(content: bytes, name: str, meter: Meter) -> Iterator[Entry]:
     for match in _STREAM.finditer(content):
         head = content[max(behind, match.start() - _DICTIONARY) : match.start()]
         behind = match.end()
-        if MARK in head and found < _FILES_MAX:
+        if MARK in head:
             found += 1
+            if found > _FILES_MAX:
+                raise Damaged("has more embedded files than are looked into")
             data = _stream(content, match.end(), head, meter)
             yield Entry(names=names or (f"embedded-{found}",), size=len(data), content=data)
 
@@ -85,7 +91,7 @@ def _names(content: bytes, meter: Meter) -> Iterator[str]:
 
 def _named(data: bytes) -> Iterator[str]:
     for literal, digits in _NAME.findall(data):
-        raw = _digits(digits) if digits else _ESCAPED.sub(rb"\1", literal)
+        raw = _digits(digits) if digits else _ESCAPED.sub(_unescaped, literal)
         yield raw[2:].decode("utf-16-be", "replace") if raw[:2] == b"\xfe\xff" else decode.guessed(raw)
 
 
