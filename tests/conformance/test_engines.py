@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from tests.filters.engines import engine, examine, spooled, told
-from tests.filters.mails import attached, mail, mixed, plain, zipped
+from tests.filters.mails import attached, mail, mixed, plain, recipient, zipped
 from tests.house import House, living, queued_as
 from tests.peers import engine as fakes
 from tests.peers.scanners import WORM, running
@@ -81,6 +81,10 @@ async def test_rspamd_is_told_the_envelope_and_its_symbols_count(tmp_path: Path)
         seen = engine("rspamd", scanner.address, virus_symbols=["TOLD"])
         (said,) = [each.reason for each in await examine(seen, letter) if each.symbol == "TOLD"]
         assert said == f"what it was told [ann@a.test bob@ours.test 192.0.2.1 mx.a.test - ann@a.test {'f' * 32}]"
+        crowd = tuple(recipient(address=Address(f"{number:064}", "ours.test" * 20)) for number in range(1000))
+        assert told(await examine(engine("rspamd", scanner.address), mail(zebra, recipients=crowd))) == [
+            ("SCORE", "ZEBRA")
+        ]
         rspamd = engine("rspamd", scanner.address, weight=0.5)
         assert told(await examine(rspamd, mail(plain(GTUBE + b"\r\n")))) == [
             ("SCORE", "RSPAMD_OTHER"),
