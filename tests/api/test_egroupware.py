@@ -103,7 +103,10 @@ async def test_the_examples_are_answered_as_printed(desk: Desk) -> None:
     offline = {"error": 404, "message": f"User '{ralf.email}' (#{desk.ids.show(ralf.id)}) is NOT online"}
     await play(desk, known["007"], headers=signed_in, but=offline)
     await desk.house.store.write(lambda writer: writer.change(Policy, boulder.policy_id, retention=False))
-    kept_nowhere = {**SENT, "warning": "Mail NOT saved to Sent folder, as the policy of the account keeps no copy"}
+    kept_nowhere = {
+        **SENT,
+        "warning": "Mail NOT saved to Sent folder, as the policy of the account keeps no copy, or holds the mail",
+    }
     await play(desk, known["004"], headers=signed_in, but=kept_nowhere)
     await desk.house.store.write(lambda writer: writer.change(Policy, boulder.policy_id, outgoing=False))
     (nowhere,) = {(await play(desk, known["005"], headers=signed_in, but=Said())).json()["message"]}
@@ -234,7 +237,8 @@ async def test_what_can_not_be_sent_is_said_in_the_documents_shape(desk: Desk) -
         ({"replyto": "nobody"}, 422),
         ({"priority": 2}, 422),
         ({"attachments": ["/home/bob/file.txt"]}, 400),
-        ({"attachments": ["/mail/attachments/x--abc123"]}, 400),
+        ({"attachments": ["/mail/attachments/x--abc123", "http://[x"]}, 400),
+        ({"attachments": ["http://[x"]}, 400),
         ({"attachments": [f"/mail/attachments/x--{hers.id}"]}, 400),
         ({"attachments": ["/mail/attachments/x--" + "0" * 32], "attachmentType": "glue"}, 422),
         ({"body": GTUBE.decode()}, 500),
@@ -324,6 +328,11 @@ async def test_links_carry_nothing_past_the_filters_nor_beyond_the_limits(tmp_pa
         place = (await bring(desk, "b.txt", b"b")).json()["location"]
         assert (await send(desk, attachments=[place], attachmentType="share_ro")).status_code == 413
         assert desk.house.store.reader.count(Message, All(())) == 1
+    async with opened(tmp_path / "large") as desk:
+        await set_policy(desk, mail_size_limit=1)
+        place = (await bring(desk, "large.bin", bytes(2_000_000))).json()["location"]
+        assert (await send(desk, attachments=[place])).status_code == 500  # the mail itself would be too large
+        assert (await send(desk, attachments=[place], attachmentType="link")).json() == SENT
 
 
 async def test_a_user_withdraws_what_he_shares(desk: Desk) -> None:

@@ -34,6 +34,7 @@ MOUNT = "/egroupware/groupdav.php"
 _OWNED = re.compile(rf"{MOUNT}/([^/]+)/mail(?:/|\Z)")
 _BROUGHT = re.compile(r"(?:\A|.*/)mail/attachments?/(?:.*--)?([0-9a-f]{32})\Z", re.DOTALL)
 Addresses = Annotated[list[str], Meta(max_length=1000)]
+Location = Annotated[str, Meta(max_length=2000)]
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -94,7 +95,7 @@ class GroupwareMail(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     subject: str | None = None
     body: str | None = None
     body_html: str | None = None
-    attachments: Annotated[list[str], Meta(max_length=1000)] | None = None
+    attachments: Annotated[list[Location], Meta(max_length=1000)] | None = None
     attachment_type: str | None = None
     share_expiration: str | None = None
     share_password: str | None = None
@@ -132,8 +133,9 @@ async def list_identities(identities: Identities, caller: Caller) -> IdentityLis
 
 
 @endpoint("POST", "/mail", permission="MAIL_SEND", status=200, headers=("Idempotency-Key",), dialect=GROUPWARE)
-async def send_mail(sending: Sending, caller: Caller, call: Call, body: GroupwareMail) -> Done:
+async def send_mail(sending: Sending, authors: Authors, caller: Caller, call: Call, body: GroupwareMail) -> Done:
     """Send a mail as the user himself."""
+    authors.own(caller, caller.user_id or 0)
     return await _send(sending, caller, call, body, _draft(body, call.base))
 
 
@@ -174,7 +176,7 @@ def _unsent(problem: Problem) -> Problem:
 
 async def _warning(sending: Sending, caller: Caller, mail_id: str, folder: str | None) -> str | None:
     if not await sending.has_copy(caller, mail_id):
-        return "Mail NOT saved to Sent folder, as the policy of the account keeps no copy"
+        return "Mail NOT saved to Sent folder, as the policy of the account keeps no copy, or holds the mail"
     place = find_place((folder or Folder.SENT).replace("INBOX.", "").replace("INBOX/", ""))
     elsewhere = place is None or place.folder is not Folder.SENT
     return "Mail saved to the folder Sent, as sent mail lies in no other" if elsewhere else None
@@ -217,11 +219,13 @@ def _closed(text: str) -> str:
 
 def _brought(text: str, at: int) -> str:
     """Return which upload is meant: by its location, absolute or relative, in either spelling (contract E2)."""
-    found = _BROUGHT.match(unquote(urlsplit(text).path))
+    try:
+        found = _BROUGHT.match(unquote(urlsplit(text).path))
+    except ValueError:  # "http://[" and the like
+        found = None
     if found is None:
-        raise Problem(
-            Kind.PRECONDITION, "An attachment is named by what its upload answered.", pointer=f"/attachments/{at}"
-        )
+        words = "An attachment is named by what its upload answered."
+        raise Problem(Kind.PRECONDITION, words, pointer=f"/attachments/{at}")
     return found[1]
 
 

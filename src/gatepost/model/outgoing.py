@@ -42,6 +42,7 @@ class Scheduled(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     user_id: int
     draft: str
+    subject: str
     asked: int  # when it is to go
     due: int  # when it is tried next
     created_at: int

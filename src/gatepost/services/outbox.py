@@ -78,7 +78,9 @@ class Outbox:
         compose(letter(draft, author.party, (), Thread(), date=at, message_id=f"{mail_id}@{author.address.domain}"))
         request = msgspec.json.encode(draft)
         sealed = self._store.secrets.seal(request.decode())
-        row = Scheduled(id=mail_id, user_id=author.user.id, draft=sealed, asked=at, due=at, created_at=now)
+        row = Scheduled(
+            id=mail_id, user_id=author.user.id, draft=sealed, subject=draft.subject, asked=at, due=at, created_at=now
+        )
         async with self._once.turn(f"user {author.user.id}", key, request + str(at).encode()) as turn:
             if turn.mail_id:
                 return turn.mail_id
@@ -94,24 +96,24 @@ class Outbox:
         self._wake.set()
         return row.id
 
-    async def list(self, user: User) -> list[tuple[Scheduled, Draft]]:
+    async def list(self, user: User) -> Sequence[Scheduled]:
         """Return what a user has scheduled, in the order in which it goes."""
         query = Query(where=eq("user_id", user.id), sort="asked")
-        rows = await self._store.read(lambda reader: reader.find(Scheduled, query).items)
-        return [(row, draft) for row in rows if (draft := self._open(row))]
+        return await self._store.read(lambda reader: reader.find(Scheduled, query).items)
 
-    async def find(self, user: User, mail_id: str) -> tuple[Scheduled, Draft] | None:
+    def find(self, user: User, mail_id: str) -> Scheduled | None:
         """Return one of these by the mail's id."""
-        return next((each for each in await self.list(user) if each[0].id == mail_id), None)
+        row = self._store.reader.get(Scheduled, mail_id)
+        return row if row is not None and row.user_id == user.id else None
 
-    async def drop(self, row: Scheduled, draft: Draft) -> bool:
-        """Let a mail not go; False where it went meanwhile."""
-        until = self._clock() + self._limits.upload_hours * HOUR
+    async def drop(self, row: Scheduled) -> bool:
+        """Let a mail not go; False where it went meanwhile. Its uploads stay as long as fresh ones."""
+        draft, until = self._open(row), self._clock() + self._limits.upload_hours * HOUR
 
         def change(writer: Writer) -> bool:
             there = writer.remove(Scheduled, eq("id", row.id)) > 0
-            if there:
-                _hold(writer, draft, row.user_id, until)
+            for upload_id in _wanted(draft) if there and draft else ():
+                writer.change(Upload, upload_id, expires_at=until)
             return there
 
         async with self._turn:
@@ -210,11 +212,15 @@ class Outbox:
         await self._store.write(lambda writer: writer.remove(Scheduled, eq("id", row.id)))
 
 
+def _wanted(draft: Draft) -> list[str]:
+    """The ids of the uploads that a mail carries or links to."""
+    return [each.uid for each in (*draft.uploads, *(draft.sharing.uploads if draft.sharing else ()))]
+
+
 def _hold(writer: Writer, draft: Draft, user_id: int, until: int) -> None:
     """Let the uploads of a mail stay until then; raise NOT_FOUND for one that is not the user's."""
-    wanted = [*draft.uploads, *(draft.sharing.uploads if draft.sharing else ())]
-    for at, each in enumerate(wanted):
-        upload = writer.get(Upload, each.uid)
+    for at, upload_id in enumerate(_wanted(draft)):
+        upload = writer.get(Upload, upload_id)
         if upload is None or upload.user_id != user_id:
             raise Problem(Kind.NOT_FOUND, "There is no such file.", pointer=f"/attachments/{at}/uid")
-        writer.change(Upload, upload.id, expires_at=until)
+        writer.change(Upload, upload_id, expires_at=until)

@@ -13,7 +13,6 @@ from gatepost.model.query import Query, eq, every
 from gatepost.model.stored import Delivery, Message, State
 from gatepost.model.tenant import User
 from gatepost.services.author import Authors
-from gatepost.services.draft import Draft
 from gatepost.services.outbox import Outbox
 from gatepost.store.store import Reader, Store
 
@@ -59,13 +58,13 @@ class SentMails:
 
     async def scheduled(self, caller: Caller, who: int | str) -> list[Sent]:
         """Return what waits for its hour, the next first; raise FORBIDDEN for anybody but the user himself."""
-        return [_waiting(*each) for each in await self._outbox.list(self._authors.own(caller, who))]
+        return [_waiting(row) for row in await self._outbox.list(self._authors.own(caller, who))]
 
     async def find(self, caller: Caller, who: int | str, mail_id: str) -> Sent:
         """Return how a mail stands; raise NOT_FOUND for one that is not the user's."""
         user = self._authors.own(caller, who)
-        if waiting := await self._outbox.find(user, mail_id):
-            return _waiting(*waiting)
+        if waiting := self._outbox.find(user, mail_id):
+            return _waiting(waiting)
         message, ways = await self._store.read(lambda reader: _ways(reader, user, mail_id))
         reached: dict[str, list[Delivery]] = defaultdict(list)
         for way in ways:
@@ -79,8 +78,8 @@ class SentMails:
         Raises Problem: NOT_FOUND, CONFLICT where it waits for nobody any more or is being handed over just now.
         """
         user = self._authors.own(caller, who)
-        waiting = await self._outbox.find(user, mail_id)
-        if waiting and await self._outbox.drop(*waiting):
+        waiting = self._outbox.find(user, mail_id)
+        if waiting and await self._outbox.drop(waiting):
             return
         _, ways = await self._store.read(lambda reader: _ways(reader, user, mail_id))
         ids = [way.id for way in ways if way.state in _WAITING]
@@ -104,5 +103,5 @@ def _reached(address: str, ways: list[Delivery]) -> Reached:
     return Reached(address=address, state=way.state, attempts=way.attempts, at=at, reply=reply)
 
 
-def _waiting(row: Scheduled, draft: Draft) -> Sent:
-    return Sent(id=row.id, subject=draft.subject, sent_at=None, send_at=row.asked)
+def _waiting(row: Scheduled) -> Sent:
+    return Sent(id=row.id, subject=row.subject, sent_at=None, send_at=row.asked)

@@ -80,11 +80,13 @@ class Shares:
 
     def keep(self, writer: Writer, shares: Sequence[Share]) -> None:
         """Make shares of uploads, within the limits (rules 27); raise NOT_FOUND, TOO_LARGE or FULL."""
+        if not shares:
+            return
         for share in shares:
             if not writer.remove(Upload, eq("id", share.id)):
                 raise Problem(Kind.NOT_FOUND, "There is no such file.", pointer="/attachments")
             writer.add(share)
-        count, octets = writer.uploaded(shares[0].user_id, Share) if shares else (0, 0)
+        count, octets = writer.uploaded(shares[0].user_id, Share)
         if count > self._limits.share_files or octets > self._limits.share_user_bytes:
             text = f"{self._limits.share_files} files of {self._limits.share_user_bytes} octets may be shared at once."
             raise Problem(Kind.TOO_LARGE, text, pointer="/attachments")
