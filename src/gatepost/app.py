@@ -23,7 +23,9 @@ from gatepost.model.memory import Memory
 from gatepost.model.problem import Problem
 from gatepost.model.route import Route
 from gatepost.model.stored import Delivery
+from gatepost.mta.caller import Caller
 from gatepost.mta.directory import Directory
+from gatepost.mta.hooks import Hooks
 from gatepost.mta.indexer import Indexer
 from gatepost.mta.intake import Intake
 from gatepost.mta.lessons import Lessons
@@ -37,10 +39,8 @@ from gatepost.mta.refusals import Refusals
 from gatepost.mta.relay import Relay
 from gatepost.mta.releases import Releases
 from gatepost.mta.routing import Gateway, NullMx
-from gatepost.mta.security import Security
+from gatepost.mta.security import make_security
 from gatepost.mta.standing import Standing
-from gatepost.mta.sts import Fetcher
-from gatepost.mta.sts_policies import StsPolicies
 from gatepost.mta.sweep import Sweep
 from gatepost.mta.verify import Verifier
 from gatepost.mta.ways import Ways
@@ -82,6 +82,7 @@ from gatepost.services.totp import Totp
 from gatepost.services.trace import Traces
 from gatepost.services.training import Training
 from gatepost.services.users import Users
+from gatepost.services.webhooks import Webhooks
 from gatepost.services.wording import make_wording
 from gatepost.services.writing import make_writing
 from gatepost.settings import Settings, SettingsError
@@ -120,6 +121,7 @@ class Gatepost:
         self.queue: Queue
         self.releases: Releases
         self.refusals: Refusals
+        self.caller: Caller
         self.sweep: Sweep
         self.indexer: Indexer
         self.listeners: Listeners
@@ -148,7 +150,7 @@ class Gatepost:
             self._open.append(self.keeper.stop)
             await self.queue.start()
             self._open.append(self._stop_queue)
-            for room in (self.sweep, self.rounds, self.refusals, self.indexer, self.services.of(Outbox)):
+            for room in (self.caller, self.sweep, self.rounds, self.refusals, self.indexer, self.services.of(Outbox)):
                 await room.start()
                 self._open.append(room.stop)
             await self._open_doors()
@@ -212,9 +214,7 @@ class Gatepost:
         )
         self._open.append(self.store.close)
         gateway = Gateway([hostname, *settings.smtp.gateway_names], endpoints(settings))
-        fetcher = Fetcher(resolver, settings.mta_sts, private=settings.relay.allow_private_destinations)
-        policies = StsPolicies(self.store, fetcher, resolver, clock) if settings.mta_sts.enabled else None
-        security = Security(resolver, policies, use_dane=settings.relay.dane, port=settings.relay.mx_port)
+        security = make_security(self.store, resolver, settings, clock)
         relay = Relay(
             settings.relay, hostname, resolver, metrics=metrics, clock=clock, gateway=gateway, security=security
         )
@@ -234,8 +234,12 @@ class Gatepost:
             has_mail=NullMx(resolver, clock).takes_mail,
         )
         self.ways = Ways(self.store, self.directory)
-        self.queue = Queue(self.store, relay, self.route_of, settings, hostname, clock=clock, metrics=metrics)
-        self.releases = Releases(self.store, self.directory, self.queue, settings, clock=clock)
+        self.caller = Caller(self.store, resolver, settings.webhooks, clock)
+        hooks = Hooks(self.store, clock, told=self.caller.wake)
+        self.queue = Queue(
+            self.store, relay, self.route_of, settings, hostname, clock=clock, metrics=metrics, hooks=hooks
+        )
+        self.releases = Releases(self.store, self.directory, self.queue, hooks, settings, clock=clock)
         self.refusals = Refusals(self.store, settings.trace, clock=clock)
         pipeline = Pipeline(
             filters,
@@ -255,6 +259,7 @@ class Gatepost:
             opener=opener,
             refusals=self.refusals,
             standing=Standing(memory),
+            hooks=hooks,
             outgoing=self.outgoing,
             clock=clock,
             metrics=metrics,
@@ -348,6 +353,7 @@ class Gatepost:
                 Traces(store),
                 training,
                 Users(store, platforms, passwords, letters, clock),
+                Webhooks(store, targets, clock),
                 wording,
             ]
         )

@@ -324,6 +324,21 @@ class Headers(Section, frozen=True):
     virus_scanned: bool = True
 
 
+class Webhooks(Section, frozen=True):
+    DOC: ClassVar[dict[str, str]] = {
+        "timeout": "seconds for one call",
+        "life_hours": "hours until a call that nobody answers is given up",
+        "keep_days": "days that calls are kept to be looked at and made again",
+        "private": "may webhooks lie on private or loopback addresses?",
+        "ca_file": "PEM file with the authorities for https; empty: the system's",
+    }
+    timeout: float = 10.0
+    life_hours: int = 24
+    keep_days: int = 7
+    private: bool = False
+    ca_file: str = ""
+
+
 class Sending(Section, frozen=True):
     DOC: ClassVar[dict[str, str]] = {
         "upload_files": "files that a user may have uploaded and not sent",
@@ -457,6 +472,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     quarantine: Quarantine = msgspec.field(default_factory=Quarantine)
     headers: Headers = msgspec.field(default_factory=Headers)
     sending: Sending = msgspec.field(default_factory=Sending)
+    webhooks: Webhooks = msgspec.field(default_factory=Webhooks)
     email: EmailSettings = msgspec.field(default_factory=EmailSettings)
     trace: Trace = msgspec.field(default_factory=Trace)
     audit: AuditSettings = msgspec.field(default_factory=AuditSettings)

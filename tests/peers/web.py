@@ -1,6 +1,7 @@
 """A real HTTPS server for tests: answers every request with the same octets, and remembers what was asked."""
 
 import asyncio
+import re
 import ssl
 from types import TracebackType
 from typing import Self
@@ -21,6 +22,7 @@ class Web:
         self.said = said
         self.port = 0
         self.asked: list[str] = []
+        self.bodies: list[bytes] = []
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -43,7 +45,10 @@ class Web:
         assert task
         self._tasks.add(task)
         try:
-            self.asked.append((await reader.readuntil(b"\r\n\r\n")).decode())
+            head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            size = re.search(r"^content-length: (\d+)", head, re.IGNORECASE | re.MULTILINE)
+            self.bodies.append(await reader.readexactly(int(size[1]) if size else 0))
+            self.asked.append(head)
             if self.said is None:
                 await asyncio.Event().wait()
             writer.write(self.said or b"")

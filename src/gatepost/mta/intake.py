@@ -21,6 +21,7 @@ from gatepost.model.verdict import Action, Category, Finding, Verdict
 from gatepost.mta import verdicts
 from gatepost.mta.bound import bound
 from gatepost.mta.directory import Directory
+from gatepost.mta.hooks import Hooks
 from gatepost.mta.judge import DAY, Case, judge, system_keep
 from gatepost.mta.keeping import Also, Judged, keep_with, made_copies
 from gatepost.mta.marks import marks
@@ -84,6 +85,7 @@ class Intake:
         refusals: Refusals,
         standing: Standing,
         outgoing: Outgoing,
+        hooks: Hooks,
         clock: Clock,
         metrics: Metrics,
         new_id: Callable[[], str] | None = None,
@@ -97,7 +99,9 @@ class Intake:
         self._refusals = refusals
         self._standing = standing
         self._outgoing = outgoing
-        self._returns = Returns(store, clock, days=settings.sending.suppress_days, trace_days=settings.trace.days)
+        self._hooks = hooks
+        days, trace_days = settings.sending.suppress_days, settings.trace.days
+        self._returns = Returns(store, hooks, clock, days=days, trace_days=trace_days)
         self._clock = clock
         self._metrics = metrics
         self._new_id = new_id
@@ -287,9 +291,10 @@ class Intake:
             body = await self._store.spool.adopt(body, message.id)
 
         arrival = Keep(message, body, copies, deliveries, trail.events, until)
-        if newcomers or also:
+        calls = self._hooks.of_mail(message, deliveries, copies)
+        if newcomers or calls or also:
             now = self._clock()
-            kept = await self._store.write(lambda writer: keep_with(writer, arrival, newcomers, now, also))
+            kept = await self._store.write(lambda writer: keep_with(writer, arrival, newcomers, calls, now, also))
         else:
             kept = await self._store.write(arrival)
         ids = kept.deliveries

@@ -10,6 +10,7 @@ from gatepost.model.query import eq
 from gatepost.model.stored import Copy
 from gatepost.model.tenant import Domain, User
 from gatepost.model.verdict import Action, Category, Folder, Verdict
+from gatepost.model.webhook import HookCall
 from gatepost.mta.judge import Case, judge
 from gatepost.mta.nearest import Change
 from gatepost.mta.rows import copy_row
@@ -59,8 +60,17 @@ def _sent(envelope: Envelope, own: Policy) -> list[Copy]:
     return [copy_row(envelope, outside, verdict, keep) for keep in verdict.keep]
 
 
-def keep_with(writer: Writer, arrival: Keep, newcomers: Sequence[Recipient], now: int, also: Also | None) -> Kept:
+def keep_with(
+    writer: Writer,
+    arrival: Keep,
+    newcomers: Sequence[Recipient],
+    calls: Sequence[HookCall],
+    now: int,
+    also: Also | None,
+) -> Kept:
     """Keep a mail, make the accounts of those who get their first, and write what else goes with it."""
+    for call in calls:
+        writer.add(call)
     if also is not None:
         also(writer)
     users = {recipient.address.key: _provision(writer, recipient, now) for recipient in newcomers}

@@ -10,10 +10,12 @@ import msgspec
 from gatepost.events import Clock, log
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.stored import Delivery, State
+from gatepost.model.webhook import HookCall
 from gatepost.mta import bounce
 from gatepost.mta.bounce import Aftermath, Bounces, Report, Settled, Step
 from gatepost.mta.donelog import DoneLog
 from gatepost.mta.freight import Freight, Load
+from gatepost.mta.hooks import Hooks
 from gatepost.mta.outcome import Outcome
 from gatepost.mta.settle import settled
 from gatepost.mta.suppress import enter, hard
@@ -39,10 +41,13 @@ class Sent(NamedTuple):
 class Ledger:
     """The only place where the queue's rows change after an attempt."""
 
-    def __init__(self, store: Store, freight: Freight, bounces: Bounces, settings: Settings, clock: Clock) -> None:
+    def __init__(
+        self, store: Store, freight: Freight, bounces: Bounces, hooks: Hooks, settings: Settings, clock: Clock
+    ) -> None:
         self._store = store
         self._freight = freight
         self._bounces = bounces
+        self._hooks = hooks
         self._settings = settings
         self._clock = clock
         self._done = DoneLog(store.path)
@@ -63,12 +68,13 @@ class Ledger:
         for each in done:
             _tell(each)
         aftermath = await self._aftermath(load, done, now)
+        calls = [call for each in done for call in self._hooks.of_delivery(load.message, each.delivery)]
         rows = [each.delivery for each in done]
-        if aftermath == _NOTHING:
+        if aftermath == _NOTHING and not calls:
             await self._persist(Settle(rows), pace)
             ways = []
         else:
-            ways = await self._persist(lambda writer: self._change(writer, rows, aftermath, now), pace)
+            ways = await self._persist(lambda writer: self._change(writer, rows, aftermath, calls, now), pace)
         for each in done:
             self._forget(each.delivery.id)
         return [Sent(report, way) for report, way in zip(aftermath.reports, ways, strict=True)]
@@ -101,12 +107,16 @@ class Ledger:
         aftermath = self._bounces.follow(load.message, await self._freight.original(load), done, now)
         return msgspec.structs.replace(aftermath, suppressions=entries)
 
-    def _change(self, writer: Writer, rows: Sequence[Delivery], aftermath: Aftermath, now: int) -> list[Delivery]:
+    def _change(
+        self, writer: Writer, rows: Sequence[Delivery], aftermath: Aftermath, calls: Sequence[HookCall], now: int
+    ) -> list[Delivery]:
         until = now + self._settings.trace.days * DAY
         ways = bounce.store(writer, aftermath, until)
         if aftermath.events:
             writer.note(rows[0].mail_id, aftermath.events, until)
         enter(writer, aftermath.suppressions)
+        for call in calls:
+            writer.add(call)
         Settle(rows)(writer)
         return ways
 

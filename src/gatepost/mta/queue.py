@@ -11,6 +11,7 @@ from gatepost.model.query import Query
 from gatepost.model.stored import Delivery, Message, Pause, State
 from gatepost.mta.bounce import Bounces, Settled
 from gatepost.mta.freight import Freight, Load
+from gatepost.mta.hooks import Hooks
 from gatepost.mta.ledger import Ledger, Sent
 from gatepost.mta.line import Line, RouteOf
 from gatepost.mta.moves import Moves
@@ -46,6 +47,7 @@ class Queue:
         *,
         clock: Clock,
         metrics: Metrics,
+        hooks: Hooks | None = None,
         new_id: Callable[[], str] | None = None,
     ) -> None:
         self._store = store
@@ -61,7 +63,7 @@ class Queue:
             system_days=settings.quarantine.system_days,
             new_id=new_id or (lambda: fresh_id(clock())),
         )
-        self._ledger = Ledger(store, self._freight, bounces, settings, clock)
+        self._ledger = Ledger(store, self._freight, bounces, hooks or Hooks(store, clock), settings, clock)
         self.moves = Moves(
             store,
             self.line,

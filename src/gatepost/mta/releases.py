@@ -10,6 +10,7 @@ from gatepost.model.query import Op, Where, eq, every
 from gatepost.model.stored import Copy, Delivery, Message, State, TraceEvent
 from gatepost.model.tenant import User
 from gatepost.mta.directory import Directory
+from gatepost.mta.hooks import Hooks
 from gatepost.mta.judge import DAY
 from gatepost.mta.queue import Queue
 from gatepost.mta.rows import release
@@ -20,8 +21,11 @@ from gatepost.store.store import Store, Writer
 class Releases:
     """Sends mail out of folders."""
 
-    def __init__(self, store: Store, directory: Directory, queue: Queue, settings: Settings, *, clock: Clock) -> None:
+    def __init__(
+        self, store: Store, directory: Directory, queue: Queue, hooks: Hooks, settings: Settings, *, clock: Clock
+    ) -> None:
         self._store = store
+        self._hooks = hooks
         self._directory = directory
         self._queue = queue
         self._settings = settings
@@ -46,6 +50,8 @@ class Releases:
             writer.change(Copy, copy.id, released_at=now)
             event = TraceEvent(at=now, event="released", mailbox=copy.mailbox, text=f"out of {copy.folder}")
             writer.note(copy.mail_id, [event], now + self._settings.trace.days * DAY)
+            for call in self._hooks.of_release(message, copy):
+                writer.add(call)
             return msgspec.structs.replace(way, id=delivery_id), body
 
         released = await self._store.write(change)

@@ -7,8 +7,12 @@ from enum import StrEnum
 import msgspec
 
 from gatepost.dns import DnsFailure, Missing, Resolver, Tlsa
+from gatepost.events import Clock
 from gatepost.mailauth import dane
+from gatepost.mta.sts import Fetcher
 from gatepost.mta.sts_policies import StsPolicies
+from gatepost.settings import Settings
+from gatepost.store.store import Store
 
 
 class By(StrEnum):
@@ -75,3 +79,12 @@ class Security:
 
 def _by_sts(host: str, named: bool) -> Demand | Barred:
     return Demand(By.STS) if named else Barred(f"{host} is not named by the domain's MTA-STS policy")
+
+
+def make_security(store: Store, resolver: Resolver, settings: Settings, clock: Clock) -> Security:
+    """Make it as the settings ask for."""
+    policies = None
+    if settings.mta_sts.enabled:
+        fetcher = Fetcher(resolver, settings.mta_sts, private=settings.relay.allow_private_destinations)
+        policies = StsPolicies(store, fetcher, resolver, clock)
+    return Security(resolver, policies, use_dane=settings.relay.dane, port=settings.relay.mx_port)

@@ -11,7 +11,9 @@ from gatepost.model.problem import Problem
 from gatepost.model.query import All, Any, Op, Query, Where, eq, every
 from gatepost.model.stored import Delivery, Message, State, TraceEvent
 from gatepost.model.suppression import Cause, Suppression
+from gatepost.model.webhook import HookEvent
 from gatepost.mta.bounce import Settled
+from gatepost.mta.hooks import Hooks
 from gatepost.store.store import Reader, Store
 from gatepost.store.writer import Writer
 
@@ -53,8 +55,9 @@ def suppressed(reader: Reader, domain_id: int, address: Address, now: int) -> Su
 class Returns:
     """Takes note of reports and complaints about mail that left here."""
 
-    def __init__(self, store: Store, clock: Clock, *, days: int, trace_days: int) -> None:
+    def __init__(self, store: Store, hooks: Hooks, clock: Clock, *, days: int, trace_days: int) -> None:
         self._store = store
+        self._hooks = hooks
         self._clock = clock
         self._days = days
         self._trace_days = trace_days
@@ -83,6 +86,8 @@ class Returns:
                 at=now, event="complained" if complained else "bounced", mailbox=row.recipient, text=line
             )
             writer.note(row.mail_id, [event], now + self._trace_days * DAY)
+            for call in self._hooks.of_return(HookEvent(event.event), row, line):
+                writer.add(call)
             if self._days and (complained or fate.status in _GONE):
                 cause = Cause.COMPLAINT if complained else Cause.BOUNCE
                 enter(writer, [_entry(row, cause, line, now, self._days)])

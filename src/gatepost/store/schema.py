@@ -25,6 +25,7 @@ from gatepost.model.rules import AttachmentRule, SenderRule, UriRule
 from gatepost.model.stored import Copy, Delivery, Message, Pause, StsPolicy
 from gatepost.model.suppression import Suppression
 from gatepost.model.tenant import Broker, Customer, Domain, DomainAlias, Group, GroupMember, Provider, User
+from gatepost.model.webhook import HookCall, Webhook
 
 T = TypeVar("T")
 
@@ -310,6 +311,12 @@ TABLES: dict[type[Any], Table[Any]] = {
             config=False,
             unique=["domain_id, address"],
             indexes=["(expires_at) WHERE expires_at IS NOT NULL"],
+        ),
+        Table(Webhook, indexes=["(domain_id)"], secret=["secret"]),
+        Table(
+            HookCall,
+            config=False,
+            indexes=["(due) WHERE state = 'waiting'", "(webhook_id, id)", "(done_at) WHERE done_at IS NOT NULL"],
         ),
         Table(Pause, config=False, unique=["destination"]),
         Table(StsPolicy, config=False, unique=["domain"], indexes=["(expires)"]),

@@ -1,0 +1,181 @@
+"""Webhooks of domains: kept by their administrators; the calls are shown, and made again when asked."""
+
+import secrets
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import msgspec
+
+from gatepost.events import Clock
+from gatepost.model.access import Caller
+from gatepost.model.problem import Kind, Problem
+from gatepost.model.query import Page, Query, eq, every
+from gatepost.model.tenant import Domain
+from gatepost.model.values import Id, Millis
+from gatepost.model.webhook import CallState, HookCall, HookEvent, Webhook
+from gatepost.services.access import found
+from gatepost.services.records import Line, given, show
+from gatepost.services.targets import Targets
+from gatepost.store.store import Reader, Store, Writer
+
+MANY = 20  # webhooks of one domain
+
+Secret = Annotated[str, msgspec.Meta(min_length=16, max_length=200)]
+Events = Annotated[list[HookEvent], msgspec.Meta(min_length=1, max_length=len(HookEvent))]
+
+
+class WebhookAdd(msgspec.Struct, kw_only=True, rename="camel"):
+    """A webhook to add; without `events` all are told, without `secret` one is made."""
+
+    url: Line
+    events: Events | None = None
+    secret: Secret | None = None
+    active: bool = True
+
+
+class WebhookUpdate(msgspec.Struct, kw_only=True, rename="camel"):
+    """Any subset of a webhook."""
+
+    url: Line | None = None
+    events: Events | None = None
+    secret: Secret | None = None
+    active: bool | None = None
+
+
+class WebhookView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A webhook; its secret is never shown again."""
+
+    id: Id
+    url: str
+    events: list[HookEvent]
+    active: bool
+    created_at: Millis
+
+
+class NewWebhook(WebhookView, frozen=True, kw_only=True, rename="camel"):
+    """A webhook that was just made, with its secret."""
+
+    secret: str
+
+
+class CallView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """One call: the JSON text that was or will be sent, and what the last attempt came to."""
+
+    id: Id
+    event: HookEvent
+    payload: str
+    state: CallState
+    attempts: int
+    last: str
+    created_at: Millis
+    due: Millis
+    done_at: Millis | None
+
+
+class Webhooks:
+    """The counter for webhooks."""
+
+    def __init__(self, store: Store, targets: Targets, clock: Clock) -> None:
+        self._store = store
+        self._targets = targets
+        self._clock = clock
+
+    async def find(self, caller: Caller, domain_id: int) -> list[WebhookView]:
+        """Return a domain's webhooks."""
+        self._require(caller, "OPTIONS_READ", domain_id)
+        page = await self._store.read(lambda reader: reader.find(Webhook, Query(where=eq("domain_id", domain_id))))
+        return [show(WebhookView, each) for each in page.items]
+
+    async def create(self, caller: Caller, domain_id: int, draft: WebhookAdd) -> NewWebhook:
+        """Add a webhook; raise MALFORMED or UNPROCESSABLE for a URL that can't be called, CONFLICT beyond 20."""
+        self._require(caller, "OPTIONS_WRITE", domain_id)
+        self._check(caller, draft.url)
+        secret = draft.secret or secrets.token_hex(32)
+        row = Webhook(
+            domain_id=domain_id,
+            url=draft.url,
+            events=sorted(set(draft.events or HookEvent)),
+            secret=self._store.secrets.seal(secret),
+            active=draft.active,
+            created_at=self._clock(),
+        )
+
+        def add(writer: Writer) -> Webhook:
+            if writer.count(Webhook, eq("domain_id", domain_id)) >= MANY:
+                raise Problem(Kind.CONFLICT, f"A domain may have {MANY} webhooks.")
+            return writer.add(row)
+
+        return show(NewWebhook, await self._store.write(add), secret=secret)
+
+    async def update(self, caller: Caller, domain_id: int, webhook_id: int, change: WebhookUpdate) -> None:
+        """Change what is given."""
+        self._require(caller, "OPTIONS_WRITE", domain_id)
+        fields = given(change)
+        if change.url is not None:
+            self._check(caller, change.url)
+        if change.secret is not None:
+            fields["secret"] = self._store.secrets.seal(change.secret)
+        if change.events is not None:
+            fields["events"] = sorted(set(change.events))
+
+        def alter(writer: Writer) -> None:
+            writer.change(Webhook, _get(writer, domain_id, webhook_id).id, **fields)
+
+        await self._store.write(alter)
+
+    async def delete(self, caller: Caller, domain_id: int, webhook_id: int) -> None:
+        """Remove a webhook with its calls."""
+        self._require(caller, "OPTIONS_WRITE", domain_id)
+
+        def drop(writer: Writer) -> None:
+            row = _get(writer, domain_id, webhook_id)
+            writer.remove(HookCall, eq("webhook_id", row.id))
+            writer.remove(Webhook, eq("id", row.id))
+
+        await self._store.write(drop)
+
+    async def calls(self, caller: Caller, domain_id: int, webhook_id: int, query: Query) -> Page[CallView]:
+        """Return a page of a webhook's calls."""
+        self._require(caller, "OPTIONS_READ", domain_id)
+        hook = _get(self._store.reader, domain_id, webhook_id)
+        asked = msgspec.structs.replace(query, where=every(eq("webhook_id", hook.id), query.where))
+        page = await self._store.read(lambda reader: reader.find(HookCall, asked))
+        return Page([show(CallView, each) for each in page.items], page.total)
+
+    async def replay(self, caller: Caller, domain_id: int, webhook_id: int, call_id: int) -> None:
+        """Make a call again, whatever came of it; CONFLICT while it waits."""
+        self._require(caller, "OPTIONS_WRITE", domain_id)
+
+        def again(writer: Writer) -> None:
+            hook = _get(writer, domain_id, webhook_id)
+            call = writer.get(HookCall, call_id)
+            if call is None or call.webhook_id != hook.id:
+                raise Problem(Kind.NOT_FOUND, "There is no such call.")
+            if call.state is CallState.WAITING:
+                raise Problem(Kind.CONFLICT, "The call waits for its turn already.")
+            now = self._clock()
+            fresh = {"state": CallState.WAITING, "attempts": 0, "due": now, "created_at": now, "done_at": None}
+            writer.change(HookCall, call.id, **fresh)
+
+        await self._store.write(again)
+
+    def _require(self, caller: Caller, permission: str, domain_id: int) -> None:
+        found(caller, permission, self._store.reader.get(Domain, domain_id), "domain")
+
+    def _check(self, caller: Caller, text: str) -> None:
+        """Raise MALFORMED for what is no URL, UNPROCESSABLE for one into a network that is not the caller's."""
+        try:
+            url = urlsplit(text)
+            usable = url.scheme in ("http", "https") and url.hostname and not url.username and url.port != 0
+        except ValueError:
+            usable = False
+        if not usable or not text.isascii() or " " in text:
+            raise Problem(Kind.MALFORMED, "A webhook needs an http or https URL without credentials.", pointer="/url")
+        self._targets.host(caller, url.hostname or "", "/url")
+
+
+def _get(reader: Reader, domain_id: int, webhook_id: int) -> Webhook:
+    row = reader.get(Webhook, webhook_id)
+    if row is None or row.domain_id != domain_id:
+        raise Problem(Kind.NOT_FOUND, "There is no such webhook.")
+    return row

@@ -1,0 +1,161 @@
+"""Webhooks: a real receiver is told of real mail, signed, again after it failed, and nobody calls into our network."""
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.api.kept import GTUBE, Desk, mail, open_desk
+from tests.house import queued_as
+from tests.peers.names import Names
+from tests.peers.sink import authority, server_tls
+from tests.peers.web import Web, answer
+
+from gatepost.mta.caller import signature
+
+pytestmark = pytest.mark.anyio
+
+HOST = "hooks.example"
+OK = answer("thanks")
+
+
+class Receiver:
+    """A web server that is `hooks.example`, and a Gatepost whose mail it is told of."""
+
+    def __init__(self, desk: Desk, web: Web) -> None:
+        self.desk = desk
+        self.web = web
+        domain = desk.house.store.reader.domain("served.example")
+        assert domain is not None
+        self.where = f"/domains/{desk.ids.show(domain.id)}/webhooks"
+        self.url = f"https://{HOST}:{web.port}/mail?x=1"
+
+    async def hook(self, **members: Any) -> dict[str, Any]:
+        made = await self.desk.ask("POST", self.where, {"url": self.url, **members})
+        assert made.status_code == 201, made.text
+        found: dict[str, Any] = made.json()
+        return found
+
+    async def round(self) -> None:
+        await self.desk.house.gatepost.queue.idle()
+        await self.desk.house.gatepost.caller.round()
+
+    async def calls(self, hook: dict[str, Any], query: str = "?sort=id") -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = await self.desk.get(f"{self.where}/{hook['id']}/calls{query}")
+        return found
+
+
+@pytest.fixture
+async def receiver(tmp_path: Path) -> AsyncIterator[Receiver]:
+    ca = authority()
+    ca.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    names = Names({HOST: ["A 127.0.0.1"], "world.example": ["MX 10 mx.world.example."]})
+    async with Web(server_tls(ca, HOST), OK) as web, names:
+        webhooks = {"private": True, "timeout": 2.0, "ca_file": str(tmp_path / "ca.pem")}
+        async with open_desk(tmp_path, webhooks=webhooks, dns={"servers": [names.address]}) as desk:
+            yield Receiver(desk, web)
+
+
+async def test_a_webhook_is_told_of_mail_in_order_and_signed(receiver: Receiver) -> None:
+    hook = await receiver.hook()
+    mail_id = queued_as(await receiver.desk.house.send(mail(), "bob@served.example"))
+    await receiver.round()
+    told = [json.loads(body) for body in receiver.web.bodies]
+    assert [each["event"] for each in told] == ["queued", "delivered"]
+    assert {(each["mailId"], each["recipient"], each["subject"]) for each in told} == {
+        (mail_id, "bob@served.example", "Hello")
+    }
+    assert told[1]["reply"].startswith("250")
+    head, body = receiver.web.asked[1], receiver.web.bodies[1]
+    sent = dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if line)
+    fields = {name.lower(): value for name, value in sent.items()}
+    assert head.startswith("POST /mail?x=1 HTTP/1.1")
+    assert (fields["host"], fields["x-gatepost-event"]) == (f"{HOST}:{receiver.web.port}", "delivered")
+    assert fields["x-gatepost-signature"] == "sha256=" + signature(hook["secret"], fields["x-gatepost-timestamp"], body)
+    assert [call["state"] for call in await receiver.calls(hook)] == ["done", "done"]
+
+
+async def test_only_what_was_asked_for_is_told(receiver: Receiver) -> None:
+    await receiver.hook(events=["quarantined", "released"])
+    mail_id = queued_as(await receiver.desk.house.send(mail("Spam", GTUBE), "bob@served.example"))
+    await receiver.round()
+    released = await receiver.desk.ask("POST", f"/users/bob@served.example/emails/Quarantine/{mail_id}/release")
+    assert released.status_code < 300, released.text
+    await receiver.round()
+    told = [json.loads(body) for body in receiver.web.bodies]
+    assert [(each["event"], each["folder"], each["category"]) for each in told] == [
+        ("quarantined", "Quarantine", "SPAM"),
+        ("released", "Quarantine", "SPAM"),
+    ]
+
+
+async def test_a_call_that_fails_is_made_again_later_and_given_up_in_the_end(receiver: Receiver) -> None:
+    clock = receiver.desk.house.gatepost.clock
+    hook = await receiver.hook(events=["delivered"])
+    receiver.web.said = answer("no", status="500 Sorry")
+    await receiver.desk.house.send(mail(), "bob@served.example")
+    await receiver.round()
+    (call,) = await receiver.calls(hook)
+    assert (call["state"], call["attempts"], call["last"]) == ("waiting", 1, "it answers 500")
+    await receiver.round()  # not due yet
+    assert len(receiver.web.bodies) == 1
+    clock.now += 60_000  # type: ignore[attr-defined]
+    receiver.web.said = OK
+    await receiver.round()
+    (call,) = await receiver.calls(hook)
+    assert (call["state"], call["attempts"], call["last"]) == ("done", 2, "200")
+    again = f"{receiver.where}/{hook['id']}/calls/{call['id']}/replay"
+    assert (await receiver.desk.ask("POST", again)).status_code == 204
+    assert (await receiver.desk.ask("POST", again)).status_code == 409
+    receiver.web.said = answer("gone", status="410 Gone")
+    await receiver.round()
+    clock.now += 24 * 3_600_000  # type: ignore[attr-defined]
+    await receiver.round()
+    assert (await receiver.calls(hook))[0]["state"] == "failed"
+    clock.now += 8 * 86_400_000  # type: ignore[attr-defined]
+    await receiver.round()
+    assert await receiver.calls(hook) == []
+
+
+async def test_a_webhook_is_kept_changed_switched_off_and_removed(receiver: Receiver) -> None:
+    hook = await receiver.hook()
+    one = f"{receiver.where}/{hook['id']}"
+    (shown,) = await receiver.desk.get(receiver.where)
+    assert "secret" not in shown
+    assert (await receiver.desk.ask("PATCH", one, {"active": False, "events": ["bounced"]})).status_code == 204
+    await receiver.desk.house.send(mail(), "bob@served.example")
+    await receiver.round()
+    assert await receiver.calls(hook) == []
+    assert hook["secret"] not in str(await receiver.desk.get("/audit?kind=webhook"))
+    assert (await receiver.desk.ask("DELETE", one)).status_code == 204
+    assert (await receiver.desk.ask("DELETE", one)).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("url", "status"),
+    [
+        ("ftp://hooks.example/", 400),
+        ("https://user:pass@hooks.example/", 400),
+        ("https://", 400),
+        ("https://hooks.example:0/", 400),
+        ("https://hooks.example/a b", 400),
+        ("https://169.254.169.254/latest", 422),
+        ("http://0.0.0.0/", 422),
+    ],
+)
+async def test_a_url_that_can_not_be_called_is_refused_threat_122(receiver: Receiver, url: str, status: int) -> None:
+    assert (await receiver.desk.ask("POST", receiver.where, {"url": url})).status_code == status
+
+
+async def test_a_name_that_leads_into_our_network_is_not_called_threat_122(tmp_path: Path) -> None:
+    async with Names({HOST: ["A 127.0.0.1"]}) as names, open_desk(tmp_path, dns={"servers": [names.address]}) as desk:
+        domain = desk.house.store.reader.domain("served.example")
+        assert domain is not None
+        where = f"/domains/{desk.ids.show(domain.id)}/webhooks"
+        hook = (await desk.ask("POST", where, {"url": f"http://{HOST}:9/", "events": ["delivered"]})).json()
+        await desk.house.send(mail(), "bob@served.example", sender="")
+        await desk.house.gatepost.queue.idle()
+        await desk.house.gatepost.caller.round()
+        (call,) = await desk.get(f"{where}/{hook['id']}/calls")
+        assert call["last"] == f"{HOST} has no public address"
