@@ -162,7 +162,10 @@ PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     ),
     "RECEIVED_HELO_BARE": ({"Received": came("voip", "mail.a.test")}, PLAIN),
     "RECEIVED_NO_RDNS": ({"Received": came("mail.a.test", "unknown")}, PLAIN),
-    "RECEIVED_DYNAMIC": ({"Received": came("mail.a.test", "adsl-93-184-216-34.isp.example")}, PLAIN),
+    "RECEIVED_DYNAMIC": (
+        {"Received": came("mail.a.test", "adsl-93-184-216-34.isp.example")},
+        {"Received": came("mail.a.test", "adsl-93-184-216-34.isp.example").replace("ESMTP", "ESMTPSA")},
+    ),
     "AUTHOR_AT_HOME": (
         {"Received": came("mx.a.test", "mx.a.test")},
         {"Received": came("mx.a.test", "mx.a.test"), "mail_auth": auth(iprev=Iprev(name="mx.b.test"))},

@@ -78,6 +78,11 @@ class Facts:
         names = (b"list-unsubscribe", b"list-id", b"list-post", b"mailing-list", b"x-mailing-list", b"x-beenthere")
         return any(name in self.fields for name in names)
 
+    @property
+    def proven(self) -> bool:
+        """Whether the author is proven; False where nobody looked."""
+        return self.auth is not None and self.auth.proven
+
     @cached_property
     def lawful(self) -> bool:
         """Whether it went through a list, and its author is proven as far as anybody looked."""

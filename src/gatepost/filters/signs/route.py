@@ -19,6 +19,7 @@ _FROM = re.compile(
     rb"\[?(?:IPv6:)?(?P<ip>[0-9a-fA-F.:]{3,45})\]?(?:[^()]*helo=\[?(?P<exim>[^\s()\]]+))?[^()]*\))?",
     re.IGNORECASE,
 )
+_SUBMITTED = re.compile(rb"(?i)\bwith\s+(?:e?smtps?a|utf8smtps?a|asmtp|https?)\b|\(authenticated|authenticated sender")
 _DYNAMIC = re.compile(
     r"(?:\d{1,3}[.-]){3}\d{1,3}|\b(?:dsl|adsl|xdsl|dyn(?:amic)?|dial(?:up|in)?|cable|ppp(?:oe)?|pool|dhcp|client|cust"
     r"|res(?:idential)?|broadband|modem|user|ip)\b[.\d-]*|\d{1,3}-\d{1,3}-\d{1,3}|\b[0-9a-f]{8}\.",
@@ -27,11 +28,15 @@ _DYNAMIC = re.compile(
 
 
 class Station(NamedTuple):
-    """What a Received field says of who handed the mail in: his own word, his address and its name ("" if none)."""
+    """What a Received field says of who handed the mail in: his own word, his address and its name ("" if none).
+
+    `submitted`: he signed in (RFC 3848) or used a web page; authors do so from anywhere.
+    """
 
     helo: str
     name: str
     ip: str
+    submitted: bool
 
 
 def route(facts: Facts) -> Iterator[Sign]:
@@ -42,7 +47,7 @@ def route(facts: Facts) -> Iterator[Sign]:
         yield "RECEIVED_NONE", ""
     stations = [station for value in received[:STATIONS_MAX] if (station := _station(value))]
     if not facts.discussed:
-        yield from _stations(facts, stations)
+        yield from _stations(facts, [station for station in stations if not station.submitted])
     if home := _home(facts, stations):
         yield "AUTHOR_AT_HOME", home
     yield from _client(facts)
@@ -59,7 +64,12 @@ def _station(value: bytes) -> Station | None:
         return None
     helo = found["exim"] or found["qmail"] or found["helo"]
     name = found["name"].decode("ascii", "replace").lower().rstrip(".")
-    return Station(helo.decode("ascii", "replace").lower().rstrip("."), "" if name in ("unknown", "helo") else name, ip)
+    return Station(
+        helo=helo.decode("ascii", "replace").lower().rstrip("."),
+        name="" if name in ("unknown", "helo") else name,
+        ip=ip,
+        submitted=bool(_SUBMITTED.search(value[:STATION_MAX])),
+    )
 
 
 def _stations(facts: Facts, stations: list[Station]) -> Iterator[Sign]:
@@ -75,7 +85,7 @@ def _stations(facts: Facts, stations: list[Station]) -> Iterator[Sign]:
         yield "RECEIVED_HELO_BARE", first.helo
     if not first.name:
         yield "RECEIVED_NO_RDNS", first.ip
-    elif _DYNAMIC.search(first.name):
+    elif _DYNAMIC.search(first.name) and not facts.proven:
         yield "RECEIVED_DYNAMIC", first.name
 
 
@@ -98,7 +108,8 @@ def _client(facts: Facts) -> Iterator[Sign]:
     if not helo:
         return
     if helo in facts.our_domains:
-        yield "HELO_OURS", helo
+        if facts.auth is None or facts.auth.helo.result is not Result.PASS:
+            yield "HELO_OURS", helo
     elif is_address(helo):
         yield "HELO_IP", helo
     elif "." not in helo and not helo.startswith("["):

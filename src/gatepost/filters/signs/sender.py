@@ -75,12 +75,16 @@ def _address(facts: Facts) -> Iterator[Sign]:
         yield "FROM_LOCAL_RANDOM", author.address
     if not facts.from_the_world:
         return
-    proven = facts.auth is not None and facts.auth.proven
-    if author.address in facts.recipients and not proven:
+    if author.address in facts.recipients and not facts.proven:
         yield "FROM_IS_TO", author.address
-    elif author.domain in facts.our_domains and facts.auth is not None and not proven and not facts.listed:
+    elif author.domain in facts.our_domains and facts.auth is not None and not facts.proven and not facts.listed:
         yield "FROM_OURS_UNPROVEN", author.address
-    if facts.freemail(author.domain) and not facts.discussed and not proven and not _seen_at(facts, author.domain):
+    if (
+        facts.freemail(author.domain)
+        and not facts.discussed
+        and not facts.proven
+        and not _seen_at(facts, author.domain)
+    ):
         yield "FROM_FREEMAIL_ELSEWHERE", author.domain
 
 

@@ -84,7 +84,7 @@ def _coded(facts: Facts) -> Iterator[Sign]:
 
 
 def _differ(facts: Facts) -> Iterator[Sign]:
-    """Compare what the plain text says with what the HTML shows: half of the words of each should be the other's."""
+    """Compare what the plain text says with what the HTML shows: the shorter should have its words from the other."""
     page = facts.prose.page
     if page is None or not facts.prose.plain.strip() or "multipart/alternative" not in _containers(facts):
         return
