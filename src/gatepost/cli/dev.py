@@ -16,7 +16,6 @@ import msgspec
 from gatepost.app import Gatepost
 from gatepost.cli import samples
 from gatepost.cli.control import Control
-from gatepost.cli.explain import ending
 from gatepost.cli.failure import Failure
 from gatepost.cli.init import found
 from gatepost.cli.logs import configure
@@ -24,6 +23,7 @@ from gatepost.cli.output import columns
 from gatepost.cli.running import run
 from gatepost.cli.send import Client, connect, hand_over
 from gatepost.cli.serve import heed_signals
+from gatepost.cli.story import ending
 from gatepost.events import wall_clock
 from gatepost.settings import Dns, Http, Limits, Listener, Log, Relay, Settings, Smtp, StoreSettings
 from gatepost.smtp.sink import CatchAll

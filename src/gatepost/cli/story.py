@@ -1,0 +1,118 @@
+"""Tells the life of a mail from its trace, for people: a line for each fact, and in the end how it stands, and why."""
+
+from collections.abc import Iterator
+from itertools import chain
+from typing import Any
+
+from gatepost.cli.output import clean, columns, moment
+
+OUTCOMES = {"reject": "refused", "defer": "deferred"}
+POINTS_TOLD = 5  # symbols by which a mail became spam
+PROOFS = ("spf", "helo", "dkim", "dmarc", "arc", "iprev")
+
+
+def story(life: Any) -> Iterator[str]:
+    """Yield the lines that tell a mail's life: what it is, its events, and how it stands now."""
+    message = life["message"]
+    yield f"{message['id']}  {moment(message['received'])}  {message['size']} octets"
+    yield f"from <{clean(message['sender'])}> by {clean(message['clientIp'])}, subject: {clean(message['subject'])}"
+    yield ""
+    told = [*map(lines, life["events"]), *([row] for row in _attempts(life["deliveries"]))]
+    told.sort(key=lambda rows: str(rows[0][0]))
+    yield from columns(("TIME", "EVENT", "MAILBOX", "WHAT"), chain.from_iterable(told))
+    yield ""
+    what, why = ending(life)
+    yield f"{what}: {why}"
+    if life.get("others"):
+        yield f"The same id names {len(life['others'])} more: {', '.join(life['others'])}"
+
+
+def lines(event: Any) -> list[tuple[object, ...]]:
+    """Return the rows of an event: a fact each, when and whom it concerns with the first alone."""
+    first, *others = list(_facts(event)) or [""]
+    rows: list[tuple[object, ...]] = [(moment(event["at"]), event["event"], event["mailbox"] or "", first)]
+    return rows + [("", "", "", each) for each in others]
+
+
+def _facts(event: Any) -> Iterator[str]:
+    """Yield what an event says: its text, what is proven, what was found, the judge's path, then its other facts."""
+    data = dict(event["data"])
+    findings, path, kept = data.pop("findings", []), data.pop("path", []), data.pop("keep", [])
+    nearest = data.pop("nearest", [])
+    if event["text"] and event["text"] not in path:
+        yield event["text"]
+    for name in PROOFS if event["event"] == "examined" else ():
+        proofs = data.pop(name, [])
+        for each in proofs if isinstance(proofs, list) else [proofs]:
+            yield from _proof(name, each)
+    yield from map(_found, findings)
+    yield from path
+    yield from (change["text"] for change in nearest)
+    yield from (f"to be kept in {each['folder']} until {moment(each['until'])}" for each in kept)
+    times = data.pop("ms", {})  # of each filter
+    plain = [f"{key}={value}" for key, value in data.items() if value not in (None, "", [])]
+    plain += [f"{name}={took}ms" for name, took in times.items()]
+    if plain:
+        yield " ".join(plain)
+
+
+def _proof(name: str, proof: Any) -> Iterator[str]:
+    """Yield what one check of the sender says, and below it each step and each answer of DNS that it went by."""
+    facts = {key: value for key, value in proof.items() if key not in ("result", "steps", "dns") and value}
+    said = ", ".join(
+        f"{key} {', '.join(map(str, value)) if isinstance(value, list) else value}" for key, value in facts.items()
+    )
+    yield f"{name}={proof['result']}" + (f" ({clean(said)})" if said else "")
+    yield from (f"  {clean(step)}" for step in proof.get("steps", []))
+    yield from (f"  DNS: {clean(answer)}" for answer in proof.get("dns", []))
+
+
+def _found(finding: Any) -> str:
+    """A symbol with its points, the reason, what of the mail it goes by, and whose rule it is."""
+    points = f" {finding['score']:+g}" if "score" in finding else ""
+    said = f"{finding['symbol']}{points}: {clean(finding['reason'])}"
+    if finding.get("seen") and finding["seen"] not in finding["reason"]:
+        said += f" [{clean(finding['seen'])}]"
+    if "rule" in finding:
+        said += f" (rule {finding['rule']}"
+        said += f" of {clean(finding['owner'])}" if "owner" in finding else ""
+        maker = finding.get("maker")
+        said += f", made by {clean(maker['login'])} on {moment(maker['at'])})" if maker else ")"
+    return said
+
+
+def _attempts(deliveries: Any) -> Iterator[tuple[object, ...]]:
+    """Yield a row for each try to deliver, with the next hop's own words."""
+    for delivery in deliveries:
+        for attempt in delivery["log"]:
+            what = f"{attempt['hop']} said: {attempt['reply']}" if attempt["code"] else attempt["reply"]
+            yield moment(attempt["at"]), "attempt", delivery["recipient"], f"{what} ({attempt['took']} ms)"
+
+
+def ending(life: Any) -> tuple[str, str]:
+    """Return how a mail stands, and in a sentence why: what was found, else what the judge said."""
+    verdicts = [event for event in life["events"] if event["event"] == "verdict"]
+    found = _grounds(life, spam=any(event["data"].get("category") == "SPAM" for event in verdicts))
+    states = list(dict.fromkeys(_standing(life, verdicts))) or ["refused"]
+    said = [event["text"] for event in verdicts if event["text"] not in states]
+    why = "; ".join(dict.fromkeys(found or said)) or "nothing stands against it"
+    released = any(event["event"] == "released" for event in life["events"])
+    return ", ".join(states), f"released, though held at first: {why}" if released else why
+
+
+def _grounds(life: Any, *, spam: bool) -> list[str]:
+    """Return what was found; points alone are no grounds unless they made it spam, and then the most are told."""
+    findings = [finding for event in life["events"] for finding in event["data"].get("findings", [])]
+    grounds = [each["reason"] for each in findings if each["category"] != "SCORE"]
+    points = sorted((each for each in findings if each["category"] == "SCORE"), key=lambda each: -each.get("score", 0))
+    return grounds + [each["reason"] for each in points[:POINTS_TOLD]] if spam else grounds
+
+
+def _standing(life: Any, verdicts: list[Any]) -> Iterator[str]:
+    """Yield each state that some recipient's mail is in."""
+    delivered = [delivery["state"] for delivery in life["deliveries"]]
+    yield from delivered
+    if not delivered:
+        yield from (f"held in {copy['folder'].lower()}" for copy in life["copies"])
+    if not delivered and not life["copies"]:
+        yield from (OUTCOMES.get(event["data"]["action"], event["data"]["action"]) for event in verdicts)
