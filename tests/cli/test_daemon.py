@@ -222,6 +222,11 @@ def test_mails_are_learnt_from_files_folders_and_mboxes(
     assert "learnt 3, known before 1, refused 0\nin all 3 spam and 0 clean mails\n" in out.out
     assert served.run("learn", "ham", str(box), "--domain", "example.org") == os.EX_OK
     assert "in all 0 spam and 2 clean mails for example.org" in shown(capsys)
+    assert served.run("learn", "ham") == served.run("learn", "ham", "--domain", "example.org") == os.EX_OK
+    assert shown(capsys).splitlines() == [
+        "in all 3 spam and 0 clean mails",
+        "in all 0 spam and 2 clean mails for example.org",
+    ]
     assert served.run("learn", "ham", str(box), "--domain", "unknown.example") == os.EX_NOINPUT
     assert served.run("learn", "ham", str(tmp_path / "none")) == os.EX_USAGE
 
@@ -233,3 +238,18 @@ def test_filters_are_listed_with_the_servers_of_engines(served: Daemon, capsys: 
     told = {each["name"]: each for each in json.loads(shown(capsys))}
     assert [server["standing"] for server in told["spamassassin"]["servers"]] == ["up"]
     assert told["clamav"]["servers"] == []
+
+
+@pytest.mark.conformance
+def test_what_was_learnt_outlasts_a_kill(served: Daemon, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    letter = tmp_path / "one.eml"
+    letter.write_text("From: a@b.test\nSubject: x\n\na mail before the kill\n")
+    assert served.run("learn", "spam", str(letter)) == os.EX_OK
+    before = capsys.readouterr().out.splitlines()
+    assert before[0] == "learnt 1, known before 0, refused 0"
+    assert served.process
+    served.process.kill()
+    served.process.wait()
+    served.start()
+    assert served.run("learn", "spam", str(letter)) == os.EX_OK
+    assert capsys.readouterr().out.splitlines() == ["learnt 0, known before 1, refused 0", before[1]]

@@ -21,17 +21,20 @@ AT_ONCE = 8  # mails that are learnt side by side, so that they share a commit
 
 @click.command()
 @click.argument("kind", type=click.Choice(KINDS))
-@click.argument(
-    "paths", metavar="FILE|DIR|MBOX...", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path)
-)
+@click.argument("paths", metavar="[FILE|DIR|MBOX...]", nargs=-1, type=click.Path(exists=True, path_type=Path))
 @click.option("--domain", help="Learn for this served domain alone; without it for all.")
 @with_control
 def command(control: Control, kind: str, paths: Sequence[Path], domain: str | None) -> None:
     """Teach the classifier that mails are spam, or ham: clean.
 
     A file is one mail or an mbox; of a directory, all files below it. A mail counts once; one that was learnt the other
-    way is moved.
+    way is moved. Without files it tells how many mails were learnt so far.
     """
+    whose = f" for {domain}" if domain else ""
+    if not paths:
+        count = control.ask("GET", "/lessons", **({"domain": domain} if domain else {}))
+        click.echo(f"in all {count['spam']} spam and {count['clean']} clean mails{whose}")
+        return
     lessons = Lessons(control, {"kind": kind} | ({"domain": domain} if domain else {}))
     files = list(_files(paths))
     with (
@@ -43,7 +46,7 @@ def command(control: Control, kind: str, paths: Sequence[Path], domain: str | No
             for (file, _), learnt in zip(some, pool.map(lessons.give, some), strict=True):
                 lessons.note(file, learnt)
     click.echo(f"learnt {lessons.news}, known before {lessons.known}, refused {lessons.refused}")
-    click.echo(f"in all {lessons.spam} spam and {lessons.clean} clean mails{f' for {domain}' if domain else ''}")
+    click.echo(f"in all {lessons.spam} spam and {lessons.clean} clean mails{whose}")
 
 
 class Lessons:

@@ -20,6 +20,13 @@ class Learnt(msgspec.Struct, frozen=True):
     clean: int
 
 
+class Count(msgspec.Struct, frozen=True):
+    """How many mails of each kind were learnt."""
+
+    spam: int
+    clean: int
+
+
 class Training:
     """The counter for lessons; who may give them has TASK_SPAMFIGHT on the domain, or on the platform for all."""
 
@@ -31,19 +38,25 @@ class Training:
 
     async def learn(self, caller: Caller, raw: bytes, domain: str | None, *, spam: bool) -> Learnt:
         """Learn a mail for a domain, or for all; raise NOT_FOUND, and what `Lessons.learn` raises."""
-        scope = 0
-        if domain is None:
-            require(caller, "TASK_SPAMFIGHT", PLATFORM)
-        else:
-            found = self._store.reader.domain(domain.lower())
-            require(caller, "TASK_SPAMFIGHT", found)
-            if found is None:
-                raise Problem(Kind.NOT_FOUND, "There is no such domain.")
-            scope = found.id
+        scope = self._scope(caller, domain)
         if not raw:
             raise Problem(Kind.MALFORMED, "The body is the mail; it is empty.")
         news = await self._lessons.learn(Body(len(raw), raw), scope, spam=spam)
         return Learnt(news, *self._lessons.learnt(scope))
+
+    def learnt(self, caller: Caller, domain: str | None) -> Count:
+        """Return how many mails were learnt for a domain, or for all; raise NOT_FOUND."""
+        return Count(*self._lessons.learnt(self._scope(caller, domain)))
+
+    def _scope(self, caller: Caller, domain: str | None) -> int:
+        if domain is None:
+            require(caller, "TASK_SPAMFIGHT", PLATFORM)
+            return 0
+        found = self._store.reader.domain(domain.lower())
+        require(caller, "TASK_SPAMFIGHT", found)
+        if found is None:
+            raise Problem(Kind.NOT_FOUND, "There is no such domain.")
+        return found.id
 
     async def learn_kept(self, caller: Caller, recipient: str, folder: str, mail: str, *, spam: bool) -> None:
         """Learn a mail that is kept for a recipient, for his domain; raise UNPROCESSABLE where there is none."""

@@ -9,7 +9,13 @@ from gatepost.api.body import octets
 from gatepost.api.endpoint import Call, endpoint
 from gatepost.model.access import Caller
 from gatepost.model.problem import Kind
-from gatepost.services.training import Learnt, Training
+from gatepost.services.training import Count, Learnt, Training
+
+
+class Whose(msgspec.Struct, frozen=True):
+    """The domain that is asked about; none: all."""
+
+    domain: Annotated[str, Meta(max_length=255)] | None = None
 
 
 class Lesson(msgspec.Struct, frozen=True):
@@ -31,3 +37,9 @@ async def learn_mail(training: Training, caller: Caller, call: Call, query: Less
     """Teach the classifier that the mail in the body is spam, or ham: clean; answer whether that was news to it."""
     raw = await octets(call.request, training.largest)
     return await training.learn(caller, raw, query.domain, spam=query.kind == "spam")
+
+
+@endpoint("GET", "/lessons", permission="TASK_SPAMFIGHT", addition=True, problems=(Kind.NOT_FOUND,))
+async def count_lessons(training: Training, caller: Caller, query: Whose) -> Count:
+    """Count the mails that the classifier has learnt."""
+    return training.learnt(caller, query.domain)
