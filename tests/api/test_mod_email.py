@@ -15,10 +15,12 @@ from tests.house import CHEAP
 
 from gatepost.api.mod_email import SAID
 from gatepost.model.access import Admin, Grant, Level
+from gatepost.model.audit import Audit
 from gatepost.model.email import Email
 from gatepost.model.policy import Policy
 from gatepost.model.query import All, eq
 from gatepost.model.stored import Delivery, Message
+from gatepost.model.tenant import Group, GroupMember
 
 pytestmark = pytest.mark.anyio
 
@@ -191,6 +193,44 @@ async def test_each_sees_what_his_scope_sent(desk: Desk) -> None:
     assert await listed(desk, token=desk.bob) == (["0"], 1)
     assert await listed(desk, token=await desk._token(admin_id=admin.id)) == (["2"], 1)
     assert (await listed(desk, 'cql.allRecords=1 not to="*"', token=desk.bob))[1] == 0
+
+
+async def test_content_is_for_who_sent_it_and_for_others_with_the_right_and_a_reason(desk: Desk) -> None:
+    parts = [{"contentType": "text/plain", "name": "a.txt", "data": "aGk="}]
+    await post(desk, attachments=parts)
+    admin = await desk.house.add(Admin(login="theirs", created_at=0))
+    assert isinstance(admin, Admin)
+    rights = Grant(admin_id=admin.id, level=Level.DOMAIN, node_id=1, permissions=["MAILS_READ"])
+    held = cast(Grant, await desk.house.add(rights))
+    token = await desk._token(admin_id=admin.id)
+    why = {"X-Access-Reason": "a complaint"}
+
+    async def seen(asked: str = "/email", **more: Any) -> list[tuple[str, str]]:
+        found = (await desk.get(asked, **more))["emailEntity"]
+        return [(each["body"], each["attachments"][0]["data"]) for each in found]
+
+    assert await seen(token=desk.bob) == [("Good day", "aGk=")]
+    for asked, count in (("/email", 1), ("/email?query=body=good", 0), ("/email?query=header=hello sortBy body", 0)):
+        assert await seen(asked, token=token, headers=why) == [("", "")] * count
+    assert await seen(token=desk.root) == [("", "")]
+    await desk.house.store.write(
+        lambda writer: writer.change(Grant, held.id, permissions=["MAILS_READ", "MAIL_CONTENT"])
+    )
+    assert await seen(token=token) == [("", "")]
+    assert await seen("/email?query=body=good", token=token, headers=why) == [("Good day", "aGk=")]
+    told = desk.house.store.reader.first(Audit, eq("act", "read"))
+    assert told is not None and (told.login, told.reason) == ("theirs", "a complaint")
+
+
+async def test_the_members_of_a_group_are_not_told(desk: Desk) -> None:
+    group = await desk.house.add(Group(domain_id=1, email="all@served.example"))
+    assert isinstance(group, Group)
+    await desk.house.add(GroupMember(group_id=group.id, email="bob@served.example"))
+    desk.house.sink.script["RCPT <bob@served.example>"] = "550 5.1.1 No bob here"
+    assert (await post(desk, to="all@served.example")).status_code == 200
+    await settled(desk)
+    (shown,) = (await desk.get("/email", token=desk.bob))["emailEntity"]
+    assert (shown["status"], shown["message"]) == ("FAILURE", "a member of the group could not be reached")
 
 
 async def test_lists_have_a_window_and_refuse_what_can_t_be_read(desk: Desk) -> None:

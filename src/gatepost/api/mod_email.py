@@ -13,10 +13,10 @@ from gatepost.api.dialect import TEXT, Dialect
 from gatepost.api.endpoint import Call, endpoint
 from gatepost.api.terms import Field, Sort
 from gatepost.model.access import Caller
-from gatepost.model.email import Email, EmailStatus
+from gatepost.model.email import Email, EmailAttachment, EmailStatus
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Query
-from gatepost.services.emails import EmailAttachment, EmailDraft, Emails
+from gatepost.services.emails import EmailDraft, Emails
 from gatepost.services.records import Line
 
 SAID = {
@@ -167,7 +167,14 @@ async def post_email(emails: Emails, caller: Caller, call: Call, query: LangAsk,
     return Response("200 Ok", media_type=TEXT)
 
 
-@endpoint("GET", "/email", permission="MAILS_READ", problems=(Kind.NOT_FOUND,), dialect=MOD_EMAIL)
+@endpoint(
+    "GET",
+    "/email",
+    permission="MAILS_READ",
+    headers=("X-Access-Reason",),
+    problems=(Kind.NOT_FOUND,),
+    dialect=MOD_EMAIL,
+)
 async def list_application_emails(emails: Emails, caller: Caller, query: EmailAsk) -> EmailEntries:
     """List the mails that were handed in, with what became of them."""
     where, keys = CQL.read(query.query or "cql.allRecords=1")

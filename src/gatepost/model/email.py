@@ -11,6 +11,17 @@ class EmailStatus(StrEnum):
     FAILURE = "FAILURE"
 
 
+class EmailAttachment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A file of a mail; `data` in Base64, "" in a record for which it is too large."""
+
+    content_type: str
+    name: str
+    data: str
+    description: str = ""
+    disposition: str = ""
+    content_id: str = ""
+
+
 class Email(msgspec.Struct, frozen=True, kw_only=True):
     """A record. Times in epoch milliseconds. `attachments` is JSON, their names and types stand beside it line by line.
 

@@ -12,15 +12,16 @@ import msgspec
 from gatepost.events import Clock
 from gatepost.message.compose import Attachment
 from gatepost.model.access import Caller
-from gatepost.model.email import Email
+from gatepost.model.email import Email, EmailAttachment
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Page, Query, every
 from gatepost.services.access import visible
 from gatepost.services.author import Author
 from gatepost.services.draft import Draft, read_parties, read_party
+from gatepost.services.readers import EmailReader, closed
 from gatepost.services.sending import Beside, Sending
 from gatepost.settings import EmailSettings
-from gatepost.store.store import Store, Writer
+from gatepost.store.store import Reader, Store, Writer
 
 DAY = 86_400_000
 HTML = "text/html"
@@ -28,17 +29,6 @@ OCTETS = 16_000_000  # of bodies and attachments in one answer
 INLINE = 65_536  # octets that are decoded on the event loop
 MANY = 1000  # records in one answer
 BODY_KEPT = 262_144  # octets of a body that the record keeps
-
-
-class EmailAttachment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A file of a mail; `data` in Base64, "" in a record for which it is too large."""
-
-    content_type: str
-    name: str
-    data: str
-    description: str = ""
-    disposition: str = ""
-    content_id: str = ""
 
 
 class EmailDraft(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,11 +79,26 @@ class Emails:
             raise Problem(Kind.MALFORMED, "The caller may not send as that address.", pointer="/from") from problem
 
     async def find(self, caller: Caller, query: Query) -> Page[Email]:
-        """Return the records that match, of the caller's scope (rules 14); as many as fit into one answer."""
+        """Return the records that match, of the caller's scope (rules 14); as many as fit into one answer.
+
+        Those whose content the caller may not read are without it.
+        """
         mine = visible(caller, "MAILS_READ", "domain_id", own="user_id")
         limit = MANY if query.limit is None else min(query.limit, MANY)
-        asked = msgspec.structs.replace(query, where=every(mine, query.where), limit=limit, total=True)
-        return await self._store.read(lambda reader: reader.emails(asked, OCTETS))
+        reading = EmailReader(caller, self._uuid(caller))
+        safe = reading.guarded(query)
+        asked = msgspec.structs.replace(safe, where=every(mine, safe.where), limit=limit, total=True)
+
+        def ask(reader: Reader) -> tuple[Page[Email], list[str]]:
+            page = reader.emails(asked, OCTETS)
+            opened = {row.id for row in page.items if reading.reads(reader, row)}
+            others = [row.mail_id for row in page.items if row.id in opened and not reading.owns(row)]
+            return Page([row if row.id in opened else closed(row) for row in page.items], page.total), others
+
+        page, others = await self._store.read(ask)
+        if others:
+            await self._store.record("read", "email", after={"mails": others})
+        return page
 
     def _record(self, caller: Caller, draft: EmailDraft) -> Beside:
         now = self._clock()
@@ -115,7 +120,7 @@ class Emails:
                 attachment_names=_lines(each.name for each in attachments),
                 attachment_types=_lines(each.content_type for each in attachments),
                 created_date=now,
-                created_by_id=self._uuid(caller),
+                created_by_id=str(self._uuid(caller)),
                 created_by=caller.login,
                 updated_date=now,
                 size=len(body) + sum(len(each.data) for each in attachments),
@@ -130,9 +135,9 @@ class Emails:
             return attachments
         return tuple(msgspec.structs.replace(each, data="") for each in attachments)
 
-    def _uuid(self, caller: Caller) -> str:
+    def _uuid(self, caller: Caller) -> uuid.UUID:
         account = f"admin {caller.admin_id}" if caller.user_id is None else f"user {caller.user_id}"
-        return str(uuid.uuid5(self._names, account))
+        return uuid.uuid5(self._names, account)
 
 
 async def _files(given: Sequence[EmailAttachment]) -> tuple[Attachment, ...]:

@@ -9,13 +9,15 @@ from gatepost.store.schema import LIVE
 
 # A release into the sender's own mailbox, of what filters held, is no delivery to whom he wrote to.
 _OF = "FROM delivery d WHERE d.mail_id = email.mail_id AND (NOT d.release OR d.recipient = email.recipient)"
+# What a server says of a member of a group would name him (rules 9); such a delivery is never proven.
+_WORDS = "iif(d.proven OR d.release, d.last_reply, 'a member of the group could not be reached')"
 _TELL = f"""
 UPDATE email SET
   status = CASE
     WHEN EXISTS (SELECT 1 {_OF} AND d.{LIVE}) THEN 'PROCESSING'
     WHEN EXISTS (SELECT 1 {_OF} AND d.state != 'delivered') THEN 'FAILURE'
     ELSE 'DELIVERED' END,
-  message = (SELECT coalesce(d.last_reply, iif(d.state = 'deleted', 'given up by an administrator', NULL))
+  message = (SELECT coalesce({_WORDS}, iif(d.state = 'deleted', 'given up by an administrator', NULL))
     {_OF} AND d.state != 'delivered' ORDER BY d.{LIVE}, d.id LIMIT 1),
   date = (SELECT iif(count(d.done_at) = count(*), max(d.done_at), NULL) {_OF}),
   attempts = (SELECT max(d.attempts) {_OF}),
