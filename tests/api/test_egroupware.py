@@ -328,6 +328,9 @@ async def test_links_carry_nothing_past_the_filters_nor_beyond_the_limits(tmp_pa
         place = (await bring(desk, "b.txt", b"b")).json()["location"]
         assert (await send(desk, attachments=[place], attachmentType="share_ro")).status_code == 413
         assert desk.house.store.reader.count(Message, All(())) == 1
+    async with opened(tmp_path / "nowhere", http={"base_url": ""}) as desk:
+        place = (await bring(desk, "a.txt", b"a")).json()["location"]
+        assert "base_url" in (await send(desk, attachments=[place], attachmentType="link")).json()["message"]
     async with opened(tmp_path / "large") as desk:
         await set_policy(desk, mail_size_limit=1)
         place = (await bring(desk, "large.bin", bytes(2_000_000))).json()["location"]

@@ -136,7 +136,7 @@ async def list_identities(identities: Identities, caller: Caller) -> IdentityLis
 async def send_mail(sending: Sending, authors: Authors, caller: Caller, call: Call, body: GroupwareMail) -> Done:
     """Send a mail as the user himself."""
     authors.own(caller, caller.user_id or 0)
-    return await _send(sending, caller, call, body, _draft(body, call.base))
+    return await _send(sending, caller, call, body, _draft(body, call))
 
 
 @endpoint("POST", "/mail/{id}", permission="MAIL_SEND", status=200, headers=("Idempotency-Key",), dialect=GROUPWARE)
@@ -144,7 +144,7 @@ async def send_mail_as(
     sending: Sending, identities: Identities, caller: Caller, call: Call, id: str, body: GroupwareMail
 ) -> Done:
     """Send a mail as one of the user's identities."""
-    draft = await _as(identities, caller, id, _draft(body, call.base))
+    draft = await _as(identities, caller, id, _draft(body, call))
     return await _send(sending, caller, call, body, draft)
 
 
@@ -182,7 +182,8 @@ async def _warning(sending: Sending, caller: Caller, mail_id: str, folder: str |
     return "Mail saved to the folder Sent, as sent mail lies in no other" if elsewhere else None
 
 
-def _draft(mail: GroupwareMail, base: str) -> Draft:
+def _draft(mail: GroupwareMail, call: Call) -> Draft:
+    base = call.desk.settings.base_url.rstrip("/")  # what is mailed to others is no address of a socket
     files = tuple(Enclosure(_brought(text, at)) for at, text in enumerate(mail.attachments or ()))
     linked = bool(files) and _is_linked(mail.attachment_type or "attach")
     sharing = Sharing(files, mail.share_expiration or "", mail.share_password or "", base)
@@ -235,7 +236,7 @@ def _brought(text: str, at: int) -> str:
 @endpoint("POST", "/mail/compose", permission="MAIL_SEND", status=200, problems=(Kind.NOT_FOUND,), dialect=GROUPWARE)
 async def compose_mail(composing: Composing, caller: Caller, call: Call, body: GroupwareMail) -> Done:
     """Open a compose window at the user's own client."""
-    return await _compose(composing, caller, call, _draft(body, call.base))
+    return await _compose(composing, caller, call, _draft(body, call))
 
 
 @endpoint("POST", "/mail/{id}/compose", permission="MAIL_SEND", status=200, dialect=GROUPWARE)
@@ -243,7 +244,7 @@ async def compose_mail_as(
     composing: Composing, identities: Identities, caller: Caller, call: Call, id: str, body: GroupwareMail
 ) -> Done:
     """Open a compose window for one of the user's identities."""
-    return await _compose(composing, caller, call, await _as(identities, caller, id, _draft(body, call.base)))
+    return await _compose(composing, caller, call, await _as(identities, caller, id, _draft(body, call)))
 
 
 async def _compose(composing: Composing, caller: Caller, call: Call, draft: Draft) -> Done:
