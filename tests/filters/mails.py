@@ -31,7 +31,7 @@ def recipient(rules: RuleSet = NO_RULES, **members: Any) -> Recipient:
     return Recipient(**{"address": BOB, "given": BOB, "domain_id": 1, "policy": policy, "rules": rules, **members})
 
 
-def mail(data: bytes, auth: AuthResults | None = None, **members: Any) -> Mail:
+def mail(data: bytes, auth: AuthResults | None = None, *, on_trial: bool = False, **members: Any) -> Mail:
     usual = {
         "id": "0" * 32,
         "client": Client(ip="192.0.2.1"),
@@ -40,7 +40,7 @@ def mail(data: bytes, auth: AuthResults | None = None, **members: Any) -> Mail:
         "direction": Direction.IN,
         "received": NOW,
     }
-    made = Mail(Envelope(**{**usual, **members}), Body(size=len(data), data=data), OPENER)
+    made = Mail(Envelope(**{**usual, **members}), Body(size=len(data), data=data), OPENER, on_trial=on_trial)
     made.auth = auth
     return made
 

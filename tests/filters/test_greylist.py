@@ -73,6 +73,14 @@ def test_of_a_mail_that_is_only_tried_nothing_is_remembered() -> None:
     assert gate.ask(HOUR)[0].symbol == "GREYLISTED", "the first one of this sender"
 
 
+def test_a_mail_on_trial_leaves_nothing() -> None:
+    gate = Gate()
+    assert gate.ask(0, on_trial=True)
+    assert gate.ask(HOUR)
+    assert gate.ask(2 * HOUR, on_trial=True) == []
+    assert gate.ask(50 * HOUR)
+
+
 def test_who_comes_again_too_late_is_new() -> None:
     gate = Gate()
     gate.ask(0)

@@ -87,7 +87,8 @@ class Classifier:
         if not weighed:
             return ()
         probability = combine([weight for _, weight in weighed])
-        self._tokens.use([key for key, _ in weighed], mail.envelope.received)
+        if not mail.on_trial:
+            self._tokens.use([key for key, _ in weighed], mail.envelope.received)
         return self._finding(probability, weighed, gist)
 
     def _finding(self, probability: float, weighed: Sequence[tuple[int, float]], gist: Gist) -> Iterable[Finding]:

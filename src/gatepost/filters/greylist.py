@@ -67,33 +67,31 @@ class Greylist:
             return ()
         if mail.envelope.trial:
             return (_left_out(),)
-        now = mail.envelope.received
+        now, counting = mail.envelope.received, not mail.on_trial
         place = (network(mail.envelope.client.ip), _domain(mail))
         whole, pair = key_of(*place, recipient.address.key), key_of(*place)
-        if self._has_passed(whole, pair, now):
+        if known := self._passes(whole, pair, now):
+            if counting:
+                self._passed.count(known, now)
             return ()
         first = self._waiting.get(whole, now)
-        if first is None:
+        if first is None and counting:
             self._waiting.count(whole, now)
         waited = now - first.since if first else 0
         left = self._options.wait_seconds * 1000 - waited
         if left > 0:
             return (_come_again(left),)
-        self._passed.count(whole, now, first=1)
-        self._passed.count(pair, now, first=1)
+        if counting:
+            self._passed.count(whole, now, first=1)
+            self._passed.count(pair, now, first=1)
         return ()
 
-    def _has_passed(self, whole: int, pair: int, now: int) -> bool:
-        """Tell whether it may come in at once; note the use."""
+    def _passes(self, whole: int, pair: int, now: int) -> int | None:
+        """Return the key by which a mail may come in at once; None for none."""
         known = self._passed.get(pair, now)
-        enough = self._options.known_after
-        if known is not None and 0 < enough <= known.first:
-            self._passed.count(pair, now)
-            return True
-        if self._passed.get(whole, now) is not None:
-            self._passed.count(whole, now)
-            return True
-        return False
+        if known is not None and 0 < self._options.known_after <= known.first:
+            return pair
+        return whole if self._passed.get(whole, now) is not None else None
 
     def _is_known(self, mail: Mail, recipient: Recipient) -> bool:
         """Tell whether nobody need ask: ours, proven, of a known network, or let in by a rule."""

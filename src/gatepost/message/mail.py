@@ -193,11 +193,12 @@ class Opener:
 
 
 class Mail:
-    """One mail in the pipeline."""
+    """One mail in the pipeline. Of one `on_trial` nothing is learnt or counted: it did not come in."""
 
-    def __init__(self, envelope: Envelope, body: Body, opener: Opener) -> None:
+    def __init__(self, envelope: Envelope, body: Body, opener: Opener, *, on_trial: bool = False) -> None:
         self.envelope = envelope
         self.body = body
+        self.on_trial = on_trial
         self.auth: AuthResults | None = None  # what is proven of its sender; None: nobody looked
         self._opener = opener
         self._anatomy: Anatomy | None = None

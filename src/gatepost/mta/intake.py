@@ -153,7 +153,7 @@ class Intake:
         envelope = msgspec.structs.replace(envelope, recipients=tuple(map(_unlimited, envelope.recipients)))
         body = await self._store.spool.finish(draft)
         try:
-            report = await self._pipeline.run(Mail(envelope, body, self._opener), Trail(self._clock))
+            report = await self._pipeline.run(Mail(envelope, body, self._opener, on_trial=True), Trail(self._clock))
         finally:
             self._store.spool.forget(body)
         judged = [self._judge(envelope, report.anatomy, each) for each in report.found]
@@ -167,7 +167,8 @@ class Intake:
     async def _process(self, envelope: Envelope, body: Body, also: Also | None) -> Receipt:
         self.admit(envelope.client, envelope.sender)
         trail = Trail(self._clock)
-        mail, report, judged, answer = await self._weigh(envelope, body, trail)
+        mail = Mail(envelope, body, self._opener)
+        report, judged, answer = await self._weigh(mail, trail)
         summary = report.anatomy.summary if report.anatomy else Summary()
         for each in judged:
             verdicts.announce(envelope, each, self._metrics)
@@ -186,13 +187,13 @@ class Intake:
     async def dry_run(self, envelope: Envelope, body: Body) -> list[TraceEvent]:
         """Return the trace that a mail would have if it came in now; nothing is kept, learned or answered."""
         trail = Trail(self._clock)
-        await self._weigh(envelope, body, trail)
+        await self._weigh(Mail(envelope, body, self._opener, on_trial=True), trail)
         return trail.events
 
-    async def _weigh(self, envelope: Envelope, body: Body, trail: Trail) -> tuple[Mail, Report, list[Judged], Answer]:
+    async def _weigh(self, mail: Mail, trail: Trail) -> tuple[Report, list[Judged], Answer]:
         """Ask the filters, and judge for each recipient; the trail tells how."""
-        trail.add("received", **facts(envelope, body))
-        mail = Mail(envelope, body, self._opener)
+        envelope = mail.envelope
+        trail.add("received", **facts(envelope, mail.body))
         report = await self._pipeline.run(mail, trail)
         judged = [self._judge(envelope, report.anatomy, each) for each in report.found]
         answer = _answer(judged)
@@ -200,7 +201,7 @@ class Intake:
             judged = [self._hold_refused(envelope, each) for each in judged]
         for each in judged:
             verdicts.trace(each, trail)
-        return mail, report, judged, answer
+        return report, judged, answer
 
     def _judge(self, envelope: Envelope, anatomy: Anatomy | None, found: Findings) -> Judged:
         recipient = found.recipient

@@ -11,7 +11,7 @@ from gatepost.model.address import Address
 from gatepost.model.envelope import Client, Role
 from gatepost.model.memory import DAY, Memory, Room, key_of
 from gatepost.model.problem import Kind, Problem
-from gatepost.model.verdict import Category
+from gatepost.model.verdict import Action, Category
 from gatepost.mta.keeping import Judged
 from gatepost.settings import Outgoing as Settings
 
@@ -61,7 +61,7 @@ class Outgoing:
     def saw(self, mail: Mail, judged: Sequence[Judged]) -> None:
         """Count a mail of an account; slow it where that is too much."""
         account = _account(mail.envelope.client, mail.envelope.sender)
-        if not account:
+        if not account or any(each.verdict.action is Action.DEFER for each in judged):
             return
         hour = self._hour(account)
         hour.mails += 1
