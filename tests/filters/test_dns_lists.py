@@ -104,6 +104,12 @@ def test_a_list_that_vouches_takes_points_away_and_codes_may_have_wildcards() ->
     assert look("dnsbl", {"9.4.8.8.wl.test": ["A 127.0.5.3"]}, [allow]).points == {"WL_HI": -5.0}
 
 
+def test_of_answers_with_one_symbol_the_heaviest_counts_once() -> None:
+    answers = [{"code": "127.0.0.2", "weight": 1.0}, {"code": "127.0.0.3", "weight": 3.0}]
+    zone: Zone = {"9.4.8.8.bl.test": ["A 127.0.0.2", "A 127.0.0.3"]}
+    assert look("dnsbl", zone, [{"zone": "bl.test", "answers": answers}]).points == {"BL_TEST": 3.0}
+
+
 def test_a_list_without_answers_means_its_own_weight_and_its_symbol_is_its_name() -> None:
     zone: Zone = {"9.4.8.8.bl.test": ["A 127.0.0.9"]}
     assert look("dnsbl", zone, [{"zone": "bl.test", "weight": 2.5}]).points == {"BL_TEST": 2.5}

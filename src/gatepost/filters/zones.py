@@ -239,7 +239,7 @@ class Lists:
 
 
 def _listed(answers: Iterable[_Answer], by: str) -> Iterator[Finding]:
-    """Yield a finding for each symbol, by the first thing that has it, and how many more there are."""
+    """Yield a finding for each symbol, by what weighs most of all that has it, and how many more there are."""
     hits: dict[str, list[tuple[_Answer, Meaning, tuple[int, ...]]]] = {}
     for each in answers:
         for meaning in each.question.source.meanings:
@@ -247,7 +247,7 @@ def _listed(answers: Iterable[_Answer], by: str) -> Iterator[Finding]:
             if code is not None:
                 hits.setdefault(meaning.symbol, []).append((each, meaning, code))
     for symbol, found in hits.items():
-        answer, meaning, code = found[0]
+        answer, meaning, code = max(found, key=lambda hit: abs(hit[1].weight))
         question = answer.question
         more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
         what = ", ".join(filter(None, (question.source.description, meaning.said)))
