@@ -1,10 +1,12 @@
 """Greylisting: who is asked to come again, who is not, and what is remembered."""
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 from tests.filters.mails import NO_RULES, NOW, TOOLS, mail, plain, recipient, run
+from tests.house import living, queued_as
 
 from gatepost.filters.registry import load
 from gatepost.model.address import Address
@@ -126,3 +128,14 @@ def test_options_are_checked_and_it_is_off_unless_asked_for() -> None:
     assert Gate(proven_pass=False).ask(
         0, auth=AuthResults(mail_from=SPF, helo=SPF, dmarc=Dmarc(result=Result.PASS), proven=True)
     )
+
+
+@pytest.mark.anyio
+async def test_its_answer_at_the_door_is_to_come_again(tmp_path: Path) -> None:
+    options = {"greylist": {"enabled": True}, "sender_verify": {"enabled": False}}
+    async with living(tmp_path, filters={"options": options}) as house:
+        reply = await house.send(plain(), "bob@served.example")
+        assert (reply.code, reply.message[:36]) == (451, "4.7.1 greylisted; please try again i")
+        assert [event.event for event in house.trace(queued_as(reply))][-1] == "deferred"
+        house.clock.now += 6 * MINUTE
+        assert (await house.send(plain(), "bob@served.example")).code == 250

@@ -121,7 +121,6 @@ class Weigher:
     def __init__(self, known: Tokens) -> None:
         self._known = known
         self._generation = -1
-        self._totals: dict[int, tuple[int, int]] = {}
         self._weights: dict[tuple[int, int, int], float | None] = {}
 
     def taught(self, own: int) -> bool:
