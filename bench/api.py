@@ -78,7 +78,15 @@ def fill(directory: Path, *, domains: int, users: int, mails: int) -> None:
     store.write_sync(lambda writer: [add_domain(writer, number, facts["now"]) for number in range(domains)])
     run(users, USERS)
     hidden = table(Copy).hidden
-    values = {"sent": "at", "received": "at", "header_from": "'Author'", "subject": "'Letter ' || i", "size": "100"}
+    values = {
+        "sent": "at",
+        "received": "at",
+        "header_from": "'Author'",
+        "subject": "'Letter ' || i",
+        "size": "100",
+        "header_to": "box",
+        "header_cc": "''",
+    }
     copies = (
         MAILS[2].replace("COLUMNS", ", ".join(hidden)).replace("VALUES", ", ".join(values[name] for name in hidden))
     )

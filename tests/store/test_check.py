@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.store.samples import DAY, NOW, copy, event, keep, mail_id, message, open_store, settings
+from tests.store.samples import DAY, NOW, copy, event, keep, mail_id, message, open_store, settings, user
 
 from gatepost.model.envelope import Body
 from gatepost.model.query import Query, every
@@ -41,6 +41,8 @@ def filled(directory: Path) -> Path:
         store.write_sync(lambda writer, n=number: keep(writer, n, copies=n % 3))
     store.write_sync(lambda writer: writer.refuse(message(50), [event()], 1))
     large(store, 0xAB)
+    for name in ("ann@in.test", "bob@in.test", "eve@in.test"):
+        store.write_sync(lambda writer, name=name: writer.add(user(name)))
     store.close_sync()
     return directory
 
@@ -66,6 +68,8 @@ BROKEN = {
     "UPDATE body SET size = 6 WHERE mail_id = '{5}'": "the size of a body is wrong",
     "UPDATE folder SET total = 99": "the counts of a folder are wrong",
     "UPDATE folder SET unseen = unseen - 1": "the counts of a folder are wrong",
+    "UPDATE user_total SET total = 2": "the users of a domain are counted wrong",
+    "INSERT INTO user_total VALUES (9, 'ENABLED', 1)": "the users of a domain are counted wrong",
     "INSERT INTO folder VALUES ('no@in.test', 'Archive', 'SPAM', 1, 1, 0)": "a folder is counted that is empty",
     "UPDATE delivery SET state = 'delivered' WHERE mail_id = '{6}'": "a body is needed by nobody",
     "UPDATE meta SET value = '[\"00\"]' WHERE key = 'keys'": "not the key that this store was sealed with",

@@ -13,7 +13,7 @@ from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Op, Pattern, Query, Where, eq, every
 from gatepost.model.rules import SenderRule, SenderType
 from gatepost.model.stored import Copy, Delivery
-from gatepost.model.tenant import Broker, Domain, DomainAlias, Group, GroupMember, User
+from gatepost.model.tenant import Broker, Domain, DomainAlias, Group, GroupMember, User, UserStatus
 from gatepost.store.schema import TABLES
 from gatepost.store.store import Store
 
@@ -190,3 +190,19 @@ async def test_windows_cut_what_was_counted(store: Store) -> None:
     assert store.reader.find(Delivery, Query(offset=30, limit=10, total=True)).items == []
     assert store.reader.find(Delivery, Query(limit=0)).items == []
     assert store.reader.find(Delivery, Query()).total is None
+
+
+def test_a_domain_s_active_users_are_counted_as_they_change(store: Store) -> None:
+    def active() -> dict[int, int]:
+        return store.reader.active_users([1, 2, 3])
+
+    ids = [store.write_sync(lambda w, n=n: w.add(user(f"u{n}@in.test", 1 + n % 2)).id) for n in range(5)]
+    assert active() == {1: 3, 2: 2}
+    store.write_sync(lambda w: w.change(User, ids[0], status=UserStatus.DISABLED))
+    store.write_sync(lambda w: w.change(User, ids[1], lastname="Neu"))
+    assert active() == {1: 2, 2: 2}
+    store.write_sync(lambda w: w.change(User, ids[2], domain_id=3))
+    store.write_sync(lambda w: w.change(User, ids[0], status=UserStatus.ENABLED))
+    assert active() == {1: 2, 2: 2, 3: 1}
+    store.write_sync(lambda w: w.remove(User, eq("domain_id", 2)))
+    assert active() == {1: 2, 3: 1}

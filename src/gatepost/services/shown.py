@@ -7,7 +7,7 @@ from typing import TypeVar
 import msgspec
 
 from gatepost.model.policy import Policy
-from gatepost.model.query import All, Condition, Op, Query, Where, eq, every
+from gatepost.model.query import All, Condition, Op, Query, Where
 from gatepost.model.query import Any as AnyOf
 from gatepost.model.route import Platform
 from gatepost.model.tenant import (
@@ -101,11 +101,12 @@ def show_domains(reader: Reader, platforms: Platforms, domains: Sequence[Domain]
     stations = _grouped(reader, Platform, "domain_id", ids)
     customers = _by_id(reader, Customer, {domain.customer_id for domain in domains})
     providers = _by_id(reader, Provider, {each for domain in domains for each in domain.outgoing_provider_ids})
+    active = reader.active_users(ids)
     return [
         _domain(
             domain,
             policies[domain.id],
-            active=reader.count(User, every(eq("domain_id", domain.id), eq("status", UserStatus.ENABLED))),
+            active=active.get(domain.id, 0),
             domain_aliases=[show(AliasView, alias) for alias in aliases[domain.id]],
             outgoing_providers=[
                 show(ProviderView, providers[each]) for each in domain.outgoing_provider_ids if each in providers

@@ -56,6 +56,10 @@ _RELATIONS = {
         " FROM copy GROUP BY mailbox, folder, category) c WHERE NOT EXISTS (SELECT 1 FROM folder f WHERE"
         " f.mailbox = c.mailbox AND f.folder = c.folder AND f.category = c.category AND f.total = t AND f.unseen = u)"
     ),
+    "the users of a domain are counted wrong": (
+        "SELECT domain_id FROM (SELECT domain_id, status, 1 AS n FROM user UNION ALL"
+        " SELECT domain_id, status, -total FROM user_total) GROUP BY domain_id, status HAVING sum(n) != 0"
+    ),
     "a folder is counted that is empty": (
         "SELECT mailbox || ' ' || folder FROM folder f WHERE NOT EXISTS"
         " (SELECT 1 FROM copy c WHERE c.mailbox = f.mailbox AND c.folder = f.folder AND c.category = f.category)"

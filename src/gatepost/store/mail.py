@@ -154,7 +154,15 @@ def _copy_rows(arrival: Arrival) -> list[list[Any]]:
     message = arrival.message
     # In the order of the hidden columns.
     sent = message.received if message.sent is None else message.sent
-    listed = (sent, message.header_from, message.subject, message.received, message.size)
+    listed = (
+        sent,
+        message.header_from,
+        message.subject,
+        message.received,
+        message.size,
+        message.header_to,
+        message.header_cc,
+    )
     return [[*_COPY.values(copy), *listed] for copy in arrival.copies]
 
 

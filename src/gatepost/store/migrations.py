@@ -24,86 +24,11 @@ from gatepost.model.outgoing import Share
 from gatepost.model.rules import SenderRule
 from gatepost.model.stored import Copy
 from gatepost.model.tenant import Domain, User
+from gatepost.store.rooms import COPY_TRIGGERS, FOLDER, ROOMS, TRIGGERS, USER_TOTAL, USER_TRIGGERS
 from gatepost.store.schema import TABLES
 
 APPLICATION_ID = 0x67617465  # "gate"
 VERSION = 1  # stands in user_version; raised with each step that older programs can't live with
-
-_ROOMS = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID;
-
--- A mail's bytes; data is NULL where they are a file of the spool.
-CREATE TABLE body (mail_id TEXT PRIMARY KEY, size INTEGER NOT NULL, data BLOB) STRICT;
-CREATE INDEX body_spooled ON body (mail_id) WHERE data IS NULL;
-
--- Events of a mail, compressed JSON: one row with the verdict, small ones after it. `size` counts towards the budget
--- of refused mail, its message row included.
-CREATE TABLE trace (
-  id INTEGER PRIMARY KEY, mail_id TEXT NOT NULL, until INTEGER NOT NULL, refused INTEGER NOT NULL DEFAULT 0,
-  size INTEGER NOT NULL, data BLOB NOT NULL
-) STRICT;
-CREATE INDEX trace_mail ON trace (mail_id);
-CREATE INDEX trace_until ON trace (until);
-CREATE INDEX trace_refused ON trace (id) WHERE refused = 1;
-INSERT INTO meta VALUES ('refused', 0);
-
--- Refusals before DATA, counted (rules 21).
-CREATE TABLE refusal (
-  hour INTEGER NOT NULL, net TEXT NOT NULL, code TEXT NOT NULL, count INTEGER NOT NULL,
-  PRIMARY KEY (hour, net, code)
-) STRICT, WITHOUT ROWID;
-"""
-
-# Totals for each folder and category of a mailbox, kept by triggers (rules 23).
-_FOLDER = """
-CREATE TABLE folder (
-  mailbox TEXT NOT NULL COLLATE NOCASE, folder TEXT NOT NULL COLLATE NOCASE, category TEXT NOT NULL COLLATE NOCASE,
-  domain_id INTEGER NOT NULL, total INTEGER NOT NULL, unseen INTEGER NOT NULL,
-  PRIMARY KEY (mailbox, folder, category)
-) STRICT, WITHOUT ROWID;
-CREATE INDEX folder_domain ON folder (domain_id);
-"""
-
-_COUNT = """
-INSERT INTO folder VALUES (NEW.mailbox, NEW.folder, NEW.category, NEW.domain_id, 1, NOT NEW.seen)
-ON CONFLICT DO UPDATE SET total = total + 1, unseen = unseen + (NOT NEW.seen), domain_id = NEW.domain_id;
-"""
-_COUNTED = "mailbox = OLD.mailbox AND folder = OLD.folder AND category = OLD.category"
-_DISCOUNT = f"""
-UPDATE folder SET total = total - 1, unseen = unseen - (NOT OLD.seen) WHERE {_COUNTED};
-DELETE FROM folder WHERE {_COUNTED} AND total = 0;
-"""
-_COPY_TRIGGERS = f"""
-CREATE TRIGGER copy_added AFTER INSERT ON copy BEGIN {_COUNT} END;
-CREATE TRIGGER copy_removed AFTER DELETE ON copy BEGIN {_DISCOUNT} END;
-CREATE TRIGGER copy_seen AFTER UPDATE OF seen ON copy WHEN OLD.seen != NEW.seen BEGIN
-  UPDATE folder SET unseen = unseen + OLD.seen - NEW.seen WHERE {_COUNTED};
-END;
-CREATE TRIGGER copy_moved AFTER UPDATE OF mailbox, folder, category ON copy
-WHEN OLD.mailbox != NEW.mailbox OR OLD.folder != NEW.folder OR OLD.category != NEW.category
-BEGIN {_DISCOUNT} {_COUNT} END;
-
--- The archive is write-once (threat 87).
-CREATE TRIGGER copy_archived BEFORE UPDATE OF mail_id, folder, category, score, infected, stored_at, expires_at ON copy
-WHEN OLD.folder = 'Archive' BEGIN SELECT RAISE(ABORT, 'CHECK constraint failed: the archive is write-once'); END;
-"""
-_TRIGGERS = """
-CREATE TRIGGER trace_added AFTER INSERT ON trace WHEN NEW.refused = 1 BEGIN
-  UPDATE meta SET value = value + NEW.size WHERE key = 'refused';
-END;
-CREATE TRIGGER trace_removed AFTER DELETE ON trace WHEN OLD.refused = 1 BEGIN
-  UPDATE meta SET value = value - OLD.size WHERE key = 'refused';
-END;
-
--- What belongs to a row goes with it.
-CREATE TRIGGER user_removed AFTER DELETE ON user BEGIN
-  DELETE FROM token WHERE user_id = OLD.id;
-  DELETE FROM sender_rule WHERE user_id = OLD.id;
-END;
-CREATE TRIGGER admin_removed AFTER DELETE ON admin BEGIN DELETE FROM token WHERE admin_id = OLD.id; END;
-CREATE TRIGGER group_removed AFTER DELETE ON "group" BEGIN DELETE FROM group_member WHERE group_id = OLD.id; END;
-"""
-
 
 _KEYS_GO = """
 CREATE TRIGGER domain_dkim_removed AFTER DELETE ON domain BEGIN
@@ -133,7 +58,7 @@ def _tables(db: Database) -> None:
     for table in TABLES.values():
         for statement in table.ddl():
             db.execute(statement)
-    for script in (_ROOMS, _FOLDER, _COPY_TRIGGERS, _TRIGGERS):
+    for script in (ROOMS, FOLDER, COPY_TRIGGERS, TRIGGERS):
         _run(db.conn, script)
     _run(db.conn, _apart("domain", "domain_alias", "name"))
     _run(db.conn, _apart("user", "group", "email"))
@@ -146,7 +71,7 @@ def _folders(db: Database) -> None:
         db.execute(f"DROP TRIGGER copy_{name}")
     db.execute("DROP TABLE folder")
     db.execute(_RENAMED)
-    _run(db.conn, _FOLDER + _COPY_TRIGGERS)
+    _run(db.conn, FOLDER + COPY_TRIGGERS)
     db.execute(
         "INSERT INTO folder SELECT mailbox, folder, category, max(domain_id), count(*), sum(NOT seen) FROM copy"
         " GROUP BY mailbox, folder, category"
@@ -215,9 +140,7 @@ def _health(db: Database) -> None:
 @MIGRATIONS(name="0007_providers")
 def _providers(db: Database) -> None:
     """The domains that name a provider are found by an index."""
-    domains = TABLES[Domain]
-    db.execute(f"DROP INDEX IF EXISTS {domains.name}_by4")
-    db.execute(domains.index(4))
+    _index(db, Domain, 4)
 
 
 @MIGRATIONS(name="0008_tickets")
@@ -249,14 +172,24 @@ BEGIN INSERT INTO uncopied (mail_id, mailbox) VALUES (OLD.mail_id, OLD.mailbox);
 
 @MIGRATIONS(name="0005_lists")
 def _lists(db: Database) -> None:
-    """What folder lists sort by stands in the copies' own index (rules 23)."""
+    """What folder lists sort and search by stands in the copies' own index (rules 23)."""
     copies = TABLES[Copy]
     there = {row[1] for row in db.execute(f'PRAGMA table_info("{copies.name}")')}
-    for name in {"received", "size"} - there:
+    missing = [name for name in copies.hidden if name not in there]
+    for name in missing:
         db.execute(f"ALTER TABLE {copies.name} ADD COLUMN {copies.hidden[name].ddl}")
-        db.execute(f"UPDATE {copies.name} SET {name} = (SELECT {name} FROM message WHERE id = mail_id)")
-    db.execute(f"DROP INDEX {copies.name}_by0")
-    db.execute(copies.index(0))
+    if missing:
+        values = (f"{name} = {copies.hidden[name].value.replace(':mail_id', 'mail_id')}" for name in missing)
+        db.execute(f"UPDATE {copies.name} SET {', '.join(values)}")
+    _index(db, Copy, 0)
+
+
+def _index(db: Database, kind: type[Any], *numbers: int) -> None:
+    """Make indexes of a table anew, as they are described today."""
+    table = TABLES[kind]
+    for number in numbers:
+        db.execute(f'DROP INDEX IF EXISTS "{table.name}_by{number}"')
+        db.execute(table.index(number))
 
 
 @MIGRATIONS(name="0006_audit")
@@ -279,9 +212,7 @@ END;
 @MIGRATIONS(name="0009_protected")
 def _protected(db: Database) -> None:
     """An owner's PROTECTED rules are found by an index."""
-    rules = TABLES[SenderRule]
-    db.execute(f"DROP INDEX IF EXISTS {rules.name}_by2")
-    db.execute(rules.index(2))
+    _index(db, SenderRule, 2)
 
 
 _PROJECTS_GO = """
@@ -302,8 +233,7 @@ def _connections(db: Database) -> None:
         there = {row[1] for row in db.execute(f'PRAGMA table_info("{table.name}")')}
         if "connection_id" not in there:
             db.execute(f'ALTER TABLE "{table.name}" ADD COLUMN {table.columns["connection_id"].ddl}')
-        db.execute(f"DROP INDEX IF EXISTS {table.name}_by{number}")
-        db.execute(table.index(number))
+        _index(db, kind, number)
 
 
 @MIGRATIONS(name="0011_memory")
@@ -346,6 +276,18 @@ def _emails(db: Database) -> None:
     """Mail of applications; one that filters hold is told of as such (the rest is store/emails.py's)."""
     _add_tables(db, Email)
     _run(db.conn, _EMAILS_HELD)
+
+
+@MIGRATIONS(name="0014_searched")
+def _searched(db: Database) -> None:
+    """To whom a mail went is searched in the copies' own index, too; accounts are listed by last name by one."""
+    _lists(db)
+    _index(db, User, 4, 5)
+
+
+@MIGRATIONS(name="0015_user_totals")
+def _user_totals(db: Database) -> None:
+    _run(db.conn, USER_TOTAL + USER_TRIGGERS)
 
 
 def _run(connection: sqlite3.Connection, script: str) -> None:

@@ -63,6 +63,19 @@ def window(columns: Columns, query: Query) -> Compiled:
     return Compiled(f"{sql} LIMIT ? OFFSET ?", [bind(value) for value in values])
 
 
+def nearer(columns: Columns, query: Query, total: int) -> Compiled:
+    """Return the window of a list that has `total` rows, counted from its end where that is nearer.
+
+    What lies before a window is walked through, and kept sorted; of the rows it says which, not in what order.
+    """
+    limit = total - query.offset if query.limit is None else min(query.limit, total - query.offset)
+    behind = total - query.offset - limit
+    if query.keys or query.offset <= behind:
+        return window(columns, query)
+    sort = query.sort.removeprefix("-") if query.sort.startswith("-") else f"-{query.sort}"
+    return window(columns, msgspec.structs.replace(query, sort=sort, offset=behind, limit=limit))
+
+
 def order(columns: Columns, query: Query) -> str:
     """Return the ORDER BY; ties go by id in the same direction, so that one index serves both directions."""
     if query.keys:

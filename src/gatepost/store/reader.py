@@ -19,7 +19,7 @@ from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Condition, Page, Query
 from gatepost.model.rules import SenderRule
 from gatepost.model.stored import Copy, Delivery, Letter, Message, TraceEvent
-from gatepost.model.tenant import Domain
+from gatepost.model.tenant import Domain, UserStatus
 from gatepost.store import query as compiler
 from gatepost.store.memory import RECALL
 from gatepost.store.schema import LIVE, PROTECTED, Table, table
@@ -221,6 +221,13 @@ class Reader:
         rows = self._rows(sql, [compiler.bind(name)])
         return known.row(rows[0]) if rows else None
 
+    def active_users(self, domain_ids: Collection[int]) -> dict[int, int]:
+        """Return how many accounts of each domain are enabled; a domain without any is left out."""
+        sql = (
+            "SELECT domain_id, total FROM user_total WHERE status = ? AND domain_id IN (SELECT value FROM json_each(?))"
+        )
+        return dict(self._rows(sql, [UserStatus.ENABLED.value, msgspec.json.encode(list(domain_ids)).decode()]))
+
     def senders(self) -> list[Domain]:
         """Return the domains that name outgoing subnets."""
         known = table(Domain)
@@ -280,16 +287,18 @@ class Reader:
         """Return the rows of the window and the total; `least` are the tables that hold where nothing asks for `m`."""
         where, window = compiler.where(columns, query.where), compiler.window(columns, query)
         enough = least if least and 'm."' not in where.sql + window.sql else tables
-        total = None
+        total, inside = None, window
         if query.total:
             total = self._number(f"SELECT count(*) FROM {enough} WHERE {where.sql}", where.values)
             if total <= query.offset:
                 return [], total
+            inside = compiler.nearer(columns, query, total)
         sql = f"SELECT {fields} FROM {tables} WHERE {where.sql} {window.sql}"
         if query.offset or (query.limit is not None and (query.keys or query.sort != "id")):
             # Sorted and skipped by as little as can be, an index at best; only the rows of the window are opened.
-            inner = f"SELECT {key} FROM {enough} WHERE {where.sql} {window.sql}"
+            inner = f"SELECT {key} FROM {enough} WHERE {where.sql} {inside.sql}"
             sql = f"SELECT {fields} FROM {tables} WHERE {key} IN ({inner}) {compiler.order(columns, query)}"
+            return self._rows(sql, [*where.values, *inside.values]), total
         return self._rows(sql, [*where.values, *window.values]), total
 
     @contextmanager

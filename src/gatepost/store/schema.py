@@ -225,6 +225,8 @@ TABLES: dict[type[Any], Table[Any]] = {
                 "(policy_id)",
                 "(platform_id)",
                 "(connection_id) WHERE connection_id IS NOT NULL",
+                "(lastname)",
+                "(domain_id, lastname)",
             ],
             quiet=["last_connection_date", "totp_secret", "totp_step"],
             secret=["password_hash"],
@@ -281,7 +283,7 @@ TABLES: dict[type[Any], Table[Any]] = {
             config=False,
             # A folder in its usual order; what stands behind lets the other orders do without the rows.
             indexes=[
-                "(mailbox, folder, sent, id, category, received, size, header_from, subject)",
+                "(mailbox, folder, sent, id, category, received, size, header_from, subject, header_to, header_cc)",
                 "(mail_id)",
                 "(expires_at)",
             ],
@@ -294,6 +296,8 @@ TABLES: dict[type[Any], Table[Any]] = {
                 "subject": Hidden("\"subject\" TEXT NOT NULL COLLATE NOCASE DEFAULT ''", _of_message("subject")),
                 "received": Hidden('"received" INTEGER NOT NULL DEFAULT 0', _of_message("received")),
                 "size": Hidden('"size" INTEGER NOT NULL DEFAULT 0', _of_message("size")),
+                "header_to": Hidden("\"header_to\" TEXT NOT NULL COLLATE NOCASE DEFAULT ''", _of_message("header_to")),
+                "header_cc": Hidden("\"header_cc\" TEXT NOT NULL COLLATE NOCASE DEFAULT ''", _of_message("header_cc")),
             },
         ),
         Table(
