@@ -64,6 +64,7 @@ def test_properties_give_limits_trust_and_a_name() -> None:
     (hop,) = connection_route(connection(properties=["odd", {}, {"name": None}, *items]), None).hops
     assert hop.terms == Terms(
         name="connection 7",
+        private=False,
         trust=("*", "smtp.far.example"),
         check_name=False,
         local_name="app.far.example",

@@ -11,7 +11,7 @@ from tests.peers.names import Fault, Names
 from gatepost.dns import Resolver
 from gatepost.events import wall_clock
 from gatepost.model.network import is_public
-from gatepost.model.route import Hop, Route, Transport
+from gatepost.model.route import Hop, Route, Terms, Transport
 from gatepost.mta.outcome import Result
 from gatepost.mta.routing import Gateway, NullMx, Router, Target, Unroutable, host_and_port
 from gatepost.settings import Dns, Relay, SettingsError
@@ -179,6 +179,18 @@ async def test_given_hops_come_in_their_order_and_may_be_private(names: Names) -
 async def test_a_hop_that_cannot_be_found_gives_way_to_its_fallback(names: Names) -> None:
     hops = (Hop("gone.test", 25, Transport.SMTP), Hop("a.plain.test", 26, Transport.SMTP))
     assert [target.port for target in await router(names).targets(Route(hops=hops))] == [26]
+
+
+async def test_a_connection_leads_to_private_addresses_only_where_who_saved_it_may(names: Names) -> None:
+    """A name that was public when it was saved may have become another since (threat 122)."""
+    for private, host, count in ((True, "inside.test", 5), (False, "a.plain.test", 1), (False, "inside.test", 0)):
+        hop = Hop(host, 25, Transport.SMTP, Terms("a connection", private=private))
+        try:
+            found = len(await router(names).targets(Route(hops=(hop,))))
+        except Unroutable as problem:
+            assert problem.result is Result.DEFERRED
+            found = 0
+        assert found == count, host
 
 
 async def test_hops_that_cannot_be_found_are_tried_again_later(names: Names) -> None:

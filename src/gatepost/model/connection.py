@@ -43,6 +43,7 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     default_encoding: str = "UTF-8"
     address_to_test: str | None = None
     sender: str | None = None
+    private: bool = False  # who saved it may have mail handed to private addresses
     properties: list[Any] = []
 
 
@@ -136,6 +137,7 @@ def connection_route(connection: Connection, password: str | None) -> Route:
     implicit = connection.ssl if known.ssl is None else known.ssl
     terms = Terms(
         name=f"connection {connection.id}",
+        private=connection.private,
         implicit_tls=implicit,
         username=(connection.username or "") if signs_in else "",
         password=(password or "") if signs_in else "",

@@ -42,6 +42,7 @@ class Terms(msgspec.Struct, frozen=True):
     """
 
     name: str  # whose terms these are, for the log
+    private: bool = True  # may the server be at a private address?
     implicit_tls: bool = False
     username: str = ""  # "": nobody signs in
     password: str = ""

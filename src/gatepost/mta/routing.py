@@ -112,13 +112,14 @@ class Router:
         return await self._by_mx(route.domain)
 
     async def _given(self, hops: Sequence[Hop]) -> tuple[Target, ...]:
-        """The hops that somebody configured; their word is taken for private addresses too."""
+        """The hops that somebody configured; their word is taken for private addresses too, unless they may not."""
         found = [await self._addresses(hop.host) for hop in hops]
         targets = [
             Target(hop.host, ip, hop.port, hop.transport, hop.terms)
             for hop, addresses in zip(hops, found, strict=True)
             if not isinstance(addresses, Exception)
             for ip in addresses
+            if hop.terms is None or hop.terms.private or is_public(ip)
         ]
         if not targets:
             _raise_unknown(", ".join(hop.host for hop in hops), found, lasting="4.4.3")

@@ -157,6 +157,7 @@ class Connections:
             default_encoding=given.default_encoding,
             address_to_test=given.address_to_test,
             sender=given.sender,
+            private=self._targets.private(caller),
             properties=given.additional_properties,
         )
 

@@ -110,6 +110,7 @@ class MailConfigs:
             username=config.username or None,
             password=password,
             sender=read_address(config.system_email, "/systemEmail").text,
+            private=self._targets.private(caller),
         )
 
     def _password(self, config: MailConfig, host: str, stored: Connection | None) -> str | None:

@@ -63,9 +63,12 @@ class Targets:
             self._check_private(caller, at)
         return name
 
+    def private(self, caller: Caller) -> bool:
+        """Tell whether the caller may have connections made to private and loopback addresses."""
+        return self._private == "everyone" or (self._private == "sysadmin" and caller.sys_admin)
+
     def _check_private(self, caller: Caller, at: str) -> None:
-        allowed = self._private == "everyone" or (self._private == "sysadmin" and caller.sys_admin)
-        if not allowed:
+        if not self.private(caller):
             raise unprocessable("Private and loopback addresses are not allowed here.", at)
 
 
