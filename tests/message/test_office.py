@@ -44,6 +44,8 @@ def book(*sheets: tuple[int, bytes]) -> bytes:
         ("a.doc", compound({"WordDocument": WORD, "ObjectPool/_1/Workbook": MACRO_BOOK}), True),
         ("a.ppt", compound({"PowerPoint Document": SLIDES}), True),
         ("a.ppt", compound({"PowerPoint Document": b"slides"}), False),
+        ("a.slk", b"ID;PWXL;N;E\r\nO;E;\r\nC;Y1;X1;EEXEC()\r\nE\r\n", True),
+        ("a.slk", b'ID;PWXL;N;E\r\nO;L;D;V0\r\nC;Y1;X1;K"O;E"\r\nE\r\n', False),
         ("a.docm", zipped({"[Content_Types].xml": b"<Types/>", "word/vbaProject.bin": VBA}), True),
         ("a.docx", zipped({"[Content_Types].xml": b"<Types/>", "word/media/image1.png": VBA}), True),
         ("a.docx", zipped({"[Content_Types].xml": b"<Types/>", "word/document.xml": b"<w:document/>"}), False),
@@ -95,6 +97,13 @@ def test_files_inside_documents_are_members_however_they_are_wrapped() -> None:
     assert part.members[-1].path == "word/embeddings/o.bin > a.js"
     part = holding("a.xls", compound({"MBD1/Package": zipped({"evil.exe": EXE})}))
     assert part.members[-1].path == "MBD1/Package > evil.exe"
+
+
+def test_the_objects_in_a_presentation_are_members() -> None:
+    packed = zlib.compress(compound({"\x01Ole10Native": native(b"evil.exe", EXE)}))
+    record = b"\x10\0\x11\x10" + struct.pack("<II", len(packed) + 4, 0) + packed
+    part = holding("a.ppt", compound({"PowerPoint Document": bytes(50) + record}))
+    assert [member.path for member in part.members] == ["object-1", "object-1 > evil.exe"]
 
 
 def test_the_objects_in_an_rtf_document_are_members() -> None:

@@ -4,8 +4,10 @@ OLE2 containers ([MS-CFB]) are read by olefile. A macro is a VBA project ([MS-OV
 2.4.28) or a Basic module of an OpenDocument file. VBA in .docm and the like is an OLE2 container inside a ZIP.
 """
 
+import contextlib
 import io
 import re
+import zlib
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
@@ -13,12 +15,14 @@ from typing import Any
 import msgspec
 
 from gatepost.message import decode
-from gatepost.message.meter import BROKEN, Damaged, Entry, Meter, Stop
+from gatepost.message.meter import BROKEN, Damaged, Entry, Meter, Stop, inflate
 
 _VBA_NAME = "_VBA_PROJECT".encode("utf-16-le")
 _PASSWORD_NAME = "EncryptedPackage".encode("utf-16-le")  # [MS-OFFCRYPTO] 2.3.4.4
 _WORKBOOKS = ("workbook", "book")
 _PPT_MACROS = re.compile(rb"\x02\0\0\x04\x0c\0\0\0.{4}\x01\0\0\0", re.DOTALL)  # VBAInfoAtom, [MS-PPT] 2.4.10
+_PPT_OBJECT = re.compile(rb"\x10\0\x11\x10(.{4}).{4}(?=\x78)", re.DOTALL)  # ExOleObjStg, compressed, [MS-PPT] 2.10.34
+_SHEET_MACROS = re.compile(rb"^O;(?:[^\r\n]*;)?E[;\r\n]", re.MULTILINE)  # of a SYLK file
 _RECORDS = 20_000  # of a workbook's global part
 _BOUNDSHEET, _FILEPASS, _EOF = 0x85, 0x2F, 0x0A
 _MODULE = re.compile(rb"<script:module\b|<(?:\w+:)?macrosheet\b")
@@ -29,6 +33,7 @@ _LOOKED_AT = 20  # streams
 _ATTACHED = "__substg1.0_37010102"  # PidTagAttachDataBinary, [MS-OXMSG] 2.1.3
 _NAMES = ("__substg1.0_3707001f", "__substg1.0_3704001f", "__substg1.0_3707001e", "__substg1.0_3704001e")
 _EMBEDDED = ("package", "contents", "embeddedodf")
+_SLIDES = "powerpoint document"
 _NATIVE = "\x01ole10native"
 
 _ONENOTE_FILE = bytes.fromhex("e716e3bd65261145a4c48d4d0b7a9eac")  # FileDataStoreObject, [MS-ONESTORE] 2.6.13
@@ -48,6 +53,8 @@ def look(content: bytes, kind: str, names: Sequence[str] = ()) -> Look:
         return _look_ole(content)
     if content.startswith(b"ActiveMime"):  # how Word's web pages and XML carry VBA
         return Look(macros=True)
+    if content.startswith(b"ID;"):
+        return Look(macros=bool(_SHEET_MACROS.search(content)))
     if not kind and content[:200].lstrip(b"\xef\xbb\xbf\r\n\t ").startswith(b"<"):
         sheet = any("/macrosheets/" in name.lower() for name in names)
         macros = sheet or bool(_MODULE.search(content[:_HEAD])) or any(mark in content for mark in _XML_MACROS)
@@ -93,7 +100,7 @@ def _powerpoint(stream: bytes) -> Look:
     return Look(bool(_PPT_MACROS.search(stream)))
 
 
-_STREAMS = {"worddocument": _word, "powerpoint document": _powerpoint, **dict.fromkeys(_WORKBOOKS, _excel)}
+_STREAMS = {"worddocument": _word, _SLIDES: _powerpoint, **dict.fromkeys(_WORKBOOKS, _excel)}
 
 
 # --- what is inside --------------------------------------------------------------------------------------------------
@@ -109,6 +116,8 @@ def ole(content: bytes, name: str, meter: Meter) -> Iterator[Entry]:
                 entry = _entry(container, path, meter)
                 if entry is not None:
                     yield entry
+                if path[-1].lower() == _SLIDES:
+                    yield from _slide_objects(container.openstream(path).read(), meter)
     except olefile.OleFileError as error:
         raise Damaged("is a damaged document") from error
 
@@ -117,7 +126,7 @@ def _entry(container: Any, path: list[str], meter: Meter) -> Entry | None:
     last = path[-1].lower()
     if last not in (_ATTACHED, _NATIVE, *_EMBEDDED):
         return None
-    meter.take(0)
+    meter.take(0)  # an earlier one may have met a limit
     names = _names(container, path) if last == _ATTACHED else ("/".join(path).strip("\x01"),)
     try:
         meter.take(container.get_size(path))
@@ -127,6 +136,17 @@ def _entry(container: Any, path: list[str], meter: Meter) -> Entry | None:
     if last == _NATIVE:
         names, data = _native(data) or (names, data)
     return Entry(names=names, size=len(data), content=data)
+
+
+def _slide_objects(stream: bytes, meter: Meter) -> Iterator[Entry]:
+    """Yield the OLE2 containers that a presentation holds compressed: embedded objects, its VBA project."""
+    for number, match in enumerate(_PPT_OBJECT.finditer(stream), 1):
+        out = io.BytesIO()
+        end = match.end() + int.from_bytes(match[1], "little")
+        with contextlib.suppress(zlib.error):  # what came out until then
+            inflate(stream, match.end(), min(end, len(stream)), 15, meter, out)
+        if content := out.getvalue():
+            yield Entry(names=(f"object-{number}",), size=len(content), content=content)
 
 
 def _names(container: Any, path: list[str]) -> tuple[str, ...]:
