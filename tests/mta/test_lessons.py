@@ -133,3 +133,19 @@ async def test_what_cannot_be_learnt_says_why(mind: Mind) -> None:
     mind.lessons.learn_later("0" * 32, 0, spam=True)
     await mind.lessons.settle()
     assert mind.lessons.learnt(0) == (0, 0)
+
+
+async def test_it_forgets_daily_and_never_right_after_a_leap_of_the_clock(mind: Mind) -> None:
+    steps = [
+        (0, False),
+        (11, True),
+        (5, False),
+        (23 * 60, False),
+        (60, True),
+        (25 * 60, False),
+        (60, False),
+        (23 * 60, True),
+    ]
+    for minutes, due in steps:
+        mind.clock.now += minutes * 60_000
+        assert mind.keeper._is_due() is due

@@ -91,6 +91,17 @@ def test_a_burst_is_held_against_the_largest_hour_so_far() -> None:
     assert Watch(burst=100).send(50, client=HOST, to=1000) == 50
 
 
+def test_the_hours_of_any_number_of_accounts_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gatepost.mta.outgoing.ACCOUNTS", 10)
+    watch = Watch()
+    for number in range(50):
+        watch.send(1, SPAM, HOST, who=f"u{number}")
+        watch.clock.now += 1
+    assert len(watch.outgoing._hours) == 10
+    assert len(watch.outgoing._spam) <= 10
+    assert "u49@a.test" in watch.outgoing._hours
+
+
 @pytest.mark.anyio
 async def test_a_slowed_account_is_answered_later_and_its_administrator_gets_a_mail(tmp_path: Path) -> None:
     outgoing = {"spam_per_hour": 2, "slow_mails": 2, "report_to": "admin@served.example"}

@@ -13,6 +13,7 @@ from gatepost.store.store import Pace, Reader, Store, Writer
 PERIOD = 5.0  # seconds between two writings
 SLICE = 200  # rows of one writing, so that no item holds the writer for long (rules 17)
 CHUNK = 5_000  # rows read at once: a few milliseconds (rules 19)
+AFTER_START = 600_000  # milliseconds from a start to its first purge
 REST = 0.05  # seconds between two chunks of a purge
 
 
@@ -24,7 +25,8 @@ class Keeper:
         self._memory = memory
         self._token_term = settings.token_days * DAY
         self._clock = clock
-        self._purged = clock()
+        self._seen = clock()
+        self._purged = self._seen - DAY + AFTER_START
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -99,11 +101,22 @@ class Keeper:
             await asyncio.sleep(PERIOD)
             try:
                 await self.write()
-                if self._clock() - self._purged >= DAY:
-                    self._purged = self._clock()
+                if self._is_due():
                     log.info("forgotten", rows=await self.purge())
             except Problem as problem:
                 log.warning("memory not kept now", why=problem.detail)
+
+    def _is_due(self) -> bool:
+        """Tell whether it is time to purge: daily; a clock that leapt ahead is not believed for a day (threat 86)."""
+        now, before = self._clock(), self._seen
+        self._seen = now
+        if now - before >= DAY:
+            log.warning("the clock leapt ahead; nothing is forgotten today")
+            self._purged = now
+        if now - self._purged < DAY:
+            return False
+        self._purged = now
+        return True
 
 
 def _recall(room: Room, after: int, reader: Reader) -> list[Row]:

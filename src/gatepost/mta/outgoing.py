@@ -99,6 +99,7 @@ class Outgoing:
         log.warning("account slowed", account=account, why=text, minutes=self._settings.slow_minutes)
         self._alarms.tell("outgoing", why, f"{account} is slowed: {text}")
         if self.report and now - self._reported.get(account, -REPORT_EVERY) >= REPORT_EVERY:
+            self._reported = {each: at for each, at in self._reported.items() if now - at < REPORT_EVERY}
             self._reported[account] = now
             self.report(account, text)
 
@@ -108,26 +109,21 @@ class Outgoing:
         found = self._hours.get(account)
         if found is None or now - found.since >= HOUR:
             if found is not None:
-                self._remember(account, found)
-            if len(self._hours) >= ACCOUNTS:
-                self._sweep(now)
+                self._remember(account)
+            while len(self._hours) >= ACCOUNTS:
+                oldest = next(iter(self._hours))  # they stand in the order in which they began
+                self._remember(oldest)
+                self._spam.pop(oldest, None)
             found = self._hours[account] = _Hour(now)
         return found
 
-    def _remember(self, account: str, hour: _Hour) -> None:
+    def _remember(self, account: str) -> None:
+        hour = self._hours.pop(account)
         key, now = key_of("largest", account), self._clock()
         usual = self._habits.get(key, now)
         more = hour.recipients - (usual.first if usual else 0.0)
         if more > 0:
             self._habits.count(key, now, first=more)
-
-    def _sweep(self, now: int) -> None:
-        """Make room: hours that are over go into the habits; if none is, the oldest goes."""
-        over = [account for account, hour in self._hours.items() if now - hour.since >= HOUR]
-        for account in over or [min(self._hours, key=lambda each: self._hours[each].since)]:
-            self._remember(account, self._hours.pop(account))
-            self._spam.pop(account, None)
-        self._reported = {each: at for each, at in self._reported.items() if now - at < REPORT_EVERY}
 
 
 def _account(client: Client, sender: Address | None) -> str:
