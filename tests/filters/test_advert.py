@@ -6,12 +6,11 @@ from typing import Any
 import pytest
 from tests.filters.letters import TEXT, both, document, letter
 from tests.filters.mails import ask, make
-from tests.filters.test_score import SCORE
+from tests.filters.test_score import ADVERT, SCORE
 
 from gatepost.filters.symbols import shipped
 from gatepost.model.verdict import Category
 
-ADVERT = make("advert")
 LEAVE = {"List_Unsubscribe": "<https://news.a.test/u/1>", "List_Unsubscribe_Post": "List-Unsubscribe=One-Click"}
 FOOT = "You are receiving this because you subscribed. Unsubscribe or manage your preferences."
 SHOP = document(

@@ -20,7 +20,7 @@ from gatepost.model.envelope import Client, Login
 from gatepost.model.verdict import Category
 from gatepost.settings import SettingsError
 
-SCORE = make("score")
+SCORE, ADVERT = make("score"), make("advert")
 VBA = compound({"VBA/dir": b"x", "VBA/_VBA_PROJECT": b"\xcc\x61"})
 KNOWN = shipped()["symbols"]
 HOME = "from mail.a.test (mail.a.test [93.184.216.34]) by mx.ours.test; Mon, 24 Nov 2025 12:00:01 +0000"
@@ -449,6 +449,7 @@ PIECES = st.sampled_from(
 def test_no_exception_escapes_whatever_the_octets(data: bytes) -> None:
     for one in ask(SCORE, data):
         assert one.symbol in KNOWN
+    assert len(ask(ADVERT, data)) <= 1
 
 
 @given(st.lists(PIECES | st.binary(max_size=12), max_size=40).map(b"".join))

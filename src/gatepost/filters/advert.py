@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from gatepost.filters.registry import Cost, Tools
 from gatepost.filters.signs.facts import Facts
-from gatepost.filters.symbols import Phrases, Weights, load
+from gatepost.filters.symbols import Weights, load, phrases
 from gatepost.message.mail import Mail
 from gatepost.message.plain import plain
 from gatepost.model.envelope import Recipient
@@ -70,8 +70,8 @@ class Advert:
     def __init__(self, options: AdvertOptions, tools: Tools) -> None:
         self._points = options.points
         self._symbols, self._lists = load(options, "adverts")
-        self._in_text = Phrases(self._symbols, "text")
-        self._in_subject = Phrases(self._symbols, "subject")
+        self._in_text = phrases(options.file, "adverts", "text")
+        self._in_subject = phrases(options.file, "adverts", "subject")
 
     def key(self, recipient: Recipient) -> Hashable:
         return None

@@ -13,7 +13,7 @@ from gatepost.filters.signs.route import route
 from gatepost.filters.signs.sender import sender
 from gatepost.filters.signs.subject import subject
 from gatepost.filters.signs.text import text
-from gatepost.filters.symbols import Phrases, Weights, load
+from gatepost.filters.symbols import Weights, load, phrases
 from gatepost.message.anatomy import Anatomy
 from gatepost.message.mail import Mail
 from gatepost.message.plain import plain
@@ -39,10 +39,10 @@ class Score:
     def __init__(self, options: Weights, tools: Tools) -> None:
         self._symbols, self._lists = load(options, "symbols")
         self._brands = Brands(self._lists)
-        self._in_text = Phrases(self._symbols, "text")
-        self._in_subject = Phrases(self._symbols, "subject")
-        self._in_links = Phrases(self._symbols, "links")
-        self._in_sender = Phrases(self._symbols, "sender")
+        self._in_text = phrases(options.file, "symbols", "text")
+        self._in_subject = phrases(options.file, "symbols", "subject")
+        self._in_links = phrases(options.file, "symbols", "links")
+        self._in_sender = phrases(options.file, "symbols", "sender")
 
     def key(self, recipient: Recipient) -> Hashable:
         return None

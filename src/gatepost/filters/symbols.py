@@ -3,6 +3,7 @@
 import tomllib
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -20,6 +21,7 @@ TOGETHER = 6
 
 _GAP = ".{"
 Where = Literal["text", "subject", "links", "sender"]
+Part = Literal["symbols", "adverts"]
 
 
 class Symbol(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -72,15 +74,24 @@ class Weights(registry.Options, frozen=True):
     weights: dict[str, float] = msgspec.field(default_factory=dict)
 
 
-def load(options: Weights, part: Literal["symbols", "adverts"]) -> tuple[dict[str, Symbol], Lists]:
+def load(options: Weights, part: Part) -> tuple[dict[str, Symbol], Lists]:
     """Return the symbols in force and the lists; raise ValueError that begins with the option at fault."""
-    table = _decoded(_over(shipped(), _own(options.file)) if options.file else shipped())
+    table = _table(options.file)
     symbols = dict(getattr(table, part))
     for name, weight in options.weights.items():
         if name not in symbols:
             raise ValueError(f"weights.{name}: there is no such symbol")
         symbols[name] = msgspec.structs.replace(symbols[name], weight=weight)
     return symbols, table.lists
+
+
+def _table(file: str) -> Table:
+    return _decoded(_over(shipped(), _own(file))) if file else _shipped_table()
+
+
+@lru_cache(maxsize=1)
+def _shipped_table() -> Table:
+    return _decoded(shipped())
 
 
 def shipped() -> dict[str, Any]:
@@ -165,6 +176,16 @@ class Phrases:
             for least, name in self._least[owner]:
                 if count >= least:
                     yield name
+
+
+def phrases(file: str, part: Part, where: Where) -> Phrases:
+    """Return the phrases of one `where`; those of the shipped table are made once in a process."""
+    return Phrases(getattr(_table(file), part), where) if file else _shipped_phrases(part, where)
+
+
+@lru_cache(maxsize=8)
+def _shipped_phrases(part: Part, where: Where) -> Phrases:
+    return Phrases(getattr(_shipped_table(), part), where)
 
 
 def _patterns(symbols: Mapping[str, Symbol], owner: str) -> tuple[str, ...]:
