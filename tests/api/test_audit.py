@@ -4,6 +4,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+import pyotp
 import pytest
 from tests.api.house import NOW, Api
 
@@ -232,3 +233,43 @@ async def test_administrators_see_what_befell_their_nodes_alone(api: Api) -> Non
         seen[level] = {each["domainId"] for each in entries}
     assert seen[Level.DOMAIN] == {first["id"]}
     assert seen[Level.CUSTOMER] == seen[Level.BROKER] == {first["id"], second["id"]}
+
+
+async def test_what_one_does_to_his_own_account_is_told_without_its_secrets(api: Api) -> None:
+    domain = await api.domain("got.com")
+    await api.user("jon@got.com", domain["id"], password="Winterfell-1")
+    session = await api.ask("POST", "/login", {"login": "jon@got.com", "password": "Winterfell-1"}, token=None)
+    token = session.json()["token"]
+    enrolled = await api.ask("POST", "/account/totp", {"password": "Winterfell-1"}, token=token)
+    code = pyotp.TOTP(enrolled.json()["secret"]).at(api.clock.now // 1000)
+    assert (await api.ask("POST", "/account/totp/confirm", {"code": code}, token=token)).status_code == 204
+    assert (await api.ask("GET", "/token?validity=1", token=token)).status_code == 202
+    change = {"current": "Winterfell-1", "password": "Winterfell-2"}
+    assert (await api.ask("POST", "/account/password", change, token=token)).status_code == 204
+    changed, made, confirmed, enrol, sign_in, *_ = entries = await told(api)
+    assert {(each["login"], each["name"], each["domainId"]) for each in entries[:5]} == {
+        ("jon@got.com", "jon@got.com", domain["id"])
+    }
+    assert sign_in["act"] == "sign-in"
+    assert (enrol["act"], enrol["before"], enrol["after"]) == ("enrol-totp", None, None)
+    assert (confirmed["act"], confirmed["after"]) == ("change", {"mfaType": "TOTP"})
+    assert (made["act"], made["after"]) == ("make-token", {"expireAt": NOW + 3_600_000})
+    assert (changed["act"], changed["before"], changed["after"]) == (
+        "change",
+        {"passwordHash": MASK},
+        {"passwordHash": MASK},
+    )
+    assert enrolled.json()["secret"] not in str(entries) and "argon2" not in str(entries)
+
+
+async def test_who_acts_for_another_is_named_beside_him_rules_13(api: Api) -> None:
+    domain = await api.domain("got.com")
+    jon = await api.user("jon@got.com", domain["id"])
+    made = await api.ask("GET", "/token?username=jon@got.com")
+    rules = [{"value": "spam.example", "type": "BLOCK"}]
+    answer = await api.ask("POST", f"/users/{jon['id']}/wblist", rules, token=made.json()["token"])
+    assert answer.status_code == 201
+    rule, impersonated, *_ = await told(api)
+    assert (rule["kind"], rule["login"], rule["maker"]) == ("sender_rule", "jon@got.com", "admin")
+    assert (impersonated["act"], impersonated["login"], impersonated["maker"]) == ("impersonate", "admin", None)
+    assert impersonated["objectId"] == jon["id"]

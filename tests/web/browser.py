@@ -64,7 +64,7 @@ class Place:
     async def mail(self) -> EmailMessage:
         """Return the next mail that arrives at the sink."""
         self.seen += 1
-        raw = (await self.house.sink.wait(self.seen))[-1].data
+        raw = (await self.house.sink.wait(self.seen))[self.seen - 1].data
         return message_from_bytes(raw, policy=policy.default)
 
     async def link(self) -> str:

@@ -47,6 +47,10 @@ async def test_a_password_is_set_by_a_mailed_link_and_signs_in(place: Place, com
     assert "bob@served.example" in browser.said
     assert (await browser.submit(password=SECRET, again=SECRET)).status_code == 200
     assert browser.said == "Your password is set."
+    reset, task, *_ = await place.api.get("/audit")
+    assert (reset["act"], reset["login"]) == ("change", "bob@served.example")
+    assert reset["after"] == {"passwordHash": "***"} and reset["ip"] and reset["requestId"]
+    assert (task["act"], task["login"], task["name"]) == (command, "admin", "bob@served.example")
     assert (await place.sign_in(SECRET)).status_code == 200
     assert (await browser.open(link)).status_code == 404
 

@@ -93,6 +93,7 @@ class Call:
             admin_id=caller.admin_id,
             user_id=caller.user_id,
             token_id=caller.token_id,
+            maker=caller.maker.login if caller.maker else None,
             ip=self.ip,
             request_id=self.request.scope["state"]["request_id"],
             reason=self.reason,

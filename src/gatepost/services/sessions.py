@@ -60,6 +60,8 @@ class Sessions:
         if _needs_code(ticket, account) and not await self._totp.passes(account, code):
             raise unprocessable("The code is wrong.", "/code")
         await self._tickets.use(ticket)
+        maker = {"maker_id": ticket.maker_id} if ticket.maker_id else None
+        await self._store.record("sign-in", account, after=maker)
         return (await self._tickets.make(account, Purpose.SESSION, HOUR, maker_id=ticket.maker_id))[0]
 
     def who(self, cookie: str) -> Caller | None:

@@ -102,6 +102,9 @@ class Tasks:
             case Remediate():
                 require(caller, "TASK_REMEDIATE")
                 raise unprocessable("Remediation is not offered yet.", "/command")
+        told = msgspec.to_builtins(task)
+        about = find_user(self._store.reader, told["params"]["recipient"])
+        await self._store.record(told["command"], about or "mailbox", after=told["params"])
 
     async def _mail(
         self, caller: Caller, permission: str, kind: Kind, recipient: str, base: str, hours: int | None

@@ -48,6 +48,8 @@ class TemporaryTokens:
         life = wish.validity * HOUR
         token, expire_at = await self._tickets.make(account, Purpose.API, life, maker_id=maker_id)
         value, _ = await self._tickets.make(account, Purpose.SIGN_IN, life, maker_id=maker_id)
+        act = "make-token" if maker_id is None else "impersonate"
+        await self._store.record(act, account, after={"expire_at": expire_at})
         url = self._letters.link(account, SIGN_IN.page, value, base)
         return AuthToken(token=token, expire_at=Millis(expire_at), url=url)
 

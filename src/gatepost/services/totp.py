@@ -60,7 +60,12 @@ class Totp:
         await self._proof.check(account, given.password)
         secret = pyotp.random_base32()
         sealed = self._store.secrets.seal(secret)
-        await self._store.write(lambda writer: writer.change(type(account), account.id, totp_secret=sealed))
+
+        def enrol(writer: Writer) -> None:
+            writer.change(type(account), account.id, totp_secret=sealed)
+            writer.record("enrol-totp", account)
+
+        await self._store.write(enrol)
         uri = pyotp.TOTP(secret).provisioning_uri(name=login_of(account), issuer_name=ISSUER)
         return Enrolled(secret=secret, uri=uri, qr=segno.make(uri).svg_inline(scale=4))
 

@@ -5,6 +5,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from gatepost.model.access import Purpose
+from gatepost.model.audit import Actor, acting
 from gatepost.model.problem import Kind, Problem
 from gatepost.services.counter import Counter
 from gatepost.services.passwords import LONGEST, SHORTEST
@@ -66,7 +67,8 @@ class Forms:
     async def _sign_in(self, request: Request, form: Form) -> Response:
         token = form.get("token", "")
         try:
-            session = await self._sessions.open(token, form.get("code", ""), ip_of(request))
+            with acting(_somebody(request)):
+                session = await self._sessions.open(token, form.get("code", ""), ip_of(request))
         except Problem as problem:
             visitor = self._sessions.visitor(token, Purpose.SIGN_IN)
             if problem.kind is not Kind.UNPROCESSABLE or visitor is None:
@@ -85,10 +87,16 @@ class Forms:
         if password != form.get("again", ""):
             return self._password(request, token, "unlike", 422)
         try:
-            await self._recovery.reset(Reset(token=token, password=password), ip_of(request))
+            with acting(_somebody(request)):
+                await self._recovery.reset(Reset(token=token, password=password), ip_of(request))
         except Problem as problem:
             if problem.kind is not Kind.UNPROCESSABLE:
                 raise
             error = "elsewhere" if SHORTEST <= len(password) <= LONGEST else "length"
             return self._password(request, token, error, 422)
         return self._window.say(request, "set")
+
+
+def _somebody(request: Request) -> Actor:
+    """Who shows a link: the audit names him by the account that the link is for."""
+    return Actor(ip=ip_of(request), request_id=request.state.request_id)
