@@ -1,8 +1,11 @@
 """How long it takes to take a mail apart: realistic mails of four sizes, best and median of several runs.
 
+Then the same for rules that would backtrack for ages, over a megabyte, and for the start of a worker.
+
 Run: python bench/message.py
 """
 
+import asyncio
 import base64
 import random
 import statistics
@@ -11,9 +14,12 @@ from collections.abc import Callable
 from functools import partial
 
 from gatepost.message.anatomy import Anatomy
+from gatepost.message.mail import Opener
 from gatepost.message.parse import dissect
+from gatepost.message.patterns import compile_rule
 from gatepost.message.table import Unpacked
-from gatepost.settings import Limits
+from gatepost.model.envelope import Body
+from gatepost.settings import Filters, Limits
 
 HEADERS = (
     "Received: from mx.example.net (mx.example.net [192.0.2.7])\r\n"
@@ -102,12 +108,31 @@ def take_apart(data: bytes) -> Anatomy:
     return dissect(data, Limits(), unpack=lambda *_: Unpacked())
 
 
+RULES = ("(a+)+$|(x*)*y|(.*?,){25}P", "(x+x+)+y" * 50, "[a-q][^u-z]{13}x" * 20)
+
+
+def start_worker() -> None:
+    """Start the process that archives are opened in, have it answer once, and end it."""
+
+    async def once() -> None:
+        opener = Opener(Filters(), Limits())
+        await opener.delegate(Body(1, b"x"))
+        await opener.close()
+
+    asyncio.run(once())
+
+
 def main() -> None:
     print(f"{'mail':12} {'octets':>10} {'parts':>6} {'links':>6} {'best ms':>9} {'median ms':>10}")
     for name, data in samples().items():
         found = take_apart(data)
         best, median = measure(partial(take_apart, data))
         print(f"{name:12} {len(data):10} {len(found.parts):6} {len(found.links):6} {best:9.3f} {median:10.3f}")
+    for rule in RULES:
+        best, median = measure(partial(compile_rule(rule).found, "abcxdaefgh" * 100_000))
+        print(f"{rule[:38]:41} {best:9.3f} {median:10.3f}")
+    best, median = measure(start_worker)
+    print(f"{'the start of a worker':41} {best:9.3f} {median:10.3f}")
 
 
 if __name__ == "__main__":

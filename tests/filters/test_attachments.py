@@ -1,7 +1,6 @@
 """Attachments against a domain's rules, and what cannot be looked into."""
 
 import asyncio
-import time
 from typing import Any
 
 import pytest
@@ -330,15 +329,14 @@ def test_five_hundred_rules_over_thousands_of_members_do_not_stall_other_mail() 
     rules = attachment_rules(*(("DENY", "ARCHIVE_FILENAME", rf"^bad{number}\.(exe|scr)$") for number in range(500)))
     attachments, to = make("attachments"), recipient(rules)
 
-    async def longest_wait() -> float:
+    async def turns_of_others() -> int:
         await letter.anatomy()
         asking = asyncio.ensure_future(attachments.examine(letter, to))
-        waits = []
+        turns = 0
         while not asking.done():
-            started = time.process_time()
             await asyncio.sleep(0)
-            waits.append(time.process_time() - started)
+            turns += 1
         assert list(await asking) == []
-        return max(waits)
+        return turns
 
-    assert run(longest_wait()) < 0.25
+    assert run(turns_of_others()) > 50

@@ -1,11 +1,11 @@
 """Lists that an administrator keeps in files: what stands on them, and how they are read again."""
 
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.filters.mails import TOOLS, mail, plain, recipient, run
+from tests.steps import steps
 
 from gatepost.filters.registry import Filter, Tools, load
 from gatepost.message.mail import Mail
@@ -148,11 +148,14 @@ def test_a_list_that_makes_no_sense_stops_the_start(file: Path, options: dict[st
         lists(file, **options)
 
 
-def test_threat_61_a_mail_against_250_000_entries_takes_less_than_5_ms(file: Path) -> None:
-    file.write_text("".join(f"host{number}.listed{number % 977}.test\n" for number in range(250_000)))
-    one = lists(file)
+def test_threat_61_a_mail_takes_no_more_steps_against_many_entries(file: Path) -> None:
     asked = mail(plain(b"".join(b"http://a.b.c%d.test/x\r\n" % number for number in range(200))))
     run(asked.anatomy())
-    started = time.process_time()
-    assert not found(one, asked)
-    assert time.process_time() - started < 0.05, "ten times the target, for a busy machine"
+
+    def work(count: int) -> int:
+        file.write_text("".join(f"host{number}.listed{number % 977}.test\n" for number in range(count)))
+        one = lists(file)
+        assert not found(one, asked)
+        return steps(lambda: found(one, asked))
+
+    assert work(50_000) < 1.2 * work(50)

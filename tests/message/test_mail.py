@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import time
 import zlib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -224,15 +223,3 @@ def test_frames_carry_jobs_and_results() -> None:
     for result in (Failure("why"),):
         assert result_decoder.decode(frame(result)[4:]) == result
     assert msgspec.msgpack.decode(frame(Failure("x"))[4:])["type"] != Success.__name__
-
-
-def test_a_worker_starts_in_a_fraction_of_a_second() -> None:
-    async def start() -> float:
-        opener = Opener(Filters(), Limits())
-        begun = time.perf_counter()
-        await opener.delegate(in_memory(b"x"))
-        took = time.perf_counter() - begun
-        await opener.close()
-        return took
-
-    assert min(asyncio.run(start()) for _ in range(3)) < 3  # 0.25 s measured on an idle machine

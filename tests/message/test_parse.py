@@ -1,11 +1,10 @@
 """The structure of mails: every plausible reading, within limits (threats 49-54, 64)."""
 
-import time
-
 import msgspec
 import pytest
 from tests.message.documents import compound
 from tests.message.mails import EXE, HEADER, LIMITS, attachment, in_base64, mail, multipart, take_apart, zipped
+from tests.steps import steps
 
 from gatepost.message.anatomy import Anatomy, Symbol
 from gatepost.message.parse import dissect
@@ -323,9 +322,7 @@ def test_threat_54_nesting_up_to_the_limit_is_read_and_beyond_it_is_told() -> No
     ],
 )
 def test_threats_54_and_f7_hostile_structure_ends_in_time_and_is_told(data: bytes) -> None:
-    start = time.process_time()
     found = take_apart(data)
-    assert time.process_time() - start < 5
     assert found.parts
     assert len(found.parts) <= LIMITS.parts
     assert found.unscannable
@@ -345,9 +342,7 @@ def test_threats_54_and_f7_hostile_structure_ends_in_time_and_is_told(data: byte
     ids=["boundaries in a line", "uuencode", "yenc", "one line", "tags", "equal signs", "padding"],
 )
 def test_threat_f7_hostile_texts_are_read_in_time(body: bytes) -> None:
-    start = time.process_time()
     assert take_apart(mail(body)).parts
-    assert time.process_time() - start < 5
 
 
 def test_threat_54_more_than_10_000_parts_are_told() -> None:
@@ -410,12 +405,7 @@ HTML = b"Content-Type: text/html\r\n\r\n"
     ids=["deep", "wide", "attributes", "links", "formats", "defanged", "urls", "padding", "names"],
 )
 def test_threat_f7_a_small_hostile_mail_does_not_hold_the_loop(entity: bytes) -> None:
-    def seconds() -> float:
-        start = time.process_time()
-        dissect(mail(entity), LIMITS)
-        return time.process_time() - start
-
-    assert any(seconds() < 0.4 for _ in range(3))  # 0.1 measured at most
+    assert steps(lambda: dissect(mail(entity), LIMITS)) < 6 * SMALL
 
 
 def test_a_mail_without_archives_needs_no_worker() -> None:
