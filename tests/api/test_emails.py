@@ -654,3 +654,21 @@ async def test_a_mail_is_released_by_its_message_id_too(desk: Desk) -> None:
     where = quote("<1@world.example>", safe="")
     assert (await desk.ask("POST", f"{BOB}/Quarantine/{where}/release")).status_code == 204
     await desk.house.sink.wait(1)
+
+
+async def test_a_mail_that_was_held_on_its_way_out_is_released_to_whom_it_was_written(desk: Desk) -> None:
+    domain = desk.house.store.reader.domain("served.example")
+    assert domain is not None
+    await desk.house.store.write(lambda writer: writer.change(Domain, domain.id, outgoing_subnets=["127.0.0.1/32"]))
+    await desk.house.store.write(lambda writer: writer.change(Policy, domain.policy_id, outgoing=True))
+    raw = mail("Spam", GTUBE).replace(b"Ada <ada@world.example>", b"Bob <bob@served.example>")
+    to = ("zoe@far.example", "kim@far.example")
+    reply = await desk.house.send(raw, *to, sender="bob@served.example", role=Role.TRUSTED)
+    assert reply.code == 250, reply
+    mail_id = queued_as(reply)
+    answer = await desk.ask("POST", f"{BOB}/Quarantine/{mail_id}/release")
+    assert answer.status_code == 204, answer.text
+    await desk.house.sink.wait(1)
+    assert [each.recipients for each in desk.house.sink.mails] == [list(to)]
+    await desk.house.gatepost.queue.idle()
+    assert (await desk.get(f"{BOB}/Quarantine/{mail_id}"))["releaseStatus"]["state"] == "delivered"

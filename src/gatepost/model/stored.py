@@ -57,6 +57,7 @@ class Copy(msgspec.Struct, frozen=True, kw_only=True):
     released_at: int | None = None
     seen: bool = False
     answered: bool = False
+    held_for: list[str] = []  # of a mail that was to leave: the recipients for whom it was held
 
 
 class State(StrEnum):

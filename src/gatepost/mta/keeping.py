@@ -39,7 +39,10 @@ def made_copies(envelope: Envelope, judged: Sequence[Judged], own: Policy | None
     for each in judged:
         for keep in each.verdict.keep:
             row = copy_row(envelope, each.recipient, each.verdict, keep)
-            copies.setdefault((row.mailbox, keep.folder), row)
+            known = copies.setdefault((row.mailbox, keep.folder), row)
+            if known is not row and row.held_for:
+                both = msgspec.structs.replace(known, held_for=[*known.held_for, *row.held_for])
+                copies[row.mailbox, keep.folder] = both
     if own is not None and any(_is_sent(each) for each in judged):
         for row in _sent(envelope, own):
             copies.setdefault((row.mailbox, Folder(row.folder)), row)

@@ -32,35 +32,44 @@ class Releases:
         self._clock = clock
 
     async def requeue(self, copy: Copy, message: Message) -> bool:
-        """Send a kept mail to its mailbox: no filter runs again, no tag. False: an earlier release is on its way.
+        """Send a kept mail on: to its mailbox, or, where it was to leave, to those for whom it was held.
 
-        The copy stays until its term ends (contract A65). Raises Problem(NOT_FOUND) when the body is gone,
-        Problem(UNPROCESSABLE) when there is nowhere to send it.
+        No filter runs again, and there is no tag. False: earlier releases are all on their way. The copy stays until
+        its term ends (contract A65). Raises Problem(NOT_FOUND) when the body is gone, Problem(UNPROCESSABLE) when
+        there is nowhere to send it.
         """
-        way = release(copy, message, self._platform(copy), now=self._clock(), life=self._settings.queue.life)
+        ways = self._ways(copy, message)
 
-        def change(writer: Writer) -> tuple[Delivery, Body] | None:
-            if _on_its_way(writer, way):
+        def change(writer: Writer) -> tuple[list[Delivery], Body] | None:
+            free = [way for way in ways if not _on_its_way(writer, way)]
+            if not free:
                 return None
             body = writer.body(copy.mail_id)
             if body is None or writer.get(Copy, copy.id) is None:
                 raise Problem(Kind.NOT_FOUND, "the mail is no longer kept")
-            (delivery_id,) = writer.enqueue([way])
+            ids = writer.enqueue(free)
             now = self._clock()
             writer.change(Copy, copy.id, released_at=now)
             event = TraceEvent(at=now, event="released", mailbox=copy.mailbox, text=f"out of {copy.folder}")
             writer.note(copy.mail_id, [event], now + self._settings.trace.days * DAY)
             for call in self._hooks.of_release(message, copy):
                 writer.add(call)
-            return msgspec.structs.replace(way, id=delivery_id), body
+            return [msgspec.structs.replace(way, id=each) for way, each in zip(free, ids, strict=True)], body
 
         released = await self._store.write(change)
         if released is None:
             return False
         queued, body = released
-        self._queue.push(message, [queued], body)
-        log.info("released", id=copy.mail_id, to=queued.recipient, folder=copy.folder)
+        self._queue.push(message, queued, body)
+        for way in queued:
+            log.info("released", id=copy.mail_id, to=way.recipient, folder=copy.folder)
         return True
+
+    def _ways(self, copy: Copy, message: Message) -> list[Delivery]:
+        now, life = self._clock(), self._settings.queue.life
+        if copy.held_for:
+            return [release(copy, message, parse_address(to), None, now=now, life=life) for to in copy.held_for]
+        return [release(copy, message, parse_address(copy.mailbox), self._platform(copy), now=now, life=life)]
 
     def _platform(self, copy: Copy) -> int:
         view = self._directory.served(parse_address(copy.mailbox).domain)

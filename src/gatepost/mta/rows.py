@@ -5,11 +5,11 @@ from random import Random
 from typing import Any
 
 from gatepost.message.anatomy import Summary
-from gatepost.model.address import parse_address
+from gatepost.model.address import Address
 from gatepost.model.auth import AuthResults
 from gatepost.model.envelope import Body, Direction, Envelope, Recipient
 from gatepost.model.stored import Copy, Delivery, Message
-from gatepost.model.verdict import Category, Finding, Keep, Verdict
+from gatepost.model.verdict import Action, Category, Finding, Keep, Verdict
 
 _chance = Random()  # noqa: S311 - ids must differ, they guard nothing
 
@@ -80,10 +80,11 @@ def message_row(
 def copy_row(envelope: Envelope, recipient: Recipient, verdict: Verdict, keep: Keep) -> Copy:
     """Return the copy that one `keep` asks for: sent mail is its sender's, a group's outside members' the group's."""
     login = envelope.client.login
+    leaves = recipient.platform_id is None and not recipient.clean_only
     mailbox, user_id = recipient.address.key, recipient.user_id
     if recipient.clean_only:
         mailbox = recipient.group or mailbox
-    elif recipient.platform_id is None and envelope.sender is not None:
+    elif leaves and envelope.sender is not None:
         mailbox, user_id = (login.email, login.user_id) if login else (envelope.sender.key, None)
     return Copy(
         mail_id=envelope.id,
@@ -98,6 +99,7 @@ def copy_row(envelope: Envelope, recipient: Recipient, verdict: Verdict, keep: K
         reason=reason(verdict),
         stored_at=envelope.received,
         expires_at=keep.until,
+        held_for=[recipient.address.text] if leaves and verdict.action is Action.HOLD else [],
     )
 
 
@@ -141,12 +143,14 @@ def delivery(
     )
 
 
-def release(copy: Copy, message: Message, platform_id: int, *, now: int, life: int) -> Delivery:
-    """Return the way of a kept mail to its mailbox: the same bytes and sender, without the tag; `life` in seconds."""
-    address = parse_address(copy.mailbox)
+def release(copy: Copy, message: Message, to: Address, platform_id: int | None, *, now: int, life: int) -> Delivery:
+    """Return the way of a kept mail to `to`: the same bytes and sender, without the tag; `life` in seconds.
+
+    Without a platform it leaves, on the account of who had sent it.
+    """
     return Delivery(
         mail_id=copy.mail_id,
-        recipient=address.text,
+        recipient=to.text,
         sender=message.sender,
         domain_id=copy.domain_id,
         platform_id=platform_id,
@@ -154,7 +158,8 @@ def release(copy: Copy, message: Message, platform_id: int, *, now: int, life: i
         expires=now + life * 1000,
         created=now,
         release=True,
-        smtputf8=address.needs_smtputf8,
+        smtputf8=to.needs_smtputf8,
+        proven=platform_id is None,
     )
 
 

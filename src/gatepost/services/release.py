@@ -30,16 +30,26 @@ def with_releases(reader: Reader, letters: Sequence[Letter]) -> list[Letter]:
     released = every(Where("mail_id", Op.IN, tuple(ids)), eq("release", True))
     # Ordered by id, so that the newest comes last.
     newest = {(each.mail_id, _key(each)): each for each in reader.find(Delivery, Query(where=released)).items}
-    return [_with(letter, newest.get((letter.copy.mail_id, letter.copy.mailbox))) for letter in letters]
+    return [_with(letter, newest.get((letter.copy.mail_id, _target(letter)))) for letter in letters]
 
 
 def _with(letter: Letter, release: Delivery | None) -> Letter:
     return letter if letter.copy.released_at is None else msgspec.structs.replace(letter, release=release)
 
 
+def _target(letter: Letter) -> str:
+    """Whose release stands for the mail's: its mailbox's, or the first of those for whom it was held."""
+    copy = letter.copy
+    return _as_key(copy.held_for[0]) if copy.held_for else copy.mailbox
+
+
 def _key(delivery: Delivery) -> str:
     """The mailbox that a release goes to."""
+    return _as_key(delivery.recipient)
+
+
+def _as_key(text: str) -> str:
     try:
-        return parse_address(delivery.recipient).key
+        return parse_address(text).key
     except BadAddress:
-        return delivery.recipient
+        return text
