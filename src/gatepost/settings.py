@@ -8,6 +8,7 @@ import re
 import socket
 import tomllib
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -484,7 +485,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @property
     def hostname(self) -> str:
-        return self.smtp.hostname or socket.getfqdn()
+        return self.smtp.hostname or _own_name()
+
+
+@cache
+def _own_name() -> str:
+    """The machine's name; asked once, as the answer may take a look-up."""
+    return socket.getfqdn()
 
 
 class Loaded(msgspec.Struct, frozen=True):

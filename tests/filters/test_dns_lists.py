@@ -227,8 +227,8 @@ def test_of_many_links_a_bounded_number_is_asked_about() -> None:
 
 
 def test_without_lists_nothing_is_asked() -> None:
-    assert not look("dnsbl", {}, []).names
-    assert not look("uri_lists", {}, [], text=b"http://bad.test/\r\n").names
+    made = load(Filters(), Tools(limits=Limits(), resolver=Resolver(Dns(), lambda: NOW)))
+    assert {"dnsbl", "uri_lists", "local_lists"}.isdisjoint(one.name for one in made)
 
 
 @pytest.mark.parametrize(

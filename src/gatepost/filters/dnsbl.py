@@ -32,6 +32,10 @@ class DnsblOptions(ZoneOptions, frozen=True):
     }
     zones: tuple[ClientZone, ...] = ()
 
+    @property
+    def in_force(self) -> bool:
+        return self.enabled and bool(self.zones)
+
 
 class Dnsbl:
     """Is the client, or the sender, on a DNS list?
@@ -54,7 +58,7 @@ class Dnsbl:
 
     async def examine(self, mail: Mail, recipient: Recipient) -> Iterable[Finding]:
         client = mail.envelope.client
-        if not self._sources or client.role is not Role.MX or client.login is not None:
+        if client.role is not Role.MX or client.login is not None:
             return ()
         written = authors(await mail.anatomy())
         questions: list[Question] = []

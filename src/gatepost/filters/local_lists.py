@@ -39,6 +39,10 @@ class LocalListOptions(registry.Options, frozen=True):
     }
     lists: tuple[LocalList, ...] = ()
 
+    @property
+    def in_force(self) -> bool:
+        return self.enabled and bool(self.lists)
+
 
 class LocalLists:
     """Is a link, the client or the sender on a local list?
@@ -58,8 +62,6 @@ class LocalLists:
         return None
 
     async def examine(self, mail: Mail, recipient: Recipient) -> Iterable[Finding]:
-        if not self._lists:
-            return ()
         anatomy = await mail.anatomy()
         found: list[Finding] = []
         for one, file in self._lists:

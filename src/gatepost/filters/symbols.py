@@ -169,10 +169,10 @@ class Phrases:
         if not text:
             return
         octets = text.encode("utf-8", "replace")
-        counts = Counter(owner for owner, pattern in self._alone if pattern.search(octets))
+        hits = [owner for owner, pattern in self._alone if pattern.search(octets)]
         for together, owners in self._sets:
-            counts.update(owners[index] for index in together.Match(octets) or ())
-        for owner, count in counts.items():
+            hits += [owners[index] for index in together.Match(octets) or ()]
+        for owner, count in Counter(hits).items():
             for least, name in self._least[owner]:
                 if count >= least:
                     yield name

@@ -40,6 +40,10 @@ class UriListOptions(ZoneOptions, frozen=True):
     zones: tuple[LinkZone, ...] = ()
     skip_file: str = ""
 
+    @property
+    def in_force(self) -> bool:
+        return self.enabled and bool(self.zones or self.skip_file)
+
 
 class UriLists:
     """Is something that a link leads to on a DNS list?

@@ -1,6 +1,5 @@
 """Says by DMARC whether the author's domain stands behind a mail (RFC 9989): tree walk, alignment, policy."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -56,7 +55,7 @@ class Judge:
 
     def __init__(self, resolver: Resolver) -> None:
         self._resolver = resolver
-        self._walks: dict[str, asyncio.Task[_Walk]] = {}
+        self._walks: dict[str, _Walk | DnsFailure] = {}
 
     async def judge(self, authors: Sequence[str | None], proofs: Sequence[Proof]) -> Finding:
         """Judge the domains of all authors; None stands for one that can't be read.
@@ -154,9 +153,16 @@ class Judge:
     # The tree walk (4.10).
 
     async def _walk(self, name: str) -> _Walk:
-        if name not in self._walks:
-            self._walks[name] = asyncio.ensure_future(self._climb(name))
-        return await self._walks[name]
+        known = self._walks.get(name)
+        if known is None:
+            try:
+                known = await self._climb(name)
+            except DnsFailure as error:
+                known = error
+            self._walks[name] = known
+        if isinstance(known, DnsFailure):
+            raise known
+        return known
 
     async def _climb(self, name: str) -> _Walk:
         found: list[tuple[str, Tags]] = []

@@ -1,6 +1,7 @@
 """Tells what is proven of a mail: the fields that go on top of it (RFC 8601, RFC 7208 9.1), and the trace's facts."""
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 from authres.core import AuthenticationResult, AuthenticationResultProperty  # type: ignore[import-untyped]  # no types
@@ -17,7 +18,7 @@ REASON = 120
 def fields(found: AuthResults, envelope: Envelope, host: str) -> list[tuple[str, str]]:
     """Return Authentication-Results and Received-SPF, folded; `host` is our authserv-id."""
     return [
-        ("Authentication-Results", ";\r\n\t".join([host, *map(str, _results(found, envelope))])),
+        ("Authentication-Results", ";\r\n\t".join([host, *_results(found, envelope)])),
         ("Received-SPF", _received_spf(found.mail_from, envelope, host)),
     ]
 
@@ -35,7 +36,7 @@ def facts(found: AuthResults) -> dict[str, Any]:
     }
 
 
-def _results(found: AuthResults, envelope: Envelope) -> Iterator[AuthenticationResult]:
+def _results(found: AuthResults, envelope: Envelope) -> Iterator[str]:
     if envelope.sender:
         yield _result(
             "spf", found.mail_from.result, found.mail_from.reason, ("smtp", "mailfrom", _sender(envelope.sender))
@@ -59,10 +60,16 @@ def _signature_properties(each: Signature) -> list[tuple[str, str, str]]:
     return [("header", name, value) for name, value in told.items()]
 
 
-def _result(method: str, result: Result, reason: str, *properties: tuple[str, str, str]) -> AuthenticationResult:
+def _result(method: str, result: Result, reason: str, *properties: tuple[str, str, str]) -> str:
+    some = ((kind, name, value[: VALUE + 1]) for kind, name, value in properties)
+    return _clause(method, result, reason[: REASON + 1], *some)
+
+
+@lru_cache(maxsize=1024)  # most of what is told of a mail is told of its sender's next one, too
+def _clause(method: str, result: Result, reason: str, *properties: tuple[str, str, str]) -> str:
     told = [AuthenticationResultProperty(kind, name, _told(name, value)) for kind, name, value in properties if value]
     said = _told("reason", reason) if result is not Result.PASS else ""
-    return AuthenticationResult(method, result=result.value, reason=said, properties=told)
+    return str(AuthenticationResult(method, result=result.value, reason=said, properties=told))
 
 
 def _sender(address: Address) -> str:

@@ -198,7 +198,9 @@ def summary(fields: Sequence[Header], has_attachments: bool) -> Summary:
         sent=None if date is None else sent(date),
         has_attachments=has_attachments,
         bcc=readable(first.get(b"bcc", b"")),
-        important=any(first.get(name, b"").strip().lower().startswith(words) for name, words in _IMPORTANT.items()),
+        important=any(
+            first[name].strip().lower().startswith(words) for name, words in _IMPORTANT.items() if name in first
+        ),
     )
 
 

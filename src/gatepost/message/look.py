@@ -36,7 +36,7 @@ _BETWEEN = re.compile(
 _CODED = re.compile(rb"&#(?:6[5-9]|[78][0-9]|9[07-9]|1[01][0-9]|12[0-2]|x[46][1-9a-f]|x[57][0-9a]);", re.IGNORECASE)
 _ANY_TAG = re.compile(r"<[^<>]*>")
 _BRIGHT = 190  # of 255; darker text is seen on what mails have for paper
-_STYLED = ("style", "color", "hidden")
+_STYLED = (b"style", b"color", b"hidden")
 
 Colour = tuple[int, int, int]
 
@@ -75,7 +75,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
 def look(raw: bytes) -> Look:
     """Look at an HTML document in ASCII or UTF-8; never raises."""
     raw = raw[:READ_MAX]
-    splits, coded = _splits(raw), len(_CODED.findall(raw))
+    splits, coded = _splits(raw), len(_CODED.findall(raw)) if b"&#" in raw else 0
     if slow(raw):
         text = html.unescape(_ANY_TAG.sub(" ", raw.decode("utf-8", "replace")))
         return Look(text=_flat(text), splits=splits, coded=coded)
@@ -87,7 +87,7 @@ def look(raw: bytes) -> Look:
     refresh = b"refresh" in lower and bool(tree.css("meta[http-equiv='refresh' i]"))
     tree.strip_tags(_SILENT)
     styles = _Styles()
-    if any(word.encode() in lower for word in _STYLED):
+    if any(word in lower for word in _STYLED):
         styles.read(tree)
     return Look(
         text=_flat(tree.body.text(separator=" ")) if tree.body is not None else "",

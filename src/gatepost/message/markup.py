@@ -23,7 +23,6 @@ _NAMES = (
 _ATTRIBUTES = tuple(_NAMES.split())
 _RARE = tuple(name for name in _ATTRIBUTES if name not in ("href", "src") and ":" not in name)
 _ANY_RARE = re2.compile((r"[\s\"'/](?:" + "|".join(_RARE) + r")\s*=").encode())
-_RARE_WORDS = tuple(name.encode() for name in _RARE)
 _RARE_SELECTOR = ",".join(f"[{name}]" for name in _RARE)
 _TAG = re.compile(rb"<(/?)([a-zA-Z][a-zA-Z0-9]*)")
 _LONG_TAG = re.compile(rb"<[a-zA-Z][^<>]{4000,}")
@@ -107,20 +106,20 @@ def _parsed(raw: bytes) -> Page:
     tree = LexborHTMLParser(raw)
     values: list[str] = []
     base = ""
-    for node in _nodes(tree, raw):
+    lower = raw.lower()
+    for node in _nodes(tree, lower):
         if node.tag == "base":
             base = base or (node.attributes.get("href") or "").strip()
         values += _of_node(node)
     body = tree.body
     texts = [body.text(separator="\n", strip=False)] if body is not None else []
-    if b"<script" in raw.lower():
+    if b"<script" in lower:
         texts += [node.text() for node in tree.css("script")]
     return Page(tuple(values), base, tuple(text.encode("utf-8", "replace") for text in texts))
 
 
-def _nodes(tree: LexborHTMLParser, raw: bytes) -> list[LexborNode]:
+def _nodes(tree: LexborHTMLParser, lower: bytes) -> list[LexborNode]:
     """Return the elements that may hold a URL; a selector is costly, so rare ones are asked only if they may hit."""
-    lower = raw.lower()
     selectors = ["[href],[src]"] if b"href" in lower or b"src" in lower else []
     if b"url(" in lower or b"@import" in lower:
         selectors.append("[style],style")
@@ -128,7 +127,7 @@ def _nodes(tree: LexborHTMLParser, raw: bytes) -> list[LexborNode]:
         selectors.append("meta[http-equiv]")
     if b"xlink" in lower:
         selectors.append("svg *")
-    if any(word in lower for word in _RARE_WORDS) and _ANY_RARE.search(lower):
+    if _ANY_RARE.search(lower):
         selectors.append(_RARE_SELECTOR)
     return tree.css(",".join(selectors)) if selectors else []
 

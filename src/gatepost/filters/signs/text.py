@@ -35,10 +35,9 @@ def text(facts: Facts) -> Iterator[Sign]:
         if len(odd := mixed(some[:MIXED_READ])) > 1:
             yield "TEXT_MIXED", odd[0]
     pieces = some.split()
-    sizes = list(map(len, pieces))
-    if gappy := _gappy(pieces, sizes):
+    if gappy := _gappy(pieces):
         yield "TEXT_GAPPY", gappy
-    yield from _loud(some, pieces, sizes)
+    yield from _loud(some, pieces)
     if _TAIL.search(shown[-80:]):
         yield "TEXT_TAIL", shown.rsplit(None, 1)[-1]
     greeted = _GREETING.match(some)
@@ -50,26 +49,27 @@ def text(facts: Facts) -> Iterator[Sign]:
     yield from _differ(facts)
 
 
-def _gappy(pieces: list[str], sizes: list[int]) -> str:
+def _gappy(pieces: list[str]) -> str:
     """Return a word whose letters stand apart ("V i a g r a", "V.i.a.g.r.a"), "" if there is none."""
     run = 0
-    for at, size in enumerate(sizes):
-        if size == 1:
-            run = run + 1 if pieces[at].isalpha() else 0
+    for at, piece in enumerate(pieces):
+        if len(piece) == 1:
+            run = run + 1 if piece.isalpha() else 0
             if run == APART:
                 return " ".join(pieces[at + 1 - APART : at + 1])
         else:
             run = 0
-            if size >= 7 and pieces[at][1] in ".*_-" and _APART.match(pieces[at].rstrip(".,!?:")):
-                return pieces[at]
+            if piece[1] in ".*_-" and len(piece) >= 7 and _APART.match(piece.rstrip(".,!?:")):
+                return piece
     return ""
 
 
-def _loud(some: str, pieces: list[str], sizes: list[int]) -> Iterator[Sign]:
-    all_words = sum(size >= 3 for size in sizes)
-    capitals = sum(size >= 4 and piece.isupper() for piece, size in zip(pieces, sizes, strict=True))
-    if all_words >= 20 and capitals > 0.2 * all_words:
-        yield "TEXT_SHOUTS", f"{capitals} of {all_words} words"
+def _loud(some: str, pieces: list[str]) -> Iterator[Sign]:
+    words = [piece for piece in pieces if len(piece) >= 3]
+    if len(words) >= 20:
+        capitals = sum(len(word) >= 4 for word in filter(str.isupper, words))
+        if capitals > 0.2 * len(words):
+            yield "TEXT_SHOUTS", f"{capitals} of {len(words)} words"
     exclaims = some.count("!") + 2 * some.count("!!") + 2 * some.count("$$")
     if exclaims >= 5 and exclaims * 120 > len(some):
         yield "TEXT_EXCLAIMS", f"{exclaims} times"
