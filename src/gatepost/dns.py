@@ -81,6 +81,7 @@ class Resolver:
         self._kept: OrderedDict[tuple[str, str], _Kept] = OrderedDict()
         self._asking: dict[tuple[str, str], asyncio.Future[_Kept]] = {}
         self._hosts = {} if settings.servers else _hosts()
+        self._chosen = bool(settings.servers)
         self._ask = _stub(settings)
         self.validates = _trusted(settings)
 
@@ -137,6 +138,19 @@ class Resolver:
         """
         kept = await self._look(name, kind, _READERS[kind])
         return kept.secure and not isinstance(kept.found, Exception)
+
+    async def knows_all(self) -> bool:
+        """Tell whether a name that is not found exists nowhere.
+
+        Servers that the settings name are taken at their word. The system's may be those of a network that is cut off
+        from the internet, which say of every name that it does not exist: then they do not know the root either.
+        """
+        if self._chosen:
+            return True
+        try:
+            return bool(await self._find("", "NS", _texts))
+        except (Missing, DnsFailure):
+            return False
 
     def good_until(self, name: str, kind: str) -> int:
         """Return when what is remembered of a name is to be asked for again (epoch milliseconds), 0 for nothing."""

@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from dns.nameserver import Do53Nameserver as DnsServer
 from tests.filters.mails import NOW, mail, plain, recipient
 from tests.peers.names import Fault, Names, Zone
 
@@ -54,13 +55,19 @@ async def found(
     on: bool = True,
     ours: Domain = OURS,
     trusted: tuple[str, ...] = (),
+    system: tuple[Zone, pytest.MonkeyPatch] | None = None,
     **members: Any,
 ) -> list[Finding]:
     local, _, domain = sender.rpartition("@")
-    async with Names(dict(ZONE)) as names:
+    async with Names(ZONE | (system[0] if system else {})) as names:
+        asked_of = Dns(servers=[names.address], timeout=0.5)
+        if system:  # as if /etc/resolv.conf named it, which can't name a port
+            servers = [DnsServer("127.0.0.1", int(names.address.rpartition(":")[2]))]
+            system[1].setattr("gatepost.dns._use_system", lambda stub: setattr(stub, "nameservers", servers))
+            asked_of = Dns(timeout=0.5, trust_ad="never")
         tools = Tools(
             limits=Limits(),
-            resolver=Resolver(Dns(servers=[names.address], timeout=0.5), wall_clock),
+            resolver=Resolver(asked_of, wall_clock),
             served=lambda name: ours if name in ("ours.test", "also.test") else None,
         )
         options = {"sender_verify": {"trusted_sealers": list(trusted)}}
@@ -146,6 +153,24 @@ async def test_a_senders_domain_exists_and_takes_mail(domain: str, said: tuple[C
     assert [(one.category, one.symbol) for one in of_sender] == expected
     of_author = [one for one in await found(auth(f"ann@{domain}")) if not one.symbol.startswith("SERVED")]
     assert [(one.category, one.symbol) for one in of_author] == expected
+
+
+@pytest.mark.parametrize(
+    ("domain", "zone", "said"),
+    [
+        ("nowhere.test", {}, (NOTE, "SENDER_DOMAIN_UNSURE")),
+        ("nowhere.test", {"": [Fault.SERVFAIL]}, (NOTE, "SENDER_DOMAIN_UNSURE")),
+        ("text.test", {}, (NOTE, "SENDER_DOMAIN_UNSURE")),
+        ("null.test", {}, (VERIFY, "SENDER_NULL_MX")),
+        ("nowhere.invalid", {}, (VERIFY, "SENDER_NO_DOMAIN")),
+        ("nowhere.test", {"": ["NS a.root."]}, (VERIFY, "SENDER_NO_DOMAIN")),
+    ],
+)
+async def test_a_system_whose_dns_knows_no_names_at_all_proves_no_absence(
+    domain: str, zone: Zone, said: tuple[Category, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    findings = await found(auth(spf=Result.PASS), f"ann@{domain}", system=(zone, monkeypatch))
+    assert [(one.category, one.symbol) for one in findings] == [said]
 
 
 async def test_an_author_who_is_proven_by_dns_exists() -> None:

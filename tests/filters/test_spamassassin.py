@@ -8,6 +8,7 @@ from tests.filters.engines import LETTER, spooled, told, tried
 from tests.filters.mails import mail
 from tests.peers.engine import Scanner, spamd
 
+from gatepost.model.envelope import Client
 from gatepost.model.verdict import Finding
 
 UNSURE = [("UNSURE", "SPAMASSASSIN_UNSURE")]
@@ -88,3 +89,6 @@ def test_who_brought_the_mail_is_told_in_front_of_it(tmp_path: Path) -> None:
             b"X-Envelope-From: <ann@a.test>\r\nReceived: from unknown (unknown [192.0.2.1])\r\n\tby localhost "
         )
         assert body.endswith(data)
+    scanner = Scanner(spamd, report())
+    assert tried("spamassassin", scanner, mail(data, client=Client(ip="")))  # written here, came in from nowhere
+    assert b"\r\nReceived: by localhost " in scanner.heard[-1][1]

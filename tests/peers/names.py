@@ -148,7 +148,7 @@ class Names:
 
 def _label(name: str) -> DNSLabel:
     """A name as it goes on the wire, whatever stands in its labels."""
-    return DNSLabel([label.encode("latin-1") for label in name.split(".")])
+    return DNSLabel([label.encode("latin-1") for label in name.split(".") if label])
 
 
 class _Datagrams(asyncio.DatagramProtocol):

@@ -132,7 +132,7 @@ async def _unreal(resolver: Resolver, name: str) -> Finding | None:
             return _failed("SENDER_NULL_MX", f"{name} takes no mail (null MX)", Kind.NULL_MX)
         return None
     except NoName:
-        return _failed("SENDER_NO_DOMAIN", f"{name} does not exist")
+        return await _absent(resolver, name, "SENDER_NO_DOMAIN", f"{name} does not exist")
     except Missing:
         pass
     except DnsFailure as error:
@@ -140,10 +140,17 @@ async def _unreal(resolver: Resolver, name: str) -> Finding | None:
     try:
         await resolver.addresses(name)
     except Missing:
-        return _failed("SENDER_NO_HOST", f"{name} has neither a mail server nor an address")
+        return await _absent(resolver, name, "SENDER_NO_HOST", f"{name} has neither a mail server nor an address")
     except DnsFailure as error:
         return _note("SENDER_DOMAIN_UNSURE", str(error))
     return None
+
+
+async def _absent(resolver: Resolver, name: str, symbol: str, reason: str) -> Finding:
+    """Return what follows of a name that is not found: nothing where DNS knows no names at all."""
+    if f".{name}".endswith(".invalid") or await resolver.knows_all():  # RFC 6761 6.4: never a name, whoever is asked
+        return _failed(symbol, reason)
+    return _note("SENDER_DOMAIN_UNSURE", f"{reason}, says a DNS that does not know the internet")
 
 
 def _failed(symbol: str, reason: str, kind: Kind | None = None) -> Finding:

@@ -9,14 +9,18 @@ NAMES = 10  # of an address that are followed (as RFC 7208 4.6.4 has it)
 
 
 async def check(resolver: Resolver, ip: str) -> Iprev:
-    """Return the name of an address, if one of those that it claims leads back to it."""
+    """Return the name of an address, if one of those that it claims leads back to it; of no address nothing is said."""
+    try:
+        wanted = ip_address(ip)
+    except ValueError:  # mail that was written here came in from nowhere
+        return Iprev(result=Result.NONE, ip=ip, reason="there is no address")
     try:
         names = await resolver.ptr(ip)
     except Missing:
         return Iprev(result=Result.PERMERROR, ip=ip, reason="the address has no name")
     except DnsFailure as error:
         return Iprev(result=Result.TEMPERROR, ip=ip, reason=str(error))
-    wanted, failure = ip_address(ip), ""
+    failure = ""
     for name in names[:NAMES]:
         try:
             if wanted in map(ip_address, await resolver.addresses(name)):

@@ -104,8 +104,9 @@ def _forged(facts: Facts, station: Station) -> bool:
 
 
 def _client(facts: Facts) -> Iterator[Sign]:
+    """Judge what the client called itself; who is on a private network, or on this machine, names himself at will."""
     helo = facts.envelope.client.helo.lower().rstrip(".")
-    if not helo:
+    if not helo or not is_public(facts.envelope.client.ip):
         return
     if helo in facts.our_domains:
         if facts.auth is None or facts.auth.helo.result is not Result.PASS:

@@ -10,7 +10,7 @@ from gatepost.message.headers import unfold
 END = 200  # octets of the raw field
 _GAPPY = re.compile(r"(?:\b[^\W\d_][ .*_~-]{1,2}){3,}[^\W\d_]\b")
 _PADDED = re.compile(rb"\S(?:[ ]{10,}|[ \t]{2,}\t[ \t]*)[\[(#]?[A-Za-z0-9.-]{2,20}[\])]?\s*\Z")
-_TAIL = re.compile(r"[^\w][\[({]?[bcdfghjklmnpqrstvwxz]{5,}[\])}]?\Z")
+_TAIL = re.compile(r"[^\w][\[({]?(?!(?:https|httpd|xhtml|dhcpd)\b)[bcdfghjklmnpqrstvwxz]{5,}[\])}]?\Z")
 _OBFUSCATED = re.compile(r"(?i)\b(?=[a-z]*[0-9@$!|][a-z])[a-z]+[013457@$!|][a-z]{2,}\b")
 _ADDRESS = re.compile(r"\S+@\S+")
 _KNOWN = re.compile(
