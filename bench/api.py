@@ -2,8 +2,9 @@
 
 .venv/bin/python -m bench.api [--domains 10000] [--users 1000000] [--mails 1000000] [--runs 5] [--keep DIR]
 
-Requests per second over 16 kept connections, the two servers in turn, so that the machine's moods fall on both; then
-how long one page takes, from the request to the last octet of the answer, wherever in the list it lies.
+Requests per second over 16 kept connections, and how much of the processor each takes, the two servers in turn, so that
+the machine's moods fall on both; then how long one page takes, from the request to the last octet of the answer,
+wherever in the list it lies.
 """
 
 import argparse
@@ -22,7 +23,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bench.rig import GATEPOST
+from bench.rig import GATEPOST, cpu_seconds
 from tests.peers.postfix import free_port
 
 from gatepost.events import Metrics, wall_clock
@@ -119,25 +120,26 @@ def spread(number: int) -> str:
 
 
 @contextmanager
-def gatepost(folder: Path, port: int) -> Iterator[None]:
-    """Serve the store of a folder."""
+def gatepost(folder: Path, port: int) -> Iterator[int]:
+    """Serve the store of a folder; yield the process's id."""
     process = subprocess.Popen([GATEPOST, "serve", "--config", folder / "gatepost.toml"])
     try:
         wait_for(port)
-        yield
+        yield process.pid
     finally:
         process.terminate()
         process.wait()
 
 
 @contextmanager
-def bare(port: int, answers: dict[str, tuple[int, bytes]]) -> Iterator[None]:
-    """Serve the same octets by Starlette alone, in a process of its own."""
+def bare(port: int, answers: dict[str, tuple[int, bytes]]) -> Iterator[int]:
+    """Serve the same octets by Starlette alone, in a process of its own; yield its id."""
     process = multiprocessing.get_context("spawn").Process(target=serve_bare, args=(port, answers), daemon=True)
     process.start()
     try:
         wait_for(port)
-        yield
+        assert process.pid
+        yield process.pid
     finally:
         process.terminate()
         process.join()
@@ -218,8 +220,11 @@ def length(head: bytes) -> int:
     return 0
 
 
-def rate(port: int, seconds: float, requests: Iterator[bytes]) -> float:
-    """Return the answers a second over the connections; every answer must be a success."""
+def rate(port: int, pid: int, seconds: float, requests: Iterator[bytes]) -> tuple[float, float]:
+    """Return the answers a second over the connections, and the processor's microseconds that the server took for one.
+
+    Every answer must be a success.
+    """
     import selectors
 
     chosen = selectors.DefaultSelector()
@@ -229,7 +234,7 @@ def rate(port: int, seconds: float, requests: Iterator[bytes]) -> float:
         chosen.register(peer, selectors.EVENT_READ)
         peer.sendall(next(requests))
         got[peer.fileno()] = b""
-    count, start = 0, time.perf_counter()
+    count, start, spent = 0, time.perf_counter(), cpu_seconds(pid)
     while time.perf_counter() - start < seconds:
         for key, _ in chosen.select(1):
             peer = key.fileobj
@@ -244,9 +249,10 @@ def rate(port: int, seconds: float, requests: Iterator[bytes]) -> float:
             got[key.fd] = b""
             peer.sendall(next(requests))
     took = time.perf_counter() - start
+    spent = cpu_seconds(pid) - spent
     for peer in peers:
         peer.close()
-    return count / took
+    return count / took, spent / count * 1e6
 
 
 # What is measured.
@@ -255,8 +261,9 @@ def rate(port: int, seconds: float, requests: Iterator[bytes]) -> float:
 class Bench:
     """The full store served, asked as its administrator."""
 
-    def __init__(self, port: int, other: int, token: str, given: argparse.Namespace) -> None:
+    def __init__(self, port: int, pid: int, other: int, token: str, given: argparse.Namespace) -> None:
         self.port = port
+        self.pid = pid
         self.other = other
         self.token = token
         self.given = given
@@ -292,14 +299,17 @@ class Bench:
         }
         for name, (make, answer, status) in kinds.items():
             ours, bares = self.compare(make, answer, status)
-            print(f"| {name} | {ours:,.0f} | {bares:,.0f} | {ours / bares:.2f} |", flush=True)
+            rates = f"{ours[0]:,.0f} | {bares[0]:,.0f} | {ours[0] / bares[0]:.2f}"
+            print(f"| {name} | {rates} | {ours[1]:,.0f} | {bares[1]:,.0f} | {bares[1] / ours[1]:.2f} |", flush=True)
 
     def one(self, user: str) -> bytes:
         return self.client.ask("GET", f"/users/{user}")[1]
 
     def compare(
         self, make: Callable[[int], tuple[str, str, object]], answer: bytes, status: int
-    ) -> tuple[float, float]:
+    ) -> tuple[list[float], list[float]]:
+        """Return the rate and the processor's time of the two servers: the middle of some runs."""
+
         def requests() -> Iterator[bytes]:
             number = 0
             while True:
@@ -308,11 +318,13 @@ class Bench:
 
         paths = {make(number)[1] for number in range(100)}
         ours, bares = [], []
-        with bare(self.other, dict.fromkeys(paths, (status, answer))):
+        with bare(self.other, dict.fromkeys(paths, (status, answer))) as pid:
             for _ in range(self.given.runs):
-                ours.append(rate(self.port, self.given.seconds, requests()))
-                bares.append(rate(self.other, self.given.seconds, requests()))
-        return statistics.median(ours), statistics.median(bares)
+                ours.append(rate(self.port, self.pid, self.given.seconds, requests()))
+                bares.append(rate(self.other, pid, self.given.seconds, requests()))
+        return [statistics.median(each) for each in zip(*ours, strict=True)], [
+            statistics.median(each) for each in zip(*bares, strict=True)
+        ]
 
     def pages(self) -> None:
         """Print how long a page takes, wherever it lies, and a search anywhere in a text."""
@@ -378,9 +390,10 @@ def main() -> None:
     port = free_port()
     try:
         token = prepare(folder, port, given)
-        with gatepost(folder, port):
-            bench = Bench(port, free_port(), token, given)
-            print("| what | requests/s | bare Starlette | share |\n| --- | --- | --- | --- |")
+        with gatepost(folder, port) as pid:
+            bench = Bench(port, pid, free_port(), token, given)
+            print("| what | requests/s | bare Starlette | share | CPU us | bare | share |")
+            print(f"|{' --- |' * 7}")
             bench.rates()
             print("\n| what | median ms | p99 ms |\n| --- | --- | --- |")
             bench.pages()

@@ -30,6 +30,8 @@ from gatepost.store.store import Reader
 
 T = TypeVar("T")
 
+FEW = 2  # rows that are looked up one by one
+
 
 class AliasView(msgspec.Struct, kw_only=True, rename="camel"):
     """A further name of a domain."""
@@ -175,7 +177,12 @@ def _grouped(
 
 
 def _by_id(reader: Reader, kind: type[T], ids: Iterable[int]) -> dict[int, T]:
-    found = reader.find(kind, Query(where=Where("id", Op.IN, list(ids)))).items
+    wanted = list(ids)
+    found = (
+        [row for each in wanted if (row := reader.get(kind, each)) is not None]
+        if len(wanted) <= FEW
+        else reader.find(kind, Query(where=Where("id", Op.IN, wanted))).items
+    )
     return {item.id: item for item in found}  # type: ignore[attr-defined]
 
 

@@ -4,6 +4,9 @@ A step runs in one transaction, so a crash leaves the old version or the new one
 member that has a default, need no step: the table or the column is added by `grow`. Everything else (a member renamed,
 removed or changed in meaning, rows to fill) is a step of its own here, and must also bear a fresh store, where the
 first step has made the tables as they are today.
+
+Steps are run in the order in which they stand, whatever their numbers, and are known by their whole names, which stores
+hold: a name stays as it is, and a new step goes to the end.
 """
 
 # ruff: noqa: S608 - names come from schema.py alone, values are bound

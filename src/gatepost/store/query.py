@@ -3,6 +3,7 @@
 # ruff: noqa: S608 - names come from schema.py alone, values are bound
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Any as Anything
 
 import msgspec
@@ -33,11 +34,10 @@ class Columns:
         self.live = live
 
     @classmethod
-    def of(cls, table: Table[Anything], alias: str = "") -> "Columns":
+    @cache
+    def of(cls, table: Table[Anything]) -> "Columns":
         """Permit the members of one table's struct."""
-        prefix = f"{alias}." if alias else ""
-        known = {name: (column, f'{prefix}"{name}"') for name, column in table.columns.items()}
-        return cls(known, table.live if not alias else "")
+        return cls({name: (column, f'"{name}"') for name, column in table.columns.items()}, table.live)
 
     def __getitem__(self, field: str) -> tuple[Column, str]:
         try:
