@@ -178,6 +178,7 @@ async def test_a_program_gets_a_token_for_an_hour(desk: Desk) -> None:
     for change, status, code in (
         ({"client_secret": "wrong"}, 401, "unauthorized_client"),
         ({"grant_type": "password"}, 400, "bad_request"),
+        ({f"member{number}": "1" for number in range(20)}, 400, "bad_request"),
     ):
         refused = await ask_token(desk, **{**asked, **change})
         assert (refused.status_code, refused.json()["error"]) == (status, code)

@@ -20,6 +20,7 @@ from gatepost.services.signin import SignIn
 ENVIRONMENT = "production"  # there is one, in which everything is deployed at once
 FORM = "application/x-www-form-urlencoded"
 LARGEST_FORM = 4096  # octets
+MANY_FIELDS = 10
 CODES = {
     400: "bad_request",
     401: "invalid_token",
@@ -212,12 +213,19 @@ async def create_access_token(sign_in: SignIn, call: Call) -> AccessToken:
     media = call.request.headers.get("content-type", FORM).partition(";")[0].strip().lower()
     if media != FORM:
         raise Problem(Kind.UNSUPPORTED, f"The body must be {FORM}.")
-    form = parse_qs((await octets(call.request, LARGEST_FORM)).decode("utf-8", "replace"), max_num_fields=10)
+    form = _form(await octets(call.request, LARGEST_FORM))
     if form.get("grant_type") != ["client_credentials"]:
         raise Problem(Kind.MALFORMED, "The grant_type must be client_credentials.")
     login, secret = basic_pair(call.request) or (form.get("client_id", [""])[0], form.get("client_secret", [""])[0])
     token, seconds = await sign_in.client(login, secret, call.ip)
     return AccessToken(access_token=token, expires_in=seconds)
+
+
+def _form(raw: bytes) -> dict[str, list[str]]:
+    try:
+        return parse_qs(raw.decode("utf-8", "replace"), max_num_fields=MANY_FIELDS)
+    except ValueError as error:
+        raise Problem(Kind.MALFORMED, f"The form may have at most {MANY_FIELDS} members.") from error
 
 
 def _deployed(connection: ConnectionData) -> Deployed:
