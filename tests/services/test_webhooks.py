@@ -12,7 +12,11 @@ from tests.peers.names import Names
 from tests.peers.sink import authority, server_tls
 from tests.peers.web import Web, answer
 
+from gatepost.model.access import Caller, Reach
+from gatepost.model.problem import Problem
+from gatepost.model.query import Query
 from gatepost.mta.caller import signature
+from gatepost.services.webhooks import WebhookAdd, Webhooks, WebhookUpdate
 
 pytestmark = pytest.mark.anyio
 
@@ -119,6 +123,22 @@ async def test_a_call_that_fails_is_made_again_later_and_given_up_in_the_end(rec
     assert await receiver.calls(hook) == []
 
 
+async def test_who_may_not_read_mail_is_told_of_none_by_a_webhook(receiver: Receiver) -> None:
+    hook = await receiver.hook()
+    webhooks, domain = receiver.desk.house.gatepost.services.of(Webhooks), 1
+    options = Reach(domains=frozenset({domain}))
+    caller = Caller(admin_id=7, login="other", rights={"OPTIONS_READ": options, "OPTIONS_WRITE": options})
+    number = receiver.desk.ids.read(hook["id"])
+    assert [each.id for each in await webhooks.find(caller, domain)] == [number]
+    for act in (
+        webhooks.calls(caller, domain, number, Query()),
+        webhooks.create(caller, domain, WebhookAdd(url=receiver.url)),
+        webhooks.update(caller, domain, number, WebhookUpdate(active=True)),
+    ):
+        with pytest.raises(Problem, match="may not do that"):
+            await act
+
+
 async def test_a_webhook_is_kept_changed_switched_off_and_removed(receiver: Receiver) -> None:
     hook = await receiver.hook()
     one = f"{receiver.where}/{hook['id']}"
@@ -138,6 +158,7 @@ async def test_a_webhook_is_kept_changed_switched_off_and_removed(receiver: Rece
     [
         ("ftp://hooks.example/", 400),
         ("https://user:pass@hooks.example/", 400),
+        ("https://:pass@hooks.example/", 400),
         ("https://", 400),
         ("https://hooks.example:0/", 400),
         ("https://hooks.example/a b", 400),
@@ -149,8 +170,15 @@ async def test_a_url_that_can_not_be_called_is_refused_threat_122(receiver: Rece
     assert (await receiver.desk.ask("POST", receiver.where, {"url": url})).status_code == status
 
 
-async def test_a_name_that_leads_into_our_network_is_not_called_threat_122(tmp_path: Path) -> None:
-    async with Names({HOST: ["A 127.0.0.1"]}) as names, open_desk(tmp_path, dns={"servers": [names.address]}) as desk:
+@pytest.mark.parametrize(("ip", "private"), [("127.0.0.1", False), ("169.254.169.254", True)])
+async def test_a_name_that_leads_into_our_network_is_not_called_threat_122(
+    tmp_path: Path, ip: str, private: bool
+) -> None:
+    more = {"webhooks": {"private": private}}
+    async with (
+        Names({HOST: [f"A {ip}"]}) as names,
+        open_desk(tmp_path, dns={"servers": [names.address]}, **more) as desk,
+    ):
         domain = desk.house.store.reader.domain("served.example")
         assert domain is not None
         where = f"/domains/{desk.ids.show(domain.id)}/webhooks"

@@ -4,6 +4,7 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 
 _NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052
+_METADATA = IPv6Address("fd00:ec2::254")  # of Amazon's cloud; the IPv4 one is link-local
 
 
 def is_public(ip: str) -> bool:
@@ -14,6 +15,21 @@ def is_public(ip: str) -> bool:
         return False
     inner = _wrapped(address) if isinstance(address, IPv6Address) else None
     return is_public(str(inner)) if inner is not None else address.is_global and not address.is_multicast
+
+
+def is_forbidden(ip: str) -> bool:
+    """Tell whether an address is one that nothing is ever sent to, whatever a setting allows (threat 122).
+
+    Link-local ones (where clouds answer with their secrets), groups, the unspecified one, and what is no address.
+    """
+    try:
+        address = ip_address(ip)
+    except ValueError:
+        return True
+    inner = _wrapped(address) if isinstance(address, IPv6Address) else None
+    if inner is not None:
+        return is_forbidden(str(inner))
+    return address.is_link_local or address.is_multicast or address.is_unspecified or address == _METADATA
 
 
 @lru_cache(maxsize=4096)

@@ -13,11 +13,12 @@ import httpx2
 
 from gatepost.dns import DnsFailure, Missing, Resolver
 from gatepost.events import Clock, keep, log
-from gatepost.model.network import is_public
+from gatepost.model.network import is_forbidden, is_public
 from gatepost.model.problem import Problem
 from gatepost.model.query import Any, Op, Query, Where, eq, every
 from gatepost.model.webhook import CallState, HookCall, Webhook
 from gatepost.settings import Webhooks as WebhookSettings
+from gatepost.store.secrets import Unsealable
 from gatepost.store.store import Store
 
 LOOK_AGAIN = 5.0  # seconds between two looks at the table
@@ -100,6 +101,7 @@ class Caller:
             await self._settle(call, state=CallState.DONE, last=answer, done_at=self._clock())
 
     async def _call(self, hook: Webhook, call: HookCall) -> str:
+        secret = self._secret(hook)
         url = urlsplit(hook.url)
         stamp = str(self._clock() // 1000)
         body = call.payload.encode()
@@ -110,7 +112,7 @@ class Caller:
             "X-Gatepost-Event": call.event.value,
             "X-Gatepost-Call": str(call.id),
             "X-Gatepost-Timestamp": stamp,
-            "X-Gatepost-Signature": "sha256=" + signature(self._store.secrets.unseal(hook.secret), stamp, body),
+            "X-Gatepost-Signature": "sha256=" + signature(secret, stamp, body),
         }
         try:
             async with asyncio.timeout(self._settings.timeout):
@@ -135,10 +137,16 @@ class Caller:
             raise Refused(f"it answers {status}")
         return str(status)
 
+    def _secret(self, hook: Webhook) -> str:
+        try:
+            return self._store.secrets.unseal(hook.secret)
+        except Unsealable as error:
+            raise Refused("its secret was sealed with another key") from error
+
     async def _place(self, host: str) -> str:
         """One address of a host; never one of the own network unless that is allowed (threat 122)."""
         found = await self._resolver.addresses(host)
-        allowed = [ip for ip in found if self._settings.private or is_public(ip)]
+        allowed = [ip for ip in found if is_public(ip) or (self._settings.private and not is_forbidden(ip))]
         if not allowed:
             raise Refused(f"{host} has no public address")
         return f"[{allowed[0]}]" if ":" in allowed[0] else allowed[0]

@@ -6,11 +6,9 @@ import re
 from gatepost.dns import Missing, Resolver
 from gatepost.model.access import Caller
 from gatepost.model.address import BadAddress, domain_name
-from gatepost.model.network import is_public
+from gatepost.model.network import is_forbidden, is_public
 from gatepost.model.problem import Kind, Problem
 from gatepost.services.records import unprocessable
-
-_METADATA = ipaddress.ip_address("fd00:ec2::254")  # the IPv4 one is link-local
 
 
 class Targets:
@@ -31,7 +29,7 @@ class Targets:
         """Raise UNPROCESSABLE for an address that the caller may not have connections made to."""
         address = _address(ip)
         assert address is not None, ip
-        if address.is_link_local or address.is_multicast or address.is_unspecified or address == _METADATA:
+        if is_forbidden(str(address)):
             raise unprocessable("Mail can't be handed to that address.", at)
         if not is_public(str(address)):
             self._check_private(caller, at)

@@ -88,7 +88,7 @@ class Webhooks:
 
     async def create(self, caller: Caller, domain_id: int, draft: WebhookAdd) -> NewWebhook:
         """Add a webhook; raise MALFORMED or UNPROCESSABLE for a URL that can't be called, CONFLICT beyond 20."""
-        self._require(caller, "OPTIONS_WRITE", domain_id)
+        self._require_telling(caller, "OPTIONS_WRITE", domain_id)
         self._check(caller, draft.url)
         secret = draft.secret or secrets.token_hex(32)
         row = Webhook(
@@ -109,7 +109,7 @@ class Webhooks:
 
     async def update(self, caller: Caller, domain_id: int, webhook_id: int, change: WebhookUpdate) -> None:
         """Change what is given."""
-        self._require(caller, "OPTIONS_WRITE", domain_id)
+        self._require_telling(caller, "OPTIONS_WRITE", domain_id)
         fields = given(change)
         if change.url is not None:
             self._check(caller, change.url)
@@ -136,7 +136,7 @@ class Webhooks:
 
     async def calls(self, caller: Caller, domain_id: int, webhook_id: int, query: Query) -> Page[CallView]:
         """Return a page of a webhook's calls."""
-        self._require(caller, "OPTIONS_READ", domain_id)
+        self._require_telling(caller, "OPTIONS_READ", domain_id)
         hook = _get(self._store.reader, domain_id, webhook_id)
         asked = msgspec.structs.replace(query, where=every(eq("webhook_id", hook.id), query.where))
         page = await self._store.read(lambda reader: reader.find(HookCall, asked))
@@ -162,11 +162,16 @@ class Webhooks:
     def _require(self, caller: Caller, permission: str, domain_id: int) -> None:
         found(caller, permission, self._store.reader.get(Domain, domain_id), "domain")
 
+    def _require_telling(self, caller: Caller, permission: str, domain_id: int) -> None:
+        """Ask for MAILS_READ, too: calls tell of mails, to whoever reads them and wherever they go."""
+        self._require(caller, permission, domain_id)
+        self._require(caller, "MAILS_READ", domain_id)
+
     def _check(self, caller: Caller, text: str) -> None:
         """Raise MALFORMED for what is no URL, UNPROCESSABLE for one into a network that is not the caller's."""
         try:
             url = urlsplit(text)
-            usable = url.scheme in ("http", "https") and url.hostname and not url.username and url.port != 0
+            usable = url.scheme in ("http", "https") and url.hostname and "@" not in url.netloc and url.port != 0
         except ValueError:
             usable = False
         if not usable or not text.isascii() or " " in text:
