@@ -1,7 +1,7 @@
 """The queue's counter over a real store and a real queue: who may look, who may move, and what is not there."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -9,6 +9,7 @@ from tests.house import House, living
 from tests.peers.sink import Sink
 
 from gatepost.model.access import Caller
+from gatepost.model.audit import Actor, Audit, acting
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import All, Op, Pattern, Query, Where
 from gatepost.model.route import Hop, Transport
@@ -172,11 +173,31 @@ async def test_many_are_moved_by_what_they_have_in_common(house: House, deliveri
     assert await deliveries.move_all(ROOT, hold, nobody) == Moved(done=0)
     assert await deliveries.move_all(ROOT, hold, All(()), destination="@elsewhere.example") == Moved(done=0)
     two = Where("id", Op.IN, [rows[0].id, rows[1].id])
-    assert await deliveries.move_all(ROOT, hold, two, destination=place.name) == Moved(done=2)
+    with acting(Actor(login="root")):
+        assert await deliveries.move_all(ROOT, hold, two, destination=place.name) == Moved(done=2)
+        await deliveries.move(ROOT, rows[0].id, Move(verb=Verb.REROUTE, hop=Hop("192.0.2.9", 25, Transport.SMTP)))
+    (many, one) = house.store.reader.find(Audit, Query(sort="id")).items[-2:]
+    assert (many.act, many.after) == ("hold", {"done": 2, "mails": [row.mail_id for row in rows[:2]]})
+    assert (one.act, one.after) == ("reroute", {"via": "192.0.2.9:25/SMTP"})
     assert await deliveries.move_all(ROOT, Move(verb=Verb.DELETE), All(()), domain_id=rows[0].domain_id) == Moved(
         done=3
     )
     assert await deliveries.destinations(ROOT) == []
+
+
+async def test_a_queue_that_can_not_be_written_says_so_and_what_is_under_way_is_counted(
+    deliveries: Deliveries,
+) -> None:
+    async def busy(given: Sequence[int]) -> int:
+        if 1 in given:
+            raise Problem(Kind.CONFLICT, "under way")
+        return len(given)
+
+    async def broken(given: Sequence[int]) -> int:
+        raise Problem(Kind.UNAVAILABLE, "no")
+
+    assert await deliveries._at_once_or_singly(busy, [1, 2]) == Moved(done=1, busy=1)
+    assert await refused(deliveries._at_once_or_singly(broken, [1, 2])) is Kind.UNAVAILABLE
 
 
 async def test_nothing_goes_to_a_paused_destination_until_it_is_resumed(house: House, deliveries: Deliveries) -> None:

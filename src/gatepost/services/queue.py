@@ -19,6 +19,7 @@ from gatepost.store.store import Store
 
 LIVE = Where("state", Op.IN, (State.QUEUED, State.HELD))
 CHUNK = 500  # deliveries that are moved at once
+TOLD = 1000  # mails that the audit names of those that were moved at once
 GIVEN_UP = "given up by an administrator"
 
 
@@ -40,12 +41,26 @@ class Move(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = GIVEN_UP
     hop: Hop | None = None
 
+    @property
+    def told(self) -> dict[str, str] | None:
+        """What the audit says of it beside the verb."""
+        match self.verb:
+            case Verb.BOUNCE:
+                return {"reason": self.reason}
+            case Verb.REROUTE:
+                return {"via": self.hop.text if self.hop else ""}
+            case _:
+                return None
+
 
 class Moved(msgspec.Struct, frozen=True, kw_only=True):
     """How many deliveries were moved, and how many were being tried just then and left alone."""
 
     done: int = 0
     busy: int = 0
+
+    def __add__(self, other: "Moved") -> "Moved":
+        return Moved(done=self.done + other.done, busy=self.busy + other.busy)
 
 
 class Destination(Protocol):
@@ -106,7 +121,7 @@ class Deliveries:
         """Do one thing to one delivery; CONFLICT while it is under way."""
         delivery = self._live(caller, "QUEUE_WRITE", delivery_id)
         await self._verb(caller, move)([delivery_id])
-        await self._store.record(move.verb.value, delivery)
+        await self._store.record(move.verb.value, delivery, after=move.told)
 
     async def move_all(
         self, caller: Caller, move: Move, where: Condition, *, destination: str = "", domain_id: int | None = None
@@ -114,16 +129,20 @@ class Deliveries:
         """Do one thing to all that match, of one domain or of all in scope; what is under way is left alone."""
         scoped = every(self._scoped(caller, "QUEUE_WRITE", domain_id), where)
         verb = self._verb(caller, move)
-        done = busy = last = 0
+        moved, last = Moved(), 0
+        mails: list[str] = []
         while chunk := await self._chunk(scoped, last):
             last = chunk[-1].id
-            ids = [each.id for each in chunk if not destination or self._queue.destination(each) == destination]
-            free = [each for each in ids if not self._queue.is_under_way(each)]
-            done += await self._at_once_or_singly(verb, free)
-            busy += len(ids) - len(free)
+            meant = [each for each in chunk if not destination or self._queue.destination(each) == destination]
+            free = [each for each in meant if not self._queue.is_under_way(each.id)]
+            moved += Moved(busy=len(meant) - len(free)) + await self._at_once_or_singly(
+                verb, [each.id for each in free]
+            )
+            mails += [each.mail_id for each in free[: TOLD - len(mails)]]
             await asyncio.sleep(0)
-        await self._store.record(move.verb.value, "queue", after={"done": done})
-        return Moved(done=done, busy=busy)
+        after = {**(move.told or {}), "done": moved.done, "mails": mails}
+        await self._store.record(move.verb.value, "queue", after=after)
+        return moved
 
     async def flush(self, caller: Caller) -> None:
         """Try everything that waits now; what is held stays held."""
@@ -167,14 +186,16 @@ class Deliveries:
             case Verb.DELETE:
                 return self._queue.delete
 
-    async def _at_once_or_singly(self, verb: Callable[[Sequence[int]], Any], ids: Sequence[int]) -> int:
+    async def _at_once_or_singly(self, verb: Callable[[Sequence[int]], Any], ids: Sequence[int]) -> Moved:
         """Move all; one by one where some came under way meanwhile."""
         try:
-            return int(await verb(ids)) if ids else 0
+            return Moved(done=int(await verb(ids)) if ids else 0)
         except Problem as problem:
-            if problem.kind is not Kind.CONFLICT or len(ids) == 1:
-                return 0
-        return sum([await self._at_once_or_singly(verb, [each]) for each in ids])
+            if problem.kind is not Kind.CONFLICT:
+                raise
+        if len(ids) == 1:
+            return Moved(busy=1)
+        return sum([await self._at_once_or_singly(verb, [each]) for each in ids], Moved())
 
     async def _chunk(self, where: Condition, last: int) -> list[Delivery]:
         asked = Query(where=every(where, Where("id", Op.GT, last)), sort="id", limit=CHUNK)
