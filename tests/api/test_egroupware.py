@@ -21,7 +21,7 @@ from gatepost.model.outgoing import Composition, Share, Upload
 from gatepost.model.policy import Policy
 from gatepost.model.query import All, eq
 from gatepost.model.stored import Message
-from gatepost.model.tenant import DomainAlias, Group, GroupMember, User
+from gatepost.model.tenant import DomainAlias, Group, GroupMember, User, UserStatus
 
 pytestmark = pytest.mark.anyio
 
@@ -349,6 +349,9 @@ async def test_a_user_withdraws_what_he_shares(desk: Desk) -> None:
     again = await shared(desk)
     bob = desk.house.store.reader.first(User, eq("email", "bob@served.example"))
     assert bob is not None
+    for status, found in ((UserStatus.DISABLED, 404), (UserStatus.ENABLED, 200)):
+        await desk.house.store.write(lambda writer, to=status: writer.change(User, bob.id, status=to))
+        assert (await Browser(desk.house.gatepost.site).open(again)).status_code == found
     await desk.house.store.write(lambda writer: writer.remove(User, eq("id", bob.id)))
     assert (await Browser(desk.house.gatepost.site).open(again)).status_code == 404
 

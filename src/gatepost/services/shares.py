@@ -16,6 +16,7 @@ from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Op, Query, Where, eq, every
 from gatepost.model.tenant import User
 from gatepost.services.access import Access
+from gatepost.services.accounts import owner
 from gatepost.services.author import Authors
 from gatepost.services.draft import Draft, Sharing
 from gatepost.services.passwords import Passwords
@@ -96,9 +97,11 @@ class Shares:
     # Somebody fetches one.
 
     def look(self, share_id: str) -> Share | None:
-        """Return a share that can be fetched."""
+        """Return a share that can be fetched: its term is not over, and its user's account in use."""
         share = self._store.reader.get(Share, share_id)
-        return share if share is not None and share.expires_at > self._clock() else None
+        if share is None or share.expires_at <= self._clock():
+            return None
+        return share if owner(self._store.reader, None, share.user_id) else None
 
     async def fetch(self, share_id: str, password: str, ip: str) -> tuple[Share, Body]:
         """Return a shared file; raise NOT_FOUND, UNPROCESSABLE for a wrong password, TOO_MANY to who guesses."""
