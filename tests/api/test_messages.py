@@ -243,5 +243,11 @@ async def test_suppressed_addresses_are_listed_added_and_removed(desk: Desk) -> 
     assert await desk.get(f"{where}?cause=bounce") == []
     assert (await desk.ask("DELETE", f"{where}/{entry['id']}")).status_code == 204
     assert (await desk.ask("DELETE", f"{where}/{entry['id']}")).status_code == 404
-    acts = [each["act"] for each in await desk.get("/audit?kind=suppression")]
+    told = await desk.get("/audit?kind=suppression")
+    assert {each["domainId"] for each in told} == {desk.ids.show(domain.id)}
+    acts = [each["act"] for each in told]
     assert acts == ["remove", "add"]
+    soon = {"address": "soon@far.example", "expiresAt": desk.house.clock() + 1000}
+    assert (await desk.ask("POST", where, soon)).status_code == 201
+    desk.house.clock.now += 2000
+    assert (await desk.ask("POST", where, {"address": "soon@far.example"})).status_code == 201  # its term was over

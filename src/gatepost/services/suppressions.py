@@ -4,6 +4,7 @@ import msgspec
 
 from gatepost.events import Clock
 from gatepost.model.access import Caller
+from gatepost.model.audit import ADD, REMOVE
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Page, Query, eq, every
 from gatepost.model.suppression import Cause, Suppression
@@ -56,9 +57,12 @@ class Suppressions:
             raise Problem(Kind.UNPROCESSABLE, "The end lies in the past.", pointer="/expiresAt")
 
         def add(writer: Writer) -> Suppression:
-            if writer.first(Suppression, every(eq("domain_id", domain_id), eq("address", address))):
+            known = writer.first(Suppression, every(eq("domain_id", domain_id), eq("address", address)))
+            if known and known.expires_at is not None and known.expires_at <= self._clock():
+                writer.remove(Suppression, eq("id", known.id))
+            elif known:
                 raise Problem(Kind.CONFLICT, "The address is listed already.", pointer="/address")
-            row = Suppression(
+            fresh = Suppression(
                 domain_id=domain_id,
                 address=address,
                 cause=Cause.MANUAL,
@@ -66,8 +70,9 @@ class Suppressions:
                 created_at=self._clock(),
                 expires_at=draft.expires_at,
             )
-            writer.record("add", "suppression", after={"address": address})
-            return writer.add(row)
+            row = writer.add(fresh)
+            writer.record(ADD, row, after={"address": address})
+            return row
 
         return show(SuppressionView, await self._store.write(add))
 
@@ -79,7 +84,7 @@ class Suppressions:
             row = writer.get(Suppression, suppression_id)
             if row is None or row.domain_id != domain_id:
                 raise Problem(Kind.NOT_FOUND, "There is no such suppression.")
-            writer.record("remove", "suppression", before={"address": row.address})
+            writer.record(REMOVE, row, before={"address": row.address})
             writer.remove(Suppression, eq("id", row.id))
 
         await self._store.write(drop)
