@@ -13,7 +13,7 @@ from gatepost.model.outgoing import Scheduled, Upload
 from gatepost.model.policy import Policy
 from gatepost.model.query import All, eq
 from gatepost.model.tenant import Group, GroupMember, User, UserStatus
-from gatepost.services.outbox import Outbox
+from gatepost.services.outbox import LOOK, Outbox
 from gatepost.services.rights import Book
 from gatepost.services.uploads import Uploads
 
@@ -148,6 +148,16 @@ async def test_a_mail_of_an_account_out_of_use_waits(desk: Desk) -> None:
     await desk.house.store.write(lambda writer: writer.remove(User, eq("id", 1)))
     await due(desk, 2)
     assert desk.house.store.reader.count(Scheduled, All(())) == 0
+
+
+async def test_many_that_are_due_at_once_go_one_look_after_the_other(desk: Desk) -> None:
+    outbox = desk.house.gatepost.services.of(Outbox)
+    await outbox.stop()
+    await desk.house.store.write(lambda writer: writer.change(User, 1, status=UserStatus.DISABLED))
+    many = [Scheduled(id=f"{n}", user_id=1, draft="", subject="", asked=1, due=1, created_at=1) for n in range(101)]
+    await desk.house.store.write(lambda writer: [writer.add(each) for each in many])
+    assert (await outbox.send_due(), await outbox.send_due()) == (0.0, LOOK)
+    assert desk.house.store.reader.count(Scheduled, eq("due", 1)) == 0  # each was looked at
 
 
 async def test_what_can_not_be_scheduled_is_told_at_once(desk: Desk) -> None:

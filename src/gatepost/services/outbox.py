@@ -27,6 +27,7 @@ from gatepost.store.secrets import Unsealable
 from gatepost.store.store import Store, Writer
 
 DAY, HOUR = 86_400_000, 3_600_000  # milliseconds
+AT_ONCE = 100  # mails that are taken up at one look
 LOOK = 15.0  # seconds between two looks at the clock, whatever is due
 AGAIN = 300_000  # milliseconds until a mail that could not go now is tried again
 PATIENCE = DAY  # after which it is given back
@@ -152,12 +153,14 @@ class Outbox:
 
     async def send_due(self) -> float:
         """Send what is due; return how many seconds there are until the next look."""
-        by_time = Query(sort="due", limit=100)
+        by_time = Query(sort="due", limit=AT_ONCE)
         rows: Sequence[Scheduled] = await self._store.read(lambda reader: reader.find(Scheduled, by_time).items)
         for row in rows:
             if row.due <= self._clock():
                 await self._try(row)
         waiting = [row.due for row in rows if row.due > self._clock()]
+        if len(rows) == AT_ONCE and not waiting:
+            return 0.0  # there may be more that are due
         return min([LOOK, *((due - self._clock()) / 1000 for due in waiting)])
 
     async def _try(self, row: Scheduled) -> None:
