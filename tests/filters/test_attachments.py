@@ -339,4 +339,4 @@ def test_five_hundred_rules_over_thousands_of_members_do_not_stall_other_mail() 
         assert list(await asking) == []
         return turns
 
-    assert run(turns_of_others()) > 50
+    assert run(turns_of_others()) >= 10  # one for each 500 members
