@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Hashable, Iterable
 from pathlib import Path
 
+import msgspec
 import pytest
 from tests.house import NOW, StillClock, World, client, open_store, settings
 
@@ -13,6 +14,7 @@ from gatepost.filters import registry
 from gatepost.filters.registry import Cost
 from gatepost.message.mail import Mail, Opener
 from gatepost.model.address import parse_address
+from gatepost.model.auth import Result
 from gatepost.model.envelope import Body, Direction, Envelope, Recipient
 from gatepost.model.verdict import Category, Finding, OnError
 from gatepost.mta.directory import Directory
@@ -93,6 +95,28 @@ async def test_a_filter_that_fails_is_unsure_and_says_what_follows(
         (finding,) = report.found[0].findings
         assert (finding.category, finding.symbol, finding.on_error) == (Category.UNSURE, "FILTER_FAILED", on_error)
         assert "of its own making" not in finding.reason
+
+
+async def test_a_sender_whom_the_examination_fails_on_is_neither_proven_nor_let_off(
+    world: World, opener: Opener, tmp_path: Path
+) -> None:
+    mail = Mail(
+        Envelope(
+            id="0" * 32,
+            client=msgspec.structs.replace(client(), ip="of no form"),
+            sender=parse_address("ada@world.example"),
+            recipients=(),
+            direction=Direction.IN,
+            received=NOW,
+        ),
+        Body(len(RAW), RAW),
+        opener,
+    )
+    directory = Directory(world.store, settings(tmp_path), clock=world.clock, srs_key=b"k", verify=None, has_mail=None)
+    await make([], directory, timeout=0.2, servers=("127.0.0.1:1",)).run(mail, Trail(world.clock))
+    assert mail.auth is not None
+    assert (mail.auth.authors, mail.auth.proven, mail.auth.unsure) == (("ada@world.example",), False, True)
+    assert mail.auth.dmarc.result is Result.TEMPERROR
 
 
 async def test_a_filter_that_hangs_is_cut_off_and_the_others_are_heard(

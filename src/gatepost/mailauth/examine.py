@@ -34,7 +34,7 @@ class Examiner:
             async with asyncio.timeout(self._seconds):
                 return await _examine(mail, anatomy, self._resolver, self._spf)
         except TimeoutError:
-            return _late(mail.envelope, anatomy, f"no result within {self._seconds:g} s")
+            return unknown(mail.envelope, anatomy, f"no result within {self._seconds:g} s")
 
 
 async def _examine(mail: Mail, anatomy: Anatomy | None, resolver: Resolver, checks: spf.Checks) -> AuthResults:
@@ -149,7 +149,8 @@ def _start(path: str) -> bytes:
         return file.read(HEAD_MAX + 1)
 
 
-def _late(envelope: Envelope, anatomy: Anatomy | None, reason: str) -> AuthResults:
+def unknown(envelope: Envelope, anatomy: Anatomy | None, reason: str) -> AuthResults:
+    """Return what is known of a mail whose examination came to no end: nothing is proven, nor is it disproved."""
     domain = envelope.sender.domain if envelope.sender else _host(envelope.client.helo)
     late = Spf(result=Result.TEMPERROR, domain=domain, reason=reason)
     return AuthResults(

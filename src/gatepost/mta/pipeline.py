@@ -10,7 +10,7 @@ import msgspec
 from gatepost.dns import Resolver
 from gatepost.events import Metrics, Trail, log
 from gatepost.filters.registry import Cost, Filter
-from gatepost.mailauth.examine import Examiner
+from gatepost.mailauth.examine import Examiner, unknown
 from gatepost.mailauth.report import facts
 from gatepost.message.anatomy import Anatomy
 from gatepost.message.authors import authors, shown
@@ -97,13 +97,14 @@ class Pipeline:
         return anatomy, []
 
     async def _prove(self, mail: Mail, opened: Anatomy | None, trail: Trail) -> None:
-        """Look at who sent the mail; it goes on without proofs when that fails."""
+        """Look at who sent the mail; when that fails nothing is known, so that it waits where a proof decides."""
         started = time.perf_counter()
         try:
             mail.auth = await self._examiner.examine(mail, opened)
         except Exception as error:  # no mail is lost for want of a proof
             log.error("sender could not be examined", id=mail.envelope.id, error=repr(error), exc_info=True)
             trail.add("examined", "the sender could not be examined", error=type(error).__name__)
+            mail.auth = unknown(mail.envelope, opened, f"it could not be examined ({type(error).__name__})")
             return
         took = time.perf_counter() - started
         self._seconds["auth"].observe(took)
