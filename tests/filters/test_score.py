@@ -376,6 +376,29 @@ def test_a_plain_letter_shows_nothing() -> None:
     assert found({}) == []
 
 
+BARE: dict[str, Any] = {"Received": None, "text": "This is a test mailing\r\n"}
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        BARE,
+        {**BARE, "Message_ID": None, "To": None, "Subject": None},
+        {**BARE, "Message_ID": "<20251124120000.1@box>", "X_Mailer": "swaks v20201014.0"},
+        {**BARE, "Message_ID": "<1@box>", "To": "root", "From": "root@box.a.test (Cron Daemon)"},
+        {**BARE, "Message_ID": None, "text": "", "html": '<p>See <a href="http://a.test/x">this</a></p>'},
+        {**BARE, "From": "Mail Delivery System <MAILER-DAEMON@a.test>", "Auto_Submitted": "auto-replied"},
+        {**BARE, "From": "ann20251@a.test", "Subject": "HELLO WORLD"},
+    ],
+)
+def test_what_a_script_on_this_machine_hands_in_is_no_spam(members: dict[str, Any]) -> None:
+    """Little of a header, no proof to be had, a client that calls itself `box`: far from the five points of spam."""
+    given = dict(members)
+    data = letter(given.pop("text"), html=given.pop("html", ""), **given)
+    findings = ask(SCORE, data, auth=auth(), client=Client(ip="127.0.0.1", helo="box"))
+    assert sum(each.score for each in findings) < 4.0, symbols(findings)
+
+
 def test_every_symbol_has_its_pair() -> None:
     assert PAIRS.keys() == KNOWN.keys()
 
