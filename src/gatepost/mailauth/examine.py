@@ -39,11 +39,13 @@ class Examiner:
 
 async def _examine(mail: Mail, anatomy: Anatomy | None, resolver: Resolver, checks: spf.Checks) -> AuthResults:
     envelope = mail.envelope
-    (mail_from, helo), (signatures, chain), reverse = await asyncio.gather(
-        _spf(envelope, checks),
+    of_sender, helo, (signatures, chain), reverse = await asyncio.gather(
+        _mail_from(envelope, checks),
+        _helo(envelope, checks),
         _signatures(mail.body, envelope.received // 1000, resolver),
         iprev.check(resolver, envelope.client.ip),
     )
+    mail_from = helo if of_sender is None else of_sender
     claimed = claims(anatomy) if anatomy else [None]
     domains = [author.domain if author else None for author in claimed]
     found = await dmarc.Judge(resolver).judge(domains, _proofs(mail_from, signatures))
@@ -70,22 +72,24 @@ def _proofs(mail_from: Spf, signatures: Sequence[Signature]) -> list[dmarc.Proof
 # SPF.
 
 
-async def _spf(envelope: Envelope, checks: spf.Checks) -> tuple[Spf, Spf]:
-    """Check MAIL FROM and HELO; the null sender stands for the host that it names (RFC 7208 2.4)."""
-    name = _host(envelope.client.helo)
-    check = partial(checks.check, envelope.client.ip)
-    helo = check(f"postmaster@{name}", name) if name else _none("HELO is no domain name")
+async def _mail_from(envelope: Envelope, checks: spf.Checks) -> Spf | None:
+    """Check MAIL FROM; None for the null sender, which stands for the host that HELO names (RFC 7208 2.4)."""
     sender = envelope.sender
     if sender is None:
-        found = await helo
-        return found, found
+        return None
     if sender.literal or not sender.domain:
-        return await _none("MAIL FROM has no domain name", sender.domain), await helo
-    found, of_host = await asyncio.gather(check(sender.text, name or sender.domain), helo)
-    return found, of_host
+        return _none("MAIL FROM has no domain name", sender.domain)
+    return await checks.check(envelope.client.ip, sender.text, _host(envelope.client.helo) or sender.domain)
 
 
-async def _none(reason: str, domain: str = "") -> Spf:
+async def _helo(envelope: Envelope, checks: spf.Checks) -> Spf:
+    name = _host(envelope.client.helo)
+    return (
+        await checks.check(envelope.client.ip, f"postmaster@{name}", name) if name else _none("HELO is no domain name")
+    )
+
+
+def _none(reason: str, domain: str = "") -> Spf:
     return Spf(result=Result.NONE, domain=domain, reason=reason)
 
 

@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from email.utils import getaddresses
+from functools import lru_cache
 
 import msgspec
 
@@ -13,6 +14,7 @@ from gatepost.model.address import Address, BadAddress, parse_address
 
 _BOX = re.compile(r'\s*"?((?:[^"<>\\]|\\.)*?)"?\s*<\s*([^<>\s]*)\s*>[^<>]*\Z')
 VALUE_MAX = 8192  # octets of a From field that are read
+_SHORT = 200  # octets of one that is remembered
 _USUAL = re.compile(
     r'(?:[^<>,"():;\\]++|"[^"\\]*+")*+<([^<>\s"(),]+)>\s*\Z|\s*([^<>\s"(),:;\\]+@[^<>\s"(),:;\\]+)\s*\Z'
 )
@@ -42,15 +44,19 @@ def authors(anatomy: Anatomy) -> list[Address]:
 
 def claims(anatomy: Anatomy) -> list[Address | None]:
     """Return `authors`, with None for each that looks like an address and is none, or lies beyond what is read."""
-    found: list[Address | None] = []
-    for value in anatomy.values(b"from"):
-        # Read before encoded words are, as mail clients do: a bracket or a quote in one must hide no address.
-        written = unfold(value[:VALUE_MAX])
-        hidden = ["@"] if b"=?" in written and "@" in readable(written) else []  # which some clients show as one
-        found += map(_read, _addresses(decode.text(written)) or hidden)
-        if len(value) > VALUE_MAX:
-            found.append(None)
-    return found
+    values = anatomy.values(b"from")
+    return [claim for value in values for claim in (_usual_claims if len(value) <= _SHORT else _claims)(value)]
+
+
+def _claims(value: bytes) -> tuple[Address | None, ...]:
+    # Read before encoded words are, as mail clients do: a bracket or a quote in one must hide no address.
+    written = unfold(value[:VALUE_MAX])
+    hidden = ["@"] if b"=?" in written and "@" in readable(written) else []  # which some clients show as one
+    found = map(_read, _addresses(decode.text(written)) or hidden)
+    return (*found, None) if len(value) > VALUE_MAX else tuple(found)
+
+
+_usual_claims = lru_cache(maxsize=1024)(_claims)  # several ask of one mail, and its author may write again
 
 
 def shown(anatomy: Anatomy) -> tuple[str, ...]:

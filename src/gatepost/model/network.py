@@ -7,6 +7,7 @@ _NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052
 _METADATA = IPv6Address("fd00:ec2::254")  # of Amazon's cloud; the IPv4 one is link-local
 
 
+@lru_cache(maxsize=4096)
 def is_public(ip: str) -> bool:
     """Tell whether an address lies in the public internet; IPv4 addresses wrapped in IPv6 are looked into."""
     try:

@@ -72,6 +72,7 @@ class _Trial:
         self.case = case
         self.verdict = verdict
         self.bounds = _bounds(case.policy)
+        self.side = self._side(0.0)
 
     def without_one(self) -> Change | None:
         """The verdict without one of the findings, by ascending points; scores only where they cross a bound."""
@@ -106,7 +107,7 @@ class _Trial:
     def _may_decide(self, finding: Finding) -> bool:
         if finding.category is Category.NOTE:
             return False
-        return finding.category is not Category.SCORE or self._side(finding.score) != self._side(0.0)
+        return finding.category is not Category.SCORE or self._side(finding.score) != self.side
 
     def _side(self, less: float) -> tuple[bool, ...]:
         return tuple(self.verdict.score - less >= bound for bound in self.bounds)
