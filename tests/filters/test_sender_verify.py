@@ -22,6 +22,7 @@ from gatepost.settings import Dns, Filters, Limits
 pytestmark = pytest.mark.anyio
 
 OURS = Domain(customer_id=1, name="ours.test", default_language=Language.EN, creation_date=NOW)
+ALARMS: list[tuple[str, str]] = []
 ZONE: Zone = {
     "a.test": ["MX 10 mx.a.test."],
     "host.test": ["A 192.0.2.9"],
@@ -68,6 +69,7 @@ async def found(
         tools = Tools(
             limits=Limits(),
             resolver=Resolver(asked_of, wall_clock),
+            alarm=lambda source, why, text: ALARMS.append((source, why)),
             served=lambda name: ours if name in ("ours.test", "also.test") else None,
         )
         options = {"sender_verify": {"trusted_sealers": list(trusted)}}
@@ -169,8 +171,10 @@ async def test_a_senders_domain_exists_and_takes_mail(domain: str, said: tuple[C
 async def test_a_system_whose_dns_knows_no_names_at_all_proves_no_absence(
     domain: str, zone: Zone, said: tuple[Category, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    ALARMS.clear()
     findings = await found(auth(spf=Result.PASS), f"ann@{domain}", system=(zone, monkeypatch))
     assert [(one.category, one.symbol) for one in findings] == [said]
+    assert ([("dns", "cut_off")] if said[0] is NOTE else []) == ALARMS
 
 
 async def test_an_author_who_is_proven_by_dns_exists() -> None:

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from gatepost.dns import DnsFailure, Missing, NoName, Resolver
 from gatepost.filters import registry
-from gatepost.filters.registry import Cost, Tools
+from gatepost.filters.registry import Alarm, Cost, Tools
 from gatepost.message.mail import Mail
 from gatepost.message.plain import plain
 from gatepost.model.auth import AuthResults, Policy, Result
@@ -39,6 +39,7 @@ class SenderVerify:
         self._trusted = {name.lower() for name in options.trusted_sealers}
         self._resolver = tools.resolver
         self._served = tools.served
+        self._alarm = tools.alarm
 
     def key(self, recipient: Recipient) -> Hashable:
         return recipient.sender_verify
@@ -78,7 +79,7 @@ class SenderVerify:
             return []
         names = [mail.envelope.sender.domain, *(() if auth.proven else _domains(auth))]
         asked = [name for name in dict.fromkeys(names) if not name.startswith("[") and self._served(name) is None]
-        found = await asyncio.gather(*(_unreal(self._resolver, name) for name in asked[:DOMAINS]))
+        found = await asyncio.gather(*(_unreal(self._resolver, name, self._alarm) for name in asked[:DOMAINS]))
         return [finding for finding in found if finding is not None]
 
 
@@ -125,14 +126,14 @@ def _claim(where: str, name: str, *, unsure: bool) -> Finding:
 # Domains that can't be.
 
 
-async def _unreal(resolver: Resolver, name: str) -> Finding | None:
+async def _unreal(resolver: Resolver, name: str, alarm: Alarm) -> Finding | None:
     """Return why no mail can come from a domain; None where some may."""
     try:
         if all(not mx.host for mx in await resolver.mx(name)):
             return _failed("SENDER_NULL_MX", f"{name} takes no mail (null MX)", Kind.NULL_MX)
         return None
     except NoName:
-        return await _absent(resolver, name, "SENDER_NO_DOMAIN", f"{name} does not exist")
+        return await _absent(resolver, name, alarm, "SENDER_NO_DOMAIN", f"{name} does not exist")
     except Missing:
         pass
     except DnsFailure as error:
@@ -140,16 +141,18 @@ async def _unreal(resolver: Resolver, name: str) -> Finding | None:
     try:
         await resolver.addresses(name)
     except Missing:
-        return await _absent(resolver, name, "SENDER_NO_HOST", f"{name} has neither a mail server nor an address")
+        reason = f"{name} has neither a mail server nor an address"
+        return await _absent(resolver, name, alarm, "SENDER_NO_HOST", reason)
     except DnsFailure as error:
         return _note("SENDER_DOMAIN_UNSURE", str(error))
     return None
 
 
-async def _absent(resolver: Resolver, name: str, symbol: str, reason: str) -> Finding:
+async def _absent(resolver: Resolver, name: str, alarm: Alarm, symbol: str, reason: str) -> Finding:
     """Return what follows of a name that is not found: nothing where DNS knows no names at all."""
     if f".{name}".endswith(".invalid") or await resolver.knows_all():  # RFC 6761 6.4: never a name, whoever is asked
         return _failed(symbol, reason)
+    alarm("dns", "cut_off", "the system's DNS does not know the internet; name servers that do in [dns] servers")
     return _note("SENDER_DOMAIN_UNSURE", f"{reason}, says a DNS that does not know the internet")
 
 
