@@ -72,7 +72,9 @@ class Metrics:
         self.search_behind = gauge("gatepost_search_behind", "Stored copies whose text can't be searched yet")
         self.purged = counter("gatepost_purged", "Stored copies removed at the end of their term", "folder")
         self.requests = counter("gatepost_http_requests", "HTTP requests", "method", "status")
-        self.alarms = counter("gatepost_alarms", "Lists, engines and name servers that can't be used as they are", "source", "why")
+        self.alarms = counter(
+            "gatepost_alarms", "Lists, engines and DNS that can't be used as they are", "source", "why"
+        )
         self.auth_failures = counter("gatepost_auth_failures", "Refused sign-ins", "door")
 
 

@@ -54,7 +54,7 @@ class Options(Section, frozen=True):
 
 
 Alarm = Callable[[str, str, str], None]
-"""Tells the administrator of a fault outside the mail: the list, the engine or "dns", why in one word, and a sentence."""
+"""Tells the administrator of a fault outside the mail: the list, engine or "dns", why in a word, a sentence."""
 
 
 def _silent(source: str, why: str, text: str) -> None:
