@@ -147,7 +147,7 @@ class Gatepost:
         try:
             self.build()
             await self.keeper.start()
-            self._open.append(self.keeper.stop)
+            self._open.append(lambda: self._briefly(self.keeper.stop))
             await self.queue.start()
             self._open.append(self._stop_queue)
             for room in (self.caller, self.sweep, self.rounds, self.refusals, self.indexer, self.services.of(Outbox)):
@@ -223,7 +223,7 @@ class Gatepost:
         self._open.append(opener.close)
         self.keeper = Keeper(self.store, memory, settings.memory, clock=clock)
         self.lessons = Lessons(self.store, opener, memory.tokens, settings.memory, clock=clock)
-        self._open.append(self.lessons.settle)
+        self._open.append(lambda: self._briefly(self.lessons.settle))
         verifier = Verifier(relay, clock)
         self.directory = Directory(
             self.store,
@@ -319,7 +319,7 @@ class Gatepost:
         letters = Letters(store, sending, tickets, options, wording)
         reports = Reports(store, sending, options, settings)
         self.outgoing.report = reports.tell_slowed
-        self._open.append(reports.settle)
+        self._open.append(lambda: self._briefly(reports.settle))
         mailboxes = Mailboxes(store, self.releases, self.indexer, self.lessons)
         training = Training(store, mailboxes, self.lessons, settings.limits.message_bytes)
         return Counter(
@@ -386,6 +386,14 @@ class Gatepost:
 
     async def _stop_queue(self) -> None:
         await self.queue.stop(self._grace(1 / 2))
+
+    async def _briefly(self, end: Callable[[], Awaitable[None]]) -> None:
+        """Wait for what may be broken off: nothing that was acknowledged hangs on it."""
+        try:
+            async with asyncio.timeout(self._grace(1 / 2)):
+                await end()
+        except TimeoutError:
+            log.warning("broken off at the stop", what=getattr(end, "__qualname__", ""))
 
     def _grace(self, share: float) -> float:
         """Seconds that one room may take to stop: a share of those that are left for all."""

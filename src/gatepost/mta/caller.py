@@ -15,7 +15,7 @@ from gatepost.dns import DnsFailure, Missing, Resolver
 from gatepost.events import Clock, keep, log
 from gatepost.model.network import is_forbidden, is_public
 from gatepost.model.problem import Problem
-from gatepost.model.query import Any, Op, Query, Where, eq, every
+from gatepost.model.query import Any, Not, Op, Query, Where, eq, every
 from gatepost.model.webhook import CallState, HookCall, Webhook
 from gatepost.settings import Webhooks as WebhookSettings
 from gatepost.store.secrets import Unsealable
@@ -34,7 +34,10 @@ class Refused(Exception):
 
 
 class Caller:
-    """One for the process. One call at a time to each webhook: they arrive in order, a dead one holds up no other."""
+    """One for the process. One call at a time to each webhook: they arrive in order.
+
+    One that fails rests for a while, so that it holds up others for one call's time at most.
+    """
 
     def __init__(self, store: Store, resolver: Resolver, settings: WebhookSettings, clock: Clock) -> None:
         self._store = store
@@ -43,6 +46,7 @@ class Caller:
         self._clock = clock
         self._context: ssl.SSLContext | None = None
         self._told = asyncio.Event()
+        self._resting: dict[int, int] = {}  # webhooks that failed just now, and until when they are left alone
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -75,6 +79,9 @@ class Caller:
         """Make the calls that are due, and remove old ones; tell whether more are due."""
         now = self._clock()
         due = every(eq("state", CallState.WAITING), Where("due", Op.LE, now))
+        self._resting = {hook: until for hook, until in self._resting.items() if 0 < until - now <= FIRST}
+        if self._resting:
+            due = every(due, Not(Where("webhook_id", Op.IN, list(self._resting))))
         calls = await self._find(Query(where=due, sort="due", limit=CHUNK))
         by_hook: dict[int, list[HookCall]] = defaultdict(list)
         for call in calls:
@@ -125,13 +132,7 @@ class Caller:
                     )
                     async with asked as answer:
                         status = answer.status_code
-        except (
-            Missing,
-            DnsFailure,
-            httpx2.HTTPError,
-            httpx2.InvalidURL,
-            OSError,
-        ) as error:
+        except (Missing, DnsFailure, httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError) as error:
             raise Refused(str(error) or "no answer in time") from error
         if not 200 <= status < 300:
             raise Refused(f"it answers {status}")
@@ -159,6 +160,7 @@ class Caller:
     async def _put_off(self, call: HookCall, others: Sequence[HookCall], why: str, *, lasting: bool) -> None:
         now = self._clock()
         over = lasting or now - call.created_at >= self._settings.life_hours * HOUR
+        self._resting[call.webhook_id] = now + FIRST
         due = now + min(FIRST << min(call.attempts, 20), LONGEST)
         if over:
             await self._settle(call, state=CallState.FAILED, last=why, done_at=now)

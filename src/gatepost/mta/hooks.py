@@ -21,7 +21,10 @@ _HELD = {Folder.QUARANTINE.value, Folder.SYSTEM.value}
 
 
 class Hooks:
-    """Knows the webhooks of every domain, as configuration has them; domains without one cost a look-up in memory."""
+    """Knows the webhooks of every domain, as configuration has them; domains without one cost a look-up in memory.
+
+    It is asked in the loop, never in the writer's thread.
+    """
 
     def __init__(self, store: Store, clock: Clock, *, told: Callable[[], None] = lambda: None) -> None:
         """`told` is called when there is something to tell."""
@@ -75,12 +78,13 @@ class Hooks:
 
     def _current(self) -> bool:
         """Read the webhooks anew where configuration changed; tell whether there are any."""
-        if self._generation != self._store.generation:
-            self._generation = self._store.generation
-            self._by_domain = {}
+        generation = self._store.generation
+        if self._generation != generation:
+            by_domain: dict[int, list[Webhook]] = {}
             for hook in self._store.reader.find(Webhook, Query()).items:
                 if hook.active:
-                    self._by_domain.setdefault(hook.domain_id, []).append(hook)
+                    by_domain.setdefault(hook.domain_id, []).append(hook)
+            self._generation, self._by_domain = generation, by_domain
         return bool(self._by_domain)
 
 

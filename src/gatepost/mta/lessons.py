@@ -57,7 +57,7 @@ class Lessons:
 
     async def settle(self) -> None:
         """Wait for the lessons that nobody waits for."""
-        await asyncio.gather(*self._waiting)
+        await asyncio.gather(*self._waiting, return_exceptions=True)
 
     async def _learn_quietly(self, mail_id: str, scope: int, *, spam: bool) -> None:
         try:

@@ -1,5 +1,6 @@
 """What an administrator may do to the queue by hand; never to a delivery that is under way."""
 
+import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -61,6 +62,9 @@ class Moves:
     async def release(self, ids: Sequence[int]) -> int:
         """Let held deliveries go, at once; return how many were held."""
         self._check(ids)
+        return await asyncio.shield(self._release(ids))  # else who leaves now lets them lie until the next start
+
+    async def _release(self, ids: Sequence[int]) -> int:
         now = self._clock()
 
         def change(writer: Writer) -> list[Delivery]:
@@ -73,7 +77,8 @@ class Moves:
         freed = await self._store.write(change)
         self._line.held.dec(len(freed))
         for row in freed:
-            self._line.admit(row, row=False)  # it may have been held or deleted since that commit
+            if row.id not in self._busy:  # else it is lined up by whose hand it is in
+                self._line.admit(row, row=False)  # it may have been held or deleted since that commit
         self._go()
         return len(freed)
 
@@ -148,6 +153,10 @@ class Moves:
         finally:
             self._busy.difference_update(ids)
             self._line.give_back(entries)  # by their way as it is now; what is done is forgotten
+            known = {entry.id for entry in entries}
+            for row in _live(self._store.reader, [each for each in ids if each not in known]):
+                if row.state is State.QUEUED:  # released meanwhile
+                    self._line.admit(row, row=False)
             self._go()
 
     async def _end(self, row: Delivery, reason: str) -> None:

@@ -40,6 +40,8 @@ class Releases:
         """
         ways = self._ways(copy, message)
 
+        calls = self._hooks.of_release(message, copy)  # made here: hooks belong to the loop, not to the writer
+
         def change(writer: Writer) -> tuple[list[Delivery], Body] | None:
             free = [way for way in ways if not _on_its_way(writer, way)]
             if not free:
@@ -52,7 +54,7 @@ class Releases:
             writer.change(Copy, copy.id, released_at=now)
             event = TraceEvent(at=now, event="released", mailbox=copy.mailbox, text=f"out of {copy.folder}")
             writer.note(copy.mail_id, [event], now + self._settings.trace.days * DAY)
-            for call in self._hooks.of_release(message, copy):
+            for call in calls:
                 writer.add(call)
             return [msgspec.structs.replace(way, id=each) for way, each in zip(free, ids, strict=True)], body
 

@@ -2,16 +2,18 @@
 
 from collections.abc import Sequence
 
+import msgspec
+
 from gatepost.events import Clock, log
 from gatepost.message.anatomy import Anatomy
-from gatepost.message.returns import Fate, Returned, Sort, read_return
+from gatepost.message.returns import Fate, Sort, read_return
 from gatepost.model.address import Address, BadAddress, parse_address
 from gatepost.model.envelope import Direction
 from gatepost.model.problem import Problem
 from gatepost.model.query import All, Any, Op, Query, Where, eq, every
 from gatepost.model.stored import Delivery, Message, State, TraceEvent
 from gatepost.model.suppression import Cause, Suppression
-from gatepost.model.webhook import HookEvent
+from gatepost.model.webhook import HookCall, HookEvent
 from gatepost.mta.bounce import Settled
 from gatepost.mta.hooks import Hooks
 from gatepost.store.store import Reader, Store
@@ -67,30 +69,50 @@ class Returns:
         returned = read_return(anatomy) if anatomy and direction is Direction.IN else None
         if returned is None:
             return
+        sent = Query(where=eq("mail_id", returned.mail_id))
         try:
-            await self._store.write(lambda writer: self._note(writer, returned))
+            page = await self._store.read(lambda reader: reader.find(Delivery, sent))
+            left = [row for row in page.items if row.domain_id and row.platform_id is None]
+            news = [self._news(row, fate, returned.sort) for row, fate in _matched(left, returned.fates)]
+            told = [each for each in news if each is not None]
+            if told:
+                calls = [call for each in told for call in self._calls(each)]
+                await self._store.write(lambda writer: self._write(writer, told, calls))
         except Problem as problem:
             log.warning("what came back was not noted", id=returned.mail_id, why=problem.detail)
 
-    def _note(self, writer: Writer, returned: Returned) -> None:
+    def _news(self, row: Delivery, fate: Fate, sort: Sort) -> "_News | None":
+        complained = sort is Sort.COMPLAINT
+        if not complained and fate.action != "failed":
+            return None
         now = self._clock()
-        rows = writer.find(Delivery, Query(where=eq("mail_id", returned.mail_id))).items
-        for row, fate in _matched([row for row in rows if row.domain_id and row.platform_id is None], returned.fates):
-            complained = returned.sort is Sort.COMPLAINT
-            if not complained and fate.action != "failed":
-                continue
-            line = f"{fate.status} {fate.reason}".strip() or "failed, says a report"
-            if not complained and row.state is State.DELIVERED:
-                writer.change(Delivery, row.id, state=State.BOUNCED, last_reply=line)
-            event = TraceEvent(
-                at=now, event="complained" if complained else "bounced", mailbox=row.recipient, text=line
-            )
-            writer.note(row.mail_id, [event], now + self._trace_days * DAY)
-            for call in self._hooks.of_return(HookEvent(event.event), row, line):
-                writer.add(call)
-            if self._days and (complained or fate.status in _GONE):
-                cause = Cause.COMPLAINT if complained else Cause.BOUNCE
-                enter(writer, [_entry(row, cause, line, now, self._days)])
+        line = f"{fate.status} {fate.reason}".strip() or "failed, says a report"
+        event = TraceEvent(at=now, event="complained" if complained else "bounced", mailbox=row.recipient, text=line)
+        entry = None
+        if self._days and (complained or fate.status in _GONE):
+            entry = _entry(row, Cause.COMPLAINT if complained else Cause.BOUNCE, line, now, self._days)
+        return _News(row, event, entry)
+
+    def _calls(self, news: "_News") -> list[HookCall]:
+        return self._hooks.of_return(HookEvent(news.event.event), news.row, news.event.text)
+
+    def _write(self, writer: Writer, told: Sequence["_News"], calls: Sequence[HookCall]) -> None:
+        for each in told:
+            row = writer.get(Delivery, each.row.id)
+            if each.event.event == "bounced" and row is not None and row.state is State.DELIVERED:
+                writer.change(Delivery, row.id, state=State.BOUNCED, last_reply=each.event.text)
+        writer.note(told[0].row.mail_id, [each.event for each in told], self._clock() + self._trace_days * DAY)
+        enter(writer, [each.entry for each in told if each.entry is not None])
+        for call in calls:
+            writer.add(call)
+
+
+class _News(msgspec.Struct, frozen=True):
+    """What came back of one delivery; `entry` where its address gets no more mail."""
+
+    row: Delivery
+    event: TraceEvent
+    entry: Suppression | None
 
 
 def _matched(rows: Sequence[Delivery], fates: Sequence[Fate]) -> list[tuple[Delivery, Fate]]:

@@ -63,7 +63,8 @@ class Ways:
             return None
 
     def _refresh(self) -> None:
-        if self._generation != self._store.generation:
-            self._generation = self._store.generation
+        generation = self._store.generation
+        if self._generation != generation:
+            default = self._store.reader.first(Connection, DEFAULT)
             self._routes.clear()
-            self._default = self._store.reader.first(Connection, DEFAULT)
+            self._generation, self._default = generation, default

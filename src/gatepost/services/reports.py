@@ -42,7 +42,7 @@ class Reports:
 
     async def settle(self) -> None:
         """Wait for what is being sent."""
-        await asyncio.gather(*self._tasks)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _send(self, account: str, subject: str, text: str) -> None:
         to = self._administrator(account)

@@ -17,7 +17,19 @@ HOUR = 3_600_000
 REFUSALS = 7 * 24  # hours that counted refusals are kept
 
 # What a domain owns, in the order in which it goes; users last, since their going takes tokens along.
-_OWNED = ("sender_rule", "attachment_rule", "uri_rule", "domain_alias", "group", "email", "user", "platform", "policy")
+_OWNED = (
+    "sender_rule",
+    "attachment_rule",
+    "uri_rule",
+    "domain_alias",
+    "group",
+    "email",
+    "webhook",
+    "suppression",
+    "user",
+    "platform",
+    "policy",
+)
 
 
 class Purged(msgspec.Struct, frozen=True):
@@ -39,6 +51,7 @@ def purge(connection: sqlite3.Connection, mail: Mail, now: int, limit: int) -> P
     sliced, domains = _gone_domains(connection, mail, now, limit)
     connection.execute("DELETE FROM refusal WHERE hour < ?", (now // HOUR - REFUSALS,))
     expired = uploads.expire(connection, mail, now, limit) + emails.expire(connection, now, limit)
+    expired += _expired_suppressions(connection, now, limit)
     more = copies >= limit or traces >= limit or expired >= limit or sliced
     return Purged(copies, folders, bodies + dropped, traces, domains, more)
 
@@ -64,6 +77,11 @@ def forget_refused(connection: sqlite3.Connection, mail: Mail, limit: int = 20) 
 def _expired_copies(connection: sqlite3.Connection, mail: Mail, now: int, limit: int) -> tuple[dict[str, int], int]:
     due = "SELECT id FROM copy WHERE expires_at <= ? ORDER BY expires_at LIMIT ?"
     return _delete_copies(connection, mail, due, (now, limit))
+
+
+def _expired_suppressions(connection: sqlite3.Connection, now: int, limit: int) -> int:
+    due = "SELECT id FROM suppression WHERE expires_at <= ? ORDER BY expires_at LIMIT ?"
+    return connection.execute(f"DELETE FROM suppression WHERE id IN ({due})", (now, limit)).rowcount
 
 
 def _delete_copies(
