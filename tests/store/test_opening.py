@@ -8,13 +8,17 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import msgspec
 import pytest
-from tests.store.samples import NOW, keep, mail_id, message, open_store, settings, user
+from tests.store.samples import NOW, domain, full, keep, mail_id, message, open_store, settings, user
 
+from gatepost.model.email import Email
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Query, eq, every
-from gatepost.model.stored import Copy
-from gatepost.model.tenant import User
+from gatepost.model.stored import Copy, Pause, State
+from gatepost.model.suppression import Cause, Suppression
+from gatepost.model.tenant import Domain, DomainStatus, GroupMember, User
+from gatepost.model.webhook import HookCall, Webhook
 from gatepost.store import opening
 from gatepost.store.check import verify
 from gatepost.store.health import StoreProblem
@@ -22,8 +26,10 @@ from gatepost.store.migrations import APPLICATION_ID, VERSION, migrate
 from gatepost.store.reader import Reader
 from gatepost.store.schema import TABLES
 from gatepost.store.store import Store
+from gatepost.store.writer import Writer
 
 FIRST = Path(__file__).with_name("first.sql")
+SECOND = Path(__file__).with_name("second.sql")
 
 
 def filled(directory: Path) -> None:
@@ -297,11 +303,7 @@ def test_a_new_member_of_a_struct_becomes_a_column(directory: Path) -> None:
 
 def test_a_store_of_the_first_form_is_brought_to_the_present_one(directory: Path) -> None:
     """`first.sql` is what the first build wrote."""
-    directory.mkdir()
-    with sqlite3.connect(directory / "gatepost.db") as connection:
-        connection.executescript(FIRST.read_text())
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    connection.close()
+    written(directory, FIRST)
     store = open_store(directory)
     kept = [(c.mail_id[-1], c.mailbox, c.folder) for c in store.reader.find(Copy, Query()).items]
     assert kept == [
@@ -317,6 +319,74 @@ def test_a_store_of_the_first_form_is_brought_to_the_present_one(directory: Path
     assert [len(store.reader.letters(Query(where=each)).items) for each in late] == [1, 7]
     store.close_sync()
     assert [flaw for flaw in verify(directory, settings()) if flaw.grave] == []
+    assert_of_today(directory)
+
+
+def test_a_store_of_the_second_form_lives_on_in_the_present_one(directory: Path) -> None:
+    """`second.sql` is what a build wrote before connections, memory, records of applications and webhooks."""
+    written(directory, SECOND)
+    store = open_store(directory)
+    reader = store.reader
+    assert [domain.name for domain in reader.find(Domain, Query()).items] == ["in.test", "other.test"]
+    assert [row.lastname for row in reader.find(User, Query(sort="-lastname")).items] == ["L3", "L2", "L1", "L0"]
+    assert reader.active_users([1, 2]) == {1: 2, 2: 1}
+    assert [row.email for row in reader.find(GroupMember, Query()).items] == ["bob@in.test"]
+    letters = reader.letters(Query(where=eq("header_cc", "Cc <cc@out.test>"))).items
+    assert [(each.copy.mailbox, each.message.id) for each in letters] == [("bob@in.test", mail_id(2))]
+    live = reader.live(0)
+    assert [(row.state, row.attempts, row.connection_id, row.via, row.marks) for row in live] == [
+        (State.QUEUED, 2, None, "", []),
+        (State.HELD, 0, None, "", []),
+    ]
+
+    def go_on(writer: Writer) -> None:
+        keep(writer, 9, copies=1)
+        for row in live:
+            writer.settle(msgspec.structs.replace(row, state=State.DELIVERED, done_at=NOW))
+        writer.remove(User, eq("email", "ann@in.test"))
+        for kind in (Webhook, HookCall, Suppression, Email, Pause):
+            writer.add(full(kind))
+
+    store.write_sync(go_on)
+    assert (reader.active_users([1]), reader.body(mail_id(3))) == ({1: 1}, None)
+    purged = []
+    store.write_sync(lambda writer: writer.change(Domain, 1, status=DomainStatus.DELETED, purge_date=NOW))
+    while not purged or purged[-1].more:
+        purged.append(store.write_sync(lambda writer: writer.purge(NOW)))
+    assert [reader.count(kind, every()) for kind in (Domain, User, Copy)] == [1, 1, 0]
+    store.close_sync()
+    assert [flaw for flaw in verify(directory, settings()) if flaw.grave] == []
+    assert_of_today(directory)
+
+
+def test_what_belonged_to_a_domain_goes_with_it_and_what_is_past_its_day_goes(store: Store) -> None:
+    def fill(writer: Writer) -> None:
+        gone = writer.add(domain(status=DomainStatus.DELETED, purge_date=NOW)).id
+        other = writer.add(domain("other.test")).id
+        for number, (of, until) in enumerate(((gone, None), (other, None), (other, NOW), (other, NOW + 1))):
+            row = Suppression(domain_id=of, address=f"{number}@out.test", cause=Cause.BOUNCE, created_at=NOW)
+            writer.add(msgspec.structs.replace(row, expires_at=until))
+        for of in (gone, other):
+            writer.add(msgspec.structs.replace(full(Webhook), domain_id=of))
+
+    store.write_sync(fill)
+    while store.write_sync(lambda writer: writer.purge(NOW)).more:
+        pass
+    assert [row.address for row in store.reader.find(Suppression, Query()).items] == ["1@out.test", "3@out.test"]
+    assert store.reader.count(Webhook, every()) == 1
+
+
+def written(directory: Path, form: Path) -> None:
+    """Make the database that stands in a file as statements."""
+    directory.mkdir()
+    with sqlite3.connect(directory / "gatepost.db") as connection:
+        connection.executescript(form.read_text())
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.close()
+
+
+def assert_of_today(directory: Path) -> None:
+    """An old store that was opened has the indexes and triggers of a new one."""
     fresh, grown = sqlite3.connect(":memory:", isolation_level=None), sqlite3.connect(directory / "gatepost.db")
     migrate(fresh)
     for kind in ("index", "trigger"):
