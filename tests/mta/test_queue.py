@@ -470,6 +470,26 @@ async def test_of_a_release_and_a_deletion_at_once_the_deletion_stands(road: Roa
         assert (road.state(way), sink.mails) == ("deleted", [])
 
 
+async def test_what_is_released_while_it_is_in_another_hand_goes_out_when_that_lets_it_go(road: Road) -> None:
+    (way,) = await road.send("b@nowhere.test")
+    await road.until(lambda: road.row(way).attempts == 1)
+    await road.quiet()
+    await road.queue.moves.hold([way])
+    async with Sink() as sink:
+        road.to("nowhere.test", sink)
+        stall = await Stall(road).begun()
+        released = asyncio.create_task(road.queue.moves.release([way]))
+        await asyncio.sleep(0)
+        rerouted = asyncio.create_task(road.queue.moves.reroute([way], None))
+        await asyncio.sleep(0)
+        released.cancel()  # who asked has left
+        await stall.end()
+        assert await rerouted == 1
+        await sink.wait(1)
+        await road.until(lambda: len(road.queue) == 0)
+        assert (road.state(way), len(sink.mails)) == ("delivered", 1)
+
+
 async def test_a_deletion_whose_caller_left_is_not_undone(road: Road) -> None:
     async with Sink({"dot": [Late("250 2.0.0 Ok", 0.5)]}) as sink:
         road.to("to.test", sink, limit=1)

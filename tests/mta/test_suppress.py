@@ -15,6 +15,7 @@ from gatepost.model.query import Query
 from gatepost.model.stored import Delivery, State
 from gatepost.model.suppression import Cause, Suppression
 from gatepost.model.tenant import Domain
+from gatepost.model.webhook import HookCall, HookEvent, Webhook
 
 pytestmark = pytest.mark.anyio
 
@@ -71,6 +72,8 @@ async def test_what_is_no_word_on_the_address_enters_nobody(house: House, reply:
 
 
 async def test_a_report_that_comes_back_changes_what_is_known_of_the_mail(house: House) -> None:
+    hook = Webhook(domain_id=1, url="https://127.0.0.1:9/", secret="", events=[HookEvent.BOUNCED], created_at=0)
+    await house.store.write(lambda writer: writer.add(hook))
     mail_id = await send(house)
     status = b"Final-Recipient: rfc822; zoe@far.example\r\nAction: failed\r\nStatus: 5.1.1\r\n"
     back = report("message/delivery-status", status, head=f"X-Gatepost-Id: {mail_id}\r\n\r\n".encode())
@@ -79,6 +82,7 @@ async def test_a_report_that_comes_back_changes_what_is_known_of_the_mail(house:
     assert (row.state, row.last_reply) == (State.BOUNCED, "5.1.1")
     assert [event.event for event in house.trace(mail_id)][-1] == "bounced"
     assert [entry.cause for entry in listed(house)] == [Cause.BOUNCE]
+    assert [call.event for call in house.store.reader.find(HookCall, Query()).items] == [HookEvent.BOUNCED]
 
 
 async def test_a_complaint_ends_the_mail_to_who_complained(house: House) -> None:

@@ -15,6 +15,7 @@ from tests.peers.web import Web, answer
 from gatepost.model.access import Caller, Reach
 from gatepost.model.problem import Problem
 from gatepost.model.query import Query
+from gatepost.model.webhook import Webhook
 from gatepost.mta.caller import signature
 from gatepost.services.webhooks import WebhookAdd, Webhooks, WebhookUpdate
 
@@ -137,6 +138,31 @@ async def test_who_may_not_read_mail_is_told_of_none_by_a_webhook(receiver: Rece
     ):
         with pytest.raises(Problem, match="may not do that"):
             await act
+
+
+async def test_a_dead_webhook_with_much_to_tell_keeps_no_other_from_its_turn(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gatepost.mta.caller.CHUNK", 1)
+    dead = await receiver.hook(url=f"https://{HOST}:9/")
+    await receiver.hook()
+    await receiver.desk.house.send(mail(), "bob@served.example")
+    await receiver.round()
+    await receiver.round()
+    assert [json.loads(body)["event"] for body in receiver.web.bodies] == ["queued"]
+    assert [call["attempts"] for call in await receiver.calls(dead)] == [1, 0]
+
+
+async def test_a_webhook_whose_secret_can_not_be_read_is_told_of_and_stops_nobody(receiver: Receiver) -> None:
+    broken = await receiver.hook(events=["delivered"])
+    await receiver.hook(events=["delivered"])
+    store = receiver.desk.house.store
+    (first, _) = store.reader.find(Webhook, Query()).items
+    await store.write(lambda writer: writer.change(Webhook, first.id, secret="of another key"))
+    await receiver.desk.house.send(mail(), "bob@served.example")
+    await receiver.round()
+    assert len(receiver.web.bodies) == 1
+    assert [call["state"] for call in await receiver.calls(broken)] == ["waiting"]
 
 
 async def test_a_webhook_is_kept_changed_switched_off_and_removed(receiver: Receiver) -> None:
