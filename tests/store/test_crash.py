@@ -8,26 +8,32 @@ from pathlib import Path
 
 import pytest
 from tests.store import crash
+from tests.store.samples import open_store
 
-# At each of these calls, so many of them by one thread: the small numbers hit the making of the store, the others its
-# work. How many a run makes is measured below.
-POINTS = {
-    "pwrite64": [1, 8, 60, 140, 176, 190, 205, 230, 260, 300, 340, 380, 420, 450],
-    "fdatasync": [1, 3, 6, 10, 15, 17, 18, 19, 21, 23, 25, 27],
+# At each of these calls, so many of them by one thread: while a store is made, and while one that is there works. How
+# many a run makes is measured below.
+MAKING = {"pwrite64": [1, 8, 60, 140, 300, 450], "fdatasync": [1, 10, 20], "fsync": [1, 2], "mkdir": [2, 4]}
+WORK = {
+    "pwrite64": [1, 8, 30, 60, 100, 150, 200, 260, 300, 340, 380, 420, 450],
+    "fdatasync": [1, 3, 6, 10, 15, 17, 19, 21, 23, 25, 27],
     "write": [1, 4, 9, 14, 30],
     "fsync": [1, 2, 3, 5, 8],
     "rename": [1, 3],
     "unlink": [1, 2],
     "ftruncate": [1],
-    "mkdir": [2, 4],
 }
-EVERY = [(call, number) for call, numbers in POINTS.items() for number in numbers]
+POINTS = {False: MAKING, True: WORK}  # by whether the store is there already
+EVERY = [
+    (there, call, number) for there, calls in POINTS.items() for call, numbers in calls.items() for number in numbers
+]
 KILLS = int(os.environ.get("GATEPOST_KILLS", "2"))  # random kills of the fast suite; `make soak` asks for more
 
 
 @pytest.mark.conformance  # strace
-@pytest.mark.parametrize(("call", "number"), EVERY)
-def test_77_a_kill_at_a_call_that_writes_loses_nothing(directory: Path, call: str, number: int) -> None:
+@pytest.mark.parametrize(("there", "call", "number"), EVERY)
+def test_77_a_kill_at_a_call_that_writes_loses_nothing(directory: Path, call: str, number: int, *, there: bool) -> None:
+    if there:
+        open_store(directory).close_sync()
     code, said = crash.under_strace(directory, f"{call}:signal=SIGKILL:when={number}")
     assert "closed" not in said and code != 0, f"the run makes no {number} calls of {call}"
     crash.compare(directory, said)
@@ -59,12 +65,15 @@ def killed_after(directory: Path, first: int, lines: int) -> str:
 
 
 @pytest.mark.soak
-def test_77_a_kill_at_every_call_that_writes_loses_nothing(tmp_path: Path) -> None:
-    for call in POINTS:
+@pytest.mark.parametrize("there", [False, True])
+def test_77_a_kill_at_every_call_that_writes_loses_nothing(tmp_path: Path, *, there: bool) -> None:
+    for call in POINTS[there]:
         number = 0
         while True:
             number += 1
             directory = tmp_path / f"{call}{number}"
+            if there:
+                open_store(directory).close_sync()
             _, said = crash.under_strace(directory, f"{call}:signal=SIGKILL:when={number}")
             crash.compare(directory, said)
             if "closed" in said:
