@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
-from gatepost.events import Alarms, Metrics, keep
+from gatepost.events import Alarms, Metrics, briefly, keep
 
 pytestmark = pytest.mark.anyio
 
@@ -21,6 +21,21 @@ async def test_a_loop_that_ends_by_itself_is_told_of_and_a_stopped_one_is_not() 
         waiting.cancel()
         await asyncio.wait([waiting])
     assert [(line["event"], line["loop"]) for line in logs] == [("a background loop ended", "failing")]
+
+
+async def test_what_takes_too_long_is_broken_off_and_told_of() -> None:
+    done: list[str] = []
+
+    async def lasts(*, ends: bool) -> None:
+        if not ends:
+            await asyncio.Event().wait()
+        done.append("ended")
+
+    with capture_logs() as logs:
+        await briefly(lasts(ends=True), 5.0)
+        await briefly(lasts(ends=False), 0.0)
+    assert done == ["ended"]
+    assert [line["event"] for line in logs] == ["broken off"]
 
 
 async def test_an_alarm_counts_each_time_and_is_logged_once_in_a_while() -> None:

@@ -15,7 +15,7 @@ from gatepost.api.probes import Readiness
 from gatepost.api.server import HttpDoor
 from gatepost.api.site import Site, make_app
 from gatepost.dns import Resolver
-from gatepost.events import Alarms, Clock, Metrics, log, wall_clock
+from gatepost.events import Alarms, Clock, Metrics, briefly, log, wall_clock
 from gatepost.filters import registry
 from gatepost.filters.engine import Engine
 from gatepost.message.mail import Opener
@@ -147,7 +147,7 @@ class Gatepost:
         try:
             self.build()
             await self.keeper.start()
-            self._open.append(lambda: self._briefly(self.keeper.stop))
+            self._open.append(lambda: briefly(self.keeper.stop(), self._grace(1 / 2)))
             await self.queue.start()
             self._open.append(self._stop_queue)
             for room in (self.caller, self.sweep, self.rounds, self.refusals, self.indexer, self.services.of(Outbox)):
@@ -223,7 +223,7 @@ class Gatepost:
         self._open.append(opener.close)
         self.keeper = Keeper(self.store, memory, settings.memory, clock=clock)
         self.lessons = Lessons(self.store, opener, memory.tokens, settings.memory, clock=clock)
-        self._open.append(lambda: self._briefly(self.lessons.settle))
+        self._open.append(lambda: briefly(self.lessons.settle(), self._grace(1 / 2)))
         verifier = Verifier(relay, clock)
         self.directory = Directory(
             self.store,
@@ -319,7 +319,7 @@ class Gatepost:
         letters = Letters(store, sending, tickets, options, wording)
         reports = Reports(store, sending, options, settings)
         self.outgoing.report = reports.tell_slowed
-        self._open.append(lambda: self._briefly(reports.settle))
+        self._open.append(lambda: briefly(reports.settle(), self._grace(1 / 2)))
         mailboxes = Mailboxes(store, self.releases, self.indexer, self.lessons)
         training = Training(store, mailboxes, self.lessons, settings.limits.message_bytes)
         return Counter(
@@ -386,14 +386,6 @@ class Gatepost:
 
     async def _stop_queue(self) -> None:
         await self.queue.stop(self._grace(1 / 2))
-
-    async def _briefly(self, end: Callable[[], Awaitable[None]]) -> None:
-        """Wait for what may be broken off: nothing that was acknowledged hangs on it."""
-        try:
-            async with asyncio.timeout(self._grace(1 / 2)):
-                await end()
-        except TimeoutError:
-            log.warning("broken off at the stop", what=getattr(end, "__qualname__", ""))
 
     def _grace(self, share: float) -> float:
         """Seconds that one room may take to stop: a share of those that are left for all."""

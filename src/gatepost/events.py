@@ -33,6 +33,15 @@ def keep(work: Coroutine[Any, Any, None], what: str) -> "asyncio.Task[None]":
     return task
 
 
+async def briefly(work: Coroutine[Any, Any, None], seconds: float) -> None:
+    """Wait for the end of what may be broken off: nothing that was acknowledged hangs on it."""
+    try:
+        async with asyncio.timeout(seconds):
+            await work
+    except TimeoutError:
+        log.warning("broken off", what=getattr(work, "__qualname__", ""), after=round(seconds, 1))
+
+
 class Metrics:
     """What `/metrics` shows; one registry for each Gatepost, so that several can live in one process."""
 
