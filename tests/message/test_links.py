@@ -254,6 +254,14 @@ def test_a_link_stands_once_for_each_host_and_url() -> None:
     assert in_text("http://a.example/ http://a.example/ http://a.example/2") == ["a.example", "a.example"]
 
 
+def test_a_large_text_is_read_in_windows_that_cut_no_link(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "HTTP://a.example/ wWw.b.example hxxps://c[DOT]example ftp://d.example/"
+    whole = in_text(text)
+    monkeypatch.setattr("gatepost.message.links._WINDOW", 32)
+    assert set(whole) == {"a.example", "www.b.example", "c.example", "d.example"}
+    assert [in_text(" " * blanks + text) for blanks in range(32)] == [whole] * 32
+
+
 def test_more_links_than_are_looked_into_are_told() -> None:
     found = take_apart(mail(b"\r\n" + b" ".join(b"http://a%d.example/" % number for number in range(LINKS_MAX + 1))))
     assert len(found.links) == LINKS_MAX

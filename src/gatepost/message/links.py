@@ -6,7 +6,7 @@ Linear in the input. URLs are read as browsers do (WHATWG URL), more leniently w
 import base64
 import ipaddress
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from urllib.parse import unquote, unquote_to_bytes, urljoin
 
@@ -29,6 +29,7 @@ _URL_IN_ASCII = re.compile(_URL)
 _URL_IN_UTF8 = re2.compile(_URL)
 _BEGINNINGS = (b"http", b"hxxp", b"ftp", b"fxp", b"www")
 _BEGINNING_MAX = 16  # octets of what comes before a URL's host
+_WINDOW = 1_048_576  # octets of a text that are looked at in lower case at once
 _DEFANGED = re2.compile(
     rb"(?i)\b[a-z0-9_-]+(?:(?:\[\.\]|\(\.\)|\{\.\}|\[dot\]|\(dot\)|\{dot\})[a-z0-9_-]+|\.[a-z0-9_-]+)+"
 )
@@ -135,10 +136,10 @@ class Collector:
 
 
 def _in_text(raw: bytes) -> Iterator[str]:
-    lower = raw.lower()
-    for found in dict.fromkeys(_urls(raw, lower)):
+    starts, dotted = _signs(raw)
+    for found in dict.fromkeys(_urls(raw, starts)):
         yield _trimmed(found.decode("utf-8", "replace"))
-    if b"[." in raw or b"(." in raw or b"{." in raw or b"dot" in lower:
+    if b"[." in raw or b"(." in raw or b"{." in raw or dotted:
         for found in dict.fromkeys(match[0] for match in _DEFANGED.finditer(raw)):
             url = found.decode("utf-8", "replace")
             if _UNDOT.search(url):
@@ -151,13 +152,25 @@ def _in_text(raw: bytes) -> Iterator[str]:
                 yield _trimmed("http://" + url)
 
 
-def _urls(raw: bytes, lower: bytes) -> Iterator[bytes]:
+def _signs(raw: bytes) -> tuple[list[int], bool]:
+    """Return where a URL can begin, in any case, and whether "dot" stands anywhere; without a second large text."""
+    starts: list[int] = []
+    dotted = False
+    for begin in range(0, len(raw), _WINDOW):
+        lower = raw[begin : begin + _WINDOW + _BEGINNING_MAX].lower()
+        places = (at for word in _BEGINNINGS for at in _places(lower, word) if at < _WINDOW)
+        starts += sorted(begin + at for at in places)
+        dotted = dotted or b"dot" in lower
+    return starts, dotted
+
+
+def _urls(raw: bytes, starts: Sequence[int]) -> Iterator[bytes]:
     """Yield what an expression finds where a URL can begin.
 
     RE2 knows UTF-8, but gives the interpreter's lock away: it is asked only where there are other characters.
     """
     end = 0
-    for at in sorted(at for word in _BEGINNINGS for at in _places(lower, word)):
+    for at in starts:
         if at < end:
             continue
         match = _URL_IN_ASCII.match(raw, at)
