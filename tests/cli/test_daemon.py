@@ -109,6 +109,9 @@ def test_a_waiting_mail_is_held_released_explained_and_deleted(
     assert served.run("queue", "reroute", delivery["id"], "--to", "[::1]:x") == os.EX_USAGE
     assert served.run("queue", "reroute", "zzzzz", "--to", "[::1]:9", "--transport", "SMTP") == os.EX_NOINPUT
     assert served.run("queue", "bounce", "zzzzz") == os.EX_NOINPUT
+    shown(capsys)
+    assert served.run("queue", "retry", "ALL") == os.EX_OK
+    assert re.fullmatch(r"(1 tried now|0 tried now(, 1 under way left alone)?)\n", shown(capsys))
     assert served.run("explain", mail_id[0]) == os.EX_OK
     story = shown(capsys)
     assert "from <a@elsewhere.test>" in story

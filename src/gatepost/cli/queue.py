@@ -62,7 +62,7 @@ def flush(control: Control) -> None:
 @with_control
 def hold(control: Control, ids: Sequence[str]) -> None:
     """Keep deliveries from being tried until they are released; ID "ALL" means all."""
-    _each(control, ids, "POST", "/hold", "held")
+    _move(control, ids, "hold", "held")
 
 
 @command.command()
@@ -70,7 +70,7 @@ def hold(control: Control, ids: Sequence[str]) -> None:
 @with_control
 def release(control: Control, ids: Sequence[str]) -> None:
     """Let held deliveries go; ID "ALL" means all."""
-    _each(control, ids, "POST", "/release", "released")
+    _move(control, ids, "release", "released")
 
 
 @command.command()
@@ -78,7 +78,7 @@ def release(control: Control, ids: Sequence[str]) -> None:
 @with_control
 def retry(control: Control, ids: Sequence[str]) -> None:
     """Try deliveries now; ID "ALL" means all."""
-    _each(control, ids, "POST", "/retry", "tried now")
+    _move(control, ids, "retry", "tried now")
 
 
 @command.command()
@@ -89,7 +89,7 @@ def delete(control: Control, ids: Sequence[str], yes: bool) -> None:
     """Give deliveries up, without a word to their senders; ID "ALL" means all."""
     if list(ids) == ["ALL"] and not yes:
         click.confirm("Give up every delivery in the queue?", abort=True)
-    _each(control, ids, "DELETE", "", "deleted")
+    _move(control, ids, "delete", "deleted")
 
 
 @command.command()
@@ -101,7 +101,7 @@ def bounce(control: Control, ids: Sequence[str], reason: str, yes: bool) -> None
     """Give deliveries up and tell their senders, where they may be told; ID "ALL" means all."""
     if list(ids) == ["ALL"] and not yes:
         click.confirm("Give up every delivery in the queue?", abort=True)
-    _each(control, ids, "POST", "/bounce", "given up", {"reason": reason} if reason else {})
+    _move(control, ids, "bounce", "given up", {"reason": reason} if reason else {})
 
 
 @command.command()
@@ -113,7 +113,7 @@ def bounce(control: Control, ids: Sequence[str], reason: str, yes: bool) -> None
 @with_control
 def reroute(control: Control, ids: Sequence[str], to: str, transport: str) -> None:
     """Send deliveries to another server, or by their own way again; ID "ALL" means all."""
-    _each(control, ids, "POST", "/reroute", "rerouted", {"hop": _server(to, transport) if to else None})
+    _move(control, ids, "reroute", "rerouted", {"hop": _server(to, transport) if to else None})
 
 
 @command.command()
@@ -145,19 +145,34 @@ def resume(control: Control, destination: str) -> None:
 
 
 def queued(control: Control) -> Iterator[Any]:
+    """Yield the whole queue."""
+    for page in _pages(control):
+        yield from page
+
+
+def _pages(control: Control) -> Iterator[list[Any]]:
     """Yield the whole queue, page by page behind the last id seen."""
     last: dict[str, object] = {}
     while page := control.ask("GET", "/queue", sort="id", pageSize=PAGE, **last):
-        yield from page
+        yield page
         last = {"after": page[-1]["id"]}
 
 
-def _each(
-    control: Control, ids: Sequence[str], method: str, verb: str, done: str, body: dict[str, Any] | None = None
-) -> None:
-    """Do one thing to each delivery and say so; the first refusal ends it."""
-    chosen = [each["id"] for each in queued(control)] if list(ids) == ["ALL"] else ids
-    for delivery_id in chosen:
+def _move(control: Control, ids: Sequence[str], act: str, done: str, body: dict[str, Any] | None = None) -> None:
+    """Do one thing to each delivery and say so; the first refusal ends it.
+
+    Of all of them, those that are under way are left alone, and what left meanwhile is no fault.
+    """
+    if list(ids) == ["ALL"]:
+        moved = [
+            control.ask("POST", "/queue/bulk", {"act": act, "ids": [each["id"] for each in page], **(body or {})})
+            for page in _pages(control)
+        ]
+        busy = sum(each["busy"] for each in moved)
+        click.echo(f"{sum(each['done'] for each in moved)} {done}" + (f", {busy} under way left alone" if busy else ""))
+        return
+    for delivery_id in ids:
+        method, verb = ("DELETE", "") if act == "delete" else ("POST", f"/{act}")
         control.ask(method, f"/queue/{delivery_id}{verb}", body)
         click.echo(f"{delivery_id}: {done}")
 
