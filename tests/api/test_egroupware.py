@@ -235,6 +235,7 @@ async def test_what_can_not_be_sent_is_said_in_the_documents_shape(desk: Desk) -
         ({"to": ["a@b@c"]}, 422),
         ({"subject": "x\r\nBcc: v@world.example"}, 422),
         ({"replyto": "nobody"}, 422),
+        ({"bodyHtml": "\x00"}, 422),
         ({"priority": 2}, 422),
         ({"attachments": ["/home/bob/file.txt"]}, 400),
         ({"attachments": ["/mail/attachments/x--abc123", "http://[x"]}, 400),
@@ -247,6 +248,7 @@ async def test_what_can_not_be_sent_is_said_in_the_documents_shape(desk: Desk) -
             await set_policy(desk, quarantine=False, quarantine_props=None, archive=False)
         answer = await send(desk, **members)
         assert (answer.status_code, answer.json()["error"]) == (status, status), members
+        assert "bodyHtml" not in members or "(/bodyHtml)" in answer.json()["message"]
     assert (await ask(desk, "PUT", "/mail", {})).json()["error"] == 501
     assert (await ask(desk, "GET", "/mail/nothing/here")).json()["error"] == 404
     await desk.house.gatepost.queue.idle()

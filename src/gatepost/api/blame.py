@@ -1,6 +1,8 @@
 """Which member of a request is at fault: msgspec's words made into a Problem with a JSON pointer (RFC 6901)."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import msgspec
 
@@ -19,6 +21,19 @@ def blame(error: msgspec.ValidationError) -> Problem:
         return Problem(Kind.MALFORMED, "A required member is missing.", pointer=pointer(*steps, missing[1]))
     text = "The text has characters that are not allowed here" if "matching regex" in match["text"] else match["text"]
     return Problem(Kind.MALFORMED, f"{text}.", pointer=pointer(*steps))
+
+
+@contextmanager
+def called(**names: str) -> Iterator[None]:
+    """Let a Problem that points at one of our members point at what this API calls it: `text="body"`."""
+    try:
+        yield
+    except Problem as problem:
+        member = (problem.pointer or "").removeprefix("/")
+        if member not in names:
+            raise
+        detail = re.sub(rf"^{member}\b", names[member], problem.detail)
+        raise Problem(problem.kind, detail, pointer=f"/{names[member]}", **problem.context) from problem
 
 
 def pointer(*steps: str) -> str:

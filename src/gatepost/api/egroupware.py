@@ -10,6 +10,7 @@ from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from gatepost.api.blame import called
 from gatepost.api.body import pieces
 from gatepost.api.credentials import basic
 from gatepost.api.dialect import Dialect
@@ -159,7 +160,8 @@ async def _send(sending: Sending, caller: Caller, call: Call, mail: GroupwareMai
         missing = "to" if mail.to is None else "subject"
         raise Problem(Kind.MALFORMED, f"A mail needs a member {missing}.", pointer=f"/{missing}")
     try:
-        mail_id = await sending.send(caller, draft, key=call.request.headers.get("Idempotency-Key"))
+        with called(text="body", html="bodyHtml"):
+            mail_id = await sending.send(caller, draft, key=call.request.headers.get("Idempotency-Key"))
     except Problem as problem:
         raise _unsent(problem) from problem
     return Done(200, "Mail successful sent", await _warning(sending, caller, mail_id, mail.folder))
@@ -167,8 +169,10 @@ async def _send(sending: Sending, caller: Caller, call: Call, mail: GroupwareMai
 
 def _unsent(problem: Problem) -> Problem:
     """Say in this dialect why a mail was not sent: 400 for a file that is not there, 500 where nobody would take it."""
-    if problem.kind is Kind.NOT_FOUND and (problem.pointer or "").startswith("/attachments"):
-        return Problem(Kind.PRECONDITION, "An attachment is not there, or no longer.", pointer=problem.pointer)
+    place = problem.pointer or ""
+    if problem.kind is Kind.NOT_FOUND and place.startswith("/attachments"):
+        words = "An attachment is not there, or no longer."
+        return Problem(Kind.PRECONDITION, words, pointer=place.removesuffix("/uid"))
     if problem.kind is Kind.UNPROCESSABLE:
         return Problem(Kind.UNAVAILABLE, problem.detail, pointer=problem.pointer)
     return problem

@@ -7,6 +7,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 from starlette.responses import Response
 
+from gatepost.api.blame import called
 from gatepost.api.cql import Cql
 from gatepost.api.credentials import bearer_or_basic
 from gatepost.api.dialect import TEXT, Dialect
@@ -163,7 +164,8 @@ async def post_email(emails: Emails, caller: Caller, call: Call, query: LangAsk,
     if body is None:
         raise Problem(Kind.MALFORMED, BAD)
     key = call.request.headers.get("Idempotency-Key")
-    await emails.send(caller, _draft(body), key=key)
+    with called(subject="header", text="body", html="body"):
+        await emails.send(caller, _draft(body), key=key)
     return Response("200 Ok", media_type=TEXT)
 
 

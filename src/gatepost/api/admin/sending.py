@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Meta
 from starlette.responses import Response
 
+from gatepost.api.blame import called
 from gatepost.api.download import stored
 from gatepost.api.endpoint import Call, endpoint
 from gatepost.api.form import FileForm
@@ -99,9 +100,10 @@ async def send_email(
     """Send a mail as the signed-in user; answer its id once it is durably queued, or kept until `sendAt`."""
     authors.own(caller, user_id_or_email)
     key = call.request.headers.get("Idempotency-Key")
-    if body.send_at is not None:
-        return await outbox.keep(caller, _draft(body, sign=True), int(body.send_at), key=key)
-    return await sending.send(caller, _draft(body, sign=True), key=key)
+    with called(html="body"):
+        if body.send_at is not None:
+            return await outbox.keep(caller, _draft(body, sign=True), int(body.send_at), key=key)
+        return await sending.send(caller, _draft(body, sign=True), key=key)
 
 
 @endpoint(
@@ -113,7 +115,8 @@ async def send_email(
 )
 async def save_draft(drafts: Drafts, caller: Caller, user_id_or_email: Who, body: SmtpMessage) -> SavedDraft:
     """Save a mail in the folder Drafts, whatever is missing yet; `draftId` names a draft that it replaces."""
-    return SavedDraft(await drafts.save(caller, user_id_or_email, _draft(body), instead_of=body.draft_id))
+    with called(html="body"):
+        return SavedDraft(await drafts.save(caller, user_id_or_email, _draft(body), instead_of=body.draft_id))
 
 
 @endpoint("DELETE", "/users/{userIdOrEmail}/emails/drafts/{draftId}", permission="MAIL_SEND", addition=True)
