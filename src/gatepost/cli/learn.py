@@ -30,15 +30,20 @@ def command(control: Control, kind: str, paths: Sequence[Path], domain: str | No
     A file is one mail or an mbox; of a directory, all files below it. A mail counts once; one that was learnt the other
     way is moved. Without files it tells how many mails were learnt so far.
     """
+    scope = {"domain": domain} if domain else {}
+    if paths:
+        _learn(control, {"kind": kind, **scope}, paths)
+    count = control.ask("GET", "/lessons", **scope)
     whose = f" for {domain}" if domain else ""
-    if not paths:
-        count = control.ask("GET", "/lessons", **({"domain": domain} if domain else {}))
-        click.echo(f"in all {count['spam']} spam and {count['clean']} clean mails{whose}")
-        return
-    lessons = Lessons(control, {"kind": kind} | ({"domain": domain} if domain else {}))
+    click.echo(f"in all {count['spam']} spam and {count['clean']} clean mails{whose}")
+
+
+def _learn(control: Control, query: dict[str, str], paths: Sequence[Path]) -> None:
+    """Give all mails to the daemon and tell what came of them."""
+    lessons = Lessons(control, query)
     files = list(_files(paths))
     with (
-        click.progressbar(files, label=f"Learning {kind}", file=sys.stderr) as progress,
+        click.progressbar(files, label=f"Learning {query['kind']}", file=sys.stderr) as progress,
         ThreadPoolExecutor(AT_ONCE) as pool,
     ):
         mails = ((file, raw) for file in progress for raw in read_mails(file))
@@ -46,7 +51,6 @@ def command(control: Control, kind: str, paths: Sequence[Path], domain: str | No
             for (file, _), learnt in zip(some, pool.map(lessons.give, some), strict=True):
                 lessons.note(file, learnt)
     click.echo(f"learnt {lessons.news}, known before {lessons.known}, refused {lessons.refused}")
-    click.echo(f"in all {lessons.spam} spam and {lessons.clean} clean mails{whose}")
 
 
 class Lessons:
@@ -55,7 +59,7 @@ class Lessons:
     def __init__(self, control: Control, query: dict[str, str]) -> None:
         self._control = control
         self._query = query
-        self.news = self.known = self.refused = self.spam = self.clean = 0
+        self.news = self.known = self.refused = 0
 
     def give(self, mail: tuple[Path, bytes]) -> Any:
         """Have a mail learnt; return the answer, or the Failure of one that the daemon can't read."""
@@ -74,7 +78,6 @@ class Lessons:
             return
         self.news += learnt["news"]
         self.known += not learnt["news"]
-        self.spam, self.clean = learnt["spam"], learnt["clean"]
 
 
 def _files(paths: Sequence[Path]) -> Iterator[Path]:
