@@ -133,6 +133,8 @@ class Mailboxes:
         """
         mailbox = self._mailbox(caller, who, "QUARANTINE_RELEASE")
         letter = await self._letter(caller, mailbox, path, mail)
+        if letter.copy.held_for:  # it was to leave: not for its sender to decide, whose account may be stolen
+            require(caller, "QUARANTINE_RELEASE", self._store.reader.get(Domain, letter.copy.domain_id))
         check_release(letter, virus_lover=virus_lover)
         if letter.copy.infected:
             require(caller, "VIRUS_RELEASE", mailbox.scope)
