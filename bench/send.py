@@ -109,9 +109,10 @@ async def queue(folder: Path, mails: int, *, dead: int) -> list[float]:
         async with Names(zone) as server:
             config = folder / "gatepost.toml"
             config.write_text(
-                f'[store]\ndirectory = "{folder}/state"\n[http]\nlisten = []\n[log]\nlevel = "error"\n'
+                f'[store]\ndirectory = "{folder}/state"\n[http]\nlisten = []\n\n'
                 f'[dns]\nservers = ["{server.address}"]\n[relay]\nallow_private_destinations = true\n'
-                f'mx_port = {alive.port}\n[health]\nperiod = 0\n[[smtp.listener]]\nrole = "mx"\nlisten = "127.0.0.1:0"\n'
+                f"mx_port = {alive.port}\n[health]\nperiod = 0\n"
+                '[[smtp.listener]]\nrole = "mx"\nlisten = "127.0.0.1:0"\n'
             )
             await _fill(Gatepost(load(config).settings), mails)
             started = time.perf_counter()
