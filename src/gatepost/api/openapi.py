@@ -119,7 +119,7 @@ def _operation(operation: Endpoint, schemas: _Schemas) -> dict[str, Any]:
         described["requestBody"] = {"required": True, "content": content}
     elif fields := FIELDS.get(operation.name):
         known = {field: {"type": "string"} for field in fields}
-        form = {"type": "object", "required": fields[:1], "properties": known}
+        form = {"type": "object", "required": list(fields[:1]), "properties": known}
         described["requestBody"] = {
             "required": True,
             "content": {"application/x-www-form-urlencoded": {"schema": form}},

@@ -12,6 +12,7 @@ from gatepost.message.links import registered
 HOUR = 3_600_000
 AHEAD = 6 * HOUR  # of a clock that is off, or a zone that is wrong
 BEHIND = 96 * HOUR  # of a mail that waited in a queue
+REPLAYED = 365 * 24 * HOUR  # older mail is sent anew from an archive, which no spammer means to look like
 _MESSAGE_ID = re.compile(r"<[^<>@\s]+@(?:[^<>@\s]+)>\Z")
 _DATE = re.compile(
     rb"(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), +)?[0-9]{1,2} +(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) +"
@@ -65,7 +66,7 @@ def _date(facts: Facts) -> Iterator[Sign]:
     off = sent - facts.envelope.received
     if off > AHEAD:
         yield "DATE_AHEAD", f"{off / HOUR:.0f} hours ahead"
-    elif off < -BEHIND and not facts.discussed:
+    elif -REPLAYED < off < -BEHIND and not facts.discussed:
         yield "DATE_BEHIND", f"{-off / HOUR / 24:.0f} days back"
     said = unfold(facts.raw(b"date"))[:200]
     form = _DATE.match(said)
