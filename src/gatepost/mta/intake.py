@@ -36,9 +36,10 @@ from gatepost.mta.suppress import Returns
 from gatepost.settings import Settings
 from gatepost.store.blobs import Draft
 from gatepost.store.bulk import Keep
-from gatepost.store.store import Store
+from gatepost.store.store import Pace, Store
 
 HOUR = 3_600_000
+CROWDED = 8  # mails under way from which on each waits a moment for the others, so that they share a commit
 ANY_SIZE = 1_000_000  # megabytes
 
 
@@ -105,6 +106,7 @@ class Intake:
         self._clock = clock
         self._metrics = metrics
         self._new_id = new_id
+        self._under_way = 0  # mails that are judged or written just now
         self._provisioned: dict[int, deque[int]] = defaultdict(deque)
 
     def new_id(self) -> str:
@@ -139,11 +141,14 @@ class Intake:
         (rules 2).
         """
         body = await self._store.spool.finish(draft)
+        self._under_way += 1
         try:
             receipt = await self._process(envelope, body, also)
         except BaseException:
             self._store.spool.forget(body)
             raise
+        finally:
+            self._under_way -= 1
         if receipt.answer is not Answer.ACCEPTED:
             self._store.spool.forget(body)
         return receipt
@@ -292,12 +297,15 @@ class Intake:
             body = await self._store.spool.adopt(body, message.id)
 
         arrival = Keep(message, body, copies, deliveries, trail.events, until)
+        pace = Pace.SOON if self._under_way >= CROWDED else Pace.NOW
         calls = self._hooks.of_mail(message, deliveries, copies)
         if newcomers or calls or also:
             now = self._clock()
-            kept = await self._store.write(lambda writer: keep_with(writer, arrival, newcomers, calls, now, also))
+            kept = await self._store.write(
+                lambda writer: keep_with(writer, arrival, newcomers, calls, now, also), pace=pace
+            )
         else:
-            kept = await self._store.write(arrival)
+            kept = await self._store.write(arrival, pace=pace)
         ids = kept.deliveries
         self._metrics.received_bytes.inc(message.size)
         if ids:
