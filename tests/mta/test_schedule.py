@@ -1,7 +1,7 @@
 """The schedule: due times, turns among destinations, windows, claims."""
 
 from gatepost.model.stored import Delivery
-from gatepost.mta.schedule import Entry, Schedule
+from gatepost.mta.schedule import FIRST, Entry, Schedule
 
 
 class Plan:
@@ -112,6 +112,9 @@ def test_the_same_delivery_is_not_taken_up_twice() -> None:
 
 def test_a_window_halves_and_grows_by_one_103() -> None:
     lane = Schedule().lane("a", 8)
+    assert lane.window == FIRST  # it has not answered yet
+    for _ in range(8):
+        lane.learn(refused=False, succeeded=True)
     lane.learn(refused=True, succeeded=False)
     assert lane.window == 4
     for _ in range(5):

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator
 
 from gatepost.model.stored import Delivery
 
+FIRST = 3  # transactions at once with a destination that has not taken a mail yet
+
 
 class Entry:
     """A delivery in the schedule: the little that must be known of it. `delivery` is its row while that is at hand."""
@@ -26,8 +28,8 @@ class Entry:
 class Lane:
     """What is due for one destination, mails in the order they came due; `window` is how many go at once.
 
-    A destination that asks for less (421), or can't be reached, gets half as many at a time; each success earns it
-    one more (threat 103).
+    A destination that has not answered yet gets a few at a time, so that silent ones don't take up all places; each
+    success earns it one more. One that asks for less (421), or can't be reached, gets half as many (threat 103).
     """
 
     __slots__ = ("__weakref__", "busy", "in_turn", "key", "limit", "mails", "paused", "window")
@@ -35,7 +37,7 @@ class Lane:
     def __init__(self, key: str, limit: int, *, paused: bool) -> None:
         self.key = key
         self.limit = limit
-        self.window = limit
+        self.window = min(limit, FIRST)
         self.busy = 0
         self.in_turn = False
         self.paused = paused  # by hand
