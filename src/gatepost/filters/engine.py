@@ -1,5 +1,6 @@
 """What all engines have in common: their options, whom they are not asked about, and what follows without an answer."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -53,7 +54,7 @@ class EngineOptions(registry.Options, frozen=True):
         return self.enabled and bool(self.servers)
 
 
-class Engine:
+class Engine(ABC):
     """A question that servers of another program answer.
 
     An engine says how to `place` and `ping` a server, and what its `question` is. What is no clear answer is an
@@ -80,20 +81,21 @@ class Engine:
         self._pool = Servers(self.name, places, patience, self.ping, tools.alarm)
         self._tries = Tries()
 
+    @abstractmethod
     def place(self, text: str) -> Any:
         """Return what a server's text in the settings stands for; raise ValueError."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def ping(self, place: Any) -> None:
         """Return when a server says that it is well; raise one of TROUBLE."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def question(self, mail: Mail) -> Callable[[Any], Awaitable[list[Finding]]]:
         """Return what asks a server about a mail, and returns what is found or raises one of TROUBLE."""
-        raise NotImplementedError
 
     async def close(self) -> None:
-        """Let go of what is kept open; twice is harmless."""
+        """Let go of what is kept open, if a protocol keeps anything; twice is harmless."""
+        return None
 
     @property
     def servers(self) -> Sequence[Server[Any]]:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
@@ -13,6 +13,8 @@ from gatepost.model.query import Condition, Op, Page, Query, Where, eq, every
 from gatepost.model.route import Hop
 from gatepost.model.stored import Delivery, State
 from gatepost.model.tenant import Domain
+from gatepost.mta.line import Destination
+from gatepost.mta.moves import Moves
 from gatepost.services.access import PLATFORM, Scope, found, require, visible
 from gatepost.services.targets import Targets
 from gatepost.store.store import Store
@@ -63,38 +65,10 @@ class Moved(msgspec.Struct, frozen=True, kw_only=True):
         return Moved(done=self.done + other.done, busy=self.busy + other.busy)
 
 
-class Destination(Protocol):
-    """What is told of a place that mail waits for."""
-
-    name: str
-    waiting: int
-    under_way: int
-    window: int
-    limit: int
-    paused: bool
-
-
-class Movable(Protocol):
-    """What the mail road's queue offers; a delivery in flight is a CONFLICT there (rules 18)."""
-
-    async def hold(self, ids: Sequence[int]) -> int: ...
-    async def release(self, ids: Sequence[int]) -> int: ...
-    async def retry(self, ids: Sequence[int]) -> int: ...
-    async def delete(self, ids: Sequence[int]) -> int: ...
-    async def bounce(self, ids: Sequence[int], reason: str) -> int: ...
-    async def reroute(self, ids: Sequence[int], hop: Hop | None) -> int: ...
-    async def flush(self) -> int: ...
-    async def pause(self, destination: str) -> None: ...
-    async def resume(self, destination: str) -> None: ...
-    def destinations(self) -> Sequence[Any]: ...
-    def destination(self, delivery: Delivery) -> str: ...
-    def is_under_way(self, delivery_id: int) -> bool: ...
-
-
 class Deliveries:
     """The counter for deliveries: each belongs to a domain, or to the platform where no domain is concerned."""
 
-    def __init__(self, store: Store, queue: Movable, targets: Targets) -> None:
+    def __init__(self, store: Store, queue: Moves, targets: Targets) -> None:
         self._store = store
         self._queue = queue
         self._targets = targets
