@@ -28,7 +28,7 @@ BCJ2 = base64.b64decode(
     "1AAAAAAAAQQGAAQJEQlvBQAHCwEABCMDAQEFXQAQAAAjAwEBBV0AEAAAIwMBAQVdABAAABQDAwEbBAEFAAQBAwICBgEADACBNID+gjIACAoBLPG9"
     "KgAABQEZCAAAAAAAAAAAERcAcwAvAGUAdgBpAGwALgBlAHgAZQAAABkEAAAAABQKAQDdHjDk+X/dARUGAQAggO2BAAA="
 )
-needs_library = pytest.mark.skipif(not foreign.available(), reason="libarchive is not installed")
+needs_library = pytest.mark.skipif(not foreign.available(), reason="libarchive13 is not installed; .ci/run installs it")
 
 
 @pytest.fixture
@@ -50,6 +50,11 @@ def made(kind: str, method: str | None = None) -> bytes:
 
 def contents(part: Part) -> list[tuple[tuple[str, ...], bytes]]:
     return [(member.names, member.head) for member in part.members]
+
+
+@pytest.mark.conformance
+def test_the_systems_library_is_there_so_that_nothing_below_is_left_out() -> None:
+    assert foreign.available()
 
 
 @needs_library
