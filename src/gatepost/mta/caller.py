@@ -50,6 +50,7 @@ class Caller:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
+        """Take up what waits, and what is told from now on."""
         self._task = keep(self._run(), "webhooks")
 
     async def stop(self) -> None:
