@@ -8,6 +8,7 @@ from gatepost.cli.output import clean, columns, moment
 
 OUTCOMES = {"reject": "refused", "defer": "deferred"}
 POINTS_TOLD = 5  # symbols by which a mail became spam
+SLIGHT = 10  # a reason of less than this part of the greatest is no reason beside it
 PROOFS = ("spf", "helo", "dkim", "dmarc", "arc", "iprev")
 
 
@@ -101,11 +102,12 @@ def ending(life: Any) -> tuple[str, str]:
 
 
 def _grounds(life: Any, *, spam: bool) -> list[str]:
-    """Return what was found; points alone are no grounds unless they made it spam, and then the most are told."""
+    """Return what was found; points alone are no grounds unless they made it spam, and then only what weighs."""
     findings = [finding for event in life["events"] for finding in event["data"].get("findings", [])]
     grounds = [each["reason"] for each in findings if each["category"] != "SCORE"]
     points = sorted((each for each in findings if each["category"] == "SCORE"), key=lambda each: -each.get("score", 0))
-    return grounds + [each["reason"] for each in points[:POINTS_TOLD]] if spam else grounds
+    weighty = [each for each in points[:POINTS_TOLD] if each.get("score", 0) * SLIGHT >= points[0].get("score", 0)]
+    return grounds + [each["reason"] for each in weighty] if spam else grounds
 
 
 def _standing(life: Any, verdicts: list[Any]) -> Iterator[str]:
