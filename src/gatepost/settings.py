@@ -216,7 +216,7 @@ class Queue(Section, frozen=True):
         "max_retry": "longest wait in seconds",
         "delay_notice": "seconds until a sender who asked for it is told of a delay",
         "memory_bytes": "bodies kept in memory for their first delivery",
-        "concurrency": "deliveries under way at once",
+        "concurrency": "transactions at once with destinations that answer; new ones share twice as many, silent ones half",
     }
     life: int = 432_000
     first_retry: int = 300

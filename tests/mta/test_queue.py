@@ -1,6 +1,7 @@
 """The queue over a real store and real next hops: outcomes, back-off, fairness, restart, the administrator's verbs."""
 
 import asyncio
+import socket
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ from tests.mta.road import MINUTE, NOW, TEXT, Road
 from tests.peers.sink import Act, Late, Sink
 
 from gatepost.model.problem import Kind, Problem
-from gatepost.model.route import Route
+from gatepost.model.route import Hop, Route, Transport
 from gatepost.model.stored import State
 from gatepost.mta.settle import wait
 from gatepost.store.writer import Writer
@@ -203,6 +204,38 @@ async def test_a_dead_destination_does_not_delay_others_100(make: Make) -> None:
         assert len(dead.sessions) < 200  # most of what was asked for before it has not had its turn
 
 
+async def test_three_hundred_silent_destinations_do_not_delay_the_others_100(make: Make) -> None:
+    road = await make(relay={"command_timeout": 60.0, "connect_timeout": 60.0})
+    with socket.create_server(("0.0.0.0", 0), backlog=1000) as silent:  # takes connections and says nothing
+        port = silent.getsockname()[1]
+        async with Sink() as live:
+            dead = []
+            for number in range(300):
+                road.domains[f"dead{number}.test"] = Route(
+                    hops=(Hop(f"127.0.{number // 200 + 1}.{number % 200 + 1}", port, Transport.SMTP),)
+                )
+                dead += await road.send(f"u@dead{number}.test") + await road.send(f"v@dead{number}.test")
+            for number in range(20):
+                road.to(f"live{number}.test", live)
+                await road.send(f"u@live{number}.test")
+            await live.wait(20)
+            await road.until(lambda: len(road.queue) == len(dead))  # of these none has timed out
+            assert not any(road.row(each).attempts for each in dead)
+            assert road.queue.under_way == 300  # one to each
+
+
+async def test_a_destination_that_fell_silent_is_tried_by_one_mail_at_a_time_100(make: Make) -> None:
+    road = await make()
+    async with Sink({"banner": [Act.DROP] * 4}) as sink:
+        road.to("to.test", sink, limit=10)
+        for number in range(4):
+            await road.send(f"u{number}@to.test")
+        await road.until(lambda: all(row.attempts for row in road.rows()))
+        await road.later(5)
+    assert sorted(row.attempts for row in road.rows()) == [2, 2, 2, 2]
+    assert sink.most_open == 1
+
+
 async def test_mail_of_one_destination_goes_in_the_order_it_came(make: Make) -> None:
     road = await make()
     async with Sink() as sink:
@@ -238,12 +271,12 @@ async def test_421_halves_what_goes_at_once_103(road: Road) -> None:
 
 async def test_all_deliveries_together_keep_to_the_limit(make: Make) -> None:
     road = await make(queue={"concurrency": 3})
-    async with Sink({"dot": [Late("250 2.0.0 Ok", 0.02)] * 9}) as sink:
-        for number in range(9):
+    async with Sink({"dot": [Late("250 2.0.0 Ok", 0.02)] * 15}) as sink:
+        for number in range(15):
             road.to(f"d{number}.test", sink)
             await road.send(f"u@d{number}.test")
-        await sink.wait(9)
-        assert sink.most_open <= 3
+        await sink.wait(15)
+        assert sink.most_open <= 6  # twice as many with those who have not answered before
 
 
 async def test_bodies_beyond_the_budget_come_from_the_store(make: Make) -> None:

@@ -44,7 +44,7 @@ class Line:
         clock: Clock,
         metrics: Metrics,
     ) -> None:
-        self.schedule = Schedule()
+        self.schedule = Schedule(settings.queue.concurrency)
         self.route_of = route_of
         self.waiting = metrics.queued.labels("queued")
         self.held = metrics.queued.labels("held")

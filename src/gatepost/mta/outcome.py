@@ -54,6 +54,11 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     at: int = 0
     took: int = 0
 
+    @property
+    def answered(self) -> bool:
+        """Did the next hop say something to this try, be it that it wants less?"""
+        return bool(self.hop) and (self.busy or not (self.unreachable or self.doubtful or self.crowded))
+
 
 def said(code: int, text: str) -> Reply:
     """Make a Reply of a server's words; its enhanced status, or one that fits the code."""

@@ -18,7 +18,7 @@ from gatepost.mta.moves import Moves
 from gatepost.mta.outcome import Outcome, Reply, Result, own
 from gatepost.mta.relay import TRANSACTION_MAX, Relay
 from gatepost.mta.rows import fresh_id
-from gatepost.mta.schedule import Entry, Lane
+from gatepost.mta.schedule import Entry, Lane, shares
 from gatepost.mta.settle import settled
 from gatepost.mta.signing import Signing
 from gatepost.settings import Settings
@@ -75,6 +75,7 @@ class Queue:
             go=self._dispatch,
             send=self._send,
         )
+        self._most = sum(shares(settings.queue.concurrency).values())
         self._tasks: dict[asyncio.Task[None], list[Entry]] = {}
         self._wake = asyncio.Event()
         self._clockwork: asyncio.Task[None] | None = None
@@ -157,7 +158,7 @@ class Queue:
         """Begin as much as may go now. While the store takes no writes nothing goes: it could not be remembered."""
         now = self._now()
         self.line.waiting.set(len(self.line.schedule))
-        while self._running and self._store.healthy and len(self._tasks) < self._settings.queue.concurrency:
+        while self._running and self._store.healthy and len(self._tasks) < self._most:
             found = self.line.schedule.next(now, TRANSACTION_MAX)
             if found is None:
                 return
@@ -182,15 +183,22 @@ class Queue:
         try:
             tried = await self._attempt(lane, entries)
             if tried is not None:
-                lane.learn(
-                    refused=any(outcome.busy or outcome.unreachable for outcome in tried[1]),
-                    succeeded=any(outcome.result is Result.DELIVERED for outcome in tried[1]),
-                )
+                self._learn(lane, tried[1])
         finally:
             self.line.schedule.free(lane)
         self._dispatch()
         if tried is not None:
             await self._settle(*tried)
+
+    def _learn(self, lane: Lane, outcomes: Sequence[Outcome]) -> None:
+        tried = [outcome for outcome in outcomes if outcome.answered or outcome.unreachable or outcome.doubtful]
+        if tried:
+            self.line.schedule.learn(
+                lane,
+                answered=any(outcome.answered for outcome in tried),
+                refused=any(outcome.busy or not outcome.answered for outcome in tried),
+                succeeded=any(outcome.result is Result.DELIVERED for outcome in tried),
+            )
 
     async def _attempt(self, lane: Lane, entries: list[Entry]) -> tuple[Load, list[Outcome]] | None:
         """Hand one mail on for all whom it can go to in one transaction; None where there is none now."""

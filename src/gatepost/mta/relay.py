@@ -136,7 +136,8 @@ class Relay:
         try:
             targets = await self._router.targets(route)
         except Unroutable as error:
-            return _all(parcel, error.result, error.reply)
+            lost = error.result is Result.DEFERRED
+            return [msgspec.structs.replace(each, unreachable=lost) for each in _all(parcel, error.result, error.reply)]
         outcomes = _all(parcel, Result.DEFERRED, own("4.4.1", "no server answers"))
         open_ones = list(range(len(parcel.takers)))
         for target in targets:

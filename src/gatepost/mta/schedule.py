@@ -3,12 +3,30 @@
 import heapq
 import itertools
 import weakref
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
+from enum import Enum
 
 from gatepost.model.stored import Delivery
 
-FIRST = 3  # transactions at once with a destination that has not taken a mail yet
+FIRST = 3  # what a destination's window is before its first success
+
+
+class Standing(Enum):
+    """What is known of a destination. Each standing has places of its own, so that those who don't answer, however
+    many and for however long, take none from those who do (threat 100)."""
+
+    ANSWERS = "answers"
+    NEW = "new"  # not heard from yet
+    SILENT = "silent"  # the last try reached nobody
+
+
+def shares(concurrency: int) -> dict[Standing, int]:
+    """Return how many transactions may be under way at once with the destinations of each standing.
+
+    One with a stranger is most often but a connection that waits, so of these there may be more.
+    """
+    return {Standing.ANSWERS: concurrency, Standing.NEW: 2 * concurrency, Standing.SILENT: max(1, concurrency // 2)}
 
 
 class Entry:
@@ -28,42 +46,44 @@ class Entry:
 class Lane:
     """What is due for one destination, mails in the order they came due; `window` is how many go at once.
 
-    A destination that has not answered yet gets a few at a time, so that silent ones don't take up all places; each
-    success earns it one more. One that asks for less (421), or can't be reached, gets half as many (threat 103).
+    One that does not answer, or has not yet, gets a single one. Each success earns one more; one that asks for less
+    (421), or can't be reached, gets half as many (threat 103).
     """
 
-    __slots__ = ("__weakref__", "busy", "in_turn", "key", "limit", "mails", "paused", "window")
+    __slots__ = ("__weakref__", "busy", "earned", "in_turn", "key", "limit", "mails", "paused", "standing")
 
     def __init__(self, key: str, limit: int, *, paused: bool) -> None:
         self.key = key
         self.limit = limit
-        self.window = min(limit, FIRST)
+        self.earned = min(limit, FIRST)
+        self.standing = Standing.NEW
         self.busy = 0
         self.in_turn = False
         self.paused = paused  # by hand
         self.mails: dict[str, dict[int, Entry]] = {}
 
     @property
+    def window(self) -> int:
+        return self.earned if self.standing is Standing.ANSWERS else 1
+
+    @property
     def open(self) -> bool:
         return bool(self.mails) and self.busy < self.window and not self.paused
-
-    def learn(self, *, refused: bool, succeeded: bool) -> None:
-        if refused:
-            self.window = max(1, self.window // 2)
-        elif succeeded:
-            self.window = min(self.limit, self.window + 1)
 
 
 class Schedule:
     """All deliveries that wait. One that `next` gave out is claimed until `back` or `forget`."""
 
-    def __init__(self) -> None:
+    def __init__(self, concurrency: int) -> None:
+        self._shares = shares(concurrency)
+        self._busy: Counter[Standing] = Counter()
         self._entries: dict[int, Entry] = {}
         self._heap: list[tuple[int, int, Entry]] = []
         self._number = itertools.count()
         # A lane lasts as long as something waits for it, and with it what was learnt of the destination.
         self._lanes: weakref.WeakValueDictionary[str, Lane] = weakref.WeakValueDictionary()
-        self._turn: deque[Lane] = deque()  # lanes that may be served; each at most once
+        # Lanes that may be served, each in one turn at most.
+        self._turns: dict[Standing, deque[Lane]] = {standing: deque() for standing in Standing}
         self._claimed: set[int] = set()
         self.paused: set[str] = set()  # destinations to which nothing goes
 
@@ -90,7 +110,7 @@ class Schedule:
         if lane is None:
             lane = self._lanes[key] = Lane(key, limit, paused=key in self.paused)
         elif lane.limit != limit:
-            lane.limit, lane.window = limit, min(lane.window, limit)
+            lane.limit, lane.earned = limit, min(lane.earned, limit)
         return lane
 
     def add(self, entry: Entry, now: int) -> None:
@@ -102,13 +122,15 @@ class Schedule:
     def next(self, now: int, most: int) -> tuple[Lane, list[Entry]] | None:
         """Claim up to `most` due deliveries of one mail to one destination; None while nothing may go."""
         self._ripen(now)
-        while self._turn:
-            lane = self._turn.popleft()
-            lane.in_turn = False
-            if lane.open:
-                batch = self._claim(lane, most)
+        for standing, turn in self._turns.items():
+            while turn and self._busy[standing] < self._shares[standing]:
+                lane = turn.popleft()
+                lane.in_turn = False
+                if lane.standing is standing and lane.open:
+                    batch = self._claim(lane, most)
+                    self._offer(lane)
+                    return lane, batch
                 self._offer(lane)
-                return lane, batch
         return None
 
     def claim(self, ids: Iterable[int]) -> list[Entry]:
@@ -140,12 +162,24 @@ class Schedule:
             self._unready(entry)
             self._claimed.add(entry.id)
         lane.busy += 1
+        self._busy[lane.standing] += 1
         return batch
 
     def free(self, lane: Lane) -> None:
-        """Give back a place in a lane, once the destination has answered."""
+        """Give back a place in a lane, once the transaction is over."""
         lane.busy -= 1
+        self._busy[lane.standing] -= 1
         self._offer(lane)
+
+    def learn(self, lane: Lane, *, answered: bool, refused: bool, succeeded: bool) -> None:
+        """Note what a transaction told of a destination; what else is under way with it counts accordingly."""
+        self._busy[lane.standing] -= lane.busy
+        lane.standing = Standing.ANSWERS if answered else Standing.SILENT
+        self._busy[lane.standing] += lane.busy
+        if refused:
+            lane.earned = max(1, lane.earned // 2)
+        elif succeeded:
+            lane.earned = min(lane.limit, lane.earned + 1)
 
     def back(self, entry: Entry, lane: Lane, due: int, now: int) -> None:
         """Let a claimed delivery wait again, for its destination as it is now."""
@@ -217,4 +251,4 @@ class Schedule:
     def _offer(self, lane: Lane) -> None:
         if lane.open and not lane.in_turn:
             lane.in_turn = True
-            self._turn.append(lane)
+            self._turns[lane.standing].append(lane)
