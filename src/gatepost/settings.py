@@ -216,7 +216,7 @@ class Queue(Section, frozen=True):
         "max_retry": "longest wait in seconds",
         "delay_notice": "seconds until a sender who asked for it is told of a delay",
         "memory_bytes": "bodies kept in memory for their first delivery",
-        "concurrency": "transactions at once with destinations that answer; new ones share twice as many, silent ones half",
+        "concurrency": "transactions at once with who answers; twice as many with new destinations, half with silent",
     }
     life: int = 432_000
     first_retry: int = 300
