@@ -207,6 +207,70 @@ async def test_the_cache_is_bounded(names: Names, ticks: Ticks) -> None:
     assert names.count("null.example.org", "MX") == 2
 
 
+async def tells(resolver: Resolver) -> bool:
+    """Ask what stands in the zone."""
+    try:
+        return bool(await resolver.mx("example.org"))
+    except DnsFailure:
+        return False
+
+
+async def silence(resolver: Resolver, servers: list[Names]) -> None:
+    """Ask until nobody is asked any more."""
+    async with asyncio.timeout(10):
+        for number in range(1000):
+            before = [len(server.asked) for server in servers]
+            with pytest.raises(DnsFailure):
+                await resolver.txt(f"{number}.example.net")
+            asked = [server.asked[count:] for server, count in zip(servers, before, strict=True)]
+            if not any(name for each in asked for name, _, _ in each):
+                return
+
+
+async def test_a_resolver_that_is_silent_is_left_alone_and_the_failure_is_at_once_66(
+    names: Names, ticks: Ticks
+) -> None:
+    resolver = Resolver(Dns(servers=[names.address], timeout=0.3, silent=3, rest=3600), ticks)
+    names.silent = True
+    await silence(resolver, [names])
+    assert await asyncio.gather(*(tells(resolver) for _ in range(20))) == [False] * 20
+    assert names.count("example.org", "MX") == 0
+    assert names.count("", "NS") == 1
+
+
+async def test_a_resolver_that_answers_a_probe_is_asked_again(names: Names, ticks: Ticks) -> None:
+    resolver = Resolver(Dns(servers=[names.address], timeout=0.3, silent=3, rest=0.02), ticks)
+    names.silent = True
+    await silence(resolver, [names])
+    names.silent = False
+    async with asyncio.timeout(10):
+        while not await tells(resolver):
+            continue
+    assert names.count("example.org", "MX") == 1
+
+
+async def test_names_that_a_living_resolver_finds_nothing_of_put_it_to_no_rest(names: Names, ticks: Ticks) -> None:
+    silent = [f"{number}.example.net" for number in range(6)]
+    names.zone = {**ZONE, **{name: [Fault.TIMEOUT] for name in silent}, "": ["NS a.root."]}
+    resolver = Resolver(Dns(servers=[names.address], timeout=0.3, silent=3, rest=3600), ticks)
+    answers = await asyncio.gather(*(resolver.txt(name) for name in silent), return_exceptions=True)
+    assert all(isinstance(answer, DnsFailure) for answer in answers)
+    assert names.count("", "NS") > 0
+    assert await tells(resolver)
+
+
+async def test_beside_a_silent_resolver_the_next_one_is_asked_at_once(names: Names, ticks: Ticks) -> None:
+    async with Names() as dead:
+        dead.silent = names.silent = True
+        resolver = Resolver(Dns(servers=[dead.address, names.address], timeout=0.3, silent=3, rest=0.02), ticks)
+        await silence(resolver, [dead, names])
+        names.silent = False
+        async with asyncio.timeout(10):
+            while not await tells(resolver):
+                continue
+        assert dead.count("example.org", "MX") == 0
+
+
 @pytest.mark.parametrize("text", ["ns.example.org", "127.0.0.1:dns", "127.0.0.1:99999", ""])
 async def test_a_server_that_is_no_address_is_refused_at_the_start(ticks: Ticks, text: str) -> None:
     with pytest.raises(SettingsError, match=r"dns\.servers"):

@@ -2,7 +2,6 @@
 
 import asyncio
 import ipaddress
-import re
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from functools import lru_cache
@@ -15,7 +14,6 @@ import dns.exception
 import dns.flags
 import dns.message
 import dns.name
-import dns.nameserver
 import dns.rdatatype
 import dns.rdtypes.ANY.MX
 import dns.rdtypes.ANY.TLSA
@@ -24,6 +22,7 @@ import dns.resolver
 import dns.reversename
 
 from gatepost.events import Clock
+from gatepost.nameserver import Nameserver, Rests, nameservers
 from gatepost.settings import Dns, SettingsError
 
 T = TypeVar("T")
@@ -82,8 +81,9 @@ class Resolver:
         self._asking: dict[tuple[str, str], asyncio.Future[_Kept]] = {}
         self._hosts = {} if settings.servers else _hosts()
         self._chosen = bool(settings.servers)
-        self._ask = _stub(settings)
-        self.validates = _trusted(settings)
+        servers = nameservers(settings)
+        self._ask = _stub(settings, servers)
+        self.validates = _trusted(settings.trust_ad, servers)
 
     async def mx(self, name: str) -> list[Mx]:
         """Return the MX records by preference; those of one preference in no order."""
@@ -205,7 +205,8 @@ class Resolver:
         except dns.resolver.NoNameservers as error:
             if _looped(error):
                 return Missing(f"the aliases of {key[0]} go round in a circle"), FAILURE_TTL, False
-            return DnsFailure(f"no name server answers for {key[0]} ({key[1]})"), FAILURE_TTL, False
+            life = 0 if _rested(error) else FAILURE_TTL
+            return DnsFailure(f"no name server answers for {key[0]} ({key[1]})"), life, False
         except (dns.exception.DNSException, OSError, TimeoutError, EOFError):
             return DnsFailure(f"no answer in time for {key[0]} ({key[1]})"), FAILURE_TTL, False
         ttl = answer.chaining_result.minimum_ttl * 1000
@@ -226,12 +227,9 @@ def _opened(found: T | Exception) -> T:
     return cast(T, found)
 
 
-def _stub(settings: Dns) -> Callable[[str, str], Awaitable[dns.resolver.Answer]]:
+def _stub(settings: Dns, servers: list[Nameserver]) -> Callable[[str, str], Awaitable[dns.resolver.Answer]]:
     resolver = dns.asyncresolver.Resolver(configure=False)
-    if settings.servers:
-        resolver.nameservers = [_server(text) for text in settings.servers]
-    else:
-        _use_system(resolver)
+    resolver.nameservers = servers
     resolver.cache = None
     resolver.lifetime = settings.timeout
     resolver.timeout = max(settings.timeout / 3, 0.1)
@@ -246,38 +244,13 @@ def _stub(settings: Dns) -> Callable[[str, str], Awaitable[dns.resolver.Answer]]
     return ask
 
 
-def _trusted(settings: Dns) -> bool:
+def _trusted(setting: str, servers: list[Nameserver]) -> bool:
     """Tell whether the AD bit of the resolvers counts: by setting, else where the path to each is this machine."""
-    if settings.trust_ad in ("always", "never"):
-        return settings.trust_ad == "always"
-    if settings.trust_ad != "local":
-        raise SettingsError(f"dns.trust_ad: {settings.trust_ad!r} is none of local, always, never")
-    if settings.servers:
-        servers = [_server(text).address for text in settings.servers]
-    else:
-        resolver = dns.asyncresolver.Resolver(configure=False)
-        _use_system(resolver)
-        servers = [str(server) for server in resolver.nameservers]
-    return all(ipaddress.ip_address(server.partition("%")[0]).is_loopback for server in servers)
-
-
-def _use_system(resolver: dns.asyncresolver.Resolver) -> None:
-    try:
-        resolver.read_resolv_conf("/etc/resolv.conf")
-    except dns.resolver.NoResolverConfiguration:
-        resolver.nameservers = ["127.0.0.1"]  # as resolv.conf(5) says for an absent file
-
-
-def _server(text: str) -> dns.nameserver.Do53Nameserver:
-    """Read `address`, `address:port`, `[address]` or `[address]:port`."""
-    match = re.fullmatch(r"\[(.+)\](?::(\d+))?|([^:]+)(?::(\d+))?|(.+)", text)
-    try:
-        host, port = (match[1] or match[3] or match[5], int(match[2] or match[4] or 53)) if match else ("", 0)
-        if not 0 < port < 65536:
-            raise ValueError(port)
-        return dns.nameserver.Do53Nameserver(str(ipaddress.ip_address(host)), port)
-    except ValueError as error:
-        raise SettingsError(f"dns.servers: {text!r} is no address or address:port") from error
+    if setting in ("always", "never"):
+        return setting == "always"
+    if setting != "local":
+        raise SettingsError(f"dns.trust_ad: {setting!r} is none of local, always, never")
+    return all(ipaddress.ip_address(server.address.partition("%")[0]).is_loopback for server in servers)
 
 
 def _negative_ttl(error: dns.resolver.NXDOMAIN) -> int:
@@ -287,6 +260,11 @@ def _negative_ttl(error: dns.resolver.NXDOMAIN) -> int:
 
 def _looped(error: dns.resolver.NoNameservers) -> bool:
     return any(isinstance(tried[3], dns.message.ChainTooLong) for tried in error.kwargs.get("errors", ()))
+
+
+def _rested(error: dns.resolver.NoNameservers) -> bool:
+    """Tell whether nobody was asked; then the next one who wants to know asks anew."""
+    return all(isinstance(tried[3], Rests) for tried in error.kwargs.get("errors", ()))
 
 
 def _mx(answer: dns.resolver.Answer) -> list[Mx]:

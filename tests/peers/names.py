@@ -32,11 +32,13 @@ class Names:
     A record is zone-file text without owner, dnslib's form of one, or a Fault; names that stand nowhere get
     NXDOMAIN, names without a record of the asked type an empty answer. CNAMEs are followed, loops included.
     `zone` may be changed at any time; `asked` lists the questions as (name, type, "udp" | "tcp").
+    While it is `silent` it answers nothing.
     `validated`: it says, as a validating resolver does, that DNSSEC proves its answers but of names in `unsigned`.
     """
 
     def __init__(self, zone: Zone | None = None, *, ttl: int = 300, validated: bool = False) -> None:
         self.validated = validated
+        self.silent = False
         self.zone: Zone = zone or {}
         self.ttl = ttl
         self.unsigned: set[str] = set()
@@ -84,7 +86,7 @@ class Names:
         kind = QTYPE[query.q.qtype]
         self.asked.append((name, kind, via))
         fault = next((entry for entry in self.zone.get(name, []) if isinstance(entry, Fault)), None)
-        if fault is Fault.TIMEOUT or (fault is Fault.ELSE_TIMEOUT and not self._has(name, kind)):
+        if self.silent or fault is Fault.TIMEOUT or (fault is Fault.ELSE_TIMEOUT and not self._has(name, kind)):
             return []
         if fault is Fault.GARBAGE:
             return [request[:2] + b"\xff" * 9]
