@@ -6,8 +6,11 @@ import pytest
 from tests.house import House, living, queued_as
 
 from gatepost.filters.score import GTUBE
-from gatepost.model.access import Caller
+from gatepost.model.access import Caller, Reach
 from gatepost.model.problem import Kind, Problem
+from gatepost.model.query import eq
+from gatepost.model.rights import expand
+from gatepost.model.tenant import User
 from gatepost.services.mailbox import Mailboxes
 from gatepost.services.tasks import KeptMail, Tasks, TrainClean, TrainSpam
 from gatepost.services.training import Training
@@ -51,3 +54,20 @@ async def test_releases_and_tasks_teach_the_recipients_domain_and_outlast_a_rest
         with pytest.raises(Problem) as forbidden:
             await training.learn(Caller(login="x"), SPAM, "no.example", spam=True)
         assert forbidden.value.kind is Kind.FORBIDDEN
+
+
+async def test_a_release_by_who_may_not_teach_delivers_and_teaches_nothing(tmp_path: Path) -> None:
+    async with living(tmp_path, filters=FILTERS) as house:
+        view = house.store.reader.domain("served.example")
+        user = house.store.reader.first(User, eq("email", BOB))
+        assert view is not None and user is not None
+        bob = house.owner(user)
+        helps = dict.fromkeys(expand((), ["HELPDESK"]), Reach(domains=frozenset({view.id})))
+        helpdesk = Caller(admin_id=7, login="desk", rights=helps)
+        mail_id = queued_as(await house.send(SPAM, BOB))
+        mailboxes = house.gatepost.services.of(Mailboxes)
+        for caller in (bob, helpdesk):
+            await mailboxes.release(caller, BOB, "Quarantine", mail_id, virus_lover=False)
+            await house.gatepost.lessons.settle()
+            assert learnt(house, view.id) == (0, 0)
+        assert await house.sink.wait(1)

@@ -107,7 +107,7 @@ MEANING = {
     "TASK_WELCOME": "Have a welcome mail sent.",
     "TASK_TOKEN": "Have a mail with a sign-in link sent.",
     "TASK_PASSWORD_RESET": "Have a mail with a link to set a password sent.",
-    "TASK_SPAMFIGHT": "Have the classifier learn from a mail.",
+    "TASK_SPAMFIGHT": "Have the classifier learn from a mail, for the whole domain; so do releases of who holds it.",
     "TASK_REMEDIATE": "Have a delivered mail taken back.",
 }
 """What each permission allows, in a line."""

@@ -128,8 +128,9 @@ class Mailboxes:
         """Send a kept mail on to the final mailbox, as it came and without its tag; nothing is filtered again.
 
         An infected one needs the confirmation and the right to release viruses, a clean one must not be confirmed
-        (PRECONDITION); out of quarantine, a clean one teaches the classifier. A second release while the first is on
-        its way is the same one (contract A65).
+        (PRECONDITION). Out of quarantine, a clean one teaches the classifier, if the caller has the right to teach: a
+        lesson counts for the whole domain. A second release while the first is on its way is the same one (contract
+        A65).
         """
         mailbox = self._mailbox(caller, who, "QUARANTINE_RELEASE")
         letter = await self._letter(caller, mailbox, path, mail)
@@ -139,7 +140,8 @@ class Mailboxes:
         if letter.copy.infected:
             require(caller, "VIRUS_RELEASE", mailbox.scope)
         await self._releases.requeue(letter.copy, letter.message)
-        if letter.copy.folder == Folder.QUARANTINE and not letter.copy.infected:
+        teaches = may(caller, "TASK_SPAMFIGHT", mailbox.scope)
+        if teaches and letter.copy.folder == Folder.QUARANTINE and not letter.copy.infected:
             self._lessons.learn_later(letter.copy.mail_id, letter.copy.domain_id, spam=False)
         await self._store.record("release", letter.copy)
 
