@@ -2,6 +2,7 @@
 
 import base64
 import secrets
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ class Api:
         path: str,
         body: Any = None,
         *,
-        raw: bytes | None = None,
+        raw: bytes | AsyncIterator[bytes] | None = None,
         headers: dict[str, str] | None = None,
         token: str | None = "",
         ip: str = "192.0.2.1",

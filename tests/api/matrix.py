@@ -2,6 +2,7 @@
 
 import csv
 import re
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -268,8 +269,19 @@ class World:
         found: Spot = getattr(self, role)[where]
         return found
 
-    async def ask(self, item: Endpoint, row: dict[str, str], role: str, where: str) -> httpx2.Response:
-        """Send the row's request as a role, about objects that are its own, its parent's, foreign or `missing`."""
+    async def ask(
+        self,
+        item: Endpoint,
+        row: dict[str, str],
+        role: str,
+        where: str,
+        *,
+        pieces: AsyncIterator[bytes] | None = None,
+    ) -> httpx2.Response:
+        """Send the row's request as a role, about objects that are its own, its parent's, foreign or `missing`.
+
+        `pieces` are sent in the place of its body.
+        """
         names = self.spot(role, "foreign" if where == "missing" else where).names
         if where == "missing":
             names = {name: "nobody@foreign.example" if "@" in text else UNKNOWN for name, text in names.items()}
@@ -282,7 +294,7 @@ class World:
         answer = await self.api.ask(
             HEADED.get(item.name, item.method),
             path,
-            raw=body.encode() if body else None,
+            raw=pieces or (body.encode() if body else None),
             headers=headers,
             token=self.tokens[role],
         )

@@ -106,6 +106,33 @@ async def test_nobody_is_let_in_without_a_token_threat_105(world: World, name: s
     assert answer.status_code == 401
 
 
+BOUND = [
+    name
+    for name, item in OPERATIONS.items()
+    if item.method in ("POST", "PUT", "PATCH") and item.permission and not item.others
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "role", "where"),
+    [
+        *((name, "nobody", "own") for name in BOUND),
+        ("learnMail", "domain", "foreign"),
+        ("judgeMail", "user", "foreign"),
+    ],
+)
+async def test_a_body_is_not_read_of_who_has_no_right(world: World, name: str, role: str, where: str) -> None:
+    read = False
+
+    async def pieces() -> AsyncIterator[bytes]:
+        nonlocal read
+        read = True
+        yield b"{}"
+
+    answer = await world.ask(OPERATIONS[name], ROWS[name], role, where, pieces=pieces())
+    assert (answer.status_code, read) == (403, False)
+
+
 async def fill() -> None:
     """Put what happens now into the empty cells of the table."""
     with tempfile.TemporaryDirectory() as directory:

@@ -37,6 +37,7 @@ from gatepost.model.audit import Actor, acting
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Page, Query
 from gatepost.model.values import Id
+from gatepost.services.access import require_somewhere
 from gatepost.services.counter import Counter
 from gatepost.settings import Http
 
@@ -134,6 +135,7 @@ class Endpoint:
     function: Handler
     hints: Mapping[str, Any]
     permission: str | None
+    others: bool
     status: int
     also: tuple[int, ...]
     location: str | None
@@ -236,6 +238,8 @@ class Endpoint:
             else:
                 arguments[name] = self._fill(name, kind, call, whole)
         if self.body is not None:
+            if self.permission and not self.others:
+                require_somewhere(call.caller, self.permission)
             arguments["body"] = await self._read_body(call)
         return arguments
 
@@ -285,6 +289,7 @@ def endpoint(
     path: str,
     *,
     permission: str | None = None,
+    others: bool = False,
     status: int = 0,
     also: tuple[int, ...] = (),
     location: str | None = None,
@@ -299,7 +304,8 @@ def endpoint(
 ) -> Callable[[Handler], Endpoint]:
     """Make an operation of a function.
 
-    `permission` is a mark for readers: the service checks it. `status` 0 is the method's usual one, `also` are further
+    Who holds `permission` nowhere is refused before his body is read, unless `others` may ask, too; whether it reaches
+    the object the service checks. `status` 0 is the method's usual one, `also` are further
     ones of success. `location` is a template over the path's names and the result's `id`. `exports` offers a list as
     files, too. `headers` are request flags and `problems` further refusals, both for OpenAPI. `public` needs no token.
     `addition` marks what the contract does not have. `max_body` in octets replaces the setting.
@@ -314,6 +320,7 @@ def endpoint(
             function=function,
             hints=hints,
             permission=permission,
+            others=others,
             status=status or _usual(method, hints["return"]),
             also=also,
             location=location,

@@ -49,6 +49,19 @@ def require(caller: Caller, permission: str, scope: Scope | None = PLATFORM) -> 
         raise forbidden(caller, permission)
 
 
+def require_somewhere(caller: Caller, permission: str) -> None:
+    """Raise FORBIDDEN to who holds the permission (or is SYSADMIN, if that is asked for) on no object at all.
+
+    Asked before a request's body is read, so that nobody sends us megabytes without any right; whether the right
+    reaches the object is asked by `require`.
+    """
+    held = caller.rights.get(permission, NOWHERE)
+    if not (caller.sys_admin or held != NOWHERE):
+        raise forbidden(caller, permission)
+    if caller.maker is not None:
+        require_somewhere(caller.maker, permission)
+
+
 def require_sysadmin(caller: Caller) -> None:
     """Raise FORBIDDEN unless the caller is a sysadmin, whom the contract keeps some acts for (semantics 1)."""
     if not caller.sys_admin:

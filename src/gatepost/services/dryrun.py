@@ -45,13 +45,18 @@ class DryRuns:
         self._turns = asyncio.Semaphore(AT_ONCE)
         self.largest = limits.message_bytes
 
-    async def judge(self, caller: Caller, arrival: Arrival, data: bytes) -> tuple[TraceEvent, ...]:
-        """Return the trace that the mail would have; raise Problem where it would be refused before its content."""
+    def check(self, caller: Caller, arrival: Arrival) -> Address:
+        """Return for whom a mail is tried; raise Problem to who may not: asked before the mail itself is read."""
         recipient = _address(arrival.recipient, "/recipient")
         scope = scope_of(self._store.reader, recipient.text)
         require(caller, "MAILS_READ", scope)
         if scope is None:
             raise Problem(Kind.NOT_FOUND, "There is no such domain.")
+        return recipient
+
+    async def judge(self, caller: Caller, arrival: Arrival, data: bytes) -> tuple[TraceEvent, ...]:
+        """Return the trace that the mail would have; raise Problem where it would be refused before its content."""
+        recipient = self.check(caller, arrival)
         client = Client(ip=_ip(arrival.client_ip), helo=arrival.helo, esmtp=True)
         sender = _address(arrival.sender, "/sender") if arrival.sender else None
         try:

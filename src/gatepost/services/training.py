@@ -38,7 +38,7 @@ class Training:
 
     async def learn(self, caller: Caller, raw: bytes, domain: str | None, *, spam: bool) -> Learnt:
         """Learn a mail for a domain, or for all; raise NOT_FOUND, and what `Lessons.learn` raises."""
-        scope = self._scope(caller, domain)
+        scope = self.check(caller, domain)
         if not raw:
             raise Problem(Kind.MALFORMED, "The body is the mail; it is empty.")
         news = await self._lessons.learn(Body(len(raw), raw), scope, spam=spam)
@@ -46,9 +46,10 @@ class Training:
 
     def learnt(self, caller: Caller, domain: str | None) -> Count:
         """Return how many mails were learnt for a domain, or for all; raise NOT_FOUND."""
-        return Count(*self._lessons.learnt(self._scope(caller, domain)))
+        return Count(*self._lessons.learnt(self.check(caller, domain)))
 
-    def _scope(self, caller: Caller, domain: str | None) -> int:
+    def check(self, caller: Caller, domain: str | None) -> int:
+        """Return the scope of lessons for a domain (0: for all); raise Problem to who may not give them."""
         if domain is None:
             require(caller, "TASK_SPAMFIGHT", PLATFORM)
             return 0

@@ -44,6 +44,7 @@ async def get_admin(admins: Admins, caller: Caller, admin_id: Id) -> AdminView:
     "PATCH",
     "/security/admins/{adminId}",
     permission="ADMINS_WRITE",
+    others=True,
     status=200,
     problems=(Kind.CONFLICT, Kind.UNPROCESSABLE),
 )

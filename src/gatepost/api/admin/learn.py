@@ -35,6 +35,7 @@ class Lesson(msgspec.Struct, frozen=True):
 )
 async def learn_mail(training: Training, caller: Caller, call: Call, query: Lesson) -> Learnt:
     """Teach the classifier that the mail in the body is spam, or ham: clean; answer whether that was news to it."""
+    training.check(caller, query.domain)
     raw = await octets(call.request, training.largest)
     return await training.learn(caller, raw, query.domain, spam=query.kind == "spam")
 

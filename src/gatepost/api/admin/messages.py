@@ -133,6 +133,7 @@ async def get_message_trace(traces: Traces, caller: Caller, id: str) -> MessageT
 async def judge_mail(runs: DryRuns, caller: Caller, call: Call, query: JudgeAsk) -> JudgedMail:
     """Judge a mail (the body is its octets, CRLF lines) as if it came in now; nothing is kept, learned or answered."""
     arrival = Arrival(recipient=query.recipient, sender=query.sender, client_ip=query.client_ip, helo=query.helo)
+    runs.check(caller, arrival)
     events = await runs.judge(caller, arrival, await octets(call.request, runs.largest))
     return JudgedMail(events=[_event(each) for each in events])
 

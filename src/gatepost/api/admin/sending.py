@@ -166,7 +166,7 @@ async def get_sign(signatures: Signatures, caller: Caller, user_id: Id) -> Sign:
     return Sign(await signatures.get(caller, user_id))
 
 
-@endpoint("PUT", "/users/{userId}/sign", permission="USERS_WRITE")
+@endpoint("PUT", "/users/{userId}/sign", permission="USERS_WRITE", others=True)
 async def set_sign(signatures: Signatures, caller: Caller, user_id: Id, body: Sign) -> Sign:
     """Set a user's signature; an empty one clears it."""
     if body.sign is None:

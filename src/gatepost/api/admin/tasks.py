@@ -7,7 +7,7 @@ from gatepost.services.tasks import Task, Tasks
 from gatepost.services.temporary import AuthToken, TemporaryTokens, TokenWish
 
 
-@endpoint("POST", "/tasks", permission="TASK_WELCOME", status=202, problems=(Kind.UNPROCESSABLE,))
+@endpoint("POST", "/tasks", permission="TASK_WELCOME", others=True, status=202, problems=(Kind.UNPROCESSABLE,))
 async def execute_task(tasks: Tasks, caller: Caller, call: Call, body: Task) -> None:
     """Mail a user a welcome, a link that signs in or a link to set a password; each has its own permission."""
     await tasks.run(caller, body, call.base)

@@ -13,7 +13,7 @@ async def list_tokens(tokens: Tokens, caller: Caller, admin_id: Id) -> list[Toke
     return await tokens.find(caller, Owner(admin_id=admin_id))
 
 
-@endpoint("POST", "/admins/{adminId}/tokens", permission="ADMINS_WRITE", problems=(Kind.UNPROCESSABLE,))
+@endpoint("POST", "/admins/{adminId}/tokens", permission="ADMINS_WRITE", others=True, problems=(Kind.UNPROCESSABLE,))
 async def create_token(tokens: Tokens, caller: Caller, admin_id: Id, body: TokenAdd) -> TokenView:
     """Create a token; its value is shown in this answer only."""
     return await tokens.create(caller, Owner(admin_id=admin_id), body)
