@@ -12,10 +12,12 @@ from gatepost.model.envelope import Body
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Op, Query, Where, eq
 from gatepost.model.stored import Copy, Delivery, Message, State
+from gatepost.model.suppression import Cause, Suppression
 from gatepost.store.bulk import Keep, Settle
 from gatepost.store.mail import Kept
 from gatepost.store.store import Store
 from gatepost.store.wide import MOST, Wide
+from gatepost.store.writer import Writer
 
 pytestmark = pytest.mark.anyio
 
@@ -123,3 +125,29 @@ async def test_statements_are_over_all_rows_in_order(count: int) -> None:
         assert sql.count("?") == len(values) <= 2 * MOST
         bound += values
     assert bound == [each for row in rows for each in row]
+
+
+async def test_what_goes_beside_a_mail_shares_its_fate(store: Store) -> None:
+    def refuse(_: Writer) -> None:
+        raise Problem(Kind.TOO_LARGE, "too much")
+
+    said = statements(store)
+    beside = [msgspec.structs.replace(arrival(each), beside=[adds(suppression(each))]) for each in (1, 2, 3)]
+    answers = await together(store, *beside, msgspec.structs.replace(arrival(4), beside=[adds(suppression(4)), refuse]))
+    assert [type(each).__name__ for each in answers] == ["Kept", "Kept", "Kept", "Problem"]
+    kept = [number for number in (1, 2, 3, 4) if store.reader.get(Message, mail_id(number))]
+    listed = [row.address for row in store.reader.find(Suppression, Query()).items]
+    assert (kept, listed) == ([1, 2, 3], [f"u{number}@far.test" for number in kept])
+    said.clear()
+    await together(store, *(msgspec.structs.replace(arrival(n), beside=[adds(suppression(n))]) for n in (5, 6)))
+    assert sum(each.startswith('INSERT INTO "message"') for each in said) == 1
+
+
+async def test_what_goes_beside_a_mail_counts_as_a_change_of_configuration_where_it_is_one(store: Store) -> None:
+    before = store.generation
+    await together(store, arrival(1), msgspec.structs.replace(arrival(2), beside=[adds(domain())]))
+    assert store.generation == before + 1
+
+
+def suppression(number: int) -> Suppression:
+    return Suppression(domain_id=1, address=f"u{number}@far.test", cause=Cause.BOUNCE, created_at=NOW)

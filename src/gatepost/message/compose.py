@@ -84,6 +84,11 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     automatic: str = ""  # Auto-Submitted (RFC 3834): "auto-generated", "auto-replied"
 
     @property
+    def size(self) -> int:
+        """How much there is to say: characters and octets, before they are coded."""
+        return len(self.text or "") + len(self.html or "") + sum(len(each.data) for each in self.attachments)
+
+    @property
     def parties(self) -> list[Party]:
         return [self.sender, *self.to, *self.cc, *self.bcc, *self.reply_to]
 

@@ -23,7 +23,7 @@ from gatepost.mta.bound import bound
 from gatepost.mta.directory import Directory
 from gatepost.mta.hooks import Hooks
 from gatepost.mta.judge import DAY, Case, judge, system_keep
-from gatepost.mta.keeping import Also, Judged, keep_with, made_copies
+from gatepost.mta.keeping import Also, Judged, calling, made_copies, welcome
 from gatepost.mta.marks import marks
 from gatepost.mta.nearest import nearest
 from gatepost.mta.outgoing import Outgoing
@@ -296,14 +296,13 @@ class Intake:
         if body.path is not None:
             body = await self._store.spool.adopt(body, message.id)
 
-        arrival = Keep(message, body, copies, deliveries, trail.events, until)
-        pace = Pace.SOON if self._under_way >= CROWDED else Pace.NOW
         calls = self._hooks.of_mail(message, deliveries, copies)
-        if newcomers or calls or also:
+        beside = [*([calling(calls)] if calls else []), *([also] if also else [])]
+        arrival = Keep(message, body, copies, deliveries, trail.events, until, beside)
+        pace = Pace.SOON if self._under_way >= CROWDED else Pace.NOW
+        if newcomers:
             now = self._clock()
-            kept = await self._store.write(
-                lambda writer: keep_with(writer, arrival, newcomers, calls, now, also), pace=pace
-            )
+            kept = await self._store.write(lambda writer: welcome(writer, arrival, newcomers, now), pace=pace)
         else:
             kept = await self._store.write(arrival, pace=pace)
         ids = kept.deliveries

@@ -63,19 +63,18 @@ def _sent(envelope: Envelope, own: Policy) -> list[Copy]:
     return [copy_row(envelope, outside, verdict, keep) for keep in verdict.keep]
 
 
-def keep_with(
-    writer: Writer,
-    arrival: Keep,
-    newcomers: Sequence[Recipient],
-    calls: Sequence[HookCall],
-    now: int,
-    also: Also | None,
-) -> Kept:
-    """Keep a mail, make the accounts of those who get their first, and write what else goes with it."""
-    for call in calls:
-        writer.add(call)
-    if also is not None:
-        also(writer)
+def calling(calls: Sequence[HookCall]) -> Also:
+    """Return what writes down whom to call."""
+
+    def add(writer: Writer) -> None:
+        for call in calls:
+            writer.add(call)
+
+    return add
+
+
+def welcome(writer: Writer, arrival: Keep, newcomers: Sequence[Recipient], now: int) -> Kept:
+    """Keep a mail, and make the accounts of those who get their first."""
     users = {recipient.address.key: _provision(writer, recipient, now) for recipient in newcomers}
     owned = [msgspec.structs.replace(copy, user_id=users.get(copy.mailbox, copy.user_id)) for copy in arrival.copies]
     return msgspec.structs.replace(arrival, copies=owned)(writer)

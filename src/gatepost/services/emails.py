@@ -19,14 +19,13 @@ from gatepost.services.access import visible
 from gatepost.services.author import Author
 from gatepost.services.draft import Draft, read_parties, read_party
 from gatepost.services.readers import EmailReader, closed
-from gatepost.services.sending import Beside, Sending
+from gatepost.services.sending import INLINE, Beside, Sending
 from gatepost.settings import EmailSettings
 from gatepost.store.store import Reader, Store, Writer
 
 DAY = 86_400_000
 HTML = "text/html"
 OCTETS = 16_000_000  # of bodies and attachments in one answer
-INLINE = 65_536  # octets that are decoded on the event loop
 MANY = 1000  # records in one answer
 BODY_KEPT = 262_144  # octets of a body that the record keeps
 

@@ -19,7 +19,6 @@ from gatepost.model.stored import Copy
 from gatepost.model.verdict import Folder
 from gatepost.mta.directory import Directory
 from gatepost.mta.intake import Answer, Intake, Receipt
-from gatepost.mta.keeping import Also
 from gatepost.mta.notices import Notices
 from gatepost.mta.ways import Ways
 from gatepost.services.author import Author, Authors
@@ -37,7 +36,8 @@ from gatepost.store.blobs import Draft as Spooled
 from gatepost.store.store import Store, Writer
 
 BLIND = 4096  # characters that are kept of the blind copies
-COMPOSED = 2  # mails that are composed at once: a large one is in memory several times over
+INLINE = 65_536  # octets that are coded on the event loop: a thread costs more than that
+COMPOSED = 2  # larger mails that are composed at once: each is in memory several times over
 _LATER = {Kind.UNVERIFIED, Kind.PENDING_DOMAIN}
 _NEVER = {
     Kind.UNKNOWN_USER,
@@ -180,10 +180,11 @@ class Sending:
             if draft.draft_id:
                 self._drafts.drop(writer, author.user, draft.draft_id)
 
-        async with self._composing:
-            if shares:
-                await self._examine(envelope, msgspec.structs.replace(written, attachments=[*files, *shared]))
-            await self._hand_over(envelope, await asyncio.to_thread(compose, written), also)
+        if shares:
+            await self._examine(envelope, msgspec.structs.replace(written, attachments=[*files, *shared]))
+        with self._draft() as body:
+            await self._compose(written, body, self._limits.message_bytes)
+            _check(await self._intake.receive(envelope, body, also))
         return mail_id
 
     def _connection(self, author: Author, draft: Draft) -> int | None:
@@ -203,17 +204,24 @@ class Sending:
 
     async def _examine(self, envelope: Envelope, written: Letter) -> None:
         """Let the filters see what a link would carry past them: the mail as if the files were in it."""
-        data = await asyncio.to_thread(compose, written)
         with self._draft() as body:
-            await asyncio.to_thread(body.write, data)
+            await self._compose(written, body)
             _check(await self._intake.examine(envelope, body))
 
-    async def _hand_over(self, envelope: Envelope, data: bytes, also: Also) -> None:
-        if len(data) > self._limits.message_bytes:
-            raise Problem(Kind.TOO_LARGE, f"A mail may have at most {self._limits.message_bytes} octets.")
-        with self._draft() as body:
-            await asyncio.to_thread(body.write, data)
-            _check(await self._intake.receive(envelope, body, also))
+    async def _compose(self, written: Letter, body: Spooled, most: int | None = None) -> None:
+        """Write a mail's octets, at most `most`; those of a large mail in a thread, so many at once."""
+
+        def write() -> None:
+            data = compose(written)
+            if most is not None and len(data) > most:
+                raise Problem(Kind.TOO_LARGE, f"A mail may have at most {most} octets.")
+            body.write(data)
+
+        if written.size <= INLINE:
+            write()
+            return
+        async with self._composing:
+            await asyncio.to_thread(write)
 
     @contextmanager
     def _draft(self) -> Iterator[Spooled]:

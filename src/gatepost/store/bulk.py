@@ -11,13 +11,18 @@ from gatepost.store.writer import Writer
 
 
 class Keep(Arrival, frozen=True):
-    """Keep a mail; returns the ids of its rows."""
+    """Keep a mail; returns the ids of its rows. What is written `beside` it is no configuration."""
+
+    beside: Sequence[Callable[[Writer], object]] = ()
 
     def __call__(self, writer: Writer) -> Kept:
-        return writer.mail.keep([self])[0]
+        return self.together([self], writer)[0]
 
     @staticmethod
     def together(changes: "Sequence[Keep]", writer: Writer) -> list[Kept]:
+        for change in changes:
+            for beside in change.beside:
+                beside(writer)
         return writer.mail.keep(changes)
 
 

@@ -109,6 +109,7 @@ class Item(Caught, Generic[T]):
         self.pace = pace
         self.result: T | None = None
         self.touched = False
+        self.stirred = False
         self._taken = threading.Lock()
 
     def take(self) -> bool:
@@ -145,6 +146,7 @@ class Committer:
         self._door = threading.Lock()  # nothing is queued behind the end
         self._stopped = False
         self.generation = 1
+        self.revision = 1
         self._thread = threading.Thread(target=self._run, name="store", daemon=True)
         self._thread.start()
 
@@ -250,19 +252,23 @@ class Committer:
             return False
         for item, result in zip(items, results, strict=True):
             item.result = result
+        self._mark(items[0])
         return True
 
     def _alone(self, item: Item[Any]) -> None:
-        self._writer.touched = False
         dropped = self._begin()
         with item:
             item.result = item.change(self._writer)
         if self._end(item, dropped):
-            item.touched = self._writer.touched
+            self._mark(item)
         elif item.error is not None:
             item.error = _meaning(item.error)
 
+    def _mark(self, item: Item[Any]) -> None:
+        item.touched, item.stirred = self._writer.touched, self._writer.stirred
+
     def _begin(self) -> int:
+        self._writer.touched = self._writer.stirred = False
         self._connection.execute("SAVEPOINT item")
         return len(self._writer.mail.dropped)
 
@@ -298,6 +304,7 @@ class Committer:
     def _succeed(self, batch: list[Item[Any]]) -> None:
         self._health.recovered()
         self.generation += any(item.touched for item in batch)
+        self.revision += any(item.stirred or item.touched for item in batch)
         self._metrics.commits.inc()
         self._metrics.commit_items.inc(len(batch))
         self._settle(batch)

@@ -1,6 +1,7 @@
 """The store's face: open, read, write, close; one for each directory, held by one process."""
 
 import asyncio
+import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -14,8 +15,10 @@ from gatepost.settings import StoreSettings
 from gatepost.store import opening
 from gatepost.store.backup import backup
 from gatepost.store.blobs import Spool
+from gatepost.store.bulk import KINDS
 from gatepost.store.health import Health, StoreProblem
 from gatepost.store.reader import FolderCount, Reader, Refusals
+from gatepost.store.remembering import Remembering
 from gatepost.store.secrets import Secrets
 from gatepost.store.sqlite import Committer, Item, Pace, connect
 from gatepost.store.writer import Writer
@@ -44,9 +47,9 @@ class Store:
         self._space = (0, True)  # when it was looked at, and what was seen
         self.spool: Spool = opened.spool
         self.spool.reclaim = self._reclaim
-        self.reader = self._new_reader()
         writer = Writer(opened.connection, self._spooled, clock=clock, refused_bytes=refused_bytes)
         self._committer = Committer(opened.connection, writer, self.spool, self._health, metrics, opened.wal)
+        self.reader = Remembering(*self._reading(), revision=lambda: self._committer.revision)
         self._copying = asyncio.Lock()
         self._local = threading.local()
         self._readers: list[Reader] = [self.reader]
@@ -125,10 +128,13 @@ class Store:
         It runs in a SAVEPOINT of its own: what it raises rolls back it alone and is raised here. Raises
         Problem(CONFLICT) for a key that exists, Problem(FULL) without space, Problem(UNAVAILABLE) after an I/O error,
         when stopped, or when not begun within 5 s. A change that nobody waits for goes SOON: another's commit takes it
-        along. SLOW ones (purges) wait until no other do. What it does to configuration is audited where somebody acts.
+        along. SLOW ones (purges) wait until no other do. What it does to configuration is audited where somebody acts;
+        changes that are made together with their like do nothing to it.
         """
         actor = ACTOR.get()
-        return await self._write(change if actor is None else lambda writer: writer.answered(actor, change), pace)
+        if actor is None or type(change) in KINDS:
+            return await self._write(change, pace)
+        return await self._write(lambda writer: writer.answered(actor, change), pace)
 
     async def prepare(self, change: Callable[[Writer], T]) -> T:
         """`write` without a word in the audit: for rows that don't count yet, or no longer."""
@@ -182,14 +188,14 @@ class Store:
     def _reclaim(self, mail_id: str) -> None:
         self._committer.submit(Item(lambda writer: writer.reclaim(mail_id), Future(), pace=Pace.SLOW))
 
-    def _new_reader(self) -> Reader:
-        connection = connect(self._opened.database, reading=True)
-        return Reader(connection, self._spooled, self._health.unreadable)
+    def _reading(self) -> tuple[sqlite3.Connection, Callable[[str], str], Callable[[sqlite3.Error], Exception]]:
+        """What a new reader is made of."""
+        return connect(self._opened.database, reading=True), self._spooled, self._health.unreadable
 
     def _thread_reader(self) -> Reader:
         reader: Reader | None = getattr(self._local, "reader", None)
         if reader is None:
-            reader = self._local.reader = self._new_reader()
+            reader = self._local.reader = Reader(*self._reading())
             self._readers.append(reader)
         return reader
 

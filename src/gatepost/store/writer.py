@@ -23,7 +23,7 @@ from gatepost.store.journal import Journal
 from gatepost.store.mail import Arrival, Kept, Mail
 from gatepost.store.purge import Purged, forget_audit, forget_refused, purge
 from gatepost.store.reader import Reader
-from gatepost.store.schema import Column, table
+from gatepost.store.schema import Column, Table, table
 
 T = TypeVar("T")
 
@@ -41,6 +41,7 @@ class Writer(Reader):
         self._refused_bytes = refused_bytes
         self.mail = Mail(connection)
         self.touched = False  # a configuration table was changed
+        self.stirred = False  # the same, or quiet columns of one
         self._journal: Journal | None = None  # of the write at hand, where somebody answers for it
 
     # Any struct.
@@ -50,7 +51,7 @@ class Writer(Reader):
         known = table(type(item))
         values = [compiler.storable(value) for value in known.values(item)]
         cursor = self._connection.execute(known.insert, values)
-        self.touched |= known.config
+        self._touch(known)
         if known.numbered:
             item = msgspec.structs.replace(item, id=cursor.lastrowid)  # type: ignore[type-var]
         if self._journal and known.config:
@@ -67,7 +68,7 @@ class Writer(Reader):
             values = [_dumped(known.columns[name], value) for name, value in fields.items()]
             sql = f'UPDATE "{known.name}" SET {names} WHERE id = ?'
             self._connection.execute(sql, [*map(compiler.storable, values), id])
-            self.touched |= known.config and not known.quiet.issuperset(fields)
+            self._touch(known, quietly=known.quiet.issuperset(fields))
         after = self.get(kind, id)
         if self._journal and before is not None:
             self._journal.saw(before, after)
@@ -87,8 +88,13 @@ class Writer(Reader):
                 self._journal.saw(row, None)
         found = compiler.where(compiler.Columns.of(known), where)
         cursor = self._connection.execute(f'DELETE FROM "{known.name}" WHERE {found.sql}', found.values)
-        self.touched |= known.config and cursor.rowcount > 0
+        if cursor.rowcount > 0:
+            self._touch(known)
         return cursor.rowcount
+
+    def _touch(self, changed: Table[Any], *, quietly: bool = False) -> None:
+        self.touched |= changed.config and not quietly
+        self.stirred |= changed.config
 
     def _remove_copies(self, where: Condition) -> int:
         kept = every(where, eq("folder", Folder.ARCHIVE.value), Where("expires_at", Op.GT, self._clock()))
@@ -205,6 +211,7 @@ class Writer(Reader):
         """Remove one slice of what is past its term: at most about `limit` rows of each sort."""
         purged = purge(self._connection, self.mail, now, limit)
         self.touched |= purged.domains > 0
+        self.stirred |= purged.more  # of a domain, rows go slice by slice
         return purged
 
     def forget_audit(self, before: int, limit: int = 200) -> int:

@@ -1,0 +1,94 @@
+"""Rows of configuration that the loop's reader remembers are as they stand now, whoever changed them and how."""
+
+import pytest
+from tests.store.samples import domain, keep, mail_id, user
+
+from gatepost.model.query import Op, Where, eq, every
+from gatepost.model.stored import Delivery
+from gatepost.model.tenant import Domain, DomainAlias, User
+from gatepost.store.remembering import KEPT
+from gatepost.store.store import Store, Writer
+
+pytestmark = pytest.mark.anyio
+
+BOB = eq("email", "bob@in.test")
+
+
+def asked(store: Store) -> list[str]:
+    """What the loop's reader asks of the database from now on."""
+    said: list[str] = []
+    store.reader._connection.set_trace_callback(said.append)
+    return said
+
+
+@pytest.fixture
+async def filled(store: Store) -> Store:
+    await store.write(lambda writer: (writer.add(domain()), writer.add(user())))
+    return store
+
+
+async def test_a_row_is_asked_for_once(filled: Store) -> None:
+    said = asked(filled)
+    for _ in range(3):
+        assert filled.reader.get(User, 1) == filled.reader.first(User, BOB)
+        assert filled.reader.get(Domain, 1) == filled.reader.domain("in.test")
+    assert len(said) == 4
+
+
+async def test_a_change_is_seen_by_whoever_waited_for_it(filled: Store) -> None:
+    for change in (
+        {"firstname": "Ann"},
+        {"totp_step": 7},  # quiet: what else was read stays true
+        {"email": "ann@in.test"},
+    ):
+        assert filled.reader.get(User, 1) and filled.reader.first(User, BOB)
+        made = await filled.write(lambda writer, fields=change: writer.change(User, 1, **fields))
+        assert filled.reader.get(User, 1) == made
+    assert filled.reader.first(User, BOB) is None
+    await filled.write(lambda writer: writer.remove(User, eq("id", 1)))
+    assert filled.reader.get(User, 1) is None
+
+
+async def test_what_is_not_there_is_asked_for_each_time(filled: Store) -> None:
+    assert filled.reader.domain("other.test") is None
+    await filled.write(lambda writer: writer.add(DomainAlias(domain_id=1, name="other.test")))
+    said = asked(filled)
+    assert filled.reader.domain("other.test") == filled.reader.get(Domain, 1)
+    assert filled.reader.get(User, 2) is filled.reader.get(User, 2) is None
+    assert len(said) == 4
+
+
+async def test_what_was_taken_back_is_not_remembered(filled: Store) -> None:
+    def fail(writer: Writer) -> None:
+        writer.change(User, 1, firstname="Eve")
+        raise ValueError
+
+    with pytest.raises(ValueError):
+        await filled.write(fail)
+    assert filled.reader.get(User, 1) == user(id=1)
+
+
+async def test_mail_is_never_remembered(filled: Store) -> None:
+    await filled.write(lambda writer: keep(writer, 1))
+    said = asked(filled)
+    for _ in range(2):
+        assert filled.reader.first(Delivery, eq("mail_id", mail_id(1)))
+    assert len(said) == 2
+
+
+async def test_a_condition_with_a_list_is_asked_each_time(filled: Store) -> None:
+    either = every(Where("id", Op.IN, [1, 2]), BOB)
+    said = asked(filled)
+    assert filled.reader.first(User, either) == filled.reader.first(User, either) == filled.reader.get(User, 1)
+    assert len(said) == 3
+
+
+async def test_memory_is_bounded(filled: Store) -> None:
+    def fill(writer: Writer) -> None:
+        for number in range(KEPT + 10):
+            writer.add(user(f"u{number}@in.test"))
+
+    await filled.write(fill)
+    for number in range(KEPT + 10):
+        assert filled.reader.get(User, number + 1)
+    assert len(filled.reader._kept) <= KEPT
