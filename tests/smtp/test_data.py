@@ -92,6 +92,16 @@ def test_only_the_true_end_ends_a_mail(tokens: list[bytes], places: list[int]) -
         assert fault is replies.BARE_IN_DATA
 
 
+def test_every_short_run_of_line_ends_is_told_from_whole_ones() -> None:
+    for length in range(7):
+        for each in itertools.product((b"a", b"\r", b"\n", b"."), repeat=length):
+            text = b"".join(each)
+            bare = text.count(b"\r\n") != text.count(b"\n") or text.count(b"\r\n") != text.count(b"\r")
+            written, fault, _, _ = read([stuffed(b"x" + text + b"\r\n")])
+            assert fault is (replies.BARE_IN_DATA if bare else None), text
+            assert bare or written == b"x" + text + b"\r\n"
+
+
 def test_random_cuts_and_a_command_behind_the_end() -> None:
     """Nearly five hundred mails of random make, cut at random, a command on their heels."""
     random_ = random.Random(492)
