@@ -5,7 +5,6 @@ Nothing here raises on any input. Where the octets can be decoded in more than o
 
 import binascii
 import codecs
-import io
 import re
 import string
 from functools import lru_cache
@@ -22,8 +21,6 @@ _BAD_QP = re.compile(rb"=(?![0-9A-Fa-f]{2}|[ \t]*\r?\n|[ \t]*\Z)")
 _SOFT_BREAK = re.compile(rb"=[ \t]+(?=\r?\n|\Z)")
 _ONLY_BASE64 = re.compile(rb"\s*(?:[A-Za-z0-9+/]{40,}\r?\n)+[A-Za-z0-9+/]*={0,2}\s*\Z")
 _NOT_TEXT = {"idna", "punycode", "undefined", "unicode_escape", "raw_unicode_escape", "mbcs", "oem"}
-_PIECE = 786_432  # stays in the processor's cache
-LARGE = 2 * _PIECE
 IDENTITY = frozenset({"7bit", "8bit", "binary", ""})
 
 
@@ -52,7 +49,7 @@ def transfer(raw: bytes, encoding: str) -> list[Reading]:
     if encoding in IDENTITY:
         return [Reading(encoding or "7bit", raw)]
     if encoding == "base64":
-        return _base64(raw)
+        return base64_readings(raw)
     if encoding == "quoted-printable":
         return [_quoted_printable(raw)]
     if encoding in ("x-uuencode", "uuencode", "x-uue", "uue", "x-uu"):
@@ -60,37 +57,20 @@ def transfer(raw: bytes, encoding: str) -> list[Reading]:
     return _unknown(raw, encoding)
 
 
-def _base64(raw: bytes) -> list[Reading]:
-    packed = raw.translate(None, b"\r\n")
+def base64_readings(raw: bytes | memoryview) -> list[Reading]:
+    """Decode a body in base64, which is not copied where it has no fault."""
     try:
-        return [Reading("base64", sound_base64(packed))]
+        return [Reading("base64", sound_base64(raw))]
     except binascii.Error:
-        return _loose_base64(raw)
+        return _loose_base64(bytes(raw))
 
 
-def sound_base64(packed: bytes) -> bytes:
-    """Decode base64 without a fault; raise binascii.Error for any other."""
-    try:
-        return pybase64.b64decode(packed, validate=True)  # many times as fast; what it takes, binascii takes too
+def sound_base64(raw: bytes | memoryview) -> bytes:
+    """Decode base64 without a fault, in lines or not; raise binascii.Error for any other."""
+    try:  # many times as fast; what it takes, binascii takes too
+        return pybase64.b64decode(raw, validate=True, ignorechars=b"\r\n")
     except binascii.Error:
-        return binascii.a2b_base64(packed, strict_mode=True)
-
-
-def large_base64(data: bytes, start: int, end: int) -> Reading | None:
-    """Decode a large body piece by piece, which saves twice its size in memory; None: it is not sound throughout."""
-    out = io.BytesIO()
-    left = b""
-    for at in range(start, end, _PIECE):
-        packed = left + data[at : min(end, at + _PIECE)].translate(None, b"\r\n")
-        whole = len(packed) if at + _PIECE >= end else max(0, len(packed) // 4 * 4 - 4)
-        left = packed[whole:]  # never the last four, so that padding is met at the end only
-        try:
-            out.write(sound_base64(packed[:whole]))
-        except binascii.Error:
-            return None
-        if at + _PIECE < end and packed[:whole].endswith(b"="):
-            return None
-    return Reading("base64", out.getvalue())
+        return binascii.a2b_base64(bytes(raw).translate(None, b"\r\n"), strict_mode=True)
 
 
 def _loose_base64(raw: bytes) -> list[Reading]:
@@ -135,7 +115,7 @@ def _uuencoded(raw: bytes) -> list[Reading]:
 def _unknown(raw: bytes, encoding: str) -> list[Reading]:
     readings = [Reading(encoding, raw, (Symbol.CTE_UNKNOWN,))]
     if looks_base64(raw):
-        readings += _base64(raw)
+        readings += base64_readings(raw)
     return readings
 
 
@@ -172,7 +152,7 @@ def uuencoded(text: bytes) -> list[tuple[bytes, bytes]]:
     for body, begin in _bodies(text, _UU_BEGIN):
         end = _UU_END.search(body)
         body = body[: end.start()] if end else body
-        data = _base64(body)[0].data if begin[1] else b"".join(map(_uu_line, body.splitlines()))
+        data = base64_readings(body)[0].data if begin[1] else b"".join(map(_uu_line, body.splitlines()))
         if data:
             found.append((begin[2].strip(), data))
     return found

@@ -47,10 +47,8 @@ def read(table: Table, entity: Entity, face: Face, body: int) -> list[Entity]:
 
 
 def _readings(entity: Entity, body: int, encoding: str, face: Face) -> list[Reading]:
-    if encoding == "base64" and entity.end - body > decode.LARGE:
-        sound = decode.large_base64(entity.data, body, entity.end)
-        if sound is not None:
-            return [sound]
+    if encoding == "base64":
+        return decode.base64_readings(memoryview(entity.data)[body : entity.end])
     raw = entity.data if body == 0 and entity.end == len(entity.data) else entity.data[body : entity.end]
     readings = decode.transfer(raw, encoding)
     if encoding in decode.IDENTITY and (face.named.all or face.media not in _TEXTS) and decode.looks_base64(raw):

@@ -12,10 +12,12 @@ from itertools import islice
 
 from gatepost.message import decode
 from gatepost.message.meter import Damaged, Entry, Meter, inflate
+from gatepost.message.octets import octets
 
 _URI = re.compile(rb"/URI\s*(?:\(((?:[^()\\]|\\.){4,2000})\)|<([0-9A-Fa-f\s]{8,4000})>)", re.DOTALL)
 _ESCAPED = re.compile(rb"\\([0-7]{1,3}|.)", re.DOTALL)  # 7.3.4.2
-_STREAM = re.compile(rb"stream\r?\n")
+_URI_KEY = octets(rb"/URI")
+_STREAM = octets(rb"stream\r?\n")
 _STREAM_MAX = 1_000_000
 _STREAMS_MAX = 500
 STREAMS_BYTES = 16_000_000
@@ -43,7 +45,7 @@ def urls(data: bytes, most: int = STREAMS_BYTES) -> tuple[list[bytes], bool]:
 
 
 def _uris(data: bytes) -> Iterator[bytes]:
-    if b"/URI" not in data:
+    if _URI_KEY.search(data) is None:
         return
     for literal, digits in _URI.findall(data):
         yield _digits(digits) if digits else _ESCAPED.sub(_unescaped, literal)

@@ -8,7 +8,10 @@ import re
 import threading
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import TYPE_CHECKING
+
+from gatepost.message.octets import Octets, octets
 
 if TYPE_CHECKING:
     from magic import Magic
@@ -85,7 +88,8 @@ _MEDIA = {  # of containers that libmagic does not know, or only with more of th
 _DISC_AT = 32_769  # the first volume descriptor of an optical disc
 _DISCS = {b"CD001": "iso", b"BEA01": "udf"}
 _FOOTERS = {b"conectix": "vhd", b"koly\0\0\0\x04": "dmg"}  # of disc images, in their last 512 octets
-_ZIP_END = b"PK\x05\x06"
+_ZIP_END = octets(rb"PK\x05\x06")
+_PDF_FILE = octets(rb"/EmbeddedFile")
 _DECOYS = 500
 _BURIED_MAX = 4_194_304  # how deep unpackers look for the beginning
 # Kinds whose members may be archives as they stand, which would be found a second time.
@@ -179,7 +183,7 @@ def _begun(content: bytes) -> str:
     for pattern, kind in _PATTERNS:
         if pattern.match(content):
             return kind
-    if content.startswith(b"%PDF-") and b"/EmbeddedFile" in content:
+    if content.startswith(b"%PDF-") and _PDF_FILE.search(content):
         return "pdf"
     if disc := _DISCS.get(content[_DISC_AT : _DISC_AT + 5]) or _FOOTERS.get(content[-512:-504]):
         return disc
@@ -216,14 +220,14 @@ def _behind(content: bytes) -> Iterator[str]:
             yield kind
 
 
-def _found(content: bytes, signature: bytes, start: int, end: int, true: Callable[[bytes, int], bool]) -> bool:
+def _found(content: bytes, signature: Octets, start: int, end: int, true: Callable[[bytes, int], bool]) -> bool:
     """Tell whether a signature stands where it is a true one; so many false ones as nobody needs count as one."""
-    at = content.find(signature, start, end)
-    for _ in range(_DECOYS):
-        if at < 0 or true(content, at):
-            return at >= 0
-        at = content.find(signature, at + 1, end)
-    return True
+    decoys = 0
+    for match in islice(signature.finditer(content, start, end), _DECOYS):
+        if true(content, match.start()):
+            return True
+        decoys += 1
+    return decoys == _DECOYS
 
 
 def _ends_zip(content: bytes, at: int) -> bool:
@@ -248,4 +252,7 @@ def _begins_7z(content: bytes, at: int) -> bool:
     return zlib.crc32(content[at + 12 : at + 32]) == int.from_bytes(content[at + 8 : at + 12], "little")
 
 
-_BURIED = {b"Rar!\x1a\x07": ("rar", _begins_rar), b"7z\xbc\xaf\x27\x1c": ("7z", _begins_7z)}
+_BURIED = {
+    octets(rb"Rar!\x1a\x07"): ("rar", _begins_rar),
+    octets(rb"7z\xbc\xaf\x27\x1c"): ("7z", _begins_7z),
+}

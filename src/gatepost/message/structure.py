@@ -32,13 +32,17 @@ class Piece(msgspec.Struct, frozen=True, gc=False):
 
 
 class Cut(msgspec.Struct, frozen=True):
-    """A region cut at one boundary. `preamble` and `epilogue` are extents; `more`: the limit of parts was met."""
+    """A region cut at one boundary. `preamble` and `epilogue` are extents; `more`: the limit of parts was met.
+
+    `stands`: how often the boundary occurs, in lines of its own or not.
+    """
 
     pieces: tuple[Piece, ...] = ()
     closed: bool = False
     preamble: tuple[int, int] = (0, 0)
     epilogue: tuple[int, int] = (0, 0)
     more: bool = False
+    stands: int = 0
 
 
 def boundaries(found: tuple[Parameter, ...]) -> tuple[list[bytes], list[Symbol]]:
@@ -56,9 +60,9 @@ def boundaries(found: tuple[Parameter, ...]) -> tuple[list[bytes], list[Symbol]]
 
 def cut(data: bytes, start: int, end: int, boundary: bytes, limit: int, *, loose: bool = False) -> Cut:
     """Cut a region at a boundary. `loose` also takes lines that only begin like it, as some clients do."""
-    marks, more = _marks(data, start, end, boundary, limit, loose)
+    marks, more, stands = _marks(data, start, end, boundary, limit, loose)
     if not marks:
-        return Cut(preamble=(start, end))
+        return Cut(preamble=(start, end), stands=stands)
     pieces: list[Piece] = []
     closed = False
     epilogue = (end, end)
@@ -68,28 +72,31 @@ def cut(data: bytes, start: int, end: int, boundary: bytes, limit: int, *, loose
             closed, epilogue = True, (after, stop)
         elif not closing:
             pieces.append(Piece(after, stop, closed))
-    return Cut(tuple(pieces), closed, (start, marks[0][0]), epilogue, more)
+    return Cut(tuple(pieces), closed, (start, marks[0][0]), epilogue, more, stands)
 
 
 def _marks(
     data: bytes, start: int, end: int, boundary: bytes, limit: int, loose: bool
-) -> tuple[list[tuple[int, int, bool]], bool]:
-    """Return (start of the line, start of the next one, closing) for each boundary line; and whether there are more."""
+) -> tuple[list[tuple[int, int, bool]], bool, int]:
+    """Return (start of the line, start of the next one, closing) for each boundary line; whether there are more; and
+    how often the boundary was met."""
     needle = b"--" + (boundary[:_LEGAL] if loose else boundary)
     marks: list[tuple[int, int, bool]] = []
+    stands = 0
     at = data.find(needle, start, end)
     while at >= 0:
+        stands += 1
         behind = at + len(needle)
         if at == start or data[at - 1] in b"\r\n":
             line_end = data.find(b"\n", behind, min(end, behind + _LINE_MAX))
             rest = data[behind : line_end if line_end >= 0 else min(end, behind + _LINE_MAX)].strip(b" \t\r")
             if loose or rest in (b"", b"--"):
                 if len(marks) >= limit:
-                    return marks, True
+                    return marks, True, stands
                 behind = line_end + 1 if line_end >= 0 else min(end, behind + _LINE_MAX)
                 marks.append((at, behind, rest.startswith(b"--")))
         at = data.find(needle, behind, end)
-    return marks, False
+    return marks, False, stands
 
 
 def _before(data: bytes, mark: int, start: int) -> int:
@@ -103,7 +110,7 @@ def _before(data: bytes, mark: int, start: int) -> int:
 
 def begins_alike(data: bytes, start: int, end: int, boundary: bytes, strict: Cut, limit: int) -> Cut | None:
     """Return the loose cut where it differs from the strict one: another boundary begins with this one."""
-    if len(boundary) > _LEGAL or data.count(b"--" + boundary, start, end) > len(strict.pieces) + strict.closed:
+    if len(boundary) > _LEGAL or strict.more or strict.stands > len(strict.pieces) + strict.closed:
         other = cut(data, start, end, boundary, limit, loose=True)
         return other if other.pieces != strict.pieces else None
     return None

@@ -103,7 +103,7 @@ class DataReader:
 
 
 def _is_clean(piece: bytes) -> bool:
-    """Tell whether CR LF ends each line; the decoder sees every kind of line end in one pass, a third of three counts."""
+    """Tell whether CR LF ends each line; the decoder sees all line ends in one pass, for a quarter of three counts."""
     seen = IncrementalNewlineDecoder(None, translate=False)
     seen.decode(piece.decode("latin-1"), final=True)
     return seen.newlines in (None, "\r\n")
