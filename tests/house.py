@@ -1,6 +1,7 @@
 """A small world for tests of the road: a store with a served domain, its accounts, policies and rules."""
 
 import contextlib
+import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -154,14 +155,23 @@ class House(World):
         return self.gatepost.listeners.addresses[0][2]
 
     async def send(
-        self, raw: bytes, *recipients: str, sender: str = "ada@world.example", role: Role = Role.MX
+        self,
+        raw: bytes,
+        *recipients: str,
+        sender: str = "ada@world.example",
+        role: Role = Role.MX,
+        tls: ssl.SSLContext | None = None,
+        options: str = "",
     ) -> aiosmtplib.SMTPResponse:
-        """Hand a mail in over SMTP; return the reply to its last dot, or the first refusal."""
+        """Hand a mail in over SMTP, with `options` of MAIL; return the reply to its last dot, or the first refusal."""
         port = next(port for kind, _, port in self.gatepost.listeners.addresses if kind is role)
         client = aiosmtplib.SMTP(hostname="127.0.0.1", port=port, local_hostname="client.example", start_tls=False)
         async with client:
             await client.ehlo()
-            reply = await client.execute_command(b"MAIL", f"FROM:<{sender}>".encode())
+            if tls is not None:
+                await client.starttls(tls_context=tls)
+                await client.ehlo()
+            reply = await client.execute_command(b"MAIL", f"FROM:<{sender}> {options}".strip().encode())
             for recipient in recipients:
                 if reply.code < 400:
                     reply = await client.execute_command(b"RCPT", f"TO:<{recipient}>".encode())

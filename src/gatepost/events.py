@@ -69,7 +69,10 @@ class Metrics:
         self.engine_up = gauge("gatepost_engine_up", "1 while an engine's server is asked", "filter", "server")
         self.deliveries = counter("gatepost_deliveries", "Delivery attempts", "result")
         self.tls_demands = counter(
-            "gatepost_tls_demands", "Sessions with hosts that DANE or MTA-STS asks TLS of", "by", "result"
+            "gatepost_tls_demands", "Sessions with hosts that DANE, MTA-STS or REQUIRETLS asks TLS of", "by", "result"
+        )
+        self.requiretls = counter(
+            "gatepost_requiretls_unmet", "Servers passed over as they can't be given mail with REQUIRETLS", "status"
         )
         self.signatures = counter("gatepost_dkim_signatures", "DKIM signatures of leaving mail", "result")
         self.delivery_seconds = histogram("gatepost_delivery_duration_seconds", "Time of one delivery attempt")

@@ -59,6 +59,7 @@ class Smtp(Section, frozen=True):
         "verify_recipients": "ask the domain's platform about addresses that have no account (rules of recipients)",
         "split_policies": "answer 452 4.5.3 to a recipient whose policy differs from the first one's",
         "advertise_dsn": "offer DSN (RFC 3461)",
+        "advertise_requiretls": "offer REQUIRETLS (RFC 8689) to clients under TLS",
         "postmaster": "where mail for a domainless postmaster goes; empty: postmaster at the first domain",
         "gateway_names": "names and addresses that are this gateway, for MX checks and loop detection",
     }
@@ -69,6 +70,7 @@ class Smtp(Section, frozen=True):
     verify_recipients: bool = True
     split_policies: bool = False
     advertise_dsn: bool = True
+    advertise_requiretls: bool = True
     postmaster: str = ""
     gateway_names: list[str] = []
 

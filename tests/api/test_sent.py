@@ -9,9 +9,11 @@ import pytest
 from tests.api.kept import Desk, open_desk
 from tests.peers.sink import Sink
 
+from gatepost.model.envelope import TlsWish
 from gatepost.model.outgoing import Scheduled, Upload
 from gatepost.model.policy import Policy
 from gatepost.model.query import All, eq
+from gatepost.model.stored import Message
 from gatepost.model.tenant import Group, GroupMember, User, UserStatus
 from gatepost.services.outbox import LOOK, Outbox
 from gatepost.services.rights import Book
@@ -115,6 +117,15 @@ async def test_a_mail_goes_at_its_hour_with_its_files_and_not_before(desk: Desk)
     assert mail["Message-ID"] == f"<{mail_id}@served.example>"
     assert await stands(desk, mail_id) == {"ada@world.example": ("delivered", "250 2.0.0 Ok: queued as SINK000001")}
     assert await desk.get(f"{BOB}/scheduled", token=desk.bob) == []
+
+
+async def test_a_scheduled_mail_goes_as_its_user_wanted_it_with_tls_required(desk: Desk) -> None:
+    later = await send(desk, sendAt=desk.house.clock() + HOUR, requireTls=True)
+    now = await send(desk, requireTls=True, subject="Now")
+    plain = await send(desk, subject="Plain")
+    await due(desk, 1)
+    found = [desk.house.store.reader.get(Message, mail_id) for mail_id in (later, now, plain)]
+    assert [each and each.tls_wish for each in found] == [TlsWish.REQUIRED, TlsWish.REQUIRED, TlsWish.NONE]
 
 
 async def test_a_scheduled_mail_is_recalled_whole(desk: Desk) -> None:

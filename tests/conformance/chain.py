@@ -58,7 +58,7 @@ class Chain:
 
 
 @contextlib.contextmanager
-def _folder() -> Iterator[Path]:
+def open_folder() -> Iterator[Path]:
     """A folder with a short name (it holds sockets) that Postfix's own user may enter."""
     path = Path(tempfile.mkdtemp(prefix="gatepost-"))
     path.chmod(0o755)
@@ -73,7 +73,7 @@ async def chain() -> AsyncIterator[Chain]:
     """Start the whole set-up in a folder that goes with it."""
     async with Names(dict(ZONE)) as names, Sink() as world, Sink() as home:
         with contextlib.ExitStack() as stack:
-            folder = stack.enter_context(_folder())
+            folder = stack.enter_context(open_folder())
             made = await asyncio.to_thread(_start, stack, folder, names.address, world, home)
             await made.furnish()
             yield made

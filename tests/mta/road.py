@@ -11,7 +11,7 @@ from tests.peers.sink import Sink
 
 from gatepost.dns import Resolver
 from gatepost.events import Metrics
-from gatepost.model.envelope import Body
+from gatepost.model.envelope import Body, TlsWish
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Query, eq
 from gatepost.model.route import Hop, Route, Transport
@@ -84,6 +84,7 @@ class Road:
         """Store a mail with a delivery for each recipient, as the intake does."""
         now = self.clock()
         sender = str(fields.pop("sender", "a@from.test"))
+        wish = TlsWish(str(fields.pop("tls_wish", "")))
         message = Message(
             id=self.new_id(),
             received=now,
@@ -99,6 +100,7 @@ class Road:
             header_cc="",
             sent=now,
             esmtp=True,
+            tls_wish=wish,
         )
         life = self.settings.queue.life * 1000
         ways = [

@@ -66,8 +66,8 @@ class Far:
         self.store = open_store(self.directory / "state", self.clock)
         self.stack.push_async_callback(self.store.close)
 
-    async def deliver(self, sink: Sink, *, dane: bool = True, trust_ad: str = "local") -> Outcome:
-        """Send one mail by a relay that starts now."""
+    async def deliver(self, sink: Sink, *, dane: bool = True, trust_ad: str = "local", **asked: object) -> Outcome:
+        """Send one mail by a relay that starts now; `asked` is put into its parcel."""
         resolver = Resolver(Dns(servers=[self.names.address], timeout=1.0, trust_ad=trust_ad), self.clock)
         settings = MtaSts(port=self.web.port, ca_file=str(self.directory / "ca.pem"))
         policies = StsPolicies(self.store, Fetcher(resolver, settings, private=True), resolver, self.clock)
@@ -85,7 +85,7 @@ class Far:
             clock=self.clock,
             security=Security(resolver, policies, use_dane=dane, port=sink.port),
         )
-        (outcome,) = await relay.deliver(Route(domain="far.example"), parcel("b@far.example"))
+        (outcome,) = await relay.deliver(Route(domain="far.example"), parcel("b@far.example", **asked))
         await relay.close()
         return outcome
 

@@ -16,6 +16,16 @@ def test_what_mail_may_carry() -> None:
     assert mail_options("", dsn=True).dsn == Dsn()
 
 
+def test_requiretls_is_known_where_it_is_offered() -> None:
+    """RFC 8689 section 2."""
+    assert mail_options("requiretls", dsn=False, requiretls=True).requires_tls
+    assert not mail_options("SIZE=7", dsn=False, requiretls=True).requires_tls
+    for text, offered, code in (("REQUIRETLS=1", True, 501), ("REQUIRETLS=", True, 501), ("REQUIRETLS", False, 555)):
+        with pytest.raises(Refusal) as caught:
+            mail_options(text, dsn=False, requiretls=offered)
+        assert caught.value.reply.code == code
+
+
 def test_what_rcpt_may_carry() -> None:
     mail = Dsn(ret="HDRS", envid="x")
     asked = rcpt_options("NOTIFY=failure,DELAY ORCPT=RFC822;a+3Db", mail, dsn=True, smtputf8=False)

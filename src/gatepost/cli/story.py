@@ -86,6 +86,9 @@ def _attempts(deliveries: Any) -> Iterator[tuple[object, ...]]:
     """Yield a row for each try to deliver, with the next hop's own words."""
     for delivery in deliveries:
         for attempt in delivery["log"]:
+            for why in attempt["skipped"]:
+                if why != attempt["reply"]:
+                    yield moment(attempt["at"]), "skipped", delivery["recipient"], clean(why)
             what = f"{attempt['hop']} said: {attempt['reply']}" if attempt["code"] else attempt["reply"]
             yield moment(attempt["at"]), "attempt", delivery["recipient"], f"{what} ({attempt['took']} ms)"
 

@@ -159,7 +159,7 @@ class Summary(msgspec.Struct, frozen=True):
     """What lists show of a mail. Decoded texts, one line each, cut to 512 characters; never fails to be made.
 
     `sent` is the Date header in epoch milliseconds, None when absent or unreadable; `message_id` with its <>, "" when
-    absent; `important` what its sender said of it.
+    absent; `important` what its sender said of it; `tls_waived`: it says `TLS-Required: No` (RFC 8689 3).
     """
 
     message_id: str = ""
@@ -171,6 +171,7 @@ class Summary(msgspec.Struct, frozen=True):
     has_attachments: bool = False
     bcc: str = ""
     important: bool = False
+    tls_waived: bool = False
 
 
 class Anatomy(msgspec.Struct, frozen=True, kw_only=True):

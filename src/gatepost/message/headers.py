@@ -201,6 +201,7 @@ def summary(fields: Sequence[Header], has_attachments: bool) -> Summary:
         important=any(
             first[name].strip().lower().startswith(words) for name, words in _IMPORTANT.items() if name in first
         ),
+        tls_waived=first.get(b"tls-required", b"").strip().lower() == b"no",
     )
 
 

@@ -22,6 +22,14 @@ class Direction(StrEnum):
     OUT = "out"
 
 
+class TlsWish(StrEnum):
+    """What a mail's sender asks of TLS on its further way (RFC 8689)."""
+
+    NONE = ""  # nothing: the receiving domain says
+    REQUIRED = "required"  # REQUIRETLS: proven hosts that pass it on, or none
+    WAIVED = "waived"  # TLS-Required: No: better in plain text than not at all
+
+
 class Login(msgspec.Struct, frozen=True):
     """Who signed in on a session: a mailbox user."""
 
@@ -95,6 +103,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     received: int
     smtputf8: bool = False
     eightbit: bool = False  # BODY=8BITMIME was said
+    requires_tls: bool = False  # REQUIRETLS was said
     dsn: Dsn = Dsn()  # RET and ENVID
     blind: str = ""  # blind copies, as a header would have them
     connection_id: int | None = None  # by which its sender wants it to leave

@@ -4,6 +4,8 @@ from enum import StrEnum
 
 import msgspec
 
+from gatepost.model.envelope import TlsWish
+
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
     """One received mail. `id` is the envelope's; header texts are decoded and cut to 512 characters."""
@@ -36,6 +38,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     arc: str = ""  # what its chain of ARC sets was worth: none, pass or fail; "": nobody looked
     blind: str = ""  # the blind copies that its author asked for, as a header would have them: for his eyes alone
     signer: str = ""  # the domain in From, where who sent it proved his right to it: DKIM keys of it sign
+    tls_wish: TlsWish = TlsWish.NONE  # what its sender asks of TLS, wherever it goes
 
 
 class Copy(msgspec.Struct, frozen=True, kw_only=True):
@@ -140,6 +143,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     code: int = 0  # 0: no answer
     reply: str = ""
     took: int = 0
+    skipped: list[str] = []  # hosts that its sender's REQUIRETLS ruled out before, and why
 
 
 class TraceEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -8,7 +8,7 @@ import msgspec
 from gatepost.events import log
 from gatepost.message import dsn
 from gatepost.model.address import Address, BadAddress, parse_address
-from gatepost.model.envelope import Body, Direction
+from gatepost.model.envelope import Body, Direction, TlsWish
 from gatepost.model.query import eq
 from gatepost.model.stored import Copy, Delivery, Message, State, TraceEvent
 from gatepost.model.suppression import Suppression
@@ -142,9 +142,12 @@ class Bounces:
             )
         )
         body = Body(len(text), text)
-        return Report(self._row(mail_id, delivery.sender, text, now), body, self._way(mail_id, delivery, text, now))
+        row = self._row(mail_id, message, delivery.sender, text, now)
+        return Report(row, body, self._way(mail_id, delivery, text, now))
 
-    def _row(self, mail_id: str, to: str, text: bytes, now: int) -> Message:
+    def _row(self, mail_id: str, original: Message, to: str, text: bytes, now: int) -> Message:
+        """A report on a mail that requires TLS requires it too (RFC 8689 5)."""
+        required = original.tls_wish is TlsWish.REQUIRED
         subject = next(line for line in text.split(b"\r\n") if line.startswith(b"Subject: "))
         return Message(
             id=mail_id,
@@ -161,6 +164,7 @@ class Bounces:
             header_cc="",
             sent=now,
             signer=self._host,
+            tls_wish=TlsWish.REQUIRED if required else TlsWish.NONE,
         )
 
     def _way(self, mail_id: str, delivery: Delivery, text: bytes, now: int) -> Delivery:

@@ -35,15 +35,17 @@ class Contexts:
         if transport is Transport.SMTP:
             return None
         terms = target.terms or _NO_TERMS
-        by_dane = target.demand is not None and target.demand.by is By.DANE
-        if by_dane or transport is Transport.SMTPS_MAY or not {"*", target.host.lower()}.isdisjoint(terms.trust):
+        by = target.demand.by if target.demand else None
+        trusted = transport is Transport.SMTPS_MAY or not {"*", target.host.lower()}.isdisjoint(terms.trust)
+        if by is By.DANE or (trusted and by is not By.SENDER):
             self._unverified = self._unverified or _unverified()
             return self._unverified
-        if terms.check_name not in self._verified:
+        check_name = terms.check_name or by is By.SENDER
+        if check_name not in self._verified:
             context = await asyncio.to_thread(ssl.create_default_context, cafile=self._ca_file)
-            context.check_hostname = terms.check_name
-            self._verified[terms.check_name] = context
-        return self._verified[terms.check_name]
+            context.check_hostname = check_name
+            self._verified[check_name] = context
+        return self._verified[check_name]
 
 
 async def open_session(target: Target, settings: Relay, hostname: str, contexts: Contexts) -> Session:
@@ -80,7 +82,7 @@ async def _open(target: Target, transport: Transport, settings: Relay, hostname:
         raise Unusable(reply, busy=error.code == 421) from error
     except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:  # ssl.SSLError is an OSError
         client.close()
-        raise Unusable(reason(error, target), fault=fault(error)) from error
+        raise Unusable(reason(error, target), fault=fault(error), lasting=isinstance(error, ssl.SSLError)) from error
     except BaseException:
         client.close()
         raise
@@ -99,13 +101,14 @@ async def _secure(client: Client, target: Target, transport: Transport, context:
     if not client.supports_extension("starttls"):
         if transport is Transport.SMTPS_ENCRYPT:
             refusal = own("4.7.4", f"{target.text} does not offer TLS, which is required")
-            raise Unusable(refusal, fault=Fault.NOT_OFFERED)
+            raise Unusable(refusal, fault=Fault.NOT_OFFERED, lasting=True)
         return
     try:
         await client.starttls(tls_context=context)
     except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
         client.close()
-        raise Unusable(reason(error, target, status="4.7.5"), fault=fault(error) or Fault.OTHER) from error
+        refusal, lasting = reason(error, target, status="4.7.5"), isinstance(error, ssl.SSLError)
+        raise Unusable(refusal, fault=fault(error) or Fault.OTHER, lasting=lasting) from error
     await _greet(client)
 
 
@@ -117,7 +120,8 @@ def _check_demand(client: Client, target: Target) -> None:
         dane.prove(_chain(client), target.demand.records, target.demand.names, datetime.datetime.now(datetime.UTC))
     except dane.Unproven as error:
         client.close()
-        raise Unusable(own("4.7.5", f"DANE: {target.text}: {error}"), fault=Fault.OTHER) from error
+        refusal = own("4.7.5", f"DANE: {target.text}: {error}")
+        raise Unusable(refusal, fault=Fault.OTHER, lasting=True) from error
 
 
 def _chain(client: Client) -> list[bytes]:

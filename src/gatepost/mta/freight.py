@@ -120,6 +120,7 @@ class Freight:
             smtputf8=first.smtputf8,
             ret=first.ret,
             envid=first.envid,
+            tls=message.tls_wish,
         )
 
     async def original(self, load: Load) -> Body:

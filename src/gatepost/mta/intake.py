@@ -292,7 +292,7 @@ class Intake:
         for copy in copies:
             trail.add("kept", mailbox=copy.mailbox, folder=copy.folder)
         for way in deliveries:
-            trail.add("queued", mailbox=way.recipient)
+            trail.add("queued", mailbox=way.recipient, **({"tls": message.tls_wish.value} if message.tls_wish else {}))
         if body.path is not None:
             body = await self._store.spool.adopt(body, message.id)
 

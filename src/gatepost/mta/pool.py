@@ -118,7 +118,7 @@ class Pool:
 
     def _check_rest(self, lane: _Lane) -> None:
         if lane.failure is not None and asyncio.get_running_loop().time() < lane.rests_until:
-            raise Unusable(lane.failure.reply, busy=lane.failure.busy)
+            raise Unusable(lane.failure.reply, busy=lane.failure.busy, lasting=lane.failure.lasting)
 
     async def _idle(self, lane: _Lane) -> Session | None:
         """The idle session that was used last, if one still stands."""

@@ -9,7 +9,7 @@ import msgspec
 from gatepost.dns import Resolver
 from gatepost.events import Clock, Metrics, log
 from gatepost.model.address import Address
-from gatepost.model.envelope import Body
+from gatepost.model.envelope import Body, TlsWish
 from gatepost.model.route import Route
 from gatepost.mta.connect import Contexts, open_session
 from gatepost.mta.outcome import Outcome, Reply, Result, judge_reply, own, remote_id
@@ -22,6 +22,7 @@ from gatepost.settings import Relay as RelaySettings
 T = TypeVar("T")
 
 TRANSACTION_MAX = 100  # recipients of one transaction (RFC 5321 4.5.3.1.8)
+NOT_PASSED_ON = "5.7.30"  # the server does not offer REQUIRETLS (RFC 8689 4.2.1)
 
 
 class Taker(msgspec.Struct, frozen=True):
@@ -43,6 +44,7 @@ class Parcel(msgspec.Struct, frozen=True, kw_only=True):
     smtputf8: bool = False
     ret: str | None = None
     envid: str | None = None
+    tls: TlsWish = TlsWish.NONE
 
     @property
     def size(self) -> int:
@@ -133,26 +135,44 @@ class Relay:
     # One route.
 
     async def _deliver(self, route: Route, parcel: Parcel) -> list[Outcome]:
+        """Try the servers; a report that none of them may get as it requires TLS goes without that (RFC 8689 5)."""
+        outcomes = await self._round(route, parcel)
+        again = [index for index, outcome in enumerate(outcomes) if outcome.unmet]
+        if parcel.sender or not again:
+            return outcomes
+        plainly = msgspec.structs.replace(_only(parcel, again), tls=TlsWish.NONE)
+        for index, outcome in zip(again, await self._round(route, plainly), strict=True):
+            outcomes[index] = msgspec.structs.replace(outcome, skipped=outcomes[index].skipped)
+        return outcomes
+
+    async def _round(self, route: Route, parcel: Parcel) -> list[Outcome]:
         try:
-            targets = await self._router.targets(route)
+            targets = await self._router.targets(route, parcel.tls)
         except Unroutable as error:
             lost = error.result is Result.DEFERRED
-            return [msgspec.structs.replace(each, unreachable=lost) for each in _all(parcel, error.result, error.reply)]
+            outcomes = [
+                msgspec.structs.replace(each, unreachable=lost) for each in _all(parcel, error.result, error.reply)
+            ]
+            return self._unmet(outcomes) if error.unmet else outcomes
         outcomes = _all(parcel, Result.DEFERRED, own("4.4.1", "no server answers"))
         open_ones = list(range(len(parcel.takers)))
         for target in targets:
             tried = await self._try(target, _only(parcel, open_ones))
             for index, outcome in zip(open_ones, tried, strict=True):
-                outcomes[index] = outcome
-            open_ones = [index for index in open_ones if outcomes[index].unreachable]
+                outcomes[index] = _after(outcomes[index], outcome)
+            open_ones = [index for index in open_ones if outcomes[index].unreachable or outcomes[index].unmet]
             if not open_ones:
                 break
         return outcomes
 
     async def _try(self, target: Target, parcel: Parcel) -> list[Outcome]:
         try:
-            return await self._with(target, lambda session: converse(session, parcel))
+            tried = await self._with(target, lambda session: converse(session, parcel))
+            return self._unmet(tried) if tried[0].unmet else tried
         except Unusable as error:
+            if parcel.tls is TlsWish.REQUIRED and error.lasting:
+                refusal = own("5.7.10", f"Encryption needed: {error.reply.text}")
+                return self._unmet(_all(parcel, Result.FAILED, refusal, hop=target.text))
             shut = _all(parcel, _soft(error.reply), error.reply, hop=target.text)
             return [msgspec.structs.replace(each, unreachable=True, busy=error.busy) for each in shut]
         except Crowded:
@@ -165,6 +185,13 @@ class Relay:
             return [
                 msgspec.structs.replace(each, unreachable=not after, doubtful=after, busy=error.busy) for each in lost
             ]
+
+    def _unmet(self, outcomes: list[Outcome]) -> list[Outcome]:
+        """Mark and count what a server can't be given because the mail requires TLS."""
+        reply = outcomes[0].reply
+        self._metrics.requiretls.labels(reply.status).inc()
+        log.info("server passed over", hop=outcomes[0].hop, why=reply.line)
+        return [msgspec.structs.replace(each, unmet=True, skipped=(reply.line,)) for each in outcomes]
 
     async def _with(self, target: Target, act: Callable[[Session], Awaitable[T]]) -> T:
         """Use a session. One that was idle may have gone stale: then once more on a new one."""
@@ -196,7 +223,8 @@ async def converse(session: Session, parcel: Parcel) -> list[Outcome]:
     refusal = _unfit(session, parcel)
     if refusal is not None:
         refused = _all(parcel, Result.FAILED, refusal, hop=session.target.text)
-        return [msgspec.structs.replace(each, tls=session.tls) for each in refused]
+        unmet = refusal.status == NOT_PASSED_ON
+        return [msgspec.structs.replace(each, tls=session.tls, unmet=unmet) for each in refused]
     outcomes: dict[int, Outcome] = {}
     waiting = list(range(len(parcel.takers)))
     while waiting:
@@ -264,6 +292,8 @@ def _outcome(session: Session, rcpt: Reply, final: Reply | None) -> Outcome:
 
 def _unfit(session: Session, parcel: Parcel) -> Reply | None:
     """Why this server can't take this mail at all, if it can't (threat 20)."""
+    if parcel.tls is TlsWish.REQUIRED and not session.offers("requiretls"):
+        return own(NOT_PASSED_ON, f"REQUIRETLS support required: {session.target.text} does not offer it")
     if parcel.needs_smtputf8 and not session.offers("smtputf8"):
         return own("5.6.7", f"{session.target.text} does not take internationalised mail")
     if 0 < session.size_limit < parcel.size:
@@ -281,6 +311,8 @@ def _mail(session: Session, parcel: Parcel) -> bytes:
         line += " BODY=8BITMIME"
     if parcel.needs_smtputf8:
         line += " SMTPUTF8"
+    if parcel.tls is TlsWish.REQUIRED:
+        line += " REQUIRETLS"
     if session.offers("dsn"):
         line += f" RET={parcel.ret}" if parcel.ret else ""
         line += f" ENVID={parcel.envid}" if parcel.envid else ""
@@ -293,6 +325,12 @@ def _rcpt(session: Session, taker: Taker) -> bytes:
         line += f" NOTIFY={taker.notify}" if taker.notify else ""
         line += f" ORCPT={taker.orcpt}" if taker.orcpt else ""
     return line.encode()
+
+
+def _after(before: Outcome, outcome: Outcome) -> Outcome:
+    """What stands of two servers: one that may answer later is not hidden by one that can't be given the mail."""
+    stands = before if outcome.unmet and before.unreachable else outcome
+    return msgspec.structs.replace(stands, skipped=(*before.skipped, *outcome.skipped))
 
 
 def _too_many(outcome: Outcome) -> bool:

@@ -9,10 +9,11 @@ import msgspec
 
 from gatepost.dns import DnsFailure, Missing, Mx, Resolver
 from gatepost.events import Clock
+from gatepost.model.envelope import TlsWish
 from gatepost.model.network import is_public
 from gatepost.model.route import Hop, Route, Terms, Transport
 from gatepost.mta.outcome import Reply, Result, own
-from gatepost.mta.security import Barred, Demand, Security
+from gatepost.mta.security import Barred, By, Demand, Security
 from gatepost.settings import Relay, SettingsError
 
 MX_MAX = 20  # hosts of one domain that are looked up
@@ -53,12 +54,14 @@ class Host(msgspec.Struct, frozen=True):
 
 
 class Unroutable(Exception):
-    """There is no server to try, for now (DEFERRED) or for good (FAILED)."""
+    """There is no server to try, for now (DEFERRED) or for good (FAILED); `unmet`: none that may get a mail which
+    requires TLS."""
 
-    def __init__(self, result: Result, reply: Reply) -> None:
+    def __init__(self, result: Result, reply: Reply, *, unmet: bool = False) -> None:
         super().__init__(reply.text)
         self.result = result
         self.reply = reply
+        self.unmet = unmet
 
 
 class Gateway:
@@ -92,30 +95,34 @@ class Router:
         chance: random.Random | None = None,
     ) -> None:
         self._settings = settings
-        self._security = security
+        self._security = security or Security(resolver, None, use_dane=False, port=settings.mx_port)
         self._resolver = resolver
         self._gateway = gateway
         self._chance = chance or random.Random()  # noqa: S311 - spreads load, guards nothing
         self._smarthost = smarthost(settings)
         self._mx_transport = _transport(settings.mx_transport, "relay.mx_transport")
 
-    async def targets(self, route: Route) -> tuple[Target, ...]:
-        """Return the addresses to try, best first; raise Unroutable where there are none."""
+    async def targets(self, route: Route, wish: TlsWish = TlsWish.NONE) -> tuple[Target, ...]:
+        """Return the addresses to try for a mail, best first; raise Unroutable where there are none.
+
+        The name of a server that somebody configured, or of a domain itself, is proven as it stands (RFC 8689 2).
+        """
+        proven = Demand(By.SENDER) if wish is TlsWish.REQUIRED else None
         hops = route.hops or ((self._smarthost,) if self._smarthost else ())
         if hops:
-            return await self._given(hops)
+            return await self._given(hops, proven)
         if not route.domain:
             raise Unroutable(Result.FAILED, own("5.1.2", "the recipient has no domain to send to"))
         if route.domain.startswith("["):
-            literal = Host(route.domain, await self._resolver.addresses(route.domain))
+            literal = Host(route.domain, await self._resolver.addresses(route.domain), proven)
             return self._public(route.domain, [literal])
-        return await self._by_mx(route.domain)
+        return await self._by_mx(route.domain, wish)
 
-    async def _given(self, hops: Sequence[Hop]) -> tuple[Target, ...]:
+    async def _given(self, hops: Sequence[Hop], demand: Demand | None) -> tuple[Target, ...]:
         """The hops that somebody configured; their word is taken for private addresses too, unless they may not."""
         found = [await self._addresses(hop.host) for hop in hops]
         targets = [
-            Target(hop.host, ip, hop.port, hop.transport, hop.terms)
+            Target(hop.host, ip, hop.port, hop.transport, hop.terms, demand)
             for hop, addresses in zip(hops, found, strict=True)
             if not isinstance(addresses, Exception)
             for ip in addresses
@@ -131,7 +138,7 @@ class Router:
         except (Missing, DnsFailure) as error:
             return error
 
-    async def _by_mx(self, domain: str) -> tuple[Target, ...]:
+    async def _by_mx(self, domain: str, wish: TlsWish) -> tuple[Target, ...]:
         found = await self._mx(domain)
         records = self._ordered(found or [Mx(0, domain)])  # the implicit MX
         addresses = await asyncio.gather(*(self._addresses(mx.host) for mx in records))
@@ -140,22 +147,11 @@ class Router:
         if not any(ips for _, ips in hosts):
             _raise_unknown(domain, addresses, lasting="5.4.4")
         reached = [Host(mx.host, ips) for mx, ips in hosts if ips]
-        return self._public(domain, await self._secured(domain, reached, by_mx=bool(found)))
-
-    async def _secured(self, domain: str, hosts: list[Host], *, by_mx: bool) -> list[Host]:
-        """The hosts that mail may go to, with what TLS must prove to each."""
-        if self._security is None:
-            return hosts
-        demands = await self._security.demands(domain, [host.name for host in hosts], by_mx=by_mx)
-        allowed = [
-            msgspec.structs.replace(host, demand=demand)
-            for host, demand in zip(hosts, demands, strict=True)
-            if not isinstance(demand, Barred)
-        ]
-        if not allowed:
-            why = next(demand.why for demand in demands if isinstance(demand, Barred))
-            raise Unroutable(Result.DEFERRED, own("4.7.5", why))
-        return allowed
+        if wish is TlsWish.WAIVED:  # as if nobody knew of DANE and MTA-STS (RFC 8689 8.4)
+            return self._public(domain, reached)
+        ask = self._security.proofs if wish is TlsWish.REQUIRED else self._security.demands
+        demands = await ask(domain, [host.name for host in reached], by_mx=bool(found))
+        return self._public(domain, _secured(reached, demands))
 
     def _before_us(self, domain: str, hosts: list[tuple[Mx, list[str]]]) -> list[tuple[Mx, list[str]]]:
         """Leave out this gateway and those no better than it: they would send it back (RFC 5321 5.1)."""
@@ -248,6 +244,22 @@ def host_and_port(text: str, key: str) -> tuple[str, int]:
     if not host or not port.isdigit() or not 0 < int(port) < 65536:
         raise SettingsError(f"{key}: {text!r} is no host:port")
     return host, int(port)
+
+
+def _secured(hosts: Sequence[Host], demands: Sequence[Demand | Barred | None]) -> list[Host]:
+    """The hosts that a mail may go to, with what TLS must prove to each; raise Unroutable where there are none."""
+    allowed = [
+        msgspec.structs.replace(host, demand=demand)
+        for host, demand in zip(hosts, demands, strict=True)
+        if not isinstance(demand, Barred)
+    ]
+    if allowed:
+        return allowed
+    barred = [demand for demand in demands if isinstance(demand, Barred)]
+    passing = next((each for each in barred if not each.unmet), None)
+    if passing is not None:
+        raise Unroutable(Result.DEFERRED, own("4.7.5", passing.why))
+    raise Unroutable(Result.FAILED, own("5.7.10", f"Encryption needed: {barred[0].why}"), unmet=True)
 
 
 def _is_local(ip: str) -> bool:

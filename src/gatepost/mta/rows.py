@@ -7,7 +7,7 @@ from typing import Any
 from gatepost.message.anatomy import Summary
 from gatepost.model.address import Address
 from gatepost.model.auth import AuthResults
-from gatepost.model.envelope import Body, Direction, Envelope, Recipient
+from gatepost.model.envelope import Body, Direction, Envelope, Recipient, TlsWish
 from gatepost.model.stored import Copy, Delivery, Message
 from gatepost.model.verdict import Action, Category, Finding, Keep, Verdict
 
@@ -74,7 +74,15 @@ def message_row(
         arc=auth.arc.result.value if auth else "",
         blind=envelope.blind,
         signer=signer,
+        tls_wish=_tls_wish(envelope, summary),
     )
+
+
+def _tls_wish(envelope: Envelope, summary: Summary) -> TlsWish:
+    """REQUIRETLS goes before the field (RFC 8689 4.1)."""
+    if envelope.requires_tls:
+        return TlsWish.REQUIRED
+    return TlsWish.WAIVED if summary.tls_waived else TlsWish.NONE
 
 
 def copy_row(envelope: Envelope, recipient: Recipient, verdict: Verdict, keep: Keep) -> Copy:
@@ -138,7 +146,7 @@ def delivery(
         proven=(ours or proven) and recipient.group is None,
         notify=",".join(sorted(recipient.dsn.notify)),
         orcpt=recipient.dsn.orcpt,
-        ret=envelope.dsn.ret,
+        ret="HDRS" if envelope.requires_tls else envelope.dsn.ret,  # RFC 8689 5
         envid=envelope.dsn.envid,
     )
 

@@ -1,4 +1,4 @@
-"""What TLS must prove to the hosts that a domain's mail goes to: by DANE first, else by MTA-STS."""
+"""What TLS must prove to the hosts that mail goes to: to domains by DANE, else MTA-STS; to senders by REQUIRETLS."""
 
 import asyncio
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ import msgspec
 from gatepost.dns import DnsFailure, Missing, Resolver, Tlsa
 from gatepost.events import Clock
 from gatepost.mailauth import dane
-from gatepost.mta.sts import Fetcher
+from gatepost.mta.sts import Fetcher, NoPolicy
 from gatepost.mta.sts_policies import StsPolicies
 from gatepost.settings import Settings
 from gatepost.store.store import Store
@@ -20,11 +20,12 @@ class By(StrEnum):
 
     DANE = "DANE"
     STS = "MTA-STS"
+    SENDER = "REQUIRETLS"
 
 
 class Demand(msgspec.Struct, frozen=True):
     """TLS is required; `records` are the TLSA records that certificates must fit. DANE without a usable one asks for
-    encryption alone (RFC 7672 2.2), MTA-STS for a certificate that authorities vouch for."""
+    encryption alone (RFC 7672 2.2), the others for a certificate that authorities vouch for."""
 
     by: By
     records: tuple[Tlsa, ...] = ()
@@ -32,9 +33,10 @@ class Demand(msgspec.Struct, frozen=True):
 
 
 class Barred(msgspec.Struct, frozen=True):
-    """No mail may go to a host, for now; `why` for the trace."""
+    """No mail may go to a host, for now; `why` for the trace. `unmet`: it is the sender's wish that bars it."""
 
     why: str
+    unmet: bool = False
 
 
 class Security:
@@ -58,6 +60,24 @@ class Security:
             return found
         return [each or _by_sts(host, policy.names(host)) for each, host in zip(found, hosts, strict=True)]
 
+    async def proofs(self, domain: str, hosts: Sequence[str], *, by_mx: bool) -> list[Demand | Barred]:
+        """Return the same for a mail with REQUIRETLS: hosts whose names DNSSEC or the domain's MTA-STS policy proves,
+        and whose certificates DANE or the authorities prove (RFC 8689 2)."""
+        barred = await self._unproven(domain, hosts) if by_mx and not await self._is_secure(domain, "MX") else {}
+        asked = await self.demands(domain, hosts, by_mx=by_mx)
+        return [barred.get(host) or _proof(demand) for host, demand in zip(hosts, asked, strict=True)]
+
+    async def _unproven(self, domain: str, hosts: Sequence[str]) -> dict[str, Barred]:
+        """The hosts that an unsigned MX record names, and no policy does; one in mode testing names them as well."""
+        try:
+            policy = await self._policies.find(domain) if self._policies else None
+        except NoPolicy as error:
+            return dict.fromkeys(hosts, Barred(str(error)))
+        if policy is None or policy.mode == "none":
+            why = f"neither DNSSEC nor an MTA-STS policy proves the MX hosts of {domain}"
+            return dict.fromkeys(hosts, Barred(why, unmet=True))
+        return {host: Barred(_unnamed(host), unmet=True) for host in hosts if not policy.names(host)}
+
     async def _by_dane(self, domain: str, host: str) -> Demand | Barred | None:
         if not (await self._is_secure(host, "A") or await self._is_secure(host, "AAAA")):
             return None
@@ -78,7 +98,18 @@ class Security:
 
 
 def _by_sts(host: str, named: bool) -> Demand | Barred:
-    return Demand(By.STS) if named else Barred(f"{host} is not named by the domain's MTA-STS policy")
+    return Demand(By.STS) if named else Barred(_unnamed(host))
+
+
+def _unnamed(host: str) -> str:
+    return f"{host} is not named by the domain's MTA-STS policy"
+
+
+def _proof(demand: Demand | Barred | None) -> Demand | Barred:
+    """Encryption alone does not do: a certificate must be proven."""
+    if demand is None or (isinstance(demand, Demand) and demand.by is By.DANE and not demand.records):
+        return Demand(By.SENDER)
+    return demand
 
 
 def make_security(store: Store, resolver: Resolver, settings: Settings, clock: Clock) -> Security:

@@ -55,5 +55,11 @@ def _is_over(delivery: Delivery, now: int) -> bool:
 def _attempt(outcome: Outcome, now: int) -> Attempt:
     reply = outcome.reply
     return Attempt(
-        at=outcome.at or now, hop=outcome.hop, tls=outcome.tls, code=reply.code, reply=reply.text, took=outcome.took
+        at=outcome.at or now,
+        hop=outcome.hop,
+        tls=outcome.tls,
+        code=reply.code,
+        reply=reply.text,
+        took=outcome.took,
+        skipped=list(outcome.skipped),
     )

@@ -25,45 +25,58 @@ class StsPolicies:
         self._fetcher = fetcher
         self._resolver = resolver
         self._clock = clock
-        self._fetching: dict[str, asyncio.Task[StsPolicy | None]] = {}
+        self._fetching: dict[str, asyncio.Task[StsPolicy]] = {}
         self._failed: dict[str, int] = {}  # when a domain's policy could not be fetched
 
     async def of(self, domain: str) -> Policy | None:
-        """Return the policy in force; None where there is none. One that was known stays good until it expires,
-        whatever DNS and the domain's web server say meanwhile."""
-        told = await self._told(domain)
+        """Return the policy in force; None where there is none, or none can be had."""
+        try:
+            return await self.find(domain)
+        except NoPolicy:
+            return None
+
+    async def find(self, domain: str) -> Policy | None:
+        """Return the policy in force; None where there is none; raise NoPolicy where that can't be told, or it can't be
+        fetched. One that was known stays good until it expires, whatever DNS and the domain's web server say."""
         known = self._store.reader.first(StsPolicy, eq("domain", domain))
         if known is not None and known.expires <= self._clock():
             known = None
-        if told is not None and (known is None or known.policy_id != told):
-            known = await self._renewed(domain, told) or known
+        try:
+            told = await self._told(domain)
+            if told is not None and (known is None or known.policy_id != told):
+                known = await self._renewed(domain, told)
+        except NoPolicy:
+            if known is None:
+                raise
         return Policy(known.mode, tuple(known.mx), 0) if known else None
 
     async def _told(self, domain: str) -> str | None:
-        """The id of the policy that DNS tells of; None where it tells of none, or nothing (RFC 8461 3.1)."""
+        """The id of the policy that DNS tells of; None where it tells of none (RFC 8461 3.1)."""
         try:
             texts = await self._resolver.txt(f"_mta-sts.{domain}")
-        except (Missing, DnsFailure):
+        except Missing:
             return None
+        except DnsFailure as error:
+            raise NoPolicy(f"whether {domain} has an MTA-STS policy can't be told: no answer from DNS") from error
         found = records.of_version(texts, "STSv1")
         return records.tags(found[0]).get("id") if len(found) == 1 else None
 
-    async def _renewed(self, domain: str, told: str) -> StsPolicy | None:
+    async def _renewed(self, domain: str, told: str) -> StsPolicy:
         if self._clock() - self._failed.get(domain, -PAUSE) < PAUSE:
-            return None
+            raise NoPolicy(f"the MTA-STS policy of {domain} could not be fetched")
         task = self._fetching.get(domain)
         if task is None:
             task = self._fetching[domain] = asyncio.create_task(self._fetch(domain, told))
             task.add_done_callback(lambda done: self._fetching.pop(domain, None))
         return await asyncio.shield(task)
 
-    async def _fetch(self, domain: str, told: str) -> StsPolicy | None:
+    async def _fetch(self, domain: str, told: str) -> StsPolicy:
         try:
             policy = await self._fetcher.fetch(domain)
         except NoPolicy as error:
             log.warning("MTA-STS policy not fetched", domain=domain, why=str(error))
             self._note_failure(domain)
-            return None
+            raise
         expires = self._clock() + min(policy.max_age, YEAR) * 1000
         row = StsPolicy(domain=domain, policy_id=told, mode=policy.mode, mx=list(policy.mx), expires=expires)
         try:

@@ -33,13 +33,17 @@ class Fault(StrEnum):
 
 
 class Unusable(Exception):
-    """No session could be opened; nothing was said about any mail. `busy`: the server asked for less (421)."""
+    """No session could be opened; nothing was said about any mail. `busy`: the server asked for less (421).
 
-    def __init__(self, reply: Reply, *, busy: bool = False, fault: Fault | None = None) -> None:
+    `fault`: it is TLS that failed; `lasting`: for the server has none, or can't prove itself.
+    """
+
+    def __init__(self, reply: Reply, *, busy: bool = False, fault: Fault | None = None, lasting: bool = False) -> None:
         super().__init__(reply.text)
         self.reply = reply
         self.busy = busy
-        self.fault = fault  # it is TLS that failed
+        self.fault = fault
+        self.lasting = lasting
 
 
 class Broken(Exception):

@@ -47,7 +47,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
 
     `uploads` are files brought before; `origin_id` the mail that is answered or forwarded; `draft_id` the draft that
     goes once the mail is sent. With `sign` the user's signature is put under the HTML, where he has retention.
-    `connection` is the outgoing relay by which it leaves.
+    `connection` is the outgoing relay by which it leaves. With `require_tls` it asks for REQUIRETLS (RFC 8689).
     """
 
     sender: Party | None = None
@@ -68,6 +68,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     ack: bool = False
     sign: bool = False
     connection: Binding | None = None
+    require_tls: bool = False
 
 
 class Thread(msgspec.Struct, frozen=True):

@@ -167,6 +167,7 @@ class Sending:
             blind=", ".join(each.shown for each in draft.bcc)[:BLIND],
             smtputf8=written.smtputf8 or any(each.address.needs_smtputf8 for each in recipients),
             connection_id=self._connection(author, draft),
+            requires_tls=draft.require_tls,
         )
 
         def also(writer: Writer) -> None:

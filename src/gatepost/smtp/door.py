@@ -47,6 +47,7 @@ class Door:
         self.limits = settings.limits
         self.cut = settings.store.spool_cut
         self.dsn = settings.smtp.advertise_dsn
+        self.requiretls = settings.smtp.advertise_requiretls
         self.window = window
         self.handler = handler
         self.throttle = throttle
@@ -92,6 +93,8 @@ class Door:
             words.append("DSN")
         if self.context is not None and not secure:
             words.append("STARTTLS")
+        if self.requiretls and secure:
+            words.append("REQUIRETLS")
         if self.signs_in and secure:
             words.append("AUTH PLAIN LOGIN")
         lines = [self.hostname, *words]

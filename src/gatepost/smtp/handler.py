@@ -161,6 +161,7 @@ class Incoming:
             received=self._clock(),
             smtputf8=mail.options.smtputf8,
             eightbit=mail.options.eightbit,
+            requires_tls=mail.options.requires_tls,
             dsn=mail.options.dsn,
         )
 

@@ -1,4 +1,4 @@
-"""Reads the parameters of MAIL and RCPT strictly (RFC 5321 4.1.2, 1870, 6152, 6531, 3461, 4954)."""
+"""Reads the parameters of MAIL and RCPT strictly (RFC 5321 4.1.2, 1870, 6152, 6531, 3461, 4954, 8689)."""
 
 import re
 
@@ -22,6 +22,7 @@ class MailOptions(msgspec.Struct, frozen=True):
     size: int = 0
     eightbit: bool = False
     smtputf8: bool = False
+    requires_tls: bool = False
     dsn: Dsn = Dsn()
 
 
@@ -50,25 +51,28 @@ def _known(given: dict[str, str | None], known: frozenset[str]) -> None:
 
 
 _MAIL = frozenset(("SIZE", "BODY", "SMTPUTF8", "AUTH"))
-_MAIL_DSN = _MAIL | {"RET", "ENVID"}
+_MAIL_DSN = frozenset(("RET", "ENVID"))
+_MAIL_TLS = frozenset(("REQUIRETLS",))
 _RCPT: frozenset[str] = frozenset()
 _RCPT_DSN = frozenset(("NOTIFY", "ORCPT"))
 
 
-def mail_options(text: str, *, dsn: bool) -> MailOptions:
-    """Read the parameters of MAIL. Raises Refusal."""
+def mail_options(text: str, *, dsn: bool, requiretls: bool = False) -> MailOptions:
+    """Read the parameters of MAIL; `dsn` and `requiretls` are offered. Raises Refusal."""
     if not text:
         return MailOptions()
     given = split(text)
-    _known(given, _MAIL_DSN if dsn else _MAIL)
+    _known(given, _MAIL | (_MAIL_DSN if dsn else frozenset()) | (_MAIL_TLS if requiretls else frozenset()))
     if "AUTH" in given and given["AUTH"] != "<>":
         _xtext("AUTH", given["AUTH"])
-    if given.get("SMTPUTF8") is not None:
-        raise _wrong("SMTPUTF8 takes no value")
+    for key in ("SMTPUTF8", "REQUIRETLS"):
+        if given.get(key) is not None:
+            raise _wrong(f"{key} takes no value")
     return MailOptions(
         size=_size(given),
         eightbit=_body(given) == "8BITMIME",
         smtputf8="SMTPUTF8" in given,
+        requires_tls="REQUIRETLS" in given,
         dsn=Dsn(
             ret=_one_of("RET", given["RET"], ("FULL", "HDRS")) if "RET" in given else None,
             envid=_xtext("ENVID", given["ENVID"], ENVID_MAX) if "ENVID" in given else None,

@@ -199,11 +199,17 @@ class Session(Connection):
         sender, rest = _path(_after("FROM:", argument, replies.MAIL_SYNTAX), "5.1.7")
         if sender is not None and not sender.domain:
             raise Refusal(Reply(501, "5.1.7", "the address has no domain"))
-        options = mail_options(rest, dsn=self.door.dsn) if self._takes_options(rest) else MailOptions()
+        options = self._mail_options(rest) if self._takes_options(rest) else MailOptions()
         if not (options.smtputf8 or argument.isascii()):
             raise Refusal(replies.NEEDS_SMTPUTF8)
         self.mail = await self.door.handler.begin(self.client, sender, options)
         return replies.SENDER_OK
+
+    def _mail_options(self, rest: str) -> MailOptions:
+        options = mail_options(rest, dsn=self.door.dsn, requiretls=self.door.requiretls)
+        if options.requires_tls and not self.client.tls:
+            raise Refusal(replies.REQUIRETLS_NEEDS_TLS)
+        return options
 
     def _may_mail(self) -> None:
         if not self.client.helo:

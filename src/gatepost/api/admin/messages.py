@@ -42,7 +42,8 @@ class TracedEvent(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class TracedAttempt(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """One try to deliver; `code` 0 means that there was no answer, `took` is in milliseconds."""
+    """One try to deliver; `code` 0 means that there was no answer, `took` is in milliseconds; `skipped` says of servers
+    tried before why they can't be given a mail that requires TLS."""
 
     at: Millis
     hop: str
@@ -50,6 +51,7 @@ class TracedAttempt(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     code: int
     reply: str
     took: int
+    skipped: list[str]
 
 
 class QueuedDelivery(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

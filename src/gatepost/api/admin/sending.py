@@ -42,7 +42,8 @@ class SmtpMessageAttachment(msgspec.Struct, frozen=True, kw_only=True):
 
 class SmtpMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """A mail to send: `body` is HTML, a text is made of it. `originId` is answered, `draftId` goes once it is sent,
-    `connection` is the outgoing relay by which it leaves, `sendAt` when."""
+    `connection` is the outgoing relay by which it leaves, `sendAt` when. With `requireTls` it goes over proven TLS all
+    the way, or comes back (RFC 8689)."""
 
     to: Addresses | None = None
     cc: Addresses | None = None
@@ -56,6 +57,7 @@ class SmtpMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     important: bool | None = None
     connection: Binding | None = None
     send_at: Millis | None = None
+    require_tls: bool | None = None
 
 
 class AttachmentFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -195,4 +197,5 @@ def _draft(message: SmtpMessage, *, sign: bool = False) -> Draft:
         priority=HIGH if message.important else NORMAL,
         sign=sign,
         connection=message.connection,
+        require_tls=bool(message.require_tls),
     )
