@@ -48,6 +48,7 @@ THIRD_PARTY = {
     "sqlite3": {"store/"},
     "sqlite_utils": {"store/"},
     "argon2": {"services/"},
+    "scramp": {"services/scram.py"},
     "joserfc": {"services/jwt.py"},
     "pyotp": {"services/totp.py"},
     "jinja2": {"services/wording.py"},

@@ -10,9 +10,10 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
+from msgspec import Meta
 
 from gatepost.model.envelope import Role
 from gatepost.model.verdict import OnError
@@ -50,6 +51,9 @@ class Listener(Section, frozen=True):
     normalise_newlines: bool = False
 
 
+Mechanism = Literal["PLAIN", "LOGIN", "SCRAM-SHA-256"]
+
+
 class Smtp(Section, frozen=True):
     DOC: ClassVar[dict[str, str]] = {
         "hostname": "the name in the banner, Received and EHLO; empty: the machine's full name",
@@ -60,6 +64,7 @@ class Smtp(Section, frozen=True):
         "split_policies": "answer 452 4.5.3 to a recipient whose policy differs from the first one's",
         "advertise_dsn": "offer DSN (RFC 3461)",
         "advertise_requiretls": "offer REQUIRETLS (RFC 8689) to clients under TLS",
+        "auth_mechanisms": "how one signs in on a submission listener; a token takes PLAIN or LOGIN",
         "postmaster": "where mail for a domainless postmaster goes; empty: postmaster at the first domain",
         "gateway_names": "names and addresses that are this gateway, for MX checks and loop detection",
     }
@@ -71,6 +76,9 @@ class Smtp(Section, frozen=True):
     split_policies: bool = False
     advertise_dsn: bool = True
     advertise_requiretls: bool = True
+    auth_mechanisms: Annotated[list[Mechanism], Meta(min_length=1)] = msgspec.field(
+        default_factory=lambda: ["PLAIN", "LOGIN", "SCRAM-SHA-256"]
+    )
     postmaster: str = ""
     gateway_names: list[str] = []
 

@@ -114,6 +114,7 @@ class User(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     auth_id: int | None = None
     sender_verify_on: bool = True
     password_hash: str | None = None
+    scram: str | None = None  # sealed: what verifies the password by SCRAM; "" of one that can't be
     sign: str | None = None  # HTML
     mfa_type: str | None = None
     totp_secret: str | None = None  # sealed; while `mfa_type` is not TOTP it waits to be confirmed

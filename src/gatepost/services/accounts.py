@@ -37,13 +37,19 @@ def find_admin(reader: Reader, login: str) -> Admin | None:
 
 def find_user(reader: Reader, login: str) -> User | None:
     """Return the account of an address, which may stand under an alias of its domain."""
+    address = proper_address(reader, login)
+    return reader.first(User, eq("email", address)) if address else None
+
+
+def proper_address(reader: Reader, login: str) -> str:
+    """Return the address under which an account of that login is kept, be there one or not; "" for no address here."""
     try:
         address = parse_address(login)
     except BadAddress:
-        return None
+        return ""
     local = address.key.rpartition("@")[0]
     domain = reader.domain(address.domain)
-    return reader.first(User, eq("email", f"{local}@{domain.name}")) if domain else None
+    return f"{local}@{domain.name}" if domain else ""
 
 
 def owner(reader: Reader, admin_id: int | None, user_id: int | None) -> Account | None:
@@ -87,7 +93,11 @@ def has_totp(account: Account) -> bool:
 
 def mark(account: Account) -> str:
     """Return what a proof remembers of the password, so that it fails once that was changed."""
-    return hashlib.sha256(f"{account.password_hash}".encode()).hexdigest()[:16]
+    return mark_of(account.password_hash)
+
+
+def mark_of(password_hash: str | None) -> str:
+    return hashlib.sha256(f"{password_hash}".encode()).hexdigest()[:16]
 
 
 def name_of(account: Account) -> str:

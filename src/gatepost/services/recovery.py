@@ -1,6 +1,7 @@
 """Passwords of one's own: changed by who knows the old one, set anew by who holds a link from his mailbox."""
 
 import asyncio
+from typing import Any
 
 import msgspec
 
@@ -13,6 +14,7 @@ from gatepost.services.letters import RESET, Letters
 from gatepost.services.passwords import Passwords
 from gatepost.services.proof import Proof
 from gatepost.services.records import unprocessable
+from gatepost.services.scram import Verifiers
 from gatepost.services.throttle import Throttle
 from gatepost.services.tickets import Tickets
 from gatepost.store.store import Store, Writer
@@ -48,7 +50,7 @@ class Recovery:
         self, store: Store, passwords: Passwords, proof: Proof, tickets: Tickets, letters: Letters, clock: Clock
     ) -> None:
         self._store = store
-        self._passwords = passwords
+        self._verifiers = Verifiers(store, passwords)
         self._proof = proof
         self._tickets = tickets
         self._letters = letters
@@ -62,8 +64,8 @@ class Recovery:
         if not is_local(self._store.reader, account):
             raise unprocessable("The password of the account is kept elsewhere.", "/password")
         await self._proof.check(account, given.current, "/current")
-        stored = await self._passwords.hash(given.password)
-        await self._store.write(lambda writer: _change(writer, account, stored))
+        members = await self._verifiers.members(type(account), given.password)
+        await self._store.write(lambda writer: _change(writer, account, members))
 
     def ask(self, wish: ResetWish, ip: str, base: str) -> None:
         """Mail a link to whom a login names, beside the request: neither answer nor time tells whether there is one.
@@ -93,16 +95,16 @@ class Recovery:
         ticket, account = self._tickets.find(given.token, Purpose.PASSWORD, ip)
         if not is_local(self._store.reader, account):
             raise unprocessable("The password of the account is kept elsewhere.", "/password")
-        await self._tickets.use(ticket, password_hash=await self._passwords.hash(given.password))
+        await self._tickets.use(ticket, **await self._verifiers.members(type(account), given.password))
 
     async def settle(self) -> None:
         """Wait until the mails under way are queued."""
         await asyncio.gather(*self._sending)
 
 
-def _change(writer: Writer, account: Account, stored: str) -> None:
+def _change(writer: Writer, account: Account, members: dict[str, Any]) -> None:
     """Write a password over the one that was shown; raise CONFLICT where it was changed meanwhile."""
     now = writer.get(type(account), account.id)
     if now is None or now.password_hash != account.password_hash:
         raise Problem(Kind.CONFLICT, "The password was changed meanwhile.")
-    writer.change(type(account), account.id, password_hash=stored)
+    writer.change(type(account), account.id, **members)

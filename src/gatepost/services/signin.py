@@ -1,27 +1,30 @@
 """Sign-in by password: to a session token, to one request (HTTP Basic), to an SMTP session; and what slows guesses."""
 
+import asyncio
 from collections.abc import Sequence
 from functools import partial
 from typing import NoReturn
 
 import msgspec
 
-from gatepost.events import Clock, Metrics
+from gatepost.events import Clock, Metrics, log
 from gatepost.model.access import Admin, Caller
 from gatepost.model.envelope import Login
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.tenant import User
 from gatepost.model.values import Millis
 from gatepost.services.access import Access, require
-from gatepost.services.accounts import Account, has_totp, is_local, login_of, mark, named, owned
+from gatepost.services.accounts import Account, has_totp, is_local, login_of, mark, named, owned, proper_address
 from gatepost.services.jwt import LIFE
 from gatepost.services.passwords import Passwords
+from gatepost.services.scram import Exchange, Verifier, Verifiers
 from gatepost.services.throttle import Guesses, Throttle
 from gatepost.services.totp import Totp
 from gatepost.settings import Settings
 from gatepost.store.store import Store, Writer
 
 TEN_MINUTES = 600_000
+CHALLENGE = 0.02  # seconds until a challenge is told, which its finding never takes: for known and unknown the same
 WRONG = "The login or the password is wrong."  # said whichever it is, and when it is the code
 
 
@@ -56,6 +59,7 @@ class SignIn:
         self._store = store
         self._access = access
         self._passwords = passwords
+        self._verifiers = Verifiers(store, passwords)
         self._totp = totp
         self._clock = clock
         self._smtp = Guesses("smtp", Throttle(settings.limits.auth_failures_per_ip, TEN_MINUTES, clock), metrics)
@@ -97,8 +101,35 @@ class SignIn:
         users = [account for account in named(self._store.reader, login) if isinstance(account, User)]
         account, caller = await self._prove(users, password, self._smtp, ip)
         assert isinstance(account, User)
-        require(caller, "MAIL_SEND", account)
-        return Login(account.id, account.domain_id, account.email)
+        return _sender(account, caller)
+
+    async def challenge(self, first: str, ip: str) -> Exchange:
+        """Begin the sign-in of an SMTP session by SCRAM; raise MALFORMED, TOO_MANY.
+
+        Neither what the challenge is nor when it comes tells whether there is such an account.
+        """
+        self._smtp.check(ip)
+        told = asyncio.create_task(asyncio.sleep(CHALLENGE))
+        exchange = Exchange(first, self._verifier)
+        await told
+        return exchange
+
+    def prove(self, exchange: Exchange, final: str, ip: str) -> tuple[Login, str]:
+        """Return the mailbox user and the proof of this server, by which his program knows it; raise as `sign_in`."""
+        self._smtp.check(ip)
+        proof, user = exchange.prove(final), self._by_scram(exchange.login)
+        if proof is None or user is None or self._verifier(exchange.login) != exchange.verifier:
+            _refuse(self._smtp, ip)
+        return _sender(user, self._access.book.caller(user)), proof
+
+    def _by_scram(self, login: str) -> User | None:
+        """Return the mailbox user of a login, if he may sign in by his password alone and it is kept here."""
+        accounts = (account for account in named(self._store.reader, login) if isinstance(account, User))
+        return next((each for each in accounts if is_local(self._store.reader, each) and not has_totp(each)), None)
+
+    def _verifier(self, login: str) -> Verifier:
+        address = proper_address(self._store.reader, login) or login
+        return self._verifiers.of(self._by_scram(login), address)
 
     def _session(self, account: Account) -> tuple[str, int]:
         return self._access.jwts.make(login_of(account), _authorities(account), mark(account), **owned(account))
@@ -120,15 +151,32 @@ class SignIn:
         local = [account for account in accounts if is_local(self._store.reader, account)]
         for account in local:
             if await self._passwords.verify(account.password_hash, password, fresh=has_totp(account)):
+                await self._complete(account, password)
                 return account
         if not local:
             await self._passwords.verify(None, password)
         return None
 
+    async def _complete(self, account: Account, password: str) -> None:
+        """Make what SCRAM verifies the password by, for an account of before there was that."""
+        if not isinstance(account, User) or account.scram is not None or has_totp(account):
+            return
+        made = await self._verifiers.make(password, account.password_hash)
+        try:
+            await self._store.write(lambda writer: writer.change(User, account.id, scram=made))
+        except Problem as problem:  # he is who he is; the next time will do
+            log.warning("no verifier kept", user=account.id, why=problem.detail)
+
 
 def _note(account: Account, now: int, writer: Writer) -> None:
     writer.change(type(account), account.id, last_connection_date=now)
     writer.record("sign-in", account)
+
+
+def _sender(user: User, caller: Caller) -> Login:
+    """Return a mailbox user as who signed in on a session; raise FORBIDDEN where he may not send."""
+    require(caller, "MAIL_SEND", user)
+    return Login(user.id, user.domain_id, user.email)
 
 
 def _refuse(guesses: Guesses, ip: str) -> NoReturn:

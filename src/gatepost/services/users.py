@@ -20,6 +20,7 @@ from gatepost.services.members import leave, rename
 from gatepost.services.passwords import Passwords
 from gatepost.services.platforms import Platforms
 from gatepost.services.records import Line, Text, emptied, given, read_address, unprocessable
+from gatepost.services.scram import Verifiers
 from gatepost.services.shown import UserItem, UserView, as_item, narrow_users, show_users
 from gatepost.store.store import Reader, Store, Writer
 
@@ -79,7 +80,7 @@ class Users:
     ) -> None:
         self._store = store
         self._platforms = platforms
-        self._passwords = passwords
+        self._verifiers = Verifiers(store, passwords)
         self._letters = letters
         self._clock = clock
 
@@ -120,13 +121,13 @@ class Users:
         require(caller, "USERS_WRITE", domain)
         if domain is None:
             raise Problem(Kind.MALFORMED, "There is no such domain.", pointer="/domainId")
-        password_hash = await self._passwords.hash(draft.password) if draft.password else None
-        view = await self._store.write(lambda writer: self._create(writer, caller, draft, password_hash))
+        password = await self._verifiers.members(User, draft.password) if draft.password else {}
+        view = await self._store.write(lambda writer: self._create(writer, caller, draft, password))
         if draft.send_notification:
             await self._welcome(view.id, base)
         return view
 
-    def _create(self, writer: Writer, caller: Caller, draft: UserAdd, password_hash: str | None) -> UserView:
+    def _create(self, writer: Writer, caller: Caller, draft: UserAdd, password: dict[str, Any]) -> UserView:
         domain = found(caller, "USERS_WRITE", writer.get(Domain, draft.domain_id), "domain")
         if domain.status is DomainStatus.DELETED:
             raise unprocessable("The domain is deleted.", "/domainId")
@@ -140,8 +141,8 @@ class Users:
                 language=draft.language or domain.default_language,
                 creation_date=self._clock(),
                 sender_verify_on=draft.sender_verify_on is not False,
-                password_hash=password_hash,
                 sign=emptied(draft.sign),
+                **password,
                 **_references(writer, domain, draft),
             )
         )
@@ -159,7 +160,7 @@ class Users:
         if change.status is not None:
             fields["status"] = UserStatus(change.status.value)
         if change.password:
-            fields["password_hash"] = await self._passwords.hash(change.password)
+            fields |= await self._verifiers.members(User, change.password)
         await self._store.write(lambda writer: _update(writer, caller, user_id, change, fields))
         if change.send_notification:
             await self._welcome(user_id, base)

@@ -1,9 +1,13 @@
-"""Reads credentials from AUTH PLAIN and AUTH LOGIN (RFC 4954, 4616)."""
+"""Signs in by AUTH PLAIN, AUTH LOGIN and AUTH SCRAM-SHA-256 (RFC 4954, 4616, 5802, 7677)."""
 
 import base64
 import binascii
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
+from gatepost.model.envelope import Login
+from gatepost.model.problem import Kind, Problem
+from gatepost.services.scram import Exchange
 from gatepost.smtp import replies
 from gatepost.smtp.replies import Refusal
 
@@ -14,34 +18,67 @@ USER_NAME = base64.b64encode(b"User Name\0")
 PASSWORD = base64.b64encode(b"Password\0")
 
 
-async def credentials(mechanism: str, initial: str, ask: Ask) -> tuple[str, str]:
-    """Return login and password. Raises Refusal."""
-    read = MECHANISMS.get(mechanism.upper())
-    if read is None:
-        raise Refusal(replies.AUTH_UNKNOWN)
-    return await read(initial, ask)
+class Access(Protocol):
+    """Who signs in; services/signin answers.
+
+    Each raises Problem(UNAUTHENTICATED), Problem(FORBIDDEN) for who may not send, or Problem(TOO_MANY).
+    """
+
+    async def sign_in(self, login: str, password: str, ip: str) -> Login:
+        """Return whose login and password, or token, these are."""
+        ...
+
+    async def challenge(self, first: str, ip: str) -> Exchange:
+        """Return what the client's first message of SCRAM begins; raise Problem(MALFORMED) for what is none."""
+        ...
+
+    def prove(self, exchange: Exchange, final: str, ip: str) -> tuple[Login, str]:
+        """Return who the client's last message proves, and the server's proof; raise Problem(MALFORMED) as well."""
+        ...
 
 
-async def _plain(initial: str, ask: Ask) -> tuple[str, str]:
-    response = _decode(initial.encode()) if initial else await _answer(b"", ask)
+async def sign_in(mechanism: str, initial: str, ask: Ask, access: Access, ip: str) -> Login:
+    """Return who signs in by one of MECHANISMS. Raises Refusal, and Problem as `access` does."""
+    return await MECHANISMS[mechanism.upper()](initial, ask, access, ip)
+
+
+async def _plain(initial: str, ask: Ask, access: Access, ip: str) -> Login:
+    response = await _first(initial, b"", ask)
     identity, _, rest = response.partition("\0")
     login, nul, password = rest.partition("\0")
     if not nul or "\0" in password:
         raise Refusal(replies.AUTH_MALFORMED)
     if identity not in ("", login):  # nobody acts for another
         raise Refusal(replies.AUTH_WRONG)
-    return login, password
+    return await access.sign_in(login, password, ip)
 
 
-async def _login(initial: str, ask: Ask) -> tuple[str, str]:
-    login = _decode(initial.encode()) if initial else await _answer(USER_NAME, ask)
+async def _login(initial: str, ask: Ask, access: Access, ip: str) -> Login:
+    login = await _first(initial, USER_NAME, ask)
     password = await _answer(PASSWORD, ask)
     if "\0" in login + password:
         raise Refusal(replies.AUTH_MALFORMED)
-    return login, password
+    return await access.sign_in(login, password, ip)
 
 
-MECHANISMS = {"PLAIN": _plain, "LOGIN": _login}
+async def _scram(initial: str, ask: Ask, access: Access, ip: str) -> Login:
+    first = await _first(initial, b"", ask)
+    try:
+        exchange = await access.challenge(first, ip)
+        login, proof = access.prove(exchange, await _answer(_encode(exchange.challenge), ask), ip)
+    except Problem as problem:
+        raise Refusal(replies.AUTH_MALFORMED) if problem.kind is Kind.MALFORMED else problem from None
+    if await _answer(_encode(proof), ask):  # a client that doubts the proof cancels
+        raise Refusal(replies.AUTH_MALFORMED)
+    return login
+
+
+MECHANISMS = {"PLAIN": _plain, "LOGIN": _login, "SCRAM-SHA-256": _scram}
+
+
+async def _first(initial: str, challenge: bytes, ask: Ask) -> str:
+    """Return what the client says first: along with the command (RFC 4954 4), or when it is asked."""
+    return _decode(initial.encode()) if initial else await _answer(challenge, ask)
 
 
 async def _answer(challenge: bytes, ask: Ask) -> str:
@@ -49,6 +86,10 @@ async def _answer(challenge: bytes, ask: Ask) -> str:
     if line == b"*":
         raise Refusal(replies.AUTH_GIVEN_UP)
     return _decode(line)
+
+
+def _encode(text: str) -> bytes:
+    return base64.b64encode(text.encode())
 
 
 def _decode(text: bytes) -> str:

@@ -48,6 +48,7 @@ class Door:
         self.cut = settings.store.spool_cut
         self.dsn = settings.smtp.advertise_dsn
         self.requiretls = settings.smtp.advertise_requiretls
+        self.mechanisms = settings.smtp.auth_mechanisms
         self.window = window
         self.handler = handler
         self.throttle = throttle
@@ -96,7 +97,7 @@ class Door:
         if self.requiretls and secure:
             words.append("REQUIRETLS")
         if self.signs_in and secure:
-            words.append("AUTH PLAIN LOGIN")
+            words.append(f"AUTH {' '.join(self.mechanisms)}")
         lines = [self.hostname, *words]
         last = len(lines) - 1
         return "".join(f"250{' ' if at == last else '-'}{line}\r\n" for at, line in enumerate(lines)).encode("ascii")

@@ -2,28 +2,20 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
 
 import msgspec
 
 from gatepost.events import Clock, log
 from gatepost.model.address import Address
-from gatepost.model.envelope import Client, Dsn, Envelope, Login, Recipient, direction_of
+from gatepost.model.envelope import Client, Dsn, Envelope, Recipient, direction_of
 from gatepost.model.problem import Kind, Problem
 from gatepost.mta.directory import Directory
 from gatepost.mta.intake import Answer, Intake
 from gatepost.settings import Settings
-from gatepost.smtp import replies
+from gatepost.smtp import auth, replies
+from gatepost.smtp.auth import Access, Ask
 from gatepost.smtp.parameters import MailOptions
 from gatepost.smtp.replies import Refusal, Reply
-
-
-class Access(Protocol):
-    """Who signs in; services/access answers."""
-
-    async def sign_in(self, login: str, password: str, ip: str) -> Login:
-        """Raises Problem(UNAUTHENTICATED), Problem(FORBIDDEN) for who may not send, or Problem(TOO_MANY)."""
-        ...
 
 
 class Transaction:
@@ -113,10 +105,11 @@ class Handler:
         """Open a place for a mail's data."""
         return Incoming(self._intake, client, mail, self._clock)
 
-    async def sign_in(self, client: Client, login: str, password: str) -> Client:
+    async def sign_in(self, client: Client, mechanism: str, initial: str, ask: Ask) -> Client:
         """Return the client as one who has signed in."""
-        who = await self._access.sign_in(login, password, client.ip)
-        log.info("signed in", session=client.session, ip=client.ip, login=replies.printable(who.email))
+        who = await auth.sign_in(mechanism, initial, ask, self._access, client.ip)
+        login = replies.printable(who.email)
+        log.info("signed in", session=client.session, ip=client.ip, login=login, mechanism=mechanism.upper())
         return msgspec.structs.replace(client, login=who)
 
 

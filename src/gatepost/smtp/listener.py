@@ -16,9 +16,10 @@ from gatepost.mta.directory import Directory
 from gatepost.mta.intake import Intake
 from gatepost.settings import Listener, Settings, SettingsError
 from gatepost.smtp import replies, tls
+from gatepost.smtp.auth import Access
 from gatepost.smtp.connection import Connection, Gone
 from gatepost.smtp.door import DATA_WINDOW, Door
-from gatepost.smtp.handler import Access, Handler
+from gatepost.smtp.handler import Handler
 from gatepost.smtp.session import Session
 from gatepost.smtp.throttle import Awaits, Budget, Throttle
 from gatepost.sockets import BACKLOG, BadEndpoint, listen, split_endpoint

@@ -8,7 +8,7 @@ import msgspec
 from gatepost.events import log
 from gatepost.model.address import Address, BadAddress, parse_path
 from gatepost.model.problem import Kind, Problem
-from gatepost.smtp import auth, replies
+from gatepost.smtp import replies
 from gatepost.smtp.connection import Connection
 from gatepost.smtp.data import DataReader
 from gatepost.smtp.door import BUDGET_PATIENCE, Door
@@ -162,8 +162,9 @@ class Session(Connection):
         """AUTH (RFC 4954)."""
         self._may_sign_in()
         mechanism, _, initial = argument.partition(" ")
-        login, password = await auth.credentials(mechanism, initial, self.ask)
-        self.client = await self.door.handler.sign_in(self.client, login, password)
+        if mechanism.upper() not in self.door.mechanisms:
+            raise Refusal(replies.AUTH_UNKNOWN)
+        self.client = await self.door.handler.sign_in(self.client, mechanism, initial, self.ask)
         return replies.SIGNED_IN
 
     def _may_sign_in(self) -> None:

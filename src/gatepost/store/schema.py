@@ -228,7 +228,7 @@ TABLES: dict[type[Any], Table[Any]] = {
                 "(lastname)",
                 "(domain_id, lastname)",
             ],
-            quiet=["last_connection_date", "totp_secret", "totp_step"],
+            quiet=["last_connection_date", "scram", "totp_secret", "totp_step"],
             secret=["password_hash"],
             inner=["sender_generation"],
         ),

@@ -1,0 +1,83 @@
+"""Verifiers for SCRAM: made wherever a password is set, of no use for another one, seen by nobody."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from scramp import ScramClient
+from tests.api.house import Api, open_api
+
+from gatepost.model.access import Purpose
+from gatepost.model.problem import Kind, Problem
+from gatepost.model.query import eq
+from gatepost.model.tenant import User
+from gatepost.services.recovery import Recovery, Reset
+from gatepost.services.signin import SignIn
+from gatepost.services.tickets import HOUR, Tickets
+
+pytestmark = pytest.mark.anyio
+
+JON = "jon@got.com"
+IP = "192.0.2.9"
+
+
+@pytest.fixture
+async def api(tmp_path: Path, anyio_backend: str) -> AsyncIterator[Api]:
+    api = open_api(tmp_path / "state", limits={"auth_failures_per_ip": 100})
+    yield api
+    await api.gatepost.stop()
+
+
+async def passes(api: Api, password: str) -> bool:
+    """Tell whether jon signs in by SCRAM with a password."""
+    sign_in, client = api.counter.of(SignIn), ScramClient(["SCRAM-SHA-256"], JON, password)
+    exchange = await sign_in.challenge(client.get_client_first(), IP)
+    client.set_server_first(exchange.challenge)
+    try:
+        login, proof = sign_in.prove(exchange, client.get_client_final(), IP)
+    except Problem as problem:
+        assert problem.kind is Kind.UNAUTHENTICATED
+        return False
+    client.set_server_final(proof)
+    return login.email == JON
+
+
+def jon(api: Api) -> User:
+    found = api.store.reader.first(User, eq("email", JON))
+    assert found
+    return found
+
+
+async def test_wherever_a_password_is_set_scram_goes_by_it_and_by_no_older_one(api: Api) -> None:
+    domain = await api.domain("got.com")
+    made = await api.user(JON, domain["id"], password="Ghost & I 1")
+    assert await passes(api, "Ghost & I 1")
+    await api.change(f"/users/{made['id']}", {"password": "Ghost & I 2"})
+    assert await passes(api, "Ghost & I 2") and not await passes(api, "Ghost & I 1")
+    change = {"current": "Ghost & I 2", "password": "Ghost & I 3"}
+    token = await api.token_of(user_id=jon(api).id)
+    assert (await api.ask("POST", "/account/password", change, token=token)).status_code == 204
+    assert await passes(api, "Ghost & I 3") and not await passes(api, "Ghost & I 2")
+    link, _ = await api.counter.of(Tickets).make(jon(api), Purpose.PASSWORD, HOUR)
+    await api.counter.of(Recovery).reset(Reset(token=link, password="Ghost & I 4"), IP)
+    assert await passes(api, "Ghost & I 4") and not await passes(api, "Ghost & I 3")
+
+
+async def test_a_sign_in_over_http_makes_the_verifier_of_an_account_of_before(api: Api) -> None:
+    domain = await api.domain("got.com")
+    await api.user(JON, domain["id"], password="Ghost & I")
+    await api.store.write(lambda writer: writer.change(User, jon(api).id, scram=None))
+    assert not await passes(api, "Ghost & I")
+    wrong = await api.ask("POST", "/login", {"login": JON, "password": "Ghost & me"}, token=None)
+    assert (wrong.status_code, jon(api).scram) == (401, None)
+    right = await api.ask("POST", "/login", {"login": JON, "password": "Ghost & I"}, token=None)
+    assert right.status_code == 200
+    assert await passes(api, "Ghost & I")
+
+
+async def test_a_verifier_is_shown_to_nobody_and_stands_in_no_audit(api: Api) -> None:
+    domain = await api.domain("got.com")
+    made = await api.user(JON, domain["id"], password="Ghost & I")
+    await api.change(f"/users/{made['id']}", {"password": "something new"})
+    told = [await api.get(f"/users/{made['id']}"), await api.get("/users"), await api.get("/audit")]
+    assert "scram" not in repr(told).lower() and str(jon(api).scram) not in repr(told)

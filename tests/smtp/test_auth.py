@@ -1,0 +1,332 @@
+"""Every mechanism of AUTH by true dialogs: who comes in, and who does not (RFC 4954, 5802; threat 26)."""
+
+from base64 import b64decode, b64encode
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scramp import ScramClient, ScramException
+from structlog.testing import capture_logs
+from tests.house import CHEAP
+from tests.smtp.front import PASSWORD, Front, Talk, front
+
+from gatepost.model.access import Token
+from gatepost.model.query import eq
+from gatepost.model.tenant import Domain, DomainAlias, User, UserStatus
+from gatepost.services.access import digest
+from gatepost.store.store import Writer
+
+pytestmark = pytest.mark.anyio
+
+BOB = "bob@ours.example"
+TOKEN = "0123456789abcdef" * 2
+MECHANISMS = ("PLAIN", "LOGIN", "SCRAM-SHA-256")
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@asynccontextmanager
+async def door(folder: Path, **sections: Any) -> AsyncIterator[Front]:
+    """A submission listener under TLS, with bob, carol and their domain."""
+    listener = {"role": "submission", "tls": "implicit"}
+    async with front(folder, certificate=True, listeners=[listener], **sections) as opened:
+        yield opened
+
+
+async def covered(opened: Front) -> Talk:
+    talk = await opened.connect()
+    assert opened.authority is not None
+    await talk.cover(opened.authority)
+    return await talk.hello()
+
+
+def code(text: str) -> str:
+    return b64encode(text.encode()).decode()
+
+
+async def plain(talk: Talk, login: str, password: str) -> str:
+    return await talk.ask(f"AUTH PLAIN {code(f'{chr(0)}{login}{chr(0)}{password}')}")
+
+
+async def login(talk: Talk, login: str, password: str) -> str:
+    assert await talk.ask("AUTH LOGIN") == "334 VXNlciBOYW1lAA=="
+    assert await talk.ask(code(login)) == "334 UGFzc3dvcmQA"
+    return await talk.ask(code(password))
+
+
+async def scram(talk: Talk, login: str, password: str, *, end: str = "") -> str:
+    """Sign in by the client of scramp, which proves the server too."""
+    client = ScramClient(["SCRAM-SHA-256"], login, password)
+    said = await talk.ask(f"AUTH SCRAM-SHA-256 {code(client.get_client_first())}")
+    if not said.startswith("334 "):
+        return said
+    client.set_server_first(b64decode(said[4:]).decode())
+    said = await talk.ask(code(client.get_client_final()))
+    if said.startswith("334 "):
+        client.set_server_final(b64decode(said[4:]).decode())
+        said = await talk.ask(end)
+    return said
+
+
+SIGN_IN: dict[str, Callable[[Talk, str, str], Awaitable[str]]] = dict(
+    zip(MECHANISMS, (plain, login, scram), strict=True)
+)
+
+
+async def attempt(opened: Front, mechanism: str, login: str = BOB, password: str = PASSWORD) -> str:
+    talk = await covered(opened)
+    said = await SIGN_IN[mechanism](talk, login, password)
+    await talk.close()
+    return said
+
+
+def bob(opened: Front) -> User:
+    found = opened.world.store.reader.first(User, eq("email", BOB))
+    assert found is not None
+    return found
+
+
+async def change(opened: Front, **fields: object) -> None:
+    row = bob(opened).id
+    await opened.world.store.write(lambda writer: writer.change(User, row, **fields))
+
+
+@pytest.mark.parametrize("mechanism", MECHANISMS)
+async def test_who_knows_the_password_comes_in_and_sends(tmp_path: Path, mechanism: str) -> None:
+    async with door(tmp_path) as opened:
+        assert (await attempt(opened, "PLAIN")).startswith("235 2.7.0 ")
+        talk = await covered(opened)
+        with capture_logs() as logs:
+            assert (await SIGN_IN[mechanism](talk, BOB, PASSWORD)).startswith("235 2.7.0 ")
+        (told,) = [entry for entry in logs if entry["event"] == "signed in"]
+        assert (told["login"], told["mechanism"]) == (BOB, mechanism)
+        assert (await talk.ask(f"AUTH {mechanism}")).startswith("503 5.5.1 ")
+        assert (await talk.ask("MAIL FROM:<carol@ours.example>")).startswith("553 5.7.1 ")
+        await talk.begin(f"<{BOB}>", "<ada@world.example>")
+        await talk.send(b"Subject: out\r\n\r\nx\r\n.\r\n")
+        assert (await talk.reply()).startswith("250 ")
+        (envelope, _) = opened.mails[0]
+        assert envelope.client.login and envelope.client.login.email == BOB
+
+
+@pytest.mark.parametrize("mechanism", MECHANISMS)
+async def test_who_may_not_come_in_is_told_no_more_than_that(tmp_path: Path, mechanism: str) -> None:
+    async with door(tmp_path, limits={"auth_failures_per_ip": 100}) as opened:
+        await attempt(opened, "PLAIN")
+        wrong = "535 5.7.8 The login or the password is wrong."
+        for who, password in (
+            (BOB, "wrong"),
+            ("nobody@ours.example", PASSWORD),
+            ("bob", PASSWORD),
+            ("b@far.test", "x"),
+        ):
+            assert await attempt(opened, mechanism, who, password) == wrong
+        for fields, back in (
+            ({"status": UserStatus.DISABLED}, {"status": UserStatus.ENABLED}),
+            ({"mfa_type": "TOTP"}, {"mfa_type": None}),
+            ({"password_hash": CHEAP.hash("another")}, {"password_hash": bob(opened).password_hash}),
+        ):
+            await change(opened, **fields)
+            assert await attempt(opened, mechanism) == wrong
+            await change(opened, **back)
+        assert (await attempt(opened, mechanism)).startswith("235 2.7.0 ")
+        await opened.world.store.write(lambda writer: writer.change(Domain, 1, user_permissions=["MAILS_READ"]))
+        assert (await attempt(opened, mechanism)).startswith("550 5.7.1 ")
+        assert opened.count("gatepost_auth_failures_total", door="smtp") == 7
+
+
+@pytest.mark.parametrize("mechanism", MECHANISMS)
+async def test_guesses_are_counted_over_all_mechanisms(tmp_path: Path, mechanism: str) -> None:
+    async with door(tmp_path) as opened:
+        assert (await attempt(opened, "PLAIN")).startswith("235 ")
+        for at in range(10):
+            assert (await attempt(opened, MECHANISMS[at % 3], BOB, "wrong")).startswith("535 5.7.8 ")
+        assert (await attempt(opened, mechanism)).startswith("454 4.7.0 ")
+        opened.world.clock.now += 600_001
+        assert (await attempt(opened, mechanism)).startswith("235 2.7.0 ")
+        talk = await covered(opened)
+        for _ in range(3):
+            assert (await SIGN_IN[mechanism](talk, BOB, "wrong")).startswith("535 5.7.8 ")
+        assert (await talk.ask(f"AUTH {mechanism}")).startswith("421 4.7.0 ")
+
+
+async def test_a_token_is_a_password_for_plain_and_login_alone(tmp_path: Path) -> None:
+    """Of a token only a digest is kept, which no proof can be held against."""
+    async with door(tmp_path) as opened:
+        row = Token(user_id=bob(opened).id, name="t", digest=digest(TOKEN), created_at=opened.world.clock())
+        await opened.world.add(row)
+        assert [(await attempt(opened, each, BOB, TOKEN))[:3] for each in MECHANISMS] == ["235", "235", "535"]
+
+
+async def test_only_what_is_offered_is_taken(tmp_path: Path) -> None:
+    async with door(tmp_path, smtp={"auth_mechanisms": ["SCRAM-SHA-256"]}) as opened:
+        talk = await opened.connect()
+        assert opened.authority is not None
+        await talk.cover(opened.authority)
+        await talk.reply()
+        assert (await talk.ask("EHLO client.example")).endswith("250 AUTH SCRAM-SHA-256")
+        for each in ("PLAIN", "LOGIN", "SCRAM-SHA-256-PLUS", "SCRAM-SHA-1"):
+            assert (await talk.ask(f"AUTH {each}")).startswith("504 5.5.4 ")
+        assert await talk.ask("auth scram-sha-256") == "334 "
+        assert (await talk.ask("*")).startswith("501 5.5.2 ")
+
+
+# SCRAM alone.
+
+
+async def test_an_account_of_before_is_known_to_scram_once_it_signed_in_by_its_password(tmp_path: Path) -> None:
+    async with door(tmp_path) as opened:
+        assert bob(opened).scram is None
+        assert (await attempt(opened, "SCRAM-SHA-256")).startswith("535 ")
+        assert (await attempt(opened, "LOGIN")).startswith("235 ")
+        kept = bob(opened).scram
+        assert kept and kept.startswith("gAAAAA")  # sealed
+        assert (await attempt(opened, "SCRAM-SHA-256")).startswith("235 ")
+        assert (await attempt(opened, "PLAIN")).startswith("235 ")
+        assert bob(opened).scram == kept
+
+
+async def test_a_password_that_scram_can_not_carry_signs_in_by_plain(tmp_path: Path) -> None:
+    """RFC 4013: a control character, or one that Unicode 3.2 does not know."""
+    async with door(tmp_path) as opened:
+        await change(opened, password_hash=CHEAP.hash("smile \U0001f600"))
+        for _ in range(2):
+            assert (await attempt(opened, "PLAIN", BOB, "smile \U0001f600")).startswith("235 ")
+        assert bob(opened).scram == ""
+        assert (await attempt(opened, "SCRAM-SHA-256", BOB, "smile")).startswith("535 ")
+
+
+async def challenge(opened: Front, login: str) -> tuple[str, str]:
+    """Return salt and iterations that the server tells for a login."""
+    talk = await covered(opened)
+    said = await talk.ask(f"AUTH SCRAM-SHA-256 {code(f'n,,n={login},r=nonce')}")
+    assert said.startswith("334 "), said
+    nonce, salt, iterations = b64decode(said[4:]).decode().split(",")
+    assert nonce.startswith("r=nonce") and len(nonce) > 40
+    assert (await talk.ask("*")).startswith("501 5.5.2 ")
+    return salt, iterations
+
+
+async def test_a_challenge_does_not_tell_whether_there_is_such_an_account(tmp_path: Path) -> None:
+    async with door(tmp_path) as opened:
+
+        def alias(writer: Writer) -> None:
+            writer.add(DomainAlias(domain_id=1, name="other.example"))
+
+        await opened.world.store.write(alias)
+        assert (await attempt(opened, "PLAIN")).startswith("235 ")
+        asked = (
+            BOB,
+            "carol@ours.example",
+            "nobody@ours.example",
+            "gone@ours.example",
+            "ada@world.example",
+            "root",
+            "=2C",
+        )
+        told = {who: await challenge(opened, who) for who in asked}
+        assert len({salt for salt, _ in told.values()}) == len(asked)
+        assert {iterations for _, iterations in told.values()} == {"i=20000"}
+        assert {len(b64decode(salt[2:])) for salt, _ in told.values()} == {16}
+        for who in (BOB, "nobody@ours.example"):
+            for spelling in (who, who.upper(), who.replace("ours", "other")):
+                assert await challenge(opened, spelling) == told[who]
+
+
+FIRST = "n,,n=bob@ours.example,r=nonce"
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        "=",
+        "",
+        "!!",
+        code("n"),
+        code("n,,"),
+        code("n,,n=,r=nonce"),
+        code("n,,r=nonce,n=bob@ours.example"),
+        code("n,,m=x,n=bob@ours.example,r=nonce"),
+        code("n,,n=bob@ours.example"),
+        code("n,,n=bob=@ours.example,r=nonce"),
+        code("n,a=carol@ours.example,n=bob@ours.example,r=nonce"),
+        code("p=tls-exporter,,n=bob@ours.example,r=nonce"),
+        code("p=tls-unique,,n=bob@ours.example,r=nonce"),
+        code("x,,n=bob@ours.example,r=nonce"),
+        code(FIRST + ",\0=1"),
+        b64encode(b"n,,n=\xff,r=nonce").decode(),
+    ],
+)
+async def test_a_first_message_that_is_none_is_malformed(tmp_path: Path, first: str) -> None:
+    async with door(tmp_path) as opened:
+        talk = await covered(opened)
+        said = await talk.ask(f"AUTH SCRAM-SHA-256 {first}".rstrip())
+        if said == "334 ":
+            said = await talk.ask(first)
+        assert said.startswith("501 5.5.2 ")
+        assert opened.count("gatepost_auth_failures_total", door="smtp") == 0
+        assert (await plain(talk, BOB, PASSWORD)).startswith("235 ")
+
+
+@pytest.mark.parametrize(
+    ("final", "answer"),
+    [
+        ("*", "501 5.5.2"),
+        ("", "501 5.5.2"),
+        (code("c=biws"), "501 5.5.2"),
+        (code("c=biws,r=other,p=AAAA"), "501 5.5.2"),
+        (code("c=eSws,r={nonce},p=AAAA"), "501 5.5.2"),
+        (code("c=biws,r={nonce},p=AAAA"), "535 5.7.8"),
+        (code(f"c=biws,r={{nonce}},p={code('x' * 32)}"), "535 5.7.8"),
+        (code("c=biws,r={nonce},p=!"), "501 5.5.2"),
+    ],
+)
+async def test_a_last_message_is_held_against_the_challenge(tmp_path: Path, final: str, answer: str) -> None:
+    async with door(tmp_path) as opened:
+        talk = await covered(opened)
+        assert (await plain(talk, BOB, PASSWORD)).startswith("235 ")
+        talk = await covered(opened)
+        said = await talk.ask(f"AUTH SCRAM-SHA-256 {code(FIRST)}")
+        nonce = b64decode(said[4:]).decode().split(",")[0].removeprefix("r=")
+        if final not in ("*", ""):
+            final = code(b64decode(final).decode().replace("{nonce}", nonce))
+        assert (await talk.ask(final)).startswith(answer)
+        assert (await scram(talk, BOB, PASSWORD)).startswith("235 ")
+
+
+@pytest.mark.parametrize(
+    ("end", "answer"), [("", "235 2.7.0"), ("=", "235 2.7.0"), ("*", "501 5.5.2"), ("eA==", "501 5.5.2")]
+)
+async def test_a_client_takes_the_proof_of_the_server_or_cancels(tmp_path: Path, end: str, answer: str) -> None:
+    async with door(tmp_path) as opened:
+        await attempt(opened, "PLAIN")
+        talk = await covered(opened)
+        assert (await scram(talk, BOB, PASSWORD, end=end)).startswith(answer)
+        signed_in = answer.startswith("235")
+        assert (await talk.ask(f"MAIL FROM:<{BOB}>")).startswith("250 " if signed_in else "530 5.7.0 ")
+
+
+async def test_a_password_that_changes_within_a_sign_in_ends_it(tmp_path: Path) -> None:
+    async with door(tmp_path) as opened:
+        await attempt(opened, "PLAIN")
+        talk = await covered(opened)
+        client = ScramClient(["SCRAM-SHA-256"], BOB, PASSWORD)
+        said = await talk.ask(f"AUTH SCRAM-SHA-256 {code(client.get_client_first())}")
+        client.set_server_first(b64decode(said[4:]).decode())
+        await change(opened, password_hash=CHEAP.hash("another"))
+        assert (await talk.ask(code(client.get_client_final()))).startswith("535 5.7.8 ")
+
+
+async def test_a_server_that_does_not_know_the_password_is_found_out() -> None:
+    """That the client of these tests looks at the server's proof at all."""
+    client = ScramClient(["SCRAM-SHA-256"], BOB, PASSWORD, c_nonce="nonce")
+    client.get_client_first()
+    client.set_server_first(f"r=nonce1,s={code('x' * 16)},i=4096")
+    client.get_client_final()
+    with pytest.raises(ScramException):
+        client.set_server_final(f"v={code('x' * 32)}")
