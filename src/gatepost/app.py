@@ -374,7 +374,7 @@ class Gatepost:
 
     async def _open_http(self, text: str) -> None:
         try:
-            door = HttpDoor(self.site, listen(text), **http_options(self.settings.http))
+            door = HttpDoor(self.site, listen(text), **http_options(self.settings.http, self.site.spoken))
         except BadEndpoint as error:
             raise SettingsError(f"http.listen: {error}") from error
         await door.start()

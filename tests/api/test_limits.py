@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from tests.api.house import Api, open_api
 
-from gatepost.api.limits import options
+from gatepost.api.dialect import phrase
+from gatepost.api.limits import REASONS, options
 from gatepost.api.server import HttpDoor
 from gatepost.sockets import listen
 
@@ -33,11 +34,16 @@ class Peer:
 
     async def answer(self) -> tuple[int, dict[str, str], Any]:
         """Read one answer: status, headers, JSON."""
+        status, headers, body = await self.reply()
+        return status, headers, json.loads(body) if body else None
+
+    async def reply(self) -> tuple[int, dict[str, str], bytes]:
+        """Read one answer: status, headers, octets."""
         head = (await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), 5)).decode()
         first, *lines = head.rstrip().split("\r\n")
         headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
         body = await self.reader.readexactly(int(headers.get("content-length", "0")))
-        return int(first.split()[1]), headers, json.loads(body) if body else None
+        return int(first.split()[1]), headers, body
 
     async def closed(self) -> bool:
         """Wait until the server closes; what it still sends is dropped."""
@@ -50,7 +56,7 @@ class Peer:
 async def serving(directory: Path, **http: Any) -> AsyncIterator[tuple[Api, Any]]:
     """Serve the API on a port; yields it and a way to connect."""
     api = open_api(directory / "state", http={"header_timeout": TIMEOUT, "base_url": "", **http})
-    door = HttpDoor(api.app, listen("127.0.0.1:0"), **options(api.settings.http))
+    door = HttpDoor(api.app, listen("127.0.0.1:0"), **options(api.settings.http, api.gatepost.site.spoken))
     await door.start()
     peers: list[Peer] = []
 
@@ -200,6 +206,45 @@ async def test_heads_have_their_limits_threat_133(connect: Any, data: bytes, sta
     assert headers["connection"] == "close" and headers["vary"]
     assert status != 501 or "GET" in headers["allow"]
     assert await peer.closed()
+
+
+SPOKEN = {
+    "/domains/": '{{"status":{status},"error":"{error}","message":"{message}","path":"{path}"}}',
+    "/emails/": '{{"status":{status},"error":"{error}","message":"{message}","path":"{path}"}}',
+    "/email/": "{message}",
+    "/apiops/": '{{"error":"bad_request","error_description":"{message}"}}',
+    "/mail/": '{{"error":{status},"message":"{message}"}}',
+    "/egroupware/groupdav.php/mail/": '{{"error":{status},"message":"{message}"}}',
+    "/api/v2/config/mail": "{message}",
+}
+
+
+@pytest.mark.parametrize("place", SPOKEN)
+@pytest.mark.parametrize("status", [408, 414, 431])
+async def test_what_ends_a_request_early_is_said_in_the_words_of_its_api(connect: Any, place: str, status: int) -> None:
+    path = place + "a" * 8192 if status == 414 else place
+    head = request("X: " + "b" * (40_000 if status == 431 else 1), path=path)
+    peer = await connect()
+    await peer.send(head[:-2] if status == 408 else head)  # the end of the head never comes
+    given, headers, body = await peer.reply()
+    told = SPOKEN[place].format(
+        status=status,
+        error=phrase(status),
+        message=REASONS[status],
+        path="" if status == 414 else path,
+    )
+    assert (given, body.decode()) == (status, told)
+    assert headers["content-type"].startswith("application/json" if told.startswith("{") else "text/plain")
+    assert await peer.closed()
+
+
+async def test_the_api_of_a_request_before_says_nothing_of_the_next_one(connect: Any) -> None:
+    peer = await connect()
+    await peer.send(request(path="/email"))
+    assert (await peer.reply())[0] == 401
+    await peer.send(b"BREW /domains HTTP/1.1\r\n\r\n")
+    status, _, body = await peer.answer()
+    assert status == body["status"] == 501
 
 
 async def test_a_long_path_within_the_limit_is_read_threat_133(connect: Any) -> None:

@@ -6,13 +6,14 @@ headers and blanks before a colon end the connection with 400. This adds what uv
 
 import asyncio
 import sys
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import httptools
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from gatepost.api.dialect import NATIVE, RETRY_AFTER
+from gatepost.api.dialect import RETRY_AFTER, Dialect
 from gatepost.settings import Http
 
 URL = 8_192
@@ -31,11 +32,11 @@ REASONS = {
 METHODS = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
 
 
-def options(settings: Http) -> dict[str, Any]:
-    """Return the uvicorn options that a server on the network needs."""
+def options(settings: Http, spoken: Callable[[str], Dialect]) -> dict[str, Any]:
+    """Return the uvicorn options that a server on the network needs; `spoken` tells the dialect of a path."""
     tls = {"ssl_certfile": settings.certificate, "ssl_keyfile": settings.key or None} if settings.certificate else {}
     return tls | {
-        "http": type("GuardedProtocol", (Guard,), {"limits": settings}),
+        "http": type("GuardedProtocol", (Guard,), {"limits": settings, "spoken": staticmethod(spoken)}),
         "ws": "none",
         "server_header": False,
         "timeout_keep_alive": settings.header_timeout,
@@ -56,12 +57,14 @@ class Guard(HttpToolsProtocol):
     """One connection. A head must come within `header_timeout`; a body, and who reads our answer, must keep moving."""
 
     limits: ClassVar[Http]
+    spoken: ClassVar[Callable[[str], Dialect]]
 
     def __init__(self, config: uvicorn.Config, *args: Any, **more: Any) -> None:
         super().__init__(config, *args, **more)
         self._deadline: asyncio.TimerHandle | None = None
         self._stalled: asyncio.TimerHandle | None = None
         self._refused = False
+        self._whole = False  # the address of the request has come, or as much of it as we read
         self._in_head = True  # what comes next belongs to the head of a request
         self._head = 0  # octets of the head's fields
         self._unread = 0  # octets of a head that has not ended
@@ -106,15 +109,17 @@ class Guard(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._in_head, self._head = True, 0
+        self._in_head, self._head, self._whole = True, 0, False
 
     def on_url(self, url: bytes) -> None:
         super().on_url(url)
         if len(self.url) > URL:
+            self._whole = True
             raise Refused(414)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         super().on_header(name, value)
+        self._whole = True
         self._head += len(name) + len(value) + 4
         if self._head > HEAD:
             raise Refused(431)
@@ -158,7 +163,7 @@ class Guard(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._cancel()
-        self._in_head = True
+        self._in_head, self._whole = True, False
         super().on_message_complete()
 
     def _await_body(self) -> None:
@@ -202,7 +207,8 @@ class Guard(HttpToolsProtocol):
         if self._answering:
             self.cycle.disconnected = True
             self.cycle.message_event.set()
-        self.transport.write(_refusal(status))
+        path = _path(self.url) if self._whole else ""
+        self.transport.write(_refusal(status, path, type(self).spoken(path)))
         self._linger()
 
     def _linger(self) -> None:
@@ -219,13 +225,21 @@ class Guard(HttpToolsProtocol):
             self._deadline = None
 
 
-def _refusal(status: int) -> bytes:
-    body = NATIVE.refusal(status, REASONS[status], "", None)
-    headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body))), ("Connection", "close")]
-    headers += NATIVE.headers
+def _path(url: bytes) -> str:
+    """The path of an address as it came; "" where none can be read."""
+    try:
+        return (httptools.parse_url(url).path or b"").decode("ascii")
+    except (httptools.HttpParserInvalidURLError, UnicodeDecodeError):
+        return ""
+
+
+def _refusal(status: int, path: str, dialect: Dialect) -> bytes:
+    """The answer in the words of the API that the path belongs to; a path beyond the limit is not said again."""
+    response = dialect.refuse(status, REASONS[status], path if len(path) <= URL else "")
+    headers = [*response.headers.items(), ("connection", "close"), *dialect.headers]
     if status == 501:
-        headers.append(("Allow", METHODS))
+        headers.append(("allow", METHODS))
     if status in RETRY_AFTER:
-        headers.append(("Retry-After", str(RETRY_AFTER[status])))
+        headers.append(("retry-after", str(RETRY_AFTER[status])))
     head = "".join(f"{name}: {value}\r\n" for name, value in headers)
-    return STATUS_LINE[status] + head.encode() + b"\r\n" + body
+    return STATUS_LINE[status] + head.encode() + b"\r\n" + bytes(response.body)
