@@ -1,5 +1,6 @@
 """Apinizer's e-mail connections: the examples replayed, refusals, secrets, and mail that leaves by a connection."""
 
+import json
 from collections.abc import AsyncIterator
 from email import message_from_bytes
 from pathlib import Path
@@ -226,6 +227,31 @@ async def test_mail_leaves_by_the_connection_that_it_names_or_its_sender_is_boun
         assert (await desk.ask("DELETE", f"{PLACE}bobs/")).status_code == 200
         await send()
         await domains.wait(2)
+
+
+async def test_a_saved_draft_remembers_its_connection(desk: Desk) -> None:
+    async with Sink() as named, Sink() as other:
+        await create(desk, 'named; "é"', port=named.port)
+        await create(desk, "other", port=other.port)
+        bob = "/users/bob@served.example/emails"
+        body = {"to": ["ada@far.example"], "subject": "Hello", "body": "<p>Good day</p>"}
+        chosen = {"project": "MyProject", "name": 'named; "é"'}
+
+        async def save() -> str:
+            answer = await desk.ask("POST", f"{bob}/drafts", {**body, "connection": chosen}, token=desk.bob)
+            assert answer.status_code == 201, answer.text
+            return str(answer.json()["id"])
+
+        draft = await save()
+        read = await desk.get(f"{bob}/Drafts/{draft}?fields=HEADERS", token=desk.bob)
+        assert json.loads(read["headers"]["X-Gatepost-Connection"]) == chosen
+        assert (await desk.ask("POST", f"{bob}/send", {**body, "draftId": draft}, token=desk.bob)).status_code == 200
+        await named.wait(1)
+        assert b"X-Gatepost-Connection" not in named.mails[0].data
+        again = {**body, "draftId": await save(), "connection": {"project": "MyProject", "name": "other"}}
+        assert (await desk.ask("POST", f"{bob}/send", again, token=desk.bob)).status_code == 200
+        await other.wait(1)
+        assert await desk.get(f"{bob}/Drafts", token=desk.bob) == []
 
 
 async def test_nobody_is_bound_to_what_is_another_customers(desk: Desk) -> None:

@@ -131,6 +131,8 @@ async def test_a_scheduled_mail_goes_as_its_user_wanted_it_with_tls_required(des
 async def test_a_scheduled_mail_is_recalled_whole(desk: Desk) -> None:
     mail_id = await send(desk, sendAt=desk.house.clock() + HOUR)
     assert await recall(desk, mail_id) == 204
+    (entry,) = await desk.get("/audit?act=recall")
+    assert (entry["login"], entry["kind"], entry["mailId"]) == ("bob@served.example", "mail", mail_id)
     await due(desk, 2)
     assert (await desk.ask("GET", f"{BOB}/sent/{mail_id}", token=desk.bob)).status_code == 404
     assert desk.house.sink.mails == [] and await desk.get(f"{BOB}/emails/Sent", token=desk.bob) == []

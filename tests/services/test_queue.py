@@ -214,6 +214,14 @@ async def test_nothing_goes_to_a_paused_destination_until_it_is_resumed(house: H
     await house.sink.wait(2)
 
 
+async def test_two_who_pause_a_destination_at_once_are_both_right(house: House, deliveries: Deliveries) -> None:
+    await asyncio.gather(*(deliveries.pause(ROOT, "@far.example") for _ in range(5)))
+    (place,) = await deliveries.destinations(ROOT)
+    assert (place.name, place.paused) == ("@far.example", True)
+    await deliveries.resume(ROOT, "@far.example")
+    assert await deliveries.destinations(ROOT) == []
+
+
 async def test_a_pause_outlives_a_restart(tmp_path: Path) -> None:
     async with living(tmp_path) as house:
         await house.gatepost.services.of(Deliveries).pause(ROOT, "@far.example")

@@ -120,9 +120,13 @@ class Moves:
 
     async def pause(self, destination: str) -> None:
         """Let nothing go to a destination until it is resumed; what is under way ends."""
-        if destination not in self._line.schedule.paused:
-            await self._store.write(lambda writer: writer.add(Pause(destination=destination, since=self._clock())))
-            self._line.schedule.pause(destination)
+
+        def change(writer: Writer) -> None:
+            if writer.first(Pause, eq("destination", destination)) is None:
+                writer.add(Pause(destination=destination, since=self._clock()))
+
+        await self._store.write(change)
+        self._line.schedule.pause(destination)
 
     async def resume(self, destination: str) -> None:
         """Let mail go to a destination again."""

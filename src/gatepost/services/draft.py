@@ -11,6 +11,9 @@ from gatepost.model.outgoing import NORMAL
 from gatepost.model.problem import Kind, Problem
 from gatepost.services.records import Name, read_address
 
+CHOSEN = "X-Gatepost-Connection"
+"""The field of a saved draft that names its connection, as an API takes it (JSON)."""
+
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _NAMED = re.compile(r"\s*(.*?)\s*<([^<>]+)>\s*\Z", re.DOTALL)
 
@@ -47,7 +50,8 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
 
     `uploads` are files brought before; `origin_id` the mail that is answered or forwarded; `draft_id` the draft that
     goes once the mail is sent. With `sign` the user's signature is put under the HTML, where he has retention.
-    `connection` is the outgoing relay by which it leaves. With `require_tls` it asks for REQUIRETLS (RFC 8689).
+    `connection` is the outgoing relay by which it leaves; without one that of the saved draft counts. With `require_tls`
+    it asks for REQUIRETLS (RFC 8689).
     """
 
     sender: Party | None = None
@@ -111,7 +115,8 @@ def letter(
     message_id: str,
     saved: bool = False,
 ) -> Letter:
-    """Return what is composed; `date` in epoch milliseconds. One that is only `saved` remembers blind copies."""
+    """Return what is composed; `date` in epoch milliseconds. One that is only `saved` remembers blind copies and the
+    connection that was chosen."""
     text = draft.text
     if text is None and draft.html is not None and not draft.html_only:
         text = spoken(draft.html)
@@ -125,6 +130,7 @@ def letter(
         text=text,
         html=draft.html,
         attachments=[*draft.attachments, *files],
+        extra=[(CHOSEN, msgspec.json.encode(draft.connection).decode())] if saved and draft.connection else (),
         date=date,
         message_id=message_id,
         in_reply_to=thread.answers,

@@ -2,6 +2,8 @@
 
 import asyncio
 
+import msgspec
+
 from gatepost.events import Clock
 from gatepost.message.anatomy import Summary
 from gatepost.message.compose import compose
@@ -15,7 +17,8 @@ from gatepost.model.tenant import User
 from gatepost.model.verdict import Category, Folder
 from gatepost.mta.rows import fresh_id, message_row
 from gatepost.services.author import Author, Authors
-from gatepost.services.draft import Draft, Thread, letter
+from gatepost.services.content import Contents
+from gatepost.services.draft import CHOSEN, Binding, Draft, Thread, letter
 from gatepost.services.thread import Threads
 from gatepost.services.uploads import Uploads
 from gatepost.settings import Settings
@@ -33,6 +36,7 @@ class Drafts:
         authors: Authors,
         uploads: Uploads,
         threads: Threads,
+        contents: Contents,
         opener: Opener,
         settings: Settings,
         clock: Clock,
@@ -41,6 +45,7 @@ class Drafts:
         self._authors = authors
         self._uploads = uploads
         self._threads = threads
+        self._contents = contents
         self._opener = opener
         self._limits = settings.sending
         self._largest = settings.limits.message_bytes
@@ -83,6 +88,12 @@ class Drafts:
     def drop(self, writer: Writer, user: User, draft_id: str) -> bool:
         """Remove a user's draft within a change; tell whether there was one."""
         return writer.remove(Copy, every(_drafts_of(user), eq("mail_id", draft_id.lower()))) > 0
+
+    async def connection(self, user: User, draft_id: str) -> Binding | None:
+        """Return the connection with which a user's draft was saved; None for a draft without, or none."""
+        copy = await self._store.read(lambda reader: self._find(reader, user, draft_id))
+        named = (await self._contents.headers(copy.mail_id)).get(CHOSEN) if copy else None
+        return msgspec.json.decode(named, type=Binding) if isinstance(named, str) else None
 
     # How one is kept.
 

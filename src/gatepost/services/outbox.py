@@ -107,12 +107,14 @@ class Outbox:
         row = self._store.reader.get(Scheduled, mail_id)
         return row if row is not None and row.user_id == user.id else None
 
-    async def drop(self, row: Scheduled) -> bool:
+    async def recall(self, row: Scheduled) -> bool:
         """Let a mail not go; False where it went meanwhile. Its uploads stay as long as fresh ones."""
         draft, until = self._open(row), self._clock() + self._limits.upload_hours * HOUR
 
         def change(writer: Writer) -> bool:
             there = writer.remove(Scheduled, eq("id", row.id)) > 0
+            if there:
+                writer.record("recall", row)
             for upload_id in _wanted(draft) if there and draft else ():
                 writer.change(Upload, upload_id, expires_at=until)
             return there

@@ -166,7 +166,7 @@ class Sending:
             received=now,
             blind=", ".join(each.shown for each in draft.bcc)[:BLIND],
             smtputf8=written.smtputf8 or any(each.address.needs_smtputf8 for each in recipients),
-            connection_id=self._connection(author, draft),
+            connection_id=await self._connection(author, draft),
             requires_tls=draft.require_tls,
         )
 
@@ -188,8 +188,10 @@ class Sending:
             _check(await self._intake.receive(envelope, body, also))
         return mail_id
 
-    def _connection(self, author: Author, draft: Draft) -> int | None:
+    async def _connection(self, author: Author, draft: Draft) -> int | None:
         chosen = draft.connection
+        if chosen is None and draft.draft_id:
+            chosen = await self._drafts.connection(author.user, draft.draft_id)
         return usable(self._store.reader, author.user, chosen.project, chosen.name).id if chosen else None
 
     def _letter(

@@ -79,7 +79,7 @@ class SentMails:
         """
         user = self._authors.own(caller, who)
         waiting = self._outbox.find(user, mail_id)
-        if waiting and await self._outbox.drop(waiting):
+        if waiting and await self._outbox.recall(waiting):
             return
         _, ways = await self._store.read(lambda reader: _ways(reader, user, mail_id))
         ids = [way.id for way in ways if way.state in _WAITING]

@@ -51,7 +51,7 @@ def make_writing(
     uploads = Uploads(store, settings, clock)
     threads = Threads(store, contents)
     shares = Shares(store, authors, passwords, access, settings, clock)
-    drafts = Drafts(store, authors, uploads, threads, opener, settings, clock)
+    drafts = Drafts(store, authors, uploads, threads, contents, opener, settings, clock)
     sending = Sending(
         store,
         intake,

@@ -9,6 +9,7 @@ from gatepost.model.access import Admin, Grant, Level
 from gatepost.model.audit import ADD, CHANGE, MASK, REMOVE, Actor, Audit
 from gatepost.model.connection import Project
 from gatepost.model.options import OptionValue, Scope
+from gatepost.model.outgoing import Scheduled
 from gatepost.model.stored import Copy
 from gatepost.model.tenant import Broker, Customer, Domain, Group, User
 from gatepost.store.reader import Reader
@@ -190,12 +191,14 @@ def _masked(row: Any, members: Members) -> Members:
 
 
 def _identity(row: Any) -> tuple[str, str]:
-    """Return the kind and the id of what an act is about; a kept copy is known by its mail, as everywhere."""
+    """Return the kind and the id of what an act is about; of a copy, and of what waits for its hour, the mail."""
     match row:
         case str():
             return row, ""
         case Copy():
             return "mail", row.mail_id
+        case Scheduled():
+            return "mail", row.id
     return table(type(row)).name, str(row.id)
 
 
