@@ -48,13 +48,13 @@ class Desk:
         assert user is not None
         return await self._token(user_id=user.id)
 
-    async def helper(self, domain: str) -> str:
-        """Return a token of a new administrator at a domain's help desk."""
+    async def helper(self, domain: str, role: str = "HELPDESK") -> str:
+        """Return a token of a new administrator of a domain, at its help desk or in another role."""
         served = self.house.store.reader.domain(domain)
         assert served is not None
         admin = await self.house.add(Admin(login=f"help@{domain}", created_at=self.house.clock()))
         assert isinstance(admin, Admin)
-        await self.house.add(Grant(admin_id=admin.id, level=Level.DOMAIN, node_id=served.id, roles=["HELPDESK"]))
+        await self.house.add(Grant(admin_id=admin.id, level=Level.DOMAIN, node_id=served.id, roles=[role]))
         return await self._token(admin_id=admin.id)
 
     async def _token(self, **owner: int) -> str:

@@ -9,7 +9,9 @@ import pytest
 from tests.api.kept import GTUBE, Desk, mail, open_desk
 from tests.house import queued_as
 
+from gatepost.model.query import eq
 from gatepost.model.rules import SenderRule, SenderType
+from gatepost.model.tenant import User
 
 pytestmark = pytest.mark.anyio
 
@@ -77,6 +79,34 @@ async def test_who_may_read_the_audit_is_told_who_made_the_rule_and_what_would_h
     assert "SENDER_BLOCKED" in str(seen_by_bob)
 
 
+async def test_the_maker_of_rules_that_were_written_together_is_named(desk: Desk) -> None:
+    helper = await desk.helper("served.example", "DOMAIN_ADMIN")
+    domain = desk.house.store.reader.domain("served.example")
+    bob = desk.house.store.reader.first(User, eq("email", "bob@served.example"))
+    assert domain is not None and bob is not None
+    places = {
+        "served.example": f"/domains/{desk.ids.show(domain.id)}/wblist",
+        "bob@served.example": f"/users/{desk.ids.show(bob.id)}/wblist",
+    }
+
+    async def makers() -> list[tuple[str, str]]:
+        mail_id = queued_as(await desk.house.send(mail(), "bob@served.example"))
+        life = await desk.get(f"/messages/{mail_id}/trace")
+        found = [each for event in life["events"] for each in event["data"].get("findings", []) if "rule" in each]
+        return [(each["owner"], each["maker"]["login"]) for each in found]
+
+    listed = [{"value": f"{number}.example", "type": "BLOCK"} for number in range(300)]
+    listed.append({"value": "world.example", "type": "BLOCK"})
+    for owner, place in places.items():
+        for token, login in (("", "root"), (helper, "help@served.example")):
+            assert (await desk.ask("PUT", place, listed, token=token)).status_code == 200
+            assert await makers() == [(owner, login)]
+        assert (await desk.ask("PUT", place, [])).status_code == 200
+        assert (await desk.ask("POST", place, listed[-30:], token=helper)).status_code == 201
+        assert await makers() == [(owner, "help@served.example")]
+        assert (await desk.ask("PUT", place, [])).status_code == 200
+
+
 async def test_a_mail_is_judged_as_if_it_came_in_and_nothing_is_left_of_it(desk: Desk) -> None:
     ask = (
         "/messages/judge?recipient=bob@served.example&sender=ada@world.example&clientIp=192.0.2.7&helo=mx.world.example"
@@ -103,7 +133,7 @@ async def test_a_mail_is_judged_as_if_it_came_in_and_nothing_is_left_of_it(desk:
         "sender=a@b.example": 400,
     }.items():
         assert (await desk.ask("POST", f"/messages/judge?{query}", spam)).status_code == status, query
-    helper = await desk.helper("served.example")
+    helper = await desk.helper("served.example", "DOMAIN_ADMIN")
     assert (await desk.ask("POST", ask, spam, token=helper)).status_code == 200
     assert (await desk.ask("POST", ask.replace("served", "elsewhere"), spam, token=helper)).status_code == 403
 

@@ -44,8 +44,9 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """One act. Dates are epoch milliseconds; names are kept as they were, since the object may be gone by now.
 
     `kind` is the struct's name in snake case, `object_id` its id as text ("" where the act concerns many). `before` and
-    `after` hold the members that changed, all of them of what was added or removed; of many objects {"count", "items"},
-    items as far as they take at most 64 KB (rules 17). Secrets are masked. The three ids tell who may see it.
+    `after` hold the members that changed, all of them of what was added or removed; of many objects {"count", "items",
+    "first_id", "last_id"}, items as far as they take at most 64 KB (rules 17). Secrets are masked. The three ids tell
+    who may see it.
     """
 
     id: int = 0

@@ -16,11 +16,12 @@ from gatepost.model.query import Condition, Op, Page, Query, Where, eq, every
 from gatepost.model.rules import SenderRule, SenderType
 from gatepost.model.tenant import Domain, User
 from gatepost.services.access import found, require
-from gatepost.store.journal import many
+from gatepost.store.journal import many, spanning
 from gatepost.store.store import Reader, Store, Writer
 
 SLICE = 200  # rows of one write, so that none holds the writer long (rules 17)
 Told = dict[str, Any] | None
+REPLACE, LIST = "replace", "senderRules"  # what the audit calls the act, and the list
 AT_ONCE = 1000  # rules of one addition; a longer list is replaced as a whole
 
 
@@ -104,7 +105,7 @@ class SenderRules:
         generation, kept = await self._store.prepare(partial(_aside, owner, rules[:SLICE], 0))
         for at in range(SLICE, len(rules), SLICE):
             kept += (await self._store.prepare(partial(_aside, owner, rules[at : at + SLICE], generation)))[1]
-        before, after = await self._store.read(partial(_told, owner)), many(kept)
+        before, after = await self._store.read(partial(_told, owner)), spanning(kept)
         await self._store.write(partial(_switch, owner, generation, before, after))
         await self._clear(owner, generation)
         return kept
@@ -275,9 +276,7 @@ def _switch(owner: Owner, generation: int, before: Told, after: Told, writer: Wr
     if _generation(writer, owner) >= generation:
         raise Problem(Kind.CONFLICT, "The list was replaced by another request meanwhile.")
     writer.change(type(owner.row), owner.row.id, sender_generation=generation)
-    writer.record(
-        "replace", owner.row, before=before and {"senderRules": before}, after=after and {"senderRules": after}
-    )
+    writer.record(REPLACE, owner.row, before=before and {LIST: before}, after=after and {LIST: after})
 
 
 def _told(owner: Owner, reader: Reader) -> Told:

@@ -82,7 +82,7 @@ class Journal:
 
     def _told(self, act: str, place: Place, changes: list[Change]) -> Iterator[Audit]:
         if len(changes) > MANY:
-            before, after = many(each.before for each in changes), many(each.after for each in changes)
+            before, after = spanning(each.before for each in changes), spanning(each.after for each in changes)
             entry = self._entry(act, changes[0].row, place, before, after)
             yield msgspec.structs.replace(entry, object_id="", name="")
             return
@@ -127,6 +127,13 @@ def many(rows: Iterable[Any]) -> Members | None:
             room -= len(msgspec.json.encode(item))
             items += [item] if room >= 0 else []
     return {"count": count, "items": items} if count else None
+
+
+def spanning(rows: Iterable[Any]) -> Members | None:
+    """Return the same of rows of one kind that were written together, with the first and the last of their ids."""
+    there = [row for row in rows if row is not None]
+    told = many(there)
+    return told and {**told, "first_id": min(row.id for row in there), "last_id": max(row.id for row in there)}
 
 
 def place_of(reader: Reader, row: Any) -> Place:
