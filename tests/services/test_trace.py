@@ -11,6 +11,7 @@ from gatepost.model.envelope import Body
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.stored import Copy, Delivery, Message, State, TraceEvent
 from gatepost.services.trace import Life, Traces
+from gatepost.settings import Filters
 
 pytestmark = pytest.mark.anyio
 
@@ -23,7 +24,7 @@ class Ground:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.traces = Traces(world.store)
+        self.traces = Traces(world.store, Filters())
         self.count = 0
 
     async def build(self) -> None:

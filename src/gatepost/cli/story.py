@@ -69,11 +69,13 @@ def _proof(name: str, proof: Any) -> Iterator[str]:
 
 
 def _found(finding: Any) -> str:
-    """A symbol with its points, the reason, what of the mail it goes by, and whose rule it is."""
+    """A symbol with its points, the reason, what of the mail it goes by, what it means, and whose rule it is."""
     points = f" {finding['score']:+g}" if "score" in finding else ""
     said = f"{finding['symbol']}{points}: {clean(finding['reason'])}"
     if finding.get("seen") and finding["seen"] not in finding["reason"]:
         said += f" [{clean(finding['seen'])}]"
+    if finding.get("description") and finding["description"] not in finding["reason"]:
+        said += f": {clean(finding['description'])}"
     if "rule" in finding:
         said += f" (rule {finding['rule']}"
         said += f" of {clean(finding['owner'])}" if "owner" in finding else ""

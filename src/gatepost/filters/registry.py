@@ -6,7 +6,7 @@ has one class and `FILTER = <that class>`; nothing else needs to be edited.
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from enum import IntEnum
 from importlib.metadata import entry_points
 from typing import Any, ClassVar, Literal, Protocol
@@ -51,6 +51,10 @@ class Options(Section, frozen=True):
     def in_force(self) -> bool:
         """Tell whether the question is asked."""
         return self.enabled
+
+    def descriptions(self) -> Mapping[str, str]:
+        """Return what each symbol means, where the filter goes by a table that says so; raise ValueError as it does."""
+        return {}
 
 
 Alarm = Callable[[str, str, str], None]
@@ -146,6 +150,11 @@ def entries(settings: Filters) -> list[Entry]:
         )
         for kind, options in _configured(settings)
     ]
+
+
+def descriptions(settings: Filters) -> dict[str, Mapping[str, str]]:
+    """Return what the symbols of the enabled filters mean: filter -> symbol -> a line, where a table says so."""
+    return {kind.name: options.descriptions() for kind, options in _configured(settings) if options.in_force}
 
 
 def _configured(settings: Filters) -> Iterator[tuple[type[Filter], Options]]:

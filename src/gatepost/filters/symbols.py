@@ -73,6 +73,10 @@ class Weights(registry.Options, frozen=True):
     file: str = ""
     weights: dict[str, float] = msgspec.field(default_factory=dict)
 
+    def descriptions(self) -> dict[str, str]:
+        table = _table(self.file)
+        return {name: symbol.about for name, symbol in (*table.symbols.items(), *table.adverts.items())}
+
 
 def load(options: Weights, part: Part) -> tuple[dict[str, Symbol], Lists]:
     """Return the symbols in force and the lists; raise ValueError that begins with the option at fault."""

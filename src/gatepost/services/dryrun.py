@@ -16,10 +16,11 @@ from gatepost.mta.directory import Directory
 from gatepost.mta.intake import Intake
 from gatepost.mta.rows import fresh_id
 from gatepost.services.access import require
+from gatepost.services.descriptions import Descriptions
 from gatepost.services.makers import with_makers
 from gatepost.services.records import unprocessable
 from gatepost.services.trace import scope_of, sees
-from gatepost.settings import Limits
+from gatepost.settings import Settings
 from gatepost.store.store import Store
 
 AT_ONCE = 2  # mails that are tried at the same time, so that those that come in don't wait
@@ -37,13 +38,14 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True):
 class DryRuns:
     """Tries mails. One must have the right to read the recipient's mail; of a group, others' members stay unnamed."""
 
-    def __init__(self, store: Store, directory: Directory, intake: Intake, limits: Limits, clock: Clock) -> None:
+    def __init__(self, store: Store, directory: Directory, intake: Intake, settings: Settings, clock: Clock) -> None:
         self._store = store
         self._directory = directory
         self._intake = intake
         self._clock = clock
         self._turns = asyncio.Semaphore(AT_ONCE)
-        self.largest = limits.message_bytes
+        self._descriptions = Descriptions(settings.filters)
+        self.largest = settings.limits.message_bytes
 
     def check(self, caller: Caller, arrival: Arrival) -> Address:
         """Return for whom a mail is tried; raise Problem to who may not: asked before the mail itself is read."""
@@ -76,7 +78,7 @@ class DryRuns:
         )
         async with self._turns:
             events = await self._intake.dry_run(envelope, Body(len(data), data))
-        return with_makers(self._store.reader, caller, self._seen(caller, events))
+        return self._descriptions.beside(with_makers(self._store.reader, caller, self._seen(caller, events)))
 
     def _seen(self, caller: Caller, events: Sequence[TraceEvent]) -> list[TraceEvent]:
         return [each for each in events if each.mailbox is None or sees(self._store.reader, caller, each.mailbox)]

@@ -12,7 +12,9 @@ from gatepost.model.query import Query, eq
 from gatepost.model.stored import Copy, Delivery, Message, TraceEvent
 from gatepost.model.tenant import User
 from gatepost.services.access import Scope, may
+from gatepost.services.descriptions import Descriptions
 from gatepost.services.makers import with_makers
+from gatepost.settings import Filters
 from gatepost.store.store import Reader, Store
 
 CANDIDATES = 20  # mails of one Message-ID that are looked at, the newest first
@@ -31,8 +33,9 @@ class Life(msgspec.Struct, frozen=True, kw_only=True):
 class Traces:
     """Finds a mail by our id, Message-ID or a next hop's queue id; recipients out of scope do not exist (rules 12)."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, filters: Filters) -> None:
         self._store = store
+        self._descriptions = Descriptions(filters)
 
     async def find(self, caller: Caller, text: str) -> Life:
         """Return the life of the newest mail that `text` names and the caller may see; raise NOT_FOUND."""
@@ -43,7 +46,7 @@ class Traces:
         first, *others = shown
         return msgspec.structs.replace(
             first,
-            events=with_makers(self._store.reader, caller, first.events),
+            events=self._descriptions.beside(with_makers(self._store.reader, caller, first.events)),
             others=tuple(life.message.id for life in others),
         )
 
