@@ -330,7 +330,7 @@ class Headers(Section, frozen=True):
         "spam_score": "X-Spam-Score: the points",
         "spam_level": "X-Spam-Level: a star for each point",
         "spam_status": "X-Spam-Status: Yes or No, the points, those that make spam, and each symbol with its own",
-        "virus_scanned": "X-Virus-Scanned: where the mail was looked at, if every filter could say",
+        "virus_scanned": "X-Virus-Scanned: what looked for viruses (Gatepost, ClamAV, ICAP), if every filter could say",
     }
     spam_flag: bool = True
     spam_score: bool = True

@@ -1,5 +1,6 @@
 """Engines on the road: nothing passes unscanned, unless somebody said so; then the mail says it too."""
 
+from email import message_from_bytes
 from pathlib import Path
 
 import pytest
@@ -70,3 +71,22 @@ async def test_74_points_and_what_they_are_for_stand_in_the_trace(tmp_path: Path
             assert {"symbol": "ZEBRA", "category": "SCORE", "reason": "z", "score": 16.0} in told
             scanner.said = http_answer(b"", b"500 Internal Server Error")
             assert (await house.send(MAIL, "bob@served.example")).code == 451
+
+
+async def test_a_delivered_mail_names_what_looked_for_viruses_and_no_host(tmp_path: Path) -> None:
+    async with Scanner(clamd, b"stream: OK\0") as scanner:
+        scanned = {"servers": [scanner.address], "max_bytes": 1000, "too_large": "skip"}
+        told = []
+        for options in (
+            {},
+            {"clamav": scanned},
+            {"clamav": scanned, "virus": {"enabled": False}},
+            {"virus": {"enabled": False}},
+        ):
+            filters = {"options": options}
+            async with living(tmp_path / str(len(told)), filters=filters, auth={"enabled": False}) as house:
+                for more in (b"", b"x" * 900 + b"\r\n"):
+                    await house.send(MAIL + more, "bob@served.example")
+                mails = [message_from_bytes(each.data) for each in await house.sink.wait(2)]
+                told.append({mail["X-Virus-Scanned"] for mail in mails})
+    assert told == [{"Gatepost"}, {"Gatepost, ClamAV", "Gatepost"}, {"ClamAV", None}, {None}]

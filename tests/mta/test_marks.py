@@ -24,10 +24,13 @@ def score(symbol: str, points: float) -> Finding:
     return Finding(category=Category.SCORE, symbol=symbol, reason="", by="test", score=points)
 
 
+SCANNERS = ("Gatepost", "ClamAV")
+
+
 def fields(*findings: Finding, settings: Headers | None = None, **members: Any) -> dict[str, str]:
     to = Recipient(**{"address": BOB, "given": BOB, "policy": POLICY, "platform_id": 1, **members})
     judged = Judged(to, judge(findings, Case(policy=POLICY, received=RECEIVED)))
-    return dict(marks(judged, settings or Headers(), "gate.test"))
+    return dict(marks(judged, settings or Headers(), SCANNERS))
 
 
 def test_a_clean_mail_says_so() -> None:
@@ -36,7 +39,7 @@ def test_a_clean_mail_says_so() -> None:
         "X-Spam-Score": "1.2",
         "X-Spam-Level": "*",
         "X-Spam-Status": "No, score=1.2 required=5.0\r\n\ttests=[A=1.25,B=-0.05]",
-        "X-Virus-Scanned": "Gatepost at gate.test",
+        "X-Virus-Scanned": "Gatepost, ClamAV",
     }
 
 

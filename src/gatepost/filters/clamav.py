@@ -41,6 +41,7 @@ class Clamav(Engine):
     """
 
     name = "clamav"
+    scanner = "ClamAV"
     Options = ClamavOptions
 
     def __init__(self, options: ClamavOptions, tools: Tools) -> None:

@@ -46,6 +46,7 @@ class Icap(Engine):
     """
 
     name = "icap"
+    scanner = "ICAP"
     Options = IcapOptions
 
     def __init__(self, options: IcapOptions, tools: Tools) -> None:

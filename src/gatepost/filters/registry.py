@@ -89,7 +89,8 @@ class Filter(Protocol):
     """One question about a mail. It states facts; it never stores, logs, or decides what follows.
 
     `Options` are decoded from `[filters.<name>]`. The constructor takes (options, tools) and raises ValueError for
-    an option that can't be used, in words that begin with its key. `on_error` is set by the registry.
+    an option that can't be used, in words that begin with its key. `on_error` is set by the registry. One that seeks
+    viruses has a `scanner`: its name in X-Virus-Scanned.
     """
 
     name: ClassVar[str]

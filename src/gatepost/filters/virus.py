@@ -37,6 +37,7 @@ class Virus:
     """
 
     name = "virus"
+    scanner = "Gatepost"
     cost = Cost.PARSE
     Options = VirusOptions
 

@@ -184,7 +184,7 @@ class Intake:
         if answer is not Answer.ACCEPTED:
             return await self._refuse(message, judged, answer, trail)
         proven = mail.auth is not None and mail.auth.sender_proven
-        deliveries = self._deliveries(envelope, judged, proven)
+        deliveries = self._deliveries(envelope, judged, report.scanners, proven=proven)
         receipt = await self._accept(envelope, message, body, judged, deliveries, trail, also)
         await self._returns.note(envelope.direction, report.anatomy)
         return receipt
@@ -312,7 +312,9 @@ class Intake:
             self._queue.push(message, ready, body)
         return Receipt(message.id, Answer.ACCEPTED, Category.CLEAN)
 
-    def _deliveries(self, envelope: Envelope, judged: Sequence[Judged], proven: bool) -> list[Delivery]:
+    def _deliveries(
+        self, envelope: Envelope, judged: Sequence[Judged], scanners: Sequence[str], *, proven: bool
+    ) -> list[Delivery]:
         ways: dict[str, Delivery] = {}
         for each in judged:
             if each.verdict.action is Action.DELIVER:
@@ -323,7 +325,7 @@ class Intake:
                     life=self._settings.queue.life,
                     proven=proven,
                     connection_id=bound(self._store.reader, envelope, each.recipient),
-                    marks=marks(each, self._settings.headers, self._settings.hostname),
+                    marks=marks(each, self._settings.headers, scanners),
                 )
                 ways.setdefault(each.recipient.address.key, way)
         return list(ways.values())

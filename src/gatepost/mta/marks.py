@@ -4,7 +4,7 @@ What the names of symbols say comes from filters and engines, so nothing but wor
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from gatepost.model.verdict import Category, Finding
 from gatepost.mta.keeping import Judged
@@ -17,8 +17,11 @@ LINE = 76
 _ODD = re.compile(r"[^A-Za-z0-9_.-]")
 
 
-def marks(judged: Judged, settings: Headers, host: str) -> list[tuple[str, str]]:
-    """Return the fields for one recipient, folded; none for who is not on a mail server of ours."""
+def marks(judged: Judged, settings: Headers, scanners: Sequence[str]) -> list[tuple[str, str]]:
+    """Return the fields for one recipient, folded; none for who is not on a mail server of ours.
+
+    `scanners` are the names of those that looked through the mail for viruses.
+    """
     policy = judged.recipient.policy
     if judged.recipient.platform_id is None or policy is None:
         return []
@@ -36,7 +39,7 @@ def marks(judged: Judged, settings: Headers, host: str) -> list[tuple[str, str]]
         points = f"score={verdict.score:.1f} required={policy.spam_score:.1f}"
         fields["X-Spam-Status"] = f"{'Yes' if spam else 'No'}, {points}\r\n\ttests=[{_tests(verdict.because)}]"
     if settings.virus_scanned and not any(finding.category is Category.UNSURE for finding in verdict.because):
-        fields["X-Virus-Scanned"] = f"Gatepost at {_ODD.sub('?', host)}"
+        fields["X-Virus-Scanned"] = ", ".join(scanners)
     return [(name, value) for name, value in fields.items() if value]
 
 

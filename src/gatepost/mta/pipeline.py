@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Container, Hashable, Iterator, Sequence
 
 import msgspec
 
@@ -31,10 +31,12 @@ class Findings(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """What came of a run: the mail taken apart (None: it could not be), and each recipient's findings."""
+    """What came of a run: the mail taken apart (None: it could not be), each recipient's findings, and the names of
+    those that looked through it for viruses."""
 
     anatomy: Anatomy | None
     found: tuple[Findings, ...]
+    scanners: tuple[str, ...] = ()
 
 
 class Pipeline:
@@ -80,7 +82,15 @@ class Pipeline:
                 break
         trail.add("scanned", ms=times)
         each = (Findings(recipient, tuple(found[index])) for index, recipient in enumerate(recipients))
-        return Report(opened, tuple(each))
+        return Report(opened, tuple(each), tuple(self._scanners(times, found.get(0, ()))))
+
+    def _scanners(self, asked: Container[str], findings: Sequence[Finding]) -> Iterator[str]:
+        """Yield the names of the scanners that were asked and did say; what they say is the same for all recipients."""
+        silent = {each.by for each in findings if each.category is Category.UNSURE or each.symbol.endswith("_SKIPPED")}
+        for _, filters in self._tiers:
+            for one in filters:
+                if one.name in asked and one.name not in silent and (scanner := getattr(one, "scanner", "")):
+                    yield scanner
 
     async def _open(self, mail: Mail, trail: Trail) -> tuple[Anatomy | None, list[Finding]]:
         """Return the mail taken apart, or what is found instead. The opener keeps its own time."""

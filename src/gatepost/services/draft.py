@@ -50,8 +50,8 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
 
     `uploads` are files brought before; `origin_id` the mail that is answered or forwarded; `draft_id` the draft that
     goes once the mail is sent. With `sign` the user's signature is put under the HTML, where he has retention.
-    `connection` is the outgoing relay by which it leaves; without one that of the saved draft counts. With `require_tls`
-    it asks for REQUIRETLS (RFC 8689).
+    `connection` is the outgoing relay by which it leaves; without one that of the saved draft counts. With
+    `require_tls` it asks for REQUIRETLS (RFC 8689).
     """
 
     sender: Party | None = None
