@@ -2,7 +2,7 @@
 
 import tomllib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -12,6 +12,7 @@ import msgspec
 import re2  # type: ignore[import-untyped]
 
 from gatepost.filters import registry
+from gatepost.message.recent import Recent
 
 MAX_MEMORY = 8 << 20
 """Octets that an engine for phrases may take; what it does not need it does not take."""
@@ -152,6 +153,7 @@ class Phrases:
                 self._add(owner, pattern)
         for each, _ in self._sets:
             each.Compile()
+        self._recent = Recent(self._sought)
 
     def _add(self, owner: str, pattern: str) -> None:
         try:
@@ -168,18 +170,17 @@ class Phrases:
         together.Add(octets)
         owners.append(owner)
 
-    def found(self, text: str) -> Iterator[str]:
-        """Yield the symbols whose phrases stand in a text."""
-        if not text:
-            return
+    def found(self, text: str) -> tuple[str, ...]:
+        """Return the symbols whose phrases stand in a text."""
+        return self._recent(text) if text else ()
+
+    def _sought(self, text: str) -> tuple[str, ...]:
         octets = text.encode("utf-8", "replace")
         hits = [owner for owner, pattern in self._alone if pattern.search(octets)]
         for together, owners in self._sets:
             hits += [owners[index] for index in together.Match(octets) or ()]
-        for owner, count in Counter(hits).items():
-            for least, name in self._least[owner]:
-                if count >= least:
-                    yield name
+        counts = Counter(hits).items()
+        return tuple(name for owner, count in counts for least, name in self._least[owner] if count >= least)
 
 
 def phrases(file: str, part: Part, where: Where) -> Phrases:

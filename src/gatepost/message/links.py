@@ -16,9 +16,11 @@ from publicsuffixlist import PublicSuffixList
 
 from gatepost.message import markup
 from gatepost.message.anatomy import Link, Source
+from gatepost.message.recent import Recent
 
 URL_MAX = 1000
 LINKS_MAX = 10_000
+_LINK = 800  # octets that a link takes, about
 _SCAN_MAX = 4096  # octets of one URL that are looked into
 
 _DOT = r"(?:\.|\[\.\]|\(\.\)|\{\.\}|\[dot\]|\(dot\)|\{dot\})"
@@ -62,6 +64,19 @@ class Collector:
     @property
     def links(self) -> tuple[Link, ...]:
         return tuple(self._found.values())
+
+    def take_text(self, raw: bytes, part: int) -> None:
+        """Take the links of a text as `read_text` does; one that came a moment ago is not read again."""
+        self._take(_of_text(raw), part)
+
+    def take_html(self, raw: bytes, part: int) -> None:
+        """Take the links of an HTML document as `read_html` does; one that came a moment ago is not read again."""
+        self._take(_of_html(raw), part)
+
+    def _take(self, other: "Collector", part: int) -> None:
+        for link in other._found.values():
+            self._keep(Link(link.host, link.domain, link.url, link.source, part))
+        self.full = self.full or other.full
 
     def read_text(self, raw: bytes, part: int, source: Source = Source.TEXT) -> None:
         """Take the links of a text in ASCII or UTF-8."""
@@ -133,6 +148,26 @@ class Collector:
             self.full = True
             return
         self._found[key] = link
+
+
+def _gather_text(raw: bytes) -> Collector:
+    found = Collector()
+    found.read_text(raw, 0)
+    return found
+
+
+def _gather_html(raw: bytes) -> Collector:
+    found = Collector()
+    found.read_html(raw, 0)
+    return found
+
+
+def _weight(found: Collector) -> int:
+    return _LINK * len(found.links)
+
+
+_of_text = Recent(_gather_text, weight=_weight)
+_of_html = Recent(_gather_html, weight=_weight)
 
 
 def _in_text(raw: bytes) -> Iterator[str]:

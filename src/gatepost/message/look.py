@@ -11,12 +11,14 @@ import msgspec
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from gatepost.message.markup import slow
+from gatepost.message.recent import Recent
 
 READ_MAX = 131_072
 """Octets of a document that are looked at."""
 
 _NODES_MAX = 500  # elements whose style is read
 _ANCHORS_MAX = 300
+_ANCHOR = 500  # octets that an anchor takes, about
 _TEXTS_MAX = 2 * READ_MAX  # characters of elements' texts that are gone through
 _ABOVE_MAX = 20  # elements above one in which its background is sought
 _SILENT = ["script", "style", "head", "title", "template", "noscript"]
@@ -74,7 +76,10 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
 
 def look(raw: bytes) -> Look:
     """Look at an HTML document in ASCII or UTF-8; never raises."""
-    raw = raw[:READ_MAX]
+    return _recent(raw[:READ_MAX])
+
+
+def _looked(raw: bytes) -> Look:
     splits, coded = _splits(raw), len(_CODED.findall(raw)) if b"&#" in raw else 0
     if slow(raw):
         text = html.unescape(_ANY_TAG.sub(" ", raw.decode("utf-8", "replace")))
@@ -105,6 +110,13 @@ def look(raw: bytes) -> Look:
         frames=b"<iframe" in lower or b"<object" in lower or b"<embed" in lower,
         refresh=refresh,
     )
+
+
+def _weight(found: Look) -> int:
+    return len(found.text) + _ANCHOR * len(found.anchors)
+
+
+_recent = Recent(_looked, weight=_weight)
 
 
 def _splits(raw: bytes) -> int:

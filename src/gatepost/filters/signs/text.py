@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from gatepost.filters.signs.facts import Facts, Sign
 from gatepost.filters.signs.scripts import TORN, mixed
 from gatepost.message.anatomy import Symbol
+from gatepost.message.recent import Recent
 
 READ = 4096  # characters over which the manner of writing is judged
 MIXED_READ = 3000  # characters whose alphabets are asked for
 FEW = 120  # characters of a text that says little
 APART = 6  # letters in a row that stand alone
+_AND = "\0\n\0"  # between two texts
 _APART = re.compile(r"(?:[^\W\d_][.*_-]){3,}[^\W\d_]\Z")
 _TAIL = re.compile(
     r"(?:\A|[\s>])(?:[A-Za-z]{0,3}[0-9]{2,5}[A-Za-z]{2,6}[0-9]*[-A-Za-z0-9]{12,}"
@@ -29,15 +31,7 @@ def text(facts: Facts) -> Iterator[Sign]:
     if not shown.strip():
         yield "TEXT_NONE", ""
         return
-    if not some.isascii():
-        if len(torn := TORN.findall(some)) > 2:
-            yield "TEXT_ZERO_WIDTH", f"{len(torn)} times"
-        if len(odd := mixed(some[:MIXED_READ])) > 1:
-            yield "TEXT_MIXED", odd[0]
-    pieces = some.split()
-    if gappy := _gappy(pieces):
-        yield "TEXT_GAPPY", gappy
-    yield from _loud(some, pieces)
+    yield from _manner(some)
     if _TAIL.search(shown[-80:]):
         yield "TEXT_TAIL", shown.rsplit(None, 1)[-1]
     greeted = _GREETING.match(some)
@@ -47,6 +41,23 @@ def text(facts: Facts) -> Iterator[Sign]:
         yield "TEXT_SHORT_LINK", ""
     yield from _coded(facts)
     yield from _differ(facts)
+
+
+def _written(some: str) -> tuple[Sign, ...]:
+    """Judge how words are written."""
+    found: list[Sign] = []
+    if not some.isascii():
+        if len(torn := TORN.findall(some)) > 2:
+            found.append(("TEXT_ZERO_WIDTH", f"{len(torn)} times"))
+        if len(odd := mixed(some[:MIXED_READ])) > 1:
+            found.append(("TEXT_MIXED", odd[0]))
+    pieces = some.split()
+    if gappy := _gappy(pieces):
+        found.append(("TEXT_GAPPY", gappy))
+    return (*found, *_loud(some, pieces))
+
+
+_manner = Recent(_written)
 
 
 def _gappy(pieces: list[str]) -> str:
@@ -88,9 +99,17 @@ def _differ(facts: Facts) -> Iterator[Sign]:
     page = facts.prose.page
     if page is None or not facts.prose.plain.strip() or "multipart/alternative" not in _containers(facts):
         return
-    plain, shown = set(facts.prose.plain[:READ].lower().split()), set(page.text[:READ].lower().split())
-    if len(plain) > 20 and len(shown) > 20 and len(plain & shown) < 0.3 * min(len(plain), len(shown)):
+    if _apart(f"{facts.prose.plain[:READ]}{_AND}{page.text[:READ]}"):
         yield "PARTS_DIFFER", ""
+
+
+def _unlike(both: str) -> bool:
+    """Tell whether two texts, one behind the other, share too few of their words."""
+    plain, shown = (set(each.split()) for each in both.lower().split(_AND, 1))
+    return len(plain) > 20 and len(shown) > 20 and len(plain & shown) < 0.3 * min(len(plain), len(shown))
+
+
+_apart = Recent(_unlike)
 
 
 def _containers(facts: Facts) -> set[str]:

@@ -1,0 +1,48 @@
+"""Texts that came a moment ago: what a list, a campaign or a wave of spam brings again and again is read once."""
+
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+LONGEST = 65_536
+"""Octets, or characters, of a text that is remembered; longer ones are rarely the same and are read each time."""
+
+_OCTETS = 1_000_000
+_ENTRY = 500  # what an entry takes beside its text
+
+K = TypeVar("K", bound=bytes | str)
+V = TypeVar("V")
+
+
+class Recent(Generic[K, V]):
+    """A pure function of a text, with what it made of those that came last.
+
+    Holds about `octets` of texts and of what was made of them, by `weight`; the oldest goes first. What the function
+    returns is shared and must not be changed; None is no result.
+    """
+
+    def __init__(
+        self, make: Callable[[K], V], *, weight: Callable[[V], int] = lambda made: 0, octets: int = _OCTETS
+    ) -> None:
+        self._make = make
+        self._weight = weight
+        self._known: dict[K, V] = {}
+        self._left = octets
+
+    def __call__(self, text: K) -> V:
+        if len(text) > LONGEST:
+            return self._make(text)
+        known = self._known.get(text)
+        if known is None:
+            known = self._make(text)
+            self._keep(text, known)
+        return known
+
+    def _keep(self, text: K, made: V) -> None:
+        self._known[text] = made
+        self._left -= self._size(text, made)
+        while self._left < 0:
+            oldest = next(iter(self._known))
+            self._left += self._size(oldest, self._known.pop(oldest))
+
+    def _size(self, text: K, made: V) -> int:
+        return len(text) + self._weight(made) + _ENTRY
