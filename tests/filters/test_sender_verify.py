@@ -4,7 +4,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from dns.nameserver import Do53Nameserver as DnsServer
 from tests.filters.mails import NOW, mail, plain, recipient
 from tests.peers.names import Fault, Names, Zone
 
@@ -17,6 +16,7 @@ from gatepost.model.envelope import Client
 from gatepost.model.problem import Kind
 from gatepost.model.tenant import Domain, Language
 from gatepost.model.verdict import Category, Finding, OnError
+from gatepost.nameserver import nameservers
 from gatepost.settings import Dns, Filters, Limits
 
 pytestmark = pytest.mark.anyio
@@ -63,8 +63,8 @@ async def found(
     async with Names(ZONE | (system[0] if system else {})) as names:
         asked_of = Dns(servers=[names.address], timeout=0.5)
         if system:  # as if /etc/resolv.conf named it, which can't name a port
-            servers = [DnsServer("127.0.0.1", int(names.address.rpartition(":")[2]))]
-            system[1].setattr("gatepost.dns._use_system", lambda stub: setattr(stub, "nameservers", servers))
+            servers = nameservers(asked_of)
+            system[1].setattr("gatepost.dns.nameservers", lambda settings: servers)
             asked_of = Dns(timeout=0.5, trust_ad="never")
         tools = Tools(
             limits=Limits(),
