@@ -16,9 +16,9 @@ from gatepost.events import Metrics
 from gatepost.model.address import parse_address
 from gatepost.model.envelope import Body
 from gatepost.model.route import Hop, Route, Transport
+from gatepost.mta.dots import stuffed
 from gatepost.mta.outcome import Outcome, Result, printable, remote_id, said
 from gatepost.mta.relay import Parcel, Relay, Taker
-from gatepost.mta.wire import stuffed
 from gatepost.settings import Dns, SettingsError
 from gatepost.settings import Relay as RelaySettings
 
@@ -114,7 +114,7 @@ async def test_every_body_arrives_octet_by_octet_3_25(make: Make, body: bytes, e
 async def test_a_spooled_body_is_stuffed_across_the_borders_of_chunks(
     make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
-    monkeypatch.setattr("gatepost.mta.wire.CHUNK", 7)
+    monkeypatch.setattr("gatepost.mta.dots.CHUNK", 7)
     chance = random.Random(seed)
     text = b"".join(chance.choice([b".", b"\r\n", b"\r\n.\r\n", b"..", b"abc"]) for _ in range(400)) + b"\r\n"
     async with Sink() as sink:

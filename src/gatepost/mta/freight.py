@@ -8,7 +8,7 @@ import msgspec
 
 from gatepost.events import log
 from gatepost.message.dsn import FULL_BYTES
-from gatepost.message.edit import ID_FIELDS, outgoing, trace_fields
+from gatepost.message.edit import ID_FIELDS, head_end, outgoing, trace_fields
 from gatepost.model.address import BadAddress, parse_address
 from gatepost.model.envelope import Body
 from gatepost.model.stored import Delivery, Message, State
@@ -17,7 +17,8 @@ from gatepost.mta.schedule import Entry
 from gatepost.mta.signing import Signing
 from gatepost.store.store import Store
 
-HEAD_MAX = 1_048_576  # of a spooled mail, what is looked through for its header
+HEAD_USUAL = 32_768  # of a spooled mail, what is read first: few headers are longer
+HEAD_MAX = 1_048_576  # and what is looked through for its header at most
 
 
 class Load(msgspec.Struct, frozen=True):
@@ -102,7 +103,7 @@ class Freight:
     async def parcel(self, load: Load) -> Parcel | None:
         """Return what goes on the wire, signed and sealed last of all; None where the mail's text can't be read."""
         message, body = load.message, load.body
-        start = await _start(body, HEAD_MAX)
+        start = await _header(body)
         if message is None or body is None or start is None:
             return None
         first = load.deliveries[0]
@@ -163,6 +164,14 @@ def _sent(row: Delivery) -> tuple[object, ...]:
 
 def _weight(body: Body) -> int:
     return len(body.data or b"")
+
+
+async def _header(body: Body | None) -> bytes | None:
+    """The mail, or so much of a file that its header is in it."""
+    start = await _start(body, HEAD_USUAL)
+    if body is None or body.path is None or start is None or head_end(start) >= 0:
+        return start
+    return await _start(body, HEAD_MAX)
 
 
 async def _start(body: Body | None, most: int) -> bytes | None:

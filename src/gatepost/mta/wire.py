@@ -4,9 +4,8 @@ import asyncio
 import contextlib
 import ssl
 from collections import deque
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
-from pathlib import Path
 from types import TracebackType
 from typing import cast
 
@@ -14,11 +13,11 @@ import aiosmtplib
 from aiosmtplib.protocol import COMMAND_INJECTION_REGEX, MAX_RESPONSE_LENGTH, SMTPProtocol
 
 from gatepost.model.envelope import Body
+from gatepost.mta import dots
 from gatepost.mta.outcome import Reply, own, printable, said
 from gatepost.mta.routing import Target
 from gatepost.settings import Relay
 
-CHUNK = 262_144
 GARBAGE = "4.5.0"  # the peer breaks the protocol (RFC 3463 3.6)
 
 
@@ -249,7 +248,7 @@ class Session:
             self._client.pipe.expect(1)
         if body.path is None:
             with self._guarded():
-                self._client.pipe.write(stuffed(head + (body.data or b"")[offset:]))
+                self._client.pipe.write(dots.stuffed(head + (body.data or b"")[offset:]))
         elif not await self._stream(head, body.path, offset):
             return await self._early()
         with self._guarded(after_dot=True):
@@ -257,7 +256,7 @@ class Session:
 
     async def _stream(self, head: bytes, path: str, offset: int) -> bool:
         """Send a file and the dot as fast as it is taken; False where the server answers, or goes, before the end."""
-        async with contextlib.aclosing(_stuffed_file(head, path, offset)) as chunks:
+        async with contextlib.aclosing(dots.stuffed_file(head, path, offset)) as chunks:
             async for chunk in chunks:
                 with self._guarded():
                     self._client.pipe.write(chunk)
@@ -331,38 +330,6 @@ class _Guard:
         if isinstance(error, aiosmtplib.SMTPException | OSError | TimeoutError):
             self._session.close()
             raise Broken(reason(error, self._session.target), after_dot=self._after_dot) from error
-
-
-def stuffed(text: bytes) -> bytes:
-    """Return a whole mail as it goes on the wire, with its dot (RFC 5321 4.5.2).
-
-    A dot after a bare LF is stuffed as well: no such body should get here, but were it so, no next hop could take
-    that dot for the end.
-    """
-    wire = _dots_doubled(text)
-    start = b"." if wire.startswith(b".") else b""
-    end = b".\r\n" if not wire or wire.endswith(b"\r\n") else b"\r\n.\r\n"
-    return start + wire + end
-
-
-def _dots_doubled(text: bytes) -> bytes:
-    return text.replace(b"\n.", b"\n..") if b"\n." in text else text  # most have none, and a search is cheaper
-
-
-async def _stuffed_file(head: bytes, path: str, offset: int) -> AsyncGenerator[bytes, None]:
-    """A mail whose body is a file, chunk by chunk, dots stuffed, ended by CRLF; the dot is the caller's."""
-    loop = asyncio.get_running_loop()
-    last = b"\n"
-    with await loop.run_in_executor(None, Path(path).open, "rb") as file:
-        file.seek(offset)
-        chunk = head or await loop.run_in_executor(None, file.read, CHUNK)
-        while chunk:
-            wire = _dots_doubled(chunk)
-            yield b"." + wire if last.endswith(b"\n") and wire.startswith(b".") else wire
-            last = (last + chunk[-2:])[-2:]
-            chunk = await loop.run_in_executor(None, file.read, CHUNK)
-    if last != b"\n" and last != b"\r\n":
-        yield b"\r\n"
 
 
 def reason(error: BaseException, target: Target, *, status: str = "") -> Reply:

@@ -1,0 +1,71 @@
+"""A mail as it goes on the wire: dots that begin lines stand doubled, a dot alone ends it (RFC 5321 4.5.2)."""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncGenerator
+from functools import partial
+from pathlib import Path
+
+CHUNK = 262_144
+_WINDOW = 4096
+_NOWAIT: int | None = getattr(os, "RWF_NOWAIT", None)
+
+
+def find(text: bytes, line_end: bytes) -> int:
+    """Return where a line end with a dot behind it first stands, -1 where there is none.
+
+    Base64 has no dots, and one octet is found fifty times as fast as two: only from dot to dot are both looked for.
+    """
+    before = len(line_end)
+    dot = text.find(b".")
+    while dot >= 0:
+        end = dot + _WINDOW
+        found = text.find(line_end + b".", max(dot - before, 0), end)
+        if found >= 0:
+            return found
+        dot = text.find(b".", end)
+    return -1
+
+
+def stuffed(text: bytes) -> bytes:
+    """Return a whole mail as it goes on the wire, with its dot (RFC 5321 4.5.2)."""
+    wire = _doubled(text)
+    start = b"." if wire.startswith(b".") else b""
+    end = b".\r\n" if not wire or wire.endswith(b"\r\n") else b"\r\n.\r\n"
+    return start + wire + end
+
+
+async def stuffed_file(head: bytes, path: str, offset: int) -> AsyncGenerator[bytes, None]:
+    """A mail whose body is a file, chunk by chunk, dots stuffed, ended by CRLF; the dot is the caller's."""
+    loop = asyncio.get_running_loop()
+    last = b"\n"
+    with await loop.run_in_executor(None, partial(Path(path).open, "rb", buffering=0)) as file:
+        chunk = head + await _chunk(file.fileno(), offset)
+        offset += len(chunk) - len(head)
+        while chunk:
+            wire = _doubled(chunk)
+            yield b"." + wire if last.endswith(b"\n") and wire.startswith(b".") else wire
+            last = (last + chunk[-2:])[-2:]
+            chunk = await _chunk(file.fileno(), offset)
+            offset += len(chunk)
+    if last != b"\n" and last != b"\r\n":
+        yield b"\r\n"
+
+
+async def _chunk(file: int, at: int) -> bytes:
+    """Read a file from `at` on: at once what the system has in memory, as of a fresh mail, the rest by a thread."""
+    if _NOWAIT is not None:
+        chunk = bytearray(CHUNK)
+        with contextlib.suppress(OSError):  # it is not in memory, or the file system can't tell
+            return bytes(memoryview(chunk)[: os.preadv(file, [chunk], at, _NOWAIT)])
+    return await asyncio.get_running_loop().run_in_executor(None, os.pread, file, CHUNK, at)
+
+
+def _doubled(text: bytes) -> bytes:
+    """Return a text with each dot doubled that begins a line, the first one apart.
+
+    One after a bare LF is doubled as well: no such body should get here, but were it so, no next hop could take that
+    dot for the end.
+    """
+    return text.replace(b"\n.", b"\n..") if find(text, b"\n") >= 0 else text
