@@ -8,9 +8,7 @@ from gatepost.mta import dots
 
 
 @pytest.mark.parametrize("line_end", [b"\n", b"\r\n"])
-def test_a_dot_that_begins_a_line_is_found_wherever_it_stands(
-    monkeypatch: pytest.MonkeyPatch, line_end: bytes
-) -> None:
+def test_a_dot_that_begins_a_line_is_found_wherever_it_stands(monkeypatch: pytest.MonkeyPatch, line_end: bytes) -> None:
     monkeypatch.setattr(dots, "_WINDOW", 5)
     chance = random.Random(5321)
     for _ in range(5_000):
