@@ -319,7 +319,7 @@ class Gatepost:
         letters = Letters(store, sending, tickets, options, wording)
         reports = Reports(store, sending, options, settings)
         self.outgoing.report = reports.tell_slowed
-        self._open.append(lambda: briefly(reports.settle(), self._grace(1 / 2)))
+        self._open += [lambda: briefly(reports.settle(), self._grace(1 / 2)), access.settle]
         mailboxes = Mailboxes(store, self.releases, self.indexer, self.lessons)
         training = Training(store, mailboxes, self.lessons, settings.limits.message_bytes)
         return Counter(

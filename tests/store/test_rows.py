@@ -14,6 +14,7 @@ from gatepost.model.query import Op, Pattern, Query, Where, eq, every
 from gatepost.model.rules import SenderRule, SenderType
 from gatepost.model.stored import Copy, Delivery
 from gatepost.model.tenant import Broker, Domain, DomainAlias, Group, GroupMember, User, UserStatus
+from gatepost.store.remembered import Remembered
 from gatepost.store.schema import TABLES
 from gatepost.store.store import Store
 
@@ -164,6 +165,50 @@ async def test_the_generation_grows_with_configuration_only(store: Store) -> Non
     with pytest.raises(Problem):
         await add(store, user())
     assert store.generation == before + 2
+
+
+async def test_the_revision_grows_with_every_change_of_a_configuration_row(store: Store) -> None:
+    before = store.revision
+    owner = await add(store, user())
+    assert store.revision == before + 1
+    for change in (
+        lambda writer: writer.add(message(1)),
+        lambda writer: writer.add(copy(1)),
+        lambda writer: writer.remove(Policy, eq("id", 9)),
+        lambda writer: writer.get(User, owner.id),
+    ):
+        await store.write(change)
+    assert store.revision == before + 1
+    await store.write(lambda writer: writer.change(User, owner.id, last_connection_date=NOW))
+    assert store.revision == before + 2
+    await store.write(lambda writer: writer.remove(User, eq("id", owner.id)))
+    assert store.revision == before + 3
+
+
+async def test_what_is_remembered_holds_until_the_generation_or_the_revision_grows(store: Store) -> None:
+    owner = await add(store, user())
+    kinds = {exact: Remembered(store, exact=exact) for exact in (False, True)}
+    caches = {exact: memory.cache() for exact, memory in kinds.items()}
+
+    def dates() -> list[int | None]:
+        rows = [
+            kinds[exact].known(cache, 1, lambda: store.reader.get(User, owner.id)) for exact, cache in caches.items()
+        ]
+        return [row and row.last_connection_date for row in rows]
+
+    assert dates() == [None, None]
+    await store.write(lambda writer: writer.change(User, owner.id, last_connection_date=NOW))
+    assert dates() == [None, NOW]
+    await store.write(lambda writer: writer.change(User, owner.id, firstname="Bob"))
+    assert dates() == [NOW, NOW]
+
+
+async def test_what_is_remembered_is_bounded(store: Store) -> None:
+    memory = Remembered(store, most=3)
+    cache = memory.cache()
+    for number in range(10):
+        assert memory.known(cache, number, lambda number=number: -number) == -number
+        assert number in cache and len(cache) <= 3
 
 
 async def test_text_sorts_and_compares_without_case_and_ties_go_by_id(store: Store) -> None:

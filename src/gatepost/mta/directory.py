@@ -14,10 +14,10 @@ from gatepost.model.route import Platform
 from gatepost.model.rules import AttachmentRule, UriRule
 from gatepost.model.tenant import Domain, DomainStatus, Group, GroupMember, User, UserStatus
 from gatepost.mta import srs
-from gatepost.mta.remembered import Remembered
 from gatepost.mta.rulebook import Claims, Rulebook
 from gatepost.mta.suppress import suppressed
 from gatepost.settings import Settings
+from gatepost.store.remembered import Remembered
 from gatepost.store.store import Store
 
 Verify = Callable[[Address, Platform], Awaitable[None]]

@@ -12,7 +12,7 @@ from gatepost.model.address import Address
 from gatepost.model.envelope import Recipient
 from gatepost.model.rules import AttachmentRule, RuleSet, SenderRule, UriRule
 from gatepost.model.tenant import Domain, User
-from gatepost.mta.remembered import Remembered
+from gatepost.store.remembered import Remembered
 from gatepost.store.store import Store
 
 PROTECTED = 1000  # rules of one owner, the first made, whose persons are looked for in display names

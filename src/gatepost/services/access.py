@@ -1,6 +1,5 @@
 """Who is calling and what he may do: sign-in, tokens, and the one check that every act goes through."""
 
-import asyncio
 import hashlib
 import hmac
 import re
@@ -8,25 +7,27 @@ from typing import NoReturn, TypeVar
 
 import msgspec
 
-from gatepost.events import Clock, Metrics, log
+from gatepost.events import Clock, Metrics
 from gatepost.model.access import PERMISSIONS, Caller, Purpose, Ticket, Token
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import All, Condition, Op, Where, eq, every
 from gatepost.model.query import Any as AnyOf
 from gatepost.model.rights import NOWHERE, covers
 from gatepost.model.tenant import Broker, Customer, Domain, User
-from gatepost.services.accounts import Account, mark, owner
-from gatepost.services.jwt import Jwts
+from gatepost.services.accounts import Account, acts_for, mark, owner
+from gatepost.services.jwt import Claims, Jwts
 from gatepost.services.rights import Book
 from gatepost.services.throttle import Guesses, Throttle
+from gatepost.services.uses import Uses
 from gatepost.settings import Settings
+from gatepost.store.remembered import Remembered
 from gatepost.store.store import Store
 
 S = TypeVar("S", Broker, Customer, Domain, User)
 Node = type[Broker] | type[Customer] | type[Domain]
 
 TOKEN = re.compile(r"[0-9a-f]{32}\Z")
-USE_EVERY = 60_000  # milliseconds between two notes of a token's use (rules 17)
+REMEMBERED = 10_000  # tokens
 UNPROVEN = "A valid bearer token is required."  # said whatever is wrong with the one given
 
 
@@ -131,8 +132,19 @@ def digest(token: str) -> str:
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+class Proven(msgspec.Struct, frozen=True):
+    """What a bearer token was found to prove, all but the time at which it is shown."""
+
+    caller: Caller
+    token: Token | None = None
+    claims: Claims | None = None
+
+
 class Access:
-    """Finds out who is calling. Rights are read at each use, so that a withdrawn one acts at once."""
+    """Finds out who is calling. What a token proves is remembered until configuration changes.
+
+    So a right that is withdrawn, a token or an account that is taken away, and a new password act at once.
+    """
 
     def __init__(self, store: Store, settings: Settings, clock: Clock, metrics: Metrics) -> None:
         self._store = store
@@ -140,8 +152,10 @@ class Access:
         self._clock = clock
         self.jwts = Jwts(store.secrets.derive("jwt"), clock)
         self.guesses = Guesses("http", Throttle(settings.http.guesses_per_minute, 60_000, clock), metrics)
-        self._noted: dict[int, int] = {}
-        self._notes: set[asyncio.Task[None]] = set()
+        self._uses = Uses(store, clock)
+        memory = Remembered(store, most=REMEMBERED)
+        self._known = memory.known
+        self._proven: dict[str, Proven | None] = memory.cache()  # by the token's digest
 
     def require(self, caller: Caller, permission: str, scope: Scope | None = PLATFORM) -> None:
         """Raise FORBIDDEN unless the caller holds the permission on the scope."""
@@ -171,17 +185,32 @@ class Access:
 
     def by_token(self, value: str, account: Account | None = None) -> Caller | None:
         """Return whose personal token it is; with an account, only where it is that one's."""
-        token = self._token(value)
-        found = token and owner(self._store.reader, token.admin_id, token.user_id)
-        if not (token and found) or account not in (None, found):
+        key = digest(value)
+        found = self._known(self._proven, key, lambda: self._read_token(value, key))
+        if found is None or found.token is None or _lapsed(found.token, self._clock()):
             return None
-        self._note_use(token)
-        return self.book.caller(found, token_id=token.id)
+        if account is not None and not acts_for(found.caller, account):
+            return None
+        self._uses.note(found.token)
+        return found.caller
+
+    def _read_token(self, value: str, key: str) -> Proven | None:
+        token = self._store.reader.first(Token, eq("digest", key))
+        if token is None or not TOKEN.match(value) or not hmac.compare_digest(token.digest, key):
+            return None
+        account = owner(self._store.reader, token.admin_id, token.user_id)
+        return Proven(self.book.caller(account, token_id=token.id), token=token) if account else None
 
     def _by_jwt(self, value: str) -> Caller | None:
+        found = self._known(self._proven, digest(value), lambda: self._read_jwt(value))
+        return found.caller if found and found.claims and self.jwts.holds(found.claims) else None
+
+    def _read_jwt(self, value: str) -> Proven | None:
         claims = self.jwts.read(value)
         account = claims and owner(self._store.reader, claims.admin_id, claims.user_id)
-        return self.book.caller(account) if claims and account and mark(account) == claims.mark else None
+        if not (claims and account) or mark(account) != claims.mark:
+            return None
+        return Proven(self.book.caller(account), claims=claims)
 
     def _by_ticket(self, value: str) -> Caller | None:
         found = self.ticket(value, Purpose.API)
@@ -203,36 +232,16 @@ class Access:
         maker = owner(self._store.reader, ticket.maker_id, None)
         return self.book.caller(account, temporary=True, maker=self.book.caller(maker)) if maker else None
 
-    def _token(self, value: str) -> Token | None:
-        wanted = digest(value)
-        found = self._store.reader.first(Token, eq("digest", wanted))
-        if found is None or not TOKEN.match(value) or not hmac.compare_digest(found.digest, wanted):
-            return None
-        expired = found.expiration is not None and found.expiration <= self._clock()
-        return None if expired else found
-
     def _refuse_guess(self, token: str, ip: str) -> NoReturn:
         if token:  # else nothing was guessed
             self.guesses.check(ip)
             self.guesses.refuse(ip)
         raise Problem(Kind.UNAUTHENTICATED, UNPROVEN)
 
-    def _note_use(self, token: Token) -> None:
-        """Write down that a token was used, beside the request and at most once a minute."""
-        now = self._clock()
-        if now - max(token.last_use or 0, self._noted.get(token.id, 0)) < USE_EVERY:
-            return
-        self._noted[token.id] = now
-        task = asyncio.get_running_loop().create_task(self._write_use(token.id, now))
-        self._notes.add(task)
-        task.add_done_callback(self._notes.discard)
-
-    async def _write_use(self, token_id: int, now: int) -> None:
-        try:
-            await self._store.write(lambda writer: writer.change(Token, token_id, last_use=now))
-        except Problem as problem:
-            log.warning("use of a token not noted", token=token_id, problem=problem.detail)
-
     async def settle(self) -> None:
-        """Wait until the notes under way are written."""
-        await asyncio.gather(*self._notes)
+        """Write down which tokens were used, and wait until that is done."""
+        await self._uses.settle()
+
+
+def _lapsed(token: Token, now: int) -> bool:
+    return token.expiration is not None and token.expiration <= now

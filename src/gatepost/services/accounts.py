@@ -3,7 +3,7 @@
 import hashlib
 import re
 
-from gatepost.model.access import Admin
+from gatepost.model.access import Admin, Caller
 from gatepost.model.address import BadAddress, parse_address
 from gatepost.model.policy import Policy
 from gatepost.model.query import Query, eq
@@ -61,6 +61,11 @@ def owner(reader: Reader, admin_id: int | None, user_id: int | None) -> Account 
 def owned(account: Account) -> dict[str, int]:
     """Return the member by which a token or ticket names its account."""
     return {"admin_id" if isinstance(account, Admin) else "user_id": account.id}
+
+
+def acts_for(caller: Caller, account: Account) -> bool:
+    """Tell whether the caller is that very account."""
+    return (caller.admin_id if isinstance(account, Admin) else caller.user_id) == account.id
 
 
 def usable(reader: Reader, account: Account) -> bool:

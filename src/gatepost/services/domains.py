@@ -18,9 +18,10 @@ from gatepost.services.mx import MxCheck
 from gatepost.services.platforms import PlatformPart, Platforms
 from gatepost.services.policies import PolicyPatch, changed, save
 from gatepost.services.records import Line, Name, Text, emptied, given, read_domain, unprocessable
-from gatepost.services.shown import DomainView, narrow_domains, show_domains
+from gatepost.services.shown import REMEMBERED, DomainView, narrow_domains, show_domains
 from gatepost.services.subnets import check_subnets, read_subnets
 from gatepost.services.tenants import check_quota, customer_for, provider_ids
+from gatepost.store.remembered import Remembered
 from gatepost.store.store import Reader, Store, Writer
 
 DAY = 86_400_000
@@ -97,6 +98,9 @@ class Domains:
         self._mx = mx
         self._term = purge_days * DAY
         self._clock = clock
+        memory = Remembered(store, most=REMEMBERED, exact=True)
+        self._known = memory.known
+        self._shown: dict[int, tuple[Domain, DomainView] | None] = memory.cache()
 
     async def find(self, caller: Caller, query: Query) -> Page[DomainView]:
         """Return a page of the domains that the caller may see; the others are left out."""
@@ -110,10 +114,15 @@ class Domains:
 
     async def get(self, caller: Caller, domain_id: int) -> DomainView:
         """Return a domain."""
+        domain, view = self._known(self._shown, domain_id, lambda: self._show(domain_id)) or (None, None)
+        found(caller, "DOMAINS_READ", domain, "domain")
+        assert view is not None
+        return view
 
+    def _show(self, domain_id: int) -> tuple[Domain, DomainView] | None:
         reader = self._store.reader  # a few look-ups by key: quicker than to have a thread ask
-        domain = found(caller, "DOMAINS_READ", reader.get(Domain, domain_id), "domain")
-        return show_domains(reader, self._platforms, [domain])[0]
+        domain = reader.get(Domain, domain_id)
+        return (domain, show_domains(reader, self._platforms, [domain])[0]) if domain else None
 
     async def create(self, caller: Caller, draft: DomainAdd) -> DomainView:
         """Make a domain with its default policy and its platforms; raise CONFLICT for a name in use."""

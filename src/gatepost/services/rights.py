@@ -1,7 +1,7 @@
 """What each account holds: grants and roles made into reaches, remembered until configuration changes."""
 
-from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from gatepost.model.access import Admin, Caller, Grant, Level, Reach, Role
@@ -9,6 +9,7 @@ from gatepost.model.query import Op, Query, Where, eq
 from gatepost.model.rights import END_USERS, OWN, expand
 from gatepost.model.tenant import Customer, Domain, User
 from gatepost.services.accounts import Account
+from gatepost.store.remembered import Remembered
 from gatepost.store.store import Reader, Store
 
 Rights = Mapping[str, Reach]
@@ -22,8 +23,9 @@ class Book:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._generation = -1
-        self._known: OrderedDict[int, Rights] = OrderedDict()
+        memory = Remembered(store, most=REMEMBERED)
+        self._known = memory.known
+        self._rights: dict[int, Rights] = memory.cache()
 
     def caller(self, account: Account, **proof: Any) -> Caller:
         """Return an account as it calls, with its rights as they stand now and what it proved itself by."""
@@ -37,17 +39,7 @@ class Book:
         return user_rights(user, domain) if domain else {}
 
     def _admin(self, admin: Admin) -> Rights:
-        return self._remembered(admin.id, lambda: admin_rights(self._store.reader, admin.id))
-
-    def _remembered(self, key: int, read: Callable[[], Rights]) -> Rights:
-        if self._generation != (now := self._store.generation):
-            self._known.clear()
-            self._generation = now
-        if key not in self._known:
-            self._known[key] = read()
-            if len(self._known) > REMEMBERED:
-                self._known.popitem(last=False)
-        return self._known[key]
+        return self._known(self._rights, admin.id, lambda: admin_rights(self._store.reader, admin.id))
 
 
 def user_rights(user: User, domain: Domain) -> Rights:

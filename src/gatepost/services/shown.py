@@ -31,6 +31,7 @@ from gatepost.store.store import Reader
 T = TypeVar("T")
 
 FEW = 2  # rows that are looked up one by one
+REMEMBERED = 2_000  # domains, and accounts, that were asked for one by one: some 10 MB
 
 
 class AliasView(msgspec.Struct, kw_only=True, rename="camel"):

@@ -21,7 +21,8 @@ from gatepost.services.passwords import Passwords
 from gatepost.services.platforms import Platforms
 from gatepost.services.records import Line, Text, emptied, given, read_address, unprocessable
 from gatepost.services.scram import Verifiers
-from gatepost.services.shown import UserItem, UserView, as_item, narrow_users, show_users
+from gatepost.services.shown import REMEMBERED, UserItem, UserView, as_item, narrow_users, show_users
+from gatepost.store.remembered import Remembered
 from gatepost.store.store import Reader, Store, Writer
 
 RULES_MOVED = 1000  # sender rules that a change of address rewrites in one go (rules 17)
@@ -83,6 +84,9 @@ class Users:
         self._verifiers = Verifiers(store, passwords)
         self._letters = letters
         self._clock = clock
+        memory = Remembered(store, most=REMEMBERED, exact=True)
+        self._known = memory.known
+        self._shown: dict[int, tuple[User, UserView] | None] = memory.cache()
 
     async def find(self, caller: Caller, query: Query) -> Page[UserItem]:
         """Return a page of the accounts that the caller may see; the others are left out."""
@@ -108,9 +112,15 @@ class Users:
 
     async def get(self, caller: Caller, user_id: int) -> UserView:
         """Return an account."""
+        user, view = self._known(self._shown, user_id, lambda: self._show(user_id)) or (None, None)
+        found(caller, "USERS_READ", user, "user")
+        assert view is not None
+        return view
+
+    def _show(self, user_id: int) -> tuple[User, UserView] | None:
         reader = self._store.reader  # a few look-ups by key: quicker than to have a thread ask
-        user = found(caller, "USERS_READ", reader.get(User, user_id), "user")
-        return show_users(reader, self._platforms, [user])[0]
+        user = reader.get(User, user_id)
+        return (user, show_users(reader, self._platforms, [user])[0]) if user else None
 
     async def create(self, caller: Caller, draft: UserAdd, base: str) -> UserView:
         """Make an account; raise MALFORMED for an unknown domain (contract A29), CONFLICT for an address in use.

@@ -95,6 +95,11 @@ class Store:
         return self._committer.generation
 
     @property
+    def revision(self) -> int:
+        """Grows with each commit that changed a row of configuration, be it in a quiet column alone."""
+        return self._committer.revision
+
+    @property
     def healthy(self) -> bool:
         """False after a failed write: until space returns, or for good after an I/O error (a restart looks again)."""
         return self._health.ok

@@ -12,11 +12,17 @@ CACHE = 50_000  # entries of each kind; beyond that the cache starts anew
 
 
 class Remembered:
-    """Caches that are emptied together."""
+    """Caches that are emptied together, for the loop's thread alone.
 
-    def __init__(self, store: Store) -> None:
+    What is read at one generation of the store is good until the next; `exact`: at one revision, for what shows the
+    quiet columns too. A write is answered after both have grown, so that whoever waited for it meets no older answer.
+    """
+
+    def __init__(self, store: Store, *, most: int = CACHE, exact: bool = False) -> None:
         self._store = store
-        self._generation = -1
+        self._most = most
+        self._exact = exact
+        self._at = -1
         self._caches: list[dict[Any, Any]] = []
 
     def cache(self) -> dict[Any, Any]:
@@ -26,12 +32,12 @@ class Remembered:
 
     def known(self, cache: dict[K, V], key: K, read: Callable[[], V]) -> V:
         """Return what a cache holds, or what `read` brings."""
-        if self._generation != self._store.generation:
-            self._generation = self._store.generation
+        if self._at != (now := self._store.revision if self._exact else self._store.generation):
+            self._at = now
             for each in self._caches:
                 each.clear()
         if key not in cache:
-            if len(cache) >= CACHE:
+            if len(cache) >= self._most:
                 cache.clear()
             cache[key] = read()
         return cache[key]
