@@ -105,10 +105,16 @@ ASKED: dict[str, Callable[[Reader], Any]] = {
     "tokens of an administrator": lambda r: r.find(Token, Query(where=eq("admin_id", 5))),
     "tokens of a user": lambda r: r.find(Token, Query(where=eq("user_id", 5))),
     "users of a domain": lambda r: r.find(User, Query(where=eq("domain_id", 5), sort="email", limit=40, total=True)),
-    "users of a domain by last name": lambda r: r.find(
-        User, Query(where=eq("domain_id", 5), sort="lastname", offset=3, limit=40)
-    ),
-    "all users by last name": lambda r: r.find(User, Query(sort="-lastname", offset=3, limit=40)),
+    **{
+        f"users of a domain by {sort}": lambda r, sort=sort: r.find(
+            User, Query(where=eq("domain_id", 5), sort=sort, offset=3, limit=40)
+        )
+        for sort in ("lastname", "firstname", "status", "creation_date")
+    },
+    **{
+        f"all users by {sort}": lambda r, sort=sort: r.find(User, Query(sort=f"-{sort}", offset=3, limit=40))
+        for sort in ("lastname", "firstname", "status", "creation_date")
+    },
     "active users": lambda r: r.active_users([5, 6]),
     "users by a prefix": lambda r: r.find(User, Query(where=Where("email", Op.LIKE, Pattern("u", open_end=True)))),
     "rules of a domain": lambda r: r.find(
@@ -154,7 +160,10 @@ ASKED: dict[str, Callable[[Reader], Any]] = {
 WHOLE_INDEX = {
     "what left a mailbox": "SCAN u",
     "senders": "domain_by2",
-    "all users by last name": "COVERING INDEX user_by4",
+    "all users by lastname": "COVERING INDEX user_by4",
+    "all users by firstname": "COVERING INDEX user_by6",
+    "all users by status": "COVERING INDEX user_by8",
+    "all users by creation_date": "COVERING INDEX user_by10",
     "queued": "delivery_by2",
     "live": "delivery_by2",
     "states": "delivery_by2",
@@ -232,8 +241,11 @@ def test_no_verb_of_the_mail_road_scans_a_table(connection: sqlite3.Connection) 
     assert {plan for plan, _ in found} <= {"SCAN trace USING INDEX trace_refused"}  # the refused, of which it takes 20
 
 
-@pytest.mark.parametrize("name", ["all users by last name", "users of a domain by last name"])
-def test_accounts_by_last_name_are_not_sorted(connection: sqlite3.Connection, name: str) -> None:
+ORDERS = [name for name in ASKED if name.startswith(("all users by", "users of a domain by"))]
+
+
+@pytest.mark.parametrize("name", ORDERS)
+def test_accounts_by_name_status_or_date_are_not_sorted(connection: sqlite3.Connection, name: str) -> None:
     watched = Watched(connection)
     ASKED[name](Reader(watched, str))  # type: ignore[arg-type]
     assert any("COVERING INDEX user_by" in plan for plan, _ in watched.plans)

@@ -293,6 +293,12 @@ def _user_totals(db: Database) -> None:
     _run(db.conn, USER_TOTAL + USER_TRIGGERS)
 
 
+@MIGRATIONS(name="0016_user_orders")
+def _user_orders(db: Database) -> None:
+    """Accounts are listed by first name, by status and by the date of their creation by an index, too."""
+    _index(db, User, 6, 7, 8, 9, 10, 11)
+
+
 def _run(connection: sqlite3.Connection, script: str) -> None:
     """Run statements within the open transaction (`executescript` would commit it)."""
     statement = ""
