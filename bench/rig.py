@@ -19,7 +19,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from tests.peers.names import Names
+from tests.peers.names import Names, Zone
 from tests.peers.postfix import free_port
 
 GATEPOST = Path(sys.executable).with_name("gatepost")
@@ -122,12 +122,12 @@ def _descendants(pid: int) -> list[int]:
 
 
 @contextmanager
-def names() -> Iterator[str]:
-    """A name server that knows the sender's domain, as each mail's MAIL FROM is asked for (and cached)."""
+def names(zone: Zone | None = None) -> Iterator[str]:
+    """A name server in a thread. Without a zone it knows the sender's domain: each mail's MAIL FROM is asked for."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
-    server = Names({"world.example": ["MX 10 mx.world.example."]})
+    server = Names(zone or {"world.example": ["MX 10 mx.world.example."]})
     try:
         asyncio.run_coroutine_threadsafe(server.__aenter__(), loop).result()
         yield server.address
@@ -194,7 +194,7 @@ class Gateway:
             f'[store]\ndirectory = "state"\n[http]\nlisten = ["127.0.0.1:{self.http}"]\n[log]\nlevel = "warning"\n'
             f'[[smtp.listener]]\nrole = "mx"\nlisten = "127.0.0.1:{self.port}"\n'
             f'[limits]\nconnections_per_ip = 10000\n[relay]\nsmarthost = "127.0.0.1:{hop}"\n'
-            f'allow_private_destinations = true\n[dns]\nservers = ["{names}"]\n'
+            f'allow_private_destinations = true\n[dns]\nservers = ["{names}"]\n[outgoing]\nburst = 0\n'
         )
         made = subprocess.run(
             [GATEPOST, "init", "--config", self.config, "--json"], check=True, capture_output=True, text=True
