@@ -249,7 +249,7 @@ class Gatepost:
             timeout=settings.filters.timeout,
             metrics=metrics,
         )
-        self.outgoing = Outgoing(settings.outgoing, memory, alarms=alarms, clock=clock)
+        self.outgoing = Outgoing(settings.outgoing, memory, alarms=alarms, metrics=metrics, clock=clock)
         self.intake = Intake(
             self.store,
             self.directory,
@@ -318,7 +318,7 @@ class Gatepost:
         sending, writing = make_writing(*rooms, wording, self.queue.moves, settings, clock)
         letters = Letters(store, sending, tickets, options, wording)
         reports = Reports(store, sending, options, settings)
-        self.outgoing.report = reports.tell_slowed
+        reports.watch(self.outgoing)
         self._open += [lambda: briefly(reports.settle(), self._grace(1 / 2)), access.settle]
         mailboxes = Mailboxes(store, self.releases, self.indexer, self.lessons)
         training = Training(store, mailboxes, self.lessons, settings.limits.message_bytes)

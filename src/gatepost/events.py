@@ -87,6 +87,7 @@ class Metrics:
         self.alarms = counter(
             "gatepost_alarms", "Lists, engines and DNS that can't be used as they are", "source", "why"
         )
+        self.limited = counter("gatepost_limited", "Mails and recipients over an hourly limit", "payer", "what")
         self.auth_failures = counter("gatepost_auth_failures", "Refused sign-ins", "door")
 
 

@@ -452,13 +452,21 @@ class Outgoing(Section, frozen=True):
         "burst_factor": "times its largest hour so far that an account may send to, where that is more",
         "slow_minutes": "minutes that an account stays slowed after the last reason for it",
         "slow_mails": "mails that a slowed account may send within an hour; others are answered 450 4.7.1",
-        "report_to": "address that is told of slowed accounts; empty: the domain's administrator (option DOMAIN_ADMIN)",
+        "user_mails_per_hour": "mails that an account may hand in within an hour; 0: any number",
+        "user_recipients_per_hour": "recipients to whom an account may write within an hour; 0: any number",
+        "domain_mails_per_hour": "mails that all of a domain may hand in within an hour, trusted networks too; 0: any",
+        "domain_recipients_per_hour": "recipients to whom all of a domain may write within an hour; 0: any number",
+        "report_to": "address that is told of these; empty: the domain's administrator (option DOMAIN_ADMIN)",
     }
     spam_per_hour: int = 10
     burst: int = 1000
     burst_factor: float = 5.0
     slow_minutes: int = 60
     slow_mails: int = 20
+    user_mails_per_hour: int = 0
+    user_recipients_per_hour: int = 0
+    domain_mails_per_hour: int = 0
+    domain_recipients_per_hour: int = 0
     report_to: str = ""
 
 

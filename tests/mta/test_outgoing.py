@@ -29,12 +29,15 @@ class Watch:
     def __init__(self, **settings: Any) -> None:
         self.clock = StillClock()
         self.memory = Memory()
+        self.metrics = Metrics()
         self.settings = Settings(**settings)
         self.reports: list[tuple[str, str]] = []
         self.open()
 
     def open(self) -> None:
-        self.outgoing = Outgoing(self.settings, self.memory, alarms=Alarms(Metrics(), self.clock), clock=self.clock)
+        self.outgoing = Outgoing(
+            self.settings, self.memory, alarms=Alarms(self.metrics, self.clock), metrics=self.metrics, clock=self.clock
+        )
         self.outgoing.report = lambda account, why: self.reports.append((account, why))
 
     def send(self, count: int, verdict: Verdict = CLEAN, client: Client = ANN, *, to: int = 1, who: str = "ann") -> int:

@@ -48,7 +48,7 @@ class Keeper:
         self._count += 1
         return f"{self._count:032x}"
 
-    def admit(self, client: Client, sender: Address | None) -> None:
+    def admit(self, client: Client, sender: Address | None, recipients: int = 1, before: int = 0) -> None:
         """Nobody is slowed here."""
 
     def draft(self) -> Draft:

@@ -36,6 +36,7 @@ class Room(IntEnum):
     OUTGOING = 4
     TOTALS = 5  # mails learnt, by scope
     PASSED = 6  # greylisted mail that has
+    RATES = 7  # what accounts and domains handed in within the hour
 
 
 @lru_cache(maxsize=16_384)
@@ -176,6 +177,11 @@ class Tallies:
         self._keep(key, made)
         self._dirty.add(key)
         return made
+
+    def begin(self, key: int, now: int) -> None:
+        """Count a key from nothing."""
+        self._keep(key, Tally(0.0, 0.0, now, now))
+        self._dirty.add(key)
 
     def set(self, row: Row) -> None:
         """Take a row as it is kept (its counts in thousandths)."""

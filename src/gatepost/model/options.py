@@ -42,7 +42,8 @@ class Scope(StrEnum):
 class Definition(msgspec.Struct, frozen=True, kw_only=True):
     """One option: `scopes` is where it can be set, `default` what holds where no value is.
 
-    `restricted` ones only a sysadmin may set. `values` are the only ones allowed, None: any that the type takes.
+    `restricted` ones only a sysadmin may set. `values` are the only ones allowed, None: any that the type takes, and
+    that are numbers where they must be.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     restricted: bool = False
     group: str | None = None
     values: tuple[str, ...] | None = None
+    number: bool = False
     description: str | None = None
     default: str | None = None
 
@@ -63,6 +65,21 @@ class OptionValue(msgspec.Struct, frozen=True, kw_only=True):
     owner_id: int
     name: str
     value: str
+
+
+def _per_hour(name: str, lowest: Scope, text: str) -> Definition:
+    """A limit of what is handed in within an hour; the platform's is a setting."""
+    scopes = {Scope.URL, Scope.CUSTOMER, Scope.DOMAIN, lowest}
+    text = f"{text} within an hour; 0: any number. Without it [outgoing] {name.lower()} holds."
+    return Definition(
+        name=name,
+        type=OptionType.STRING,
+        scopes=frozenset(scopes),
+        restricted=True,
+        group="SENDING",
+        description=text,
+        number=True,
+    )
 
 
 _WIDE = frozenset({Scope.PLATFORM, Scope.URL, Scope.CUSTOMER, Scope.DOMAIN})
@@ -118,6 +135,10 @@ DEFINITIONS: Mapping[str, Definition] = {
             description="The time zone of dates in mails and pages.",
             default="UTC",
         ),
+        _per_hour("USER_MAILS_PER_HOUR", Scope.USER, "How many mails an account may hand in"),
+        _per_hour("USER_RECIPIENTS_PER_HOUR", Scope.USER, "To how many recipients an account may write"),
+        _per_hour("DOMAIN_MAILS_PER_HOUR", Scope.DOMAIN, "How many mails a domain may hand in, all accounts together"),
+        _per_hour("DOMAIN_RECIPIENTS_PER_HOUR", Scope.DOMAIN, "To how many recipients a domain may write in all"),
     )
 }
 """Every option, in the order in which lists show them."""

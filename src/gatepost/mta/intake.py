@@ -121,9 +121,9 @@ class Intake:
         """Remember what a door refused before there was a mail; `code` is "550 5.7.1"."""
         self._refusals.note(client, sender, recipient, code, text)
 
-    def admit(self, client: Client, sender: Address | None) -> None:
-        """Raise Problem(SLOWED) for an account of ours that sends too much, or spam."""
-        self._outgoing.check(client, sender)
+    def admit(self, client: Client, sender: Address | None, recipients: int = 1, before: int = 0) -> None:
+        """Raise Problem for an account of ours that sends too much, or spam, as `Outgoing.check`."""
+        self._outgoing.check(client, sender, recipients, before)
 
     def draft(self) -> Draft:
         """Return a place to write DATA to; raise Problem(FULL) where there is no room for mail."""
@@ -143,7 +143,7 @@ class Intake:
         body = await self._store.spool.finish(draft)
         self._under_way += 1
         try:
-            receipt = await self._process(envelope, body, also)
+            receipt = await self._take(envelope, body, also)
         except BaseException:
             self._store.spool.forget(body)
             raise
@@ -169,8 +169,18 @@ class Intake:
         answer = Answer.DEFERRED if gravest.verdict.action is Action.DEFER else Answer.REJECTED
         return Receipt(envelope.id, answer, gravest.verdict.category, _said(gravest))
 
+    async def _take(self, envelope: Envelope, body: Body, also: Also | None) -> Receipt:
+        self._outgoing.take(envelope)
+        try:
+            receipt = await self._process(envelope, body, also)
+        except BaseException:
+            self._outgoing.give_back(envelope)
+            raise
+        if receipt.answer is Answer.DEFERRED:
+            self._outgoing.give_back(envelope)
+        return receipt
+
     async def _process(self, envelope: Envelope, body: Body, also: Also | None) -> Receipt:
-        self.admit(envelope.client, envelope.sender)
         trail = Trail(self._clock)
         mail = Mail(envelope, body, self._opener)
         report, judged, answer = await self._weigh(mail, trail)

@@ -5,14 +5,15 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from gatepost.events import Alarms, Clock, log
+from gatepost.events import Alarms, Clock, Metrics, log
 from gatepost.message.mail import Mail
 from gatepost.model.address import Address
-from gatepost.model.envelope import Client, Role
+from gatepost.model.envelope import Client, Envelope, Role
 from gatepost.model.memory import DAY, Memory, Room, key_of
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.verdict import Action, Category
 from gatepost.mta.keeping import Judged
+from gatepost.mta.rates import Limit, Rates
 from gatepost.settings import Outgoing as Settings
 
 HOUR = 3_600_000
@@ -24,6 +25,9 @@ BAD = frozenset({Category.SPAM, Category.VIRUS})
 
 Report = Callable[[str, str], None]
 """Tells the administrator which account was slowed, and why in a sentence."""
+
+LimitsOf = Callable[[Client, Address | None], Sequence[Limit]]
+"""Returns the hourly limits of those on whose account a client hands mail in."""
 
 
 class _Hour(msgspec.Struct):
@@ -37,7 +41,7 @@ class _Hour(msgspec.Struct):
 class Outgoing:
     """Watches who sends through us: those who signed in, and the senders of trusted networks."""
 
-    def __init__(self, settings: Settings, memory: Memory, *, alarms: Alarms, clock: Clock) -> None:
+    def __init__(self, settings: Settings, memory: Memory, *, alarms: Alarms, metrics: Metrics, clock: Clock) -> None:
         self._settings = settings
         self._habits = memory.counts(Room.OUTGOING, TERM, HALF_LIFE)
         self._alarms = alarms
@@ -45,13 +49,32 @@ class Outgoing:
         self._hours: dict[str, _Hour] = {}
         self._spam: dict[str, deque[int]] = {}
         self._reported: dict[str, int] = {}
+        self.rates = Rates(memory, alarms=alarms, metrics=metrics, clock=clock)
         self.report: Report | None = None
+        self.limits: LimitsOf | None = None
 
-    def check(self, client: Client, sender: Address | None) -> None:
-        """Raise Problem(SLOWED) for an account that has sent, for now, what it may while it is slowed."""
+    def check(self, client: Client, sender: Address | None, recipients: int = 1, before: int = 0) -> None:
+        """Ask whether a mail may come in for so many recipients more, beside those `before` that it has already.
+
+        Raises Problem(SLOWED) for an account that has sent, for now, what it may while it is slowed, and as
+        `Rates.check`.
+        """
         account = _account(client, sender)
         if account and self.slowed(account) and self._hour(account).mails >= self._settings.slow_mails:
             raise Problem(Kind.SLOWED, "too much mail, or spam, from this account; try later", account=account)
+        self.rates.check(self._limits(client, sender), recipients, before)
+
+    def take(self, envelope: Envelope) -> None:
+        """Count a mail that comes in against the limits of its hour; raise as `check`."""
+        self.check(envelope.client, envelope.sender, len(envelope.recipients))
+        self.rates.count(self._limits(envelope.client, envelope.sender), len(envelope.recipients))
+
+    def give_back(self, envelope: Envelope) -> None:
+        """Take back that a mail was counted, since it has to come again."""
+        self.rates.count(self._limits(envelope.client, envelope.sender), -len(envelope.recipients), -1)
+
+    def _limits(self, client: Client, sender: Address | None) -> Sequence[Limit]:
+        return self.limits(client, sender) if self.limits else ()
 
     def slowed(self, account: str) -> bool:
         """Tell whether an account is slowed now."""

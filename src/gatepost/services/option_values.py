@@ -27,6 +27,8 @@ def read_value(definition: Definition, text: str) -> str:
     except ValueError as error:
         detail = f"{definition.name} is of the type {definition.type}: {error}."
         raise Problem(Kind.MALFORMED, detail, pointer="/value") from error
+    if definition.number and not re.fullmatch(r"[0-9]{1,9}", value):
+        raise Problem(Kind.MALFORMED, f"{definition.name} is a number of at most nine digits.", pointer="/value")
     if definition.values is not None and value not in definition.values:
         detail = f"{definition.name} must be one of {', '.join(definition.values)}."
         raise Problem(Kind.MALFORMED, detail, pointer="/value")

@@ -31,7 +31,7 @@ AT_ONCE = 100  # mails that are taken up at one look
 LOOK = 15.0  # seconds between two looks at the clock, whatever is due
 AGAIN = 300_000  # milliseconds until a mail that could not go now is tried again
 PATIENCE = DAY  # after which it is given back
-_LATER = {Kind.UNAVAILABLE, Kind.FULL, Kind.TOO_MANY}
+_LATER = {Kind.UNAVAILABLE, Kind.FULL, Kind.TOO_MANY, Kind.SLOWED}
 
 
 class Outbox:

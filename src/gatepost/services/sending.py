@@ -113,7 +113,8 @@ class Sending:
 
         Raises Problem: FORBIDDEN for a sender that is not the caller's, MALFORMED for what can't stand in a mail,
         NOT_FOUND for an upload, UNPROCESSABLE for a recipient that mail can't go to, or where filters and policy refuse
-        the mail, UNAVAILABLE where it is to be tried again. Then nothing was sent.
+        the mail, UNAVAILABLE where it is to be tried again, SLOWED where the account sends too much. Then nothing was
+        sent.
         """
         author = self._authors.find(caller, draft.sender)
         check(draft, self._limits.recipients)
@@ -150,6 +151,7 @@ class Sending:
         files = await self._uploads.load(author.user, draft.uploads)
         thread = await self._threads.find(author.user, draft.origin_id) if draft.origin_id else Thread()
         recipients = await self._recipients(author, draft)
+        self._admit(author, len(recipients))
         now = self._clock()
         shares: Sequence[Share] = ()
         if draft.sharing is not None:
@@ -187,6 +189,14 @@ class Sending:
             await self._compose(written, body, self._limits.message_bytes)
             _check(await self._intake.receive(envelope, body, also))
         return mail_id
+
+    def _admit(self, author: Author, recipients: int) -> None:
+        """Raise SLOWED for an account that sends too much, before its mail is composed; remember it as doors do."""
+        try:
+            self._intake.admit(author.client, author.address, recipients)
+        except Problem as problem:
+            self._intake.note_refusal(author.client, author.address, None, problem.kind.value, problem.detail)
+            raise
 
     async def _connection(self, author: Author, draft: Draft) -> int | None:
         chosen = draft.connection

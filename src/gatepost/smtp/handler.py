@@ -86,6 +86,7 @@ class Handler:
             found = await self._directory.resolve(address, client, mail.sender, dsn)
             if all(_too_small(recipient, mail.options.size) for recipient in found):
                 raise Problem(Kind.TOO_LARGE, "the mail is larger than the mailbox takes")
+            self._intake.admit(client, mail.sender, len(found), len(mail.recipients))
         if mail.named and len(mail.recipients) + len(found) > self._limits.recipients:
             raise Refusal(replies.TOO_MANY_RECIPIENTS)
         if self._split and _differs(mail, found):
