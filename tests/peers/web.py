@@ -23,6 +23,7 @@ class Web:
         self.port = 0
         self.asked: list[str] = []
         self.bodies: list[bytes] = []
+        self._heard = asyncio.Condition()
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -40,6 +41,11 @@ class Web:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    async def wait(self, count: int, seconds: float = 10.0) -> None:
+        """Wait until so many requests have come in."""
+        async with asyncio.timeout(seconds), self._heard:
+            await self._heard.wait_for(lambda: len(self.asked) >= count)
+
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task
@@ -49,6 +55,8 @@ class Web:
             size = re.search(r"^content-length: (\d+)", head, re.IGNORECASE | re.MULTILINE)
             self.bodies.append(await reader.readexactly(int(size[1]) if size else 0))
             self.asked.append(head)
+            async with self._heard:
+                self._heard.notify_all()
             if self.said is None:
                 await asyncio.Event().wait()
             writer.write(self.said or b"")

@@ -43,8 +43,12 @@ class Receiver:
         return found
 
     async def round(self) -> None:
+        await self.begin()
+        await self.desk.house.gatepost.caller.idle()
+
+    async def begin(self) -> None:
         await self.desk.house.gatepost.queue.idle()
-        await self.desk.house.gatepost.caller.round()
+        await self.desk.house.gatepost.caller.take_up()
 
     async def calls(self, hook: dict[str, Any], query: str = "?sort=id") -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = await self.desk.get(f"{self.where}/{hook['id']}/calls{query}")
@@ -80,6 +84,16 @@ async def test_a_webhook_is_told_of_mail_in_order_and_signed(receiver: Receiver)
     assert (fields["host"], fields["x-gatepost-event"]) == (f"{HOST}:{receiver.web.port}", "delivered")
     assert fields["x-gatepost-signature"] == "sha256=" + signature(hook["secret"], fields["x-gatepost-timestamp"], body)
     assert [call["state"] for call in await receiver.calls(hook)] == ["done", "done"]
+
+
+async def test_what_is_told_is_called_soon_in_order(receiver: Receiver) -> None:
+    await receiver.desk.house.gatepost.caller.start()
+    await receiver.hook(events=["queued", "delivered"])
+    for count in (1, 2):
+        await receiver.desk.house.send(mail(message_id=str(count)), "bob@served.example")
+        await receiver.web.wait(2 * count)
+    told = [json.loads(body) for body in receiver.web.bodies]
+    assert [each["event"] for each in told] == ["queued", "delivered"] * 2
 
 
 async def test_only_what_was_asked_for_is_told(receiver: Receiver) -> None:
@@ -153,6 +167,27 @@ async def test_a_dead_webhook_with_much_to_tell_keeps_no_other_from_its_turn(
     assert [call["attempts"] for call in await receiver.calls(dead)] == [1, 0]
 
 
+async def test_one_that_does_not_answer_holds_up_no_other_and_is_called_once_at_a_time(
+    receiver: Receiver, tmp_path: Path
+) -> None:
+    caller = receiver.desk.house.gatepost.caller
+    async with Web(receiver.web.tls) as silent:  # which never answers
+        url = f"https://{HOST}:{silent.port}/"
+        for _ in range(2):
+            await receiver.hook(url=url, events=["delivered"])
+        await receiver.hook(events=["delivered"])
+        for count in (1, 2, 3):
+            await receiver.desk.house.send(mail(message_id=str(count)), "bob@served.example")
+            await receiver.begin()
+            await receiver.web.wait(count)
+        await silent.wait(1)
+        assert len(silent.bodies) == 1
+        assert [json.loads(body)["messageId"] for body in receiver.web.bodies] == [
+            f"<{count}@world.example>" for count in (1, 2, 3)
+        ]
+        await caller.stop()
+
+
 async def test_a_webhook_whose_secret_can_not_be_read_is_told_of_and_stops_nobody(receiver: Receiver) -> None:
     broken = await receiver.hook(events=["delivered"])
     await receiver.hook(events=["delivered"])
@@ -212,6 +247,7 @@ async def test_a_name_that_leads_into_our_network_is_not_called_threat_122(
         await desk.house.send(mail(), "bob@served.example", sender="")
         await desk.house.gatepost.queue.idle()
         await desk.house.gatepost.caller.stop()
-        await desk.house.gatepost.caller.round()
+        await desk.house.gatepost.caller.take_up()
+        await desk.house.gatepost.caller.idle()
         (call,) = await desk.get(f"{where}/{hook['id']}/calls")
         assert call["last"] == f"{HOST} has no public address"

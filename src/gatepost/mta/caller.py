@@ -7,6 +7,7 @@ import ssl
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from urllib.parse import urlsplit
 
 import httpx2
@@ -23,6 +24,7 @@ from gatepost.store.store import Store
 
 LOOK_AGAIN = 5.0  # seconds between two looks at the table
 SOON = 0.2  # seconds until what was just told stands in the table
+AT_ONCE = 20  # URLs that are called side by side
 CHUNK = 100  # calls that are taken up at once, and removed at once
 FIRST, LONGEST = 60_000, 6 * 3_600_000  # milliseconds between two attempts
 DAY, HOUR = 86_400_000, 3_600_000
@@ -34,9 +36,10 @@ class Refused(Exception):
 
 
 class Caller:
-    """One for the process. One call at a time to each webhook: they arrive in order.
+    """One for the process. One call at a time to each URL, where they arrive in order; to several side by side.
 
-    One that fails rests for a while, so that it holds up others for one call's time at most.
+    A webhook that fails rests for a while. One that does not answer keeps its place until its time is over, and holds
+    up no other.
     """
 
     def __init__(self, store: Store, resolver: Resolver, settings: WebhookSettings, clock: Clock) -> None:
@@ -45,8 +48,11 @@ class Caller:
         self._settings = settings
         self._clock = clock
         self._context: ssl.SSLContext | None = None
-        self._told = asyncio.Event()
+        self._look = asyncio.Event()
+        self._soon: asyncio.TimerHandle | None = None
         self._resting: dict[int, int] = {}  # webhooks that failed just now, and until when they are left alone
+        self._under_way: dict[str, asyncio.Task[None]] = {}  # by URL
+        self._busy: dict[str, set[int]] = {}  # the webhooks of such a URL
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -55,58 +61,98 @@ class Caller:
 
     async def stop(self) -> None:
         """Break off; what was not answered is called again at the next start."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        tasks = [*([self._task] if self._task else []), *self._under_way.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def wake(self) -> None:
         """Look soon: something is to be told."""
-        self._told.set()
+        if self._soon is None:
+            self._soon = asyncio.get_running_loop().call_later(SOON, self._look_now)
+
+    def _look_now(self) -> None:
+        self._soon = None
+        self._look.set()
 
     async def _run(self) -> None:
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_AGAIN):
-                    await self._told.wait()
-                    await asyncio.sleep(SOON)
-            self._told.clear()
+                    await self._look.wait()
+            self._look.clear()
             try:
-                while await self.round():
+                while await self.take_up():
                     pass
             except Problem as problem:  # the store takes no writes: they are called again
                 log.warning("webhooks wait", why=problem.detail)
 
-    async def round(self) -> bool:
-        """Make the calls that are due, and remove old ones; tell whether more are due."""
+    async def take_up(self) -> bool:
+        """Begin the calls that are due, and remove old ones; tell whether more could begin."""
         now = self._clock()
-        due = every(eq("state", CallState.WAITING), Where("due", Op.LE, now))
         self._resting = {hook: until for hook, until in self._resting.items() if 0 < until - now <= FIRST}
-        if self._resting:
-            due = every(due, Not(Where("webhook_id", Op.IN, list(self._resting))))
+        alone = {*self._resting, *(hook for hooks in self._busy.values() for hook in hooks)}
+        due = every(eq("state", CallState.WAITING), Where("due", Op.LE, now))
+        if alone:
+            due = every(due, Not(Where("webhook_id", Op.IN, sorted(alone))))
         calls = await self._find(Query(where=due, sort="due", limit=CHUNK))
-        by_hook: dict[int, list[HookCall]] = defaultdict(list)
-        for call in calls:
-            by_hook[call.webhook_id].append(call)
-        await asyncio.gather(*(self._serve(hook_id, hooked) for hook_id, hooked in by_hook.items()))
+        begun = self._begin(calls)
         await self._forget(now)
-        return len(calls) == CHUNK
+        return begun and len(calls) == CHUNK and len(self._under_way) < AT_ONCE
+
+    async def idle(self) -> None:
+        """Wait for the calls that were begun."""
+        while self._under_way:
+            await asyncio.wait(self._under_way.values())
+
+    def _begin(self, calls: Sequence[HookCall]) -> bool:
+        """Begin with as many URLs as there are places; tell whether there was any."""
+        by_url: dict[str, list[HookCall]] = defaultdict(list)
+        for call in calls:
+            hook = self._store.reader.get(Webhook, call.webhook_id)
+            by_url[hook.url if hook else ""].append(call)
+        free = [url for url in by_url if url not in self._under_way][: AT_ONCE - len(self._under_way)]
+        for url, listed in by_url.items():
+            if url in free:
+                self._under_way[url] = task = asyncio.create_task(self._serve(listed))
+                task.add_done_callback(partial(self._ended, url))
+            if url in self._under_way:
+                self._busy.setdefault(url, set()).update(call.webhook_id for call in listed)
+        return bool(free)
+
+    def _ended(self, url: str, task: asyncio.Task[None]) -> None:
+        del self._under_way[url]
+        hooks = self._busy.pop(url)
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, Problem):  # the store takes no writes: they are called again
+            log.warning("webhooks wait", why=error.detail)
+        elif error is not None:
+            log.error("webhook failed inside", why=repr(error), exc_info=error)
+        if error is not None:
+            self._resting.update(dict.fromkeys(hooks, self._clock() + FIRST))
+        self._look.set()
 
     async def _find(self, query: Query) -> list[HookCall]:
         page = await self._store.read(lambda reader: reader.find(HookCall, query))
         return page.items
 
-    async def _serve(self, hook_id: int, calls: Sequence[HookCall]) -> None:
-        """Call one webhook; after the first call that fails its others wait for the same moment."""
-        hook = self._store.reader.get(Webhook, hook_id)
+    async def _serve(self, calls: Sequence[HookCall]) -> None:
+        """Make the calls of one URL; after the first of a webhook that fails its others wait for the same moment."""
+        failed: set[int] = set()
         for number, call in enumerate(calls):
+            if call.webhook_id in failed:
+                continue
+            hook = self._store.reader.get(Webhook, call.webhook_id)
             try:
                 if hook is None or not hook.active:
                     raise Refused("the webhook is gone or switched off")
                 answer = await self._call(hook, call)
             except Refused as refusal:
-                await self._put_off(call, calls[number + 1 :], str(refusal)[:SHOWN], lasting=hook is None)
-                return
-            await self._settle(call, state=CallState.DONE, last=answer, done_at=self._clock())
+                failed.add(call.webhook_id)
+                others = [other for other in calls[number + 1 :] if other.webhook_id == call.webhook_id]
+                await self._put_off(call, others, str(refusal)[:SHOWN], lasting=hook is None)
+            else:
+                await self._settle(call, state=CallState.DONE, last=answer, done_at=self._clock())
 
     async def _call(self, hook: Webhook, call: HookCall) -> str:
         secret = self._secret(hook)
