@@ -142,6 +142,8 @@ class Committer:
         self._queue: queue.SimpleQueue[Item[Any] | None] = queue.SimpleQueue()
         self._slow: deque[Item[Any]] = deque()
         self._soon: list[Item[Any]] = []
+        self._joining: list[Item[Any]] = []  # those that came while others waited already: the thread sleeps on
+        self._lingering = False  # the thread has such items, and will wake for them
         self._soon_due = 0.0  # when the first of them has waited long enough, by time.monotonic
         self._door = threading.Lock()  # nothing is queued behind the end
         self._stopped = False
@@ -154,7 +156,10 @@ class Committer:
         """Queue an item; it is settled after the COMMIT, or with what kept it from that."""
         with self._door:
             if not self._stopped:
-                self._queue.put(item)
+                if item.pace is Pace.SOON and self._lingering and len(self._joining) < CROWD - 2:
+                    self._joining.append(item)
+                else:
+                    self._queue.put(item)
                 return
         item.error = self._health.unavailable()
         self._settle([item])
@@ -174,8 +179,7 @@ class Committer:
         while going:
             batch, going = self._next()
             if batch or not going or self._is_due():
-                batch += self._soon
-                self._soon.clear()
+                batch += self._all_soon()
             if batch:
                 self._commit(batch)
             elif self._slow and not self._soon:
@@ -194,7 +198,7 @@ class Committer:
             while item is not None:
                 if item.take():
                     self._line_up(item, batch)
-                if len(batch) >= BATCH or len(self._soon) >= CROWD:
+                if len(batch) >= BATCH or self._is_crowd():
                     return batch, True
                 item = self._queue.get_nowait()
         except queue.Empty:
@@ -209,9 +213,21 @@ class Committer:
         else:
             self._soon_due = self._soon_due if self._soon else time.monotonic() + LINGER
             self._soon.append(item)
+            self._lingering = True
+
+    def _all_soon(self) -> list[Item[Any]]:
+        """Take all that wait for others, those that nobody was woken for among them."""
+        with self._door:
+            joining, self._joining = self._joining, []
+            self._lingering = False
+        soon, self._soon = self._soon, []
+        return soon + [item for item in joining if item.take()]
+
+    def _is_crowd(self) -> bool:
+        return len(self._soon) + len(self._joining) >= CROWD
 
     def _is_due(self) -> bool:
-        return bool(self._soon) and (len(self._soon) >= CROWD or time.monotonic() >= self._soon_due)
+        return bool(self._soon) and (self._is_crowd() or time.monotonic() >= self._soon_due)
 
     def _patience(self) -> float | None:
         if self._soon:
