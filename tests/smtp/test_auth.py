@@ -14,7 +14,7 @@ from tests.smtp.front import PASSWORD, Front, Talk, front
 
 from gatepost.model.access import Token
 from gatepost.model.query import eq
-from gatepost.model.tenant import Domain, DomainAlias, User, UserStatus
+from gatepost.model.tenant import Domain, DomainAlias, DomainStatus, User, UserStatus
 from gatepost.services.access import digest
 from gatepost.store.store import Writer
 
@@ -174,6 +174,72 @@ async def test_only_what_is_offered_is_taken(tmp_path: Path) -> None:
             assert (await talk.ask(f"AUTH {each}")).startswith("504 5.5.4 ")
         assert await talk.ask("auth scram-sha-256") == "334 "
         assert (await talk.ask("*")).startswith("501 5.5.2 ")
+
+
+@pytest.mark.parametrize("mechanism", [*MECHANISMS, "token"])
+@pytest.mark.parametrize("what", ["account", "domain", "right", "proof", "factor"])
+async def test_a_sign_in_ends_with_what_it_was_got_with(tmp_path: Path, mechanism: str, what: str) -> None:
+    """Threat 110: the session of a stolen account sends nothing more once that is known."""
+    async with door(tmp_path) as opened:
+        row = Token(user_id=bob(opened).id, name="t", digest=digest(TOKEN), created_at=opened.world.clock())
+        await opened.world.add(row)
+        await attempt(opened, "PLAIN")
+        talk = await covered(opened)
+        by_token = mechanism == "token"
+        given = ("PLAIN", TOKEN) if by_token else (mechanism, PASSWORD)
+        assert (await SIGN_IN[given[0]](talk, BOB, given[1])).startswith("235 ")
+        for _ in range(2):
+            assert (await talk.ask(f"MAIL FROM:<{BOB}>")).startswith("250 ")
+            assert (await talk.ask("RSET")).startswith("250 ")
+
+        def take_away(writer: Writer) -> None:
+            if what in ("domain", "right"):
+                status, rights = (DomainStatus.DISABLED, None) if what == "domain" else (DomainStatus.ENABLED, [])
+                writer.change(Domain, 1, status=status, user_permissions=rights)
+            elif what == "proof" and by_token:
+                writer.remove(Token, eq("digest", digest(TOKEN)))
+            else:
+                fields = {"account": {"status": UserStatus.DISABLED}, "factor": {"mfa_type": "TOTP"}}
+                writer.change(User, row.user_id, **fields.get(what, {"password_hash": CHEAP.hash("another")}))
+
+        await opened.world.store.write(take_away)
+        said = await talk.ask(f"MAIL FROM:<{BOB}>")
+        if what == "factor" and by_token:  # who has a second factor sends by a token
+            assert said.startswith("250 ")
+        else:
+            assert said == "421 4.7.0 your sign-in holds no longer; closing"
+            assert await talk.rest() == b""
+
+
+async def test_a_token_that_lapses_ends_the_session(tmp_path: Path) -> None:
+    async with door(tmp_path) as opened:
+        now = opened.world.clock()
+        await opened.world.add(
+            Token(user_id=bob(opened).id, name="t", digest=digest(TOKEN), created_at=now, expiration=now + 1000)
+        )
+        talk = await covered(opened)
+        assert (await plain(talk, BOB, TOKEN)).startswith("235 ")
+        opened.world.clock.now += 1001
+        assert (await talk.ask(f"MAIL FROM:<{BOB}>")).startswith("421 4.7.0 ")
+
+
+@pytest.mark.parametrize("mechanism", MECHANISMS)
+async def test_a_password_may_be_as_long_as_passwords_are(tmp_path: Path, mechanism: str) -> None:
+    """RFC 4954 4: an answer to a challenge has up to 12,288 octets, a command does not."""
+    long = "Ä" * 1024
+    async with door(tmp_path) as opened:
+        await change(opened, password_hash=CHEAP.hash(long))
+        for way in ("LOGIN", mechanism):
+            talk = await covered(opened)
+            if way == "PLAIN":
+                assert await talk.ask("AUTH PLAIN") == "334 "
+                said = await talk.ask(code(f"\0{BOB}\0{long}"))
+            else:
+                said = await SIGN_IN[way](talk, BOB, long)
+            assert said.startswith("235 ")
+        talk = await covered(opened)
+        assert await talk.ask("AUTH LOGIN") == "334 VXNlciBOYW1lAA=="
+        assert (await talk.ask("A" * 12_292)).startswith("500 5.5.2 ")
 
 
 # SCRAM alone.

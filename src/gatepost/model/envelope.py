@@ -31,11 +31,13 @@ class TlsWish(StrEnum):
 
 
 class Login(msgspec.Struct, frozen=True):
-    """Who signed in on a session: a mailbox user."""
+    """Who signed in on a session: a mailbox user. By what: a token, else the password that `mark` remembers."""
 
     user_id: int
     domain_id: int
     email: str
+    mark: str = ""
+    token_id: int | None = None
 
 
 class Client(msgspec.Struct, frozen=True, kw_only=True):

@@ -187,7 +187,7 @@ class Access:
         """Return whose personal token it is; with an account, only where it is that one's."""
         key = digest(value)
         found = self._known(self._proven, key, lambda: self._read_token(value, key))
-        if found is None or found.token is None or _lapsed(found.token, self._clock()):
+        if found is None or found.token is None or lapsed(found.token, self._clock()):
             return None
         if account is not None and not acts_for(found.caller, account):
             return None
@@ -243,5 +243,5 @@ class Access:
         await self._uses.settle()
 
 
-def _lapsed(token: Token, now: int) -> bool:
+def lapsed(token: Token, now: int) -> bool:
     return token.expiration is not None and token.expiration <= now

@@ -8,13 +8,13 @@ from typing import NoReturn
 import msgspec
 
 from gatepost.events import Clock, Metrics, log
-from gatepost.model.access import Admin, Caller
+from gatepost.model.access import Admin, Caller, Token
 from gatepost.model.envelope import Login
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.tenant import User
 from gatepost.model.values import Millis
-from gatepost.services.access import Access, require
-from gatepost.services.accounts import Account, has_totp, is_local, login_of, mark, named, owned, proper_address
+from gatepost.services.access import Access, lapsed, may, require
+from gatepost.services.accounts import Account, has_totp, is_local, login_of, mark, named, owned, owner, proper_address
 from gatepost.services.jwt import LIFE
 from gatepost.services.passwords import Passwords
 from gatepost.services.scram import Exchange, Verifier, Verifiers
@@ -122,6 +122,17 @@ class SignIn:
             _refuse(self._smtp, ip)
         return _sender(user, self._access.book.caller(user)), proof
 
+    def holds(self, login: Login) -> bool:
+        """Tell whether a sign-in still stands: neither account nor right, password nor token was taken away since."""
+        reader = self._store.reader
+        user = owner(reader, None, login.user_id)
+        if not isinstance(user, User) or not may(self._access.book.caller(user), "MAIL_SEND", user):
+            return False
+        if login.token_id is None:
+            return login.mark == mark(user) and not has_totp(user)
+        token = reader.get(Token, login.token_id)
+        return token is not None and token.user_id == user.id and not lapsed(token, self._clock())
+
     def _by_scram(self, login: str) -> User | None:
         """Return the mailbox user of a login, if he may sign in by his password alone and it is kept here."""
         accounts = (account for account in named(self._store.reader, login) if isinstance(account, User))
@@ -176,7 +187,7 @@ def _note(account: Account, now: int, writer: Writer) -> None:
 def _sender(user: User, caller: Caller) -> Login:
     """Return a mailbox user as who signed in on a session; raise FORBIDDEN where he may not send."""
     require(caller, "MAIL_SEND", user)
-    return Login(user.id, user.domain_id, user.email)
+    return Login(user.id, user.domain_id, user.email, mark(user), caller.token_id)
 
 
 def _refuse(guesses: Guesses, ip: str) -> NoReturn:

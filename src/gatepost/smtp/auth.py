@@ -32,6 +32,10 @@ class Access(Protocol):
         """Return what the client's first message of SCRAM begins; raise Problem(MALFORMED) for what is none."""
         ...
 
+    def holds(self, login: Login) -> bool:
+        """Tell whether who signed in could do so now."""
+        ...
+
     def prove(self, exchange: Exchange, final: str, ip: str) -> tuple[Login, str]:
         """Return who the client's last message proves, and the server's proof; raise Problem(MALFORMED) as well."""
         ...

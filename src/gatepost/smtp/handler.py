@@ -71,6 +71,8 @@ class Handler:
             raise Refusal(replies.TOO_BIG)
         if trouble := self.trouble():
             raise trouble
+        if client.login is not None and not self._access.holds(client.login):
+            raise Refusal(replies.SIGN_IN_OVER, final=True)
         with self._told(client, sender, None):
             await self._directory.admit(client, sender)
             self._intake.admit(client, sender)

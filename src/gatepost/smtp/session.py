@@ -16,7 +16,7 @@ from gatepost.smtp.handler import Incoming, Transaction
 from gatepost.smtp.parameters import MailOptions, mail_options, rcpt_options
 from gatepost.smtp.replies import Refusal, Reply
 from gatepost.smtp.throttle import Awaits, Share
-from gatepost.smtp.wire import HTTP_VERBS, flaw, read_command
+from gatepost.smtp.wire import HTTP_VERBS, RESPONSE_MAX, flaw, read_command
 
 HELO_MAX = 255  # RFC 5321 4.5.3.1.2
 
@@ -187,7 +187,7 @@ class Session(Connection):
         line = await self.next_line()
         if not line:
             raise Refusal(replies.AUTH_GIVEN_UP, final=True)
-        wrong = flaw(line)
+        wrong = flaw(line, RESPONSE_MAX)
         if wrong is not None:
             raise Refusal(wrong)
         return line[:-2]

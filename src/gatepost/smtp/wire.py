@@ -6,6 +6,7 @@ from gatepost.smtp import replies
 from gatepost.smtp.replies import Reply
 
 COMMAND_MAX = 2048  # octets of a command line with its CR LF
+RESPONSE_MAX = 12_288 + 2  # RFC 4954 4: what a client answers a challenge, with its CR LF
 BUFFER = 65_536  # octets that a reader takes before it stops its transport (asyncio takes up to twice as many)
 CHUNK = 1 << 20  # more than a reader ever holds: one read takes everything
 
@@ -63,9 +64,9 @@ class Reader(asyncio.StreamReader):
                 await self.read(error.consumed)
 
 
-def flaw(line: bytes) -> Reply | None:
-    """Return the reply to a line that is none, whatever it says."""
-    if len(line) > COMMAND_MAX:
+def flaw(line: bytes, most: int = COMMAND_MAX) -> Reply | None:
+    """Return the reply to a line that is none, whatever it says; it may have `most` octets."""
+    if len(line) > most:
         return replies.LINE_TOO_LONG
     if b"\0" in line:
         return replies.NUL_IN_COMMAND
