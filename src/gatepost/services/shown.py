@@ -1,7 +1,8 @@
 """What callers see of domains and accounts: rows gathered for a whole page at once."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import cache
 from typing import TypeVar
 
 import msgspec
@@ -96,6 +97,9 @@ class UserView(UserItem, kw_only=True, rename="camel"):
     last_connection_date: Millis | None
 
 
+U = TypeVar("U", bound=UserItem)
+
+
 def show_domains(reader: Reader, platforms: Platforms, domains: Sequence[Domain]) -> list[DomainView]:
     """Return what callers see of domains."""
     ids = [domain.id for domain in domains]
@@ -137,35 +141,39 @@ def _domain(domain: Domain, policies: Sequence[Policy], *, active: int, **more: 
     )
 
 
-def show_users(reader: Reader, platforms: Platforms, users: Sequence[User]) -> list[UserView]:
-    """Return what callers see of accounts: each with the policy and the platform that hold for it."""
+def show_users(reader: Reader, platforms: Platforms, users: Sequence[User], kind: type[U]) -> list[U]:
+    """Return what callers see of accounts: each with the policy and the platform that hold for it.
+
+    Those of a domain mostly share both, which are made once then.
+    """
     domains = _by_id(reader, Domain, {user.domain_id for user in users})
     stations = _grouped(reader, Platform, "domain_id", domains)
     wanted = {user.policy_id for user in users if user.policy_id} | {each.policy_id for each in domains.values()}
     policies = _by_id(reader, Policy, wanted)
-    return [_user(platforms, user, domains.get(user.domain_id), stations[user.domain_id], policies) for user in users]
+    shown = {each.id: show(PolicyView, each) for each in policies.values()}
+    view = cache(platforms.view)
+    return [_user(kind, user, domains.get(user.domain_id), stations[user.domain_id], shown, view) for user in users]
 
 
 def _user(
-    platforms: Platforms, user: User, domain: Domain | None, stations: Sequence[Platform], policies: dict[int, Policy]
-) -> UserView:
-    policy = policies.get(user.policy_id or (domain.policy_id if domain else 0))
+    kind: type[U],
+    user: User,
+    domain: Domain | None,
+    stations: Sequence[Platform],
+    policies: Mapping[int, PolicyView],
+    view: Callable[[Platform], PlatformView],
+) -> U:
     default = default_of(stations)
     platform = next((each for each in stations if each.id == user.platform_id), default)
     return show(
-        UserView,
+        kind,
         user,
-        policy=show(PolicyView, policy) if policy else None,
+        policy=policies.get(user.policy_id or (domain.policy_id if domain else 0)),
         domain_policy_id=domain.policy_id if domain else None,
         domain_status=domain.status if domain else None,
         domain_platform_id=default.id if default else None,
-        platform=platforms.view(platform) if platform else None,
+        platform=view(platform) if platform else None,
     )
-
-
-def as_item(user: UserView) -> UserItem:
-    """Return an account as lists show it."""
-    return UserItem(**{name: getattr(user, name) for name in UserItem.__struct_fields__})
 
 
 def _grouped(

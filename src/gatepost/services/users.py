@@ -21,7 +21,7 @@ from gatepost.services.passwords import Passwords
 from gatepost.services.platforms import Platforms
 from gatepost.services.records import Line, Text, emptied, given, read_address, unprocessable
 from gatepost.services.scram import Verifiers
-from gatepost.services.shown import REMEMBERED, UserItem, UserView, as_item, narrow_users, show_users
+from gatepost.services.shown import REMEMBERED, UserItem, UserView, narrow_users, show_users
 from gatepost.store.remembered import Remembered
 from gatepost.store.store import Reader, Store, Writer
 
@@ -108,7 +108,7 @@ class Users:
     def _page(self, reader: Reader, query: Query, mine: Any) -> Page[UserItem]:
         where = every(mine, narrow_users(reader, query.where))
         page = reader.find(User, msgspec.structs.replace(query, where=where))
-        return Page([as_item(user) for user in show_users(reader, self._platforms, page.items)], page.total)
+        return Page(show_users(reader, self._platforms, page.items, UserItem), page.total)
 
     async def get(self, caller: Caller, user_id: int) -> UserView:
         """Return an account."""
@@ -120,7 +120,7 @@ class Users:
     def _show(self, user_id: int) -> tuple[User, UserView] | None:
         reader = self._store.reader  # a few look-ups by key: quicker than to have a thread ask
         user = reader.get(User, user_id)
-        return (user, show_users(reader, self._platforms, [user])[0]) if user else None
+        return (user, show_users(reader, self._platforms, [user], UserView)[0]) if user else None
 
     async def create(self, caller: Caller, draft: UserAdd, base: str) -> UserView:
         """Make an account; raise MALFORMED for an unknown domain (contract A29), CONFLICT for an address in use.
@@ -156,7 +156,7 @@ class Users:
                 **_references(writer, domain, draft),
             )
         )
-        return show_users(writer, self._platforms, [user])[0]
+        return show_users(writer, self._platforms, [user], UserView)[0]
 
     async def update(self, caller: Caller, user_id: int, change: UserUpdate, base: str) -> None:
         """Change what is given; raise CONFLICT for an address in use. `base` as in `create`."""
