@@ -56,13 +56,14 @@ def basic_pair(request: Request) -> tuple[str, str] | None:
 
 
 def _credentials(request: Request, wanted: str) -> str:
-    headers = request.headers.getlist("authorization")
+    headers = [value for name, value in request.scope["headers"] if name == b"authorization"]
     if len(headers) != 1:
         return ""
-    scheme, _, value = headers[0].partition(" ")
+    scheme, _, value = headers[0].decode("latin-1").partition(" ")
     return value.strip() if scheme.lower() == wanted else ""
 
 
 def client_ip(request: Request) -> str:
     """Return the peer's address; a named proxy's X-Forwarded-For has been applied by the server already."""
-    return request.client.host if request.client else ""
+    client = request.scope.get("client")
+    return str(client[0]) if client else ""

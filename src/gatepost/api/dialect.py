@@ -2,11 +2,11 @@
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from http import HTTPStatus
 from typing import Any
 
 import msgspec
-from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -84,12 +84,13 @@ class Dialect:
         """Return the HTTP status of a kind; that of an error of ours is 500."""
         return self.status.get(kind) or STATUS.get(kind, 500)
 
-    def clothe(self, response: Response, request_id: str) -> Response:
+    @cached_property
+    def _raw_headers(self) -> list[tuple[bytes, bytes]]:
+        return raw(self.headers)
+
+    def clothe(self, response: Response) -> Response:
         """Add what every answer of this API carries."""
-        headers = MutableHeaders(raw=response.raw_headers)
-        for name, value in self.headers:
-            headers.append(name, value)
-        headers["X-Request-Id"] = request_id
+        response.raw_headers.extend(self._raw_headers)
         return response
 
     def no(self, problem: Problem, path: str) -> Response:
@@ -108,6 +109,25 @@ class Dialect:
     def refuse(self, status: int, message: str, path: str, pointer: str | None = None) -> Response:
         body = self.refusal(status, message, path, pointer)
         return Response(body, status, media_type=self.media if body else None)
+
+
+class Json(Response):
+    """An answer in JSON, whose headers are made in one go."""
+
+    def __init__(self, body: bytes, status: int, headers: Mapping[str, str]) -> None:
+        self.status_code = status
+        self.body = body
+        self.background = None
+        self.raw_headers = [
+            (b"content-length", b"%d" % len(body)),
+            (b"content-type", JSON.encode()),
+            *raw(headers.items()),
+        ]
+
+
+def raw(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
+    """Return headers as ASGI takes them."""
+    return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
 
 
 def plain(status: int, message: str, path: str, pointer: str | None) -> bytes:

@@ -28,7 +28,7 @@ from gatepost.api.accept import choose
 from gatepost.api.blame import blame
 from gatepost.api.body import structure
 from gatepost.api.credentials import client_ip
-from gatepost.api.dialect import JSON, NATIVE, Dialect
+from gatepost.api.dialect import JSON, NATIVE, Dialect, Json
 from gatepost.api.exports import SUFFIX, Export
 from gatepost.api.ids import Ids
 from gatepost.api.listing import Listing, camel
@@ -263,7 +263,7 @@ class Endpoint:
         if isinstance(result, Response):
             return result
         if isinstance(result, Answer):
-            return Response(call.desk.encoder.encode(result.value), result.status, result.headers, JSON)
+            return Json(call.desk.encoder.encode(result.value), result.status, result.headers)
         if isinstance(result, Page):
             headers = {} if result.total is None else self.dialect.count(result.total)
             return self._json(call, result.items, headers)
@@ -272,7 +272,7 @@ class Endpoint:
         return self._json(call, result, self._location(call, result))
 
     def _json(self, call: Call, value: Any, headers: dict[str, str]) -> Response:
-        return Response(call.desk.encoder.encode(value), self.status, headers, JSON)
+        return Json(call.desk.encoder.encode(value), self.status, headers)
 
     def _location(self, call: Call, result: Any) -> dict[str, str]:
         if self.location is None:
@@ -345,6 +345,8 @@ def _usual(method: str, answer: Any) -> int:
 
 def read_segment(raw: str, kind: Any, ids: Ids) -> Any:
     """Read one percent-encoded segment of a path; what is no clean text is found nowhere."""
+    if kind is Id and raw.isalnum():
+        return ids.read(raw)
     try:
         text = unquote_to_bytes(raw).decode("utf-8")
     except UnicodeDecodeError as error:

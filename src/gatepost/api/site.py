@@ -9,11 +9,14 @@ from types import ModuleType
 from typing import Any
 
 import structlog
+from prometheus_client import Counter as Counting
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware.errors import ServerErrorMiddleware
+from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Match
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gatepost.api import admin
@@ -46,11 +49,9 @@ class Site(Starlette):
     """The application; its entrance stands before everything, so that errors of ours are counted and named too."""
 
     def __init__(self, endpoints: Sequence[Endpoint], pages: Iterable[BaseRoute], desk: Desk, metrics: Metrics) -> None:
-        super().__init__(
-            routes=[Places(endpoints, desk), *pages],
-            exception_handlers={HTTPException: _refuse, Exception: _fail},  # type: ignore[dict-item]
-        )
+        super().__init__(routes=[*pages])
         self.router.redirect_slashes = False
+        self._places = Places(endpoints, desk)
         self._dialects = {item.dialect.name: item.dialect for item in endpoints}.values()
         self.ids = desk.ids
         self._metrics = metrics
@@ -60,7 +61,8 @@ class Site(Starlette):
         return spoken(path, self._dialects)
 
     def build_middleware_stack(self) -> ASGIApp:
-        return Entrance(super().build_middleware_stack(), self._metrics)
+        pages = ExceptionMiddleware(self.router, handlers={HTTPException: _refuse})  # type: ignore[dict-item]
+        return Entrance(ServerErrorMiddleware(Fork(self._places, pages), handler=_fail), self._metrics)
 
 
 def operations() -> list[Endpoint]:
@@ -80,8 +82,8 @@ def _modules() -> Iterator[ModuleType]:
             yield import_module(f"gatepost.api.{info.name}")
 
 
-class Places(BaseRoute):
-    """Every path, found segment by segment: literal ones come before parameters (contract A43)."""
+class Places:
+    """Every path of an operation, found segment by segment: literal ones come before parameters (contract A43)."""
 
     def __init__(self, endpoints: Iterable[Endpoint], desk: Desk) -> None:
         self._root: dict[str, Any] = {}
@@ -97,17 +99,24 @@ class Places(BaseRoute):
                 node = node.setdefault(part, {})
             node[PLACE] = Place(found, desk)
 
-    def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        if scope["type"] != "http":
-            return Match.NONE, {}
+    def find(self, path: str) -> "tuple[Place | None, list[str]]":
+        """Return the place of a path with the parameters on its way; None for what is no operation's."""
         segments: list[str] = []
-        place = _find(self._root, scope["path"].split("/"), 0, segments)
-        if place is None:
-            return Match.NONE, {}
-        return Match.FULL, {"endpoint": place, "path_params": dict(enumerate(reversed(segments)))}
+        place = _find(self._root, path.split("/"), 0, segments)
+        return place, segments[::-1]
 
-    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await scope["endpoint"](scope, receive, send)
+
+class Fork:
+    """Hands operations to their place, and the rest to the pages."""
+
+    def __init__(self, places: Places, pages: ASGIApp) -> None:
+        self._places = places
+        self._pages = pages
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        place, segments = self._places.find(scope["path"]) if scope["type"] == "http" else (None, [])
+        scope["path_params"] = dict(enumerate(segments))
+        await (place or self._pages)(scope, receive, send)
 
 
 def _paths(item: Endpoint) -> set[str]:
@@ -147,8 +156,7 @@ class Place:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         response = await self._answer(request)
-        clothed = self._dialect.clothe(response, scope["state"]["request_id"])
-        await clothed(scope, receive, send)
+        await self._dialect.clothe(response)(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:
         if request.method == "OPTIONS":
@@ -179,6 +187,7 @@ GUARD = (
     (b"x-content-type-options", b"nosniff"),
 )
 """What every answer says to browsers, unless it has words of its own."""
+_GUARDED = frozenset(name for name, _ in GUARD)
 
 
 class Entrance:
@@ -187,6 +196,7 @@ class Entrance:
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
         self._metrics = metrics
+        self._counters: dict[tuple[str, int], Counting] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -199,17 +209,27 @@ class Entrance:
         async def pass_on(message: Message) -> None:
             if message["type"] == "http.response.start":
                 guard(message["headers"], request_id)
-                self._metrics.requests.labels(scope["method"], str(message["status"])).inc()
+                self._count(scope["method"], message["status"])
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request=request_id):
+        before = structlog.contextvars.bind_contextvars(request=request_id)
+        try:
             await self._app(scope, receive, pass_on)
+        finally:
+            structlog.contextvars.reset_contextvars(**before)
+
+    def _count(self, method: str, status: int) -> None:
+        counter = self._counters.get((method, status))
+        if counter is None:
+            counter = self._counters[method, status] = self._metrics.requests.labels(method, str(status))
+        counter.inc()
 
 
 def guard(headers: list[tuple[bytes, bytes]], request_id: str) -> None:
-    """Add what every answer carries where it is not there."""
+    """Add what every answer carries."""
     there = {name for name, _ in headers}
-    headers += [pair for pair in (*GUARD, (b"x-request-id", request_id.encode())) if pair[0] not in there]
+    headers += GUARD if there.isdisjoint(_GUARDED) else [pair for pair in GUARD if pair[0] not in there]
+    headers.append((b"x-request-id", request_id.encode()))
 
 
 async def _refuse(request: Request, error: HTTPException) -> Response:
@@ -229,4 +249,4 @@ def _say(request: Request, status: int, message: str) -> Response:
     """Refuse in the words of the API that the path belongs to."""
     path = request.scope["path"]
     dialect: Dialect = request.app.spoken(path)
-    return dialect.clothe(dialect.refuse(status, message, path), request.state.request_id)
+    return dialect.clothe(dialect.refuse(status, message, path))
