@@ -23,7 +23,10 @@ def relaxed(pieces: Iterable[bytes]) -> Iterator[bytes]:
     ends = 0  # of lines; they count only if more than they follows
     empty = True
     for piece in _lines(pieces):
-        text = squeezed(piece).replace(b" \r\n", b"\r\n")
+        blanks = max(piece.rfind(b" "), piece.rfind(b"\t")) + 1  # behind the last one, as in base64, nothing changes
+        text = piece
+        if blanks:
+            text = squeezed(piece[: blanks + 2]).replace(b" \r\n", b"\r\n") + piece[blanks + 2 :]
         kept = _without_ends(text)
         if kept:
             yield b"\r\n" * ends + kept
