@@ -143,8 +143,11 @@ async def _key(name: str, resolver: Resolver) -> Answer:
 
 
 async def _head(body: Body) -> bytes:
-    data = body.data if body.data is not None else await asyncio.to_thread(_start, body.path or "")
+    data = body.data if body.data is not None else body.start
     end = head_end(data)
+    if end < 0 and body.path is not None:
+        data = await asyncio.to_thread(_start, body.path)
+        end = head_end(data)
     return data[:end] if end >= 0 else data
 
 

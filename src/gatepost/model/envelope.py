@@ -113,8 +113,12 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Body(msgspec.Struct, frozen=True):
-    """A mail's bytes as received, CRLF lines, dots unstuffed: in memory, or a spooled file when large."""
+    """A mail's bytes as received, CRLF lines, dots unstuffed: in memory, or a spooled file when large.
+
+    `start`: of a file, its first octets as long as they are at hand; b"" when they must be read.
+    """
 
     size: int
     data: bytes | None = None
     path: str | None = None
+    start: bytes = b""

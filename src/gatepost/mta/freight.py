@@ -163,12 +163,12 @@ def _sent(row: Delivery) -> tuple[object, ...]:
 
 
 def _weight(body: Body) -> int:
-    return len(body.data or b"")
+    return len(body.data or body.start)
 
 
 async def _header(body: Body | None) -> bytes | None:
     """The mail, or so much of a file that its header is in it."""
-    start = await _start(body, HEAD_USUAL)
+    start = body.start if body is not None and body.start else await _start(body, HEAD_USUAL)
     if body is None or body.path is None or start is None or head_end(start) >= 0:
         return start
     return await _start(body, HEAD_MAX)

@@ -16,6 +16,7 @@ from gatepost.model.problem import Problem
 from gatepost.store.health import Health
 
 _REMEMBERED = 1000
+_START = 32_768  # octets of a file that stay in memory while its mail is judged and sent: few headers are longer
 _HEX = frozenset("0123456789abcdef")
 
 
@@ -29,6 +30,7 @@ class Draft:
         self._file: BinaryIO | None = None
         self._failure: Problem | None = None
         self.path: Path | None = None
+        self.start = b""  # of the file
         self.size = 0
 
     def write(self, data: bytes) -> None:
@@ -45,7 +47,9 @@ class Draft:
     def _spill(self) -> None:
         self.path = self._spool.fresh()
         self._file = open(self.path, "xb", opener=_private)  # noqa: SIM115 - lives as long as the draft
-        self._file.writelines(self._parts)
+        data = b"".join(self._parts)
+        self.start = data[:_START]
+        self._file.write(data)
         self._parts.clear()
 
     def data(self) -> bytes:
@@ -111,7 +115,7 @@ class Spool:
             if draft.path is None:
                 return Body(draft.size, draft.data())
         await self._off_loop(draft.sync)
-        return Body(draft.size, path=str(draft.path))
+        return Body(draft.size, path=str(draft.path), start=draft.start)
 
     async def adopt(self, body: Body, mail_id: str) -> Body:
         """Give a finished file its mail's name, durably; call it before the row's commit. Bytes pass as they are.
@@ -124,7 +128,7 @@ class Spool:
         await self._off_loop(lambda: self._move(source, target))
         while len(self._moved) > _REMEMBERED:
             self._moved.pop(next(iter(self._moved)))
-        return Body(body.size, path=str(target))
+        return Body(body.size, path=str(target), start=body.start)
 
     def forget(self, body: Body) -> None:
         """Remove the file of a finished body whose mail is not kept after all, adopted (under either path) or not.
