@@ -118,7 +118,9 @@ class Road:
             )
             for recipient in recipients
         ]
-        body = Body(len(data), data)
+        draft = self.store.spool.draft()
+        draft.write(data)
+        body = await self.store.spool.adopt(await self.store.spool.finish(draft), message.id)
         kept = await self.store.write(lambda writer: writer.keep(message, body, [], ways, [], now + life))
         made = [msgspec.structs.replace(way, id=id) for way, id in zip(ways, kept.deliveries, strict=True)]
         return message, made, body

@@ -67,6 +67,20 @@ async def test_a_mail_goes_out_at_once_with_its_trace_fields(road: Road) -> None
     assert len(road.queue) == 0
 
 
+@pytest.mark.parametrize("length", [10, 40_000])
+async def test_a_spooled_mail_goes_out_whole_however_long_its_header_and_whenever(road: Road, length: int) -> None:
+    head = b"Subject: hello\r\nX-Long: " + b"x" * length + b"\r\n"
+    rest = b"\r\n" + b".a line of the body\r\n" * 20_000
+    async with Sink({"dot": [Act.DROP]}) as sink:
+        road.to("to.test", sink)
+        (way,) = await road.send("b@to.test", data=head + b"X-Spam: no\r\n" + rest)
+        await road.until(lambda: road.row(way).attempts == 1)
+        assert sink.mails[0].data.endswith(head + rest)
+        await road.later(5)  # from the store by now
+        assert road.state(way) == "delivered"
+    assert sink.mails[1].data.endswith(head + rest)
+
+
 async def test_recipients_of_one_mail_at_one_server_share_a_transaction(road: Road) -> None:
     async with Sink() as sink:
         road.to("to.test", sink)

@@ -40,6 +40,7 @@ async def test_from_the_cut_on_a_body_is_a_file(store: Store, parts: list[bytes]
     adopted = await store.spool.adopt(body, mail_id(0xAB))
     assert files(store) == [store.path / "spool" / "ab" / mail_id(0xAB)] == [Path(str(adopted.path))]
     assert files(store)[0].read_bytes() == b"".join(parts)
+    assert adopted.start == b"".join(parts)[:32_768]
 
 
 async def test_just_below_the_cut_it_is_none(store: Store) -> None:

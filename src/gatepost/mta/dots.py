@@ -40,26 +40,26 @@ async def stuffed_file(head: bytes, path: str, offset: int) -> AsyncGenerator[by
     """A mail whose body is a file, chunk by chunk, dots stuffed, ended by CRLF; the dot is the caller's."""
     loop = asyncio.get_running_loop()
     last = b"\n"
+    buffer = bytearray(CHUNK)
     with await loop.run_in_executor(None, partial(Path(path).open, "rb", buffering=0)) as file:
-        chunk = head + await _chunk(file.fileno(), offset)
+        chunk = head + await _chunk(file.fileno(), offset, buffer)
         offset += len(chunk) - len(head)
         while chunk:
             wire = _doubled(chunk)
             yield b"." + wire if last.endswith(b"\n") and wire.startswith(b".") else wire
             last = (last + chunk[-2:])[-2:]
-            chunk = await _chunk(file.fileno(), offset)
+            chunk = await _chunk(file.fileno(), offset, buffer)
             offset += len(chunk)
     if last != b"\n" and last != b"\r\n":
         yield b"\r\n"
 
 
-async def _chunk(file: int, at: int) -> bytes:
+async def _chunk(file: int, at: int, buffer: bytearray) -> bytes:
     """Read a file from `at` on: at once what the system has in memory, as of a fresh mail, the rest by a thread."""
     if _NOWAIT is not None:
-        chunk = bytearray(CHUNK)
         with contextlib.suppress(OSError):  # it is not in memory, or the file system can't tell
-            return bytes(memoryview(chunk)[: os.preadv(file, [chunk], at, _NOWAIT)])
-    return await asyncio.get_running_loop().run_in_executor(None, os.pread, file, CHUNK, at)
+            return bytes(memoryview(buffer)[: os.preadv(file, [buffer], at, _NOWAIT)])
+    return await asyncio.get_running_loop().run_in_executor(None, os.pread, file, len(buffer), at)
 
 
 def _doubled(text: bytes) -> bytes:
