@@ -30,6 +30,7 @@ RSPAMD = "Postfix + Rspamd"
 LOADS = [
     Load("4K new", 4_000, 6000, 50, False),
     Load("4K reused", 4_000, 12000, 50, True),
+    Load("4K reused, unlike", 4_000, 6000, 50, True, unlike=True),
     Load("4K single session", 4_000, 2000, 1, True),
     Load("50K reused", 50_000, 2000, 20, True),
     Load("50K with a PDF", 50_000, 1500, 20, True, "pdf"),
@@ -39,6 +40,7 @@ LOADS = [
 AIMS = {  # of each load: the least share of the rate of the load tools, Postfix, Postfix + Rspamd (None: no aim)
     "4K new": (0.20, 2.0, 3.0),
     "4K reused": (0.25, 2.0, 3.0),
+    "4K reused, unlike": (None, 1.0, 3.0),
     "4K single session": (None, 1.0, None),
     "50K reused": (0.25, None, 2.5),
     "50K with a PDF": (0.25, None, 2.5),

@@ -28,7 +28,10 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True)
 class Load:
-    """One kind of traffic: size, how many, over how many sessions, a new connection for each or reused ones."""
+    """One kind of traffic: size, how many, over how many sessions, a new connection for each or reused ones.
+
+    `unlike`: no two mails have the same text; else all have.
+    """
 
     name: str
     size: int
@@ -36,6 +39,7 @@ class Load:
     sessions: int
     reuse: bool
     attached: str = "photo"
+    unlike: bool = False
 
 
 DATE = "Fri, 20 Nov 2026 09:00:00 +0000"
@@ -172,10 +176,14 @@ def _wait_for_port(port: int) -> None:
 
 
 def send(load: Load, port: int, folder: Path) -> None:
-    """Send the load with smtp-source and return when all of it was acknowledged."""
+    """Send the load with smtp-source, or as mails that are unlike, and return when all of it was acknowledged."""
     sample = folder / "mail"
     if not sample.exists():
         sample.write_bytes(message(load))
+    if load.unlike:
+        command = [sys.executable, "-m", "bench.unlike", str(port), str(load.count), str(load.sessions), str(sample)]
+        subprocess.run([*command, *(["--reuse"] if load.reuse else [])], check=True, timeout=600)
+        return
     command = ["smtp-source", "-s", str(load.sessions), "-m", str(load.count), "-F", str(sample)]
     command += ["-f", "ada@world.example", "-t", "bob@served.example", *(["-d"] if load.reuse else [])]
     subprocess.run([*command, f"127.0.0.1:{port}"], check=True, timeout=600)
