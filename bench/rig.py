@@ -193,7 +193,14 @@ class Gateway:
     """A `gatepost serve` of the benchmark's own, with a domain, rules, and the sink as its platform."""
 
     def __init__(
-        self, folder: Path, hop: int, names: str, *, rules: int = 100, fill: Callable[[Path], None] | None = None
+        self,
+        folder: Path,
+        hop: int,
+        names: str,
+        *,
+        rules: int = 100,
+        fill: Callable[[Path], None] | None = None,
+        more: str = "",
     ) -> None:
         self.port, self.http = free_port(), free_port()
         self.folder = folder
@@ -202,7 +209,12 @@ class Gateway:
             f'[store]\ndirectory = "state"\n[http]\nlisten = ["127.0.0.1:{self.http}"]\n[log]\nlevel = "warning"\n'
             f'[[smtp.listener]]\nrole = "mx"\nlisten = "127.0.0.1:{self.port}"\n'
             f'[limits]\nconnections_per_ip = 10000\n[relay]\nsmarthost = "127.0.0.1:{hop}"\n'
-            f'allow_private_destinations = true\n[dns]\nservers = ["{names}"]\n[outgoing]\nburst = 0\n'
+            f'allow_private_destinations = true
+[dns]
+servers = ["{names}"]
+[outgoing]
+burst = 0
+{more}'
         )
         made = subprocess.run(
             [GATEPOST, "init", "--config", self.config, "--json"], check=True, capture_output=True, text=True
