@@ -209,12 +209,7 @@ class Gateway:
             f'[store]\ndirectory = "state"\n[http]\nlisten = ["127.0.0.1:{self.http}"]\n[log]\nlevel = "warning"\n'
             f'[[smtp.listener]]\nrole = "mx"\nlisten = "127.0.0.1:{self.port}"\n'
             f'[limits]\nconnections_per_ip = 10000\n[relay]\nsmarthost = "127.0.0.1:{hop}"\n'
-            f'allow_private_destinations = true
-[dns]
-servers = ["{names}"]
-[outgoing]
-burst = 0
-{more}'
+            f'allow_private_destinations = true\n[dns]\nservers = ["{names}"]\n[outgoing]\nburst = 0\n{more}'
         )
         made = subprocess.run(
             [GATEPOST, "init", "--config", self.config, "--json"], check=True, capture_output=True, text=True
