@@ -7,12 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.house import StillClock, open_store
 
-from gatepost.api.mod_email import CQL
+from gatepost.api.cql import Cql
+from gatepost.api.mod_email import EVERYWHERE, FIELDS
 from gatepost.model.email import Email, EmailStatus
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Query
 from gatepost.store.store import Store
 
+CQL = Cql(FIELDS, EVERYWHERE)
 DAY = 86_400_000
 START = 1_767_225_600_000  # 2026-01-01T00:00:00Z
 

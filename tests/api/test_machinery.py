@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -421,3 +423,11 @@ def test_the_copy_of_the_contract_is_true() -> None:
         copy = CONTRACT / path.relative_to(source)
         if path.is_file() and path.suffix != ".py":
             assert copy.read_bytes() == path.read_bytes(), copy
+
+
+def test_libraries_for_single_requests_are_not_loaded_before_one_asks() -> None:
+    idle = (
+        "import sys; import gatepost.cli.serve; from gatepost.api.site import operations; operations();"
+        "print(sorted({'cql', 'ply', 'xlsxwriter', 'PIL', 'zxingcpp'} & sys.modules.keys()))"
+    )
+    assert subprocess.check_output([sys.executable, "-c", idle], text=True) == "[]\n"

@@ -1,14 +1,14 @@
 """The dialect of mod-email: mail of applications handed in at `/email` and listed by CQL (contract 13, C1 to C5)."""
 
 from datetime import UTC, datetime
-from typing import Annotated
+from functools import cache
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 from starlette.responses import Response
 
 from gatepost.api.blame import called
-from gatepost.api.cql import Cql
 from gatepost.api.credentials import bearer_or_basic
 from gatepost.api.dialect import TEXT, Dialect
 from gatepost.api.endpoint import Call, endpoint
@@ -19,6 +19,9 @@ from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Query
 from gatepost.services.emails import EmailDraft, Emails
 from gatepost.services.records import Line
+
+if TYPE_CHECKING:
+    from gatepost.api.cql import Cql
 
 SAID = {
     401: "unable to get retrieve email -- unauthorized",
@@ -51,7 +54,15 @@ FIELDS = {
     "metadata.updatedByUserId": Field("created_by_id"),
     "metadata.updatedByUsername": Field("created_by"),
 }
-CQL = Cql(FIELDS, everywhere=("header", "body", "to", "from", "notificationId"))
+EVERYWHERE = ("header", "body", "to", "from", "notificationId")
+
+
+@cache
+def _cql() -> "Cql":
+    """What reads queries: with its library, some megabytes that a process has no use for until somebody asks one."""
+    from gatepost.api.cql import Cql
+
+    return Cql(FIELDS, EVERYWHERE)
 
 
 def _refusal(status: int, message: str, _: str, pointer: str | None) -> bytes:
@@ -179,7 +190,7 @@ async def post_email(emails: Emails, caller: Caller, call: Call, query: LangAsk,
 )
 async def list_application_emails(emails: Emails, caller: Caller, query: EmailAsk) -> EmailEntries:
     """List the mails that were handed in, with what became of them."""
-    where, keys = CQL.read(query.query or "cql.allRecords=1")
+    where, keys = _cql().read(query.query or "cql.allRecords=1")
     page = await emails.find(caller, Query(where=where, keys=keys, offset=query.offset, limit=query.limit))
     return EmailEntries(email_entity=[_shown(row) for row in page.items], total_records=page.total or 0)
 

@@ -8,9 +8,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
-import xlsxwriter  # type: ignore[import-untyped]
-from xlsxwriter.exceptions import XlsxFileError  # type: ignore[import-untyped]
-
 Cell = str | int | float | bool | datetime | None
 
 LAST_ROW = 1_048_575  # of a sheet, counted from 0
@@ -34,6 +31,8 @@ class Workbook:
     """
 
     def __init__(self, head: Sequence[str], risky: Callable[[str], bool]) -> None:
+        import xlsxwriter  # type: ignore[import-untyped]  # some megabytes, for those who ask for workbooks
+
         self._folder = tempfile.TemporaryDirectory(prefix="gatepost-")
         self._path = Path(self._folder.name, "book.xlsx")
         self._book = xlsxwriter.Workbook(str(self._path), {**_OPTIONS, "tmpdir": self._folder.name})
@@ -74,6 +73,8 @@ class Workbook:
 
     def finish(self) -> tuple[BinaryIO, int]:
         """Return the whole file and its size in octets; it has no name any more, and goes when the caller closes it."""
+        from xlsxwriter.exceptions import XlsxFileError  # type: ignore[import-untyped]
+
         try:
             self._book.close()
         except XlsxFileError as error:
