@@ -23,6 +23,7 @@ COMMANDS = {
     "filters": "List the filters in the order in which they ask.",
     "health": "Ask the running daemon whether it is ready.",
     "init": "Make the store, its key and the first administrator.",
+    "key": "Replace the master key, which seals the secrets of the store.",
     "learn": "Teach the classifier that mails are spam, or ham: clean.",
     "queue": "List, show, hold, release, retry, reroute, bounce, delete and flush deliveries; pause destinations.",
     "send": "Send a mail to a server and show the dialog.",

@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
@@ -10,14 +11,17 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from gatepost.store.blobs import sync_folder
 from gatepost.store.health import StoreProblem
 
+SEALED = "gAAAAA"
+"""How what is sealed begins: a Fernet token, version 128, of this age."""
+
 
 class Unsealable(ValueError):
     """The text was not sealed with a key of this store."""
 
 
 def is_sealed(value: object) -> bool:
-    """Tell whether a value is what `seal` returns: a Fernet token, version 128, of this age."""
-    return isinstance(value, str) and value.startswith("gAAAAA")
+    """Tell whether a value is what `seal` returns."""
+    return isinstance(value, str) and value.startswith(SEALED)
 
 
 class Secrets:
@@ -64,13 +68,14 @@ def open_secrets(path: Path, known: list[str]) -> Secrets:
     """
     if not known and not path.exists():
         _create(path)
-    secrets = Secrets(_read(path))
+    secrets = Secrets(read_keys(path))
     if not set(known) <= set(secrets.fingerprints):
         raise StoreProblem(path, "is not the key that this store was sealed with", StoreProblem.CONFIG)
     return secrets
 
 
-def _read(path: Path) -> list[bytes]:
+def read_keys(path: Path) -> list[bytes]:
+    """Return the keys of a file; raise StoreProblem where there are none to read."""
     try:
         lines = [line for line in path.read_bytes().splitlines() if line.strip()]
     except FileNotFoundError:
@@ -88,17 +93,27 @@ def _read(path: Path) -> list[bytes]:
     return lines
 
 
-def _create(path: Path) -> None:
-    """Write a new key, whole and durable before it bears its name, and before anything is sealed with it."""
+def write_keys(path: Path, keys: Sequence[bytes]) -> None:
+    """Write keys, whole and durable before they bear their name, for the owner of the file that was there.
+
+    Raises OSError, and then leaves that as it was.
+    """
     new = path.with_name(f"{path.name}.new")
+    new.unlink(missing_ok=True)  # half of one, from a start that was killed
+    handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(handle, "wb") as file:
+        if path.exists():
+            os.fchown(handle, path.stat().st_uid, path.stat().st_gid)
+        file.write(b"".join(key + b"\n" for key in keys))
+        file.flush()
+        os.fsync(handle)
+    new.rename(path)
+    sync_folder(path.parent)
+
+
+def _create(path: Path) -> None:
+    """Make a key, before anything is sealed with it."""
     try:
-        new.unlink(missing_ok=True)  # half of one, from a start that was killed
-        handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(handle, "wb") as file:
-            file.write(Fernet.generate_key() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        new.rename(path)
-        sync_folder(path.parent)
+        write_keys(path, [Fernet.generate_key()])
     except OSError as error:
         raise StoreProblem(path, f"the master key can't be made: {error.strerror}", StoreProblem.DENIED) from error
