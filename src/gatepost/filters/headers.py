@@ -58,12 +58,13 @@ class Headers:
     async def examine(self, mail: Mail, recipient: Recipient) -> Iterable[Finding]:
         anatomy = await mail.anatomy()
         utf8 = self._utf8 or mail.envelope.smtputf8
-        return [*_counted(anatomy), *_read(anatomy), *_octets(anatomy, utf8), *_defects(anatomy)]
+        dated = mail.envelope.client.login is not None  # who signs in is given a Date (RFC 6409 8.2)
+        return [*_counted(anatomy, dated), *_read(anatomy), *_octets(anatomy, utf8), *_defects(anatomy)]
 
 
-def _counted(anatomy: Anatomy) -> Iterator[Finding]:
+def _counted(anatomy: Anatomy, dated: bool) -> Iterator[Finding]:
     counts = Counter(header.name.lower() for header in anatomy.headers)
-    for name in (b"from", b"date"):
+    for name in (b"from",) if dated else (b"from", b"date"):
         if not counts[name]:
             yield _finding(f"MISSING_{name.decode().upper()}", f"there is no {name.decode().capitalize()} field")
     for name in sorted(_SINGLE & counts.keys()):

@@ -26,6 +26,7 @@ _RECEIVED_SPF = re.compile(rb"Received-SPF[ \t]*:(.*)", re.IGNORECASE | re.DOTAL
 _RECEIVER = re.compile(rb"receiver[ \t\r\n]*=[ \t\r\n]*\"?([!-9<-~]+?)\"?[ \t\r\n]*(?:;|\Z)", re.IGNORECASE)
 _RESULTS = re.compile(rb"Authentication-Results[ \t]*:(.*)", re.IGNORECASE | re.DOTALL)
 _SUBJECT = re.compile(rb"(Subject[ \t]*:[ \t]*(?:\r\n[ \t]+)*)(.*)", re.IGNORECASE | re.DOTALL)
+_NAMED = re.compile(rb"(?:\A|\r\n)(Date|Message-ID)[ \t]*:", re.IGNORECASE)
 _SUSPECT = (b"x-gatepost", b"x-fuglu", b"x-spam", b"x-virus", b"authentication-results", b"received-spf")
 _DOMAIN = re.compile(r"[A-Za-z0-9._-]+\Z|\[[A-Za-z0-9.:]+\]\Z")
 
@@ -145,6 +146,14 @@ def _encoded(text: str, *, blank: bool = False) -> bytes:
         return text.encode()
     words = Header(text + (" " if blank else ""), _WORDS, maxlinelen=LINE - len("Subject: "))
     return words.encode(linesep="\r\n").encode()
+
+
+def completing(data: bytes, mail: Message) -> list[tuple[str, str]]:
+    """Return what a mail, which starts with `data`, is given of a Date and a Message-ID that it lacks (RFC 6409 8)."""
+    end = head_end(data)
+    there = {name.lower() for name in _NAMED.findall(data[: end if end >= 0 else len(data)])}
+    given = {b"date": ("Date", _date(mail.received // 1000)), b"message-id": ("Message-ID", mail.message_id)}
+    return [field for name, field in given.items() if name not in there and field[1]]
 
 
 def trace_fields(

@@ -8,7 +8,7 @@ import msgspec
 
 from gatepost.events import log
 from gatepost.message.dsn import FULL_BYTES
-from gatepost.message.edit import ID_FIELDS, head_end, outgoing, trace_fields
+from gatepost.message.edit import ID_FIELDS, completing, head_end, outgoing, trace_fields
 from gatepost.model.address import BadAddress, parse_address
 from gatepost.model.envelope import Body
 from gatepost.model.stored import Delivery, Message, State
@@ -107,7 +107,10 @@ class Freight:
         if message is None or body is None or start is None:
             return None
         first = load.deliveries[0]
-        head = outgoing(start, self._fields(message, load.deliveries), tag=first.tag, authserv_id=self._host)
+        fields = self._fields(message, load.deliveries)
+        if message.login:
+            fields += completing(start, message)
+        head = outgoing(start, fields, tag=first.tag, authserv_id=self._host)
         signatures = await self._signing.fields(message, head.data, body, head.offset)
         if head.changed:
             signed = signatures + head.data

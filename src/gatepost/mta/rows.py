@@ -56,7 +56,7 @@ def message_row(
         sender=envelope.sender.text if envelope.sender else "",
         client_ip=envelope.client.ip,
         helo=envelope.client.helo,
-        message_id=summary.message_id,
+        message_id=summary.message_id or _given_id(envelope),
         subject=summary.subject,
         header_from=summary.from_,
         header_to=summary.to,
@@ -76,6 +76,12 @@ def message_row(
         signer=signer,
         tls_wish=_tls_wish(envelope, summary),
     )
+
+
+def _given_id(envelope: Envelope) -> str:
+    """Return the Message-ID that mail of who signed in is given where it has none (RFC 6409 8.3)."""
+    login = envelope.client.login
+    return f"<{envelope.id}@{login.email.rpartition('@')[2]}>" if login else ""
 
 
 def _tls_wish(envelope: Envelope, summary: Summary) -> TlsWish:

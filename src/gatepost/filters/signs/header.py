@@ -41,7 +41,7 @@ def header(facts: Facts) -> Iterator[Sign]:
 
 def _identifier(facts: Facts) -> Iterator[Sign]:
     if b"message-id" not in facts.fields:
-        if facts.from_the_world:  # who signs in is given one
+        if facts.from_the_world:  # who signs in is given one (RFC 6409 8.3)
             yield "MESSAGE_ID_MISSING", ""
         return
     said = facts.text(b"message-id")
