@@ -128,6 +128,16 @@ async def test_a_scheduled_mail_goes_as_its_user_wanted_it_with_tls_required(des
     assert [each and each.tls_wish for each in found] == [TlsWish.REQUIRED, TlsWish.REQUIRED, TlsWish.NONE]
 
 
+async def test_a_saved_draft_goes_with_tls_required_unless_the_request_says_otherwise(desk: Desk) -> None:
+    sent = []
+    for more in ({}, {"requireTls": False}, {"requireTls": True}):
+        saved = await desk.ask("POST", f"{BOB}/emails/drafts", {"requireTls": True}, token=desk.bob)
+        assert saved.status_code == 201, saved.text
+        sent.append(await send(desk, draftId=saved.json()["id"], **more))
+    found = [desk.house.store.reader.get(Message, mail_id) for mail_id in sent]
+    assert [each and each.tls_wish for each in found] == [TlsWish.REQUIRED, TlsWish.NONE, TlsWish.REQUIRED]
+
+
 async def test_a_scheduled_mail_is_recalled_whole(desk: Desk) -> None:
     mail_id = await send(desk, sendAt=desk.house.clock() + HOUR)
     assert await recall(desk, mail_id) == 204

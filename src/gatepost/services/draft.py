@@ -1,7 +1,7 @@
 """What somebody wants to send, in the words that every API shares; and the letter that comes of it."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -11,8 +11,8 @@ from gatepost.model.outgoing import NORMAL
 from gatepost.model.problem import Kind, Problem
 from gatepost.services.records import Name, read_address
 
-CHOSEN = "X-Gatepost-Connection"
-"""The field of a saved draft that names its connection, as an API takes it (JSON)."""
+CHOSEN, TLS = "X-Gatepost-Connection", "X-Gatepost-Require-TLS"
+"""The fields of a saved draft that say how it is to leave: by which connection, as an API takes it (JSON); "yes"."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _NAMED = re.compile(r"\s*(.*?)\s*<([^<>]+)>\s*\Z", re.DOTALL)
@@ -50,8 +50,8 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
 
     `uploads` are files brought before; `origin_id` the mail that is answered or forwarded; `draft_id` the draft that
     goes once the mail is sent. With `sign` the user's signature is put under the HTML, where he has retention.
-    `connection` is the outgoing relay by which it leaves; without one that of the saved draft counts. With
-    `require_tls` it asks for REQUIRETLS (RFC 8689).
+    `connection` is the outgoing relay by which it leaves, with `require_tls` it asks for REQUIRETLS (RFC 8689); where
+    these are None the saved draft's count.
     """
 
     sender: Party | None = None
@@ -72,7 +72,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     ack: bool = False
     sign: bool = False
     connection: Binding | None = None
-    require_tls: bool = False
+    require_tls: bool | None = None
 
 
 class Thread(msgspec.Struct, frozen=True):
@@ -115,8 +115,8 @@ def letter(
     message_id: str,
     saved: bool = False,
 ) -> Letter:
-    """Return what is composed; `date` in epoch milliseconds. One that is only `saved` remembers blind copies and the
-    connection that was chosen."""
+    """Return what is composed; `date` in epoch milliseconds. One that is only `saved` remembers blind copies and how
+    it is to leave."""
     text = draft.text
     if text is None and draft.html is not None and not draft.html_only:
         text = spoken(draft.html)
@@ -130,7 +130,7 @@ def letter(
         text=text,
         html=draft.html,
         attachments=[*draft.attachments, *files],
-        extra=[(CHOSEN, msgspec.json.encode(draft.connection).decode())] if saved and draft.connection else (),
+        extra=list(_chosen(draft)) if saved else (),
         date=date,
         message_id=message_id,
         in_reply_to=thread.answers,
@@ -138,6 +138,13 @@ def letter(
         priority=draft.priority,
         receipt_to=sender if draft.ack else None,
     )
+
+
+def _chosen(draft: Draft) -> Iterator[tuple[str, str]]:
+    if draft.connection:
+        yield CHOSEN, msgspec.json.encode(draft.connection).decode()
+    if draft.require_tls:
+        yield TLS, "yes"
 
 
 def check(draft: Draft, most: int) -> None:

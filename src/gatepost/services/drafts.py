@@ -18,7 +18,7 @@ from gatepost.model.verdict import Category, Folder
 from gatepost.mta.rows import fresh_id, message_row
 from gatepost.services.author import Author, Authors
 from gatepost.services.content import Contents
-from gatepost.services.draft import CHOSEN, Binding, Draft, Thread, letter
+from gatepost.services.draft import CHOSEN, TLS, Binding, Draft, Thread, letter
 from gatepost.services.thread import Threads
 from gatepost.services.uploads import Uploads
 from gatepost.settings import Settings
@@ -89,11 +89,14 @@ class Drafts:
         """Remove a user's draft within a change; tell whether there was one."""
         return writer.remove(Copy, every(_drafts_of(user), eq("mail_id", draft_id.lower()))) > 0
 
-    async def connection(self, user: User, draft_id: str) -> Binding | None:
-        """Return the connection with which a user's draft was saved; None for a draft without, or none."""
-        copy = await self._store.read(lambda reader: self._find(reader, user, draft_id))
-        named = (await self._contents.headers(copy.mail_id)).get(CHOSEN) if copy else None
-        return msgspec.json.decode(named, type=Binding) if isinstance(named, str) else None
+    async def completed(self, user: User, draft: Draft) -> Draft:
+        """Return what a user sends; what it leaves open of how to leave is as his saved draft has it."""
+        copy = await self._store.read(lambda reader: self._find(reader, user, draft.draft_id or ""))
+        fields = await self._contents.headers(copy.mail_id) if copy else {}
+        named = fields.get(CHOSEN)
+        saved = msgspec.json.decode(named, type=Binding) if isinstance(named, str) else None
+        tls = fields.get(TLS) == "yes" if draft.require_tls is None else draft.require_tls
+        return msgspec.structs.replace(draft, connection=draft.connection or saved, require_tls=tls)
 
     # How one is kept.
 

@@ -148,6 +148,8 @@ class Sending:
     # What.
 
     async def _send(self, author: Author, draft: Draft, turn: Turn, mail_id: str, beside: Beside | None) -> str:
+        if draft.draft_id:
+            draft = await self._drafts.completed(author.user, draft)
         files = await self._uploads.load(author.user, draft.uploads)
         thread = await self._threads.find(author.user, draft.origin_id) if draft.origin_id else Thread()
         recipients = await self._recipients(author, draft)
@@ -168,8 +170,8 @@ class Sending:
             received=now,
             blind=", ".join(each.shown for each in draft.bcc)[:BLIND],
             smtputf8=written.smtputf8 or any(each.address.needs_smtputf8 for each in recipients),
-            connection_id=await self._connection(author, draft),
-            requires_tls=draft.require_tls,
+            connection_id=self._connection(author, draft),
+            requires_tls=bool(draft.require_tls),
         )
 
         def also(writer: Writer) -> None:
@@ -198,10 +200,8 @@ class Sending:
             self._intake.note_refusal(author.client, author.address, None, problem.kind.value, problem.detail)
             raise
 
-    async def _connection(self, author: Author, draft: Draft) -> int | None:
+    def _connection(self, author: Author, draft: Draft) -> int | None:
         chosen = draft.connection
-        if chosen is None and draft.draft_id:
-            chosen = await self._drafts.connection(author.user, draft.draft_id)
         return usable(self._store.reader, author.user, chosen.project, chosen.name).id if chosen else None
 
     def _letter(

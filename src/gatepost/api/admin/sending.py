@@ -197,5 +197,5 @@ def _draft(message: SmtpMessage, *, sign: bool = False) -> Draft:
         priority=HIGH if message.important else NORMAL,
         sign=sign,
         connection=message.connection,
-        require_tls=bool(message.require_tls),
+        require_tls=message.require_tls,
     )
