@@ -6,6 +6,7 @@ from tests.store.samples import domain, keep, mail_id, user
 from gatepost.model.query import Op, Where, eq, every
 from gatepost.model.stored import Delivery
 from gatepost.model.tenant import Domain, DomainAlias, User
+from gatepost.store.remembered import Remembered
 from gatepost.store.remembering import KEPT
 from gatepost.store.store import Store, Writer
 
@@ -49,13 +50,25 @@ async def test_a_change_is_seen_by_whoever_waited_for_it(filled: Store) -> None:
     assert filled.reader.get(User, 1) is None
 
 
-async def test_what_is_not_there_is_asked_for_each_time(filled: Store) -> None:
-    assert filled.reader.domain("other.test") is None
+async def test_what_is_not_there_is_found_once_it_is(filled: Store) -> None:
+    assert filled.reader.domain("other.test") is filled.reader.get(User, 2) is None
     await filled.write(lambda writer: writer.add(DomainAlias(domain_id=1, name="other.test")))
-    said = asked(filled)
     assert filled.reader.domain("other.test") == filled.reader.get(Domain, 1)
-    assert filled.reader.get(User, 2) is filled.reader.get(User, 2) is None
-    assert len(said) == 4
+    await filled.write(lambda writer: writer.add(user("ann@in.test")))
+    assert filled.reader.get(User, 2) == filled.reader.first(User, eq("email", "ann@in.test")) is not None
+
+
+async def test_what_was_read_while_something_newer_was_is_not_kept(filled: Store) -> None:
+    memory = Remembered(filled)
+    cache: dict[int, str] = memory.cache()
+
+    def late() -> str:
+        filled.write_sync(lambda writer: writer.change(User, 1, firstname="Ann"))
+        memory.known(cache, 2, lambda: "new")
+        return "old"
+
+    assert memory.known(cache, 1, late) == "old"
+    assert cache == {2: "new"}
 
 
 async def test_what_was_taken_back_is_not_remembered(filled: Store) -> None:

@@ -1,14 +1,22 @@
 """What was read from the store and is good until a configuration row changes."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
-
-from gatepost.store.store import Store
+from typing import Any, Protocol, TypeVar
 
 K = TypeVar("K")
 V = TypeVar("V")
 
 CACHE = 50_000  # entries of each kind; beyond that the cache starts anew
+
+
+class Dated(Protocol):
+    """What tells how old something is: a store, or what commits its changes."""
+
+    @property
+    def generation(self) -> int: ...
+
+    @property
+    def revision(self) -> int: ...
 
 
 class Remembered:
@@ -18,7 +26,7 @@ class Remembered:
     quiet columns too. A write is answered after both have grown, so that whoever waited for it meets no older answer.
     """
 
-    def __init__(self, store: Store, *, most: int = CACHE, exact: bool = False) -> None:
+    def __init__(self, store: Dated, *, most: int = CACHE, exact: bool = False) -> None:
         self._store = store
         self._most = most
         self._exact = exact
@@ -39,5 +47,8 @@ class Remembered:
         if key not in cache:
             if len(cache) >= self._most:
                 cache.clear()
-            cache[key] = read()
+            found = read()
+            if self._at != now:  # within it, something newer was asked for
+                return found
+            cache[key] = found
         return cache[key]

@@ -6,22 +6,21 @@ from typing import Any, TypeVar
 from gatepost.model.query import Condition
 from gatepost.model.tenant import Domain
 from gatepost.store.reader import Reader
+from gatepost.store.remembered import Dated, Remembered
 from gatepost.store.schema import table
 
 T = TypeVar("T")
 
-KEPT = 10_000  # rows; beyond that it starts anew
+KEPT = 10_000  # rows
 
 
 class Remembering(Reader):
-    """The loop's own reader. What isn't there is asked for each time, so that guesses fill no memory."""
+    """The loop's own reader."""
 
-    def __init__(self, *given: Any, revision: Callable[[], int]) -> None:
-        """`revision` grows with each commit that changes a row of configuration."""
+    def __init__(self, *given: Any, changes: Dated) -> None:
         super().__init__(*given)
-        self._revision = revision
-        self._read_at = -1
-        self._kept: dict[object, Any] = {}
+        self._memory = Remembered(changes, most=KEPT, exact=True)
+        self._kept: dict[object, Any] = self._memory.cache()
 
     def get(self, kind: type[T], id: int | str) -> T | None:
         found: T | None = self._known(kind, (kind, id), lambda: super(Remembering, self).get(kind, id))
@@ -38,16 +37,8 @@ class Remembering(Reader):
     def _known(self, kind: type[Any], key: object, read: Callable[[], Any]) -> Any:
         if not table(kind).config:
             return read()
-        revision = self._revision()  # taken before the row is read: a commit in between makes it old at once
-        if revision != self._read_at or len(self._kept) >= KEPT:
-            self._read_at = revision
-            self._kept.clear()
         try:
-            row = self._kept.get(key)
+            hash(key)
         except TypeError:  # a condition with a list in it
             return read()
-        if row is None:
-            row = read()
-            if row is not None:
-                self._kept[key] = row
-        return row
+        return self._memory.known(self._kept, key, read)

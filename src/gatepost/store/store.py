@@ -49,7 +49,7 @@ class Store:
         self.spool.reclaim = self._reclaim
         writer = Writer(opened.connection, self._spooled, clock=clock, refused_bytes=refused_bytes)
         self._committer = Committer(opened.connection, writer, self.spool, self._health, metrics, opened.wal)
-        self.reader = Remembering(*self._reading(), revision=lambda: self._committer.revision)
+        self.reader = Remembering(*self._reading(), changes=self._committer)
         self._copying = asyncio.Lock()
         self._local = threading.local()
         self._readers: list[Reader] = [self.reader]
