@@ -44,7 +44,7 @@ THIRD_PARTY = {
     "dkim": {"mailauth/"},
     "authres": {"mailauth/report.py"},
     "spftrace": {"mailauth/"},
-    "httpx2": {"mta/sts.py", "mta/caller.py", "filters/rspamd.py"},
+    "httpx2": {"mta/sts.py", "mta/poster.py", "filters/rspamd.py"},
     "sqlite3": {"store/"},
     "sqlite_utils": {"store/"},
     "argon2": {"services/"},

@@ -3,21 +3,17 @@
 import asyncio
 import hashlib
 import hmac
-import ssl
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
-from urllib.parse import urlsplit
 
-import httpx2
-
-from gatepost.dns import DnsFailure, Missing, Resolver
+from gatepost.dns import Resolver
 from gatepost.events import Clock, keep, log
-from gatepost.model.network import is_forbidden, is_public
 from gatepost.model.problem import Problem
 from gatepost.model.query import Any, Not, Op, Query, Where, eq, every
 from gatepost.model.webhook import CallState, HookCall, Webhook
+from gatepost.mta.poster import Poster, Refused
 from gatepost.settings import Webhooks as WebhookSettings
 from gatepost.store.secrets import Unsealable
 from gatepost.store.store import Store
@@ -31,10 +27,6 @@ DAY, HOUR = 86_400_000, 3_600_000
 SHOWN = 200  # characters of what an attempt came to
 
 
-class Refused(Exception):
-    """A call was not taken; the text says why."""
-
-
 class Caller:
     """One for the process. One call at a time to each URL, where they arrive in order; to several side by side.
 
@@ -44,10 +36,9 @@ class Caller:
 
     def __init__(self, store: Store, resolver: Resolver, settings: WebhookSettings, clock: Clock) -> None:
         self._store = store
-        self._resolver = resolver
+        self.poster = Poster(resolver, settings)
         self._settings = settings
         self._clock = clock
-        self._context: ssl.SSLContext | None = None
         self._look = asyncio.Event()
         self._soon: asyncio.TimerHandle | None = None
         self._resting: dict[int, int] = {}  # webhooks that failed just now, and until when they are left alone
@@ -156,53 +147,22 @@ class Caller:
 
     async def _call(self, hook: Webhook, call: HookCall) -> str:
         secret = self._secret(hook)
-        url = urlsplit(hook.url)
         stamp = str(self._clock() // 1000)
         body = call.payload.encode()
         headers = {
-            "Host": url.netloc.rpartition("@")[2],
             "Content-Type": "application/json",
-            "User-Agent": "Gatepost",
             "X-Gatepost-Event": call.event.value,
             "X-Gatepost-Call": str(call.id),
             "X-Gatepost-Timestamp": stamp,
             "X-Gatepost-Signature": "sha256=" + signature(secret, stamp, body),
         }
-        try:
-            async with asyncio.timeout(self._settings.timeout):
-                place = await self._place(url.hostname or "")
-                target = f"{url.scheme}://{place}:{url.port or (443 if url.scheme == 'https' else 80)}"
-                target += (url.path or "/") + (f"?{url.query}" if url.query else "")
-                async with httpx2.AsyncClient(verify=await self._tls(), timeout=None, trust_env=False) as client:
-                    asked = client.stream(
-                        "POST", target, content=body, headers=headers, extensions={"sni_hostname": url.hostname or ""}
-                    )
-                    async with asked as answer:
-                        status = answer.status_code
-        except (Missing, DnsFailure, httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError) as error:
-            raise Refused(str(error) or "no answer in time") from error
-        if not 200 <= status < 300:
-            raise Refused(f"it answers {status}")
-        return str(status)
+        return await self.poster.post(hook.url, body, headers)
 
     def _secret(self, hook: Webhook) -> str:
         try:
             return self._store.secrets.unseal(hook.secret)
         except Unsealable as error:
             raise Refused("its secret was sealed with another key") from error
-
-    async def _place(self, host: str) -> str:
-        """One address of a host; never one of the own network unless that is allowed (threat 122)."""
-        found = await self._resolver.addresses(host)
-        allowed = [ip for ip in found if is_public(ip) or (self._settings.private and not is_forbidden(ip))]
-        if not allowed:
-            raise Refused(f"{host} has no public address")
-        return f"[{allowed[0]}]" if ":" in allowed[0] else allowed[0]
-
-    async def _tls(self) -> ssl.SSLContext:
-        if self._context is None:
-            self._context = await asyncio.to_thread(ssl.create_default_context, cafile=self._settings.ca_file or None)
-        return self._context
 
     async def _put_off(self, call: HookCall, others: Sequence[HookCall], why: str, *, lasting: bool) -> None:
         now = self._clock()

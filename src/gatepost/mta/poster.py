@@ -1,0 +1,59 @@
+"""Posts to URLs that strangers named: to one public address, its certificate checked, nothing followed (threat 122)."""
+
+import asyncio
+import ssl
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+import httpx2
+
+from gatepost.dns import DnsFailure, Missing, Resolver
+from gatepost.model.network import is_forbidden, is_public
+from gatepost.settings import Webhooks as WebhookSettings
+
+
+class Refused(Exception):
+    """A post was not taken; the text says why."""
+
+
+class Poster:
+    """One for the process. The limits of webhooks hold for all: time, private addresses, authorities."""
+
+    def __init__(self, resolver: Resolver, settings: WebhookSettings) -> None:
+        self._resolver = resolver
+        self._settings = settings
+        self._context: ssl.SSLContext | None = None
+
+    async def post(self, to: str, body: bytes, headers: Mapping[str, str]) -> str:
+        """Post to a URL; return the status that was answered, as text. Raise Refused for any but 2xx, and for none."""
+        try:
+            url = urlsplit(to)
+            sent = {"Host": url.netloc.rpartition("@")[2], "User-Agent": "Gatepost", **headers}
+            async with asyncio.timeout(self._settings.timeout):
+                place = await self._place(url.hostname or "")
+                target = f"{url.scheme}://{place}:{url.port or (443 if url.scheme == 'https' else 80)}"
+                target += (url.path or "/") + (f"?{url.query}" if url.query else "")
+                async with httpx2.AsyncClient(verify=await self._tls(), timeout=None, trust_env=False) as client:
+                    asked = client.stream(
+                        "POST", target, content=body, headers=sent, extensions={"sni_hostname": url.hostname or ""}
+                    )
+                    async with asked as answer:
+                        status = answer.status_code
+        except (Missing, DnsFailure, httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError) as error:
+            raise Refused(str(error) or "no answer in time") from error
+        if not 200 <= status < 300:
+            raise Refused(f"it answers {status}")
+        return str(status)
+
+    async def _place(self, host: str) -> str:
+        """One address of a host; never one of the own network unless that is allowed."""
+        found = await self._resolver.addresses(host)
+        allowed = [ip for ip in found if is_public(ip) or (self._settings.private and not is_forbidden(ip))]
+        if not allowed:
+            raise Refused(f"{host} has no public address")
+        return f"[{allowed[0]}]" if ":" in allowed[0] else allowed[0]
+
+    async def _tls(self) -> ssl.SSLContext:
+        if self._context is None:
+            self._context = await asyncio.to_thread(ssl.create_default_context, cafile=self._settings.ca_file or None)
+        return self._context
