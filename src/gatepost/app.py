@@ -36,12 +36,12 @@ from gatepost.mta.pipeline import Pipeline
 from gatepost.mta.probe import Prober
 from gatepost.mta.queue import Queue
 from gatepost.mta.refusals import Refusals
-from gatepost.mta.relay import Relay
+from gatepost.mta.relay import make_relay
 from gatepost.mta.releases import Releases
 from gatepost.mta.routing import Gateway, NullMx
-from gatepost.mta.security import make_security
 from gatepost.mta.standing import Standing
 from gatepost.mta.sweep import Sweep
+from gatepost.mta.tls_reports import TlsReports
 from gatepost.mta.verify import Verifier
 from gatepost.mta.ways import Ways
 from gatepost.services.access import Access
@@ -122,6 +122,7 @@ class Gatepost:
         self.releases: Releases
         self.refusals: Refusals
         self.caller: Caller
+        self.tls_reports: TlsReports
         self.sweep: Sweep
         self.indexer: Indexer
         self.listeners: Listeners
@@ -150,7 +151,8 @@ class Gatepost:
             self._open.append(lambda: briefly(self.keeper.stop(), self._grace(1 / 2)))
             await self.queue.start()
             self._open.append(self._stop_queue)
-            for room in (self.caller, self.sweep, self.rounds, self.refusals, self.indexer, self.services.of(Outbox)):
+            rooms = (self.caller, self.sweep, self.rounds, self.refusals, self.indexer, self.services.of(Outbox))
+            for room in (*rooms, self.tls_reports):
                 await room.start()
                 self._open.append(room.stop)
             await self._open_doors()
@@ -214,23 +216,19 @@ class Gatepost:
         )
         self._open.append(self.store.close)
         gateway = Gateway([hostname, *settings.smtp.gateway_names], endpoints(settings))
-        security = make_security(self.store, resolver, settings, clock)
-        relay = Relay(
-            settings.relay, hostname, resolver, metrics=metrics, clock=clock, gateway=gateway, security=security
-        )
+        relay = make_relay(self.store, settings, gateway, resolver, metrics=metrics, clock=clock)
         self._open.append(relay.close)
         opener = Opener(settings.filters, settings.limits)
         self._open.append(opener.close)
         self.keeper = Keeper(self.store, memory, settings.memory, clock=clock)
         self.lessons = Lessons(self.store, opener, memory.tokens, settings.memory, clock=clock)
         self._open.append(lambda: briefly(self.lessons.settle(), self._grace(1 / 2)))
-        verifier = Verifier(relay, clock)
         self.directory = Directory(
             self.store,
             settings,
             clock=clock,
             srs_key=_derived(self.store.salt, "srs"),
-            verify=verifier.verify,
+            verify=Verifier(relay, clock).verify,
             has_mail=NullMx(resolver, clock).takes_mail,
         )
         self.ways = Ways(self.store, self.directory)
@@ -274,7 +272,9 @@ class Gatepost:
         index = SearchIndex(self.store.path)
         self._open.append(index.close)
         self.indexer = Indexer(self.store, index, settings.limits, metrics)
-        self.services = self._services(resolver, opener, engines)
+        notices = Notices(self.store, self.directory, self.queue, opener, settings, clock)
+        self.tls_reports = TlsReports(self.store, relay.flush, resolver, notices, self.caller.poster, settings, clock)
+        self.services = self._services(resolver, opener, engines, notices)
         sign_in = self.services.of(SignIn)
         self.rounds = Rounds(
             self.store,
@@ -290,12 +290,11 @@ class Gatepost:
         seed = _derived(self.store.salt, "ids")
         self.site = make_app(self.services, settings.http, seed=seed, metrics=metrics, pages=pages(self.services))
 
-    def _services(self, resolver: Resolver, opener: Opener, engines: Sequence[Engine]) -> Counter:
+    def _services(self, resolver: Resolver, opener: Opener, engines: Sequence[Engine], notices: Notices) -> Counter:
         settings, store, clock, passwords = self.settings, self.store, self.clock, self._passwords
         targets = Targets(settings.relay.private_platforms)
         platforms = Platforms(store.secrets, targets)
         mx = MxCheck(resolver, settings.smtp.gateway_names)
-        notices = Notices(store, self.directory, self.queue, opener, settings, clock)
         contents = Contents(store, opener, settings.limits)
         access = Access(store, settings, clock, self.metrics)
         proof = Proof(passwords, clock)

@@ -210,6 +210,15 @@ class MtaSts(Section, frozen=True):
     ca_file: str = ""
 
 
+class TlsReports(Section, frozen=True):
+    DOC: ClassVar[dict[str, str]] = {
+        "sender": "the address that sends daily reports on TLS to domains that ask for them (RFC 8460); empty: none",
+        "organization": "how the reports call who sends them; empty: the gateway's name",
+    }
+    sender: str = ""
+    organization: str = ""
+
+
 class HealthSettings(Section, frozen=True):
     DOC: ClassVar[dict[str, str]] = {
         "period": "seconds in which every domain and platform is diagnosed once; 0: only when asked",
@@ -488,6 +497,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     auth: Auth = msgspec.field(default_factory=Auth)
     dkim: DkimSettings = msgspec.field(default_factory=DkimSettings)
     mta_sts: MtaSts = msgspec.field(default_factory=MtaSts)
+    tls_reports: TlsReports = msgspec.field(default_factory=TlsReports)
     health: HealthSettings = msgspec.field(default_factory=HealthSettings)
     queue: Queue = msgspec.field(default_factory=Queue)
     limits: Limits = msgspec.field(default_factory=Limits)

@@ -18,7 +18,8 @@ from gatepost.model.envelope import Body
 from gatepost.model.route import Hop, Route, Transport
 from gatepost.mta.dots import stuffed
 from gatepost.mta.outcome import Outcome, Result, printable, remote_id, said
-from gatepost.mta.relay import Parcel, Relay, Taker
+from gatepost.mta.relay import Relay
+from gatepost.mta.transaction import Parcel, Taker
 from gatepost.settings import Dns, SettingsError
 from gatepost.settings import Relay as RelaySettings
 

@@ -25,6 +25,7 @@ from gatepost.mta.relay import Relay
 from gatepost.mta.security import Security
 from gatepost.mta.sts import Fetcher
 from gatepost.mta.sts_policies import StsPolicies
+from gatepost.mta.tls_results import TlsResults
 from gatepost.settings import Dns, MtaSts
 from gatepost.settings import Relay as RelaySettings
 from gatepost.store.store import Store
@@ -53,6 +54,7 @@ class Far:
         self.names: Names
         self.web: Web
         self.store: Store
+        self.results: TlsResults | None = None  # counts for TLS reports
 
     async def open(self) -> None:
         zone = {
@@ -83,7 +85,8 @@ class Far:
             resolver,
             metrics=self.metrics,
             clock=self.clock,
-            security=Security(resolver, policies, use_dane=dane, port=sink.port),
+            security=Security(resolver, policies, use_dane=dane, port=sink.port, results=self.results),
+            results=self.results,
         )
         (outcome,) = await relay.deliver(Route(domain="far.example"), parcel("b@far.example", **asked))
         await relay.close()

@@ -124,6 +124,7 @@ class StsPolicy(msgspec.Struct, frozen=True, kw_only=True):
     mode: str
     mx: list[str]
     expires: int
+    max_age: int = 0  # seconds, as the policy says
 
 
 class Letter(msgspec.Struct, frozen=True):

@@ -50,15 +50,33 @@ class Contexts:
 
 async def open_session(target: Target, settings: Relay, hostname: str, contexts: Contexts) -> Session:
     """Connect, greet and secure; raise Unusable. SMTPS_MAY falls back to plain text once where TLS fails, unless the
-    target's domain asks for more."""
-    if target.demand is not None:
-        return await _open(target, Transport.SMTPS_ENCRYPT, settings, hostname, contexts)
+    target's domain asks for more; what it asks for without enforcing it is tried first."""
+    if target.demand is None:
+        return await _as_offered(target, settings, hostname, contexts)
     try:
-        return await _open(target, target.transport, settings, hostname, contexts)
+        return await _open(target, Transport.SMTPS_ENCRYPT, settings, hostname, contexts)
+    except Unusable as error:
+        if error.fault is None or target.demand.enforced:
+            raise
+        fault = error.fault
+    session = await _as_offered(msgspec.structs.replace(target, demand=None), settings, hostname, contexts)
+    session.target, session.fault = target, fault
+    return session
+
+
+async def _as_offered(target: Target, settings: Relay, hostname: str, contexts: Contexts) -> Session:
+    try:
+        session = await _open(target, target.transport, settings, hostname, contexts)
+        if session.tls is None and target.transport is not Transport.SMTP:
+            session.fault = Fault.NOT_OFFERED
+        return session
     except Unusable as error:
         if error.fault is None or target.transport is not Transport.SMTPS_MAY or target.implicit_tls:
             raise
-    return await _open(target, Transport.SMTP, settings, hostname, contexts)
+        fault = error.fault
+    session = await _open(target, Transport.SMTP, settings, hostname, contexts)
+    session.fault = fault
+    return session
 
 
 async def _open(target: Target, transport: Transport, settings: Relay, hostname: str, contexts: Contexts) -> Session:

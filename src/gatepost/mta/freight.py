@@ -12,9 +12,9 @@ from gatepost.message.edit import ID_FIELDS, completing, head_end, outgoing, tra
 from gatepost.model.address import BadAddress, parse_address
 from gatepost.model.envelope import Body
 from gatepost.model.stored import Delivery, Message, State
-from gatepost.mta.relay import Parcel, Taker
 from gatepost.mta.schedule import Entry
 from gatepost.mta.signing import Signing
+from gatepost.mta.transaction import Parcel, Taker
 from gatepost.store.store import Store
 
 HEAD_USUAL = 32_768  # of a spooled mail, what is read first: few headers are longer

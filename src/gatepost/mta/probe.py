@@ -4,8 +4,8 @@ import msgspec
 
 from gatepost.mta.connect import Contexts, open_session
 from gatepost.mta.outcome import Reply
-from gatepost.mta.relay import Parcel, converse
 from gatepost.mta.routing import Target
+from gatepost.mta.transaction import Parcel, converse
 from gatepost.mta.wire import Broken, Session, Unusable
 from gatepost.settings import Relay
 

@@ -16,11 +16,12 @@ from gatepost.mta.ledger import Ledger, Sent
 from gatepost.mta.line import Line, RouteOf
 from gatepost.mta.moves import Moves
 from gatepost.mta.outcome import Outcome, Reply, Result, own
-from gatepost.mta.relay import TRANSACTION_MAX, Relay
+from gatepost.mta.relay import Relay
 from gatepost.mta.rows import fresh_id
 from gatepost.mta.schedule import Entry, Lane, shares
 from gatepost.mta.settle import settled
 from gatepost.mta.signing import Signing
+from gatepost.mta.transaction import TRANSACTION_MAX
 from gatepost.settings import Settings
 from gatepost.store.store import Store
 

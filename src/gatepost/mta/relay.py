@@ -1,7 +1,7 @@
 """Hands a mail to the next hop, for all its recipients in one transaction; says what became of each."""
 
 import random
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import msgspec
@@ -9,57 +9,22 @@ import msgspec
 from gatepost.dns import Resolver
 from gatepost.events import Clock, Metrics, log
 from gatepost.model.address import Address
-from gatepost.model.envelope import Body, TlsWish
+from gatepost.model.envelope import TlsWish
 from gatepost.model.route import Route
+from gatepost.model.tls_reports import PolicyType
 from gatepost.mta.connect import Contexts, open_session
-from gatepost.mta.outcome import Outcome, Reply, Result, judge_reply, own, remote_id
+from gatepost.mta.outcome import Outcome, Reply, Result, own
 from gatepost.mta.pool import Crowded, Pool
 from gatepost.mta.routing import Gateway, Router, Target, Unroutable
-from gatepost.mta.security import Security
-from gatepost.mta.wire import GARBAGE, Broken, Session, Unusable
+from gatepost.mta.security import POLICY_TYPES, Security, make_security
+from gatepost.mta.tls_results import TlsResults
+from gatepost.mta.transaction import Parcel, converse
+from gatepost.mta.wire import Broken, Fault, Session, Unusable
 from gatepost.settings import Relay as RelaySettings
+from gatepost.settings import Settings
+from gatepost.store.store import Store
 
 T = TypeVar("T")
-
-TRANSACTION_MAX = 100  # recipients of one transaction (RFC 5321 4.5.3.1.8)
-NOT_PASSED_ON = "5.7.30"  # the server does not offer REQUIRETLS (RFC 8689 4.2.1)
-
-
-class Taker(msgspec.Struct, frozen=True):
-    """A recipient on the wire, with what its sender asked for (RFC 3461)."""
-
-    address: str
-    notify: str = ""
-    orcpt: str | None = None
-
-
-class Parcel(msgspec.Struct, frozen=True, kw_only=True):
-    """What one transaction hands on: `head` replaces the first `offset` octets of `body`."""
-
-    sender: str  # "" for the null sender
-    takers: tuple[Taker, ...]
-    head: bytes
-    body: Body
-    offset: int
-    smtputf8: bool = False
-    ret: str | None = None
-    envid: str | None = None
-    tls: TlsWish = TlsWish.NONE
-
-    @property
-    def size(self) -> int:
-        return len(self.head) + self.body.size - self.offset
-
-    @property
-    def needs_smtputf8(self) -> bool:
-        """A mail that came with SMTPUTF8 and uses nothing of it may go anywhere (RFC 6531 3.2)."""
-        plain = self.sender.isascii() and all(taker.address.isascii() for taker in self.takers)
-        return not plain or (self.smtputf8 and not self.head.isascii())
-
-    @property
-    def eightbit(self) -> bool:
-        """A spooled body is not looked through: it counts as 8-bit."""
-        return self.body.data is None or not (self.body.data.isascii() and self.head.isascii())
 
 
 class Relay:
@@ -75,6 +40,7 @@ class Relay:
         clock: Clock,
         gateway: Gateway | None = None,
         security: Security | None = None,
+        results: TlsResults | None = None,
         chance: random.Random | None = None,
     ) -> None:
         """Raise SettingsError for a smarthost, transport or ca_file that can't be used."""
@@ -82,6 +48,7 @@ class Relay:
         self._metrics = metrics
         self._settings = settings
         self._hostname = hostname
+        self._results = results
         self._contexts = Contexts(settings.ca_file)
         ours = gateway or Gateway([hostname], [])
         self._router = Router(settings, resolver, ours, security=security, chance=chance)
@@ -94,7 +61,7 @@ class Relay:
             outcomes = await self._deliver(route, parcel)
         except Exception as error:
             log.error("delivery failed inside", why=repr(error), exc_info=True)
-            outcomes = _all(parcel, Result.DEFERRED, own("4.3.0", "internal error"))
+            outcomes = parcel.outcomes(Result.DEFERRED, own("4.3.0", "internal error"))
         took = max(0, self._clock() - start)
         for outcome in outcomes:
             self._metrics.deliveries.labels(outcome.result.value).inc()
@@ -117,8 +84,14 @@ class Relay:
         return last
 
     async def close(self) -> None:
-        """Take leave of the next hops."""
+        """Take leave of the next hops, and keep what was counted."""
         await self.pool.close()
+        await self.flush()
+
+    async def flush(self) -> None:
+        """Let what was counted for TLS reports outlive the process."""
+        if self._results is not None:
+            await self._results.flush()
 
     async def _open(self, target: Target) -> Session:
         """Open a session; count how TLS fared where a domain asks for more than it where offered (RFC 8460)."""
@@ -129,7 +102,7 @@ class Relay:
                 self._metrics.tls_demands.labels(target.demand.by, error.fault).inc()
             raise
         if target.demand:
-            self._metrics.tls_demands.labels(target.demand.by, "success").inc()
+            self._metrics.tls_demands.labels(target.demand.by, session.fault or "success").inc()
         return session
 
     # One route.
@@ -140,7 +113,7 @@ class Relay:
         again = [index for index, outcome in enumerate(outcomes) if outcome.unmet]
         if parcel.sender or not again:
             return outcomes
-        plainly = msgspec.structs.replace(_only(parcel, again), tls=TlsWish.NONE)
+        plainly = msgspec.structs.replace(parcel.only(again), tls=TlsWish.NONE)
         for index, outcome in zip(again, await self._round(route, plainly), strict=True):
             outcomes[index] = msgspec.structs.replace(outcome, skipped=outcomes[index].skipped)
         return outcomes
@@ -151,13 +124,14 @@ class Relay:
         except Unroutable as error:
             lost = error.result is Result.DEFERRED
             outcomes = [
-                msgspec.structs.replace(each, unreachable=lost) for each in _all(parcel, error.result, error.reply)
+                msgspec.structs.replace(each, unreachable=lost) for each in parcel.outcomes(error.result, error.reply)
             ]
             return self._unmet(outcomes) if error.unmet else outcomes
-        outcomes = _all(parcel, Result.DEFERRED, own("4.4.1", "no server answers"))
+        counted = self._router.policy_domain(route) if parcel.tls is TlsWish.NONE else ""
+        outcomes = parcel.outcomes(Result.DEFERRED, own("4.4.1", "no server answers"))
         open_ones = list(range(len(parcel.takers)))
         for target in targets:
-            tried = await self._try(target, _only(parcel, open_ones))
+            tried = await self._try(target, parcel.only(open_ones), counted)
             for index, outcome in zip(open_ones, tried, strict=True):
                 outcomes[index] = _after(outcomes[index], outcome)
             open_ones = [index for index in open_ones if outcomes[index].unreachable or outcomes[index].unmet]
@@ -165,22 +139,23 @@ class Relay:
                 break
         return outcomes
 
-    async def _try(self, target: Target, parcel: Parcel) -> list[Outcome]:
+    async def _try(self, target: Target, parcel: Parcel, counted: str) -> list[Outcome]:
+        """Try one server; what TLS comes to is `counted` for a domain."""
         try:
-            tried = await self._with(target, lambda session: converse(session, parcel))
+            tried = await self._with(target, lambda session: converse(session, parcel), counted)
             return self._unmet(tried) if tried[0].unmet else tried
         except Unusable as error:
             if parcel.tls is TlsWish.REQUIRED and error.lasting:
                 refusal = own("5.7.10", f"Encryption needed: {error.reply.text}")
-                return self._unmet(_all(parcel, Result.FAILED, refusal, hop=target.text))
-            shut = _all(parcel, _soft(error.reply), error.reply, hop=target.text)
+                return self._unmet(parcel.outcomes(Result.FAILED, refusal, hop=target.text))
+            shut = parcel.outcomes(_soft(error.reply), error.reply, hop=target.text)
             return [msgspec.structs.replace(each, unreachable=True, busy=error.busy) for each in shut]
         except Crowded:
             reply = own("4.4.5", f"too many deliveries to {target.text} at once")
-            crowd = _all(parcel, Result.DEFERRED, reply, hop=target.text)
+            crowd = parcel.outcomes(Result.DEFERRED, reply, hop=target.text)
             return [msgspec.structs.replace(each, crowded=True) for each in crowd]
         except Broken as error:
-            lost = _all(parcel, Result.DEFERRED, error.reply, hop=target.text)
+            lost = parcel.outcomes(Result.DEFERRED, error.reply, hop=target.text)
             after = error.after_dot
             return [
                 msgspec.structs.replace(each, unreachable=not after, doubtful=after, busy=error.busy) for each in lost
@@ -193,16 +168,37 @@ class Relay:
         log.info("server passed over", hop=outcomes[0].hop, why=reply.line)
         return [msgspec.structs.replace(each, unmet=True, skipped=(reply.line,)) for each in outcomes]
 
-    async def _with(self, target: Target, act: Callable[[Session], Awaitable[T]]) -> T:
+    async def _with(self, target: Target, act: Callable[[Session], Awaitable[T]], counted: str = "") -> T:
         """Use a session. One that was idle may have gone stale: then once more on a new one."""
-        session = await self.pool.take(target)
+        session = await self._take(target, counted)
         reused = session.uses > 0
         try:
             return await self._once(session, act)
         except Broken as error:
             if error.after_dot or error.busy or not reused:
                 raise
-        return await self._once(await self.pool.take(target, fresh=True), act)
+        return await self._once(await self._take(target, counted, fresh=True), act)
+
+    async def _take(self, target: Target, counted: str, *, fresh: bool = False) -> Session:
+        try:
+            session = await self.pool.take(target, fresh=fresh)
+        except Unusable as error:
+            if error.fault:
+                self._count(target, counted, error.fault)
+            raise
+        if not session.uses and (session.tls or session.fault):
+            self._count(target, counted, session.fault)
+        return session
+
+    def _count(self, target: Target, domain: str, fault: Fault | None) -> None:
+        """Count for the reports to a domain how TLS fared in a new session (RFC 8460 4.3)."""
+        if self._results is None or not domain:
+            return
+        kind, policy = (
+            (POLICY_TYPES[target.demand.by], target.demand.policy) if target.demand else (PolicyType.NONE, [])
+        )
+        host, ip = (target.host, target.ip) if fault else ("", "")
+        self._results.note(domain, kind, fault or "", policy=policy, host=host, ip=ip)
 
     async def _once(self, session: Session, act: Callable[[Session], Awaitable[T]]) -> T:
         try:
@@ -214,60 +210,27 @@ class Relay:
         return found
 
 
-async def converse(session: Session, parcel: Parcel) -> list[Outcome]:
-    """Hand a mail over for all its recipients in one session; raise Broken.
-
-    Those that the server won't take along now (452) follow in a further transaction, as long as each takes some
-    (RFC 5321 4.5.3.1.10).
-    """
-    refusal = _unfit(session, parcel)
-    if refusal is not None:
-        refused = _all(parcel, Result.FAILED, refusal, hop=session.target.text)
-        unmet = refusal.status == NOT_PASSED_ON
-        return [msgspec.structs.replace(each, tls=session.tls, unmet=unmet) for each in refused]
-    outcomes: dict[int, Outcome] = {}
-    waiting = list(range(len(parcel.takers)))
-    while waiting:
-        done = await _transact(session, _only(parcel, waiting))
-        done = [msgspec.structs.replace(each, hop=session.target.text, tls=session.tls) for each in done]
-        outcomes.update(zip(waiting, done, strict=True))
-        again = [index for index, outcome in zip(waiting, done, strict=True) if _too_many(outcome)]
-        if len(again) == len(waiting) or not any(outcome.result is Result.DELIVERED for outcome in done):
-            break
-        waiting = again
-    return [outcomes[index] for index in range(len(parcel.takers))]
-
-
-async def _transact(session: Session, parcel: Parcel) -> list[Outcome]:
-    """One transaction (RFC 5321 3.3); raise Broken."""
-    commands = [_mail(session, parcel), *(_rcpt(session, taker) for taker in parcel.takers)]
-    pipelined = session.offers("pipelining")
-    session.dirty = True
-    replies = await session.ask([*commands, b"DATA"] if pipelined else commands)
-    if replies[0].code >= 300:
-        if pipelined and replies[-1].code == 354:
-            await session.lone_dot()
-        return _all(parcel, judge_reply(replies[0]), replies[0])
-    answers = replies[1 : len(commands)]
-    taken = any(reply.code < 300 for reply in answers)
-    final = replies[-1] if pipelined else None
-    if taken and not pipelined:
-        final = (await session.ask([b"DATA"]))[0]
-    if final is not None and final.code == 354:
-        final = await _hand_over(session, parcel, taken)
-    elif final is not None and final.code < 400:
-        raise Broken(own(GARBAGE, f"{session.target.text} answers DATA with {final.code}"))
-    return [_outcome(session, reply, final) for reply in answers]
-
-
-async def _hand_over(session: Session, parcel: Parcel, taken: bool) -> Reply | None:
-    """Send the mail; only the dot where no recipient was taken (RFC 2920 3.1)."""
-    if not taken:
-        await session.lone_dot()
-        return None
-    final = await session.send(parcel.head, parcel.body, parcel.offset)
-    session.dirty = False
-    return final
+def make_relay(
+    store: Store,
+    settings: Settings,
+    gateway: Gateway,
+    resolver: Resolver,
+    *,
+    metrics: Metrics,
+    clock: Clock,
+) -> Relay:
+    """Make it as the settings ask for; raise SettingsError. Results of TLS are counted where reports are to be sent."""
+    counted = TlsResults(store, clock) if settings.tls_reports.sender else None
+    return Relay(
+        settings.relay,
+        settings.hostname,
+        resolver,
+        metrics=metrics,
+        clock=clock,
+        gateway=gateway,
+        security=make_security(store, resolver, settings, clock, counted),
+        results=counted,
+    )
 
 
 async def _ask_about(session: Session, address: Address) -> Reply:
@@ -281,72 +244,12 @@ async def _ask_about(session: Session, address: Address) -> Reply:
     return replies[1] if replies[0].code < 300 else own("4.4.0", f"MAIL FROM:<> was refused: {replies[0].line}")
 
 
-def _outcome(session: Session, rcpt: Reply, final: Reply | None) -> Outcome:
-    if rcpt.code >= 300 or final is None:
-        return Outcome(result=judge_reply(rcpt), reply=rcpt)
-    if final.code < 300:
-        dsn = session.offers("dsn")
-        return Outcome(result=Result.DELIVERED, reply=final, remote_id=remote_id(final.text), takes_dsn=dsn)
-    return Outcome(result=judge_reply(final), reply=final)
-
-
-def _unfit(session: Session, parcel: Parcel) -> Reply | None:
-    """Why this server can't take this mail at all, if it can't (threat 20)."""
-    if parcel.tls is TlsWish.REQUIRED and not session.offers("requiretls"):
-        return own(NOT_PASSED_ON, f"REQUIRETLS support required: {session.target.text} does not offer it")
-    if parcel.needs_smtputf8 and not session.offers("smtputf8"):
-        return own("5.6.7", f"{session.target.text} does not take internationalised mail")
-    if 0 < session.size_limit < parcel.size:
-        return own("5.3.4", f"{session.target.text} takes no mail larger than {session.size_limit} octets")
-    return None
-
-
-def _mail(session: Session, parcel: Parcel) -> bytes:
-    line = f"MAIL FROM:<{parcel.sender}>"
-    if session.offers("size"):
-        line += f" SIZE={parcel.size}"
-    # Where 8BITMIME is not offered the octets go out as they are: encoding anew would break signatures, and servers
-    # that would mind have become rare.
-    if session.offers("8bitmime") and parcel.eightbit:
-        line += " BODY=8BITMIME"
-    if parcel.needs_smtputf8:
-        line += " SMTPUTF8"
-    if parcel.tls is TlsWish.REQUIRED:
-        line += " REQUIRETLS"
-    if session.offers("dsn"):
-        line += f" RET={parcel.ret}" if parcel.ret else ""
-        line += f" ENVID={parcel.envid}" if parcel.envid else ""
-    return line.encode()
-
-
-def _rcpt(session: Session, taker: Taker) -> bytes:
-    line = f"RCPT TO:<{taker.address}>"
-    if session.offers("dsn"):
-        line += f" NOTIFY={taker.notify}" if taker.notify else ""
-        line += f" ORCPT={taker.orcpt}" if taker.orcpt else ""
-    return line.encode()
-
-
 def _after(before: Outcome, outcome: Outcome) -> Outcome:
     """What stands of two servers: one that may answer later is not hidden by one that can't be given the mail."""
     stands = before if outcome.unmet and before.unreachable else outcome
     return msgspec.structs.replace(stands, skipped=(*before.skipped, *outcome.skipped))
 
 
-def _too_many(outcome: Outcome) -> bool:
-    return outcome.reply.code == 452
-
-
 def _soft(reply: Reply) -> Result:
     """A refusal at the door is no word on this mail; only 521 says that no mail is ever taken (RFC 7504)."""
     return Result.FAILED if reply.code == 521 else Result.DEFERRED
-
-
-def _only(parcel: Parcel, indexes: Collection[int]) -> Parcel:
-    if len(indexes) == len(parcel.takers):
-        return parcel
-    return msgspec.structs.replace(parcel, takers=tuple(parcel.takers[index] for index in indexes))
-
-
-def _all(parcel: Parcel, result: Result, reply: Reply, *, hop: str = "") -> list[Outcome]:
-    return [Outcome(result=result, reply=reply, hop=hop)] * len(parcel.takers)

@@ -102,6 +102,11 @@ class Router:
         self._smarthost = smarthost(settings)
         self._mx_transport = _transport(settings.mx_transport, "relay.mx_transport")
 
+    def policy_domain(self, route: Route) -> str:
+        """Return the domain by whose MX records a route leads, "" where it leads by what somebody configured."""
+        by_mx = not route.hops and self._smarthost is None and route.domain and not route.domain.startswith("[")
+        return route.domain or "" if by_mx else ""
+
     async def targets(self, route: Route, wish: TlsWish = TlsWish.NONE) -> tuple[Target, ...]:
         """Return the addresses to try for a mail, best first; raise Unroutable where there are none.
 

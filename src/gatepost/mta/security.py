@@ -9,10 +9,14 @@ import msgspec
 from gatepost.dns import DnsFailure, Missing, Resolver, Tlsa
 from gatepost.events import Clock
 from gatepost.mailauth import dane
-from gatepost.mta.sts import Fetcher, NoPolicy
+from gatepost.model.tls_reports import PolicyType
+from gatepost.mta.sts import Fetcher, NoPolicy, Policy
 from gatepost.mta.sts_policies import StsPolicies
+from gatepost.mta.tls_results import TlsResults
 from gatepost.settings import Settings
 from gatepost.store.store import Store
+
+UNNAMED, UNANSWERED = "validation-failure", "dnssec-invalid"  # RFC 8460 4.3
 
 
 class By(StrEnum):
@@ -23,13 +27,23 @@ class By(StrEnum):
     SENDER = "REQUIRETLS"
 
 
+POLICY_TYPES = {By.DANE: PolicyType.TLSA, By.STS: PolicyType.STS}
+
+
 class Demand(msgspec.Struct, frozen=True):
     """TLS is required; `records` are the TLSA records that certificates must fit. DANE without a usable one asks for
-    encryption alone (RFC 7672 2.2), the others for a certificate that authorities vouch for."""
+    encryption alone (RFC 7672 2.2), the others for a certificate that authorities vouch for. One that is not `enforced`
+    is tried for the reports to its domain alone (RFC 8461 5)."""
 
     by: By
     records: tuple[Tlsa, ...] = ()
     names: tuple[str, ...] = ()  # that a certificate below a trust anchor may bear
+    enforced: bool = True
+
+    @property
+    def policy(self) -> list[str]:
+        """The TLSA records in their usual form (RFC 6698 2.2)."""
+        return [f"{each.usage} {each.selector} {each.matching} {each.data}" for each in self.records]
 
 
 class Barred(msgspec.Struct, frozen=True):
@@ -40,11 +54,23 @@ class Barred(msgspec.Struct, frozen=True):
 
 
 class Security:
-    """Finds demands. Where DNS is not proven and no policy is known there are none."""
+    """Finds demands. Where DNS is not proven and no policy is known there are none.
 
-    def __init__(self, resolver: Resolver, policies: StsPolicies | None, *, use_dane: bool, port: int) -> None:
+    `results` counts what fails before there is a session; without it policies in mode testing are not tried.
+    """
+
+    def __init__(
+        self,
+        resolver: Resolver,
+        policies: StsPolicies | None,
+        *,
+        use_dane: bool,
+        port: int,
+        results: TlsResults | None = None,
+    ) -> None:
         self._resolver = resolver
         self._policies = policies
+        self._results = results
         self._dane = use_dane and resolver.validates
         self._port = port
 
@@ -55,10 +81,29 @@ class Security:
             found = list(await asyncio.gather(*(self._by_dane(domain, host) for host in hosts)))
         if self._policies is None or all(found):
             return found
-        policy = await self._policies.of(domain)
-        if policy is None or policy.mode != "enforce":
+        policy = await self._policy(domain, self._policies)
+        if policy is None or policy.mode == "none" or (policy.mode == "testing" and self._results is None):
             return found
-        return [each or _by_sts(host, policy.names(host)) for each, host in zip(found, hosts, strict=True)]
+        return [each or self._by_sts(domain, policy, host) for each, host in zip(found, hosts, strict=True)]
+
+    async def _policy(self, domain: str, policies: StsPolicies) -> Policy | None:
+        try:
+            return await policies.find(domain)
+        except NoPolicy as error:
+            self._note(domain, PolicyType.STS, error.fault)
+            return None
+
+    def _by_sts(self, domain: str, policy: Policy, host: str) -> Demand | Barred:
+        enforced = policy.mode == "enforce"
+        if not policy.names(host):
+            self._note(domain, PolicyType.STS, UNNAMED, host)
+            if enforced:
+                return Barred(_unnamed(host))
+        return Demand(By.STS, enforced=enforced)
+
+    def _note(self, domain: str, policy_type: PolicyType, fault: str, host: str = "") -> None:
+        if self._results is not None and fault:
+            self._results.note(domain, policy_type, fault, host=host)
 
     async def proofs(self, domain: str, hosts: Sequence[str], *, by_mx: bool) -> list[Demand | Barred]:
         """Return the same for a mail with REQUIRETLS: hosts whose names DNSSEC or the domain's MTA-STS policy proves,
@@ -88,6 +133,7 @@ class Security:
             return None
         except DnsFailure:
             # Without the answer nobody knows whether plain text is allowed (RFC 7672 2.1.2).
+            self._note(domain, PolicyType.TLSA, UNANSWERED, host)
             return Barred(f"whether {host} has TLSA records can't be told: no answer from DNS")
         if not await self._is_secure(name, "TLSA"):
             return None
@@ -97,25 +143,24 @@ class Security:
         return await self._resolver.is_secure(name, kind)
 
 
-def _by_sts(host: str, named: bool) -> Demand | Barred:
-    return Demand(By.STS) if named else Barred(_unnamed(host))
-
-
 def _unnamed(host: str) -> str:
     return f"{host} is not named by the domain's MTA-STS policy"
 
 
 def _proof(demand: Demand | Barred | None) -> Demand | Barred:
     """Encryption alone does not do: a certificate must be proven."""
-    if demand is None or (isinstance(demand, Demand) and demand.by is By.DANE and not demand.records):
-        return Demand(By.SENDER)
-    return demand
+    if isinstance(demand, Barred):
+        return demand
+    proven = demand is not None and demand.enforced and (demand.by is not By.DANE or demand.records)
+    return demand if demand is not None and proven else Demand(By.SENDER)
 
 
-def make_security(store: Store, resolver: Resolver, settings: Settings, clock: Clock) -> Security:
+def make_security(
+    store: Store, resolver: Resolver, settings: Settings, clock: Clock, results: TlsResults | None
+) -> Security:
     """Make it as the settings ask for."""
     policies = None
     if settings.mta_sts.enabled:
         fetcher = Fetcher(resolver, settings.mta_sts, private=settings.relay.allow_private_destinations)
         policies = StsPolicies(store, fetcher, resolver, clock)
-    return Security(resolver, policies, use_dane=settings.relay.dane, port=settings.relay.mx_port)
+    return Security(resolver, policies, use_dane=settings.relay.dane, port=settings.relay.mx_port, results=results)

@@ -13,10 +13,18 @@ from gatepost.settings import MtaSts
 LARGEST = 65_536  # octets of a policy (RFC 8461 3.3)
 SECONDS = 5.0
 MODES = ("enforce", "testing", "none")
+UNFETCHED, INVALID, UNTRUSTED = "sts-policy-fetch-error", "sts-policy-invalid", "sts-webpki-invalid"
 
 
 class NoPolicy(Exception):
-    """There is no policy that senders would take; the text says why."""
+    """There is no policy that senders would take; the text says why, `fault` in the words of TLS reports.
+
+    It is "" where it is not told that there is a policy (RFC 8460 4.3).
+    """
+
+    def __init__(self, text: str, fault: str = "") -> None:
+        super().__init__(text)
+        self.fault = fault
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -49,7 +57,7 @@ class Fetcher:
             async with asyncio.timeout(SECONDS):
                 text = await self._get(host, await self._address(host))
         except (Missing, DnsFailure, httpx2.HTTPError, OSError) as error:  # TimeoutError is an OSError
-            raise NoPolicy(f"no policy from {host}: {str(error) or 'no answer in time'}") from error
+            raise NoPolicy(f"no policy from {host}: {str(error) or 'no answer in time'}", _fault(error)) from error
         return read(text)
 
     async def _address(self, host: str) -> str:
@@ -69,13 +77,21 @@ class Fetcher:
         asked = client.stream("GET", url, headers=headers, extensions={"sni_hostname": host})
         async with client, asked as answer:
             if answer.status_code != 200:
-                raise NoPolicy(f"{host} answers {answer.status_code}")
+                raise NoPolicy(f"{host} answers {answer.status_code}", UNFETCHED)
             text = b""
             async for chunk in answer.aiter_raw():
                 text += chunk
                 if len(text) > LARGEST:
-                    raise NoPolicy(f"the policy at {host} is too large")
+                    raise NoPolicy(f"the policy at {host} is too large", INVALID)
             return text
+
+
+def _fault(error: BaseException) -> str:
+    """A certificate that is not trusted lies below what the client says of it."""
+    beneath: BaseException | None = error
+    while beneath is not None and not isinstance(beneath, ssl.SSLCertVerificationError):
+        beneath = beneath.__cause__ or beneath.__context__
+    return UNTRUSTED if beneath is not None else UNFETCHED
 
 
 def read(text: bytes) -> Policy:
@@ -86,11 +102,11 @@ def read(text: bytes) -> Policy:
     age = known.get("max_age", "")
     policy = Policy(known.get("mode", ""), tuple(value for name, value in members if name == "mx"), 0)
     if known.get("version") != "STSv1":
-        raise NoPolicy("the policy has no version: STSv1")
+        raise NoPolicy("the policy has no version: STSv1", INVALID)
     if policy.mode not in MODES:
-        raise NoPolicy(f"the policy's mode is none of {', '.join(MODES)}")
+        raise NoPolicy(f"the policy's mode is none of {', '.join(MODES)}", INVALID)
     if not age.isascii() or not age.isdigit() or len(age) > 10:
-        raise NoPolicy("the policy has no max_age")
+        raise NoPolicy("the policy has no max_age", INVALID)
     if not policy.mx and policy.mode != "none":
-        raise NoPolicy("the policy names no mx")
+        raise NoPolicy("the policy names no mx", INVALID)
     return msgspec.structs.replace(policy, max_age=int(age))

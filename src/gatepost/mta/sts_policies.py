@@ -26,7 +26,7 @@ class StsPolicies:
         self._resolver = resolver
         self._clock = clock
         self._fetching: dict[str, asyncio.Task[StsPolicy]] = {}
-        self._failed: dict[str, int] = {}  # when a domain's policy could not be fetched
+        self._failed: dict[str, tuple[int, str]] = {}  # when a domain's policy could not be fetched, and its fault
 
     async def of(self, domain: str) -> Policy | None:
         """Return the policy in force; None where there is none, or none can be had."""
@@ -62,8 +62,9 @@ class StsPolicies:
         return records.tags(found[0]).get("id") if len(found) == 1 else None
 
     async def _renewed(self, domain: str, told: str) -> StsPolicy:
-        if self._clock() - self._failed.get(domain, -PAUSE) < PAUSE:
-            raise NoPolicy(f"the MTA-STS policy of {domain} could not be fetched")
+        last, fault = self._failed.get(domain, (-PAUSE, ""))
+        if self._clock() - last < PAUSE:
+            raise NoPolicy(f"the MTA-STS policy of {domain} could not be fetched", fault)
         task = self._fetching.get(domain)
         if task is None:
             task = self._fetching[domain] = asyncio.create_task(self._fetch(domain, told))
@@ -75,20 +76,27 @@ class StsPolicies:
             policy = await self._fetcher.fetch(domain)
         except NoPolicy as error:
             log.warning("MTA-STS policy not fetched", domain=domain, why=str(error))
-            self._note_failure(domain)
+            self._note_failure(domain, error.fault)
             raise
-        expires = self._clock() + min(policy.max_age, YEAR) * 1000
-        row = StsPolicy(domain=domain, policy_id=told, mode=policy.mode, mx=list(policy.mx), expires=expires)
+        age = min(policy.max_age, YEAR)
+        row = StsPolicy(
+            domain=domain,
+            policy_id=told,
+            mode=policy.mode,
+            mx=list(policy.mx),
+            expires=self._clock() + age * 1000,
+            max_age=age,
+        )
         try:
             await self._store.write(lambda writer: _keep(writer, row, self._clock()))
         except Problem as problem:  # it is good for this mail all the same
             log.error("MTA-STS policy not kept", domain=domain, why=problem.detail)
         return row
 
-    def _note_failure(self, domain: str) -> None:
+    def _note_failure(self, domain: str, fault: str) -> None:
         if len(self._failed) >= REMEMBERED:
             self._failed.clear()
-        self._failed[domain] = self._clock()
+        self._failed[domain] = self._clock(), fault
 
 
 def _keep(writer: Writer, row: StsPolicy, now: int) -> None:

@@ -193,6 +193,7 @@ class Session:
         self.uses = 0
         self.dirty = False  # a transaction was left open: RSET before the next
         self.tls = _tls_text(client, target)
+        self.fault: Fault | None = None  # what TLS failed of, though the session may be used
         self._client = client
         self._settings = settings
         self._write_timeout = (target.terms and target.terms.write_timeout) or settings.command_timeout

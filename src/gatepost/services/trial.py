@@ -11,9 +11,9 @@ from gatepost.model.connection import Connection, connection_route
 from gatepost.model.envelope import Body
 from gatepost.model.problem import Kind, Problem
 from gatepost.mta.probe import Prober
-from gatepost.mta.relay import Parcel, Taker
 from gatepost.mta.routing import Target
 from gatepost.mta.rows import fresh_id
+from gatepost.mta.transaction import Parcel, Taker
 from gatepost.services.records import unprocessable
 from gatepost.services.targets import Targets
 from gatepost.services.throttle import Throttle

@@ -15,6 +15,7 @@ from gatepost.store.schema import LIVE
 DAY = 86_400_000
 HOUR = 3_600_000
 REFUSALS = 7 * 24  # hours that counted refusals are kept
+TLS_RESULTS = 7  # days that results of TLS are kept where nobody reports them any more
 
 # What a domain owns, in the order in which it goes; users last, since their going takes tokens along.
 _OWNED = (
@@ -50,6 +51,8 @@ def purge(connection: sqlite3.Connection, mail: Mail, now: int, limit: int) -> P
     traces, dropped = _expired_traces(connection, mail, now, limit)
     sliced, domains = _gone_domains(connection, mail, now, limit)
     connection.execute("DELETE FROM refusal WHERE hour < ?", (now // HOUR - REFUSALS,))
+    connection.execute("DELETE FROM tls_result WHERE day < ?", (now // DAY - TLS_RESULTS,))
+    connection.execute("DELETE FROM tls_report WHERE day < ?", (now // DAY - TLS_RESULTS,))
     expired = uploads.expire(connection, mail, now, limit) + emails.expire(connection, now, limit)
     expired += _expired_suppressions(connection, now, limit)
     more = copies >= limit or traces >= limit or expired >= limit or sliced

@@ -25,6 +25,7 @@ from gatepost.model.rules import AttachmentRule, SenderRule, UriRule
 from gatepost.model.stored import Copy, Delivery, Message, Pause, StsPolicy
 from gatepost.model.suppression import Suppression
 from gatepost.model.tenant import Broker, Customer, Domain, DomainAlias, Group, GroupMember, Provider, User
+from gatepost.model.tls_reports import TlsReport, TlsResult
 from gatepost.model.webhook import HookCall, Webhook
 
 T = TypeVar("T")
@@ -330,6 +331,8 @@ TABLES: dict[type[Any], Table[Any]] = {
         ),
         Table(Pause, config=False, unique=["destination"]),
         Table(StsPolicy, config=False, unique=["domain"], indexes=["(expires)"]),
+        Table(TlsResult, config=False, indexes=["(day, domain)"]),
+        Table(TlsReport, config=False, indexes=["(due)", "(day)"]),
         Table(
             Email,
             config=False,

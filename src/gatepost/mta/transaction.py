@@ -1,0 +1,165 @@
+"""One session's talk about one mail: handed over for all its recipients, in one transaction or a few (RFC 5321 3.3)."""
+
+from collections.abc import Collection
+
+import msgspec
+
+from gatepost.model.envelope import Body, TlsWish
+from gatepost.mta.outcome import Outcome, Reply, Result, judge_reply, own, remote_id
+from gatepost.mta.wire import GARBAGE, Broken, Session
+
+TRANSACTION_MAX = 100  # recipients of one transaction (RFC 5321 4.5.3.1.8)
+NOT_PASSED_ON = "5.7.30"  # the server does not offer REQUIRETLS (RFC 8689 4.2.1)
+
+
+class Taker(msgspec.Struct, frozen=True):
+    """A recipient on the wire, with what its sender asked for (RFC 3461)."""
+
+    address: str
+    notify: str = ""
+    orcpt: str | None = None
+
+
+class Parcel(msgspec.Struct, frozen=True, kw_only=True):
+    """What one transaction hands on: `head` replaces the first `offset` octets of `body`."""
+
+    sender: str  # "" for the null sender
+    takers: tuple[Taker, ...]
+    head: bytes
+    body: Body
+    offset: int
+    smtputf8: bool = False
+    ret: str | None = None
+    envid: str | None = None
+    tls: TlsWish = TlsWish.NONE
+
+    @property
+    def size(self) -> int:
+        return len(self.head) + self.body.size - self.offset
+
+    @property
+    def needs_smtputf8(self) -> bool:
+        """A mail that came with SMTPUTF8 and uses nothing of it may go anywhere (RFC 6531 3.2)."""
+        plain = self.sender.isascii() and all(taker.address.isascii() for taker in self.takers)
+        return not plain or (self.smtputf8 and not self.head.isascii())
+
+    @property
+    def eightbit(self) -> bool:
+        """A spooled body is not looked through: it counts as 8-bit."""
+        return self.body.data is None or not (self.body.data.isascii() and self.head.isascii())
+
+    def only(self, indexes: Collection[int]) -> "Parcel":
+        """Return the same for some of its takers."""
+        if len(indexes) == len(self.takers):
+            return self
+        return msgspec.structs.replace(self, takers=tuple(self.takers[index] for index in indexes))
+
+    def outcomes(self, result: Result, reply: Reply, *, hop: str = "") -> list[Outcome]:
+        """Return one outcome for each of its takers."""
+        return [Outcome(result=result, reply=reply, hop=hop)] * len(self.takers)
+
+
+async def converse(session: Session, parcel: Parcel) -> list[Outcome]:
+    """Hand a mail over for all its recipients in one session; raise Broken.
+
+    Those that the server won't take along now (452) follow in a further transaction, as long as each takes some
+    (RFC 5321 4.5.3.1.10).
+    """
+    refusal = _unfit(session, parcel)
+    if refusal is not None:
+        refused = parcel.outcomes(Result.FAILED, refusal, hop=session.target.text)
+        unmet = refusal.status == NOT_PASSED_ON
+        return [msgspec.structs.replace(each, tls=session.tls, unmet=unmet) for each in refused]
+    outcomes: dict[int, Outcome] = {}
+    waiting = list(range(len(parcel.takers)))
+    while waiting:
+        done = await _transact(session, parcel.only(waiting))
+        done = [msgspec.structs.replace(each, hop=session.target.text, tls=session.tls) for each in done]
+        outcomes.update(zip(waiting, done, strict=True))
+        again = [index for index, outcome in zip(waiting, done, strict=True) if _too_many(outcome)]
+        if len(again) == len(waiting) or not any(outcome.result is Result.DELIVERED for outcome in done):
+            break
+        waiting = again
+    return [outcomes[index] for index in range(len(parcel.takers))]
+
+
+async def _transact(session: Session, parcel: Parcel) -> list[Outcome]:
+    """One transaction (RFC 5321 3.3); raise Broken."""
+    commands = [_mail(session, parcel), *(_rcpt(session, taker) for taker in parcel.takers)]
+    pipelined = session.offers("pipelining")
+    session.dirty = True
+    replies = await session.ask([*commands, b"DATA"] if pipelined else commands)
+    if replies[0].code >= 300:
+        if pipelined and replies[-1].code == 354:
+            await session.lone_dot()
+        return parcel.outcomes(judge_reply(replies[0]), replies[0])
+    answers = replies[1 : len(commands)]
+    taken = any(reply.code < 300 for reply in answers)
+    final = replies[-1] if pipelined else None
+    if taken and not pipelined:
+        final = (await session.ask([b"DATA"]))[0]
+    if final is not None and final.code == 354:
+        final = await _hand_over(session, parcel, taken)
+    elif final is not None and final.code < 400:
+        raise Broken(own(GARBAGE, f"{session.target.text} answers DATA with {final.code}"))
+    return [_outcome(session, reply, final) for reply in answers]
+
+
+async def _hand_over(session: Session, parcel: Parcel, taken: bool) -> Reply | None:
+    """Send the mail; only the dot where no recipient was taken (RFC 2920 3.1)."""
+    if not taken:
+        await session.lone_dot()
+        return None
+    final = await session.send(parcel.head, parcel.body, parcel.offset)
+    session.dirty = False
+    return final
+
+
+def _outcome(session: Session, rcpt: Reply, final: Reply | None) -> Outcome:
+    if rcpt.code >= 300 or final is None:
+        return Outcome(result=judge_reply(rcpt), reply=rcpt)
+    if final.code < 300:
+        dsn = session.offers("dsn")
+        return Outcome(result=Result.DELIVERED, reply=final, remote_id=remote_id(final.text), takes_dsn=dsn)
+    return Outcome(result=judge_reply(final), reply=final)
+
+
+def _unfit(session: Session, parcel: Parcel) -> Reply | None:
+    """Why this server can't take this mail at all, if it can't (threat 20)."""
+    if parcel.tls is TlsWish.REQUIRED and not session.offers("requiretls"):
+        return own(NOT_PASSED_ON, f"REQUIRETLS support required: {session.target.text} does not offer it")
+    if parcel.needs_smtputf8 and not session.offers("smtputf8"):
+        return own("5.6.7", f"{session.target.text} does not take internationalised mail")
+    if 0 < session.size_limit < parcel.size:
+        return own("5.3.4", f"{session.target.text} takes no mail larger than {session.size_limit} octets")
+    return None
+
+
+def _mail(session: Session, parcel: Parcel) -> bytes:
+    line = f"MAIL FROM:<{parcel.sender}>"
+    if session.offers("size"):
+        line += f" SIZE={parcel.size}"
+    # Where 8BITMIME is not offered the octets go out as they are: encoding anew would break signatures, and servers
+    # that would mind have become rare.
+    if session.offers("8bitmime") and parcel.eightbit:
+        line += " BODY=8BITMIME"
+    if parcel.needs_smtputf8:
+        line += " SMTPUTF8"
+    if parcel.tls is TlsWish.REQUIRED:
+        line += " REQUIRETLS"
+    if session.offers("dsn"):
+        line += f" RET={parcel.ret}" if parcel.ret else ""
+        line += f" ENVID={parcel.envid}" if parcel.envid else ""
+    return line.encode()
+
+
+def _rcpt(session: Session, taker: Taker) -> bytes:
+    line = f"RCPT TO:<{taker.address}>"
+    if session.offers("dsn"):
+        line += f" NOTIFY={taker.notify}" if taker.notify else ""
+        line += f" ORCPT={taker.orcpt}" if taker.orcpt else ""
+    return line.encode()
+
+
+def _too_many(outcome: Outcome) -> bool:
+    return outcome.reply.code == 452
