@@ -161,6 +161,15 @@ async def test_each_api_answers_429_in_its_own_shape_and_says_when_to_come_again
         assert (await send(desk, way)).status_code == 200
 
 
+async def test_a_slowed_account_is_told_when_to_come_again(tmp_path: Path) -> None:
+    async with opened(tmp_path, burst=1, slow_mails=2) as desk:
+        for status in (200, 200, 429):
+            answer = await send(desk, "native")
+            assert answer.status_code == status
+            desk.house.clock.now += 1_500
+        assert answer.headers["retry-after"] == "3597"
+
+
 async def test_a_scheduled_mail_waits_for_the_next_hour(tmp_path: Path) -> None:
     async with opened(tmp_path, user_mails_per_hour=1) as desk:
         at = desk.house.clock.now + 60_000

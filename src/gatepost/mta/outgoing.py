@@ -13,10 +13,9 @@ from gatepost.model.memory import DAY, Memory, Room, key_of
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.verdict import Action, Category
 from gatepost.mta.keeping import Judged
-from gatepost.mta.rates import Limit, Rates
+from gatepost.mta.rates import HOUR, Limit, Rates, seconds_left
 from gatepost.settings import Outgoing as Settings
 
-HOUR = 3_600_000
 TERM = 90 * DAY  # that an account's habit is remembered after its last mail
 HALF_LIFE = 30 * DAY
 ACCOUNTS = 20_000  # whose hour is remembered at once
@@ -60,8 +59,14 @@ class Outgoing:
         `Rates.check`.
         """
         account = _account(client, sender)
-        if account and self.slowed(account) and self._hour(account).mails >= self._settings.slow_mails:
-            raise Problem(Kind.SLOWED, "too much mail, or spam, from this account; try later", account=account)
+        if account and self.slowed(account):
+            hour = self._hour(account)
+            if hour.mails >= self._settings.slow_mails:
+                text, wait = (
+                    "too much mail, or spam, from this account; try later",
+                    seconds_left(hour.since, self._clock()),
+                )
+                raise Problem(Kind.SLOWED, text, account=account, retry_after=wait)
         self.rates.check(self._limits(client, sender), recipients, before)
 
     def take(self, envelope: Envelope) -> None:

@@ -85,7 +85,7 @@ class Rates:
         if not possible:
             text = f"the {who} may write to {most} recipients within an hour, and this would be more at once"
             raise Problem(Kind.UNPROCESSABLE, text, limited=limit.name)
-        wait = max(1, -(-(hour.since + HOUR - self._clock()) // 1000))
+        wait = seconds_left(hour.since, self._clock())
         text = f"the {who}'s limit of {what} an hour ({most}) is reached; try later"
         raise Problem(Kind.SLOWED, text, limited=limit.name, retry_after=wait)
 
@@ -100,6 +100,11 @@ class Rates:
         self._alarms.tell("outgoing", "limit", f"{limit.name} has reached its limit of {what} an hour, {most}")
         if self.reached:
             self.reached(limit, what, most)
+
+
+def seconds_left(since: int, now: int) -> int:
+    """Return how long the hour that began then lasts, in whole seconds."""
+    return max(1, -(-(since + HOUR - now) // 1000))
 
 
 def _key(limit: Limit, *more: str) -> int:
