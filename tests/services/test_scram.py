@@ -1,9 +1,12 @@
 """Verifiers for SCRAM: made wherever a password is set, of no use for another one, seen by nobody."""
 
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scramp import ScramClient
 from tests.api.house import Api, open_api
 
@@ -12,6 +15,7 @@ from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import eq
 from gatepost.model.tenant import User
 from gatepost.services.recovery import Recovery, Reset
+from gatepost.services.scram import Exchange, Verifier
 from gatepost.services.signin import SignIn
 from gatepost.services.tickets import HOUR, Tickets
 
@@ -81,3 +85,43 @@ async def test_a_verifier_is_shown_to_nobody_and_stands_in_no_audit(api: Api) ->
     await api.change(f"/users/{made['id']}", {"password": "something new"})
     told = [await api.get(f"/users/{made['id']}"), await api.get("/users"), await api.get("/audit")]
     assert "scram" not in repr(told).lower() and str(jon(api).scram) not in repr(told)
+
+
+# What a client may say.
+
+PIECES = st.sampled_from(
+    ["n", "y", "p=tls-unique", ",", "=", "n=jon", "r=abc", "a=", "m=", "c=biws", "p=", "\0", "=2C", "é"]
+)
+MESSAGES = st.one_of(st.text(), st.lists(PIECES).map("".join), st.lists(PIECES).map(",".join))
+
+
+def verifier(login: str) -> Verifier:
+    return Verifier(b"salt" * 4, b"s" * 32, b"k" * 32, 4096)
+
+
+@given(MESSAGES)
+def test_no_first_message_fails_otherwise_than_as_malformed(text: str) -> None:
+    try:
+        assert Exchange(text, verifier).challenge.startswith("r=")
+    except Problem as problem:
+        assert problem.kind is Kind.MALFORMED
+
+
+@given(MESSAGES, st.binary(max_size=40))
+def test_no_last_message_passes_or_fails_otherwise_than_as_malformed(text: str, proof: bytes) -> None:
+    for last in (text, f"c=biws,{{nonce}},p={b64encode(proof).decode()}", f"c=biws,{{nonce}},{text}"):
+        exchange = Exchange("n,,n=jon,r=abc", verifier)
+        nonce = exchange.challenge.partition(",")[0]
+        try:
+            assert exchange.prove(last.replace("{nonce}", nonce)) is None
+        except Problem as problem:
+            assert problem.kind is Kind.MALFORMED
+
+
+def test_a_look_up_that_fails_is_told_as_it_failed() -> None:
+    def broken(login: str) -> Verifier:
+        raise Problem(Kind.UNAVAILABLE, "the store is broken")
+
+    with pytest.raises(Problem) as raised:
+        Exchange("n,,n=jon,r=abc", broken)
+    assert raised.value.kind is Kind.UNAVAILABLE
