@@ -14,7 +14,6 @@ from gatepost.model.query import All, Any, Condition, Not, Op, Pattern, Query, W
 from gatepost.model.stored import Delivery, State
 from gatepost.model.tenant import Customer, Domain, User
 from gatepost.store import query as compiler
-from gatepost.store import reader
 from gatepost.store.migrations import migrate
 from gatepost.store.reader import Reader
 from gatepost.store.schema import table
@@ -187,26 +186,6 @@ def test_a_value_that_can_not_be_searched_for_is_refused(condition: Where) -> No
     with pytest.raises(Problem) as raised:
         READER.count(Customer, condition)
     assert raised.value.kind is Kind.MALFORMED
-
-
-SORTS = ("description", "-name", "broker_id", "-id")
-
-
-@pytest.mark.parametrize("sort", SORTS)
-def test_a_window_is_the_same_whether_a_list_is_sorted_in_part_or_as_a_whole(
-    sort: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    found = []
-    for deep in (reader.DEEP, 0):
-        monkeypatch.setattr(reader, "DEEP", deep)
-        queries = [
-            Query(sort=sort, offset=at, limit=limit, total=total)
-            for at in range(len(CUSTOMERS) + 1)
-            for limit in (1, 3, None)
-            for total in (True, False)
-        ]
-        found.append([(page.items, page.total) for page in (READER.find(Customer, query) for query in queries)])
-    assert found[0] == found[1] and found[0][0][0]
 
 
 @pytest.mark.parametrize("window", [{"offset": -1}, {"limit": -1}, {"offset": 2**63}, {"limit": 2**64}])

@@ -13,8 +13,6 @@ from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import All, Any, Condition, Not, Op, Order, Pattern, Query, Where
 from gatepost.store.schema import Column, Table
 
-WINDOW = "LIMIT ? OFFSET ?"
-
 _COMPARE = {Op.LT: "<", Op.LE: "<=", Op.GT: ">", Op.GE: ">="}
 _MANY = 64  # from so many values on they go in as one JSON array
 _LARGEST = 2**63
@@ -59,27 +57,23 @@ def where(columns: Columns, condition: Condition) -> Compiled:
 
 def window(columns: Columns, query: Query) -> Compiled:
     """Return the ORDER BY, LIMIT and OFFSET of a query."""
-    return Compiled(f"{order(columns, query)} {WINDOW}", place(query))
-
-
-def place(query: Query) -> list[Anything]:
-    """Return what WINDOW binds."""
     if query.offset < 0 or (query.limit is not None and query.limit < 0):
         raise Problem(Kind.MALFORMED, "offset and limit count from 0")
-    return [bind(-1 if query.limit is None else query.limit), bind(query.offset)]
+    sql, values = order(columns, query), [-1 if query.limit is None else query.limit, query.offset]
+    return Compiled(f"{sql} LIMIT ? OFFSET ?", [bind(value) for value in values])
 
 
-def nearer(query: Query, total: int) -> Query:
-    """Return the query for the same window of a list that has `total` rows, counted from its end where that is nearer.
+def nearer(columns: Columns, query: Query, total: int) -> Compiled:
+    """Return the window of a list that has `total` rows, counted from its end where that is nearer.
 
     What lies before a window is walked through, and kept sorted; of the rows it says which, not in what order.
     """
     limit = total - query.offset if query.limit is None else min(query.limit, total - query.offset)
     behind = total - query.offset - limit
     if query.keys or query.offset <= behind:
-        return query
+        return window(columns, query)
     sort = query.sort.removeprefix("-") if query.sort.startswith("-") else f"-{query.sort}"
-    return msgspec.structs.replace(query, sort=sort, offset=behind, limit=limit)
+    return window(columns, msgspec.structs.replace(query, sort=sort, offset=behind, limit=limit))
 
 
 def order(columns: Columns, query: Query) -> str:

@@ -28,7 +28,6 @@ T = TypeVar("T")
 
 PATIENCE = 5.0  # seconds for a question that people put in words of their own
 STEPS = 1000  # of SQLite's machine between two looks at the clock
-DEEP = 10_000  # rows that are skipped: to sort all of a list is quicker then than to keep the first ones sorted
 CHUNK = 500  # rows read at once by what walks through a table (rules 19)
 
 _EVENTS = msgspec.json.Decoder(list[TraceEvent])
@@ -288,27 +287,19 @@ class Reader:
         """Return the rows of the window and the total; `least` are the tables that hold where nothing asks for `m`."""
         where, window = compiler.where(columns, query.where), compiler.window(columns, query)
         enough = least if least and 'm."' not in where.sql + window.sql else tables
-        total, near = None, query
+        total, inside = None, window
         if query.total:
             total = self._number(f"SELECT count(*) FROM {enough} WHERE {where.sql}", where.values)
             if total <= query.offset:
                 return [], total
-            near = compiler.nearer(query, total)
+            inside = compiler.nearer(columns, query, total)
+        sql = f"SELECT {fields} FROM {tables} WHERE {where.sql} {window.sql}"
         if query.offset or (query.limit is not None and (query.keys or query.sort != "id")):
             # Sorted and skipped by as little as can be, an index at best; only the rows of the window are opened.
-            ids = f"SELECT {key} AS id FROM {enough} WHERE {where.sql} {compiler.order(columns, near)}"
-            if near.offset > DEEP and self._sorts(ids, where.values):
-                ids = f"WITH sorted AS MATERIALIZED ({ids}) SELECT id FROM sorted"
-            inner = f"{ids} {compiler.WINDOW}"
+            inner = f"SELECT {key} FROM {enough} WHERE {where.sql} {inside.sql}"
             sql = f"SELECT {fields} FROM {tables} WHERE {key} IN ({inner}) {compiler.order(columns, query)}"
-            return self._rows(sql, [*where.values, *compiler.place(near)]), total
-        sql = f"SELECT {fields} FROM {tables} WHERE {where.sql} {window.sql}"
+            return self._rows(sql, [*where.values, *inside.values]), total
         return self._rows(sql, [*where.values, *window.values]), total
-
-    def _sorts(self, sql: str, values: Sequence[Any]) -> bool:
-        """Tell whether no index has the order of a question, so that its answers must be sorted."""
-        steps = self._rows(f"EXPLAIN QUERY PLAN {sql}", values)
-        return any(step[3] == "USE TEMP B-TREE FOR ORDER BY" for step in steps)
 
     @contextmanager
     def _within(self, seconds: float) -> Iterator[None]:
