@@ -8,6 +8,7 @@ import re
 import threading
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -130,12 +131,18 @@ def script_type(names: Iterable[str]) -> str:
 
 
 def _libmagic(content: bytes) -> str:
+    return _asked(content[:_ZIP_HEAD]) if content.startswith(b"PK") else _known(content[:HEAD])
+
+
+def _asked(head: bytes) -> str:
     magic = _magic()
-    size = _ZIP_HEAD if content.startswith(b"PK") else HEAD
     try:
-        return magic.from_buffer(content[:size]) or _OCTETS
+        return magic.from_buffer(head) or _OCTETS
     except (_local.problem, UnicodeError):
         return _OCTETS
+
+
+_known = lru_cache(maxsize=256)(_asked)  # the same logos and leaflets come with many mails
 
 
 def _magic() -> "Magic":
