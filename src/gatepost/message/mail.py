@@ -151,7 +151,8 @@ class Opener:
         """Ask a worker; one that gave no answer is killed, as its pipe may hold half of one."""
         self._busy.add(worker)
         try:
-            result = await asyncio.wait_for(worker.ask(job), self._patience)
+            async with asyncio.timeout(self._patience):
+                result = await worker.ask(job)
         except TimeoutError as error:
             await worker.stop()
             raise Unscannable(f"the work on the mail took longer than {self._limits.scan_seconds:g} s") from error

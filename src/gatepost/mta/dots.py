@@ -7,6 +7,8 @@ from collections.abc import AsyncGenerator
 from functools import partial
 from pathlib import Path
 
+from gatepost.model.envelope import Body
+
 CHUNK = 262_144
 _WINDOW = 4096
 _NOWAIT: int | None = getattr(os, "RWF_NOWAIT", None)
@@ -36,12 +38,12 @@ def stuffed(text: bytes) -> bytes:
     return start + wire + end
 
 
-async def stuffed_file(head: bytes, path: str, offset: int) -> AsyncGenerator[bytes, None]:
+async def stuffed_file(head: bytes, body: Body, offset: int) -> AsyncGenerator[bytes, None]:
     """A mail whose body is a file, chunk by chunk, dots stuffed, ended by CRLF; the dot is the caller's."""
-    loop = asyncio.get_running_loop()
     last = b"\n"
     buffer = bytearray(CHUNK)
-    with await loop.run_in_executor(None, partial(Path(path).open, "rb", buffering=0)) as file:
+    opens = partial(Path(body.path or "").open, "rb", buffering=0)
+    with opens() if body.start else await asyncio.to_thread(opens) as file:  # of a fresh mail it takes no time
         chunk = head + await _chunk(file.fileno(), offset, buffer)
         offset += len(chunk) - len(head)
         while chunk:

@@ -250,14 +250,14 @@ class Session:
         if body.path is None:
             with self._guarded():
                 self._client.pipe.write(dots.stuffed(head + (body.data or b"")[offset:]))
-        elif not await self._stream(head, body.path, offset):
+        elif not await self._stream(head, body, offset):
             return await self._early()
         with self._guarded(after_dot=True):
             return await self._reply(self._settings.data_timeout)
 
-    async def _stream(self, head: bytes, path: str, offset: int) -> bool:
+    async def _stream(self, head: bytes, body: Body, offset: int) -> bool:
         """Send a file and the dot as fast as it is taken; False where the server answers, or goes, before the end."""
-        async with contextlib.aclosing(dots.stuffed_file(head, path, offset)) as chunks:
+        async with contextlib.aclosing(dots.stuffed_file(head, body, offset)) as chunks:
             async for chunk in chunks:
                 with self._guarded():
                     self._client.pipe.write(chunk)
