@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from tests.house import House, living
 from tests.mta.test_security import CA, GOOD, HOST, OWN, POLICY, Far
+from tests.mta.test_signing import key
 from tests.peers.names import Fault, Names
 from tests.peers.sink import Mail, Sink, authority, server_tls
 from tests.peers.web import Web, answer
@@ -273,6 +274,17 @@ async def test_a_report_is_sent_once_and_past_the_faults_that_it_tells_of(desk: 
     assert desk.left() == (0, 0)
     (message,) = desk.house.store.reader.find(Message, Query()).items
     assert (message.tls_wish, message.signer) == (TlsWish.WAIVED, "served.example")
+
+
+async def test_a_report_is_signed_by_the_domain_of_its_sender(desk: Desk) -> None:
+    """RFC 8460 3: receivers believe no other."""
+    await key(desk.house)
+    desk.ask("mailto:reports@far.example")
+    await desk.counts()
+    await desk.round(28)
+    (got,) = await desk.house.sink.wait(1)
+    mail, _ = parsed(got)
+    assert "d=served.example;" in mail["DKIM-Signature"].replace(" ", "")
 
 
 async def test_a_report_is_posted_and_again_until_it_is_taken(desk: Desk) -> None:
