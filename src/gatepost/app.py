@@ -247,7 +247,7 @@ class Gatepost:
             timeout=settings.filters.timeout,
             metrics=metrics,
         )
-        self.outgoing = Outgoing(settings.outgoing, memory, alarms=alarms, metrics=metrics, clock=clock)
+        self.outgoing = Outgoing(settings.outgoing, memory, self.directory.may_relay, alarms, metrics, clock)
         self.intake = Intake(
             self.store,
             self.directory,

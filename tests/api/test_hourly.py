@@ -9,7 +9,7 @@ from typing import Any
 import aiosmtplib
 import httpx2
 import pytest
-from tests.api.kept import Desk, open_desk
+from tests.api.kept import GTUBE, Desk, open_desk
 from tests.house import CHEAP, living
 from tests.peers.engine import Scanner, clamd
 from tests.peers.sink import Mail
@@ -202,6 +202,21 @@ async def test_a_domain_s_limit_is_for_its_accounts_and_networks_together(tmp_pa
             "4.7.1 the domain's limit of mails an hour (2) is reached; try later",
         )
         assert (await desk.house.send(header, BOB)).code == 250  # from the world
+
+
+async def test_who_claims_a_sender_from_elsewhere_spends_nobody_s_hour(tmp_path: Path) -> None:
+    """A listener for trusted networks takes mail for our mailboxes from others too, whatever sender they name."""
+    async with opened(tmp_path, domain_mails_per_hour=1, spam_per_hour=1, slow_mails=0) as desk:
+        elsewhere = {"outgoing_subnets": ["192.0.2.0/24"], "policy": {"outgoing": True}}
+        await desk.house.domain("other.example", **elsewhere)
+        served = desk.house.store.reader.domain("served.example")
+        assert served
+        await desk.house.store.write(lambda writer: writer.change(Domain, served.id, sender_verify_on=False))
+        spam = b"From: app@other.example\r\nDate: Mon, 24 Nov 2025 12:00:00 +0000\r\n\r\n" + GTUBE + b"\r\n"
+        for _ in range(3):
+            reply = await desk.house.send(spam, BOB, sender="app@other.example", role=Role.TRUSTED)
+            assert reply.code == 250, reply
+        assert not desk.house.gatepost.outgoing.slowed("app@other.example")
 
 
 async def test_an_option_goes_before_the_setting_and_the_nearest_before_the_others(tmp_path: Path) -> None:

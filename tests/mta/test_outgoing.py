@@ -36,7 +36,12 @@ class Watch:
 
     def open(self) -> None:
         self.outgoing = Outgoing(
-            self.settings, self.memory, alarms=Alarms(self.metrics, self.clock), metrics=self.metrics, clock=self.clock
+            self.settings,
+            self.memory,
+            may_relay=lambda client, sender: sender if client.ip == HOST.ip and sender else None,
+            alarms=Alarms(self.metrics, self.clock),
+            metrics=self.metrics,
+            clock=self.clock,
         )
         self.outgoing.report = lambda account, why: self.reports.append((account, why))
 

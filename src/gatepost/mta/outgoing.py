@@ -25,6 +25,9 @@ BAD = frozenset({Category.SPAM, Category.VIRUS})
 Report = Callable[[str, str], None]
 """Tells the administrator which account was slowed, and why in a sentence."""
 
+MayRelay = Callable[[Client, Address | None], object | None]
+"""Returns the domain on whose account a client may send as somebody, None where there is none."""
+
 LimitsOf = Callable[[Client, Address | None], Sequence[Limit]]
 """Returns the hourly limits of those on whose account a client hands mail in."""
 
@@ -40,8 +43,17 @@ class _Hour(msgspec.Struct):
 class Outgoing:
     """Watches who sends through us: those who signed in, and the senders of trusted networks."""
 
-    def __init__(self, settings: Settings, memory: Memory, *, alarms: Alarms, metrics: Metrics, clock: Clock) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        memory: Memory,
+        may_relay: MayRelay,
+        alarms: Alarms,
+        metrics: Metrics,
+        clock: Clock,
+    ) -> None:
         self._settings = settings
+        self._may_relay = may_relay
         self._habits = memory.counts(Room.OUTGOING, TERM, HALF_LIFE)
         self._alarms = alarms
         self._clock = clock
@@ -58,7 +70,7 @@ class Outgoing:
         Raises Problem(SLOWED) for an account that has sent, for now, what it may while it is slowed, and as
         `Rates.check`.
         """
-        account = _account(client, sender)
+        account = self._account(client, sender)
         if account and self.slowed(account):
             hour = self._hour(account)
             if hour.mails >= self._settings.slow_mails:
@@ -79,7 +91,15 @@ class Outgoing:
         self.rates.count(self._limits(envelope.client, envelope.sender), -len(envelope.recipients), -1)
 
     def _limits(self, client: Client, sender: Address | None) -> Sequence[Limit]:
-        return self.limits(client, sender) if self.limits else ()
+        return self.limits(client, sender) if self.limits and self._account(client, sender) else ()
+
+    def _account(self, client: Client, sender: Address | None) -> str:
+        """Return who answers for a mail; "" for one from the world, which may claim any sender at any listener."""
+        if client.login is not None:
+            return client.login.email
+        if sender is None or client.role is not Role.TRUSTED or self._may_relay(client, sender) is None:
+            return ""
+        return sender.key
 
     def slowed(self, account: str) -> bool:
         """Tell whether an account is slowed now."""
@@ -88,7 +108,7 @@ class Outgoing:
 
     def saw(self, mail: Mail, judged: Sequence[Judged]) -> None:
         """Count a mail of an account; slow it where that is too much."""
-        account = _account(mail.envelope.client, mail.envelope.sender)
+        account = self._account(mail.envelope.client, mail.envelope.sender)
         if not account or any(each.verdict.action is Action.DEFER for each in judged):
             return
         hour = self._hour(account)
@@ -152,13 +172,6 @@ class Outgoing:
         more = hour.recipients - (usual.first if usual else 0.0)
         if more > 0:
             self._habits.count(key, now, first=more)
-
-
-def _account(client: Client, sender: Address | None) -> str:
-    """Return who answers for a mail; "" for one from the world."""
-    if client.login is not None:
-        return client.login.email
-    return sender.key if sender is not None and client.role is Role.TRUSTED else ""
 
 
 def _is_bad(judged: Judged) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from gatepost.model.address import Address
-from gatepost.model.envelope import Client, Role
+from gatepost.model.envelope import Client
 from gatepost.model.tenant import Domain, User
 from gatepost.mta.rates import Limit, Payer
 from gatepost.services.options import Options
@@ -24,13 +24,8 @@ class HourlyLimits:
         self._generation = 0
 
     def of(self, client: Client, sender: Address | None) -> Sequence[Limit]:
-        """Return the limits of who signed in and of his domain, or of the domain that a trusted network sends for."""
-        if client.login is not None:
-            who: int | str = client.login.user_id
-        elif client.role is Role.TRUSTED and sender is not None:
-            who = sender.domain
-        else:
-            return ()
+        """Return the limits of who signed in and of his domain, or else of the sender's domain."""
+        who: int | str = client.login.user_id if client.login else sender.domain if sender else ""
         if self._generation != self._store.generation or len(self._known) >= REMEMBERED:
             self._known.clear()
             self._generation = self._store.generation
