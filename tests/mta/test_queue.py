@@ -219,7 +219,7 @@ async def test_a_dead_destination_does_not_delay_others_100(make: Make) -> None:
 
 
 async def test_three_hundred_silent_destinations_do_not_delay_the_others_100(make: Make) -> None:
-    road = await make(relay={"command_timeout": 60.0, "connect_timeout": 60.0})
+    road = await make(relay={"command_timeout": 60.0, "connect_timeout": 60.0, "data_timeout": 60.0})
     with socket.create_server(("0.0.0.0", 0), backlog=1000) as silent:  # takes connections and says nothing
         port = silent.getsockname()[1]
         async with Sink() as live:
