@@ -8,6 +8,7 @@ from gatepost.model.stored import Delivery
 from gatepost.model.tenant import Domain, DomainAlias, User
 from gatepost.store.remembered import Remembered
 from gatepost.store.remembering import KEPT
+from gatepost.store.sqlite import Committer
 from gatepost.store.store import Store, Writer
 
 pytestmark = pytest.mark.anyio
@@ -69,6 +70,27 @@ async def test_what_was_read_while_something_newer_was_is_not_kept(filled: Store
 
     assert memory.known(cache, 1, late) == "old"
     assert cache == {2: "new"}
+
+
+async def test_what_is_made_of_a_row_while_a_commit_is_counted_is_not_kept_longer_than_the_row(
+    filled: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = Remembered(filled)
+    names: dict[int, str | None] = memory.cache()
+
+    def name() -> str | None:
+        row = filled.reader.get(User, 1)
+        return row and row.firstname
+
+    def ask(committer: Committer, what: str, value: object) -> None:
+        object.__setattr__(committer, what, value)
+        memory.known(names, 1, name)  # as the loop may, at any moment
+
+    assert memory.known(names, 1, name) is None
+    with monkeypatch.context() as watched:
+        watched.setattr(Committer, "__setattr__", ask)
+        await filled.write(lambda writer: writer.change(User, 1, firstname="Ann"))
+    assert memory.known(names, 1, name) == "Ann"
 
 
 async def test_what_was_taken_back_is_not_remembered(filled: Store) -> None:

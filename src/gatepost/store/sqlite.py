@@ -319,8 +319,9 @@ class Committer:
 
     def _succeed(self, batch: list[Item[Any]]) -> None:
         self._health.recovered()
-        self.generation += any(item.touched for item in batch)
+        # The revision first: rows are kept by it, and what is made of them by the generation.
         self.revision += any(item.stirred or item.touched for item in batch)
+        self.generation += any(item.touched for item in batch)
         self._metrics.commits.inc()
         self._metrics.commit_items.inc(len(batch))
         self._settle(batch)
