@@ -59,6 +59,14 @@ async def test_what_is_not_there_is_found_once_it_is(filled: Store) -> None:
     assert filled.reader.get(User, 2) == filled.reader.first(User, eq("email", "ann@in.test")) is not None
 
 
+async def test_what_is_not_there_fills_no_memory(filled: Store) -> None:
+    kept = dict(filled.reader._kept)
+    for number in range(3):
+        assert filled.reader.first(User, eq("email", f"{number}" * 100_000)) is None
+        assert filled.reader.get(User, 100 + number) is filled.reader.domain(f"{number}.test") is None
+    assert filled.reader._kept == kept
+
+
 async def test_what_was_read_while_something_newer_was_is_not_kept(filled: Store) -> None:
     memory = Remembered(filled)
     cache: dict[int, str] = memory.cache()

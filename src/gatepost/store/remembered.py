@@ -24,12 +24,14 @@ class Remembered:
 
     What is read at one generation of the store is good until the next; `exact`: at one revision, for what shows the
     quiet columns too. A write is answered after both have grown, so that whoever waited for it meets no older answer.
+    With `absent` None is kept as well; else it is read each time, where keys are whatever strangers ask for.
     """
 
-    def __init__(self, store: Dated, *, most: int = CACHE, exact: bool = False) -> None:
+    def __init__(self, store: Dated, *, most: int = CACHE, exact: bool = False, absent: bool = True) -> None:
         self._store = store
         self._most = most
         self._exact = exact
+        self._absent = absent
         self._at = -1
         self._caches: list[dict[Any, Any]] = []
 
@@ -49,6 +51,8 @@ class Remembered:
                 cache.clear()
             found = read()
             if self._at != now:  # within it, something newer was asked for
+                return found
+            if found is None and not self._absent:
                 return found
             cache[key] = found
         return cache[key]

@@ -15,11 +15,11 @@ KEPT = 10_000  # rows
 
 
 class Remembering(Reader):
-    """The loop's own reader."""
+    """The loop's own reader. What isn't there is asked for each time, so that guesses fill no memory."""
 
     def __init__(self, *given: Any, changes: Dated) -> None:
         super().__init__(*given)
-        self._memory = Remembered(changes, most=KEPT, exact=True)
+        self._memory = Remembered(changes, most=KEPT, exact=True, absent=False)
         self._kept: dict[object, Any] = self._memory.cache()
 
     def get(self, kind: type[T], id: int | str) -> T | None:
