@@ -293,6 +293,13 @@ def test_an_id_is_read_only_in_the_spelling_that_was_shown() -> None:
         assert number == UNKNOWN or ids.show(number) == text
 
 
+def test_what_can_be_no_id_is_not_kept_in_memory() -> None:
+    ids = Ids(b"one")
+    assert {ids.read("z" * length) for length in range(17, 1000)} == {UNKNOWN}
+    assert ids.read(ids.show(7)) == 7
+    assert ids._decoded.cache_info().currsize == 1
+
+
 def test_ids_and_moments_have_one_form_on_the_wire() -> None:
     ids = Ids(b"one")
     decoder = msgspec.json.Decoder(list[Id], dec_hook=ids.decode_hook)

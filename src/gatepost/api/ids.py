@@ -26,17 +26,20 @@ class Ids:
         alphabet = "".join(sorted(string.ascii_letters + string.digits, key=place))
         self._codec = Sqids(alphabet=alphabet, min_length=5)
         self.show = lru_cache(maxsize=65_536)(self._show)
-        self.read = lru_cache(maxsize=65_536)(self._read)
+        self._decoded = lru_cache(maxsize=65_536)(self._decode)
 
     def _show(self, number: int) -> str:
         return self._codec.encode([number])
 
-    def _read(self, text: str) -> Id:
+    def read(self, text: str) -> Id:
         """Return the number of an id; CLEARED for an empty text, UNKNOWN for what this installation never showed."""
         if not text:
             return CLEARED
         if len(text) > LONGEST or not (text.isascii() and text.isalnum()):
             return UNKNOWN
+        return self._decoded(text)
+
+    def _decode(self, text: str) -> Id:
         numbers = self._codec.decode(text)
         if len(numbers) != 1 or numbers[0] >= 2**63 or self.show(numbers[0]) != text:
             return UNKNOWN
