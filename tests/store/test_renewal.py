@@ -138,3 +138,25 @@ def test_where_no_key_can_be_written_nothing_is_changed(filled: Path) -> None:
     assert refused.value.code == StoreProblem.DENIED
     assert key.read_bytes() == before
     assert secrets_in(filled) == ALL
+
+
+def test_a_file_of_old_keys_that_cannot_be_read_is_not_written_over(filled: Path) -> None:
+    before = (filled / "master.key").read_bytes()
+    (filled / "master.key.old").write_text("locked away under a pass phrase")
+    with pytest.raises(StoreProblem, match="no valid master key"):
+        finish(filled)
+    assert (filled / "master.key.old").read_text() == "locked away under a pass phrase"
+    assert (filled / "master.key").read_bytes() == before
+    assert secrets_in(filled) == ALL
+
+
+def test_where_old_keys_can_be_kept_nowhere_none_is_taken_out(filled: Path) -> None:
+    key = filled / "master.key"
+    both = Fernet.generate_key() + b"\n" + key.read_bytes()
+    key.write_bytes(both)
+    (filled / "master.key.old.new").mkdir()
+    with pytest.raises(StoreProblem, match="nor taken out"):
+        finish(filled)
+    assert key.read_bytes() == both
+    key.write_bytes(both.splitlines()[0])
+    assert secrets_in(filled) == ALL, "all is sealed with the new key"

@@ -28,7 +28,8 @@ def renew_key(opened: Opened) -> Iterator[int]:
 
     Yields how many secrets were sealed anew so far, after each commit. Wherever it is broken off, the store opens with
     its key file as it is then, and the next renewal goes on: a file that holds several keys gets no further one, its
-    first counts. Old keys are kept in `old_keys`. Raises StoreProblem where something can't be written.
+    first counts. Old keys are kept in `old_keys`. Raises StoreProblem where something can't be written, and before
+    anything is where a file of old keys can't be read, which would be lost.
     """
     try:
         yield from _renew(opened)
@@ -39,7 +40,8 @@ def renew_key(opened: Opened) -> Iterator[int]:
 
 def _renew(opened: Opened) -> Iterator[int]:
     path = opened.key.resolve()
-    keys = read_keys(path)
+    old = old_keys(path)
+    keys, kept = read_keys(path), read_keys(old) if old.exists() else []
     if len(keys) == 1:
         keys.insert(0, Fernet.generate_key())
         _write(path, keys, "a new key can't be put on top of the old one")
@@ -52,10 +54,8 @@ def _renew(opened: Opened) -> Iterator[int]:
                     done += count
                     yield done
     _know(opened.connection, keys[:1])
-    kept: list[bytes] = []
-    with suppress(StoreProblem):
-        kept = read_keys(old_keys(path))
-    _write(old_keys(path), [*kept, *(key for key in keys[1:] if key not in kept)], "the old keys can't be kept")
+    trouble = "all is sealed with the first key, but the others can't be kept here, nor taken out"
+    _write(old, [*kept, *(key for key in keys[1:] if key not in kept)], trouble)
     _write(path, keys[:1], "all is sealed with its first key, but the others can't be taken out")
 
 
