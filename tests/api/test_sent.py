@@ -138,6 +138,16 @@ async def test_a_saved_draft_goes_with_tls_required_unless_the_request_says_othe
     assert [each and each.tls_wish for each in found] == [TlsWish.REQUIRED, TlsWish.NONE, TlsWish.REQUIRED]
 
 
+async def test_a_scheduled_mail_keeps_what_its_draft_remembered_though_that_is_gone_by_its_hour(desk: Desk) -> None:
+    saved = await desk.ask("POST", f"{BOB}/emails/drafts", {"requireTls": True}, token=desk.bob)
+    draft = saved.json()["id"]
+    mail_id = await send(desk, draftId=draft, sendAt=desk.house.clock() + HOUR)
+    assert (await desk.ask("DELETE", f"{BOB}/emails/drafts/{draft}", token=desk.bob)).status_code == 204
+    await due(desk, 1)
+    kept = desk.house.store.reader.get(Message, mail_id)
+    assert kept and kept.tls_wish is TlsWish.REQUIRED
+
+
 async def test_a_scheduled_mail_is_recalled_whole(desk: Desk) -> None:
     mail_id = await send(desk, sendAt=desk.house.clock() + HOUR)
     assert await recall(desk, mail_id) == 204

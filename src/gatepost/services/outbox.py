@@ -78,7 +78,9 @@ class Outbox:
         # What can't stand in a mail is told now, not when the mail goes.
         compose(letter(draft, author.party, (), Thread(), date=at, message_id=f"{mail_id}@{author.address.domain}"))
         request = msgspec.json.encode(draft)
-        sealed = self._store.secrets.seal(request.decode())
+        if draft.draft_id:  # which may be gone by then
+            draft = await self._drafts.completed(author.user, draft)
+        sealed = self._store.secrets.seal(msgspec.json.encode(draft).decode())
         row = Scheduled(
             id=mail_id, user_id=author.user.id, draft=sealed, subject=draft.subject, asked=at, due=at, created_at=now
         )
