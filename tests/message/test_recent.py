@@ -1,5 +1,7 @@
 """What was made of a text lately is used again, and is given up for newer ones."""
 
+import threading
+
 from gatepost.message.links import Collector
 from gatepost.message.recent import LONGEST, Recent
 
@@ -43,6 +45,26 @@ def test_what_was_made_counts_by_its_weight() -> None:
     for text in "abcabc":
         recent(text)
     assert make.asked == list("abcabc")
+
+
+def test_what_two_threads_read_at_once_counts_once() -> None:
+    both = threading.Barrier(2, timeout=30)
+    make = Counting()
+
+    def wait(text: str) -> tuple[int]:
+        if text[0] == "a" and len(make.asked) < 2:
+            both.wait()
+        return make(text)
+
+    recent = Recent(wait, octets=3 * 1000)
+    threads = [threading.Thread(target=recent, args=("a" * 500,)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for letter in "bca":
+        recent(letter * 500)
+    assert [text[0] for text in make.asked] == ["a", "a", "b", "c"]
 
 
 def test_a_long_text_is_read_each_time() -> None:

@@ -1,5 +1,6 @@
 """Texts that came a moment ago: what a list, a campaign or a wave of spam brings again and again is read once."""
 
+import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
@@ -17,7 +18,8 @@ class Recent(Generic[K, V]):
     """A pure function of a text, with what it made of those that came last.
 
     Holds about `octets` of texts and of what was made of them, by `weight`; the oldest goes first. What the function
-    returns is shared and must not be changed; None is no result.
+    returns is shared and must not be changed; None is no result. Threads may ask at once, as the loop and who fills the
+    index of words do.
     """
 
     def __init__(
@@ -27,6 +29,7 @@ class Recent(Generic[K, V]):
         self._weight = weight
         self._known: dict[K, V] = {}
         self._left = octets
+        self._keeping = threading.Lock()
 
     def __call__(self, text: K) -> V:
         if len(text) > LONGEST:
@@ -34,10 +37,13 @@ class Recent(Generic[K, V]):
         known = self._known.get(text)
         if known is None:
             known = self._make(text)
-            self._keep(text, known)
+            with self._keeping:
+                self._keep(text, known)
         return known
 
     def _keep(self, text: K, made: V) -> None:
+        if text in self._known:  # another thread was quicker
+            return
         self._known[text] = made
         self._left -= self._size(text, made)
         while self._left < 0:
