@@ -188,6 +188,23 @@ async def test_one_that_does_not_answer_holds_up_no_other_and_is_called_once_at_
         await caller.stop()
 
 
+async def test_much_to_tell_a_url_that_does_not_answer_keeps_no_other_from_its_turn(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gatepost.mta.caller.CHUNK", 1)
+    caller = receiver.desk.house.gatepost.caller
+    async with Web(receiver.web.tls) as silent:
+        for url in (f"https://{HOST}:{silent.port}/", f"https://{HOST}:{silent.port}/", receiver.url):
+            await receiver.hook(url=url, events=["delivered"])
+        await receiver.desk.house.send(mail(), "bob@served.example")
+        await receiver.desk.house.gatepost.queue.idle()
+        while await caller.take_up():
+            pass
+        await receiver.web.wait(1)
+        assert len(silent.bodies) <= 1
+        await caller.stop()
+
+
 async def test_a_webhook_whose_secret_can_not_be_read_is_told_of_and_stops_nobody(receiver: Receiver) -> None:
     broken = await receiver.hook(events=["delivered"])
     await receiver.hook(events=["delivered"])

@@ -87,17 +87,17 @@ class Caller:
         if alone:
             due = every(due, Not(Where("webhook_id", Op.IN, sorted(alone))))
         calls = await self._find(Query(where=due, sort="due", limit=CHUNK))
-        begun = self._begin(calls)
+        self._begin(calls)
         await self._forget(now)
-        return begun and len(calls) == CHUNK and len(self._under_way) < AT_ONCE
+        return len(calls) == CHUNK and len(self._under_way) < AT_ONCE
 
     async def idle(self) -> None:
         """Wait for the calls that were begun."""
         while self._under_way:
             await asyncio.wait(self._under_way.values())
 
-    def _begin(self, calls: Sequence[HookCall]) -> bool:
-        """Begin with as many URLs as there are places; tell whether there was any."""
+    def _begin(self, calls: Sequence[HookCall]) -> None:
+        """Begin with as many URLs as there are places; webhooks of those that are under way are asked for no more."""
         by_url: dict[str, list[HookCall]] = defaultdict(list)
         for call in calls:
             hook = self._store.reader.get(Webhook, call.webhook_id)
@@ -109,7 +109,6 @@ class Caller:
                 task.add_done_callback(partial(self._ended, url))
             if url in self._under_way:
                 self._busy.setdefault(url, set()).update(call.webhook_id for call in listed)
-        return bool(free)
 
     def _ended(self, url: str, task: asyncio.Task[None]) -> None:
         del self._under_way[url]
