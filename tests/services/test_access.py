@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -158,6 +159,15 @@ async def test_each_door_counts_for_itself(place: Place) -> None:
     assert raised.value.kind is Kind.TOO_MANY
     place.clock.now += 60_000
     await place.sign_in.basic("jon@got.com", "Ghost & I", IP)
+
+
+async def test_nothing_of_a_password_is_remembered_as_if_it_were_a_token(place: Place) -> None:
+    for password in ("Ghost & I", "wrong"):
+        with suppress(Problem):
+            await place.sign_in.basic("jon@got.com", password, IP)
+    assert place.access._proven == {}
+    await place.access.caller(place.first.token, IP)
+    assert len(place.access._proven) == 1
 
 
 async def test_the_use_of_a_token_is_noted_once_a_minute_rules_17(place: Place) -> None:

@@ -185,8 +185,10 @@ class Access:
 
     def by_token(self, value: str, account: Account | None = None) -> Caller | None:
         """Return whose personal token it is; with an account, only where it is that one's."""
+        if not TOKEN.match(value):  # a password, of which nothing is remembered
+            return None
         key = digest(value)
-        found = self._known(self._proven, key, lambda: self._read_token(value, key))
+        found = self._known(self._proven, key, lambda: self._read_token(key))
         if found is None or found.token is None or lapsed(found.token, self._clock()):
             return None
         if account is not None and not acts_for(found.caller, account):
@@ -194,9 +196,9 @@ class Access:
         self._uses.note(found.token)
         return found.caller
 
-    def _read_token(self, value: str, key: str) -> Proven | None:
+    def _read_token(self, key: str) -> Proven | None:
         token = self._store.reader.first(Token, eq("digest", key))
-        if token is None or not TOKEN.match(value) or not hmac.compare_digest(token.digest, key):
+        if token is None or not hmac.compare_digest(token.digest, key):
             return None
         account = owner(self._store.reader, token.admin_id, token.user_id)
         return Proven(self.book.caller(account, token_id=token.id), token=token) if account else None
