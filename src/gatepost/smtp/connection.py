@@ -14,7 +14,7 @@ from gatepost.smtp import proxy, replies, tls
 from gatepost.smtp.door import LINGER, Door
 from gatepost.smtp.replies import Reply
 from gatepost.smtp.throttle import Awaits, Conduct, Watch, bare_ip
-from gatepost.smtp.wire import BUFFER, CHUNK, TLS_HANDSHAKE, Reader, foreign
+from gatepost.smtp.wire import BUFFER, TLS_HANDSHAKE, Reader, foreign
 
 _serial = itertools.count(1)
 
@@ -96,7 +96,7 @@ class Connection(SMTP):
         if not self.client.helo and self._greeted and self._plain is None and data.startswith(TLS_HANDSHAKE):
             self.hang_up(replies.NOT_SMTP)
             return
-        self.reader.feed_data(data)
+        self.reader.take(data)
 
     def eof_received(self) -> bool:
         """The client will say no more; what it said is still worked on, and answered where the transport can."""
@@ -269,7 +269,7 @@ class Connection(SMTP):
     async def next_chunk(self) -> bytes:
         """Return octets of a mail. Raises Gone when the client leaves before its end."""
         try:
-            chunk = await self.reader.read(CHUNK)
+            chunk = await self.reader.chunk()
         except OSError as error:
             raise Gone from error
         if not chunk or self.over:

@@ -20,6 +20,7 @@ class Reader(asyncio.StreamReader):
     # asyncio.StreamReader keeps what it holds in `_buffer` (3.11 to 3.14).
     _buffer: bytearray
     _transport: asyncio.BaseTransport | None
+    _waiting: asyncio.Future[bytes] | None = None  # who waits for a chunk
 
     @property
     def pending(self) -> bytes:
@@ -42,6 +43,36 @@ class Reader(asyncio.StreamReader):
         """Read from another transport from now on; nothing that came before is kept."""
         self.drop()
         self._transport = transport
+
+    def take(self, data: bytes) -> None:
+        """Take what came: for who waits for a chunk, else into the buffer."""
+        if not self._hand_over(data):
+            self.feed_data(data)
+
+    def feed_eof(self) -> None:
+        super().feed_eof()
+        self._hand_over(b"")
+
+    def set_exception(self, exc: Exception) -> None:
+        super().set_exception(exc)
+        self._hand_over(b"")
+
+    def _hand_over(self, data: bytes) -> bool:
+        if self._waiting is None or self._waiting.done():
+            return False
+        self._waiting.set_result(data)
+        return True
+
+    async def chunk(self) -> bytes:
+        """Return what has come, or what comes next, which is not copied; b"" at the end. Raises what ended it."""
+        if not (self._buffer or self.at_eof() or self.exception()):
+            self._waiting = asyncio.get_running_loop().create_future()
+            try:
+                if data := await self._waiting:
+                    return data
+            finally:
+                self._waiting = None
+        return await self.read(CHUNK)
 
     async def line(self) -> bytes:
         """Return the next line with its end, b"" when the peer has gone; of an endless one (swallowed) a part."""
