@@ -14,6 +14,7 @@ from argon2 import PasswordHasher
 from tests.house import NOW, House, living, queued_as
 from tests.peers.sink import Act, Sink
 
+from gatepost.model.access import Admin, Token
 from gatepost.model.envelope import Role
 from gatepost.model.query import All, Query
 from gatepost.model.rules import (
@@ -27,7 +28,9 @@ from gatepost.model.rules import (
 )
 from gatepost.model.stored import Message
 from gatepost.model.tenant import Group, GroupMember, User
+from gatepost.services.access import Access, digest
 from gatepost.services.setup import set_up
+from gatepost.store.store import Writer
 
 pytestmark = pytest.mark.anyio
 
@@ -199,6 +202,21 @@ async def test_an_account_is_made_at_the_first_clean_mail(tmp_path: Path) -> Non
         await house.sink.wait(1)
         emails = {user.email for user in house.store.reader.find(User, Query()).items}
         assert emails == {"bob@served.example", "carol@new.example"}
+
+
+async def test_the_use_of_a_token_that_is_not_written_yet_outlives_a_stop(tmp_path: Path) -> None:
+    async with living(tmp_path) as house:
+        row = Token(admin_id=(await house.store.write(_admin)).id, name="t", digest=digest("a" * 32), created_at=NOW)
+        made = await house.store.write(lambda writer: writer.add(row))
+        await house.gatepost.services.of(Access).caller("a" * 32, "192.0.2.1")
+        used = house.clock()
+    async with living(tmp_path) as house:
+        kept = house.store.reader.get(Token, made.id)
+        assert kept and kept.last_use == used
+
+
+def _admin(writer: Writer) -> Admin:
+    return writer.add(Admin(login="arya", created_at=NOW))
 
 
 async def test_an_unknown_address_is_refused_by_the_platforms_word(tmp_path: Path) -> None:
