@@ -33,6 +33,7 @@ from gatepost.message import tokens
 from gatepost.message.headers import sent
 from gatepost.message.mail import Mail, Opener
 from gatepost.model.address import Address, BadAddress, parse_address
+from gatepost.model.auth import AuthResults
 from gatepost.model.envelope import Body, Client, Direction, Envelope, Recipient
 from gatepost.model.memory import Memory
 from gatepost.model.policy import default_policy
@@ -50,11 +51,12 @@ SPAMD_PATIENCE = 60.0  # seconds for one mail
 
 
 class Letter(NamedTuple):
-    """A mail of the corpus and what it is; `data` as it goes on the wire."""
+    """A mail of the corpus and what it is; `data` as it goes on the wire, `auth` what is proven of its sender."""
 
     name: str
     label: str
     data: bytes
+    auth: AuthResults | None = None
 
 
 class Said(NamedTuple):
@@ -133,11 +135,13 @@ def _address(text: bytes) -> Address | None:
 
 
 async def opened(letter: Letter, opener: Opener) -> Mail:
-    """Return a mail as the pipeline would hand it to the filters, without proofs of its sender."""
+    """Return a mail as the pipeline would hand it to the filters."""
     body = Body(size=len(letter.data), data=letter.data)
     anatomy = await opener.open(body)
     first = next(iter(anatomy.values(b"return-path")), b"")
-    return Mail(envelope(anatomy.values(b"received"), first, anatomy.summary.sent), body, opener)
+    mail = Mail(envelope(anatomy.values(b"received"), first, anatomy.summary.sent), body, opener)
+    mail.auth = letter.auth
+    return mail
 
 
 # --- the judges ------------------------------------------------------------------------------------------------------

@@ -1,0 +1,1 @@
+"""Mail as it is written today, of our own wording: spam, clean mail and adverts in tables, made into mails."""
