@@ -34,6 +34,14 @@ def link(url: str, said: str = "the report") -> dict[str, Any]:
     return {"html": document(f'<a href="{url}">{said}</a>')}
 
 
+def lure(url: str) -> dict[str, Any]:
+    return link(url, "Please verify your account.")
+
+
+def picture(url: str) -> dict[str, Any]:
+    return {"html": f'<html><body><a href="{url}"><img src="https://a.test/1.jpg"></a></body></html>'}
+
+
 def says(text: str) -> dict[str, Any]:
     return {"text": f"{TEXT}{text}\r\n"}
 
@@ -77,6 +85,10 @@ FEW = ", ".join(f"{name}@ours.test" for name in ("zoe", "bob", "kim"))
 LISTED = {"List_Unsubscribe": "<https://a.test/leave>"}
 EARN = "Be your own boss and work from home."
 MORE = "You can earn thousands of dollars. Join our team, no experience is necessary."
+EXTORTION = "I have hacked your device and recorded you through your webcam. I send it to all your friends."
+SCARE = "We are a domain name registration service in China."
+MIRACLE = "A little known trick."
+ACCOUNT = "Please verify your account."
 FEE = (
     "I am the next of kin of the late Mr Johnson, who died in a plane crash. I need your assistance to transfer the sum"
     " of US$ 25 million dollars into your bank account."
@@ -92,10 +104,14 @@ PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "FROM_NAME_MIXED": ({"From": "Pаypаl Team <ann@a.test>"}, {"From": "Паша Lee <ann@a.test>"}),
     "FROM_NAME_PITCH": ({"From": "Hot Casino <ann@a.test>"}, {"From": "Ann Casimir <ann@a.test>"}),
     "FROM_NAME_CHIEF": ({"From": "Jo Lee CEO <jo@gmail.com>"}, {"From": "Jo Lee CEO <jo@a.test>"}),
+    "FROM_NAME_OURS": ({"From": "ours.test mail server <ann@a.test>"}, {"From": "yours.example team <ann@a.test>"}),
+    "FROM_FREEMAIL": ({"From": "Ann <ann@gmail.com>"}, {}),
+    "FROM_LOCAL_OFFICE": ({"From": "Ann <order.desk77@gmail.com>"}, {"From": "Ann <order.desk77@a.test>"}),
     "FROM_DOMAIN_ALIKE": ({"From": "Ann <ann@micr0soft.com>"}, {"From": "Ann <ann@microsoft.com>"}),
     "FROM_DOMAIN_BRAND": ({"From": "Ann <a@paypal-safe.com>"}, {"From": "Ann <a@e.paypal.com>"}),
     "FROM_DOMAIN_MIXED": ({"From": "Ann <ann@xn--pypal-4ve.com>"}, {"From": "Ann <ann@xn--bcher-kva.de>"}),
     "FROM_DOMAIN_ABUSED": ({"From": "Ann <ann@offers.top>"}, {"From": "Ann <ann@offers.org>"}),
+    "FROM_DOMAIN_LURE": ({"From": "Ann <a@secure-billing.example>"}, {"From": "Ann <a@david-miller.example>"}),
     "FROM_LOCAL_RANDOM": ({"From": "Ann <x7k2m9q4w@a.test>"}, {"From": "Ann <ann.lee1984@a.test>"}),
     "FROM_IS_TO": ({"From": "Bob <bob@ours.test>"}, {"From": "Bob <bob@ours.test>", "mail_auth": auth(proven=True)}),
     "FROM_OURS_UNPROVEN": (
@@ -202,6 +218,10 @@ PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"mail_auth": auth(iprev=Iprev(result=Result.TEMPERROR, ip="93.184.216.34"))},
     ),
     "PROVEN": ({"mail_auth": auth(proven=True)}, {"mail_auth": auth()}),
+    "COLLEAGUE_PROVEN": (
+        {"From": "Eve <eve@ours.test>", "mail_auth": auth(proven=True)},
+        {"From": "Eve <eve@ours.test>", "mail_auth": auth()},
+    ),
     # how it looks
     "HTML_ONLY": ({"html": document("")}, {"raw": both(TEXT, document(""))}),
     "HTML_FRAGMENT": ({"html": f"<p>{TEXT}</p>"}, {"html": document("")}),
@@ -281,6 +301,8 @@ PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "LINK_FREE_HOST": (link("https://me.web.app/x"), link("https://me.app.example/x")),
     "LINK_REDIRECT": (link("https://b.test/r?u=https%3A%2F%2Fc.test%2F"), link("https://b.test/r?u=1")),
     "LINK_READER": (link("https://b.test/#bob@ours.test"), {**link("https://b.test/#bob@ours.test"), **LISTED}),
+    "LINK_READER_ABROAD": (link("https://b.test/?e=bob@ours.test"), link("https://a.test/?e=bob@ours.test")),
+    "LINK_OPEN_REDIRECT": (link("https://www.google.com/url?q=https://b.test/"), link("https://www.google.com/maps")),
     "LINK_CRAMMED": (link("https://b.test/wp-content/x/go.php"), link("https://b.test/wp-content/x/a.png")),
     "LINK_LURE": (link("https://b.test/signin/index.php"), link("https://b.test/design/index.php")),
     "LINK_OPT_OUT": (link("https://b.test/remove.html"), {**link("https://b.test/remove.html"), **LISTED}),
@@ -330,6 +352,11 @@ PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         says("I have hacked your device and filmed you by your webcam. Pay in bitcoin within 48 hours."),
         says("My new webcam is fine."),
     ),
+    "SAYS_EXTORTION_WHOLE": (
+        says(f"{EXTORTION} Send me 500 dollars in bitcoin."),
+        says(EXTORTION),
+    ),
+    "SAYS_SUMMONS": (says("There is an arrest warrant against you."), says("I wait for the court to be free.")),
     "SAYS_COIN_ADDRESS": (says("Send to 1BoatSLRHtKNngkdXEeobR76b53LETtpyT"), says("Send to DE89370400440532013000")),
     "SAYS_ACCOUNT": (
         says("Your mailbox is almost full; verify your account."),
@@ -339,19 +366,40 @@ PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         says("Your account has been suspended. Confirm your identity."),
         says("Confirm your identity."),
     ),
+    "SAYS_ULTIMATUM": (
+        says("Confirm within 24 hours, otherwise it will be deleted."),
+        says("The shop opens within 24 hours."),
+    ),
+    "SAYS_SCAN": (says("Scan the QR code with your phone."), says("I send the scan from my phone.")),
+    "SAYS_SALARY": (says("Your salary increase was approved."), says("I got my salary.")),
     "SAYS_PARCEL": (says("Your package is on hold, pay the customs fee."), says("I bring your parcel.")),
     "SAYS_DOCUMENT": (says("You have a new voicemail."), says("You have a voice.")),
     "SAYS_PAYMENT": (says("Your invoice is unpaid: final notice."), says("The bill is paid.")),
     "SAYS_BANK_CHANGE": (says("We have new bank account details."), says("We have a new bench.")),
     "SAYS_GIFT_CARD": (says("Please buy some gift cards for me."), says("Please buy some bread for me.")),
     "SAYS_ERRAND": (says("Are you at your desk right now? I have a quick task."), says("Your desk is here.")),
+    "SAYS_ERRAND_WHOLE": (
+        says("Are you at your desk? I am in a meeting."),
+        says("Are you at your desk?"),
+    ),
     "SAYS_REFUND": (says("You are eligible for a tax refund."), says("I want my money back.")),
     "SAYS_CALL": (
         says("$349 was charged. Call our toll-free helpline to cancel."),
         says("I was charged with the task. Call me."),
     ),
+    "SAYS_CHARGE": (
+        says("$399 was charged to your card. If you did not authorise this, call +1 (888) 555-0190."),
+        says("$399 was charged to your card. Call me on 07700 900 118."),
+    ),
     "SAYS_GOODS": (says("Replica watches and university diplomas."), says("My watch is old.")),
     "SAYS_MASS_MAIL": (says("10 million email addresses on CD for bulk email."), says("What is your email address?")),
+    "SAYS_DOMAIN_SCARE": (says(SCARE), says("My domain name is a.test.")),
+    "SAYS_DOMAIN_SCARE_WHOLE": (says(f"{SCARE} Please transfer this email to your CEO."), says(SCARE)),
+    "SAYS_CHAT": (says("Write to me on WhatsApp: +33 7 55 50 01 01"), says("The photos went to the WhatsApp group.")),
+    "SAYS_CASINO": (says("200 free spins and a welcome bonus."), says("We saw a casino.")),
+    "SAYS_MIRACLE": (says(MIRACLE), says("The doctor says that it is no miracle.")),
+    "SAYS_MIRACLE_WHOLE": (says(f"{MIRACLE} Slash your energy bill."), says(MIRACLE)),
+    "SAYS_DATING": (says("I am a lonely girl and saw your profile online."), says("My girl saw your dog.")),
     "SAYS_FREE": (says("Get your free trial, 100% guaranteed!"), says("Are you free at ten?")),
     "SAYS_HURRY": (says("Act now, limited time only."), says("I act in a play.")),
     "SAYS_PRICE": (says("Save 50% off the retail price: $99."), says("It costs 99 euros.")),
@@ -363,6 +411,19 @@ PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "SAYS_OPTED_IN": (says("This is not spam."), says("This is not spoken.")),
     "SAYS_DEAR": ({"text": f"Dear friend,\r\n{TEXT}"}, {"text": f"Dear Ann,\r\n{TEXT}"}),
     "SAYS_IN_CAPITALS": (says("An amazing new product, as seen on TV."), says("I was amazed.")),
+    # what tells together
+    "LURE_HIDDEN_TARGET": (lure("https://bit.ly/x"), link("https://bit.ly/x")),
+    "LURE_FEIGNED": ({**says(ACCOUNT), "From": "PayPal Service <ann@a.test>"}, says(ACCOUNT)),
+    "LURE_ULTIMATUM": (says(f"{ACCOUNT} It will be deleted within 24 hours."), says(ACCOUNT)),
+    "LURE_NAMES_READER": (lure("https://b.test/?e=bob@ours.test"), lure("https://a.test/?e=bob@ours.test")),
+    "LURE_SCAN": (says(f"{ACCOUNT} Scan the QR code with your phone."), says("Scan the QR code with your phone.")),
+    "FREEMAIL_PITCH": ({**says(EARN), "From": "Ann <ann@gmail.com>"}, says(EARN)),
+    "FREEMAIL_OFFICE": (
+        {**says(EARN), "From": "Ann <hiring.team@gmail.com>"},
+        {**says(EARN), "From": "Ann <ann@gmail.com>"},
+    ),
+    "PITCH_ABUSED": ({**says("200 free spins."), "From": "Ann <a@b.top>"}, {**says("Hello."), "From": "Ann <a@b.top>"}),
+    "PICTURE_HIDDEN_TARGET": (picture("https://bit.ly/x"), picture("https://a.test/x")),
 }
 
 
@@ -438,6 +499,14 @@ def test_a_file_is_laid_over_the_shipped_one(tmp_path: Path) -> None:
     assert "LINK_SHORTENED" not in symbols(ask(made, letter(**link("https://bit.ly/x"))))
 
 
+def test_a_symbol_of_others_names_them_and_falls_with_them() -> None:
+    mail = letter(**lure("https://bit.ly/x"))
+    (one,) = [each for each in ask(SCORE, mail) if each.symbol == "LURE_HIDDEN_TARGET"]
+    assert one.seen == "SAYS_ACCOUNT and LINK_SHORTENED"
+    for part in ("SAYS_ACCOUNT", "LINK_SHORTENED"):
+        assert "LURE_HIDDEN_TARGET" not in symbols(ask(make("score", weights={part: 0}), mail))
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -445,6 +514,10 @@ def test_a_file_is_laid_over_the_shipped_one(tmp_path: Path) -> None:
         ('[symbols.X]\nabout = "x"', r"filters.score.file: Object missing required field `weight` - at `\$.symbols"),
         ('[symbols.X]\nweight = 1\nabout = "x"\npatterns = ["("]', "filters.score.file: symbols.X.patterns: missing"),
         ('[symbols.X]\nweight = 1\nabout = "x"\nlike = "Y"', "filters.score.file: there is no symbol Y"),
+        (
+            '[symbols.X]\nweight = 1\nabout = "x"\ntogether = [["LINK_IP"], ["Y"]]',
+            "filters.score.file: symbols.X.together: there is no symbol Y",
+        ),
         ("[other]\nx = 1", r"filters.score.file: Object contains unknown field `other`"),
     ],
 )

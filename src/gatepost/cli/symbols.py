@@ -29,6 +29,11 @@ about = "speaks of Acme"
 where = "text"             # or subject, links, sender
 patterns = ['\\bacme (inc|corp)\\b']
 
+[symbols.OUR_RIVAL_LURES]
+weight = 1.5
+about = "speaks of Acme, and a link hides its target"
+together = [["OUR_RIVAL"], ["LINK_SHORTENED", "LINK_FREE_HOST"]]   # of each row one
+
 [lists.brands]
 ourbank = ["ourbank.example", "mail.ourbank.example"]
 ```

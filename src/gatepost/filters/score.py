@@ -1,6 +1,6 @@
 """Asks how much a mail looks like spam: many small signs, each with its points and its reason."""
 
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Collection, Hashable, Iterable, Iterator
 
 from gatepost.filters.registry import Cost, Tools
 from gatepost.filters.signs.brands import Brands
@@ -38,6 +38,7 @@ class Score:
 
     def __init__(self, options: Weights, tools: Tools) -> None:
         self._symbols, self._lists = load(options, "symbols")
+        self._joint = {name: known.together for name, known in self._symbols.items() if known.together}
         self._brands = Brands(self._lists)
         self._in_text = phrases(options.file, "symbols", "text")
         self._in_subject = phrases(options.file, "symbols", "subject")
@@ -50,8 +51,9 @@ class Score:
     async def examine(self, mail: Mail, recipient: Recipient) -> Iterable[Finding]:
         anatomy = await mail.anatomy()
         facts = Facts(anatomy, mail.prose(anatomy), mail.envelope, mail.auth, self._lists)
-        signs = dict(self._signs(facts, mail))
-        return [self._finding(symbol, shown) for symbol, shown in signs.items() if self._counts(symbol, facts)]
+        signs = {symbol: shown for symbol, shown in self._signs(facts, mail) if self._counts(symbol, facts)}
+        joint = [sign for sign in self._together(signs) if self._counts(sign[0], facts)]
+        return [self._finding(symbol, shown) for symbol, shown in (*signs.items(), *joint)]
 
     def _counts(self, symbol: str, facts: Facts) -> bool:
         known = self._symbols[symbol]
@@ -76,6 +78,14 @@ class Score:
         yield from self._in_subject.found(prose.subject)
         yield from self._in_sender.found(facts.anatomy.summary.from_)
         yield from self._in_links.found("\n".join(link.url for link in facts.anatomy.links[:LINKS_MAX]))
+
+    def _together(self, signs: Collection[str]) -> Iterator[Sign]:
+        """Yield the symbols that hold where others do, each of which may be one that stands before it in the table."""
+        held = set(signs)
+        for symbol, rows in self._joint.items():
+            if all(found := [next((part for part in row if part in held), "") for row in rows]):
+                held.add(symbol)
+                yield symbol, " and ".join(found)
 
     def _finding(self, symbol: str, shown: str) -> Finding:
         known = self._symbols[symbol]

@@ -28,8 +28,8 @@ Part = Literal["symbols", "adverts"]
 class Symbol(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A symbol: its points, a line on what it says; the phrases that it goes by, if any, or whose (`like`).
 
-    `unlisted`: it says nothing of the mail of a list, which may speak so. `judged` is what the weight was before it was
-    fitted; nothing but the fit reads it.
+    `together`: it holds where of each row a symbol holds. `unlisted`: it says nothing of the mail of a list, which may
+    speak so. `judged` is what the weight was before it was fitted; nothing but the fit reads it.
     """
 
     weight: float
@@ -39,6 +39,7 @@ class Symbol(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     least: int = 1
     patterns: tuple[str, ...] = ()
     like: str = ""
+    together: tuple[tuple[str, ...], ...] = ()
     unlisted: bool = False
 
 
@@ -87,6 +88,9 @@ def load(options: Weights, part: Part) -> tuple[dict[str, Symbol], Lists]:
         if name not in symbols:
             raise ValueError(f"weights.{name}: there is no such symbol")
         symbols[name] = msgspec.structs.replace(symbols[name], weight=weight)
+    for name, symbol in symbols.items():
+        if strange := {part for row in symbol.together for part in row} - symbols.keys():
+            raise ValueError(f"file: symbols.{name}.together: there is no symbol {min(strange)}")
     return symbols, table.lists
 
 

@@ -52,11 +52,16 @@ def _identifier(facts: Facts) -> Iterator[Sign]:
     if "." not in domain and not domain.startswith("["):
         yield "MESSAGE_ID_NO_DOMAIN", said
     claimed = registered(domain) if "." in domain else ""
-    if claimed and facts.freemail(claimed) and claimed != facts.author_domain and not facts.answers:
+    if claimed != facts.author_domain and facts.freemail(claimed) and not _theirs(facts, domain):
         yield "MESSAGE_ID_ELSEWHERE", said
     ours = claimed and claimed in map(registered, facts.our_domains)
     if facts.from_the_world and ours and facts.author_domain != claimed and not facts.listed:
         yield "MESSAGE_ID_OURS", said
+
+
+def _theirs(facts: Facts, domain: str) -> bool:
+    """Tell whether a provider of free mail may well have named the mail: those host the mail of firms, too."""
+    return facts.answers or facts.proven or domain == "mail.gmail.com" or domain.endswith(".prod.outlook.com")
 
 
 def _date(facts: Facts) -> Iterator[Sign]:

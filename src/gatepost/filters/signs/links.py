@@ -18,6 +18,7 @@ LOOKED_AT = 200  # links
 READERS = 20  # whose addresses are sought in them
 _AUTHORITY = re.compile(r"[a-z]+:[/\\]{1,4}([^/\\?#]*)", re.IGNORECASE)
 _SHOWN = re.compile(r"(?:https?://)?((?:[\w-]+\.)+(?:[a-z]{2,6}|xn--[\w-]+))\b(?:[/?#:]\S*)?\Z", re.IGNORECASE)
+_PICTURE = re.compile(r"\.(?:png|jpe?g|gif|webp|svg|ico)(?:\?|\Z)", re.IGNORECASE)  # newsletters keep them there
 _USUAL_PORTS = {"", "80", "443", "8080", "8443"}
 
 
@@ -27,8 +28,11 @@ def links(facts: Facts, brands: Brands) -> Iterator[Sign]:
     page = facts.prose.page
     if page is not None and (other := _other(page.anchors, facts)):
         yield "LINK_TEXT_OTHER", other
-    if _carries_reader(facts, found):
+    carriers = _carrying_reader(facts, found)
+    if carriers:
         yield "LINK_READER", ""
+        if abroad := next((link for link in carriers if link.domain != facts.author_domain), None):
+            yield "LINK_READER_ABROAD", abroad.host
 
 
 def _first_of_each(signs: Iterable[Sign]) -> Iterator[Sign]:
@@ -78,7 +82,7 @@ def _host(facts: Facts, brands: Brands, host: str, link: Link) -> Iterator[Sign]
         return
     if link.domain in lists.shorteners or host in lists.shorteners:
         yield "LINK_SHORTENED", host
-    elif _free(lists.free_hosts, host, link.url):
+    elif _free(lists.free_hosts, host, link.url) and not _PICTURE.search(link.url):
         yield "LINK_FREE_HOST", host
     if host.rpartition(".")[2] in lists.tlds:
         yield "LINK_ABUSED", host
@@ -112,11 +116,12 @@ def _other(anchors: Iterable[Anchor], facts: Facts) -> str:
     return ""
 
 
-def _carries_reader(facts: Facts, found: list[Link]) -> bool:
+def _carrying_reader(facts: Facts, found: list[Link]) -> list[Link]:
+    """Return the links that carry the address of a reader, as it is or in base64."""
     if facts.listed or not found:
-        return False
+        return []
     marks = set()
     for address in islice(facts.recipients, READERS):
         marks |= {address, address.replace("@", "%40")}
         marks.add(base64.b64encode(address.encode()).decode().rstrip("=")[:-1])
-    return any(mark in link.url or mark in link.url.lower() for link in found for mark in marks)
+    return [link for link in found if any(mark in link.url or mark in link.url.lower() for mark in marks)]

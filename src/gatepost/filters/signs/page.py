@@ -9,7 +9,7 @@ HIDDEN = 300  # characters beyond what senders of newsletters hide as a preview
 TINY = 60
 SPLITS = 3
 CODED = 12
-FEW = 200  # characters beside a picture that say little
+FEW = 100  # characters beside a picture that say little
 
 
 def page(facts: Facts) -> Iterator[Sign]:

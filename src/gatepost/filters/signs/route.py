@@ -90,7 +90,12 @@ def _stations(facts: Facts, stations: list[Station]) -> Iterator[Sign]:
 
 
 def _home(facts: Facts, stations: list[Station]) -> str:
-    """Return the name of the client, or of the newest stations where nobody looked, if it is of the author's domain."""
+    """Return the name of the client, or of the newest stations where nobody looked, if it is of the author's domain.
+
+    A provider of free mail is home to everybody.
+    """
+    if facts.freemail(facts.author.domain):
+        return ""
     auth = facts.auth
     names = [auth.iprev.name] if auth is not None else [station.name for station in stations[:NEWEST]]
     return next((name for name in names if name and registered(name) == facts.author_domain), "")
@@ -122,6 +127,8 @@ def _proofs(facts: Facts, auth: AuthResults) -> Iterator[Sign]:
         return
     if auth.proven:
         yield "PROVEN", ""
+        if facts.author.domain in facts.our_domains:
+            yield "COLLEAGUE_PROVEN", facts.author.domain
     if auth.iprev.result in (Result.FAIL, Result.PERMERROR) and is_public(auth.iprev.ip):
         yield "RDNS_MISSING", auth.iprev.ip
     spf = {Result.FAIL: "SPF_FAIL", Result.SOFTFAIL: "SPF_SOFTFAIL", Result.NONE: "SPF_NONE"}.get(auth.mail_from.result)

@@ -22,7 +22,10 @@ STATION_MAX = 1000  # octets of a Received field
 _PIECES = re.compile(rb"[\s()\[\];<>=,]+")
 _CHIEF = re.compile(
     r"(?i)\b(?:ceo|cfo|coo|cto|chief|president|chairman|director|headmaster|barr(?:ister)?"
-    r"|billing|support|helpdesk|admin(?:istrator)?|payroll|accounts? dep\w*|human resources)\b"
+    r"|billing|support|helpdesk|help desk|admin(?:istrator)?|payroll|accounts? dep\w*|human resources"
+    r"|customer (?:service|care)|dep(?:artmen)?t|recruit(?:ing|ment)|hiring|foundation|alerts?"
+    r"|geschäftsführ\w+|rechtsanwalt|kundendienst|kreditservice|avocat|notaire|brigade|gendarmerie|police|directeur"
+    r"|abogado|notario|director[a]? general)\b"
 )
 _BASE64_WORD = re.compile(rb"=\?[^?\s]{1,40}\?[Bb]\?")
 
@@ -43,8 +46,12 @@ def _name(facts: Facts, brands: Brands) -> Iterator[Sign]:
     brand = brands.claimed(name) if name and not shown else ""
     if brand and domain and not brands.owns(brand, domain) and not facts.discussed:
         yield "FROM_NAME_BRAND", f"{name} with {facts.author.address}"
-    if facts.freemail(facts.author.domain) and _CHIEF.search(name):
-        yield "FROM_NAME_CHIEF", f"{name} with {facts.author.address}"
+    if facts.freemail(facts.author.domain):
+        yield "FROM_FREEMAIL", facts.author.domain
+        if _CHIEF.search(name):
+            yield "FROM_NAME_CHIEF", f"{name} with {facts.author.address}"
+    if not shown and _ours(facts, name.lower()):
+        yield "FROM_NAME_OURS", f"{name} with {facts.author.address}"
     if not (name.isascii() and facts.prose.subject.isascii()):
         if UNSEEN.search(name) or UNSEEN.search(facts.prose.subject.rstrip()):
             yield "FROM_NAME_CONTROLS", ""
@@ -54,6 +61,13 @@ def _name(facts: Facts, brands: Brands) -> Iterator[Sign]:
         if text.isascii() and len(text) > 3 and _BASE64_WORD.search(facts.raw(field)):
             yield "FROM_ENCODED_IDLY", field.decode().title()
             break
+
+
+def _ours(facts: Facts, name: str) -> bool:
+    """Tell whether the author's name shows the reader's domain, which he is not of."""
+    if "." not in name or facts.author.domain in facts.our_domains or facts.listed:
+        return False
+    return any(domain in name for domain in facts.our_domains)
 
 
 def _domain(facts: Facts, brands: Brands) -> Iterator[Sign]:
