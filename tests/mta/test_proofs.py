@@ -15,7 +15,7 @@ from gatepost.message.edit import head_end
 from gatepost.model.dkim import Algorithm, DkimKey
 from gatepost.model.envelope import Body, Role
 from gatepost.model.rules import SenderRule, SenderType
-from gatepost.model.tenant import Domain
+from gatepost.model.tenant import Domain, DomainStatus
 
 pytestmark = pytest.mark.anyio
 
@@ -103,11 +103,26 @@ async def test_a_name_server_that_fails_holds_nothing_up_unless_the_policy_needs
 
 
 async def test_a_mail_from_a_network_of_ours_is_not_examined(house: House) -> None:
+    await house.domain("app.example", outgoing_subnets=["127.0.0.0/8"])
     reply = await house.send(mail(), "bob@served.example", role=Role.TRUSTED)
     assert reply.code == 250
     (got,) = await house.sink.wait(1)
     assert b"Authentication-Results" not in got.data
     assert "examined" not in {event.event for event in house.trace(queued_as(reply))}
+
+
+async def test_a_stranger_is_one_at_a_trusted_listener_too(house: House) -> None:
+    named = await house.domain("app.example", outgoing_subnets=["192.0.2.0/24"])
+    reply = await house.send(mail(), "bob@served.example", role=Role.TRUSTED)
+    (got,) = await house.sink.wait(1)
+    assert b"Authentication-Results" in got.data
+    assert "examined" in {event.event for event in house.trace(queued_as(reply))}
+    await house.store.write(lambda writer: writer.change(Domain, named.id, outgoing_subnets=["127.0.0.1/32"]))
+    reply = await house.send(mail(), "bob@served.example", role=Role.TRUSTED)
+    assert "examined" not in {event.event for event in house.trace(queued_as(reply))}
+    await house.store.write(lambda writer: writer.change(Domain, named.id, status=DomainStatus.DISABLED))
+    reply = await house.send(mail(), "bob@served.example", role=Role.TRUSTED)
+    assert "examined" in {event.event for event in house.trace(queued_as(reply))}
 
 
 async def test_with_auth_off_nobody_asks(tmp_path: Path, names: Names) -> None:

@@ -63,7 +63,8 @@ class Directory:
         self._groups: dict[str, Group | None] = memory.cache()
         self._policies: dict[int, Policy | None] = memory.cache()
         self._platforms: dict[int, Platform | None] = memory.cache()
-        self._senders: dict[str, list[Address]] = memory.cache()  # one for each domain that names outgoing subnets
+        self._senders: dict[str, list[Domain]] = memory.cache()  # those that name outgoing subnets
+        self._trusted: dict[str, bool] = memory.cache()
         self._rulebook = Rulebook(store, memory, clock, domain=self._domain_of, user=self._user)
 
     # What the front door asks.
@@ -158,8 +159,15 @@ class Directory:
             return [parse_address(client.login.email)]
         if client.role is not Role.TRUSTED:
             return []
-        read = self._store.reader.senders
-        return self._known(self._senders, "", lambda: [Address("postmaster", domain.name) for domain in read()])
+        return [Address("postmaster", domain.name) for domain in self._sending()]
+
+    def trusts(self, ip: str) -> bool:
+        """Tell whether an address lies in the outgoing subnets of a domain that takes mail now."""
+        return self._known(self._trusted, ip, lambda: any(domain.sends_from(ip) for domain in self._sending()))
+
+    def _sending(self) -> list[Domain]:
+        """Return the enabled domains that name outgoing subnets."""
+        return self._known(self._senders, "", lambda: list(filter(_is_enabled, self._store.reader.senders())))
 
     def with_rules(self, recipient: Recipient, claims: Claims) -> Recipient:
         """Return the recipient with the sender rules that bear on a mail, and its domain's other rules."""
@@ -365,6 +373,10 @@ class Directory:
 
 def _verifies(view: DomainView, user: User | None) -> bool:
     return view.domain.sender_verify_on and (user is None or user.sender_verify_on)
+
+
+def _is_enabled(domain: Domain) -> bool:
+    return domain.status is DomainStatus.ENABLED
 
 
 def _check_status(domain: Domain) -> None:

@@ -7,7 +7,7 @@ import msgspec
 
 from gatepost.events import Clock, log
 from gatepost.model.address import Address
-from gatepost.model.envelope import Client, Dsn, Envelope, Recipient, direction_of
+from gatepost.model.envelope import Client, Dsn, Envelope, Recipient, Role, direction_of
 from gatepost.model.problem import Kind, Problem
 from gatepost.mta.directory import Directory
 from gatepost.mta.intake import Answer, Intake
@@ -64,6 +64,13 @@ class Handler:
         self._access = access
         self._clock = clock
         self.trouble = trouble  # why no mail can be kept now
+
+    def placed(self, client: Client, listener: Role) -> Client:
+        """Return the client in its role as things stand: from no network of ours one is a stranger at any listener."""
+        if listener is not Role.TRUSTED or client.login is not None:
+            return client
+        role = Role.TRUSTED if self._directory.trusts(client.ip) else Role.MX
+        return client if role is client.role else msgspec.structs.replace(client, role=role)
 
     async def begin(self, client: Client, sender: Address | None, options: MailOptions) -> Transaction:
         """Open a mail's envelope."""

@@ -203,6 +203,7 @@ class Session(Connection):
         options = self._mail_options(rest) if self._takes_options(rest) else MailOptions()
         if not (options.smtputf8 or argument.isascii()):
             raise Refusal(replies.NEEDS_SMTPUTF8)
+        self.client = self.door.handler.placed(self.client, self.door.role)
         self.mail = await self.door.handler.begin(self.client, sender, options)
         return replies.SENDER_OK
 
