@@ -17,11 +17,12 @@ from tests.peers.sink import Sink
 
 from gatepost.model.access import Admin, Grant, Level
 from gatepost.model.audit import Audit
-from gatepost.model.connection import Connection
+from gatepost.model.connection import Connection, Project
 from gatepost.model.policy import Policy
 from gatepost.model.query import All, eq
 from gatepost.model.stored import Delivery, State
 from gatepost.model.tenant import Broker, Customer, Domain, User
+from gatepost.store.store import Writer
 
 pytestmark = pytest.mark.anyio
 
@@ -227,6 +228,24 @@ async def test_mail_leaves_by_the_connection_that_it_names_or_its_sender_is_boun
         assert (await desk.ask("DELETE", f"{PLACE}bobs/")).status_code == 200
         await send()
         await domains.wait(2)
+
+
+@pytest.mark.parametrize("name", ["x" * 255, '"' * 255, "two  blanks", "\u00a0é  =?utf-8?q?x?= \U0001f642"])
+async def test_a_saved_draft_remembers_whatever_name_its_connection_has(desk: Desk, name: str) -> None:
+    async with Sink() as sink:
+        relay = {"host": "127.0.0.1", "port": sink.port, "private": True}
+
+        def add(writer: Writer) -> None:
+            project = writer.add(Project(customer_id=1, name="p" * 255, created_at=0))
+            writer.add(Connection(project_id=project.id, name=name, **relay))
+
+        await desk.house.store.write(add)
+        bob, chosen = "/users/bob@served.example/emails", {"project": "p" * 255, "name": name}
+        saved = await desk.ask("POST", f"{bob}/drafts", {"connection": chosen}, token=desk.bob)
+        body = {"to": ["ada@far.example"], "subject": "Hello", "draftId": saved.json()["id"]}
+        answer = await desk.ask("POST", f"{bob}/send", body, token=desk.bob)
+        assert answer.status_code == 200, answer.text
+        await sink.wait(1)
 
 
 async def test_a_saved_draft_remembers_its_connection(desk: Desk) -> None:

@@ -138,6 +138,11 @@ def readable(value: bytes, charset: str = "") -> str:
     return _BLANKS.sub(" ", shown).strip()[:SHOWN_MAX]
 
 
+def whole(value: bytes) -> str:
+    """Decode a field's value for machines: unfolded, encoded words decoded, every sign of it kept."""
+    return words(decode.text(unfold(value)))
+
+
 def words(value: str) -> str:
     """Decode the encoded words of a text (RFC 2047), wherever they stand; what is none stays as it is.
 

@@ -8,7 +8,7 @@ import msgspec
 from zipstream import ZIP_DEFLATED, ZipStream  # type: ignore[import-untyped]
 
 from gatepost.message import decode, headers
-from gatepost.message.anatomy import Anatomy, Part
+from gatepost.message.anatomy import Anatomy, Header, Part
 from gatepost.message.filename import safe_name
 from gatepost.message.mail import Opener
 from gatepost.message.reading import said
@@ -47,11 +47,8 @@ class Contents:
 
     async def headers(self, mail_id: str) -> dict[str, str | list[str]]:
         """Return the header's fields, decoded; a name that stands there several times has a list."""
-        body = await self._body(mail_id)
-        head = await _octets(body, self._limits.header_bytes)
-        block = headers.split(head, 0, len(head), self._limits.header_bytes, self._limits.headers)
         fields: dict[str, str | list[str]] = {}
-        for field in block.fields:
+        for field in await self._fields(mail_id):
             name, value = field.name.decode("ascii", "replace"), headers.readable(field.value)
             before = fields.get(name)
             if before is None:
@@ -59,6 +56,15 @@ class Contents:
             else:
                 fields[name] = [*(before if isinstance(before, list) else [before]), value]
         return fields
+
+    async def own_fields(self, mail_id: str) -> dict[str, str]:
+        """Return the header of a mail that was composed here, decoded to the last sign, as machines want it."""
+        fields = await self._fields(mail_id)
+        return {field.name.decode("ascii", "replace"): headers.whole(field.value) for field in fields}
+
+    async def _fields(self, mail_id: str) -> tuple[Header, ...]:
+        head = await _octets(await self._body(mail_id), self._limits.header_bytes)
+        return headers.split(head, 0, len(head), self._limits.header_bytes, self._limits.headers).fields
 
     async def text(self, mail_id: str) -> str:
         """Return what the mail says, as plain text: its text parts, or the text of its HTML."""

@@ -92,9 +92,8 @@ class Drafts:
     async def completed(self, user: User, draft: Draft) -> Draft:
         """Return what a user sends; what it leaves open of how to leave is as his saved draft has it."""
         copy = await self._store.read(lambda reader: self._find(reader, user, draft.draft_id or ""))
-        fields = await self._contents.headers(copy.mail_id) if copy else {}
-        named = fields.get(CHOSEN)
-        saved = msgspec.json.decode(named, type=Binding) if isinstance(named, str) else None
+        fields = await self._contents.own_fields(copy.mail_id) if copy else {}
+        saved = msgspec.json.decode(fields[CHOSEN], type=Binding) if CHOSEN in fields else None
         tls = fields.get(TLS) == "yes" if draft.require_tls is None else draft.require_tls
         return msgspec.structs.replace(draft, connection=draft.connection or saved, require_tls=tls)
 
