@@ -327,6 +327,24 @@ async def test_only_rules_that_name_a_sender_of_this_mail_are_handed_out(world: 
     assert directory.with_rules(found, Claims()).rules.senders == ()
 
 
+async def test_what_bears_on_a_mail_of_many_authors_is_found_and_not_remembered(
+    world: World, directory: Directory
+) -> None:
+    domain = await world.domain("served.example")
+    await world.user("bob@served.example")
+    await world.add(
+        SenderRule(
+            domain_id=domain.id, owner=domain.name, value="last@far.example", type=SenderType.BLOCK, created_date=0
+        )
+    )
+    (found,) = await directory.resolve(parse_address("bob@served.example"), client(), WORLD)
+    for number in range(20):
+        authors = [parse_address(f"{number}@{each}.example") for each in range(20)]
+        claims = Claims((*authors, parse_address("last@far.example")))
+        assert [rule.value for rule in directory.with_rules(found, claims).rules.senders] == ["last@far.example"]
+    assert directory._rulebook._rules == {}
+
+
 SHOWN: list[tuple[str, str, bool]] = [  # what From shows, its address, and whether that claims to be Ada
     ("Ada Lovelace", "x@evil.example", True),
     ("LOVELACE, Ada", "x@evil.example", True),

@@ -15,6 +15,7 @@ from gatepost.model.tenant import Domain, User
 from gatepost.store.remembered import Remembered
 from gatepost.store.store import Store
 
+USUAL = 10  # addresses and domains that a mail is said to be from; of more, what was found is not remembered
 PROTECTED = 1000  # rules of one owner, the first made, whose persons are looked for in display names
 
 _ADDRESS = re.compile(r"[^\s<>()\"',;:@]+@[^\s<>()\"',;:@]+")
@@ -80,9 +81,11 @@ class Rulebook:
         """The domain's and the mailbox's rules about some senders; those that expire while kept are the filter's."""
         if not values:
             return ()
-        find = self._store.reader.sender_rules
-        key = (domain, mailbox, values)
-        return self._known(self._rules, key, lambda: tuple(find({domain, mailbox}, values, self._clock())))
+
+        def find() -> tuple[SenderRule, ...]:
+            return tuple(self._store.reader.sender_rules({domain, mailbox}, values, self._clock()))
+
+        return find() if len(values) > USUAL else self._known(self._rules, (domain, mailbox, values), find)
 
     # Protected persons.
 
