@@ -13,6 +13,7 @@ from tests.filters.mails import ask, make, symbols, zipped
 from tests.message.documents import compound
 
 from gatepost.filters.score import GTUBE
+from gatepost.filters.signs.header import _jumbled
 from gatepost.filters.symbols import shipped
 from gatepost.message.look import look
 from gatepost.model.auth import AuthResults, Dmarc, Iprev, Policy, Result, Signature, Spf
@@ -458,6 +459,14 @@ def test_what_a_script_on_this_machine_hands_in_is_no_spam(members: dict[str, An
     data = letter(given.pop("text"), html=given.pop("html", ""), **given)
     findings = ask(SCORE, data, auth=auth(), client=Client(ip="127.0.0.1", helo="box"))
     assert sum(each.score for each in findings) < 4.0, symbols(findings)
+
+
+def test_a_long_name_of_a_field_is_not_kept_in_memory() -> None:
+    ask(SCORE, letter())
+    usual = _jumbled.cache_info().currsize
+    assert "HEADER_NAMES_ODD" not in symbols(ask(SCORE, b"X" + b"qzrtplmk" * 5_000 + b": 1\r\n" + letter()))
+    assert _jumbled.cache_info().currsize == usual
+    assert "HEADER_NAMES_ODD" in symbols(ask(SCORE, b"Xqzrtplmk: 1\r\n" + letter()))
 
 
 def test_every_symbol_has_its_pair() -> None:

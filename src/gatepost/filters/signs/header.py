@@ -142,9 +142,13 @@ def _form(facts: Facts) -> Iterator[Sign]:
         yield "HEADER_NAMES_ODD", odd_names[0].decode("ascii", "replace")
 
 
-@lru_cache(maxsize=2048)
 def _weird(name: bytes) -> bool:
-    return 6 < len(name) <= 60 and name[:2] not in (b"X-", b"x-") and bool(_WEIRD.search(name))
+    return 6 < len(name) <= 60 and name[:2] not in (b"X-", b"x-") and _jumbled(name)
+
+
+@lru_cache(maxsize=2048)
+def _jumbled(name: bytes) -> bool:
+    return bool(_WEIRD.search(name))
 
 
 def _merits(facts: Facts) -> Iterator[Sign]:
