@@ -273,7 +273,7 @@ class Gatepost:
         self._open.append(index.close)
         self.indexer = Indexer(self.store, index, settings.limits, metrics)
         notices = Notices(self.store, self.directory, self.queue, opener, settings, clock)
-        self.tls_reports = TlsReports(self.store, relay.flush, resolver, notices, self.caller.poster, settings, clock)
+        self.tls_reports = TlsReports(self.store, relay.flush, resolver, notices, settings, clock)
         self.services = self._services(resolver, opener, engines, notices)
         sign_in = self.services.of(SignIn)
         self.rounds = Rounds(

@@ -203,7 +203,7 @@ class MtaSts(Section, frozen=True):
     DOC: ClassVar[dict[str, str]] = {
         "enabled": "hold MX hosts to the policies of the domains that mail leaves for (RFC 8461)",
         "port": "the port at which policies are served",
-        "ca_file": "PEM file with the authorities for policies; empty: the system's",
+        "ca_file": "PEM file with the authorities for policies, and for TLS reports by https; empty: the system's",
     }
     enabled: bool = True
     port: int = 443

@@ -6,7 +6,7 @@ import gzip
 import json
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from tests.peers.web import Web, answer
 from gatepost.model.envelope import Role, TlsWish
 from gatepost.model.policy import Policy
 from gatepost.model.query import Query
-from gatepost.model.stored import Message
+from gatepost.model.stored import Message, StsPolicy
 from gatepost.model.tenant import Domain
 from gatepost.model.tls_reports import PolicyType, TlsReport, TlsResult
 from gatepost.mta.outcome import Result
@@ -73,6 +73,18 @@ async def test_sessions_are_counted_by_the_policy_that_was_applied(far: Far) -> 
     assert by_type[PolicyType.STS].policy == ["version: STSv1", "mode: enforce", f"mx: {HOST}", "max_age: 86400"]
     assert by_type[PolicyType.STS].mx == [HOST]
     assert {row.domain for row in by_type.values()} == {"far.example"}
+
+
+async def test_the_age_of_a_policy_is_told_where_it_is_known(far: Far) -> None:
+    """Policies that an older version fetched came without one."""
+    far.tell_policy()
+    async with Sink(tls=GOOD) as sink:
+        await far.deliver(sink)
+        (known,) = far.kept()
+        await far.store.write(lambda writer: writer.change(StsPolicy, known.id, max_age=0))
+        await far.deliver(sink)
+    told = ["version: STSv1", "mode: enforce", f"mx: {HOST}"]
+    assert [row.policy for row in rows(far.store.reader)] == [[*told, "max_age: 86400"], told]
 
 
 async def test_further_counts_of_a_day_are_added_and_the_next_day_stands_apart(far: Far) -> None:
@@ -199,18 +211,25 @@ class Desk:
         return len(rows(reader)), len(reader.find(TlsReport, Query()).items)
 
 
-@pytest.fixture
-async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+@asynccontextmanager
+async def opened(tmp_path: Path, **more: dict[str, Any]) -> AsyncIterator[Desk]:
     CA.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     zone = {"reports.far.example": ["A 127.0.0.1"]}
     async with Names(zone, ttl=0) as names, Web(server_tls(CA, "reports.far.example"), answer("thanks")) as web:  # type: ignore[arg-type]
         sections = {
             "dns": {"servers": [names.address], "cache": 0},
             "tls_reports": {"sender": "tls@served.example", "organization": "Served"},
-            "webhooks": {"private": True, "ca_file": str(tmp_path / "ca.pem")},
+            "mta_sts": {"ca_file": str(tmp_path / "ca.pem")},
+            **more,
         }
         async with living(tmp_path, **sections) as house:
             yield Desk(house, names, web)
+
+
+@pytest.fixture
+async def desk(tmp_path: Path, anyio_backend: str) -> AsyncIterator[Desk]:
+    async with opened(tmp_path) as desk:
+        yield desk
 
 
 def parsed(mail: Mail) -> tuple[EmailMessage, dict[str, Any]]:
@@ -311,8 +330,22 @@ async def test_a_post_that_nobody_takes_is_given_up_after_a_day(desk: Desk) -> N
     assert desk.left() == (0, 0)
 
 
+async def test_a_stranger_s_url_on_a_private_address_is_not_called_though_webhooks_may_be_there(tmp_path: Path) -> None:
+    hooks = {"private": True, "ca_file": str(tmp_path / "ca.pem")}
+    async with opened(tmp_path, webhooks=hooks, relay={"allow_private_destinations": False}) as desk:
+        desk.ask(f"https://reports.far.example:{desk.web.port}/v1")
+        await desk.counts()
+        await desk.round(28)
+        assert desk.left() == (0, 1) and desk.web.asked == []
+
+
 @pytest.mark.parametrize(
-    "record", [[], ['TXT "v=TLSRPTv1; rua=ftp://x"'], ['TXT "v=TLSRPTv1; rua=mailto:@"'], ['TXT "x"']]
+    "record",
+    [
+        [],
+        ['TXT "x"'],
+        *([f'TXT "v=TLSRPTv1; rua={uri}"'] for uri in ("ftp://x", "mailto:@", "mailto://[x", "mailto:a%0d%0ab@x")),
+    ],
 )
 async def test_who_asks_for_nothing_gets_nothing_and_the_counts_go(desk: Desk, record: list[str]) -> None:
     desk.names.zone["_smtp._tls.far.example"] = record

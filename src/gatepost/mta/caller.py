@@ -36,7 +36,7 @@ class Caller:
 
     def __init__(self, store: Store, resolver: Resolver, settings: WebhookSettings, clock: Clock) -> None:
         self._store = store
-        self.poster = Poster(resolver, settings)
+        self._poster = Poster(resolver, timeout=settings.timeout, private=settings.private, ca_file=settings.ca_file)
         self._settings = settings
         self._clock = clock
         self._look = asyncio.Event()
@@ -155,7 +155,7 @@ class Caller:
             "X-Gatepost-Timestamp": stamp,
             "X-Gatepost-Signature": "sha256=" + signature(secret, stamp, body),
         }
-        return await self.poster.post(hook.url, body, headers)
+        return await self._poster.post(hook.url, body, headers)
 
     def _secret(self, hook: Webhook) -> str:
         try:

@@ -9,7 +9,6 @@ import httpx2
 
 from gatepost.dns import DnsFailure, Missing, Resolver
 from gatepost.model.network import is_forbidden, is_public
-from gatepost.settings import Webhooks as WebhookSettings
 
 
 class Refused(Exception):
@@ -17,11 +16,14 @@ class Refused(Exception):
 
 
 class Poster:
-    """One for the process. The limits of webhooks hold for all: time, private addresses, authorities."""
+    """One for each kind of strangers: who may name a private address to one of them may not to another."""
 
-    def __init__(self, resolver: Resolver, settings: WebhookSettings) -> None:
+    def __init__(self, resolver: Resolver, *, timeout: float, private: bool, ca_file: str) -> None:
+        """`timeout` in seconds; `private`: may URLs lie on private addresses? `ca_file` "": the system's."""
         self._resolver = resolver
-        self._settings = settings
+        self._timeout = timeout
+        self._private = private
+        self._ca_file = ca_file or None
         self._context: ssl.SSLContext | None = None
 
     async def post(self, to: str, body: bytes, headers: Mapping[str, str]) -> str:
@@ -29,7 +31,7 @@ class Poster:
         try:
             url = urlsplit(to)
             sent = {"Host": url.netloc.rpartition("@")[2], "User-Agent": "Gatepost", **headers}
-            async with asyncio.timeout(self._settings.timeout):
+            async with asyncio.timeout(self._timeout):
                 place = await self._place(url.hostname or "")
                 target = f"{url.scheme}://{place}:{url.port or (443 if url.scheme == 'https' else 80)}"
                 target += (url.path or "/") + (f"?{url.query}" if url.query else "")
@@ -48,12 +50,12 @@ class Poster:
     async def _place(self, host: str) -> str:
         """One address of a host; never one of the own network unless that is allowed."""
         found = await self._resolver.addresses(host)
-        allowed = [ip for ip in found if is_public(ip) or (self._settings.private and not is_forbidden(ip))]
+        allowed = [ip for ip in found if is_public(ip) or (self._private and not is_forbidden(ip))]
         if not allowed:
             raise Refused(f"{host} has no public address")
         return f"[{allowed[0]}]" if ":" in allowed[0] else allowed[0]
 
     async def _tls(self) -> ssl.SSLContext:
         if self._context is None:
-            self._context = await asyncio.to_thread(ssl.create_default_context, cafile=self._settings.ca_file or None)
+            self._context = await asyncio.to_thread(ssl.create_default_context, cafile=self._ca_file)
         return self._context

@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from gatepost.dns import DnsFailure, Missing, Resolver
 from gatepost.events import Clock, keep, log
@@ -29,6 +29,7 @@ LIFE = DAY  # milliseconds for which a report is tried
 FIRST, LONGEST = 60_000, 3 * 3_600_000  # milliseconds between two tries
 CHUNK = 500
 TARGETS = 5  # addresses of one domain that get a report
+PATIENCE = 10.0  # seconds for one post
 
 
 class TlsReports:
@@ -40,7 +41,6 @@ class TlsReports:
         flush: Callable[[], Awaitable[None]],
         resolver: Resolver,
         notices: Notices,
-        poster: Poster,
         settings: Settings,
         clock: Clock,
     ) -> None:
@@ -50,7 +50,12 @@ class TlsReports:
         self._flush = flush
         self._resolver = resolver
         self._notices = notices
-        self._poster = poster
+        self._poster = Poster(
+            resolver,
+            timeout=PATIENCE,
+            private=settings.relay.allow_private_destinations,
+            ca_file=settings.mta_sts.ca_file,
+        )
         self._organization = settings.tls_reports.organization or settings.hostname
         self._hostname = settings.hostname
         self._clock = clock
@@ -191,7 +196,7 @@ def _sender(text: str) -> str:
 
 def _address(uri: str) -> Address:
     """Return whom a mailto: names (RFC 6068); raise BadAddress."""
-    return parse_address(unquote(urlsplit(uri).path))
+    return parse_address(unquote(uri.partition(":")[2].partition("?")[0]))
 
 
 def _delay(domain: str) -> int:

@@ -94,4 +94,5 @@ def _add(writer: Writer, key: _Key, count: int) -> None:
 def _lines(policy: StsPolicy) -> list[str]:
     """The policy as its domain serves it (RFC 8461 3.2)."""
     named = [f"mx: {each}" for each in policy.mx]
-    return ["version: STSv1", f"mode: {policy.mode}", *named, f"max_age: {policy.max_age}"]
+    age = [f"max_age: {policy.max_age}"] if policy.max_age else []  # of one that was fetched before ages were kept
+    return ["version: STSv1", f"mode: {policy.mode}", *named, *age]
