@@ -1,9 +1,8 @@
 """What callers see of domains and accounts: rows gathered for a whole page at once."""
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from functools import cache
-from typing import TypeVar
+from collections.abc import Collection, Iterable, Sequence
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -32,7 +31,7 @@ from gatepost.store.store import Reader
 T = TypeVar("T")
 
 FEW = 2  # rows that are looked up one by one
-REMEMBERED = 2_000  # domains, and accounts, that were asked for one by one: some 10 MB
+REMEMBERED = 2_000  # domains, and accounts, that were asked for one by one, and their homes: some 15 MB
 
 
 class AliasView(msgspec.Struct, kw_only=True, rename="camel"):
@@ -141,38 +140,50 @@ def _domain(domain: Domain, policies: Sequence[Policy], *, active: int, **more: 
     )
 
 
+class Home(NamedTuple):
+    """What the accounts of a domain have in common; its platforms and policies as they are shown."""
+
+    domain: Domain
+    default: Platform | None
+    platforms: dict[int, PlatformView]
+    policies: dict[int, PolicyView]
+
+
+def read_homes(reader: Reader, platforms: Platforms, domain_ids: Collection[int]) -> dict[int, Home]:
+    """Return what the accounts of each domain have in common."""
+    stations = _grouped(reader, Platform, "domain_id", domain_ids)
+    policies = _grouped(reader, Policy, "domain_id", domain_ids)
+    return {
+        domain.id: Home(
+            domain,
+            default_of(stations[domain.id]),
+            {each.id: platforms.view(each) for each in stations[domain.id]},
+            {each.id: show(PolicyView, each) for each in policies[domain.id]},
+        )
+        for domain in _by_id(reader, Domain, domain_ids).values()
+    }
+
+
 def show_users(reader: Reader, platforms: Platforms, users: Sequence[User], kind: type[U]) -> list[U]:
-    """Return what callers see of accounts: each with the policy and the platform that hold for it.
-
-    Those of a domain mostly share both, which are made once then.
-    """
-    domains = _by_id(reader, Domain, {user.domain_id for user in users})
-    stations = _grouped(reader, Platform, "domain_id", domains)
-    wanted = {user.policy_id for user in users if user.policy_id} | {each.policy_id for each in domains.values()}
-    policies = _by_id(reader, Policy, wanted)
-    shown = {each.id: show(PolicyView, each) for each in policies.values()}
-    view = cache(platforms.view)
-    return [_user(kind, user, domains.get(user.domain_id), stations[user.domain_id], shown, view) for user in users]
+    """Return what callers see of accounts: each with the policy and the platform that hold for it."""
+    homes = read_homes(reader, platforms, {user.domain_id for user in users})
+    return [show_user(user, homes.get(user.domain_id), kind) for user in users]
 
 
-def _user(
-    kind: type[U],
-    user: User,
-    domain: Domain | None,
-    stations: Sequence[Platform],
-    policies: Mapping[int, PolicyView],
-    view: Callable[[Platform], PlatformView],
-) -> U:
-    default = default_of(stations)
-    platform = next((each for each in stations if each.id == user.platform_id), default)
+def show_user(user: User, home: Home | None, kind: type[U]) -> U:
+    """Return what callers see of an account of a domain."""
+    if home is None:
+        nothing = dict.fromkeys(("policy", "domain_policy_id", "domain_status", "domain_platform_id", "platform"))
+        return show(kind, user, **nothing)
+    default = home.default.id if home.default else None
     return show(
         kind,
         user,
-        policy=policies.get(user.policy_id or (domain.policy_id if domain else 0)),
-        domain_policy_id=domain.policy_id if domain else None,
-        domain_status=domain.status if domain else None,
-        domain_platform_id=default.id if default else None,
-        platform=view(platform) if platform else None,
+        policy=home.policies.get(user.policy_id or home.domain.policy_id),
+        domain_policy_id=home.domain.policy_id,
+        domain_status=home.domain.status,
+        domain_platform_id=default,
+        platform=home.platforms.get(user.platform_id or 0) or home.platforms.get(default or 0),
     )
 
 

@@ -1,6 +1,7 @@
 """Mailbox accounts: made in the domain of their address, changed in part, deleted with what is theirs alone."""
 
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -21,7 +22,16 @@ from gatepost.services.passwords import Passwords
 from gatepost.services.platforms import Platforms
 from gatepost.services.records import Line, Text, emptied, given, read_address, unprocessable
 from gatepost.services.scram import Verifiers
-from gatepost.services.shown import REMEMBERED, UserItem, UserView, narrow_users, show_users
+from gatepost.services.shown import (
+    REMEMBERED,
+    Home,
+    UserItem,
+    UserView,
+    narrow_users,
+    read_homes,
+    show_user,
+    show_users,
+)
 from gatepost.store.remembered import Remembered
 from gatepost.store.store import Reader, Store, Writer
 
@@ -84,9 +94,10 @@ class Users:
         self._verifiers = Verifiers(store, passwords)
         self._letters = letters
         self._clock = clock
-        memory = Remembered(store, most=REMEMBERED, exact=True)
-        self._known = memory.known
+        memory, common = Remembered(store, most=REMEMBERED, exact=True), Remembered(store, most=REMEMBERED)
+        self._known, self._in_common = memory.known, common.known
         self._shown: dict[int, tuple[User, UserView] | None] = memory.cache()
+        self._homes: dict[int, Home | None] = common.cache()
 
     async def find(self, caller: Caller, query: Query) -> Page[UserItem]:
         """Return a page of the accounts that the caller may see; the others are left out."""
@@ -120,7 +131,11 @@ class Users:
     def _show(self, user_id: int) -> tuple[User, UserView] | None:
         reader = self._store.reader  # a few look-ups by key: quicker than to have a thread ask
         user = reader.get(User, user_id)
-        return (user, show_users(reader, self._platforms, [user], UserView)[0]) if user else None
+        return (user, show_user(user, self._home(user.domain_id), UserView)) if user else None
+
+    def _home(self, domain_id: int) -> Home | None:
+        read = partial(read_homes, self._store.reader, self._platforms, [domain_id])
+        return self._in_common(self._homes, domain_id, lambda: read().get(domain_id))
 
     async def create(self, caller: Caller, draft: UserAdd, base: str) -> UserView:
         """Make an account; raise MALFORMED for an unknown domain (contract A29), CONFLICT for an address in use.
