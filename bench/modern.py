@@ -1,27 +1,26 @@
 """How well the built-in score tells spam as it is written today: confusion tables over the mails of tests/modern.
 
-The mails are of our own wording. One half was looked at while the rules were improved, the other was held back.
+The mails are of our own wording, in lots: those that were looked at while the rules were improved, those that were held
+back, and those that were written then, of other kinds.
 
-Run: python -m bench.modern [--misses {improved,held}]
+Run: python -m bench.modern [--misses {improved,held,fresh}]
 """
 
 import argparse
 
 from bench.accuracy import Letter, misses, rules, table
-from tests.modern.mails import mails
-
-HALVES = {"improved": False, "held": True}
+from tests.modern.mails import LOTS, mails
 
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--misses", choices=HALVES, help="name the mails of a half that are misjudged")
+    arguments.add_argument("--misses", choices=LOTS, help="name the mails of a lot that are misjudged")
     chosen = arguments.parse_args()
-    for half, held in HALVES.items():
-        found = [Letter(made.name, made.label, made.data, made.auth) for made in mails() if made.held is held]
+    for lot in LOTS:
+        found = [Letter(made.name, made.label, made.data, made.auth) for made in mails() if made.lot == lot]
         said = rules([])(found)
-        print(table(half, found, said))
-        if chosen.misses == half:
+        print(table(lot, found, said))
+        if chosen.misses == lot:
             print(*misses(found, said), "", sep="\n")
 
 

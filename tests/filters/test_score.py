@@ -87,6 +87,7 @@ LISTED = {"List_Unsubscribe": "<https://a.test/leave>"}
 EARN = "Be your own boss and work from home."
 MORE = "You can earn thousands of dollars. Join our team, no experience is necessary."
 EXTORTION = "I have hacked your device and recorded you through your webcam. I send it to all your friends."
+FACTORY = "We are a professional manufacturer."
 SCARE = "We are a domain name registration service in China."
 MIRACLE = "A little known trick."
 ACCOUNT = "Please verify your account."
@@ -394,6 +395,8 @@ PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     ),
     "SAYS_GOODS": (says("Replica watches and university diplomas."), says("My watch is old.")),
     "SAYS_MASS_MAIL": (says("10 million email addresses on CD for bulk email."), says("What is your email address?")),
+    "SAYS_COLD_OFFER": (says(FACTORY), says("The factory is in Ludlow.")),
+    "SAYS_COLD_OFFER_WHOLE": (says(f"{FACTORY} May I send you our price list?"), says(FACTORY)),
     "SAYS_DOMAIN_SCARE": (says(SCARE), says("My domain name is a.test.")),
     "SAYS_DOMAIN_SCARE_WHOLE": (says(f"{SCARE} Please transfer this email to your CEO."), says(SCARE)),
     "SAYS_CHAT": (says("Write to me on WhatsApp: +33 7 55 50 01 01"), says("The photos went to the WhatsApp group.")),
@@ -415,6 +418,14 @@ PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     # what tells together
     "LURE_HIDDEN_TARGET": (lure("https://bit.ly/x"), link("https://bit.ly/x")),
     "LURE_FEIGNED": ({**says(ACCOUNT), "From": "PayPal Service <ann@a.test>"}, says(ACCOUNT)),
+    "FEIGNED_HIDDEN_TARGET": (
+        {**link("https://bit.ly/x"), "From": "PayPal Service <ann@a.test>"},
+        {**link("https://a.test/x"), "From": "PayPal Service <ann@a.test>"},
+    ),
+    "FEIGNED_TWICE": (
+        {"From": "PayPal Service <ann@secure-billing.example>"},
+        {"From": "PayPal Service <ann@a.test>"},
+    ),
     "LURE_ULTIMATUM": (says(f"{ACCOUNT} It will be deleted within 24 hours."), says(ACCOUNT)),
     "LURE_NAMES_READER": (lure("https://b.test/?e=bob@ours.test"), lure("https://a.test/?e=bob@ours.test")),
     "LURE_SCAN": (says(f"{ACCOUNT} Scan the QR code with your phone."), says("Scan the QR code with your phone.")),
@@ -485,6 +496,12 @@ def test_a_finding_says_what_it_found_and_what_it_counts() -> None:
     assert one.category is Category.SCORE
     assert one.score == KNOWN["LINK_PORT"]["weight"]
     assert (one.reason, one.seen) == ("a link to an unusual port", "http://b.test:81/x")
+
+
+def test_an_answer_that_its_domain_disowns_has_no_merit() -> None:
+    answer = letter(Subject="Re: Tomorrow", In_Reply_To="<1@ours.test>")
+    assert "REPLY_THREADED" in symbols(ask(SCORE, answer, auth=auth()))
+    assert "REPLY_THREADED" not in symbols(ask(SCORE, answer, auth=auth(Result.SOFTFAIL, Result.FAIL)))
 
 
 # What the administrator may change.

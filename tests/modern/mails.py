@@ -25,8 +25,19 @@ import segno
 from gatepost.model.auth import AuthResults, Dmarc, Iprev, Policy, Result, Signature, Spf
 
 HOME = Path(__file__).parent
-LABELS = {"spam": "spam", "clean": "clean", "near": "clean", "adverts": "advert"}
-"""The files, and what their mails are."""
+FILES = {
+    "spam": ("spam", ""),
+    "clean": ("clean", ""),
+    "adverts": ("advert", ""),
+    "near": ("clean", "improved"),
+    "fresh_spam": ("spam", "fresh"),
+    "fresh_clean": ("clean", "fresh"),
+}
+"""The files: what their mails are, and their lot; those without are halved by their names."""
+
+LOTS = ("improved", "held", "fresh")
+"""Mails that were looked at while the rules were improved, those that were held back, those that were written then."""
+
 BOB = "Bob Hale <bob@ours.test>"
 FIRST = datetime(2025, 10, 14, 7, 12, 44, tzinfo=UTC)
 SHELL = (HOME / "shell.html").read_text("utf-8").strip()
@@ -35,17 +46,14 @@ _LINK = re.compile(r'<a\s[^>]*?href="([^"]*)"[^>]*>(.*?)</a>', re.DOTALL)
 
 
 class Made(NamedTuple):
-    """A mail as it goes on the wire, and what is proven of its sender; `held` back while the rules were improved.
-
-    `received` in milliseconds of the epoch.
-    """
+    """A mail as it goes on the wire, and what is proven of its sender; `received` in milliseconds of the epoch."""
 
     name: str
     label: str
     data: bytes
     auth: AuthResults
     received: int
-    held: bool
+    lot: str
 
 
 class Way(NamedTuple):
@@ -109,15 +117,14 @@ def _proofs(via: str, domain: str, way: Way) -> AuthResults:
 
 
 def mails() -> Iterator[Made]:
-    """Yield all mails. Which are held back hangs on their names alone; all that come near spam were looked at."""
-    for file, label in LABELS.items():
+    """Yield all mails."""
+    for file, (label, lot) in FILES.items():
         tables = tomllib.loads((HOME / f"{file}.toml").read_text("utf-8"))
         for name, table in tables.items():
-            held = file != "near" and bool(hashlib.sha256(name.encode()).digest()[0] & 1)
-            yield _made(name, label, table, held)
+            yield _made(name, label, table, lot or LOTS[hashlib.sha256(name.encode()).digest()[0] & 1])
 
 
-def _made(name: str, label: str, table: dict[str, Any], held: bool) -> Made:
+def _made(name: str, label: str, table: dict[str, Any], lot: str) -> Made:
     number = zlib.crc32(name.encode())
     sender = EmailMessage(SMTP)
     sender["From"] = table["from"]
@@ -148,7 +155,7 @@ def _made(name: str, label: str, table: dict[str, Any], held: bool) -> Made:
     if way.signer:
         head += f"DKIM-Signature: v=1; a=rsa-sha256; d={way.signer}; s=s1; h=from:to:subject:date; bh=bm8=; b=bm8=\r\n"
     data = head.encode() + mail.as_bytes()
-    return Made(name, label, data, _proofs(table["via"], author.domain, way), round(came.timestamp() * 1000), held)
+    return Made(name, label, data, _proofs(table["via"], author.domain, way), round(came.timestamp() * 1000), lot)
 
 
 def _body(table: dict[str, Any], author: Any) -> EmailMessage:

@@ -9,7 +9,7 @@ from gatepost.message.authors import Box, box
 from gatepost.message.headers import readable
 from gatepost.message.links import registered
 from gatepost.message.prose import Prose
-from gatepost.model.auth import AuthResults
+from gatepost.model.auth import AuthResults, Result
 from gatepost.model.envelope import Envelope, Role
 
 Sign = tuple[str, str]
@@ -82,6 +82,11 @@ class Facts:
     def proven(self) -> bool:
         """Whether the author is proven; False where nobody looked."""
         return self.auth is not None and self.auth.proven
+
+    @property
+    def refuted(self) -> bool:
+        """Whether the author's domain disowns the mail (DMARC) and no list explains that; False if nobody looked."""
+        return self.auth is not None and self.auth.dmarc.result is Result.FAIL and not self.discussed
 
     @cached_property
     def lawful(self) -> bool:

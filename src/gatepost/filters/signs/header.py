@@ -154,7 +154,11 @@ def _jumbled(name: bytes) -> bool:
 def _merits(facts: Facts) -> Iterator[Sign]:
     if facts.discussed:
         yield "LIST_DISCUSSION", ""
-    if facts.answers and facts.prose.subject[:4].lower().startswith(("re:", "aw:", "sv:", "r:", "re ", "odp:", "vs:")):
+    if (
+        facts.answers
+        and not facts.refuted
+        and facts.prose.subject[:4].lower().startswith(("re:", "aw:", "sv:", "r:", "re ", "odp:", "vs:"))
+    ):
         yield "REPLY_THREADED", ""
     if any(part.signed for part in facts.anatomy.parts):
         yield "SIGNED_CONTENT", ""
