@@ -126,9 +126,11 @@ def open_store(directory: Path, clock: StillClock, **settings: object) -> Store:
     )
 
 
-def make_sign_in(store: Store, settings: Settings, clock: Clock, metrics: Metrics) -> tuple[Access, SignIn]:
+def make_sign_in(
+    store: Store, settings: Settings, clock: Clock, metrics: Metrics, hasher: PasswordHasher = CHEAP
+) -> tuple[Access, SignIn]:
     """Make the rooms that let people in, with passwords that cost nothing."""
-    passwords = Passwords(clock, CHEAP)
+    passwords = Passwords(clock, hasher)
     access = Access(store, settings, clock, metrics)
     totp = Totp(store, Proof(passwords, clock), clock)
     return access, SignIn(store, settings, access, passwords, totp, clock, metrics)

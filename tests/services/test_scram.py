@@ -1,15 +1,21 @@
 """Verifiers for SCRAM: made wherever a password is set, of no use for another one, seen by nobody."""
 
+import asyncio
+import threading
 from base64 import b64encode
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
+from argon2 import PasswordHasher
 from hypothesis import given
 from hypothesis import strategies as st
 from scramp import ScramClient
 from tests.api.house import Api, open_api
+from tests.house import make_sign_in
 
+from gatepost.events import Metrics
 from gatepost.model.access import Purpose
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import eq
@@ -77,6 +83,35 @@ async def test_a_sign_in_over_http_makes_the_verifier_of_an_account_of_before(ap
     right = await api.ask("POST", "/login", {"login": JON, "password": "Ghost & I"}, token=None)
     assert right.status_code == 200
     assert await passes(api, "Ghost & I")
+
+
+class Waits(PasswordHasher):
+    """Begins to verify, and ends when it may."""
+
+    def __init__(self) -> None:
+        super().__init__(time_cost=1, memory_cost=8, parallelism=1)
+        self.begun, self.may = threading.Event(), threading.Event()
+
+    def verify(self, hash: str | bytes, password: str | bytes) -> Literal[True]:
+        self.begun.set()
+        self.may.wait()
+        return super().verify(hash, password)
+
+
+async def test_a_sign_in_does_not_undo_a_password_that_is_set_meanwhile(api: Api) -> None:
+    domain = await api.domain("got.com")
+    made = await api.user(JON, domain["id"], password="Ghost & I 1")
+    await api.store.write(lambda writer: writer.change(User, jon(api).id, scram=None))
+    hasher = Waits()
+    _, sign_in = make_sign_in(api.store, api.gatepost.settings, api.clock, Metrics(), hasher)
+    late = asyncio.create_task(sign_in.sign_in(JON, "Ghost & I 1", IP))
+    try:
+        await asyncio.to_thread(hasher.begun.wait)
+        await api.change(f"/users/{made['id']}", {"password": "Ghost & I 2"})
+    finally:
+        hasher.may.set()
+    assert not sign_in.holds(await late)
+    assert await passes(api, "Ghost & I 2")
 
 
 async def test_a_verifier_is_shown_to_nobody_and_stands_in_no_audit(api: Api) -> None:

@@ -173,8 +173,14 @@ class SignIn:
         if not isinstance(account, User) or account.scram is not None or has_totp(account):
             return
         made = await self._verifiers.make(password, account.password_hash)
+
+        def keep(writer: Writer) -> None:
+            now = writer.get(User, account.id)
+            if now is not None and now.password_hash == account.password_hash:  # not changed meanwhile
+                writer.change(User, account.id, scram=made)
+
         try:
-            await self._store.write(lambda writer: writer.change(User, account.id, scram=made))
+            await self._store.write(keep)
         except Problem as problem:  # he is who he is; the next time will do
             log.warning("no verifier kept", user=account.id, why=problem.detail)
 
