@@ -204,6 +204,16 @@ async def test_a_domain_s_limit_is_for_its_accounts_and_networks_together(tmp_pa
         assert (await desk.house.send(header, BOB)).code == 250  # from the world
 
 
+async def test_the_null_sender_of_a_trusted_network_spends_its_domain_s_hour(tmp_path: Path) -> None:
+    """Else a program that names no sender could send without end."""
+    async with opened(tmp_path, domain_mails_per_hour=1) as desk:
+        null = {"sender": "", "role": Role.TRUSTED}
+        assert (await desk.house.send(HEADER, "ada@world.example", **null)).code == 250
+        reply = await desk.house.send(HEADER, "ada@world.example", **null)
+        assert (reply.code, reply.message[:5]) == (450, "4.7.1")
+        assert (await desk.house.send(HEADER, BOB, sender="")).code == 250  # from the world
+
+
 async def test_who_claims_a_sender_from_elsewhere_spends_nobody_s_hour(tmp_path: Path) -> None:
     """A listener for trusted networks takes mail for our mailboxes from others too, whatever sender they name."""
     async with opened(tmp_path, domain_mails_per_hour=1, spam_per_hour=1, slow_mails=0) as desk:

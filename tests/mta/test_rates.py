@@ -93,6 +93,14 @@ def test_what_is_taken_back_was_not_handed_in() -> None:
         desk.rates.count([ANN, DOMAIN], -10, -1)
 
 
+def test_what_is_taken_back_once_its_hour_is_over_makes_no_room_in_the_next() -> None:
+    desk = Desk()
+    desk.hand_in(ANN)
+    desk.clock.now += HOUR
+    desk.rates.count([ANN], -1, -1)
+    assert [desk.hand_in(ANN) is None for _ in range(4)] == [True, True, True, False]
+
+
 def test_a_limit_is_told_of_once_in_its_hour_over_restarts_too() -> None:
     desk = Desk()
     for hour in range(1, 3):

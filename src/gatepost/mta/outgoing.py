@@ -12,6 +12,7 @@ from gatepost.model.envelope import Client, Envelope, Role
 from gatepost.model.memory import DAY, Memory, Room, key_of
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.verdict import Action, Category
+from gatepost.mta.directory import DomainView
 from gatepost.mta.keeping import Judged
 from gatepost.mta.rates import HOUR, Limit, Rates, seconds_left
 from gatepost.settings import Outgoing as Settings
@@ -25,11 +26,11 @@ BAD = frozenset({Category.SPAM, Category.VIRUS})
 Report = Callable[[str, str], None]
 """Tells the administrator which account was slowed, and why in a sentence."""
 
-MayRelay = Callable[[Client, Address | None], object | None]
+MayRelay = Callable[[Client, Address | None], DomainView | None]
 """Returns the domain on whose account a client may send as somebody, None where there is none."""
 
-LimitsOf = Callable[[Client, Address | None], Sequence[Limit]]
-"""Returns the hourly limits of those on whose account a client hands mail in."""
+LimitsOf = Callable[[Client, str], Sequence[Limit]]
+"""Returns the hourly limits of who signed in, and of his domain; else of the domain that is named."""
 
 
 class _Hour(msgspec.Struct):
@@ -91,15 +92,24 @@ class Outgoing:
         self.rates.count(self._limits(envelope.client, envelope.sender), -len(envelope.recipients), -1)
 
     def _limits(self, client: Client, sender: Address | None) -> Sequence[Limit]:
-        return self.limits(client, sender) if self.limits and self._account(client, sender) else ()
+        domain = self._domain(client, sender)
+        return self.limits(client, domain) if self.limits and (client.login or domain) else ()
+
+    def _domain(self, client: Client, sender: Address | None) -> str:
+        """Return the domain on whose account a trusted network sends, "" for anybody else.
+
+        What has the null sender goes on the account of the first domain that names the network.
+        """
+        if client.login is not None or client.role is not Role.TRUSTED:
+            return ""
+        view = self._may_relay(client, sender)
+        return view.domain.name if view else ""
 
     def _account(self, client: Client, sender: Address | None) -> str:
         """Return who answers for a mail; "" for one from the world, which may claim any sender at any listener."""
         if client.login is not None:
             return client.login.email
-        if sender is None or client.role is not Role.TRUSTED or self._may_relay(client, sender) is None:
-            return ""
-        return sender.key
+        return sender.key if sender is not None and self._domain(client, sender) else ""
 
     def slowed(self, account: str) -> bool:
         """Tell whether an account is slowed now."""

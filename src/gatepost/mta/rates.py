@@ -66,6 +66,8 @@ class Rates:
         for limit in limits:
             key = _key(limit)
             if not self._is_open(self._counts.get(key, now), now):
+                if mails < 0:  # the hour in which it was counted is over
+                    continue
                 self._counts.begin(key, now)
             self._counts.count(key, now, mails, recipients)
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from gatepost.model.address import Address
 from gatepost.model.envelope import Client
 from gatepost.model.tenant import Domain, User
 from gatepost.mta.rates import Limit, Payer
@@ -23,9 +22,9 @@ class HourlyLimits:
         self._known: dict[int | str, Sequence[Limit]] = {}
         self._generation = 0
 
-    def of(self, client: Client, sender: Address | None) -> Sequence[Limit]:
-        """Return the limits of who signed in and of his domain, or else of the sender's domain."""
-        who: int | str = client.login.user_id if client.login else sender.domain if sender else ""
+    def of(self, client: Client, domain: str) -> Sequence[Limit]:
+        """Return the limits of who signed in and of his domain, or else of the domain that is named."""
+        who: int | str = client.login.user_id if client.login else domain
         if self._generation != self._store.generation or len(self._known) >= REMEMBERED:
             self._known.clear()
             self._generation = self._store.generation
