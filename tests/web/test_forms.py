@@ -153,9 +153,9 @@ async def test_a_session_ends_with_its_hour_its_password_or_its_account(place: P
 
 async def test_a_second_factor_is_asked_for_at_the_page_too(place: Place) -> None:
     secret = pyotp.random_base32()
-    sealed = place.house.store.secrets.seal(secret)
+    sealed, user = place.house.store.secrets.seal(secret), bob(place)
     change = {"mfa_type": "TOTP", "totp_secret": sealed}
-    await place.house.store.write(lambda writer: writer.change(User, bob(place).id, **change))
+    await place.house.store.write(lambda writer: writer.change(User, user.id, **change))
     browser = place.browser()
     await browser.open(await signin_link(place))
     assert "code" in browser.form()[1]
