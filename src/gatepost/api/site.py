@@ -233,9 +233,11 @@ def guard(headers: list[tuple[bytes, bytes]], request_id: str) -> None:
 
 
 async def _refuse(request: Request, error: HTTPException) -> Response:
-    """Answer what the router itself refuses: an unknown path."""
+    """Answer what the router itself refuses: an unknown path, a method that a page has not (RFC 9110 15.5.6: Allow)."""
     message = "There is nothing at this path." if error.status_code == 404 else error.detail
-    return _say(request, error.status_code, message)
+    response = _say(request, error.status_code, message)
+    response.headers.update(error.headers or {})
+    return response
 
 
 async def _fail(request: Request, error: Exception) -> Response:
