@@ -1,5 +1,6 @@
 """TLS reports (RFC 8460): what is counted of real sessions, and what a domain that asks for it gets, once a day."""
 
+import asyncio
 import email
 import email.policy
 import gzip
@@ -95,6 +96,30 @@ async def test_further_counts_of_a_day_are_added_and_the_next_day_stands_apart(f
             await counted(far)
     day = far.clock.now // DAY
     assert [(row.day, row.count) for row in rows(far.store.reader)] == [(day - 1, 2), (day, 1)]
+
+
+async def test_many_results_are_written_behind_everything_else(far: Far) -> None:
+    assert far.results is not None
+    for number in range(1000):
+        far.results.note(f"d{number}.example", PolicyType.NONE)
+    flush = asyncio.create_task(far.results.flush())
+    await asyncio.sleep(0)
+    await far.store.write(lambda writer: None)
+    assert not flush.done()
+    await flush
+    assert sum(row.count for row in rows(far.store.reader)) == 1000
+
+
+async def test_what_a_flush_has_not_written_is_written_by_the_next(far: Far) -> None:
+    assert far.results is not None
+    for number in range(1000):
+        far.results.note(f"d{number}.example", PolicyType.NONE)
+    flush = asyncio.create_task(far.results.flush())
+    await asyncio.sleep(0)
+    flush.cancel()  # before anything is written
+    await asyncio.gather(flush, return_exceptions=True)
+    await far.results.flush()
+    assert len(rows(far.store.reader)) >= 800
 
 
 @pytest.mark.parametrize(

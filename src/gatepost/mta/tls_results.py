@@ -2,6 +2,8 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
+from itertools import islice
 
 import msgspec
 
@@ -10,11 +12,12 @@ from gatepost.model.problem import Problem
 from gatepost.model.query import Query, eq, every
 from gatepost.model.stored import StsPolicy
 from gatepost.model.tls_reports import PolicyType, TlsResult
-from gatepost.store.store import Store
+from gatepost.store.store import Pace, Store
 from gatepost.store.writer import Writer
 
 DAY = 86_400_000
 MOST = 50_000  # different results in memory
+SLICE = 200  # results of one writing, so that none holds the writer for long (rules 17)
 
 
 class _Key(msgspec.Struct, frozen=True):
@@ -51,18 +54,18 @@ class TlsResults:
             self._counts[key] += 1
 
     async def flush(self) -> None:
-        """Add what was counted to what the store holds; where that takes no writes it is added later."""
-        counts, self._counts = self._counts, Counter()
-        if not counts:
-            return
-        try:
-            await self._store.write(lambda writer: _add_all(writer, counts))
-        except Problem as problem:
-            log.warning("results of TLS not kept yet", why=problem.detail)
-            self._counts.update(counts)
+        """Add what was counted to what the store holds, behind all mail; what that does not take is added later."""
+        while self._counts:
+            chosen = {key: self._counts.pop(key) for key in list(islice(self._counts, SLICE))}
+            try:
+                await self._store.write(partial(_add_all, chosen), pace=Pace.SLOW)
+            except Problem as problem:
+                log.warning("results of TLS not kept yet", why=problem.detail)
+                self._counts.update(chosen)
+                return
 
 
-def _add_all(writer: Writer, counts: Mapping[_Key, int]) -> None:
+def _add_all(counts: Mapping[_Key, int], writer: Writer) -> None:
     for key, count in counts.items():
         _add(writer, key, count)
 
