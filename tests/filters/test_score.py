@@ -480,6 +480,12 @@ def test_a_long_name_of_a_field_is_not_kept_in_memory() -> None:
     assert "HEADER_NAMES_ODD" in symbols(ask(SCORE, b"Xqzrtplmk: 1\r\n" + letter()))
 
 
+@pytest.mark.parametrize("first", ["\0\n\0", "\n", "\0"])
+def test_nothing_in_front_of_a_text_hides_that_the_page_says_something_else(first: str) -> None:
+    plain, page = (" ".join(f"{word}{n}x" for n in range(40)) for word in ("alpha", "beta"))
+    assert "PARTS_DIFFER" in found({"raw": both(first + plain, document(page))})
+
+
 def test_every_symbol_has_its_pair() -> None:
     assert PAIRS.keys() == KNOWN.keys()
 

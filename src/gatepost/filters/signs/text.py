@@ -12,7 +12,6 @@ READ = 4096  # characters over which the manner of writing is judged
 MIXED_READ = 3000  # characters whose alphabets are asked for
 FEW = 120  # characters of a text that says little
 APART = 6  # letters in a row that stand alone
-_AND = "\0\n\0"  # between two texts
 _APART = re.compile(r"(?:[^\W\d_][.*_-]){3,}[^\W\d_]\Z")
 _TAIL = re.compile(
     r"(?:\A|[\s>])(?:[A-Za-z]{0,3}[0-9]{2,5}[A-Za-z]{2,6}[0-9]*[-A-Za-z0-9]{12,}"
@@ -99,13 +98,13 @@ def _differ(facts: Facts) -> Iterator[Sign]:
     page = facts.prose.page
     if page is None or not facts.prose.plain.strip() or "multipart/alternative" not in _containers(facts):
         return
-    if _apart(f"{facts.prose.plain[:READ]}{_AND}{page.text[:READ]}"):
+    if _apart(f"{page.text[:READ]}\n{facts.prose.plain[:READ]}"):
         yield "PARTS_DIFFER", ""
 
 
 def _unlike(both: str) -> bool:
-    """Tell whether two texts, one behind the other, share too few of their words."""
-    plain, shown = (set(each.split()) for each in both.lower().split(_AND, 1))
+    """Tell whether what a page shows, in one line, and the text behind it share too few of their words."""
+    shown, plain = (set(each.split()) for each in both.lower().split("\n", 1))
     return len(plain) > 20 and len(shown) > 20 and len(plain & shown) < 0.3 * min(len(plain), len(shown))
 
 
