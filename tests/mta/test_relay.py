@@ -1,6 +1,7 @@
 """The relay against real servers that obey, refuse, fall silent, drop the line and speak TLS."""
 
 import asyncio
+import os
 import random
 import ssl
 from collections.abc import AsyncIterator, Callable
@@ -130,6 +131,25 @@ async def test_a_large_spooled_body_is_streamed_from_the_offset_on(make: Make, t
     assert outcome.result is Result.DELIVERED
     assert sink.mails[0].data == HEAD + text[17:]
     assert f"SIZE={len(HEAD) + len(text) - 17}" in sink.mails[0].sender_params
+
+
+async def test_nothing_is_missed_where_the_system_says_there_is_no_more(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.preadv", lambda *given: 0)  # as Linux 5.10 may say of what is not in memory
+    text = b"Subject: x\r\n\r\n" + b"." * 600_000 + b"\r\n"
+    async with Sink() as sink:
+        assert results(await make().deliver(to(sink), spooled(tmp_path, text))) == ["delivered 250 2.0.0"]
+    assert sink.mails[0].data == HEAD + text
+
+
+async def test_a_mail_whose_file_ends_too_early_is_not_sent_in_part(make: Make, tmp_path: Path) -> None:
+    text = b"Subject: x\r\n\r\n" + b"line\r\n" * 100_000
+    damaged = spooled(tmp_path, text)
+    os.truncate(tmp_path / "body", 400_000)
+    async with Sink() as sink:
+        assert results(await make().deliver(to(sink), damaged)) == ["deferred 0 4.3.0"]
+        assert not sink.mails
 
 
 async def test_a_last_line_without_end_gets_one_25(make: Make, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import os
 from collections.abc import AsyncGenerator
 from functools import partial
@@ -39,19 +40,24 @@ def stuffed(text: bytes) -> bytes:
 
 
 async def stuffed_file(head: bytes, body: Body, offset: int) -> AsyncGenerator[bytes, None]:
-    """A mail whose body is a file, chunk by chunk, dots stuffed, ended by CRLF; the dot is the caller's."""
+    """A mail whose body is a file, chunk by chunk, dots stuffed, ended by CRLF; the dot is the caller's.
+
+    Raises OSError where the file can't be read, or ends before the body does: the rest of a mail must not be missed.
+    """
     last = b"\n"
     buffer = bytearray(CHUNK)
     opens = partial(Path(body.path or "").open, "rb", buffering=0)
     with opens() if body.start else await asyncio.to_thread(opens) as file:  # of a fresh mail it takes no time
-        chunk = head + await _chunk(file.fileno(), offset, buffer)
-        offset += len(chunk) - len(head)
-        while chunk:
+        chunk = head
+        while chunk or offset < body.size:
+            if offset < body.size:
+                piece = await _chunk(file.fileno(), offset, buffer)
+                offset += len(piece)
+                chunk += piece
             wire = _doubled(chunk)
             yield b"." + wire if last.endswith(b"\n") and wire.startswith(b".") else wire
             last = (last + chunk[-2:])[-2:]
-            chunk = await _chunk(file.fileno(), offset, buffer)
-            offset += len(chunk)
+            chunk = b""
     if last != b"\n" and last != b"\r\n":
         yield b"\r\n"
 
@@ -60,8 +66,12 @@ async def _chunk(file: int, at: int, buffer: bytearray) -> bytes:
     """Read a file from `at` on: at once what the system has in memory, as of a fresh mail, the rest by a thread."""
     if _NOWAIT is not None:
         with contextlib.suppress(OSError):  # it is not in memory, or the file system can't tell
-            return bytes(memoryview(buffer)[: os.preadv(file, [buffer], at, _NOWAIT)])
-    return await asyncio.get_running_loop().run_in_executor(None, os.pread, file, len(buffer), at)
+            if size := os.preadv(file, [buffer], at, _NOWAIT):  # Linux 5.9 and 5.10 say 0 before the end, too
+                return bytes(memoryview(buffer)[:size])
+    piece = await asyncio.get_running_loop().run_in_executor(None, os.pread, file, len(buffer), at)
+    if not piece:
+        raise OSError(errno.EIO, "the file of a mail ends before the mail does")
+    return piece
 
 
 def _doubled(text: bytes) -> bytes:
