@@ -27,6 +27,7 @@ from gatepost.model.stored import Message, StsPolicy
 from gatepost.model.tenant import Domain
 from gatepost.model.tls_reports import PolicyType, TlsReport, TlsResult
 from gatepost.mta.outcome import Result
+from gatepost.mta.tls_reports import PATIENCE
 from gatepost.mta.tls_results import DAY, TlsResults
 from gatepost.settings import SettingsError
 
@@ -344,6 +345,18 @@ async def test_a_report_is_posted_and_again_until_it_is_taken(desk: Desk) -> Non
     assert "Content-Type: application/tlsrpt+gzip" in desk.web.asked[1]
     assert json.loads(gzip.decompress(desk.web.bodies[1]))["organization-name"] == "Served"
     assert len(desk.house.sink.mails) == 1
+
+
+async def test_who_does_not_answer_a_post_holds_up_no_other_report(desk: Desk) -> None:
+    desk.web.said = None
+    desk.ask(*(f"https://reports.far.example:{desk.web.port}/{number}" for number in range(3)))
+    await desk.counts()
+    desk.house.clock.now += 28 * HOUR
+    async with asyncio.TaskGroup() as tasks:
+        waits = tasks.create_task(desk.house.gatepost.tls_reports.round())
+        await desk.web.wait(3, PATIENCE / 2)
+        waits.cancel()
+    assert desk.left() == (0, 3)
 
 
 async def test_a_post_that_nobody_takes_is_given_up_after_a_day(desk: Desk) -> None:
