@@ -75,10 +75,8 @@ class Outgoing:
         if account and self.slowed(account):
             hour = self._hour(account)
             if hour.mails >= self._settings.slow_mails:
-                text, wait = (
-                    "too much mail, or spam, from this account; try later",
-                    seconds_left(hour.since, self._clock()),
-                )
+                text = "too much mail, or spam, from this account; try later"
+                wait = seconds_left(hour.since, self._clock())
                 raise Problem(Kind.SLOWED, text, account=account, retry_after=wait)
         self.rates.check(self._limits(client, sender), recipients, before)
 

@@ -7,6 +7,7 @@ from gatepost.model.tenant import Domain, User
 from gatepost.mta.rates import Limit, Payer
 from gatepost.services.options import Options
 from gatepost.settings import Outgoing
+from gatepost.store.remembered import Remembered
 from gatepost.store.store import Store
 
 REMEMBERED = 20_000  # accounts and networks' domains
@@ -19,18 +20,13 @@ class HourlyLimits:
         self._store = store
         self._options = options
         self._settings = settings
-        self._known: dict[int | str, Sequence[Limit]] = {}
-        self._generation = 0
+        self._memory = Remembered(store, most=REMEMBERED)
+        self._known: dict[int | str, Sequence[Limit]] = self._memory.cache()
 
     def of(self, client: Client, domain: str) -> Sequence[Limit]:
         """Return the limits of who signed in and of his domain, or else of the domain that is named."""
         who: int | str = client.login.user_id if client.login else domain
-        if self._generation != self._store.generation or len(self._known) >= REMEMBERED:
-            self._known.clear()
-            self._generation = self._store.generation
-        if who not in self._known:
-            self._known[who] = self._find(who)
-        return self._known[who]
+        return self._memory.known(self._known, who, lambda: self._find(who))
 
     def _find(self, who: int | str) -> Sequence[Limit]:
         reader = self._store.reader
