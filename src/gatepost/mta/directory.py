@@ -64,6 +64,7 @@ class Directory:
         self._policies: dict[int, Policy | None] = memory.cache()
         self._platforms: dict[int, Platform | None] = memory.cache()
         self._senders: dict[str, list[Domain]] = memory.cache()  # those that name outgoing subnets
+        self._networks: dict[str, DomainView | None] = memory.cache()  # by a client's address: the first of them
         self._trusted: dict[str, bool] = memory.cache()
         self._rulebook = Rulebook(store, memory, clock, domain=self._domain_of, user=self._user)
 
@@ -139,9 +140,11 @@ class Directory:
         The null sender (a report, a receipt) speaks for nobody yet: it leaves on the account of the login, or of the
         first domain that names the client's network; its From is held to that network once it is read.
         """
+        if sender is None and client.login is not None:
+            sender = parse_address(client.login.email)
         if sender is None:
-            own = (self.may_relay(client, each) for each in self._likely_senders(client))
-            return next((view for view in own if view is not None), None)
+            trusted = client.role is Role.TRUSTED
+            return self._known(self._networks, client.ip, lambda: self._of_network(client)) if trusted else None
         view = self.served(sender.domain)
         if view is None or view.domain.status is not DomainStatus.ENABLED:
             return None
@@ -154,12 +157,10 @@ class Directory:
             return view
         return None
 
-    def _likely_senders(self, client: Client) -> list[Address]:
-        if client.login is not None:
-            return [parse_address(client.login.email)]
-        if client.role is not Role.TRUSTED:
-            return []
-        return [Address("postmaster", domain.name) for domain in self._sending()]
+    def _of_network(self, client: Client) -> DomainView | None:
+        """Return the first domain that names the client's network and may send from it."""
+        own = (self.may_relay(client, Address("postmaster", domain.name)) for domain in self._sending())
+        return next((view for view in own if view is not None), None)
 
     def trusts(self, ip: str) -> bool:
         """Tell whether an address lies in the outgoing subnets of a domain that takes mail now."""
