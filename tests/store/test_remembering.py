@@ -101,6 +101,28 @@ async def test_what_is_made_of_a_row_while_a_commit_is_counted_is_not_kept_longe
     assert memory.known(names, 1, name) == "Ann"
 
 
+async def test_what_shows_quiet_columns_too_is_kept_no_longer_than_what_it_is_made_of(
+    filled: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    common, exact = Remembered(filled), Remembered(filled, exact=True)
+    domains: dict[int, Domain | None] = common.cache()
+    views: dict[int, tuple[User | None, Domain | None]] = exact.cache()
+
+    def view() -> tuple[User | None, Domain | None]:
+        read = filled.reader
+        return read.get(User, 1), common.known(domains, 1, lambda: read.get(Domain, 1))
+
+    def ask(committer: Committer, what: str, value: object) -> None:
+        object.__setattr__(committer, what, value)
+        exact.known(views, 1, view)  # as the loop may, at any moment
+
+    exact.known(views, 1, view)
+    with monkeypatch.context() as watched:
+        watched.setattr(Committer, "__setattr__", ask)
+        made = await filled.write(lambda writer: writer.change(Domain, 1, policy_id=7))
+    assert exact.known(views, 1, view)[1] == made
+
+
 async def test_what_was_taken_back_is_not_remembered(filled: Store) -> None:
     def fail(writer: Writer) -> None:
         writer.change(User, 1, firstname="Eve")

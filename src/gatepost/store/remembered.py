@@ -22,8 +22,9 @@ class Dated(Protocol):
 class Remembered:
     """Caches that are emptied together, for the loop's thread alone.
 
-    What is read at one generation of the store is good until the next; `exact`: at one revision, for what shows the
-    quiet columns too. A write is answered after both have grown, so that whoever waited for it meets no older answer.
+    What is read at one generation of the store is good until the next; `exact`: until the next revision as well, for
+    what shows the quiet columns too, and may be made of what is not exact. A write is answered after both have grown,
+    so that whoever waited for it meets no older answer.
     With `absent` None is kept as well; else it is read each time, where keys are whatever strangers ask for.
     """
 
@@ -42,7 +43,8 @@ class Remembered:
 
     def known(self, cache: dict[K, V], key: K, read: Callable[[], V]) -> V:
         """Return what a cache holds, or what `read` brings."""
-        if self._at != (now := self._store.revision if self._exact else self._store.generation):
+        now = self._store.generation + (self._store.revision if self._exact else 0)  # neither ever shrinks
+        if self._at != now:
             self._at = now
             for each in self._caches:
                 each.clear()
