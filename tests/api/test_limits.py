@@ -299,6 +299,39 @@ async def test_who_does_not_read_our_answer_is_cut_off(tmp_path: Path) -> None:
                 await asyncio.sleep(0.05)
 
 
+async def test_what_is_refused_behind_requests_without_an_answer_takes_their_place(
+    connect: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    peer = await connect()
+    await peer.send(request() + request() + b"BREW /livez HTTP/1.1\r\n\r\n")
+    assert (await peer.answer())[0] == 501
+    assert await peer.closed()
+    assert not [each for each in caplog.records if each.levelname == "ERROR"], "nothing was written behind the end"
+
+
+async def test_no_refusal_stands_within_an_answer_that_has_begun(api: Api) -> None:
+    begun, go = asyncio.Event(), asyncio.Event()
+
+    async def slow(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"1000")]})
+        await send({"type": "http.response.body", "body": b"a" * 500, "more_body": True})
+        begun.set()
+        await go.wait()
+        await send({"type": "http.response.body", "body": b"a" * 500})
+
+    door = HttpDoor(slow, listen("127.0.0.1:0"), **options(api.settings.http, api.gatepost.site.spoken))
+    await door.start()
+    reader, writer = await asyncio.open_connection(*door.addresses[0])
+    writer.write(request())
+    await begun.wait()
+    writer.write(request() + b"BREW /livez HTTP/1.1\r\n\r\n")
+    body = (await asyncio.wait_for(reader.read(), 5)).partition(b"\r\n\r\n")[2]
+    go.set()
+    writer.close()
+    await door.stop(2)
+    assert body == b"a" * 500
+
+
 async def test_only_named_proxies_are_believed(tmp_path: Path) -> None:
     lines = ("X-Forwarded-For: 203.0.113.9", "Authorization: Bearer wrong")
     for trusted, blocked in (([], True), (["127.0.0.1"], False)):

@@ -6,12 +6,13 @@ headers and blanks before a colon end the connection with 400. This adds what uv
 
 import asyncio
 import sys
+from collections import deque
 from collections.abc import Callable
 from typing import Any, ClassVar
 
 import httptools
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from gatepost.api.dialect import RETRY_AFTER, Dialect
 from gatepost.settings import Http
@@ -64,6 +65,7 @@ class Guard(HttpToolsProtocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._stalled: asyncio.TimerHandle | None = None
         self._refused = False
+        self._unanswered: deque[RequestResponseCycle] = deque()  # who asked may ask again before his answer
         self._whole = False  # the address of the request has come, or as much of it as we read
         self._in_head = True  # what comes next belongs to the head of a request
         self._head = 0  # octets of the head's fields
@@ -129,6 +131,9 @@ class Guard(HttpToolsProtocol):
         self._in_head, self._unread = False, 0
         self._check_framing()
         super().on_headers_complete()
+        while self._unanswered and self._unanswered[0].response_complete:
+            self._unanswered.popleft()
+        self._unanswered.append(self.cycle)
         if any(name in (b"content-length", b"transfer-encoding") for name, _ in self.headers):
             self._await_body()
 
@@ -201,12 +206,14 @@ class Guard(HttpToolsProtocol):
             return
         self._cancel()
         self._refused = True
-        if self._answering and self.cycle.response_started:
+        self.pipeline.clear()
+        waiting = [each for each in self._unanswered if not each.response_complete]
+        for each in waiting:
+            each.disconnected = True
+            each.message_event.set()
+        if any(each.response_started for each in waiting):
             self.transport.close()
             return
-        if self._answering:
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
         path = _path(self.url) if self._whole else ""
         self.transport.write(_refusal(status, path, type(self).spoken(path)))
         self._linger()
