@@ -115,6 +115,20 @@ def test_a_limit_is_told_of_once_in_its_hour_over_restarts_too() -> None:
     assert desk.told[2:] == [("a.test", "10 recipients")]
 
 
+def test_it_is_told_of_no_more_often_while_nothing_is_taken_and_no_hour_begins() -> None:
+    """Else who tries and tries fills the administrator's mailbox."""
+    desk = Desk()
+    for _ in range(62):
+        desk.hand_in(DOMAIN, to=11)
+        with pytest.raises(Problem):
+            desk.rates.check([DOMAIN], 1, before=10)
+        desk.clock.now += 60_000
+    assert desk.told == [("a.test", "10 recipients")] * 2
+    desk.hand_in(DOMAIN, to=10)
+    desk.clock.now += 1
+    assert desk.hand_in(DOMAIN) and len(desk.told) == 3
+
+
 def test_a_clock_that_is_set_back_ends_the_hour_threat_86() -> None:
     desk = Desk()
     for _ in range(4):

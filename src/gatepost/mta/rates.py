@@ -92,10 +92,10 @@ class Rates:
         raise Problem(Kind.SLOWED, text, limited=limit.name, retry_after=wait)
 
     def _tell(self, limit: Limit, what: str, most: int, hour: Tally) -> None:
-        """Report a limit that is reached, once in an hour that is counted."""
+        """Report a limit that is reached, once in an hour that is counted, or within an hour while none is."""
         now, key = self._clock(), _key(limit, "told")
-        told = self._counts.get(key, now)
-        if told is not None and hour.since <= told.at <= now:
+        told, since = self._counts.get(key, now), hour.since if hour.first > 0 else now - HOUR
+        if told is not None and since <= told.at <= now:
             return
         self._counts.begin(key, now)
         log.warning("limit reached", payer=limit.payer.value, name=limit.name, what=what, most=most)
