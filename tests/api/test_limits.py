@@ -299,6 +299,12 @@ async def test_who_does_not_read_our_answer_is_cut_off(tmp_path: Path) -> None:
                 await asyncio.sleep(0.05)
 
 
+async def test_many_requests_at_once_are_no_large_head(connect: Any) -> None:
+    peer, many = await connect(), 3000
+    peer.writer.write(request() * many)
+    assert {(await peer.answer())[0] for _ in range(many)} == {200}
+
+
 async def test_what_is_refused_behind_requests_without_an_answer_takes_their_place(
     connect: Any, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -89,14 +89,13 @@ class Guard(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._refused or self.transport.is_closing():
             return
-        began_in_head = self._in_head
-        if began_in_head and self._deadline is None:
-            self._await_head()
+        if self._in_head:
+            self._unread += len(data)  # the end of a head takes it back
+            if self._deadline is None:
+                self._await_head()
         super().data_received(data)
-        if began_in_head and self._in_head and not self._refused:
-            self._unread += len(data)
-            if self._unread > _UNREAD:
-                self._refuse(431 if self.headers else 414)
+        if self._in_head and not self._refused and self._unread > _UNREAD:
+            self._refuse(431 if self.headers else 414)
 
     def send_400_response(self, msg: str) -> None:
         """Answer what the parser, or one of its callbacks here, refused; `msg` is uvicorn's own text."""
