@@ -28,13 +28,6 @@ class StsPolicies:
         self._fetching: dict[str, asyncio.Task[StsPolicy]] = {}
         self._failed: dict[str, tuple[int, str]] = {}  # when a domain's policy could not be fetched, and its fault
 
-    async def of(self, domain: str) -> Policy | None:
-        """Return the policy in force; None where there is none, or none can be had."""
-        try:
-            return await self.find(domain)
-        except NoPolicy:
-            return None
-
     async def find(self, domain: str) -> Policy | None:
         """Return the policy in force; None where there is none; raise NoPolicy where that can't be told, or it can't be
         fetched. One that was known stays good until it expires, whatever DNS and the domain's web server say."""
