@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import trustme
 from tests.peers.names import Names
-from tests.peers.sink import EXTENSIONS, Act, Drip, Late, Sink, authority, server_tls
+from tests.peers.sink import EXTENSIONS, Act, Drip, Late, Script, Sink, authority, server_tls
 
 from gatepost.dns import Resolver
 from gatepost.events import Metrics
@@ -306,6 +306,36 @@ async def test_recipients_too_many_for_one_transaction_follow_in_the_next(make: 
         outcomes = await make().deliver(to(sink), parcel(*["a@t.test", "b@t.test", "c@t.test", "d@t.test"]))
     assert results(outcomes) == ["delivered 250 2.0.0"] * 4
     assert [mail.recipients for mail in sink.mails] == [["a@t.test", "b@t.test"], ["c@t.test"], ["d@t.test"]]
+
+
+@pytest.mark.parametrize("used", [0, 1], ids=["new session", "used session"])
+@pytest.mark.parametrize(
+    ("fault", "result"),
+    [
+        ({"MAIL": Act.DROP}, "deferred 0 4.4.2"),
+        ({"MAIL": "421 4.3.2 enough"}, "deferred 421 4.3.2"),
+        ({"dot": Act.DROP}, "deferred 0 4.4.2"),
+    ],
+    ids=["dropped", "421", "dropped after the dot"],
+)
+async def test_what_was_taken_stays_taken_when_a_further_transaction_breaks_off(
+    make: Make, fault: Script, result: str, used: int
+) -> None:
+    """Else who got the mail would get it twice (threat 96)."""
+    good = ["250 Ok"] * used
+    script: Script = {"RCPT": [*good, "250 Ok", "452 4.5.3 too many"]}
+    for verb, reply in fault.items():
+        script[verb] = [*good, "250 2.0.0 Ok", reply]  # type: ignore[list-item]
+    async with Sink(script) as sink:
+        relay = make()
+        for _ in range(used):
+            await relay.deliver(to(sink), parcel("z@t.test"))
+        outcomes = await relay.deliver(to(sink), parcel("a@t.test", "b@t.test"))
+        assert results(outcomes) == ["delivered 250 2.0.0", result]
+        assert (outcomes[1].doubtful, outcomes[1].busy) == ("dot" in fault, "421" in result)
+        await relay.deliver(to(sink), parcel("b@t.test"))
+    assert [mail.recipients for mail in sink.mails].count(["a@t.test"]) == 1
+    assert not [mail for mail in sink.mails if {"a@t.test", "b@t.test"} <= set(mail.recipients)]
 
 
 async def test_a_server_that_is_full_is_not_asked_for_ever(make: Make) -> None:

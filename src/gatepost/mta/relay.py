@@ -18,7 +18,7 @@ from gatepost.mta.pool import Crowded, Pool
 from gatepost.mta.routing import Gateway, Router, Target, Unroutable
 from gatepost.mta.security import POLICY_TYPES, Security, make_security
 from gatepost.mta.tls_results import TlsResults
-from gatepost.mta.transaction import Parcel, converse
+from gatepost.mta.transaction import Parcel, converse, lost
 from gatepost.mta.wire import Broken, Fault, Session, Unusable
 from gatepost.settings import Relay as RelaySettings
 from gatepost.settings import Settings
@@ -155,11 +155,7 @@ class Relay:
             crowd = parcel.outcomes(Result.DEFERRED, reply, hop=target.text)
             return [msgspec.structs.replace(each, crowded=True) for each in crowd]
         except Broken as error:
-            lost = parcel.outcomes(Result.DEFERRED, error.reply, hop=target.text)
-            after = error.after_dot
-            return [
-                msgspec.structs.replace(each, unreachable=not after, doubtful=after, busy=error.busy) for each in lost
-            ]
+            return lost(parcel, error, hop=target.text)
 
     def _unmet(self, outcomes: list[Outcome]) -> list[Outcome]:
         """Mark and count what a server can't be given because the mail requires TLS."""

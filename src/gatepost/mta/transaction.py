@@ -60,10 +60,10 @@ class Parcel(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def converse(session: Session, parcel: Parcel) -> list[Outcome]:
-    """Hand a mail over for all its recipients in one session; raise Broken.
+    """Hand a mail over for all its recipients in one session; raise Broken if the first transaction breaks off.
 
     Those that the server won't take along now (452) follow in a further transaction, as long as each takes some
-    (RFC 5321 4.5.3.1.10).
+    (RFC 5321 4.5.3.1.10). What was taken stays taken, whatever becomes of the others.
     """
     refusal = _unfit(session, parcel)
     if refusal is not None:
@@ -73,7 +73,13 @@ async def converse(session: Session, parcel: Parcel) -> list[Outcome]:
     outcomes: dict[int, Outcome] = {}
     waiting = list(range(len(parcel.takers)))
     while waiting:
-        done = await _transact(session, parcel.only(waiting))
+        rest = parcel.only(waiting)
+        try:
+            done = await _transact(session, rest)
+        except Broken as error:
+            if not outcomes:
+                raise
+            done = lost(rest, error)
         done = [msgspec.structs.replace(each, hop=session.target.text, tls=session.tls) for each in done]
         outcomes.update(zip(waiting, done, strict=True))
         again = [index for index, outcome in zip(waiting, done, strict=True) if _too_many(outcome)]
@@ -81,6 +87,13 @@ async def converse(session: Session, parcel: Parcel) -> list[Outcome]:
             break
         waiting = again
     return [outcomes[index] for index in range(len(parcel.takers))]
+
+
+def lost(parcel: Parcel, error: Broken, *, hop: str = "") -> list[Outcome]:
+    """Return what is left of a session that broke off: another server may be tried, if this one can't have the mail."""
+    outcomes = parcel.outcomes(Result.DEFERRED, error.reply, hop=hop)
+    after = error.after_dot
+    return [msgspec.structs.replace(each, unreachable=not after, doubtful=after, busy=error.busy) for each in outcomes]
 
 
 async def _transact(session: Session, parcel: Parcel) -> list[Outcome]:
