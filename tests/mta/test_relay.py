@@ -16,7 +16,7 @@ from gatepost.dns import Resolver
 from gatepost.events import Metrics
 from gatepost.model.address import parse_address
 from gatepost.model.envelope import Body
-from gatepost.model.route import Hop, Route, Transport
+from gatepost.model.route import Hop, Route, Terms, Transport
 from gatepost.mta.dots import stuffed
 from gatepost.mta.outcome import Outcome, Result, printable, remote_id, said
 from gatepost.mta.relay import Relay
@@ -336,6 +336,16 @@ async def test_what_was_taken_stays_taken_when_a_further_transaction_breaks_off(
         await relay.deliver(to(sink), parcel("b@t.test"))
     assert [mail.recipients for mail in sink.mails].count(["a@t.test"]) == 1
     assert not [mail for mail in sink.mails if {"a@t.test", "b@t.test"} <= set(mail.recipients)]
+
+
+async def test_what_was_taken_stays_taken_when_the_next_server_can_not_be_tried(make: Make) -> None:
+    """Threat 96, for an error of ours: a name that no EHLO may have."""
+    script: Script = {"RCPT": ["250 Ok", "452 4.5.3 too many"], "MAIL": ["250 Ok", Act.DROP]}
+    async with Sink(script) as sink, Sink() as other:
+        broken = Terms("broken", local_name="no\nname")
+        hops = (*to(sink).hops, Hop("127.0.0.1", other.port, Transport.SMTP, broken))
+        outcomes = await make().deliver(Route(hops=hops), parcel("a@t.test", "b@t.test"))
+    assert results(outcomes) == ["delivered 250 2.0.0", "deferred 0 4.3.0"]
 
 
 async def test_a_server_that_is_full_is_not_asked_for_ever(make: Make) -> None:

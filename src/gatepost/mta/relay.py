@@ -60,8 +60,7 @@ class Relay:
         try:
             outcomes = await self._deliver(route, parcel)
         except Exception as error:
-            log.error("delivery failed inside", why=repr(error), exc_info=True)
-            outcomes = parcel.outcomes(Result.DEFERRED, own("4.3.0", "internal error"))
+            outcomes = _failed_inside(parcel, error)
         took = max(0, self._clock() - start)
         for outcome in outcomes:
             self._metrics.deliveries.labels(outcome.result.value).inc()
@@ -156,6 +155,8 @@ class Relay:
             return [msgspec.structs.replace(each, crowded=True) for each in crowd]
         except Broken as error:
             return lost(parcel, error, hop=target.text)
+        except Exception as error:  # what other servers have taken stays taken
+            return _failed_inside(parcel, error)
 
     def _unmet(self, outcomes: list[Outcome]) -> list[Outcome]:
         """Mark and count what a server can't be given because the mail requires TLS."""
@@ -244,6 +245,11 @@ def _after(before: Outcome, outcome: Outcome) -> Outcome:
     """What stands of two servers: one that may answer later is not hidden by one that can't be given the mail."""
     stands = before if outcome.unmet and before.unreachable else outcome
     return msgspec.structs.replace(stands, skipped=(*before.skipped, *outcome.skipped))
+
+
+def _failed_inside(parcel: Parcel, error: Exception) -> list[Outcome]:
+    log.error("delivery failed inside", why=repr(error), exc_info=error)
+    return parcel.outcomes(Result.DEFERRED, own("4.3.0", "internal error"))
 
 
 def _soft(reply: Reply) -> Result:
