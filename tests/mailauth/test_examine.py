@@ -1,12 +1,17 @@
 """Who sent a mail, asked of a real name server: SPF of both names, what is aligned, and answers that do not come."""
 
 from email.message import EmailMessage
+from pathlib import Path
 
 import pytest
-from tests.mailauth.post import envelope, results
+from tests.mailauth.post import envelope, long_txt, results
 from tests.peers.names import Fault, Zone
 
+from gatepost.mailauth import keys, sign
+from gatepost.message.edit import head_end
 from gatepost.model.auth import Policy, Result
+from gatepost.model.dkim import Algorithm
+from gatepost.model.envelope import Body
 
 pytestmark = pytest.mark.anyio
 
@@ -115,6 +120,20 @@ async def test_a_header_beyond_what_is_looked_at_proves_nothing() -> None:
     found = await results(raw, ZONE, envelope("ada@a.example"))
     assert [each.result for each in found.signatures] == [Result.PERMERROR]
     assert found.arc.result is Result.FAIL
+
+
+@pytest.mark.parametrize("at_hand", [0, 32_768, 1_000_000])
+async def test_a_spooled_mail_is_proven_as_one_in_memory_however_much_of_it_is_at_hand(
+    tmp_path: Path, at_hand: int
+) -> None:
+    pair, end = keys.generate(Algorithm.ED25519), head_end(MAIL)
+    signer = sign.Signer("a.example", "s", keys.load(pair.private))
+    raw = b"X-Filler: x\r\n" * 4_000 + sign.sign(MAIL[:end], Body(len(MAIL), MAIL), end, [signer], 1) + MAIL
+    zone: Zone = {**ZONE, "s._domainkey.a.example": [long_txt(f"v=DKIM1; k=ed25519; p={pair.public}")]}
+    (file := tmp_path / "mail").write_bytes(raw)
+    spooled = Body(len(raw), path=str(file), start=raw[:at_hand])
+    found = await results(raw, zone, envelope("ada@a.example"), body=spooled)
+    assert [each.result for each in found.signatures] == [Result.PASS]
 
 
 async def test_several_froms_are_proven_only_all_together() -> None:
