@@ -361,6 +361,9 @@ async def test_a_domain_is_found_by_each_of_its_names(store: Store) -> None:
     assert store.reader.domain("in.test") == store.reader.domain("ALIAS.test") == row
     assert store.reader.domain("no.test") is None
     assert store.reader.senders() == [row]
+    assert store.reader.trusted_subnets() == ["192.0.2.0/24"]
+    await store.write(lambda writer: writer.change(Domain, row.id, status=DomainStatus.DISABLED))
+    assert store.reader.trusted_subnets() == []
 
 
 async def test_sender_rules_count_in_the_generation_of_their_owner(store: Store) -> None:

@@ -1,7 +1,10 @@
 """Networks: which addresses lie in the public internet, and the networks that senders are counted by."""
 
+from collections import defaultdict
+from collections.abc import Iterable
+from contextlib import suppress
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 _NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052
 _METADATA = IPv6Address("fd00:ec2::254")  # of Amazon's cloud; the IPv4 one is link-local
@@ -41,6 +44,33 @@ def network(ip: str) -> str:
         return str(ip_network(f"{ip}/{bits}", strict=False))
     except ValueError:
         return ip
+
+
+@lru_cache(maxsize=50_000)
+def subnet(text: str) -> IPv4Network | IPv6Network:
+    """Read a network such as 192.0.2.0/24; raise ValueError for what is none."""
+    return ip_network(text, strict=False)
+
+
+class Subnets:
+    """Many networks. Whether an address lies in one is asked once for each length of prefix, however many there are."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self._starts: defaultdict[tuple[int, int], set[int]] = defaultdict(set)  # by version and free bits
+        for text in texts:
+            with suppress(ValueError):  # no address lies in what is no network
+                each = subnet(text)
+                bits = each.max_prefixlen - each.prefixlen
+                self._starts[each.version, bits].add(int(each.network_address) >> bits)
+
+    def __contains__(self, ip: str) -> bool:
+        try:
+            address = ip_address(ip)
+        except ValueError:
+            return False
+        number = int(address)
+        kinds = self._starts.items()
+        return any(version == address.version and number >> bits in starts for (version, bits), starts in kinds)
 
 
 def _wrapped(address: IPv6Address) -> IPv4Address | None:

@@ -5,10 +5,11 @@ Dates are epoch milliseconds (UTC). Names of domains are lower-case A-labels; ad
 """
 
 from enum import StrEnum
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address
 
 import msgspec
 
+from gatepost.model.network import subnet
 from gatepost.model.values import AnyCase
 
 
@@ -85,7 +86,8 @@ class Domain(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     def sends_from(self, ip: str) -> bool:
         """Tell whether an address lies in one of the domain's outgoing subnets."""
         try:
-            return any(ip_address(ip) in ip_network(subnet, strict=False) for subnet in self.outgoing_subnets)
+            address = ip_address(ip)
+            return any(address in subnet(each) for each in self.outgoing_subnets)
         except ValueError:
             return False
 

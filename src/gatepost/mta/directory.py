@@ -7,6 +7,7 @@ import msgspec
 from gatepost.events import Clock, log
 from gatepost.model.address import Address, parse_address
 from gatepost.model.envelope import Client, Dsn, Recipient, Role
+from gatepost.model.network import Subnets
 from gatepost.model.policy import Policy
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Query, eq
@@ -65,7 +66,7 @@ class Directory:
         self._platforms: dict[int, Platform | None] = memory.cache()
         self._senders: dict[str, list[Domain]] = memory.cache()  # those that name outgoing subnets
         self._networks: dict[str, DomainView | None] = memory.cache()  # by a client's address: the first of them
-        self._trusted: dict[str, bool] = memory.cache()
+        self._trusted: dict[str, Subnets] = memory.cache()
         self._rulebook = Rulebook(store, memory, clock, domain=self._domain_of, user=self._user)
 
     # What the front door asks.
@@ -159,12 +160,13 @@ class Directory:
 
     def _of_network(self, client: Client) -> DomainView | None:
         """Return the first domain that names the client's network and may send from it."""
-        own = (self.may_relay(client, Address("postmaster", domain.name)) for domain in self._sending())
+        named = (domain for domain in self._sending() if domain.sends_from(client.ip))
+        own = (self.may_relay(client, Address("postmaster", domain.name)) for domain in named)
         return next((view for view in own if view is not None), None)
 
     def trusts(self, ip: str) -> bool:
         """Tell whether an address lies in the outgoing subnets of a domain that takes mail now."""
-        return self._known(self._trusted, ip, lambda: any(domain.sends_from(ip) for domain in self._sending()))
+        return ip in self._known(self._trusted, "", lambda: Subnets(self._store.reader.trusted_subnets()))
 
     def _sending(self) -> list[Domain]:
         """Return the enabled domains that name outgoing subnets."""

@@ -19,7 +19,7 @@ from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Condition, Page, Query
 from gatepost.model.rules import SenderRule
 from gatepost.model.stored import Copy, Delivery, Letter, Message, TraceEvent
-from gatepost.model.tenant import Domain, UserStatus
+from gatepost.model.tenant import Domain, DomainStatus, UserStatus
 from gatepost.store import query as compiler
 from gatepost.store.memory import RECALL
 from gatepost.store.schema import LIVE, PROTECTED, Table, table
@@ -233,6 +233,12 @@ class Reader:
         known = table(Domain)
         rows = self._rows(f"SELECT {known.fields} FROM domain WHERE outgoing_subnets != '[]' ORDER BY id")
         return [known.row(row) for row in rows]
+
+    def trusted_subnets(self) -> list[str]:
+        """Return the outgoing subnets of enabled domains."""
+        subnets = "domain, json_each(outgoing_subnets) WHERE outgoing_subnets != '[]'"
+        sql = f"SELECT DISTINCT value FROM {subnets} AND status = ?"
+        return [text for (text,) in self._rows(sql, [DomainStatus.ENABLED.value])]
 
     def names_provider(self, provider_id: int) -> bool:
         """Tell whether a domain names an outgoing provider."""
