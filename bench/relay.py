@@ -34,7 +34,7 @@ RULES_ALONE = "[auth]\nenabled = false\n" + "".join(f"[filters.{name}]\nenabled 
 LOADS = [
     Load("4K new", 4_000, 6000, 50, False),
     Load("4K reused", 4_000, 12000, 50, True),
-    Load("4K reused, unlike", 4_000, 6000, 50, True, unlike=True),
+    Load("4K unlike", 4_000, 6000, 50, True, unlike=True),
     Load("4K single session", 4_000, 2000, 1, True),
     Load("50K reused", 50_000, 2000, 20, True),
     Load("50K with a PDF", 50_000, 1500, 20, True, "pdf"),
@@ -44,7 +44,7 @@ LOADS = [
 AIMS = {  # of each load: whose rate is at least which share of whose
     "4K new": [(RULES, TOOLS, 0.20), (RULES, POSTFIX, 2.0), (GATEPOST, POSTFIX, 1.0), (GATEPOST, RSPAMD, 3.0)],
     "4K reused": [(RULES, TOOLS, 0.25), (RULES, POSTFIX, 2.0), (GATEPOST, POSTFIX, 1.0), (GATEPOST, RSPAMD, 3.0)],
-    "4K reused, unlike": [(GATEPOST, POSTFIX, 1.0), (GATEPOST, RSPAMD, 3.0)],
+    "4K unlike": [(GATEPOST, POSTFIX, 1.0), (GATEPOST, RSPAMD, 3.0)],
     "4K single session": [(RULES, POSTFIX, 1.0)],
     "50K reused": [(RULES, TOOLS, 0.25), (GATEPOST, RSPAMD, 2.5)],
     "50K with a PDF": [(RULES, TOOLS, 0.25), (GATEPOST, RSPAMD, 2.5)],
