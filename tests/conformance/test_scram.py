@@ -1,7 +1,6 @@
 """Postfix, whose SCRAM-SHA-256 is Cyrus SASL's, signs in on a submission listener and hands its mail on."""
 
 import contextlib
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -64,16 +63,6 @@ class Desk(NamedTuple):
         with running_postfix(Postfix(self.folder / name, hop, hostname=f"{name}.served.example", more=more)) as made:
             yield made
 
-    def until_told(self, event: str) -> dict[str, object]:
-        """Return the daemon's next line of that event."""
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
-            for line in self.gatepost.events():
-                if line["event"] == event:
-                    return line
-            time.sleep(0.02)
-        raise AssertionError(f"no {event}: {self.gatepost.log.read_text()}")
-
 
 @pytest.fixture
 def desk() -> Iterator[Desk]:
@@ -102,9 +91,9 @@ async def give(postfix: Postfix) -> None:
 async def test_a_postfix_signs_in_and_its_mail_is_queued(desk: Desk, mechanism: str) -> None:
     with desk.postfix("a", PASSWORD, mechanism) as postfix:
         await give(postfix)
-        told = desk.until_told("signed in")
+        told = desk.gatepost.until_told("signed in")
         assert (told["login"], told["mechanism"]) == (BOB, mechanism.upper())
-        assert desk.until_told("delivery")["status"] == "deferred"  # there is no world.example
+        assert desk.gatepost.until_told("delivery")["status"] == "deferred"  # there is no world.example
     (waiting,) = desk.gatepost.ask("GET", "/queue")
     assert (waiting["recipient"], waiting["sender"]) == ("ada@world.example", BOB)
 
@@ -112,7 +101,7 @@ async def test_a_postfix_signs_in_and_its_mail_is_queued(desk: Desk, mechanism: 
 async def test_a_postfix_with_a_wrong_password_keeps_its_mail(desk: Desk) -> None:
     with desk.postfix("a", "another one") as postfix:
         await give(postfix)
-        told = desk.until_told("refused")
+        told = desk.gatepost.until_told("refused")
         assert (told["command"], told["reply"]) == ("AUTH", "535 5.7.8 The login or the password is wrong.")
         assert postfix.queued() == 1
     assert desk.gatepost.ask("GET", "/queue") == []

@@ -95,6 +95,16 @@ class Daemon:
             time.sleep(0.02)
         raise RuntimeError(f"it did not start: {self.log.read_text()}")
 
+    def until_told(self, event: str) -> dict[str, Any]:
+        """Return the first line of that event in its log, as soon as it stands there."""
+        command = ["tail", "--lines=+1", "--follow", str(self.log)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as tail:
+            assert tail.stdout
+            try:
+                return next(line for line in map(json.loads, tail.stdout) if line["event"] == event)
+            finally:
+                tail.kill()
+
     def events(self, began: int = 0) -> list[dict[str, Any]]:
         """Return the whole lines of its log."""
         whole = self.log.read_bytes()[began:].rpartition(b"\n")[0]

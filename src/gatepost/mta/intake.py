@@ -171,13 +171,12 @@ class Intake:
 
     async def _take(self, envelope: Envelope, body: Body, also: Also | None) -> Receipt:
         self._outgoing.take(envelope)
+        receipt = None
         try:
             receipt = await self._process(envelope, body, also)
-        except BaseException:
-            self._outgoing.give_back(envelope)
-            raise
-        if receipt.answer is Answer.DEFERRED:
-            self._outgoing.give_back(envelope)
+        finally:
+            if receipt is None or receipt.answer is Answer.DEFERRED:
+                self._outgoing.give_back(envelope)
         return receipt
 
     async def _process(self, envelope: Envelope, body: Body, also: Also | None) -> Receipt:
