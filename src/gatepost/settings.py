@@ -134,14 +134,14 @@ class Dns(Section, frozen=True):
         "servers": "resolvers, address or address:port; empty: the system's",
         "timeout": "seconds for one question in all",
         "silent": "questions in a row without an answer after which a resolver is probed, and rests if it is silent",
-        "rest": "seconds between the probes of a resolver that rests; what is asked meanwhile fails at once",
+        "rest": "seconds (0.1 at least) between probes of a resolver that rests; what is asked meanwhile fails at once",
         "cache": "answers kept in memory",
         "trust_ad": "whose word counts that DNSSEC proves an answer: local (resolvers on this machine), always, never",
     }
     servers: list[str] = []
     timeout: float = 5.0
-    silent: int = 5
-    rest: float = 5.0
+    silent: Annotated[int, Meta(ge=1)] = 5
+    rest: Annotated[float, Meta(ge=0.1)] = 5.0
     cache: int = 20_000
     trust_ad: str = "local"
 

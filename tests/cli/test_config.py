@@ -53,6 +53,8 @@ def test_the_same_as_json(file: Path, capsys: pytest.CaptureFixture[str]) -> Non
         ("[smtp]\nhostnam = 'x'\n", "smtp.hostnam: unknown key"),
         ("[smpt]\nhostname = 'x'\n", "smpt: unknown key"),
         ("[queue]\nlife = 'long'\n", "queue.life: Expected `int`, got `str`"),
+        ("[dns]\nsilent = 0\n", "dns.silent: Expected `int` >= 1"),
+        ("[dns]\nrest = 0\n", "dns.rest: Expected `float` >= 0.1"),
         ("[queue\n", "Expected ']'"),
     ],
 )
