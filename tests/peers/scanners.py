@@ -27,7 +27,7 @@ options {{
   one_shot = true;
   dns {{ timeout = 0.2s; retransmits = 1; nameserver = ["127.0.0.1:9"]; }}
   tempdir = "{folder}";
-  url_tld = "/usr/share/rspamd/effective_tld_names.dat";
+  url_tld = "{folder}/suffixes";
   history_file = "{folder}/history";
   control_socket = "{folder}/control mode=0600";
   disable_hyperscan = true;
@@ -145,6 +145,9 @@ def rspamd(folder: Path) -> Scanner:
     """A normal worker with two rules; GTUBE is built in."""
     port = free_port()
     (folder / "rules.lua").write_text(RULES)
+    (folder / "suffixes").write_text(
+        "com\norg\ntest\n"
+    )  # to compile the public ones takes it ten seconds of the processor
     config = folder / "rspamd.conf"
     config.write_text(RSPAMD.format(folder=folder, port=port))
     return Scanner(folder, ["rspamd", "--insecure", "--no-fork", "--config", str(config)], port=port)

@@ -1,6 +1,8 @@
 """How engines are spoken to: places, connections, and a mail's octets piece by piece, a spooled one never whole."""
 
 import asyncio
+import os
+import socket
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -49,10 +51,13 @@ def place(text: str, port: int) -> Place:
 
 
 class Wire(NamedTuple):
-    """A connection to a server."""
+    """A connection to a server: the stream listens, and what is said goes by the socket itself.
+
+    A stream whose write fails forgets what it has not read: the answer of a server that has heard enough and hung up.
+    """
 
     reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
+    mouth: socket.socket
 
     async def line(self) -> str:
         """Return the next line without its end; raise Garbled where it is too long, EOFError where there is none."""
@@ -66,9 +71,7 @@ class Wire(NamedTuple):
             raise Garbled("an endless answer") from error
 
     async def say(self, data: bytes) -> None:
-        self.writer.write(data)
-        await asyncio.sleep(0)  # what the server says meanwhile is read before a write fails that it has hung up on
-        await self.writer.drain()
+        await asyncio.get_running_loop().sock_sendall(self.mouth, data)
 
 
 @asynccontextmanager
@@ -77,17 +80,19 @@ async def connected(where: Place, seconds: float) -> AsyncIterator[Wire]:
     try:
         async with asyncio.timeout(seconds):
             if where.path:
-                wire = Wire(*await asyncio.open_unix_connection(where.path, limit=CHUNK))
+                reader, writer = await asyncio.open_unix_connection(where.path, limit=CHUNK)
             else:
-                wire = Wire(*await asyncio.open_connection(where.host, where.port, limit=CHUNK))
+                reader, writer = await asyncio.open_connection(where.host, where.port, limit=CHUNK)
     except TimeoutError as error:
         raise Unreachable(f"no connection within {seconds:g} s") from error
     except OSError as error:
         raise Unreachable(error.strerror or str(error)) from error
     try:
-        yield wire
+        with socket.socket(fileno=os.dup(writer.get_extra_info("socket").fileno())) as mouth:
+            mouth.setblocking(False)
+            yield Wire(reader, mouth)
     finally:
-        wire.writer.transport.abort()  # all is said; what is not is not wanted any more
+        writer.transport.abort()  # all is said; what is not is not wanted any more
 
 
 async def exchange(send: Coroutine[Any, Any, None], hear: Coroutine[Any, Any, T]) -> tuple[T, bool]:
