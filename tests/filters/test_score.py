@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.filters.letters import TEXT, both, coded, document, file, letter
-from tests.filters.mails import ask, make, symbols, zipped
+from tests.filters.mails import ask, make, recipient, symbols, zipped
 from tests.message.documents import compound
 
 from gatepost.filters.score import GTUBE
 from gatepost.filters.signs.header import _jumbled
 from gatepost.filters.symbols import shipped
 from gatepost.message.look import look
+from gatepost.model.address import Address
 from gatepost.model.auth import AuthResults, Dmarc, Iprev, Policy, Result, Signature, Spf
 from gatepost.model.envelope import Client, Login
 from gatepost.model.verdict import Category
@@ -83,6 +84,7 @@ def archive(name: str, content: bytes = b"x") -> bytes:
 PLAIN: dict[str, Any] = {}
 MANY = ", ".join(f"{name}@ours.test" for name in ("abe", "abi", "abo", "aby", "acc", "bob"))
 FEW = ", ".join(f"{name}@ours.test" for name in ("zoe", "bob", "kim"))
+READERS = (recipient(address=Address("bob", "longname.example"), given=Address("bob", "longname.example")),)
 LISTED = {"List_Unsubscribe": "<https://a.test/leave>"}
 EARN = "Be your own boss and work from home."
 MORE = "You can earn thousands of dollars. Join our team, no experience is necessary."
@@ -111,6 +113,10 @@ PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "FROM_LOCAL_OFFICE": ({"From": "Ann <order.desk77@gmail.com>"}, {"From": "Ann <order.desk77@a.test>"}),
     "FROM_DOMAIN_ALIKE": ({"From": "Ann <ann@micr0soft.com>"}, {"From": "Ann <ann@microsoft.com>"}),
     "FROM_DOMAIN_BRAND": ({"From": "Ann <a@paypal-safe.com>"}, {"From": "Ann <a@e.paypal.com>"}),
+    "FROM_DOMAIN_OURS_ALIKE": (
+        {"From": "Ann <ann@longnarne.example>", "mail_recipients": READERS},
+        {"From": "Ann <ann@long-name.example>", "mail_recipients": READERS},
+    ),
     "FROM_DOMAIN_MIXED": ({"From": "Ann <ann@xn--pypal-4ve.com>"}, {"From": "Ann <ann@xn--bcher-kva.de>"}),
     "FROM_DOMAIN_ABUSED": ({"From": "Ann <ann@offers.top>"}, {"From": "Ann <ann@offers.org>"}),
     "FROM_DOMAIN_LURE": ({"From": "Ann <a@secure-billing.example>"}, {"From": "Ann <a@david-miller.example>"}),
@@ -295,6 +301,10 @@ PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         link("https://b.test/x", "www.mybank.com/login"),
         link("https://e.mybank.com/x", "www.mybank.com"),
     ),
+    "LINK_TEXT_BRAND": (
+        link("https://e.a.test/x", "https://www.impots.gouv.fr/remboursement"),
+        link("https://e.a.test/x", "www.b.test"),
+    ),
     "LINK_ALIKE": (link("https://rnicrosoft.com/x"), link("https://microsoft.com/x")),
     "LINK_BRAND": (link("https://paypal.com.b-verify.net/x"), link("https://www.paypal.com/x")),
     "LINK_MIXED": (link("https://xn--pypal-4ve.com/x"), link("https://xn--bcher-kva.de/x")),
@@ -385,6 +395,7 @@ PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         says("Are you at your desk?"),
     ),
     "SAYS_REFUND": (says("You are eligible for a tax refund."), says("I want my money back.")),
+    "SAYS_CARD_DATA": (says("Indtast dit kortnummer her."), says("We never ask for your card number.")),
     "SAYS_CALL": (
         says("$349 was charged. Call our toll-free helpline to cancel."),
         says("I was charged with the task. Call me."),
@@ -429,6 +440,11 @@ PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "LURE_ULTIMATUM": (says(f"{ACCOUNT} It will be deleted within 24 hours."), says(ACCOUNT)),
     "LURE_NAMES_READER": (lure("https://b.test/?e=bob@ours.test"), lure("https://a.test/?e=bob@ours.test")),
     "LURE_SCAN": (says(f"{ACCOUNT} Scan the QR code with your phone."), says("Scan the QR code with your phone.")),
+    "LURE_ASKS_CARD": (
+        says("You are eligible for a tax refund. Enter your card details."),
+        says("Enter your card details."),
+    ),
+    "PITCH_REPLY_FREEMAIL": ({**says(EARN), "Reply_To": "<ann@gmail.com>"}, {**says(EARN), "Reply_To": "<ann@a.test>"}),
     "FREEMAIL_PITCH": ({**says(EARN), "From": "Ann <ann@gmail.com>"}, says(EARN)),
     "FREEMAIL_OFFICE": (
         {**says(EARN), "From": "Ann <hiring.team@gmail.com>"},

@@ -32,11 +32,13 @@ FILES = {
     "near": ("clean", "improved"),
     "fresh_spam": ("spam", "fresh"),
     "fresh_clean": ("clean", "fresh"),
+    "later_spam": ("spam", "later"),
+    "later_clean": ("clean", "later"),
 }
 """The files: what their mails are, and their lot; those without are halved by their names."""
 
-LOTS = ("improved", "held", "fresh")
-"""Mails that were looked at while the rules were improved, those that were held back, those that were written then."""
+LOTS = ("improved", "held", "fresh", "later")
+"""Mails looked at while the rules were improved, those held back, those written then, and those of another hand."""
 
 BOB = "Bob Hale <bob@ours.test>"
 FIRST = datetime(2025, 10, 14, 7, 12, 44, tzinfo=UTC)

@@ -30,6 +30,10 @@ class Brands:
             return True
         return any("*" in own and fnmatchcase(domain, own) for own in self._lists.brands[brand])
 
+    def of(self, domain: str) -> str:
+        """Return the brand whose a registered domain is, "" if none's."""
+        return self._domains.get(domain, "")
+
     def _claimed(self, name: str) -> str:
         """Return the brand that a person's or a firm's shown name claims to be, "" if none."""
         words = _WORDS.findall(folded(name))

@@ -26,8 +26,8 @@ def links(facts: Facts, brands: Brands) -> Iterator[Sign]:
     found = [link for link in islice(facts.anatomy.links, LOOKED_AT) if link.source is not Source.FILE]
     yield from _first_of_each(_each(facts, brands, found))
     page = facts.prose.page
-    if page is not None and (other := _other(page.anchors, facts)):
-        yield "LINK_TEXT_OTHER", other
+    if page is not None:
+        yield from _first_of_each(_worded(page.anchors, facts, brands))
     carriers = _carrying_reader(facts, found)
     if carriers:
         yield "LINK_READER", ""
@@ -100,20 +100,25 @@ def _free(free_hosts: frozenset[str], host: str, url: str) -> bool:
     return host == "docs.google.com" and "/forms/" in url
 
 
-def _other(anchors: Iterable[Anchor], facts: Facts) -> str:
-    """Return a link whose wording is a host of another domain than it leads to, "" if there is none.
+def _worded(anchors: Iterable[Anchor], facts: Facts, brands: Brands) -> Iterator[Sign]:
+    """Find links whose wording is a host of another domain than they lead to.
 
-    Newsletters count clicks through hosts of their sender's; a link that leads to the author's own domain, or that of a
-    mail which says how to leave its list, deceives nobody.
+    Newsletters count clicks through hosts of their sender's; a link that leads to the author's own domain deceives
+    nobody, unless it shows a brand's, and one in a mail which says how to leave its list neither.
     """
+    if facts.listed:
+        return
     for anchor in anchors:
         shown = _SHOWN.match(anchor.text.strip())
         if not shown or not anchor.href.lower().startswith(("http:", "https:")):
             continue
         told, true = registered(host_of(f"http://{shown[1]}")), registered(host_of(anchor.href))
-        if told and true and told != true and true != facts.author_domain and not facts.listed:
-            return f"{told} for {true}"
-    return ""
+        if not told or not true or told == true:
+            continue
+        if true != facts.author_domain:
+            yield "LINK_TEXT_OTHER", f"{told} for {true}"
+        elif (brand := brands.of(told)) and not brands.owns(brand, true):
+            yield "LINK_TEXT_BRAND", f"{told} for {true}"
 
 
 def _carrying_reader(facts: Facts, found: list[Link]) -> list[Link]:

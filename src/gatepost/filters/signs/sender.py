@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from gatepost.filters.signs.brands import Brands, near, unpunycoded
+from gatepost.filters.signs.brands import NEAR, Brands, near, unpunycoded
 from gatepost.filters.signs.facts import Facts, Sign
 from gatepost.filters.signs.scripts import UNSEEN, mixed
 from gatepost.message.links import registered
@@ -76,6 +76,8 @@ def _domain(facts: Facts, brands: Brands) -> Iterator[Sign]:
         yield "FROM_DOMAIN_ALIKE", f"{domain} for {brand}"
     elif brand := brands.borne(facts.author.domain, domain):
         yield "FROM_DOMAIN_BRAND", f"{facts.author.domain} for {brand}"
+    elif ours := next((each for each in facts.our_domains if _mocks(domain, registered(each))), ""):
+        yield "FROM_DOMAIN_OURS_ALIKE", f"{domain} for {ours}"
     if any(mixed(unpunycoded(label)) for label in domain.split(".")):
         yield "FROM_DOMAIN_MIXED", domain
     if domain.rpartition(".")[2] in facts.lists.tlds:
@@ -134,3 +136,11 @@ def _replies(facts: Facts) -> Iterator[Sign]:
 def _alike(one: str, other: str) -> bool:
     a, b = one.partition(".")[0], other.partition(".")[0]
     return a != b and len(a) >= NEAR_REPLY and (skeleton(a) == skeleton(b) or near(a, b))
+
+
+def _mocks(domain: str, ours: str) -> bool:
+    """Tell whether a registered domain is made to look like ours; a hyphen more or less is a firm's second domain."""
+    a, b = domain.partition(".")[0], ours.partition(".")[0]
+    if len(a) < NEAR_REPLY or a.replace("-", "") == b.replace("-", ""):
+        return False
+    return skeleton(a) in (skeleton(b), skeleton(ours.replace(".", "-"))) or (len(a) >= NEAR and near(a, b))
