@@ -19,6 +19,12 @@ from gatepost.model.envelope import Role
 from gatepost.model.verdict import OnError
 
 SECOND = 1000
+
+Amount = Annotated[int, Meta(ge=0)]
+Count = Annotated[int, Meta(ge=1)]
+Seconds = Annotated[float, Meta(gt=0)]
+Port = Annotated[int, Meta(ge=1, le=65_535)]
+
 DEFAULT_PATH = Path("/etc/gatepost/gatepost.toml")
 
 
@@ -103,13 +109,13 @@ class Http(Section, frozen=True):
     trusted_proxies: list[str] = []
     certificate: str = ""
     key: str = ""
-    max_json_bytes: int = 1_000_000
-    header_timeout: float = 15.0
-    min_body_rate: int = 500
-    max_connections: int = 2000
-    guesses_per_minute: int = 10
+    max_json_bytes: Count = 1_000_000
+    header_timeout: Seconds = 15.0
+    min_body_rate: Amount = 500
+    max_connections: Count = 2000
+    guesses_per_minute: Amount = 10
     egroupware_upload_status: Literal[302, 201] = 302
-    event_streams: int = 5
+    event_streams: Amount = 5
 
 
 class StoreSettings(Section, frozen=True):
@@ -123,10 +129,10 @@ class StoreSettings(Section, frozen=True):
     }
     directory: str = "/var/lib/gatepost"
     key_file: str = ""
-    spool_cut: int = 262_144
-    reserve_bytes: int = 200_000_000
-    reserve_percent: float = 5.0
-    readers: int = 2
+    spool_cut: Amount = 262_144
+    reserve_bytes: Amount = 200_000_000
+    reserve_percent: Annotated[float, Meta(ge=0, le=100)] = 5.0
+    readers: Count = 2
 
 
 class Dns(Section, frozen=True):
@@ -139,10 +145,10 @@ class Dns(Section, frozen=True):
         "trust_ad": "whose word counts that DNSSEC proves an answer: local (resolvers on this machine), always, never",
     }
     servers: list[str] = []
-    timeout: float = 5.0
+    timeout: Seconds = 5.0
     silent: Annotated[int, Meta(ge=1)] = 5
     rest: Annotated[float, Meta(ge=0.1)] = 5.0
-    cache: int = 20_000
+    cache: Amount = 20_000
     trust_ad: str = "local"
 
 
@@ -166,19 +172,19 @@ class Relay(Section, frozen=True):
     }
     smarthost: str = ""
     smarthost_transport: str = "SMTPS_MAY"
-    mx_port: int = 25
+    mx_port: Port = 25
     mx_transport: str = "SMTPS_MAY"
     dane: bool = True
     allow_private_destinations: bool = False
     private_platforms: str = "sysadmin"
     source_address: str = ""
     ca_file: str = ""
-    connect_timeout: float = 30.0
-    command_timeout: float = 300.0
-    data_timeout: float = 600.0
-    connections: int = 20
-    reuse: int = 100
-    idle: float = 30.0
+    connect_timeout: Seconds = 30.0
+    command_timeout: Seconds = 300.0
+    data_timeout: Seconds = 600.0
+    connections: Count = 20
+    reuse: Count = 100
+    idle: Annotated[float, Meta(ge=0)] = 30.0
 
 
 class Auth(Section, frozen=True):
@@ -187,7 +193,7 @@ class Auth(Section, frozen=True):
         "timeout": "seconds for all of it; what does not come in time counts as a temporary error",
     }
     enabled: bool = True
-    timeout: float = 10.0
+    timeout: Seconds = 10.0
 
 
 class DkimSettings(Section, frozen=True):
@@ -196,7 +202,7 @@ class DkimSettings(Section, frozen=True):
         "look_seconds": "seconds between two looks for the records of new keys; 0: only health checks look",
     }
     selector: str = "protect"
-    look_seconds: int = 600
+    look_seconds: Amount = 600
 
 
 class MtaSts(Section, frozen=True):
@@ -206,7 +212,7 @@ class MtaSts(Section, frozen=True):
         "ca_file": "PEM file with the authorities for policies, and for TLS reports by https; empty: the system's",
     }
     enabled: bool = True
-    port: int = 443
+    port: Port = 443
     ca_file: str = ""
 
 
@@ -225,11 +231,11 @@ class HealthSettings(Section, frozen=True):
         "checks": "what a domain is looked at for: MX, DKIM, SPF, DMARC, PTR, MTA-STS, TLS-RPT, DANE",
         "runs_per_minute": "diagnostics that one caller may ask for in a minute before 429",
     }
-    period: int = 86_400
+    period: Amount = 86_400
     checks: list[str] = msgspec.field(
         default_factory=lambda: ["MX", "DKIM", "SPF", "DMARC", "PTR", "MTA-STS", "TLS-RPT", "DANE"]
     )
-    runs_per_minute: int = 10
+    runs_per_minute: Amount = 10
 
 
 class Queue(Section, frozen=True):
@@ -241,12 +247,12 @@ class Queue(Section, frozen=True):
         "memory_bytes": "bodies kept in memory for their first delivery",
         "concurrency": "transactions at once with who answers; twice as many with new destinations, half with silent",
     }
-    life: int = 432_000
-    first_retry: int = 300
-    max_retry: int = 4000
-    delay_notice: int = 14_400
-    memory_bytes: int = 64_000_000
-    concurrency: int = 200
+    life: Count = 432_000
+    first_retry: Count = 300
+    max_retry: Count = 4000
+    delay_notice: Amount = 14_400
+    memory_bytes: Amount = 64_000_000
+    concurrency: Count = 200
 
 
 class Limits(Section, frozen=True):
@@ -280,34 +286,34 @@ class Limits(Section, frozen=True):
         "shutdown": "seconds that a stop may take",
         "provisioned_per_hour": "accounts made by auto-provisioning in one domain and hour",
     }
-    message_bytes: int = 52_428_800
-    recipients: int = 1000
-    connections: int = 10_000
-    connections_per_ip: int = 50
-    errors: int = 20
-    junk_commands: int = 100
-    unknown_recipients: int = 25
-    idle: float = 300.0
-    session: float = 3600.0
-    min_data_rate: int = 500
-    body_line: int = 65_536
-    received_headers: int = 50
-    group_members: int = 1000
-    auth_failures: int = 3
-    auth_failures_per_ip: int = 10
-    header_bytes: int = 102_400
-    headers: int = 1000
-    parts: int = 10_000
-    depth: int = 100
-    archive_bytes: int = 100_000_000
-    archive_ratio: int = 200
-    archive_entries: int = 10_000
-    archive_depth: int = 5
-    qr_images: int = 0
-    scan_seconds: float = 9.0  # so that a mail ends within ten, told and all
-    buffer_bytes: int = 64_000_000
-    shutdown: float = 8.0
-    provisioned_per_hour: int = 100
+    message_bytes: Count = 52_428_800
+    recipients: Count = 1000
+    connections: Count = 10_000
+    connections_per_ip: Count = 50
+    errors: Amount = 20
+    junk_commands: Amount = 100
+    unknown_recipients: Amount = 25
+    idle: Seconds = 300.0
+    session: Seconds = 3600.0
+    min_data_rate: Amount = 500
+    body_line: Count = 65_536
+    received_headers: Count = 50
+    group_members: Count = 1000
+    auth_failures: Count = 3
+    auth_failures_per_ip: Count = 10
+    header_bytes: Count = 102_400
+    headers: Count = 1000
+    parts: Count = 10_000
+    depth: Count = 100
+    archive_bytes: Count = 100_000_000
+    archive_ratio: Count = 200
+    archive_entries: Count = 10_000
+    archive_depth: Amount = 5
+    qr_images: Amount = 0
+    scan_seconds: Seconds = 9.0  # so that a mail ends within ten, told and all
+    buffer_bytes: Count = 64_000_000
+    shutdown: Seconds = 8.0
+    provisioned_per_hour: Amount = 100
 
 
 class Filters(msgspec.Struct, frozen=True, kw_only=True):
@@ -318,8 +324,8 @@ class Filters(msgspec.Struct, frozen=True, kw_only=True):
         "workers": "processes that open large mails and archives",
         "on_error": "what follows when a filter can't say, unless its own table differs: defer, accept, quarantine",
     }
-    timeout: float = 20.0
-    workers: int = 1
+    timeout: Seconds = 20.0
+    workers: Count = 1
     on_error: OnError = OnError.DEFER
     options: dict[str, dict[str, Any]] = {}
 
@@ -329,8 +335,8 @@ class Quarantine(Section, frozen=True):
         "system_days": "days that a hold is kept which no store flag asks for",
         "purge_seconds": "seconds between two purges",
     }
-    system_days: int = 31
-    purge_seconds: int = 300
+    system_days: Amount = 31
+    purge_seconds: Count = 300
 
 
 class Headers(Section, frozen=True):
@@ -356,9 +362,9 @@ class Webhooks(Section, frozen=True):
         "private": "may webhooks lie on private or loopback addresses?",
         "ca_file": "PEM file with the authorities for https; empty: the system's",
     }
-    timeout: float = 10.0
-    life_hours: int = 24
-    keep_days: int = 7
+    timeout: Seconds = 10.0
+    life_hours: Count = 24
+    keep_days: Amount = 7
     private: bool = False
     ca_file: str = ""
 
@@ -381,21 +387,21 @@ class Sending(Section, frozen=True):
         "share_bytes": "octets of all shared files",
         "share_days": "days without a fetch after which a shared file is removed, unless its mail named a day",
     }
-    upload_files: int = 100
-    upload_user_bytes: int = 200_000_000
-    upload_bytes: int = 2_000_000_000
-    upload_hours: int = 24
-    drafts: int = 500
-    draft_bytes: int = 200_000_000
-    draft_days: int = 365
-    key_hours: int = 24
-    scheduled: int = 500
-    schedule_days: int = 365
-    suppress_days: int = 90
-    share_files: int = 100
-    share_user_bytes: int = 200_000_000
-    share_bytes: int = 2_000_000_000
-    share_days: int = 100
+    upload_files: Amount = 100
+    upload_user_bytes: Amount = 200_000_000
+    upload_bytes: Amount = 2_000_000_000
+    upload_hours: Count = 24
+    drafts: Amount = 500
+    draft_bytes: Amount = 200_000_000
+    draft_days: Count = 365
+    key_hours: Count = 24
+    scheduled: Amount = 500
+    schedule_days: Count = 365
+    suppress_days: Amount = 90
+    share_files: Amount = 100
+    share_user_bytes: Amount = 200_000_000
+    share_bytes: Amount = 2_000_000_000
+    share_days: Count = 100
 
 
 class EmailSettings(Section, frozen=True):
@@ -405,8 +411,8 @@ class EmailSettings(Section, frozen=True):
         "attachment_bytes": "octets of a mail's attachments, in Base64, that are listed; of more only the names",
     }
     sender: str = ""
-    days: int = 7
-    attachment_bytes: int = 65_536
+    days: Count = 7
+    attachment_bytes: Amount = 65_536
 
 
 class Trace(Section, frozen=True):
@@ -415,9 +421,9 @@ class Trace(Section, frozen=True):
         "refused_days": "days that the trace of a refused mail is kept",
         "refused_bytes": "octets that traces of refused mail may take in all",
     }
-    days: int = 30
-    refused_days: int = 7
-    refused_bytes: int = 1_000_000_000
+    days: Count = 30
+    refused_days: Amount = 7
+    refused_bytes: Amount = 1_000_000_000
 
 
 class Notices(Section, frozen=True):
@@ -429,7 +435,7 @@ class Notices(Section, frozen=True):
 
 class AuditSettings(Section, frozen=True):
     DOC: ClassVar[dict[str, str]] = {"days": "days that it is kept who changed what"}
-    days: int = 400
+    days: Count = 400
 
 
 class Log(Section, frozen=True):
@@ -448,9 +454,9 @@ class MemorySettings(Section, frozen=True):
         "tally_bytes": "octets of RAM at most for what each other filter counts; about 400 for each entry",
         "share_lessons": "what one domain teaches the classifier counts for all domains, too",
     }
-    token_bytes: int = 16_777_216
-    token_days: int = 180
-    tally_bytes: int = 16_000_000
+    token_bytes: Amount = 16_777_216
+    token_days: Count = 180
+    tally_bytes: Amount = 16_000_000
     share_lessons: bool = False
 
 
@@ -467,15 +473,15 @@ class Outgoing(Section, frozen=True):
         "domain_recipients_per_hour": "recipients to whom all of a domain may write within an hour; 0: any number",
         "report_to": "address that is told of these; empty: the domain's administrator (option DOMAIN_ADMIN)",
     }
-    spam_per_hour: int = 10
-    burst: int = 1000
-    burst_factor: float = 5.0
-    slow_minutes: int = 60
-    slow_mails: int = 20
-    user_mails_per_hour: int = 0
-    user_recipients_per_hour: int = 0
-    domain_mails_per_hour: int = 0
-    domain_recipients_per_hour: int = 0
+    spam_per_hour: Amount = 10
+    burst: Amount = 1000
+    burst_factor: Annotated[float, Meta(ge=1)] = 5.0
+    slow_minutes: Count = 60
+    slow_mails: Amount = 20
+    user_mails_per_hour: Amount = 0
+    user_recipients_per_hour: Amount = 0
+    domain_mails_per_hour: Amount = 0
+    domain_recipients_per_hour: Amount = 0
     report_to: str = ""
 
 
@@ -483,7 +489,7 @@ class Tenancy(Section, frozen=True):
     DOC: ClassVar[dict[str, str]] = {
         "purge_days": "days from a domain's deletion to its purge",
     }
-    purge_days: int = 30
+    purge_days: Amount = 30
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

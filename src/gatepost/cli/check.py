@@ -3,13 +3,15 @@
 import asyncio
 import os
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import click
 
 from gatepost.cli.control import Control
 from gatepost.cli.failure import Failure
+from gatepost.cli.logs import level
 from gatepost.cli.options import with_settings
 from gatepost.cli.output import clean
 from gatepost.dns import Resolver
@@ -17,7 +19,10 @@ from gatepost.events import Metrics, wall_clock
 from gatepost.filters.engine import Engine
 from gatepost.filters.registry import Filter, Tools, load
 from gatepost.message import foreign
+from gatepost.mta.routing import smarthost, transport
 from gatepost.settings import Settings, SettingsError
+from gatepost.smtp.listener import tls_context
+from gatepost.smtp.proxy import networks
 from gatepost.sockets import BadEndpoint, split_endpoint
 from gatepost.store.health import StoreProblem
 from gatepost.store.store import Store
@@ -60,19 +65,29 @@ def _try_out(engine: Engine) -> None:
 
 def wrong_settings(settings: Settings) -> Iterator[str]:
     """Yield a sentence for each setting that a start would stumble over."""
-    try:
-        _filters(settings)
-    except SettingsError as error:
-        yield str(error)
+    for attempt in _attempts(settings):
+        try:
+            attempt()
+        except (SettingsError, Failure) as error:
+            yield str(error)
     for listener in settings.smtp.listener:
         yield from _wrong_endpoint("smtp.listener", listener.listen)
-        yield from _wrong_pair("smtp.listener", listener.certificate, listener.key)
     for text in settings.http.listen:
         yield from _wrong_endpoint("http.listen", text)
-    yield from _wrong_pair("smtp", settings.smtp.certificate, settings.smtp.key)
     yield from _wrong_pair("http", settings.http.certificate, settings.http.key)
     if settings.relay.ca_file and not Path(settings.relay.ca_file).is_file():
         yield f"relay.ca_file: {settings.relay.ca_file}: no such file"
+
+
+def _attempts(settings: Settings) -> Iterator[Callable[[], object]]:
+    """Yield what a start makes of the settings before it opens anything."""
+    yield partial(_filters, settings)
+    yield partial(smarthost, settings.relay)
+    yield partial(transport, settings.relay.mx_transport, "relay.mx_transport")
+    yield partial(level, settings.log)
+    for listener in settings.smtp.listener:
+        yield partial(tls_context, settings, listener)
+        yield partial(networks, listener.proxy_protocol_from)
 
 
 def _wrong_endpoint(where: str, text: str) -> Iterator[str]:

@@ -25,7 +25,7 @@ _PLAIN = re.compile(r"[\w.@:/<>+,()\[\]-]+\Z", re.ASCII)
 
 def configure(log: Log) -> None:
     """Send structlog and the libraries' logging to stderr in the form that the settings ask for; raise Failure."""
-    level = _level(log)
+    lowest = level(log)
     stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
@@ -35,14 +35,15 @@ def configure(log: Log) -> None:
     last: structlog.typing.Processor = structlog.processors.JSONRenderer() if log.format == "json" else _line
     structlog.configure(
         processors=[structlog.contextvars.merge_contextvars, *shared, last],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
+        wrapper_class=structlog.make_filtering_bound_logger(lowest),
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
-    _adopt_stdlib(level, [*shared, last])
+    _adopt_stdlib(lowest, [*shared, last])
 
 
-def _level(log: Log) -> int:
+def level(log: Log) -> int:
+    """Return the lowest level that is told; raise Failure for a form or a level that there is none of."""
     if log.format not in ("text", "json"):
         raise Failure(f"log.format: {log.format!r} is neither text nor json", os.EX_CONFIG)
     if log.level not in LEVELS:

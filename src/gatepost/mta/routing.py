@@ -100,7 +100,7 @@ class Router:
         self._gateway = gateway
         self._chance = chance or random.Random()  # noqa: S311 - spreads load, guards nothing
         self._smarthost = smarthost(settings)
-        self._mx_transport = _transport(settings.mx_transport, "relay.mx_transport")
+        self._mx_transport = transport(settings.mx_transport, "relay.mx_transport")
 
     def policy_domain(self, route: Route) -> str:
         """Return the domain by whose MX records a route leads, "" where it leads by what somebody configured."""
@@ -231,10 +231,11 @@ def smarthost(settings: Relay) -> Hop | None:
     if not settings.smarthost:
         return None
     host, port = host_and_port(settings.smarthost, "relay.smarthost")
-    return Hop(host, port, _transport(settings.smarthost_transport, "relay.smarthost_transport"))
+    return Hop(host, port, transport(settings.smarthost_transport, "relay.smarthost_transport"))
 
 
-def _transport(text: str, key: str) -> Transport:
+def transport(text: str, key: str) -> Transport:
+    """Read the name of a transport; raise SettingsError naming `key`."""
     try:
         return Transport(text)
     except ValueError as error:

@@ -72,7 +72,7 @@ class Listeners:
             self._servers.append(await self._serve(door, sock))
 
     def _open(self, listener: Listener) -> None:
-        context = _context(self._settings, listener)
+        context = tls_context(self._settings, listener)
         door = Door(
             self._settings,
             listener,
@@ -109,7 +109,7 @@ class Listeners:
         """Read all certificates again, for new connections; one that can't be read leaves the old one in use."""
         for listener, door in self._doors:
             try:
-                door.context = _context(self._settings, listener)
+                door.context = tls_context(self._settings, listener)
             except SettingsError as error:
                 log.error("certificate not reloaded", listener=listener.listen, why=replies.printable(str(error)))
 
@@ -208,7 +208,8 @@ async def _step(session: Connection) -> None:
         await session.stumble()
 
 
-def _context(settings: Settings, listener: Listener) -> ssl.SSLContext | None:
+def tls_context(settings: Settings, listener: Listener) -> ssl.SSLContext | None:
+    """Return the TLS of a listener, None where it has none; raise SettingsError for what can't be used."""
     if listener.tls not in TLS_WORDS:
         raise SettingsError(f"smtp.listener {listener.listen}: tls is one of {', '.join(TLS_WORDS)}")
     context = tls.context(settings.smtp, listener)
