@@ -488,6 +488,15 @@ def test_what_a_script_on_this_machine_hands_in_is_no_spam(members: dict[str, An
     assert sum(each.score for each in findings) < 4.0, symbols(findings)
 
 
+@pytest.mark.parametrize("attached", [file("setup.exe"), file("tools.zip", zipped(setup__exe=b"x"))])
+def test_a_program_alone_makes_no_spam_of_an_unproven_mail(attached: bytes) -> None:
+    """Whether programs pass is said by the attachment rules (contract section 7)."""
+    data = letter("Hi\r\n", files=(attached,), Received=None, Message_ID="<1@box>")
+    findings = ask(SCORE, data, auth=auth(), client=Client(ip="93.184.216.34", helo="box.a.test"))
+    assert {"FILE_ALONE", "AUTHOR_UNPROVABLE"} < set(symbols(findings))
+    assert sum(each.score for each in findings) < 5.0, symbols(findings)
+
+
 def test_a_long_name_of_a_field_is_not_kept_in_memory() -> None:
     ask(SCORE, letter())
     usual = _jumbled.cache_info().currsize

@@ -180,6 +180,15 @@ async def test_a_group_is_opened_and_loops_are_cut(world: World, directory: Dire
     assert {each.given.key for each in found} == {"all@served.example"}
 
 
+async def test_groups_that_lead_to_nobody_but_each_other_are_a_loop(world: World, directory: Directory) -> None:
+    await world.domain("served.example")
+    await group(world, "one@served.example", "two@served.example")
+    await group(world, "two@served.example", "one@served.example")
+    await group(world, "empty@served.example")
+    assert await refusal(directory, "one@served.example") is Kind.LOOP
+    assert await refusal(directory, "empty@served.example") is Kind.UNKNOWN_USER
+
+
 async def test_a_group_too_large_is_refused(world: World, directory: Directory) -> None:
     await world.domain("served.example")
     await group(world, "big@served.example", *(f"m{index}@world.example" for index in range(60)))

@@ -378,6 +378,7 @@ async def test_a_stop_takes_no_longer_than_it_may(tmp_path: Path) -> None:
         began = asyncio.get_running_loop().time()
         await opened.listeners.stop(0.2)
         assert asyncio.get_running_loop().time() - began < 2
+        assert (await talk.reply()).startswith("421 4.3.2 ")
         assert opened.listeners.sessions == []
         assert opened.mails == []
 

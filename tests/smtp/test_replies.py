@@ -29,9 +29,9 @@ def test_the_codes_that_administrators_look_for() -> None:
     def code(category: Category) -> str:
         return " ".join(replies.rejected(category, "x", "1").text.split()[:2])
 
-    assert code(Category.VIRUS) == code(Category.BAD_ATTACHMENT) == "554 5.7.0"
+    assert code(Category.VIRUS) == "554 5.7.0"
     assert code(Category.BLOCKED) == "550 5.7.1"
-    assert code(Category.SPAM) == "554 5.7.1"
+    assert code(Category.SPAM) == code(Category.BAD_ATTACHMENT) == "554 5.7.1"
     assert code(Category.OVERSIZE) == "552 5.3.4"
     assert code(Category.BAD_HEADERS) == code(Category.BAD_ENCODING) == "554 5.6.0"
     assert code(Category.SENDER_VERIFY) == "550 5.7.26"

@@ -26,6 +26,10 @@ class BadAddress(ValueError):
     """The text is no address; `str()` says why, in words fit for a stranger."""
 
 
+class BareIp(BadAddress):
+    """An IP address without brackets stands where a domain name belongs."""
+
+
 class Address(msgspec.Struct, frozen=True):
     """A mailbox: `local` as spelled by its owner (quotes kept), `domain` as lower-case A-labels or a literal."""
 
@@ -84,7 +88,7 @@ def domain_name(text: str) -> str:
         if not _LABEL.match(label):
             raise BadAddress("the domain is malformed")
     if labels[-1].isdigit():
-        raise BadAddress("a bare IP address is no domain")
+        raise BareIp("a bare IP address is no domain")
     return name
 
 

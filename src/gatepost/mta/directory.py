@@ -278,6 +278,8 @@ class Directory:
             raise temporary
         if not found:
             # Said of the group, so that its authors don't learn the members.
+            if not problems and self._members(group):
+                raise Problem(Kind.LOOP, "the group leads back to itself")
             raise Problem(Kind.UNKNOWN_USER, "no such mailbox", members=len(problems))
         return tuple(found.values())
 

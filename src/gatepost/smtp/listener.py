@@ -123,8 +123,10 @@ class Listeners:
         await self._drained(grace)
         self._close()
         for session in self.sessions:
-            session.transport.abort()
+            session.hang_up(replies.STOPPING)
         await self._cancelled()
+        for session in self.sessions:
+            session.transport.abort()
 
     def _close(self) -> None:
         for server in self._servers:

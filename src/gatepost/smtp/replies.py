@@ -82,7 +82,7 @@ PROBLEMS: dict[Kind, tuple[int, str]] = {
 # How a mail is refused after its data, by the case that decided.
 VERDICTS: dict[Category, tuple[int, str]] = {
     Category.VIRUS: (554, "5.7.0"),
-    Category.BAD_ATTACHMENT: (554, "5.7.0"),
+    Category.BAD_ATTACHMENT: (554, "5.7.1"),
     Category.BLOCKED: (550, "5.7.1"),
     Category.SPAM: (554, "5.7.1"),
     Category.ADVERT: (554, "5.7.1"),
@@ -157,7 +157,7 @@ AUTH_IN_MAIL = Reply(503, "5.5.1", "not within a mail")
 AUTH_UNKNOWN = Reply(504, "5.5.4", "this mechanism is not offered")
 AUTH_GIVEN_UP = Reply(501, "5.5.2", "sign-in cancelled")
 AUTH_MALFORMED = Reply(501, "5.5.2", "malformed response")
-AUTH_WRONG = Reply(535, "5.7.8", "authentication credentials invalid")
+AUTH_WRONG = Reply(535, "5.7.8", "The login or the password is wrong.")
 
 TOO_BIG = Reply(552, "5.3.4", "the mail is too big")
 BARE_IN_DATA = Reply(550, "5.5.2", "bare CR, LF or NUL not allowed")

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from gatepost.events import log
-from gatepost.model.address import Address, BadAddress, parse_path
+from gatepost.model.address import Address, BadAddress, BareIp, parse_path
 from gatepost.model.problem import Kind, Problem
 from gatepost.smtp import replies
 from gatepost.smtp.connection import Connection
@@ -161,6 +161,8 @@ class Session(Connection):
     async def sign_in(self, argument: str) -> Reply | None:
         """AUTH (RFC 4954)."""
         self._may_sign_in()
+        if not argument:
+            raise Refusal(replies.NEEDS_ARGUMENT)
         mechanism, _, initial = argument.partition(" ")
         if mechanism.upper() not in self.door.mechanisms:
             raise Refusal(replies.AUTH_UNKNOWN)
@@ -197,9 +199,7 @@ class Session(Connection):
     async def mail_from(self, argument: str) -> Reply:
         """MAIL."""
         self._may_mail()
-        sender, rest = _path(_after("FROM:", argument, replies.MAIL_SYNTAX), "5.1.7")
-        if sender is not None and not sender.domain:
-            raise Refusal(Reply(501, "5.1.7", "the address has no domain"))
+        sender, rest = _sender(_after("FROM:", argument, replies.MAIL_SYNTAX))
         options = self._mail_options(rest) if self._takes_options(rest) else MailOptions()
         if not (options.smtputf8 or argument.isascii()):
             raise Refusal(replies.NEEDS_SMTPUTF8)
@@ -233,7 +233,7 @@ class Session(Connection):
         mail = self._open_mail()
         if not (mail.options.smtputf8 or argument.isascii()):
             raise Refusal(replies.NEEDS_SMTPUTF8)
-        address, rest = _path(_after("TO:", argument, replies.RCPT_SYNTAX), "5.1.3")
+        address, rest = _recipient(_after("TO:", argument, replies.RCPT_SYNTAX))
         if address is None:
             raise Refusal(replies.NO_RECIPIENT)
         dsn = mail.options.dsn
@@ -378,8 +378,20 @@ def _after(keyword: str, argument: str, otherwise: Reply) -> str:
     return argument[len(keyword) :].lstrip(" ")
 
 
-def _path(text: str, enhanced: str) -> tuple[Address | None, str]:
+def _sender(text: str) -> tuple[Address | None, str]:
+    try:
+        sender, rest = parse_path(text)
+        if sender is not None and not sender.domain:
+            raise BadAddress("the address has no domain")
+    except BadAddress as error:
+        raise Refusal(Reply(501, "5.1.7", str(error))) from None
+    return sender, rest
+
+
+def _recipient(text: str) -> tuple[Address | None, str]:
     try:
         return parse_path(text)
+    except BareIp:  # well-formed, but no domain of ours (threat 36)
+        raise Problem(Kind.RELAYING_DENIED, "relaying denied") from None
     except BadAddress as error:
-        raise Refusal(Reply(501, enhanced, str(error))) from None
+        raise Refusal(Reply(501, "5.1.3", str(error))) from None
