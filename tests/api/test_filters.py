@@ -91,6 +91,7 @@ async def test_uri_actions_too(filters: Api) -> None:
         (r"(a)\1", "invalid escape sequence"),
         ("x" * 1001, "longer than 1000"),
         ("", "empty"),
+        ("a\0b", "not allowed here"),
     ],
 )
 async def test_an_expression_that_can_not_be_used_is_refused_with_the_place_of_its_fault(

@@ -236,6 +236,7 @@ async def test_a_relay_is_tried_without_being_saved(api: Api) -> None:
         ({"transportPort": 0}, 400, "/transportPort"),
         ({"authType": "kerberos"}, 400, "/authType"),
         ({"apiType": "JMAP"}, 400, "/apiType"),
+        ({"authData": "none"}, 400, "/authData"),
         ({"id": "zzzzz"}, 422, "/id"),
     ],
 )  # fmt: skip

@@ -79,6 +79,7 @@ async def test_the_limit_of_delivered_spam_never_lies_below_the_spam_score(api: 
     ("change", "status", "pointer"),
     [
         ({"name": ""}, 400, "/name"),
+        ({"name": " \u3000"}, 400, "/name"),
         ({"name": "a\r\nb"}, 400, "/name"),
         ({"mailSizeLimit": 0}, 400, "/mailSizeLimit"),
         ({"mailSizeLimit": 2.5}, 400, "/mailSizeLimit"),
@@ -108,6 +109,8 @@ async def test_a_control_character_is_refused_in_words_for_people_threat_119(api
     change = {"relayProps": {"prefixSpam": "[SPAM]\r\nX-Injected: yes"}}
     answer = await api.ask("PATCH", f"/policies/{made['policy']['id']}", change)
     assert (answer.status_code, answer.json()["message"]) == (400, "The text has characters that are not allowed here.")
+    answer = await api.ask("PATCH", f"/policies/{made['policy']['id']}", {"name": "  "})
+    assert answer.json()["message"] == "The text is blank or has characters that are not allowed here."
 
 
 async def test_names_are_unique_in_a_domain_in_any_case(api: Api) -> None:

@@ -215,6 +215,23 @@ async def test_a_mail_needs_recipients_that_mail_can_go_to(desk: Desk) -> None:
     assert mails(desk) == 0
 
 
+@pytest.mark.parametrize(
+    ("members", "pointer"),
+    [
+        ({"attachments": [{"uid": "e" * 32}]}, "/attachments/0/name"),
+        ({"attachments": [{"name": "a.txt"}]}, "/attachments/0/uid"),
+        ({"attachments": [{"name": "a.txt", "uid": "a\0b"}]}, "/attachments/0/uid"),
+        ({"draftId": "a\0b"}, "/draftId"),
+        ({"originId": "a\0b"}, "/originId"),
+    ],
+)
+async def test_files_and_mails_are_named_as_the_contract_asks(
+    desk: Desk, members: dict[str, Any], pointer: str
+) -> None:
+    answer = await send(desk, **members)
+    assert (answer.status_code, answer.json()["pointer"]) == (400, pointer), answer.text
+
+
 async def test_an_unknown_mailbox_of_the_house_is_told_at_once(tmp_path: Path) -> None:
     async with open_desk(tmp_path, sink=Sink({"RCPT <nobody@served.example>": ["550 5.1.1 no"] * 3})) as desk:
         answer = await send(desk, to=["nobody@served.example"])

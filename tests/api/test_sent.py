@@ -104,7 +104,7 @@ async def test_a_mail_goes_at_its_hour_with_its_files_and_not_before(desk: Desk)
     incoming.write(b"file")
     upload = await uploads.finish(incoming, "a.txt", "text/plain")
     at = desk.house.clock() + 48 * HOUR
-    mail_id = await send(desk, sendAt=at, attachments=[{"uid": upload.id}], subject="Later")
+    mail_id = await send(desk, sendAt=at, attachments=[{"uid": upload.id, "name": "a.txt"}], subject="Later")
     listed = await desk.get(f"{BOB}/scheduled", token=desk.bob)
     assert listed == [{"id": mail_id, "subject": "Later", "sentAt": None, "sendAt": at, "recipients": []}]
     await due(desk, 47)
@@ -201,7 +201,7 @@ async def test_what_can_not_be_scheduled_is_told_at_once(desk: Desk) -> None:
         ({"to": []}, 400),
         ({"subject": "x\r\ny"}, 400),
         ({"sendAt": later + 366 * 24 * HOUR}, 400),
-        ({"attachments": [{"uid": hers.id}]}, 404),
+        ({"attachments": [{"uid": hers.id, "name": "hers"}]}, 404),
     ):
         body = {"to": ["ada@world.example"], "subject": "Hello", "sendAt": later, **members}
         assert (await desk.ask("POST", f"{BOB}/emails/send", body, token=desk.bob)).status_code == status, members

@@ -60,6 +60,7 @@ async def test_a_moment_may_be_written_as_a_date(api: Api) -> None:
     [
         ({}, 400, "/name"),
         ({"name": ""}, 400, "/name"),
+        ({"name": "  "}, 400, "/name"),
         ({"name": "a\0b"}, 400, "/name"),
         ({"name": "x", "expiration": NOW}, 422, "/expiration"),
         ({"name": "x", "expiration": True}, 400, "/expiration"),

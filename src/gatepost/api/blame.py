@@ -9,6 +9,7 @@ import msgspec
 from gatepost.model.problem import Kind, Problem
 
 _AT = re.compile(r"(?P<text>.*?)(?: - at `(?:key in )?\$(?P<path>.*)`)?\Z", re.DOTALL)
+_SEEN = r"\s"  # stands in the patterns of texts that may not be blank
 _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]")
 
 
@@ -19,8 +20,13 @@ def blame(error: msgspec.ValidationError) -> Problem:
     steps = [name or index for name, index in _STEP.findall(match["path"] or "")]
     if missing := re.search(r"missing required field `(.+)`", match["text"]):
         return Problem(Kind.MALFORMED, "A required member is missing.", pointer=pointer(*steps, missing[1]))
-    text = "The text has characters that are not allowed here" if "matching regex" in match["text"] else match["text"]
+    text = _misfit(match["text"]) if "matching regex" in match["text"] else match["text"]
     return Problem(Kind.MALFORMED, f"{text}.", pointer=pointer(*steps))
+
+
+def _misfit(text: str) -> str:
+    """Say what a text lacks that does not match its pattern."""
+    return f"The text {'is blank or ' if _SEEN in text else ''}has characters that are not allowed here"
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from gatepost.model.tenant import Language
 from gatepost.services.access import forbidden, may, require
 from gatepost.services.authorities import AdminView, knows, outranks, show_admins
 from gatepost.services.passwords import Passwords
-from gatepost.services.records import Line, Name, emptied, given, read_address, unprocessable
+from gatepost.services.records import Line, emptied, given, read_address, unprocessable
 from gatepost.store.store import Reader, Store, Writer
 
 
@@ -21,7 +21,7 @@ class AdminUpdate(msgspec.Struct, kw_only=True, rename="camel"):
     """Any subset of what an account can be given; `totp` can only be switched off here."""
 
     email: Line | None = None
-    display_name: Name | None = None
+    display_name: Line | None = None
     password: str | None = None
     enabled: bool | None = None
     totp: bool | None = None
@@ -129,7 +129,9 @@ def _touched(reader: Reader, caller: Caller, admin_id: int) -> Admin:
 def _read(change: AdminUpdate) -> dict[str, Any]:
     if change.totp:
         raise unprocessable("The second factor can only be switched off here.", "/totp")
-    fields = given(change, "display_name", "enabled")
+    fields = given(change, "enabled")
+    if change.display_name is not None:
+        fields["display_name"] = emptied(change.display_name)
     if change.email is not None:
         fields["email"] = emptied(change.email) and read_address(change.email, "/email").key
     if change.language is not None:

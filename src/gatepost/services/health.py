@@ -17,7 +17,7 @@ from gatepost.model.tenant import Domain, DomainStatus
 from gatepost.model.values import Id
 from gatepost.services.access import found, require, visible
 from gatepost.services.diagnosis import Diagnosis
-from gatepost.services.platforms import ApiSettings, ApiType, AuthSettings, AuthType
+from gatepost.services.platforms import ApiSettings, ApiType, AuthSettings, AuthType, read_auth
 from gatepost.services.records import Line, Name, Port, unprocessable
 from gatepost.services.relays import PORTS, Relays, stored_only
 from gatepost.services.throttle import Throttle
@@ -249,6 +249,7 @@ def _check_types(check: RelayCheck) -> None:
     for text, kinds, at in ((check.auth_type, AuthType, "/authType"), (check.api_type, ApiType, "/apiType")):
         if text and text not in list(kinds):
             raise Problem(Kind.MALFORMED, f"{text!r} is none of {', '.join(kinds)}.", pointer=at)
+    read_auth(check.auth_data, "/authData")
 
 
 def _hops(reader: Reader, check: RelayCheck, saved: Platform | None) -> list[Hop]:

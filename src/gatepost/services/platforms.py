@@ -223,11 +223,9 @@ class Platforms:
         )
 
     def _seal_auth(self, part: PlatformPart, known: Platform | None, at: str) -> str | None:
-        data = part.auth_data
-        if isinstance(data, str):
-            if data:
-                raise Problem(Kind.MALFORMED, "Expected an object.", pointer=at)
+        if part.auth_data == "":
             return None
+        data = read_auth(part.auth_data, at)
         same = known if known and known.auth_type == part.auth_type else None
         old = same.auth_data if same else None
         return self._seal(data, self._open(AuthSettings, old), AUTH_MEMBERS.get(part.auth_type or "", ()), at)
@@ -256,6 +254,13 @@ class Platforms:
 
     def _open(self, kind: type[Settings], sealed: str | None) -> Settings | None:
         return msgspec.json.decode(self._secrets.unseal(sealed), type=kind) if sealed else None
+
+
+def read_auth(data: AuthSettings | str | None, at: str) -> AuthSettings | None:
+    """Return sign-in settings; the empty text is none (contract A16). Raises MALFORMED for any other text."""
+    if isinstance(data, str) and data:
+        raise Problem(Kind.MALFORMED, "Expected an object.", pointer=at)
+    return data if isinstance(data, AuthSettings) else None
 
 
 def _masked(settings: Settings | None) -> Settings | None:

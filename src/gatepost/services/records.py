@@ -14,10 +14,12 @@ V = TypeVar("V", bound=msgspec.Struct)
 S = TypeVar("S", bound=msgspec.Struct)
 
 # One line without control characters; the end is said in a way that Python and JSON Schema both understand.
-LINE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$(?!\n)"
+_CONTROL = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
+LINE = rf"^[^{_CONTROL}]*$(?!\n)"
+NAME = rf"^[^{_CONTROL}]*[^{_CONTROL}\s][^{_CONTROL}]*$(?!\n)"  # more than blanks
 LINES = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$(?!\n)"
 
-Name = Annotated[str, Meta(min_length=1, max_length=255, pattern=LINE)]
+Name = Annotated[str, Meta(min_length=1, max_length=255, pattern=NAME)]
 Line = Annotated[str, Meta(max_length=255, pattern=LINE)]
 Text = Annotated[str, Meta(max_length=4000, pattern=LINES)]
 Port = Annotated[int, Meta(ge=1, le=65535)]

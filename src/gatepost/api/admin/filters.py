@@ -1,5 +1,7 @@
 """Attachment and URI filters of a domain (contract 5.8, 5.10)."""
 
+from typing import Annotated
+
 import msgspec
 
 from gatepost.api.endpoint import endpoint
@@ -10,7 +12,9 @@ from gatepost.model.query import Page, Query
 from gatepost.model.rules import AttachmentAction, AttachmentRule, CheckType, UriAction, UriRule
 from gatepost.model.values import Id, Millis
 from gatepost.services.filters import AttachmentRules, Placed, UriRules
-from gatepost.services.records import Text
+from gatepost.services.records import LINE, Text
+
+Expression = Annotated[str, msgspec.Meta(pattern=LINE)]
 
 ATTACHMENTS = Listing(
     sort="action",
@@ -29,7 +33,7 @@ class FilterAttachmentAdd(msgspec.Struct, frozen=True, kw_only=True, rename="cam
 
     action: AttachmentAction
     check_type: CheckType
-    filter: str
+    filter: Expression
     description: Text | None = None
 
 
@@ -38,7 +42,7 @@ class FilterAttachmentPatch(msgspec.Struct, frozen=True, kw_only=True, rename="c
 
     action: AttachmentAction | None = None
     check_type: CheckType | None = None
-    filter: str | None = None
+    filter: Expression | None = None
     description: Text | None = None
 
 

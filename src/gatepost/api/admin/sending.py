@@ -19,12 +19,14 @@ from gatepost.services.author import Authors
 from gatepost.services.draft import Binding, Draft, Enclosure, read_parties
 from gatepost.services.drafts import Drafts
 from gatepost.services.outbox import Outbox
+from gatepost.services.records import LINE
 from gatepost.services.sending import Sending
 from gatepost.services.signatures import Signatures
 from gatepost.services.uploads import Uploads
 
 Who = Id | str
 Addresses = Annotated[list[str], Meta(max_length=1000)]
+Reference = Annotated[str, Meta(max_length=998, pattern=LINE)]  # an id of ours, or a Message-ID
 
 
 class FileAsk(msgspec.Struct, frozen=True):
@@ -36,8 +38,8 @@ class FileAsk(msgspec.Struct, frozen=True):
 class SmtpMessageAttachment(msgspec.Struct, frozen=True, kw_only=True):
     """An uploaded file to attach; `name` is shown in the mail."""
 
-    uid: str
-    name: str = ""
+    uid: Reference
+    name: str
 
 
 class SmtpMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -51,8 +53,8 @@ class SmtpMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     subject: str | None = None
     body: str | None = None
     attachments: Annotated[list[SmtpMessageAttachment], Meta(max_length=1000)] | None = None
-    draft_id: str | None = None
-    origin_id: str | None = None
+    draft_id: Reference | None = None
+    origin_id: Reference | None = None
     ack: bool | None = None
     important: bool | None = None
     connection: Binding | None = None
