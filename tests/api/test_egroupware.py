@@ -142,7 +142,9 @@ async def test_an_upload_answers_302_with_a_location_that_a_mail_takes(desk: Des
             token = (await bring(desk, "Ein%20Plan.txt", b"1. Rest")).json()["location"].rpartition("/")[2]
             spelling = spelling.rpartition("/")[0] + f"/{token}"
         assert (await send(desk, attachments=[spelling])).json() == SENT
-    for mail in await arrived(desk, 3):
+    mails = await arrived(desk, 3)
+    assert "utf-8" in {file.get_content_charset() for mail in mails for file in mail.iter_attachments()}
+    for mail in mails:
         (file,) = mail.iter_attachments()
         assert (file.get_filename(), file.get_content_type()) == ("Ein Plan.txt", "text/plain")
         assert file.get_content().strip() == "1. Rest"
@@ -217,6 +219,8 @@ async def test_a_token_is_as_good_as_the_password(desk: Desk) -> None:
 async def test_a_key_sends_one_mail(desk: Desk) -> None:
     for _ in range(2):
         assert (await ask(desk, "POST", "/mail", MAIL, Idempotency_Key="k")).json() == SENT
+    other = await ask(desk, "POST", "/mail", {**MAIL, "subject": "Another"}, Idempotency_Key="k")
+    assert (other.status_code, other.json()["error"]) == (422, 422)
     assert desk.house.store.reader.count(Message, All(())) == 1
 
 
@@ -242,6 +246,8 @@ async def test_what_can_not_be_sent_is_said_in_the_documents_shape(desk: Desk) -
         ({"attachments": ["http://[x"]}, 400),
         ({"attachments": [f"/mail/attachments/x--{hers.id}"]}, 400),
         ({"attachments": ["/mail/attachments/x--" + "0" * 32], "attachmentType": "glue"}, 422),
+        ({"attachmentType": "glue"}, 422),
+        ({"attachmentType": "share_rw"}, 422),
         ({"body": GTUBE.decode()}, 500),
     ):
         if status == 500:
@@ -251,6 +257,9 @@ async def test_what_can_not_be_sent_is_said_in_the_documents_shape(desk: Desk) -
         assert "bodyHtml" not in members or "(/bodyHtml)" in answer.json()["message"]
     assert (await ask(desk, "PUT", "/mail", {})).json()["error"] == 501
     assert (await ask(desk, "GET", "/mail/nothing/here")).json()["error"] == 404
+    for name in ("a%00b", "a%0D%0AX:y", "%FF"):
+        answer = await bring(desk, name, b"file", "text/plain")
+        assert (answer.status_code, answer.json()["error"]) == (422, 422), name
     await desk.house.gatepost.queue.idle()
     assert desk.house.sink.mails == []
 
@@ -403,6 +412,9 @@ async def test_a_compose_window_opens_at_the_client_and_sends_once(tmp_path: Pat
         async with online(desk) as first, online(desk) as second:
             assert (await play(desk, known, headers=BOB)).status_code == 200
             example_url = (await first.event())[1]["url"]
+            for member, bad in (("subject", "x\r\nBcc: v@world.example"), ("bodyHtml", "\x00")):
+                refused = await ask(desk, "POST", "/mail/compose", {**mail, member: bad})
+                assert refused.status_code == 422 and f"(/{member})" in refused.json()["message"]
             answer = await ask(desk, "POST", "/mail/1/compose", mail)
             assert answer.json() == {"status": 200, "message": "Request to open compose window sent"}
             name, data = await first.event()

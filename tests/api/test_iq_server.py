@@ -130,6 +130,8 @@ async def test_a_test_tells_why_no_mail_can_be_sent(desk: Desk) -> None:
         assert secured.status_code == 400 and "does not offer TLS" in secured.text
         nobody = await desk.ask("POST", f"{PATH}/test/nobody", body)
         assert nobody.status_code == 400 and "/recipientEmail" in nobody.text
+        two_lines = await desk.ask("POST", f"{PATH}/test/al@far.example%0D%0ABcc:x@far.example", body)
+        assert two_lines.status_code == 400
     shut = await desk.ask("POST", path, body)
     assert shut.status_code == 400 and "did not take the mail" in shut.text
     assert desk.house.store.reader.first(Connection, All(())) is None

@@ -129,7 +129,7 @@ async def test_a_mail_that_filters_hold_is_told_of_as_such_until_its_recipient_h
 
 FAULTS: list[tuple[dict[str, Any], str]] = [
     ({"notificationId": None}, "/notificationId"),
-    ({"to": "nobody"}, "/to"),
+    ({"to": "nobody"}, "(/to)"),
     ({"to": ""}, "/to"),
     ({"header": None}, "/header"),
     ({"header": "a\r\nBcc: x@y.example"}, "header contains a character that is not allowed (/header)"),
@@ -141,7 +141,7 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
     ({"attachments": [{"contentType": "text/plain", "name": "a", "data": "%"}]}, "/attachments/0/data"),
     ({"attachments": [{"contentType": "text", "name": "a", "data": ""}]}, "/attachments"),
     ({"attachments": [{"name": "a", "data": ""}]}, "/attachments/0"),
-    ({"to": "nobody@served.example"}, "/to"),
+    ({"to": "nobody@served.example"}, "(/to)"),
 ]
 """A member that can't be sent, and what is told of it."""
 

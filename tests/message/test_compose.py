@@ -75,6 +75,21 @@ def test_attachments_keep_their_octets_and_names() -> None:
 
 
 @pytest.mark.parametrize(
+    ("said", "as_written"),
+    [
+        ("Text/Plain;Charset=UTF-8", "text/plain; charset=UTF-8"),
+        ('text/calendar; method="REQUEST"; charset=utf-8;', 'text/calendar; method="REQUEST"; charset=utf-8'),
+        ('image/png; name="x.png"', "image/png"),
+        ("multipart/mixed; boundary=x", "application/octet-stream"),
+    ],
+)
+def test_the_type_of_a_file_keeps_what_is_needed_to_read_it(said: str, as_written: str) -> None:
+    mail = written(text="x", attachments=[Attachment("f", b"\xc3\xa9", said)])
+    assert f"\r\nContent-Type: {as_written}\r\n".encode() in mail
+    assert [file.get_filename() for file in read(mail).iter_attachments()] == ["f"]
+
+
+@pytest.mark.parametrize(
     "address",
     ["ann@a.test", '"a b"@a.test', "x@[192.0.2.1]", "x@[IPv6:2001:db8::1]", "!#$%&'*+-/=?^_`{|}~@a.test", "é@a.test"],
 )
@@ -120,7 +135,9 @@ def test_texts_without_a_charset_to_stand_in_are_refused(member: str) -> None:
         written(**{member: "\x00"})
 
 
-@pytest.mark.parametrize("kind", ["text", "text/", "a b/c", "text/plain; charset=x", "text/plain\r\nX: y"])
+@pytest.mark.parametrize(
+    "kind", ["text", "text/", "a b/c", "text/plain; charset", 'text/plain; charset="x', "text/plain\r\nX: y"]
+)
 def test_bad_media_types_are_refused(kind: str) -> None:
     with pytest.raises(Problem, match="media type"):
         written(attachments=[Attachment("x", b"", kind)])

@@ -15,11 +15,12 @@ _GUARDED = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "def
 
 def headers(name: str, media: str, *, save: bool) -> tuple[str, dict[str, str]]:
     """Return the media type to answer with, and the headers; `save`: the file is to be saved, never shown."""
-    harmless = media in _SHOWN
+    bare = media.partition(";")[0]
+    harmless = bare in _SHOWN
     plain = re.sub(r"[^ !#-\[\]-~]|%", "_", name)
     named = f"filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
     way = "inline" if harmless and not save else "attachment"
-    shown = media if harmless else "application/octet-stream"
+    shown = bare if harmless else "application/octet-stream"
     return shown, {**_GUARDED, "Content-Disposition": f"{way}; {named}"}
 
 

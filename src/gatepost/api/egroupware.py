@@ -20,12 +20,14 @@ from gatepost.model.access import Caller
 from gatepost.model.folder import find_place
 from gatepost.model.outgoing import NORMAL
 from gatepost.model.problem import Kind, Problem
+from gatepost.model.values import Given
 from gatepost.model.verdict import Folder
 from gatepost.services.author import Authors
 from gatepost.services.composing import Composing
 from gatepost.services.counter import Counter
 from gatepost.services.draft import Draft, Enclosure, Parties, Sharing, read_parties, read_party
 from gatepost.services.identities import Identities
+from gatepost.services.once import Reused
 from gatepost.services.presence import Presence
 from gatepost.services.sending import Sending
 from gatepost.services.uploads import Uploads
@@ -173,7 +175,7 @@ def _unsent(problem: Problem) -> Problem:
     if problem.kind is Kind.NOT_FOUND and place.startswith("/attachments"):
         words = "An attachment is not there, or no longer."
         return Problem(Kind.PRECONDITION, words, pointer=place.removesuffix("/uid"))
-    if problem.kind is Kind.UNPROCESSABLE:
+    if problem.kind is Kind.UNPROCESSABLE and not isinstance(problem, Reused):
         return Problem(Kind.UNAVAILABLE, problem.detail, pointer=problem.pointer)
     return problem
 
@@ -189,7 +191,7 @@ async def _warning(sending: Sending, caller: Caller, mail_id: str, folder: str |
 def _draft(mail: GroupwareMail, call: Call) -> Draft:
     base = call.desk.settings.base_url.rstrip("/")  # what is mailed to others is no address of a socket
     files = tuple(Enclosure(_brought(text, at)) for at, text in enumerate(mail.attachments or ()))
-    linked = bool(files) and _is_linked(mail.attachment_type or "attach")
+    linked = _is_linked(mail.attachment_type or "attach") and bool(files)
     sharing = Sharing(files, mail.share_expiration or "", mail.share_password or "", base)
     return Draft(
         to=_parties(mail.to, "to"),
@@ -252,7 +254,9 @@ async def compose_mail_as(
 
 
 async def _compose(composing: Composing, caller: Caller, call: Call, draft: Draft) -> Done:
-    if not await composing.open(caller, draft, call.base):
+    with called(text="body", html="bodyHtml"):
+        opened = await composing.open(caller, draft, call.base)
+    if not opened:
         shown = call.desk.ids.show(caller.user_id or 0)
         raise Problem(Kind.NOT_FOUND, f"User '{caller.login}' (#{shown}) is NOT online")
     return Done(200, "Request to open compose window sent")
@@ -297,7 +301,7 @@ async def _told(presence: Presence, user_id: int, call: Call) -> AsyncIterator[b
     dialect=GROUPWARE,
 )
 async def upload_mail_attachment(
-    uploads: Uploads, caller: Caller, call: Call, filename: str
+    uploads: Uploads, caller: Caller, call: Call, filename: Given
 ) -> Answer[AttachmentStored]:
     """Bring a file (the body) for a mail to come; it stays until it is sent, a day at most."""
     incoming = uploads.begin(caller)

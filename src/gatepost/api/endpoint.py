@@ -5,7 +5,7 @@
         "Create a group."
 
 Parameters are filled by name and type: `body` is the JSON body (`| None`: it may be missing), `query` a Struct of query parameters, a `Query` the
-list parameters (with `listing=`); names of the path are read as `Id`, `str` or `Id | str` (an id or an address);
+list parameters (with `listing=`); names of the path are read as `Id`, `str`, `Given` or `Id | str` (an id or an address);
 `Caller` and `Call` come from the request; anything else is a service of that class. The result decides the answer:
 None is 204, a `Page` a list with its total, an `Answer` JSON with a status and headers of its own, a Response passes as
 it is, anything else is JSON.
@@ -36,7 +36,7 @@ from gatepost.model.access import Caller
 from gatepost.model.audit import Actor, acting
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Page, Query
-from gatepost.model.values import Id
+from gatepost.model.values import Given, Id
 from gatepost.services.access import require_somewhere
 from gatepost.services.counter import Counter
 from gatepost.settings import Http
@@ -350,12 +350,18 @@ def read_segment(raw: str, kind: Any, ids: Ids) -> Any:
     try:
         text = unquote_to_bytes(raw).decode("utf-8")
     except UnicodeDecodeError as error:
-        raise Problem(Kind.NOT_FOUND, "There is no such object.") from error
+        raise _unclean(kind) from error
     if any(ord(char) < 32 or ord(char) == 127 for char in text):
-        raise Problem(Kind.NOT_FOUND, "There is no such object.")
-    if kind is str or (kind is not Id and "@" in text):
+        raise _unclean(kind)
+    if kind in (str, Given) or (kind is not Id and "@" in text):
         return text
     return ids.read(text)
+
+
+def _unclean(kind: Any) -> Problem:
+    if kind is Given:
+        return Problem(Kind.MALFORMED, "The path contains a character that is not allowed.")
+    return Problem(Kind.NOT_FOUND, "There is no such object.")
 
 
 def read_params(request: Request) -> list[tuple[str, str]]:

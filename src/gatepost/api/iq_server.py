@@ -5,6 +5,7 @@ from gatepost.api.dialect import TEXT, Dialect, plain
 from gatepost.api.endpoint import endpoint
 from gatepost.model.access import Caller
 from gatepost.model.problem import Kind
+from gatepost.model.values import Given
 from gatepost.services.mail_config import MailConfig, MailConfigs, MailConfigView
 
 IQ_SERVER = Dialect(
@@ -40,6 +41,6 @@ async def delete_mail_config(configs: MailConfigs, caller: Caller) -> None:
 
 
 @endpoint("POST", PATH + "/test/{recipientEmail}", permission="SYSADMIN", dialect=IQ_SERVER)
-async def test_mail_config(configs: MailConfigs, caller: Caller, recipient_email: str, body: MailConfig) -> None:
+async def test_mail_config(configs: MailConfigs, caller: Caller, recipient_email: Given, body: MailConfig) -> None:
     """Send a test mail by settings that need not be saved; a refusal tells the server's words."""
     await configs.test(caller, recipient_email, body)

@@ -54,6 +54,9 @@ FIELDS = {
     "metadata.updatedByUserId": Field("created_by_id"),
     "metadata.updatedByUsername": Field("created_by"),
 }
+OURS = {"subject": "header", "text": "body", "html": "body", "to/0": "to"}
+"""Our members, and what this API calls them."""
+
 EVERYWHERE = ("header", "body", "to", "from", "notificationId")
 
 
@@ -175,7 +178,7 @@ async def post_email(emails: Emails, caller: Caller, call: Call, query: LangAsk,
     if body is None:
         raise Problem(Kind.MALFORMED, BAD)
     key = call.request.headers.get("Idempotency-Key")
-    with called(subject="header", text="body", html="body"):
+    with called(**OURS):
         await emails.send(caller, _draft(body), key=key)
     return Response("200 Ok", media_type=TEXT)
 

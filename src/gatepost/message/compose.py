@@ -12,13 +12,13 @@ import msgspec
 
 from gatepost.message import fields
 from gatepost.message.flowed import flow
+from gatepost.message.media import read_media_type
 from gatepost.model.address import BadAddress, parse_address
 from gatepost.model.outgoing import NORMAL
 from gatepost.model.problem import Kind, Problem
 
 _FIELD_NAME = re.compile(r"[!-9;-~]{1,76}\Z")  # RFC 5322 2.2 (threat 119, F13)
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]")
-_MEDIA_TYPE = re.compile(r"([a-z0-9][a-z0-9!#$&^_.+-]{0,126})/([a-z0-9][a-z0-9!#$&^_.+-]{0,126})\Z", re.IGNORECASE)
 _MESSAGE_ID = re.compile(r"[!-;=?-~]{1,400}@[!-;=?A-~]{1,255}\Z")
 _CONTENT_ID = re.compile(r"[!-;=?-~]{1,200}\Z")
 _NEWLINE = re.compile(r"\r\n|\r|\n")
@@ -49,7 +49,10 @@ class Party(msgspec.Struct, frozen=True):
 
 
 class Attachment(msgspec.Struct, frozen=True):
-    """A file to send along; `type` is its media type. With a `cid` the HTML shows it as `cid:...`."""
+    """A file to send along; `type` is its media type, with or without parameters.
+
+    With a `cid` the HTML shows it as `cid:...`.
+    """
 
     name: str
     data: bytes
@@ -255,15 +258,16 @@ def _way(way: str) -> str:
 
 
 def _attached(file: Attachment) -> _Part:
-    kind = _MEDIA_TYPE.match(file.type)
-    if not kind:
+    media = read_media_type(file.type)
+    if media is None:
         raise Problem(Kind.MALFORMED, "a media type is malformed", pointer="/attachments")
     if file.cid and not _CONTENT_ID.match(file.cid):
         raise Problem(Kind.MALFORMED, "a Content-ID is malformed", pointer="/attachments")
     name = fields.parameter("filename", _line(file.name, "attachments").strip() or "file")
-    coded = kind[1].lower() in ("multipart", "message")  # may not be encoded (RFC 2045 6.4), so it goes as a file
+    if media[0].startswith(("multipart/", "message/")):  # may not be encoded (RFC 2045 6.4), so it goes as a file
+        media = ("application/octet-stream",)
     head = [
-        fields.fold("Content-Type", ["application/octet-stream" if coded else file.type.lower()]),
+        fields.fold("Content-Type", [*(f"{each};" for each in media[:-1]), media[-1]]),
         _way("base64"),
         fields.fold("Content-Disposition", [f"{'inline' if file.cid else 'attachment'};", *name]),
     ]

@@ -8,6 +8,10 @@ class Id(int):
     """The number of a row. Outside it is an opaque text; what is no such text reads as UNKNOWN."""
 
 
+class Given(str):
+    """A text in a path that names nothing of ours: what can't be read of it is malformed, not missing."""
+
+
 UNKNOWN = Id(0)  # no row has this number, so a look-up says "not found" in its own words
 CLEARED = Id(-1)  # an empty text was given: the reference is to be taken away
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from gatepost.events import Clock
+from gatepost.message.compose import compose
 from gatepost.message.spoken import spoken
 from gatepost.model.access import Caller, Purpose
 from gatepost.model.outgoing import Composition, Upload
@@ -12,7 +13,7 @@ from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Op, Query, Where, eq
 from gatepost.services.access import digest
 from gatepost.services.author import Authors
-from gatepost.services.draft import Draft, read_parties
+from gatepost.services.draft import Draft, Thread, letter, read_parties
 from gatepost.services.presence import Event, Presence
 from gatepost.services.sending import Sending
 from gatepost.services.tickets import HOUR, Tickets, gone
@@ -57,12 +58,14 @@ class Composing:
     async def open(self, caller: Caller, draft: Draft, base: str) -> bool:
         """Tell a user's streams of a new window; False, and no window, while he has none.
 
-        Raises Problem: FORBIDDEN for who is no mailbox user or a sender that is not his, TOO_MANY where too many wait.
+        Raises Problem: FORBIDDEN for who is no mailbox user or a sender that is not his, MALFORMED for what can't stand
+        in a mail, TOO_MANY where too many wait.
         """
         user = self._authors.own(caller, caller.user_id or 0)
-        self._authors.find(caller, draft.sender)
+        author = self._authors.find(caller, draft.sender)
         if not self._presence.online(user.id):
             return False
+        compose(letter(draft, author.party, (), Thread(), date=self._clock(), message_id=f"tried@{user.id}"))
         if self._store.reader.count(Composition, eq("user_id", user.id)) >= WINDOWS:
             raise Problem(Kind.TOO_MANY, f"{WINDOWS} compose windows wait for the user already.")
         sealed = self._store.secrets.seal(msgspec.json.encode(draft).decode())

@@ -19,6 +19,10 @@ HOUR = 3_600_000
 _KEY = re.compile(r"[ -~]{1,255}\Z")
 
 
+class Reused(Problem):
+    """A key that was used for another request."""
+
+
 class Turn:
     """One request's turn. `mail_id`: what an earlier one under the same key sent; None: send, then remember."""
 
@@ -66,5 +70,5 @@ class Once:
         if known is None or known.expires_at <= self._clock():
             return None
         if known.digest != row.digest:
-            raise Problem(Kind.UNPROCESSABLE, "The Idempotency-Key was used for another request.")
+            raise Reused(Kind.UNPROCESSABLE, "The Idempotency-Key was used for another request.")
         return known.mail_id

@@ -10,6 +10,7 @@ from pathlib import Path
 from gatepost.events import Clock
 from gatepost.message.compose import Attachment
 from gatepost.message.filename import safe_name
+from gatepost.message.media import read_media_type
 from gatepost.model.access import Caller
 from gatepost.model.envelope import Body
 from gatepost.model.outgoing import Upload
@@ -22,7 +23,6 @@ from gatepost.store.blobs import Draft
 from gatepost.store.store import Reader, Store, Writer
 
 HOUR = 3_600_000
-_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,126}/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}\Z")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]")
 _GONE = "There is no such file."
 
@@ -167,10 +167,10 @@ class Uploads:
 
 
 def _media(given: str, name: str) -> str:
-    """The type that was said, if it is one; else the usual one of such a name."""
-    media = given.partition(";")[0].strip().lower()
+    """The type that was said, if it is one, with its parameters; else the usual one of such a name."""
+    media = read_media_type(given) or read_media_type(given.partition(";")[0])
     usual = mimetypes.guess_type(name)[0] or "application/octet-stream"
-    return media if _TYPE.match(media) and media != "application/octet-stream" else usual
+    return "; ".join(media) if media and media[0] != "application/octet-stream" else usual
 
 
 async def _octets(body: Body) -> bytes:
