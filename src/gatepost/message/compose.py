@@ -5,8 +5,6 @@ import hashlib
 import re
 from base64 import encodebytes
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
-from email.utils import format_datetime
 
 import msgspec
 
@@ -21,8 +19,8 @@ _FIELD_NAME = re.compile(r"[!-9;-~]{1,76}\Z")  # RFC 5322 2.2 (threat 119, F13)
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]")
 _MESSAGE_ID = re.compile(r"[!-;=?-~]{1,400}@[!-;=?A-~]{1,255}\Z")
 _CONTENT_ID = re.compile(r"[!-;=?-~]{1,200}\Z")
-_NEWLINE = re.compile(r"\r\n|\r|\n")
-_ODD = re.compile(rb"[\x01-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+_ODD = bytes([*range(1, 9), 11, 12, *range(14, 32), 127])
 _LONGEST = {7: 76, 8: 998}  # octets of a line that is sent as it is: in plain ASCII, in 8bit
 _OURS = frozenset(
     {"from", "to", "cc", "bcc", "subject", "reply-to", "date", "message-id", "auto-submitted", "mime-version"}
@@ -127,7 +125,7 @@ def _head(letter: Letter) -> Iterator[str]:
         if parties:
             yield _boxes(name, parties)
     yield fields.text("Subject", _line(letter.subject, "subject"))
-    yield fields.fold("Date", [format_datetime(datetime.fromtimestamp(letter.date // 1000, UTC))])
+    yield fields.fold("Date", [fields.date(letter.date)])
     yield fields.fold("Message-ID", [_message_id(letter.message_id, "message_id")])
     if letter.in_reply_to:
         yield fields.fold("In-Reply-To", [_message_id(letter.in_reply_to, "in_reply_to")])
@@ -219,9 +217,9 @@ class _Tree:
 
     def _text(self, text: str, kind: str) -> _Part:
         member = "html" if kind == "html" else "text"
-        if re.search(r"[\x00\ud800-\udfff]", text):
+        if "\x00" in text or (not text.isascii() and _SURROGATE.search(text)):
             raise Problem(Kind.MALFORMED, f"{member} contains a character that is not allowed", pointer=f"/{member}")
-        said = _NEWLINE.sub("\n", text)
+        said = text.replace("\r\n", "\n").replace("\r", "\n")
         flowed = flow(said) if kind == "plain" else None
         data = (said if flowed is None else flowed).replace("\n", "\r\n").encode()
         data += b"" if data.endswith(b"\r\n") else b"\r\n"
@@ -236,7 +234,7 @@ def _coded(data: bytes, bits: int, mark: bytes) -> tuple[str, bytes]:
 
     Quoted-printable while that can be read by eye, else base64.
     """
-    plain = (bits == 8 or data.isascii()) and not _ODD.search(data) and mark not in data
+    plain = (bits == 8 or data.isascii()) and len(data.translate(None, _ODD)) == len(data) and mark not in data
     if plain and max(map(len, data.split(b"\r\n"))) <= _LONGEST[bits]:
         return ("7bit" if data.isascii() else "8bit"), data
     quoted = b"\r\n".join(_quoted(line) for line in data.split(b"\r\n"))

@@ -3,13 +3,12 @@
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
-from email.utils import format_datetime
 from enum import StrEnum
 
 import msgspec
 
 from gatepost.message.edit import head_end
+from gatepost.message.fields import date
 from gatepost.message.plain import plain, plain_ascii
 
 FULL_BYTES = 1_048_576
@@ -95,7 +94,7 @@ def _head(notice: Notice, boundary: str, utf8: bool, eight: bool) -> bytes:
         f"From: Mail Delivery System <MAILER-DAEMON@{notice.host}>",
         f"To: {_wire(notice.to, utf8)}",
         f"Subject: {_subject(notice)}",
-        f"Date: {_date(notice.now)}",
+        f"Date: {date(notice.now)}",
         f"Message-ID: <{notice.message_id}>",
         "Auto-Submitted: auto-replied",
         "MIME-Version: 1.0",
@@ -147,7 +146,7 @@ def _told(fate: Fate, utf8: bool) -> Iterator[str]:
         by = f"{shown(fate.remote)} said: " if fate.remote else ""
         yield from _wrapped(by + shown(fate.diagnostic, 512), indent="    ")
     if fate.outcome is Outcome.DELAYED and fate.retry_until is not None:
-        yield f"    It is tried until {_date(fate.retry_until)}."
+        yield f"    It is tried until {date(fate.retry_until)}."
 
 
 def _wrapped(text: str, indent: str = "") -> Iterator[str]:
@@ -166,7 +165,7 @@ def _status(notice: Notice, utf8: bool) -> bytes:
     about = [
         ("Reporting-MTA", f"dns; {notice.host}"),
         ("X-Gatepost-Id", notice.mail_id),
-        ("Arrival-Date", _date(notice.arrival)),
+        ("Arrival-Date", date(notice.arrival)),
     ]
     if notice.envid:
         about.insert(0, ("Original-Envelope-Id", _wire(_xtext(notice.envid), utf8)))
@@ -189,9 +188,9 @@ def _facts(fate: Fate, utf8: bool) -> list[tuple[str, str]]:
     if fate.diagnostic:
         facts.append(("Diagnostic-Code", f"smtp; {(plain if utf8 else plain_ascii)(fate.diagnostic, 512)}"))
     if fate.last_attempt is not None:
-        facts.append(("Last-Attempt-Date", _date(fate.last_attempt)))
+        facts.append(("Last-Attempt-Date", date(fate.last_attempt)))
     if fate.outcome is Outcome.DELAYED and fate.retry_until is not None:
-        facts.append(("Will-Retry-Until", _date(fate.retry_until)))
+        facts.append(("Will-Retry-Until", date(fate.retry_until)))
     return facts
 
 
@@ -233,7 +232,3 @@ def _wire(text: str, utf8: bool) -> str:
 def _xtext(text: str) -> str:
     """Undo RFC 3461 4 xtext; what it hides must still be made safe."""
     return re.sub(r"\+([0-9A-F]{2})", lambda match: chr(int(match[1], 16)), text)
-
-
-def _date(at: int) -> str:
-    return format_datetime(datetime.fromtimestamp(at // 1000, UTC))

@@ -6,14 +6,12 @@ it was received, from the offset on that `outgoing` returns.
 
 import re
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from email.charset import QP, Charset
 from email.errors import HeaderParseError
 from email.header import Header, decode_header
-from email.utils import format_datetime
-from functools import lru_cache
 from typing import NamedTuple
 
+from gatepost.message.fields import date
 from gatepost.model.address import Address
 from gatepost.model.stored import Message
 
@@ -152,7 +150,7 @@ def completing(data: bytes, mail: Message) -> list[tuple[str, str]]:
     """Return what a mail, which starts with `data`, is given of a Date and a Message-ID that it lacks (RFC 6409 8)."""
     end = head_end(data)
     there = {name.lower() for name in _NAMED.findall(data[: end if end >= 0 else len(data)])}
-    given = {b"date": ("Date", _date(mail.received // 1000)), b"message-id": ("Message-ID", mail.message_id)}
+    given = {b"date": ("Date", date(mail.received)), b"message-id": ("Message-ID", mail.message_id)}
     return [field for name, field in given.items() if name not in there and field[1]]
 
 
@@ -210,12 +208,7 @@ def received(
     ]
     if recipient:
         lines.append(f"for <{recipient.text}>")
-    return "\r\n\t".join(lines) + f";\r\n\t{_date(at // 1000)}"
-
-
-@lru_cache(maxsize=16)
-def _date(seconds: int) -> str:
-    return format_datetime(datetime.fromtimestamp(seconds, UTC))
+    return "\r\n\t".join(lines) + f";\r\n\t{date(at)}"
 
 
 def _protocol(mail: Message, smtputf8: bool) -> str:

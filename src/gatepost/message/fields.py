@@ -6,6 +6,9 @@ The standard library's own folding is not used: it breaks long addresses and nam
 import re
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from functools import lru_cache
 
 LINE = 76
 _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*\Z")
@@ -26,6 +29,16 @@ def fold(name: str, pieces: Iterable[str]) -> str:
             lines.append("")
         lines[-1] += f" {piece}"
     return "\r\n".join(lines) + "\r\n"
+
+
+def date(at: int) -> str:
+    """Return a point in time, in epoch milliseconds, as fields tell it."""
+    return _date(at // 1000)
+
+
+@lru_cache(maxsize=16)
+def _date(seconds: int) -> str:
+    return format_datetime(datetime.fromtimestamp(seconds, UTC))
 
 
 def text(name: str, value: str) -> str:

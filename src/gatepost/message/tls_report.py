@@ -5,10 +5,10 @@ from base64 import encodebytes
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from email.utils import format_datetime
 
 import msgspec
 
+from gatepost.message.fields import date
 from gatepost.model.tls_reports import TlsReport, TlsResult
 
 DAY = 86_400  # seconds
@@ -73,7 +73,7 @@ def mail(report: TlsReport, *, sender: str, submitter: str, to: str, message_id:
         f"From: {sender}",
         f"To: {to}",
         f"Subject: Report Domain: {report.domain}\r\n Submitter: {submitter}\r\n Report-ID: <{report.report_id}>",
-        f"Date: {format_datetime(datetime.fromtimestamp(now // 1000, UTC))}",
+        f"Date: {date(now)}",
         f"Message-ID: <{message_id}>",
         f"TLS-Report-Domain: {report.domain}",
         f"TLS-Report-Submitter: {submitter}",

@@ -6,6 +6,7 @@ import hashlib
 import uuid
 from base64 import b64decode
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 import msgspec
 
@@ -136,7 +137,12 @@ class Emails:
 
     def _uuid(self, caller: Caller) -> uuid.UUID:
         account = f"admin {caller.admin_id}" if caller.user_id is None else f"user {caller.user_id}"
-        return uuid.uuid5(self._names, account)
+        return _named(self._names, account)
+
+
+@lru_cache(maxsize=1024)
+def _named(names: uuid.UUID, account: str) -> uuid.UUID:
+    return uuid.uuid5(names, account)
 
 
 async def _files(given: Sequence[EmailAttachment]) -> tuple[Attachment, ...]:
