@@ -12,6 +12,7 @@ import pytest
 from tests.api.kept import GTUBE, Desk, open_desk
 from tests.api.spoken import examples, play
 from tests.house import CHEAP
+from tests.message.test_returns import mail as report
 
 from gatepost.api.mod_email import SAID
 from gatepost.model.access import Admin, Grant, Level
@@ -111,6 +112,18 @@ async def test_a_failure_is_told_with_the_server_s_words(desk: Desk) -> None:
     for query in ("status==FAILURE", 'message="nobody of that name"', "status==failure and attemptCount==1"):
         assert await listed(desk, query) == (["7"], 1)
     assert await listed(desk, "status==DELIVERED") == ([], 0)
+
+
+async def test_a_report_that_comes_back_makes_a_failure_of_what_was_delivered(desk: Desk) -> None:
+    assert (await post(desk)).status_code == 200
+    await settled(desk)
+    assert await listed(desk, "status==DELIVERED") == (["7"], 1)
+    row = desk.house.store.reader.first(Email, All(()))
+    assert row is not None
+    status = b"Final-Recipient: rfc822; ada@far.example\r\nAction: failed\r\nStatus: 5.2.2\r\n"
+    back = report("message/delivery-status", status, head=f"X-Gatepost-Id: {row.mail_id}\r\n\r\n".encode())
+    await desk.house.send(back, "bob@served.example", sender="")
+    assert await listed(desk, 'status==FAILURE and message=="5.2.2*"') == (["7"], 1)
 
 
 async def test_a_mail_that_filters_hold_is_told_of_as_such_until_its_recipient_has_it(desk: Desk) -> None:

@@ -100,7 +100,7 @@ class Returns:
         for each in told:
             row = writer.get(Delivery, each.row.id)
             if each.event.event == "bounced" and row is not None and row.state is State.DELIVERED:
-                writer.change(Delivery, row.id, state=State.BOUNCED, last_reply=each.event.text)
+                writer.settle(msgspec.structs.replace(row, state=State.BOUNCED, last_reply=each.event.text))
         writer.note(told[0].row.mail_id, [each.event for each in told], self._clock() + self._trace_days * DAY)
         enter(writer, [each.entry for each in told if each.entry is not None])
         for call in calls:
