@@ -287,8 +287,8 @@ class Gatepost:
         self.listeners = Listeners(
             settings, self.directory, self.intake, sign_in, hostname, clock, metrics, lambda: self.store.trouble
         )
-        seed = _derived(self.store.salt, "ids")
-        self.site = make_app(self.services, settings.http, seed=seed, metrics=metrics, pages=pages(self.services))
+        http, seed = settings.http, _derived(self.store.salt, "ids")
+        self.site = make_app(self.services, http, seed=seed, metrics=metrics, pages=pages(self.services, http))
 
     def _services(self, resolver: Resolver, opener: Opener, engines: Sequence[Engine], notices: Notices) -> Counter:
         settings, store, clock, passwords = self.settings, self.store, self.clock, self._passwords

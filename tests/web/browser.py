@@ -22,9 +22,9 @@ SECRET = "Ghost & I"
 class Browser:
     """One browser of one person."""
 
-    def __init__(self, app: ASGIApp, ip: str = "192.0.2.1") -> None:
+    def __init__(self, app: ASGIApp, ip: str = "192.0.2.1", origin: str = ORIGIN) -> None:
         transport = httpx2.ASGITransport(app, raise_app_exceptions=False, client=(ip, 40_000))
-        self.client = httpx2.AsyncClient(transport=transport, base_url=ORIGIN)
+        self.client = httpx2.AsyncClient(transport=transport, base_url=origin)
         self.answer: httpx2.Response
 
     async def open(self, url: str) -> httpx2.Response:
@@ -85,9 +85,9 @@ class Place:
 
 
 @contextlib.asynccontextmanager
-async def opened(directory: Path, **sections: Any) -> AsyncIterator[Place]:
+async def opened(directory: Path, origin: str = ORIGIN, **sections: Any) -> AsyncIterator[Place]:
     """Open a whole Gatepost on loopback, with the address under which its pages are reached."""
-    async with living(directory, http={"base_url": ORIGIN}, **sections) as house:
+    async with living(directory, http={"base_url": origin}, **sections) as house:
         yield Place(house)
 
 

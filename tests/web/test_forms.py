@@ -1,9 +1,12 @@
 """The pages of links: what a link scanner, another site or a second click can't do; sessions and their cookie."""
 
+from pathlib import Path
+
+import httpx2
 import pyotp
 import pytest
 from tests.api.house import CHEAP
-from tests.web.browser import SECRET, Browser, Place
+from tests.web.browser import SECRET, Browser, Place, opened
 
 from gatepost.model.access import Admin, Purpose, Ticket
 from gatepost.model.query import All, eq
@@ -107,6 +110,33 @@ async def test_the_cookie_is_out_of_reach_and_a_new_one_at_sign_in_threat_139(pl
         assert {each.lower() for each in attributes} == {"httponly", "path=/", "samesite=strict", "secure"}
     assert first.split(";")[0] != second.split(";")[0]
     assert action == "signin"
+
+
+def baked(answer: httpx2.Response) -> tuple[str, set[str]]:
+    """The name of the cookie that an answer brings, and its attributes."""
+    pair, *attributes = answer.headers["set-cookie"].split("; ")
+    return pair.partition("=")[0], {each.lower() for each in attributes}
+
+
+async def test_over_http_links_lead_on_with_a_cookie_that_comes_back(tmp_path: Path) -> None:
+    async with opened(tmp_path, origin="http://gate.example") as place:
+        browser = place.browser(origin="http://gate.example")
+        await place.run("send_password_reset_mail")
+        answer = await browser.open(await place.link())
+        assert baked(answer) == ("gatepost", {"httponly", "path=/", "samesite=strict"})
+        await browser.submit(password=SECRET, again=SECRET)
+        assert (await place.sign_in(SECRET)).status_code == 200
+        await browser.open(await signin_link(place))
+        await browser.submit()
+        assert "You are signed in as bob@served.example." in browser.said
+        answer = await browser.submit()
+        assert baked(answer) == ("gatepost", {"httponly", "max-age=0", "path=/", "samesite=strict"})
+        assert not browser.client.cookies
+
+
+async def test_the_cookie_stays_secure_where_another_ends_tls_before_us(place: Place) -> None:
+    answer = await place.browser(origin="http://gate.example").open(await signin_link(place))
+    assert baked(answer) == ("__Host-gatepost", {"httponly", "path=/", "samesite=strict", "secure"})
 
 
 async def test_a_form_without_its_token_changes_nothing_threat_139(place: Place) -> None:

@@ -27,9 +27,9 @@ _MEANT = {
 class ComposePages:
     """One page: its address came along the user's event stream, and holds until the mail is sent."""
 
-    def __init__(self, counter: Counter) -> None:
+    def __init__(self, counter: Counter, window: Window) -> None:
         self._composing = counter.of(Composing)
-        self._window = Window(counter)
+        self._window = window
 
     def routes(self) -> list[Route]:
         """Return the pages by their paths."""

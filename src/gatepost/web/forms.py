@@ -11,16 +11,16 @@ from gatepost.services.counter import Counter
 from gatepost.services.passwords import LONGEST, SHORTEST
 from gatepost.services.recovery import Recovery, Reset
 from gatepost.services.sessions import Sessions
-from gatepost.web.window import COOKIE, POLICY, Form, Window, bake, cookie_of, ip_of
+from gatepost.web.window import POLICY, Form, Window, ip_of
 
 
 class Forms:
     """Shows and takes the forms. A GET changes nothing, so that whoever scans links uses none up (threat 140)."""
 
-    def __init__(self, counter: Counter) -> None:
+    def __init__(self, counter: Counter, window: Window) -> None:
         self._sessions = counter.of(Sessions)
         self._recovery = counter.of(Recovery)
-        self._window = Window(counter)
+        self._window = window
 
     def routes(self) -> list[Route]:
         """Return the pages by their paths."""
@@ -46,8 +46,9 @@ class Forms:
         )
 
     def _session(self, request: Request) -> Response:
-        visitor = self._sessions.visitor(cookie_of(request), Purpose.SESSION)
-        if visitor is None or self._sessions.who(cookie_of(request)) is None:
+        cookie = self._window.cookie(request)
+        visitor = self._sessions.visitor(cookie, Purpose.SESSION)
+        if visitor is None or self._sessions.who(cookie) is None:
             return self._window.say(request, "unknown")
         return self._window.page(request, "session", visitor)
 
@@ -74,13 +75,12 @@ class Forms:
             if problem.kind is not Kind.UNPROCESSABLE or visitor is None:
                 raise
             return self._window.page(request, "signin", visitor, 422, error="code", token=token)
-        return bake(RedirectResponse("signin", 303, headers={"Content-Security-Policy": POLICY}), session)
+        answer = RedirectResponse("signin", 303, headers={"Content-Security-Policy": POLICY})
+        return self._window.bake(request, answer, session)
 
     async def _sign_out(self, request: Request, _: Form) -> Response:
-        await self._sessions.close(cookie_of(request))
-        answer = self._window.say(request, "left")
-        answer.delete_cookie(COOKIE, secure=True, httponly=True, samesite="strict")
-        return answer
+        await self._sessions.close(self._window.cookie(request))
+        return self._window.bake(request, self._window.say(request, "left"), "")
 
     async def _set_password(self, request: Request, form: Form) -> Response:
         token, password = form.get("token", ""), form.get("password", "")

@@ -19,10 +19,10 @@ GUARD = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "defaul
 class SharePages:
     """What a link in a mail leads to. A GET shows the page alone, so that whoever scans links fetches nothing."""
 
-    def __init__(self, counter: Counter) -> None:
+    def __init__(self, counter: Counter, window: Window) -> None:
         self._shares = counter.of(Shares)
         self._wording = counter.of(Wording)
-        self._window = Window(counter)
+        self._window = window
 
     def routes(self) -> list[Route]:
         """Return the pages by their paths."""

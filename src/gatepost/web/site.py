@@ -7,17 +7,20 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from gatepost.services.counter import Counter
+from gatepost.settings import Http
 from gatepost.web import browser
 from gatepost.web.composing import ComposePages
 from gatepost.web.forms import Forms
 from gatepost.web.shares import SharePages
+from gatepost.web.window import Window
 
 STATIC = Path(__file__).parent / "static"
 
 
-def pages(counter: Counter) -> list[BaseRoute]:
+def pages(counter: Counter, settings: Http) -> list[BaseRoute]:
     """Return the routes of every page."""
-    forms = [*Forms(counter).routes(), *ComposePages(counter).routes(), *SharePages(counter).routes()]
+    window = Window(counter, secure=settings.base_url.startswith("https:"))
+    forms = [route for kind in (Forms, ComposePages, SharePages) for route in kind(counter, window).routes()]
     return [Route("/docs", browser.show), *forms, Mount("/static", Files(directory=STATIC))]
 
 

@@ -14,6 +14,7 @@ from gatepost.services.sessions import Sessions, Visitor
 from gatepost.services.wording import Wording
 
 COOKIE = "__Host-gatepost"  # a browser takes the name only with Secure and Path=/ (RFC 6265bis 4.1.3.2)
+PLAIN = "gatepost"  # over http, where nobody would send a Secure one back
 LARGEST = 16_384  # octets of a form
 POLICY = "; ".join(
     [
@@ -38,11 +39,12 @@ Form = dict[str, str]
 
 
 class Window:
-    """Shows pages and takes their forms."""
+    """Shows pages and takes their forms. `secure`: browsers come by https, though requests come here by http."""
 
-    def __init__(self, counter: Counter) -> None:
+    def __init__(self, counter: Counter, *, secure: bool) -> None:
         self.sessions = counter.of(Sessions)
         self._wording = counter.of(Wording)
+        self._secure = secure
 
     def taken(
         self, act: Callable[[Request, Form], Awaitable[Response]], largest: int = LARGEST
@@ -52,7 +54,7 @@ class Window:
         async def serve(request: Request) -> Response:
             try:
                 form = await read_form(request, largest)
-                cookie = cookie_of(request)
+                cookie = self.cookie(request)
                 if not (cookie and self.sessions.is_form_of(cookie, form.get("form", ""))):
                     raise Problem(Kind.FORBIDDEN, "The form is none of this browser's.")
                 return await act(request, form)
@@ -76,22 +78,30 @@ class Window:
 
     def page(self, request: Request, name: str, visitor: Visitor, status: int = 200, /, **values: Any) -> Response:
         """Render a page; a browser without a cookie gets one, which its forms are bound to."""
-        cookie = cookie_of(request) or secrets.token_urlsafe(32)
+        cookie = self.cookie(request) or secrets.token_urlsafe(32)
         known: dict[str, Any] = {"error": "", "form": self.sessions.form_token(cookie), "product": visitor.product}
         known |= {"login": visitor.login, "needs_code": visitor.needs_code}
         text = self._wording.render(f"pages/{name}.html", visitor.language, **known | values)
         answer = Response(text, status, {"Content-Security-Policy": POLICY}, "text/html; charset=utf-8")
-        return answer if cookie_of(request) else bake(answer, cookie)
+        return answer if self.cookie(request) else self.bake(request, answer, cookie)
 
+    # The cookie: for this host alone, out of reach of scripts and of other sites' requests.
 
-def bake(answer: Response, value: str) -> Response:
-    """Give the browser its cookie: for this host alone, out of reach of scripts and of other sites' requests."""
-    answer.set_cookie(COOKIE, value, secure=True, httponly=True, samesite="strict")
-    return answer
+    def cookie(self, request: Request) -> str:
+        """Return what the browser shows; an empty text: nothing."""
+        return request.cookies.get(COOKIE if self._by_https(request) else PLAIN, "")
 
+    def bake(self, request: Request, answer: Response, value: str) -> Response:
+        """Give the browser its cookie; an empty one takes it away."""
+        secure = self._by_https(request)
+        age = None if value else 0
+        answer.set_cookie(
+            COOKIE if secure else PLAIN, value, max_age=age, secure=secure, httponly=True, samesite="strict"
+        )
+        return answer
 
-def cookie_of(request: Request) -> str:
-    return request.cookies.get(COOKIE, "")
+    def _by_https(self, request: Request) -> bool:
+        return self._secure or request.url.scheme == "https"
 
 
 def ip_of(request: Request) -> str:
