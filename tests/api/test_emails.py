@@ -360,6 +360,25 @@ async def test_others_read_content_with_the_right_and_a_reason_which_the_audit_k
         assert (await desk.ask("GET", place, headers={"X-Access-Reason": " "})).status_code == 403
 
 
+async def test_who_acts_for_the_owner_reads_content_with_a_reason_too_rules_13(desk: Desk) -> None:
+    mail_id = await take(desk, mail(body=MIXED[1], headers=MIXED[0]))
+    made = await desk.ask("GET", "/token?username=bob@served.example")
+    token, path = made.json()["token"], f"{BOB}/INBOX/{mail_id}"
+    shown = await desk.get(f"{path}?fields=BODY,SOURCE", token=token)
+    assert not {"body", "source"} & shown.keys()
+    for place in (f"{path}/attachments", f"{path}/attachments/4", f"{BOB}/INBOX?body=other"):
+        assert (await desk.ask("GET", place, token=token)).status_code == 403, place
+    reason = {"X-Access-Reason": "Ticket 8"}
+    shown = await desk.get(f"{path}?fields=BODY,SOURCE", token=token, headers=reason)
+    assert shown["body"].strip() == "Grüße" and shown["seen"] is False
+    await desk.get(f"{BOB}/INBOX?body=other", token=token, headers=reason)
+    entries = [each for each in await desk.get("/audit?sort=id") if each["act"] in ("read", "search")]
+    assert [(each["act"], each["login"], each["maker"], each["reason"]) for each in entries] == [
+        (act, "bob@served.example", "root", "Ticket 8") for act in ("read", "search")
+    ]
+    assert "System" not in [each["name"] for each in await desk.get(f"{BOB}/folders", token=token)]
+
+
 async def test_an_owner_whose_domain_says_so_reads_no_content_here(desk: Desk) -> None:
     mail_id = await take(desk, mail())
     domain = desk.house.store.reader.domain("served.example")

@@ -35,6 +35,10 @@ class Mailbox(msgspec.Struct, frozen=True):
     def owned_by(self, caller: Caller) -> bool:
         return self.user is not None and self.user.id == caller.user_id
 
+    def read_by_owner(self, caller: Caller) -> bool:
+        """Tell whether the owner himself looks, and nobody by a token that acts for him (rules 13)."""
+        return self.owned_by(caller) and caller.maker is None
+
 
 class Requeue(Protocol):
     """What sends mail out of folders."""
@@ -87,7 +91,7 @@ class Mailboxes:
         bodies: list[str] | None = None
         if search.body:
             _check_reader(caller, mailbox)
-            if not mailbox.owned_by(caller):
+            if not mailbox.read_by_owner(caller):
                 await self._store.record("search", mailbox.scope, after={"body": search.body})
             bodies = await self._bodies.matching(mailbox.address, search.body)
         return mailbox, await self._store.read(partial(_page, mailbox, place, search, bodies, query))
@@ -114,14 +118,14 @@ class Mailboxes:
         """Tell whether the caller may read the mail's content; if so, note that it was read."""
         if not _reads(caller, mailbox):
             return False
-        if mailbox.owned_by(caller) and not letter.copy.seen:
+        if mailbox.read_by_owner(caller) and not letter.copy.seen:
             await self._store.write(lambda writer: writer.change(Copy, letter.copy.id, seen=True))
         await self._note_reader(caller, mailbox, letter)
         return True
 
     async def _note_reader(self, caller: Caller, mailbox: Mailbox, letter: Letter) -> None:
         """Keep in the audit that another than the owner read a mail, with the reason that he states."""
-        if not mailbox.owned_by(caller):
+        if not mailbox.read_by_owner(caller):
             await self._store.record("read", letter.copy)
 
     async def release(self, caller: Caller, who: int | str, path: str, mail: str, *, virus_lover: bool) -> None:
@@ -217,7 +221,7 @@ def _reads(caller: Caller, mailbox: Mailbox) -> bool:
     """Tell whether content is for the caller: the owner, and others who state their reason (X-Access-Reason)."""
     actor = ACTOR.get()
     stated = actor is not None and actor.reason is not None
-    return may(caller, "MAIL_CONTENT", mailbox.scope) and (stated or mailbox.owned_by(caller))
+    return may(caller, "MAIL_CONTENT", mailbox.scope) and (stated or mailbox.read_by_owner(caller))
 
 
 def _check_reader(caller: Caller, mailbox: Mailbox) -> None:
