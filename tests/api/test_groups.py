@@ -144,6 +144,22 @@ async def test_a_group_is_checked_member_by_member(
     await api.store.close()
 
 
+async def test_a_recipient_under_an_alias_of_the_domain_is_the_account_or_group_that_it_names(api: Api) -> None:
+    domain = await api.domain("got.net")
+    place = f"/domains/{domain['id']}/groups"
+    await api.make(f"/domains/{domain['id']}/aliases", ["wall.example"])
+    await api.user("jon@got.net", domain["id"])
+    await api.make(place, {"email": "watch@got.net"})
+    named = ["jon@wall.example", "JON@got.net", "watch@Wall.example", "a@other.example"]
+    made = await api.make(place, {"email": "all@got.net", "recipients": named[:2]})
+    added = await api.make(f"{place}/{made['id']}/addresses", named)
+    assert [(each["email"], each["type"]) for each in added["recipients"]] == [
+        ("jon@got.net", "USER"),
+        ("watch@got.net", "ALIAS"),
+        ("a@other.example", "EXTERNAL_ADDRESS"),
+    ]
+
+
 async def test_an_address_of_a_group_is_unique_and_may_keep_its_own(api: Api) -> None:
     domain = await api.domain("got.net")
     await api.make(f"/domains/{domain['id']}/aliases", ["wall.example"])

@@ -8,7 +8,7 @@ import msgspec
 from gatepost.model.access import Caller
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import All, Condition, Op, Page, Query, Where, eq, every
-from gatepost.model.tenant import Domain, DomainStatus, Group, GroupMember, User
+from gatepost.model.tenant import Domain, DomainAlias, DomainStatus, Group, GroupMember, User
 from gatepost.model.values import Id
 from gatepost.services.access import found, require
 from gatepost.services.members import leave, rename
@@ -135,7 +135,7 @@ class Groups:
 
         def alter(writer: Writer) -> GroupView:
             _, group = _find(writer, caller, "GROUPS_WRITE", domain_id, group_id)
-            self._add(writer, group, _read(emails, ""), "")
+            self._add(writer, group, _read(writer, group, emails, ""), "")
             return _show(writer, domain_id, [group])[0]
 
         return await self._store.write(alter)
@@ -151,7 +151,7 @@ class Groups:
         await self._store.write(alter)
 
     def _set(self, writer: Writer, group: Group, emails: Sequence[str], at: str) -> None:
-        wanted = _read(emails, at)
+        wanted = _read(writer, group, emails, at)
         gone = [member.id for member in _members(writer, [group.id]) if member.email not in wanted]
         writer.remove(GroupMember, Where("id", Op.IN, gone))
         self._add(writer, group, wanted, at)
@@ -165,9 +165,13 @@ class Groups:
             writer.add(GroupMember(group_id=group.id, email=email))
 
 
-def _read(emails: Sequence[str], at: str) -> list[str]:
-    """Return recipients' addresses in their one form, each once."""
-    return list(dict.fromkeys(read_address(email, f"{at}/{index}").key for index, email in enumerate(emails)))
+def _read(reader: Reader, group: Group, emails: Sequence[str], at: str) -> list[str]:
+    """Return recipients' addresses in their one form, each once; those under an alias of the domain by its own name."""
+    keys = [read_address(email, f"{at}/{index}").key.rpartition("@") for index, email in enumerate(emails)]
+    domain = reader.get(Domain, group.domain_id)
+    aliases = reader.find(DomainAlias, Query(where=eq("domain_id", group.domain_id))).items
+    names = {alias.name: domain.name for alias in aliases} if domain else {}
+    return list(dict.fromkeys(f"{local}@{names.get(name, name)}" for local, _, name in keys))
 
 
 def _find(reader: Reader, caller: Caller, permission: str, domain_id: int, group_id: int) -> tuple[Domain, Group]:
