@@ -21,7 +21,19 @@ async def test_administrators_are_listed_by_login_without_secrets(staffed: Api) 
     assert not {"passwordHash", "password"} & answer.json()[0].keys()
 
 
-@pytest.mark.parametrize(("search", "found"), [("ARY", ["arya"]), ("no one", ["arya"]), ("stark", ["arya"]), ("x", [])])
+@pytest.mark.parametrize(
+    ("search", "found"),
+    [
+        ("ARY", ["arya"]),
+        ("no one", ["arya"]),
+        ("stark", ["arya"]),
+        ("x", []),
+        ("b*", ["Bran"]),
+        ("*YA", ["arya"]),
+        ("ya*", []),
+        ("*r*", ["arya", "Bran"]),
+    ],
+)
 async def test_a_search_looks_into_login_name_and_address(staffed: Api, search: str, found: list[str]) -> None:
     admins = await staffed.get(f"/security/admins?search={search.replace(' ', '%20')}")
     assert [admin["login"] for admin in admins] == found

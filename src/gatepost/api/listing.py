@@ -85,22 +85,16 @@ def camel(name: str) -> str:
     return head + "".join(part.title() for part in rest)
 
 
-def pattern(text: str) -> Pattern:
-    """Read `x`, `x*`, `*x`, `*x*`; a star elsewhere is a star."""
-    start, end = text.startswith("*"), len(text) > 1 and text.endswith("*")
-    return Pattern(text[start : len(text) - end], open_start=start, open_end=end)
-
-
 def text(name: str) -> Reading:
     """A filter on a text field."""
-    return lambda value, _: Where(name, Op.LIKE, pattern(value))
+    return lambda value, _: Where(name, Op.LIKE, Pattern.read(value))
 
 
 def domain(name: str) -> Reading:
     """A filter on a domain name, which may be given with its own letters instead of A-labels."""
 
     def read(value: str, _: Ids) -> Where:
-        found = pattern(value)
+        found = Pattern.read(value)
         if not (found.open_start or found.open_end or value.isascii()):
             with suppress(BadAddress):  # what names no domain is compared as it stands
                 found = Pattern(domain_name(value))
@@ -118,7 +112,7 @@ def word(name: str, kind: type[Enum]) -> Reading:
     """A filter on one of a few words, in any case."""
 
     def read(value: str, _: Ids) -> Where:
-        found = pattern(value)
+        found = Pattern.read(value)
         if found.open_start or found.open_end:
             return Where(name, Op.LIKE, found)
         spelling = value.upper().replace("-", "_")

@@ -1,7 +1,7 @@
 """A question to the store: conditions, order, a window; and the page that answers it."""
 
 from enum import StrEnum
-from typing import Generic, TypeVar
+from typing import Generic, Self, TypeVar
 
 import msgspec
 
@@ -28,6 +28,12 @@ class Pattern(msgspec.Struct, frozen=True):
     text: str
     open_start: bool = False
     open_end: bool = False
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """Read `x`, `x*`, `*x`, `*x*`; a star elsewhere is a star (semantics 2)."""
+        start, end = text.startswith("*"), len(text) > 1 and text.endswith("*")
+        return cls(text[start : len(text) - end], open_start=start, open_end=end)
 
 
 class Where(msgspec.Struct, frozen=True):

@@ -87,10 +87,12 @@ class Admins:
 
 
 def mentions(text: str | None) -> Condition:
-    """Find a text in login, mail address and name of an account."""
+    """Find a text in login, mail address and name of an account: anywhere, unless a `*` at an end of it says where."""
     if not text:
         return every()
-    pattern = Pattern(text, open_start=True, open_end=True)
+    pattern = Pattern.read(text)
+    if not (pattern.open_start or pattern.open_end):
+        pattern = Pattern(text, open_start=True, open_end=True)
     return AnyOf(tuple(Where(field, Op.LIKE, pattern) for field in ("login", "email", "display_name")))
 
 

@@ -16,7 +16,7 @@ ADMINS = Listing(sort="login", sorts=("login", "id"))
 
 
 class AdminSearch(msgspec.Struct, kw_only=True):
-    """Which administrators: those whose login, e-mail address or name contains `search`."""
+    """Which administrators: those whose login, e-mail address or name contains `search` (`x*` begins, `*x` ends so)."""
 
     search: str | None = None
 

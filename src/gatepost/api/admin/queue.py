@@ -6,10 +6,10 @@ import msgspec
 
 from gatepost.api.admin.messages import QueuedDelivery, TracedDelivery, told
 from gatepost.api.endpoint import endpoint
-from gatepost.api.listing import Listing, pattern, text, word
+from gatepost.api.listing import Listing, text, word
 from gatepost.model.access import Caller
 from gatepost.model.problem import Kind, Problem
-from gatepost.model.query import All, Condition, Op, Page, Query, Where, every
+from gatepost.model.query import All, Condition, Op, Page, Pattern, Query, Where, every
 from gatepost.model.route import Hop, Transport
 from gatepost.model.stored import State
 from gatepost.model.values import Id
@@ -198,7 +198,7 @@ def _where(body: BulkMove) -> Condition:
     if body.state is not None:
         stated.append(Where("state", Op.EQ, body.state.value))
     texts = {"recipient": body.recipient, "sender": body.sender, "mail_id": body.mail_id}
-    stated += [Where(name, Op.LIKE, pattern(value)) for name, value in texts.items() if value is not None]
+    stated += [Where(name, Op.LIKE, Pattern.read(value)) for name, value in texts.items() if value is not None]
     if not (stated or body.all or body.destination or body.domain_id):
         raise Problem(Kind.MALFORMED, 'Which deliveries? To mean all of them, say "all": true.', pointer="/all")
     return every(*stated) if stated else All(())
