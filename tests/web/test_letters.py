@@ -106,6 +106,7 @@ async def test_a_mail_speaks_its_recipients_language(place: Place, language: Lan
     assert f'lang="{language.lower()}"' in text_of(mail, "html")
     browser = place.browser()
     assert f'lang="{language.lower()}"' in (await browser.open(link_of(mail))).text
+    assert f'lang="{language.lower()}"' in (await browser.submit(password=SECRET, again=SECRET)).text
 
 
 async def test_options_give_sender_names_address_and_zone(place: Place) -> None:

@@ -79,11 +79,14 @@ class Forms:
         return self._window.bake(request, answer, session)
 
     async def _sign_out(self, request: Request, _: Form) -> Response:
-        await self._sessions.close(self._window.cookie(request))
-        return self._window.bake(request, self._window.say(request, "left"), "")
+        cookie = self._window.cookie(request)
+        visitor = self._sessions.visitor(cookie, Purpose.SESSION)
+        await self._sessions.close(cookie)
+        return self._window.bake(request, self._window.say(request, "left", visitor=visitor), "")
 
     async def _set_password(self, request: Request, form: Form) -> Response:
         token, password = form.get("token", ""), form.get("password", "")
+        visitor = self._sessions.visitor(token, Purpose.PASSWORD)
         if password != form.get("again", ""):
             return self._password(request, token, "unlike", 422)
         try:
@@ -94,7 +97,7 @@ class Forms:
                 raise
             error = "elsewhere" if SHORTEST <= len(password) <= LONGEST else "length"
             return self._password(request, token, error, 422)
-        return self._window.say(request, "set")
+        return self._window.say(request, "set", visitor=visitor)
 
 
 def _somebody(request: Request) -> Actor:

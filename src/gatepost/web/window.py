@@ -72,9 +72,9 @@ class Window:
             answer.headers["Retry-After"] = str(problem.context.get("retry_after", 60))
         return answer
 
-    def say(self, request: Request, text: str, status: int = 200) -> Response:
-        """Show one sentence of `pages/message.html`."""
-        return self.page(request, "message", self.sessions.stranger(), status, text=text)
+    def say(self, request: Request, text: str, status: int = 200, visitor: Visitor | None = None) -> Response:
+        """Show one sentence of `pages/message.html`, in the visitor's language where he is known."""
+        return self.page(request, "message", visitor or self.sessions.stranger(), status, text=text)
 
     def page(self, request: Request, name: str, visitor: Visitor, status: int = 200, /, **values: Any) -> Response:
         """Render a page; a browser without a cookie gets one, which its forms are bound to."""
