@@ -4,15 +4,19 @@
 """
 
 import argparse
+import json
+import multiprocessing
 import shutil
 import socket
 import statistics
 import tempfile
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
 from bench.rig import Gateway, Load, cpu_seconds, names, send, sink
@@ -29,6 +33,8 @@ from gatepost.store.store import Store, Writer
 DAY = 86_400_000
 SLICE = 2000  # rows of one transaction
 CUSTOMER = 1
+ROWS = 100_000
+SECONDS = 10.0  # of one turn
 
 
 def fill(directory: Path, *, rules: int, domains: int, mails: int) -> None:
@@ -126,26 +132,94 @@ class Subject:
         return found
 
 
+class Asking:
+    """A client of the API, in a process of its own: what it does with answers must not keep the probe waiting."""
+
+    def __init__(self, port: int, token: str) -> None:
+        self._root = f"http://127.0.0.1:{port}"
+        self._token = token
+        self._offset = 0
+
+    def get(self, path: str, media: str = "application/json") -> bytes:
+        headers = {"Authorization": f"Bearer {self._token}", "Accept": media}
+        with urllib.request.urlopen(urllib.request.Request(self._root + path, headers=headers), timeout=600) as answer:
+            data: bytes = answer.read()
+        return data
+
+    def page(self) -> None:
+        """Read the next 500 of the large mailbox's first mails."""
+        self.get(f"/users/reader@full-1.example/emails/Quarantine?offset={self._offset}&pageSize=500")
+        self._offset = (self._offset + 500) % ROWS
+
+    def export(self, media: str) -> None:
+        """Fetch the sender rules of the full domain as one file."""
+        (domain,) = json.loads(self.get("/domains?name=full-1.example"))
+        self.get(f"/domains/{domain['id']}/wblist", media)
+
+    def go_on(self, name: str, ended: Event) -> None:
+        while not ended.is_set():
+            ACTS[name](self)
+
+
+XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+ACTS: dict[str, Callable[[Asking], None]] = {
+    "the API lists 500 mails a page": Asking.page,
+    "it exports the sender rules as CSV": lambda asking: asking.export("text/csv"),
+    "it exports them as a workbook": lambda asking: asking.export(XLSX),
+}
+
+
 @contextmanager
-def listing(gateway: Gateway) -> Iterator[list[float]]:
-    """Page through the large mailbox all the while; the list fills with the seconds of each page."""
-    ended, pages = threading.Event(), []
+def asked(gateway: Gateway, name: str) -> Iterator[None]:
+    """Have a client do something all the while; what it has begun it sees to its end."""
+    context = multiprocessing.get_context("spawn")
+    ended = context.Event()
+    asking = Asking(gateway.http, gateway.token)
+    process = context.Process(target=asking.go_on, args=(name, ended), daemon=True)
+    process.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        process.join()
+
+
+@contextmanager
+def loaded(subject: Subject, load: Load | None) -> Iterator[None]:
+    """Send a load again and again, if there is one."""
+    ended = threading.Event()
 
     def go() -> None:
-        offset = 0
-        while not ended.is_set():
-            start = time.perf_counter()
-            path = f"/users/reader@full-1.example/emails/Quarantine?offset={offset}&pageSize=500"
-            offset = offset + 500 if gateway.ask("GET", path) and offset < 100_000 else 0
-            pages.append(time.perf_counter() - start)
+        while load is not None and not ended.is_set():
+            subject.run(load)
 
     thread = threading.Thread(target=go)
     thread.start()
     try:
-        yield pages
+        yield
     finally:
         ended.set()
         thread.join()
+
+
+def answering(subject: Subject, load: Load | None, runs: int) -> None:
+    """Print how fast SMTP answers while the API does this or that, in turns; with a load, mail comes in as well."""
+    alone: list[float] = []
+    beside: dict[str, list[float]] = {name: [] for name in ACTS}
+    with loaded(subject, load):
+        for _ in range(runs):
+            alone += subject.answers(SECONDS)
+            for name, times in beside.items():
+                with asked(subject.gateway, name):
+                    times += subject.answers(SECONDS)
+    print(f"SMTP replies {'while mail comes in' if load else 'without mail'}:")
+    for name, times in {"alone": alone, **beside}.items():
+        share = p99(times) / p99(alone)
+        print(f"  {name}: median {statistics.median(times):.2f} ms, p99 {p99(times):.2f} ms, {share:.2f}", flush=True)
+
+
+def p99(times: list[float]) -> float:
+    return statistics.quantiles(times, n=100)[98]
 
 
 @contextmanager
@@ -184,13 +258,8 @@ def main() -> None:
             for name, runs in results.items():
                 rate, cpu = (statistics.median(values) for values in zip(*runs, strict=True))
                 print(f"{name} store: {rate:,.0f} mails/s, {cpu:.2f} CPU s/1,000", flush=True)
-            quiet = full.answers(10.0)
-            with listing(full.gateway) as pages:
-                busy = full.answers(10.0)
-            for name, times in (("alone", quiet), ("while the API lists", busy)):
-                p99 = statistics.quantiles(times, n=100)[98]
-                print(f"SMTP replies {name}: median {statistics.median(times):.2f} ms, p99 {p99:.2f} ms", flush=True)
-            print(f"pages of 500: {len(pages)}, median {statistics.median(pages) * 1000:.0f} ms", flush=True)
+            answering(full, None, given.runs)
+            answering(full, load, given.runs)
     finally:
         shutil.rmtree(folder)
 
