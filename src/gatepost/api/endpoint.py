@@ -40,6 +40,7 @@ from gatepost.model.values import Given, Id
 from gatepost.services.access import require_somewhere
 from gatepost.services.counter import Counter
 from gatepost.settings import Http
+from gatepost.turns import in_turns
 
 BOOKS = 2  # workbooks that are made at once; each keeps a thread busy
 REASON = 500  # characters
@@ -205,7 +206,7 @@ class Endpoint:
                 result = await (self._export(call, media, arguments) if media != JSON else self.function(**arguments))
         except Problem as problem:
             return self.dialect.no(problem, path)
-        return self._respond(call, result)
+        return await self._respond(call, result)
 
     def _given(self, call: Call) -> dict[str, str]:
         """The path's parameters as they were sent; what the mount has of its own comes before them."""
@@ -259,20 +260,18 @@ class Endpoint:
         largest = self.max_body or call.desk.settings.max_json_bytes
         return await structure(call.request, call.desk.decoder(self.body), largest, optional=not self.needs_body)
 
-    def _respond(self, call: Call, result: Any) -> Response:
+    async def _respond(self, call: Call, result: Any) -> Response:
         if isinstance(result, Response):
             return result
         if isinstance(result, Answer):
             return Json(call.desk.encoder.encode(result.value), result.status, result.headers)
         if isinstance(result, Page):
             headers = {} if result.total is None else self.dialect.count(result.total)
-            return self._json(call, result.items, headers)
+            items = [call.desk.encoder.encode(item) async for item in in_turns(result.items)]
+            return Json(b"[%b]" % b",".join(items), self.status, headers)
         if result is None:
             return Response(status_code=self.status)
-        return self._json(call, result, self._location(call, result))
-
-    def _json(self, call: Call, value: Any, headers: dict[str, str]) -> Response:
-        return Json(call.desk.encoder.encode(value), self.status, headers)
+        return Json(call.desk.encoder.encode(result), self.status, self._location(call, result))
 
     def _location(self, call: Call, result: Any) -> dict[str, str]:
         if self.location is None:

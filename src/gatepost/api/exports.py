@@ -17,6 +17,7 @@ from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Any as AnyOf
 from gatepost.model.query import Condition, Op, Page, Query, Where, eq, every
 from gatepost.model.values import Id, Millis
+from gatepost.turns import paced
 
 CHUNK = 500  # rows
 PIECE = 65_536  # octets of a finished file that are sent at once
@@ -81,7 +82,7 @@ class Export:
         return [field.encode_name for field in self._fields]
 
     def _rows(self, page: Page[Any]) -> Iterable[list[Cell]]:
-        return ([self._cell(getattr(item, field.name)) for field in self._fields] for item in page.items)
+        return ([self._cell(getattr(item, field.name)) for field in self._fields] for item in paced(page.items))
 
     def _cell(self, value: Any) -> Cell:
         """Return a member as a cell holds it: of an object its name, of a list its items one after another."""

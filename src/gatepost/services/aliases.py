@@ -1,6 +1,7 @@
 """The further names of a domain: each stands for the domain's own and is unique among all names."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import msgspec
 
@@ -13,6 +14,7 @@ from gatepost.services.domains import free_name
 from gatepost.services.records import read_domain, show, unprocessable
 from gatepost.services.shown import AliasView
 from gatepost.store.store import Reader, Store, Writer
+from gatepost.turns import shown
 
 MANY = 1000  # names of one domain
 
@@ -32,7 +34,7 @@ class Aliases:
             return reader.find(DomainAlias, msgspec.structs.replace(query, where=where))
 
         page = await self._store.read(ask)
-        return Page([show(AliasView, alias) for alias in page.items], page.total)
+        return await shown(page, partial(show, AliasView))
 
     async def add(self, caller: Caller, domain_id: int, names: Sequence[str]) -> list[AliasView]:
         """Add names, all or none; raise CONFLICT for one in use. Returns the added ones."""

@@ -1,5 +1,6 @@
 """Groups: addresses of a domain that stand for others; the contract calls them e-mail aliases."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from enum import StrEnum
 
@@ -203,6 +204,9 @@ def _narrow(reader: Reader, domain_id: int, where: Condition) -> Condition:
 
 def _show(reader: Reader, domain_id: int, groups: Sequence[Group]) -> list[GroupView]:
     members = _members(reader, [group.id for group in groups])
+    inside: defaultdict[int, list[GroupMember]] = defaultdict(list)
+    for member in members:
+        inside[member.group_id].append(member)
     emails = list({member.email for member in members})
     users = {user.email: user for user in reader.find(User, Query(where=Where("email", Op.IN, emails))).items}
     others = {group.email for group in reader.find(Group, Query(where=Where("email", Op.IN, emails))).items}
@@ -223,7 +227,7 @@ def _show(reader: Reader, domain_id: int, groups: Sequence[Group]) -> list[Group
         GroupView(
             id=Id(group.id),
             email=group.email,
-            recipients=[view(member) for member in members if member.group_id == group.id],
+            recipients=[view(member) for member in inside[group.id]],
         )
-        for group in groups
+        for group in reader.paced(groups)
     ]

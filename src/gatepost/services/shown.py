@@ -120,7 +120,7 @@ def show_domains(reader: Reader, platforms: Platforms, domains: Sequence[Domain]
             customer=show(CustomerView, customers[domain.customer_id]) if domain.customer_id in customers else None,
             platforms=[platforms.view(platform) for platform in stations[domain.id]],
         )
-        for domain in domains
+        for domain in reader.paced(domains)
     ]
 
 
@@ -167,7 +167,7 @@ def read_homes(reader: Reader, platforms: Platforms, domain_ids: Collection[int]
 def show_users(reader: Reader, platforms: Platforms, users: Sequence[User], kind: type[U]) -> list[U]:
     """Return what callers see of accounts: each with the policy and the platform that hold for it."""
     homes = read_homes(reader, platforms, {user.domain_id for user in users})
-    return [show_user(user, homes.get(user.domain_id), kind) for user in users]
+    return [show_user(user, homes.get(user.domain_id), kind) for user in reader.paced(users)]
 
 
 def show_user(user: User, home: Home | None, kind: type[U]) -> U:

@@ -1,5 +1,7 @@
 """Suppressions: the addresses that a domain's mail goes to no more; shown, added and removed by its administrators."""
 
+from functools import partial
+
 import msgspec
 
 from gatepost.events import Clock
@@ -13,6 +15,7 @@ from gatepost.model.values import Id, Millis
 from gatepost.services.access import found
 from gatepost.services.records import Line, read_address, show
 from gatepost.store.store import Store, Writer
+from gatepost.turns import shown
 
 
 class SuppressionView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -47,7 +50,7 @@ class Suppressions:
         self._require(caller, "QUEUE_READ", domain_id)
         asked = msgspec.structs.replace(query, where=every(eq("domain_id", domain_id), query.where))
         page = await self._store.read(lambda reader: reader.find(Suppression, asked))
-        return Page([show(SuppressionView, each) for each in page.items], page.total)
+        return await shown(page, partial(show, SuppressionView))
 
     async def create(self, caller: Caller, domain_id: int, draft: SuppressionAdd) -> SuppressionView:
         """Leave an address out; raise MALFORMED for what is none, CONFLICT for one that is listed."""

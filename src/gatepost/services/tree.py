@@ -1,5 +1,6 @@
 """Brokers and customers: the nodes above the domains, made and removed by who may change the node above."""
 
+from functools import partial
 from typing import Annotated, Any
 
 import msgspec
@@ -16,6 +17,7 @@ from gatepost.services.grants import clear
 from gatepost.services.records import Line, Name, Text, emptied, given, show, unprocessable
 from gatepost.services.tenants import CustomerView
 from gatepost.store.store import Reader, Store, Writer
+from gatepost.turns import shown
 
 Quota = Annotated[int, Meta(ge=-1, le=1_000_000_000, description="How many domains; -1: as many as he likes.")]
 
@@ -88,7 +90,7 @@ class Brokers:
             return reader.find(Broker, msgspec.structs.replace(query, where=where))
 
         page = await self._store.read(ask)
-        return Page([show(BrokerView, broker) for broker in page.items], page.total)
+        return await shown(page, partial(show, BrokerView))
 
     async def get(self, caller: Caller, broker_id: int) -> BrokerView:
         """Return a broker."""
@@ -142,7 +144,7 @@ class Customers:
         def ask(reader: Reader) -> Page[CustomerItem]:
             where = every(visible(caller, "DOMAINS_READ", "id", of=Customer), query.where)
             page = reader.find(Customer, msgspec.structs.replace(query, where=where))
-            return Page([_item(reader, customer) for customer in page.items], page.total)
+            return Page([_item(reader, customer) for customer in reader.paced(page.items)], page.total)
 
         return await self._store.read(ask)
 

@@ -1,6 +1,7 @@
 """Webhooks of domains: kept by their administrators; the calls are shown, and made again when asked."""
 
 import secrets
+from functools import partial
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -17,6 +18,7 @@ from gatepost.services.access import found
 from gatepost.services.records import Line, given, show
 from gatepost.services.targets import Targets
 from gatepost.store.store import Reader, Store, Writer
+from gatepost.turns import shown
 
 MANY = 20  # webhooks of one domain
 SLICE = 200  # calls that are removed at once
@@ -146,7 +148,7 @@ class Webhooks:
         hook = _get(self._store.reader, domain_id, webhook_id)
         asked = msgspec.structs.replace(query, where=every(eq("webhook_id", hook.id), query.where))
         page = await self._store.read(lambda reader: reader.find(HookCall, asked))
-        return Page([show(CallView, each) for each in page.items], page.total)
+        return await shown(page, partial(show, CallView))
 
     async def replay(self, caller: Caller, domain_id: int, webhook_id: int, call_id: int) -> None:
         """Make a call again, whatever came of it; CONFLICT while it waits."""

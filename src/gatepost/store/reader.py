@@ -4,8 +4,9 @@
 
 import sqlite3
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
@@ -23,12 +24,14 @@ from gatepost.model.tenant import Domain, DomainStatus, UserStatus
 from gatepost.store import query as compiler
 from gatepost.store.memory import RECALL
 from gatepost.store.schema import LIVE, PROTECTED, Table, table
+from gatepost.turns import paced
 
 T = TypeVar("T")
 
 PATIENCE = 5.0  # seconds for a question that people put in words of their own
 STEPS = 1000  # of SQLite's machine between two looks at the clock
 CHUNK = 500  # rows read at once by what walks through a table (rules 19)
+FEW = 16  # rows fetched at once
 
 _EVENTS = msgspec.json.Decoder(list[TraceEvent])
 
@@ -61,17 +64,23 @@ class Refusals(msgspec.Struct, frozen=True):
 
 
 class Reader:
-    """Reads by one connection, used by one thread at a time. Each question sees the store as it is at that moment."""
+    """Reads by one connection, used by one thread at a time. Each question sees the store as it is at that moment.
+
+    `beside`: in a thread beside the loop, to which it gives way while it makes something of many rows.
+    """
 
     def __init__(
         self,
         connection: sqlite3.Connection,
         spooled: Callable[[str], str],
         blame: Callable[[sqlite3.Error], Exception] | None = None,
+        *,
+        beside: bool = False,
     ) -> None:
         self._connection = connection
         self._spooled = spooled
         self._blame = blame
+        self._beside = beside
         self._unpack = zstandard.ZstdDecompressor()
 
     # Any struct.
@@ -92,7 +101,7 @@ class Reader:
         known = table(kind)
         columns = compiler.Columns.of(known)
         rows, total = self._page(f'"{known.name}"', known.fields, columns, query)
-        return Page([known.row(row) for row in rows], total)
+        return Page([known.row(row) for row in self.paced(rows)], total)
 
     def ids(self, kind: type[Any], where: Condition) -> list[int]:
         """Return the ids of all matching rows, which an index alone may tell."""
@@ -142,7 +151,7 @@ class Reader:
         fields = ", ".join([*(f'c."{name}"' for name in copies.columns), *(f'm."{name}"' for name in messages.columns)])
         rows, total = self._page(tables, fields, columns, query, key="c.id", least="copy c")
         cut = len(copies.columns)
-        return Page([Letter(copies.row(row[:cut]), messages.row(row[cut:])) for row in rows], total)
+        return Page([Letter(copies.row(row[:cut]), messages.row(row[cut:])) for row in self.paced(rows)], total)
 
     def copies_of(self, mailbox: str, mail_ids: Sequence[str]) -> list[int]:
         """Return the ids of a mailbox's copies of some mails."""
@@ -287,6 +296,10 @@ class Reader:
 
     # How it is asked.
 
+    def paced(self, items: Iterable[T]) -> Iterable[T]:
+        """Return items at the pace at which something may be made of them here."""
+        return paced(items) if self._beside else items
+
     def _page(
         self, tables: str, fields: str, columns: compiler.Columns, query: Query, key: str = "id", least: str = ""
     ) -> tuple[list[Any], int | None]:
@@ -326,7 +339,8 @@ class Reader:
 
     def _rows(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
         try:
-            return self._connection.execute(sql, values).fetchall()
+            found = self._connection.execute(sql, values)
+            return [row for some in self.paced(iter(partial(found.fetchmany, FEW), [])) for row in some]
         except sqlite3.Error as error:
             problem = self._blame(error) if self._blame else error
             if problem is error:

@@ -200,7 +200,7 @@ class Store:
     def _thread_reader(self) -> Reader:
         reader: Reader | None = getattr(self._local, "reader", None)
         if reader is None:
-            reader = self._local.reader = Reader(*self._reading())
+            reader = self._local.reader = Reader(*self._reading(), beside=True)
             self._readers.append(reader)
         return reader
 

@@ -13,6 +13,7 @@ from gatepost.model.query import All, Condition, Op, Page, Query, Where, every
 from gatepost.model.values import Id, Millis
 from gatepost.services.audit import Audits
 from gatepost.services.records import show
+from gatepost.turns import shown
 
 
 def _object(value: str, ids: Ids) -> Where:
@@ -80,7 +81,7 @@ async def list_audit(audits: Audits, caller: Caller, query: AuditAsk, listed: Qu
     """List what was changed, the newest first; continue by `after` (the last id seen) in long lists."""
     asked = msgspec.structs.replace(listed, where=every(listed.where, *_time(query)))
     page = await audits.find(caller, asked, after=query.after or 0)
-    return Page([_entry(each) for each in page.items], page.total)
+    return await shown(page, _entry)
 
 
 def _time(query: AuditAsk) -> list[Condition]:

@@ -1,6 +1,7 @@
 """Kept mail: folders, what lies in them, one mail with its content, release (contract 5.7)."""
 
 import re
+from functools import partial
 from typing import Annotated
 from urllib.parse import quote
 
@@ -27,6 +28,7 @@ from gatepost.model.values import Id
 from gatepost.services.content import Contents, File
 from gatepost.services.mailbox import Mailbox, Mailboxes
 from gatepost.services.search import Operator, Search
+from gatepost.turns import shown
 
 MAILS = Listing(
     sort="-sentDate",
@@ -104,7 +106,7 @@ async def list_folder_emails(
     name = listed.sort.removeprefix("-")
     ordered = msgspec.structs.replace(listed, sort=listed.sort.replace(name, _STORED.get(name, name)))
     mailbox, page = await mailboxes.find(caller, user_id_or_email, folder_path, _search(query), ordered)
-    return Page([show_mail(ImapMessage, _root(call, mailbox), letter) for letter in page.items], page.total)
+    return await shown(page, partial(show_mail, ImapMessage, _root(call, mailbox)))
 
 
 @endpoint(

@@ -13,6 +13,7 @@ from gatepost.model.rules import AttachmentAction, AttachmentRule, CheckType, Ur
 from gatepost.model.values import Id, Millis
 from gatepost.services.filters import AttachmentRules, Placed, UriRules
 from gatepost.services.records import LINE, Text
+from gatepost.turns import shown
 
 Expression = Annotated[str, msgspec.Meta(pattern=LINE)]
 
@@ -107,7 +108,7 @@ async def list_domain_attachment_filters(
 ) -> Page[FilterAttachment]:
     """List a domain's attachment filters."""
     page = await rules.find(caller, domain_id, listed)
-    return Page([_attachment(each) for each in page.items], page.total)
+    return await shown(page, _attachment)
 
 
 @endpoint("PATCH", "/filters/attachments/{attachmentId}", permission="RULES_WRITE", problems=(Kind.CONFLICT,))
@@ -140,7 +141,7 @@ async def add_domain_uri_filter(rules: UriRules, caller: Caller, domain_id: Id, 
 async def list_domain_uri_filters(rules: UriRules, caller: Caller, domain_id: Id, listed: Query) -> Page[FilterUriBl]:
     """List a domain's URI filters."""
     page = await rules.find(caller, domain_id, listed)
-    return Page([_uri(each) for each in page.items], page.total)
+    return await shown(page, _uri)
 
 
 @endpoint("PATCH", "/filters/uris/{uriId}", permission="RULES_WRITE", problems=(Kind.CONFLICT,))

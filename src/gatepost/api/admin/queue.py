@@ -1,5 +1,6 @@
 """What is on its way: the queue, its destinations, and the verbs that move it (additions)."""
 
+from functools import partial
 from typing import Annotated
 
 import msgspec
@@ -15,6 +16,7 @@ from gatepost.model.stored import State
 from gatepost.model.values import Id
 from gatepost.services.queue import GIVEN_UP, Deliveries, Move, Moved, Verb
 from gatepost.services.records import LINE, Line, Name, Port, show
+from gatepost.turns import shown
 
 QUEUE = Listing(
     sort="id",
@@ -110,7 +112,7 @@ class QueuedDetail(TracedDelivery, frozen=True, kw_only=True, rename="camel"):
 async def list_queue(deliveries: Deliveries, caller: Caller, query: QueueAsk, listed: Query) -> Page[QueuedDelivery]:
     """List what is queued or held; continue by `after` (the last id seen) rather than by `offset` in long queues."""
     page = await deliveries.find(caller, listed, domain_id=query.domain_id, after=query.after or 0)
-    return Page([show(QueuedDelivery, each) for each in page.items], page.total)
+    return await shown(page, partial(show, QueuedDelivery))
 
 
 @endpoint("POST", "/queue/flush", permission="QUEUE_WRITE", addition=True)

@@ -16,6 +16,7 @@ from gatepost.model.rules import SenderRule, SenderType
 from gatepost.model.values import Id, Millis
 from gatepost.services.records import Text
 from gatepost.services.rules import Entry, Place, SenderRules
+from gatepost.turns import shown
 
 LARGEST_LIST = 32_000_000  # octets; some 200,000 rules
 _MANY = 1000  # rules that are encoded on the event loop; longer lists in a thread
@@ -94,13 +95,13 @@ async def list_domain_sender_rules(
     rules: SenderRules, caller: Caller, domain_id: Id, listed: Query
 ) -> Page[FilterSender]:
     """List a domain's sender rules."""
-    return _page(await rules.find(caller, Place(domain_id=domain_id), listed))
+    return await shown(await rules.find(caller, Place(domain_id=domain_id), listed), _view)
 
 
 @endpoint("GET", "/users/{userId}/wblist", permission="RULES_READ", listing=OF_USER, exports=True)
 async def list_user_sender_rules(rules: SenderRules, caller: Caller, user_id: Id, listed: Query) -> Page[FilterSender]:
     """List a mailbox's sender rules."""
-    return _page(await rules.find(caller, Place(user_id=user_id), listed))
+    return await shown(await rules.find(caller, Place(user_id=user_id), listed), _view)
 
 
 @endpoint(
@@ -197,10 +198,6 @@ def _view(rule: SenderRule) -> FilterSender:
 
 def _views(rules: Iterable[SenderRule]) -> list[FilterSender]:
     return [_view(rule) for rule in rules]
-
-
-def _page(page: Page[SenderRule]) -> Page[FilterSender]:
-    return Page(_views(page.items), page.total)
 
 
 async def _encoded(call: Call, rules: list[SenderRule]) -> list[FilterSender]:

@@ -1,0 +1,39 @@
+"""Turns: what takes long gives way to mail again and again, in the loop and in threads that share a lock with it."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from typing import TypeVar
+
+from gatepost.model.query import Page
+
+T = TypeVar("T")
+V = TypeVar("V")
+
+TURN = 0.0001  # seconds after which another has his turn
+REST = 0.00005  # seconds that a thread lets go of the interpreter's lock: shorter, nobody wakes in time to take it
+
+
+def paced(items: Iterable[T]) -> Iterator[T]:
+    """Yield items in a thread beside the loop, which without the pauses would wait 5 ms for each turn of its own."""
+    end = time.perf_counter() + TURN
+    for item in items:
+        if time.perf_counter() >= end:
+            time.sleep(REST)
+            end = time.perf_counter() + TURN
+        yield item
+
+
+async def in_turns(items: Iterable[T]) -> AsyncIterator[T]:
+    """Yield items in the loop, to whose other work each turn gives way."""
+    end = time.perf_counter() + TURN
+    for item in items:
+        if time.perf_counter() >= end:
+            await asyncio.sleep(0)
+            end = time.perf_counter() + TURN
+        yield item
+
+
+async def shown(page: Page[T], show: Callable[[T], V]) -> Page[V]:
+    """Return what callers see of a page, made in turns in the loop."""
+    return Page([show(item) async for item in in_turns(page.items)], page.total)
