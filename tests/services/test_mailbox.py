@@ -10,13 +10,14 @@ from gatepost.events import Metrics
 from gatepost.model.access import Caller
 from gatepost.model.envelope import Body
 from gatepost.model.problem import Kind, Problem
-from gatepost.model.query import Query
+from gatepost.model.query import Query, eq
 from gatepost.model.stored import Copy, Message
 from gatepost.mta.indexer import Indexer
 from gatepost.services import search
 from gatepost.services.mailbox import Mailboxes
 from gatepost.services.search import Operator, Search
 from gatepost.settings import Limits
+from gatepost.store import orders
 from gatepost.store.search import SearchIndex
 
 pytestmark = pytest.mark.anyio
@@ -134,6 +135,29 @@ async def test_a_date_that_a_mail_lacks_is_the_day_it_came(ground: Ground) -> No
     await ground.keep("b", "x")
     _, page = await ground.mailboxes.find(ROOT, BOB, "INBOX", Search(), Query(sort="-sent"))
     assert [letter.message.subject for letter in page.items] == ["b", "a"]
+
+
+async def test_a_folder_far_down_is_shown_as_it_is_now(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(orders, "NEAR", 2)
+
+    async def subjects() -> list[str]:
+        query = Query(sort="subject", offset=3, limit=3, total=True)
+        _, page = await ground.mailboxes.find(ground.bob, BOB, "INBOX", Search(), query)
+        assert page.total == total
+        return [letter.message.subject for letter in page.items]
+
+    total = len("habcdefg")
+    for letter in "habcdefg":
+        await ground.keep(letter, "")
+    assert await subjects() == await subjects() == ["d", "e", "f"]
+    await ground.keep("aa", "")
+    await ground.keep("x", "", folder="Quarantine")
+    total += 1
+    assert await subjects() == ["c", "d", "e"]
+    await ground.world.store.write(lambda writer: writer.remove(Copy, eq("id", 1)))  # "h", behind them all
+    await ground.world.store.write(lambda writer: writer.remove(Copy, eq("id", 3)))  # "b"
+    total -= 2
+    assert await subjects() == ["d", "e", "f"]
 
 
 async def test_a_release_that_is_refused_never_reaches_the_road(ground: Ground) -> None:

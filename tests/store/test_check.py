@@ -70,7 +70,7 @@ BROKEN = {
     "UPDATE folder SET unseen = unseen - 1": "the counts of a folder are wrong",
     "UPDATE user_total SET total = 2": "the users of a domain are counted wrong",
     "INSERT INTO user_total VALUES (9, 'ENABLED', 1)": "the users of a domain are counted wrong",
-    "INSERT INTO folder VALUES ('no@in.test', 'Archive', 'SPAM', 1, 1, 0)": "a folder is counted that is empty",
+    "INSERT INTO folder VALUES ('no@in.test', 'Archive', 'SPAM', 1, 1, 0, 0)": "a folder is counted that is empty",
     "UPDATE delivery SET state = 'delivered' WHERE mail_id = '{6}'": "a body is needed by nobody",
     "UPDATE meta SET value = '[\"00\"]' WHERE key = 'keys'": "not the key that this store was sealed with",
     "UPDATE meta SET value = 7 WHERE key = 'refused'": "the octets of refused mail are counted wrong",

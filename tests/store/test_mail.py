@@ -26,7 +26,7 @@ from gatepost.model.query import Op, Pattern, Query, Where, eq, every
 from gatepost.model.rules import SenderRule, SenderType
 from gatepost.model.stored import Attempt, Copy, Delivery, Message, State, TraceEvent
 from gatepost.model.tenant import Domain, DomainAlias, DomainStatus, User
-from gatepost.store.store import FolderCount, Pace, Refusals, Store, Writer
+from gatepost.store.store import Pace, Refusals, Store, Writer
 
 pytestmark = pytest.mark.anyio
 
@@ -288,21 +288,49 @@ async def test_refusals_before_data_are_counted_by_hour(store: Store) -> None:
 # Folders.
 
 
+def counts(store: Store, mailbox: str) -> list[tuple[str, str, int, int]]:
+    return [(each.folder, each.category, each.total, each.unseen) for each in store.reader.folders(mailbox)]
+
+
 async def test_folders_are_counted_as_they_change(store: Store) -> None:
     for number in range(1, 4):
         await kept(store, number, copies=1, deliveries=0)
     await store.write(lambda writer: writer.change(Copy, 1, seen=True))
     await store.write(lambda writer: writer.add(copy(3, folder="Archive")))
     await store.write(lambda writer: writer.add(copy(2, category="VIRUS")))
-    assert store.reader.folders("BOB@in.test") == [
-        FolderCount("Archive", "SPAM", 1, 1),
-        FolderCount("Quarantine", "SPAM", 3, 2),
-        FolderCount("Quarantine", "VIRUS", 1, 1),
+    assert counts(store, "BOB@in.test") == [
+        ("Archive", "SPAM", 1, 1),
+        ("Quarantine", "SPAM", 3, 2),
+        ("Quarantine", "VIRUS", 1, 1),
     ]
     await store.write(lambda writer: writer.change(Copy, 1, mailbox="new@in.test"))
-    assert store.reader.folders("new@in.test") == [FolderCount("Quarantine", "SPAM", 1, 0)]
+    assert counts(store, "new@in.test") == [("Quarantine", "SPAM", 1, 0)]
     await purge(store, NOW + 400 * DAY)
     assert store.reader.folders("bob@in.test") == store.reader.folders("new@in.test") == []
+
+
+async def test_a_folder_bears_another_mark_whenever_a_copy_came_or_went(store: Store) -> None:
+    marks = []
+
+    async def look() -> None:
+        marks.append([each.mark for each in store.reader.folders("bob@in.test")])
+
+    await kept(store, 1, copies=1, deliveries=0)
+    await look()
+    await store.write(lambda writer: writer.add(copy(1)))
+    await look()
+    await store.write(lambda writer: writer.remove(Copy, eq("id", 2)))
+    await look()
+    await store.write(lambda writer: writer.remove(Copy, eq("id", 1)))
+    await store.write(lambda writer: writer.add(copy(1)))  # as it was at first
+    await look()
+    assert len({tuple(each) for each in marks}) == 4
+    await store.write(lambda writer: writer.change(Copy, 3, seen=True))
+    await look()
+    assert marks[-1] == marks[-2]  # nothing came or went
+    await store.write(lambda writer: writer.change(Copy, 3, mailbox="new@in.test"))
+    await look()
+    assert marks[-1] == []
 
 
 async def test_a_copy_needs_its_mail(store: Store) -> None:

@@ -110,11 +110,11 @@ ASKED: dict[str, Callable[[Reader], Any]] = {
         f"users of a domain by {sort}": lambda r, sort=sort: r.find(
             User, Query(where=eq("domain_id", 5), sort=sort, offset=3, limit=40)
         )
-        for sort in ("lastname", "firstname", "status", "creation_date")
+        for sort in ("lastname", "firstname", "status", "creation_date", "language")
     },
     **{
         f"all users by {sort}": lambda r, sort=sort: r.find(User, Query(sort=f"-{sort}", offset=3, limit=40))
-        for sort in ("lastname", "firstname", "status", "creation_date")
+        for sort in ("lastname", "firstname", "status", "creation_date", "language")
     },
     "active users": lambda r: r.active_users([5, 6]),
     "users by a prefix": lambda r: r.find(User, Query(where=Where("email", Op.LIKE, Pattern("u", open_end=True)))),
@@ -166,6 +166,7 @@ WHOLE_INDEX = {
     "all users by firstname": "COVERING INDEX user_by6",
     "all users by status": "COVERING INDEX user_by8",
     "all users by creation_date": "COVERING INDEX user_by10",
+    "all users by language": "COVERING INDEX user_by12",
     "queued": "delivery_by2",
     "live": "delivery_by2",
     "states": "delivery_by2",
@@ -247,7 +248,7 @@ ORDERS = [name for name in ASKED if name.startswith(("all users by", "users of a
 
 
 @pytest.mark.parametrize("name", ORDERS)
-def test_accounts_by_name_status_or_date_are_not_sorted(connection: sqlite3.Connection, name: str) -> None:
+def test_accounts_by_what_they_are_listed_by_are_not_sorted(connection: sqlite3.Connection, name: str) -> None:
     watched = Watched(connection)
     ASKED[name](Reader(watched, str))  # type: ignore[arg-type]
     assert any("COVERING INDEX user_by" in plan for plan, _ in watched.plans)

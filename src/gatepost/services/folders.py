@@ -12,11 +12,15 @@ from gatepost.store.store import FolderCount
 
 
 class Shelf(msgspec.Struct, frozen=True):
-    """A folder of a mailbox with its counts; a parent counts what its children show."""
+    """A folder of a mailbox with its counts; a parent counts what its children show.
+
+    `marks`: others whenever a mail came or went.
+    """
 
     place: Place
     total: int = 0
     unseen: int = 0
+    marks: tuple[int, ...] = ()
 
 
 def roots(*, system: bool) -> tuple[Place, ...]:
@@ -45,7 +49,12 @@ def inside(mailbox: str, place: Place) -> Condition:
 
 
 def _shelf(place: Place, counts: list[FolderCount]) -> Shelf:
-    return Shelf(place, sum(each.total for each in counts), sum(each.unseen for each in counts))
+    return Shelf(
+        place,
+        sum(each.total for each in counts),
+        sum(each.unseen for each in counts),
+        tuple(each.mark for each in counts),
+    )
 
 
 def _counts(place: Place, count: FolderCount) -> bool:

@@ -18,7 +18,7 @@ from gatepost.services.access import may, require
 from gatepost.services.folders import Shelf, inside, named, roots, shelves
 from gatepost.services.release import check_release, with_releases
 from gatepost.services.search import Search, by_id, combined, criteria
-from gatepost.store.store import Reader, Store
+from gatepost.store.store import Listed, Reader, Store
 
 
 class Mailbox(msgspec.Struct, frozen=True):
@@ -188,12 +188,13 @@ def _page(
     if bodies is not None:
         asked += (Where("id", Op.IN, reader.copies_of(mailbox.address, bodies)),)
     where = every(inside(mailbox.address, place), combined(asked, search.operator))
-    page = reader.letters(msgspec.structs.replace(query, where=where, total=query.total and bool(asked)))
-    total = page.total
-    if query.total and not asked:  # no need to count anew
-        (shelf,) = shelves([place], reader.folders(mailbox.address))
-        total = shelf.total
-    return Page(with_releases(reader, page.items), total)
+    with reader.at_once():
+        listed = None
+        if not asked:  # no need to count anew
+            (shelf,) = shelves([place], reader.folders(mailbox.address))
+            listed = Listed(shelf.total, shelf.marks)
+        page = reader.letters(msgspec.structs.replace(query, where=where), listed)
+        return Page(with_releases(reader, page.items), page.total)
 
 
 def _newest(mailbox: Mailbox, place: Place, mail: str, reader: Reader) -> Letter | None:

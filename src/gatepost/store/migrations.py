@@ -70,15 +70,19 @@ def _tables(db: Database) -> None:
 @MIGRATIONS(name="0002_folders")
 def _folders(db: Database) -> None:
     """Folders by their paths; retained mail that its sender sent lies in Sent; totals for each category."""
-    for name in ("added", "removed", "seen", "moved", "archived"):
-        db.execute(f"DROP TRIGGER copy_{name}")
+    _drop_copy_triggers(db)
     db.execute("DROP TABLE folder")
     db.execute(_RENAMED)
     _run(db.conn, FOLDER + COPY_TRIGGERS)
     db.execute(
-        "INSERT INTO folder SELECT mailbox, folder, category, max(domain_id), count(*), sum(NOT seen) FROM copy"
+        "INSERT INTO folder SELECT mailbox, folder, category, max(domain_id), count(*), sum(NOT seen), 0 FROM copy"
         " GROUP BY mailbox, folder, category"
     )
+
+
+def _drop_copy_triggers(db: Database) -> None:
+    for name in ("added", "removed", "seen", "moved", "archived"):
+        db.execute(f"DROP TRIGGER copy_{name}")
 
 
 _RENAMED = """
@@ -297,6 +301,21 @@ def _user_totals(db: Database) -> None:
 def _user_orders(db: Database) -> None:
     """Accounts are listed by first name, by status and by the date of their creation by an index, too."""
     _index(db, User, 6, 7, 8, 9, 10, 11)
+
+
+@MIGRATIONS(name="0017_user_languages")
+def _user_languages(db: Database) -> None:
+    """Accounts are listed by language by an index, too."""
+    _index(db, User, 12, 13)
+
+
+@MIGRATIONS(name="0018_folder_marks")
+def _folder_marks(db: Database) -> None:
+    """A folder bears a mark that changes with what lies in it."""
+    if "mark" not in {row[1] for row in db.execute('PRAGMA table_info("folder")')}:
+        db.execute("ALTER TABLE folder ADD COLUMN mark INTEGER NOT NULL DEFAULT 0")
+    _drop_copy_triggers(db)
+    _run(db.conn, COPY_TRIGGERS)
 
 
 def _run(connection: sqlite3.Connection, script: str) -> None:

@@ -39,6 +39,14 @@ class Columns:
         """Permit the members of one table's struct."""
         return cls({name: (column, f'"{name}"') for name, column in table.columns.items()}, table.live)
 
+    @classmethod
+    @cache
+    def of_letters(cls, copies: Table[Anything], messages: Table[Anything]) -> "Columns":
+        """Permit the members of a copy (`c`) and of its mail (`m`); what the copy has of it is asked there."""
+        known = {name: (column, f'm."{name}"') for name, column in messages.columns.items()}
+        known |= {name: (known[name][0], f'c."{name}"') for name in copies.hidden}
+        return cls(known | {name: (column, f'c."{name}"') for name, column in copies.columns.items()})
+
     def __getitem__(self, field: str) -> tuple[Column, str]:
         try:
             return self._known[field]

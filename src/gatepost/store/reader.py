@@ -23,6 +23,7 @@ from gatepost.model.stored import Copy, Delivery, Letter, Message, TraceEvent
 from gatepost.model.tenant import Domain, DomainStatus, UserStatus
 from gatepost.store import query as compiler
 from gatepost.store.memory import RECALL
+from gatepost.store.orders import Listed, Orders
 from gatepost.store.schema import LIVE, PROTECTED, Table, table
 from gatepost.turns import paced
 
@@ -32,17 +33,19 @@ PATIENCE = 5.0  # seconds for a question that people put in words of their own
 STEPS = 1000  # of SQLite's machine between two looks at the clock
 CHUNK = 500  # rows read at once by what walks through a table (rules 19)
 FEW = 16  # rows fetched at once
+INDEXED = "sent"  # the order that the index of copies has
 
 _EVENTS = msgspec.json.Decoder(list[TraceEvent])
 
 
 class FolderCount(msgspec.Struct, frozen=True):
-    """How much of one category lies in a folder of a mailbox."""
+    """How much of one category lies in a folder of a mailbox. `mark`: another whenever a copy came or went."""
 
     folder: str
     category: str
     total: int
     unseen: int
+    mark: int
 
 
 class Uncopied(msgspec.Struct, frozen=True):
@@ -66,7 +69,7 @@ class Refusals(msgspec.Struct, frozen=True):
 class Reader:
     """Reads by one connection, used by one thread at a time. Each question sees the store as it is at that moment.
 
-    `beside`: in a thread beside the loop, to which it gives way while it makes something of many rows.
+    With `orders`, which threads beside the loop share, it gives way to the loop while it makes something of many rows.
     """
 
     def __init__(
@@ -75,12 +78,12 @@ class Reader:
         spooled: Callable[[str], str],
         blame: Callable[[sqlite3.Error], Exception] | None = None,
         *,
-        beside: bool = False,
+        orders: Orders | None = None,
     ) -> None:
         self._connection = connection
         self._spooled = spooled
         self._blame = blame
-        self._beside = beside
+        self._orders = orders
         self._unpack = zstandard.ZstdDecompressor()
 
     # Any struct.
@@ -143,13 +146,16 @@ class Reader:
         found = [compiler.bind(each) for each in (bare.lower(), bare, f"<{bare}>", limit)]
         return [known.row(row) for row in self._rows(sql, found)]
 
-    def letters(self, query: Query) -> Page[Letter]:
-        """Return copies with their mails. The query may name every member of Copy and Message (`id` is the copy's)."""
+    def letters(self, query: Query, listed: Listed | None = None) -> Page[Letter]:
+        """Return copies with their mails. The query may name every member of Copy and Message (`id` is the copy's).
+
+        `listed` is the list's state where that is known: it is not counted, and may be sorted once for all its pages.
+        """
         copies, messages = table(Copy), table(Message)
-        columns = _letter_columns()
+        columns = compiler.Columns.of_letters(copies, messages)
         tables = "copy c JOIN message m ON m.id = c.mail_id"
         fields = ", ".join([*(f'c."{name}"' for name in copies.columns), *(f'm."{name}"' for name in messages.columns)])
-        rows, total = self._page(tables, fields, columns, query, key="c.id", least="copy c")
+        rows, total = self._page(tables, fields, columns, query, key="c.id", least="copy c", listed=listed)
         cut = len(copies.columns)
         return Page([Letter(copies.row(row[:cut]), messages.row(row[cut:])) for row in self.paced(rows)], total)
 
@@ -161,7 +167,7 @@ class Reader:
 
     def folders(self, mailbox: str) -> list[FolderCount]:
         """Return the folders of a mailbox that hold mail, with their counts by category."""
-        sql = "SELECT folder, category, total, unseen FROM folder WHERE mailbox = ? ORDER BY folder, category"
+        sql = "SELECT folder, category, total, unseen, mark FROM folder WHERE mailbox = ? ORDER BY folder, category"
         return [FolderCount(*row) for row in self._rows(sql, [compiler.bind(mailbox)])]
 
     def newest_copy(self) -> int:
@@ -298,27 +304,52 @@ class Reader:
 
     def paced(self, items: Iterable[T]) -> Iterable[T]:
         """Return items at the pace at which something may be made of them here."""
-        return paced(items) if self._beside else items
+        return paced(items) if self._orders else items
 
     def _page(
-        self, tables: str, fields: str, columns: compiler.Columns, query: Query, key: str = "id", least: str = ""
+        self,
+        tables: str,
+        fields: str,
+        columns: compiler.Columns,
+        query: Query,
+        key: str = "id",
+        least: str = "",
+        listed: Listed | None = None,
     ) -> tuple[list[Any], int | None]:
         """Return the rows of the window and the total; `least` are the tables that hold where nothing asks for `m`."""
         where, window = compiler.where(columns, query.where), compiler.window(columns, query)
         enough = least if least and 'm."' not in where.sql + window.sql else tables
-        total, inside = None, window
-        if query.total:
+        total, inside = listed.total if listed else None, window
+        if query.total and total is None:
             total = self._number(f"SELECT count(*) FROM {enough} WHERE {where.sql}", where.values)
+        if total is not None:
             if total <= query.offset:
                 return [], total
             inside = compiler.nearer(columns, query, total)
         sql = f"SELECT {fields} FROM {tables} WHERE {where.sql} {window.sql}"
         if query.offset or (query.limit is not None and (query.keys or query.sort != "id")):
             # Sorted and skipped by as little as can be, an index at best; only the rows of the window are opened.
-            inner = f"SELECT {key} FROM {enough} WHERE {where.sql} {inside.sql}"
-            sql = f"SELECT {fields} FROM {tables} WHERE {key} IN ({inner}) {compiler.order(columns, query)}"
-            return self._rows(sql, [*where.values, *inside.values]), total
+            inner = f"SELECT {key} FROM {enough} WHERE {where.sql} "
+            order, values, ids = compiler.order(columns, query), where.values, None
+            if listed and self._orders and query.sort.removeprefix("-") != INDEXED:
+                name = (inner + order, *values)
+                ids = self._orders.window(name, listed, query, lambda: self._rows(inner + order, values))
+            if ids is None:
+                inner, values = inner + inside.sql, [*values, *inside.values]
+            else:
+                inner, values = "SELECT value FROM json_each(?)", [msgspec.json.encode(ids).decode()]
+            sql = f"SELECT {fields} FROM {tables} WHERE {key} IN ({inner}) {order}"
+            return self._rows(sql, values), total
         return self._rows(sql, [*where.values, *window.values]), total
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Let several questions see the store as it is at one moment."""
+        self._rows("BEGIN")
+        try:
+            yield
+        finally:
+            self._connection.rollback()
 
     @contextmanager
     def _within(self, seconds: float) -> Iterator[None]:
@@ -346,15 +377,6 @@ class Reader:
             if problem is error:
                 raise
             raise problem from error
-
-
-def _letter_columns() -> compiler.Columns:
-    messages, copies = table(Message), table(Copy)
-    known = {name: (column, f'm."{name}"') for name, column in messages.columns.items()}
-    for name in copies.hidden:
-        column = known[name][0]
-        known[name] = (column, f'c."{name}"')
-    return compiler.Columns(known | {name: (column, f'c."{name}"') for name, column in copies.columns.items()})
 
 
 def _current_rules(known: Table[Any], owners: int, values: int) -> str:

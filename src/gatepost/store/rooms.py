@@ -27,23 +27,25 @@ CREATE TABLE refusal (
 ) STRICT, WITHOUT ROWID;
 """
 
-# Totals for each folder and category of a mailbox, kept by triggers (rules 23).
+# Totals for each folder and category of a mailbox, kept by triggers (rules 23). `mark` is another after each copy that
+# came or went: 64 bits by chance, so that none comes again.
 FOLDER = """
 CREATE TABLE folder (
   mailbox TEXT NOT NULL COLLATE NOCASE, folder TEXT NOT NULL COLLATE NOCASE, category TEXT NOT NULL COLLATE NOCASE,
   domain_id INTEGER NOT NULL, total INTEGER NOT NULL, unseen INTEGER NOT NULL,
-  PRIMARY KEY (mailbox, folder, category)
+  mark INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (mailbox, folder, category)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX folder_domain ON folder (domain_id);
 """
 
 _COUNT = """
-INSERT INTO folder VALUES (NEW.mailbox, NEW.folder, NEW.category, NEW.domain_id, 1, NOT NEW.seen)
-ON CONFLICT DO UPDATE SET total = total + 1, unseen = unseen + (NOT NEW.seen), domain_id = NEW.domain_id;
+INSERT INTO folder VALUES (NEW.mailbox, NEW.folder, NEW.category, NEW.domain_id, 1, NOT NEW.seen, random())
+ON CONFLICT DO UPDATE SET total = total + 1, unseen = unseen + (NOT NEW.seen),
+domain_id = NEW.domain_id, mark = random();
 """
 _COUNTED = "mailbox = OLD.mailbox AND folder = OLD.folder AND category = OLD.category"
 _DISCOUNT = f"""
-UPDATE folder SET total = total - 1, unseen = unseen - (NOT OLD.seen) WHERE {_COUNTED};
+UPDATE folder SET total = total - 1, unseen = unseen - (NOT OLD.seen), mark = random() WHERE {_COUNTED};
 DELETE FROM folder WHERE {_COUNTED} AND total = 0;
 """
 COPY_TRIGGERS = f"""

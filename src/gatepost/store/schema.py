@@ -234,6 +234,8 @@ TABLES: dict[type[Any], Table[Any]] = {
                 "(domain_id, status)",
                 "(creation_date)",
                 "(domain_id, creation_date)",
+                "(language)",
+                "(domain_id, language)",
             ],
             quiet=["last_connection_date", "scram", "totp_secret", "totp_step"],
             secret=["password_hash"],

@@ -17,13 +17,14 @@ from gatepost.store.backup import backup
 from gatepost.store.blobs import Spool
 from gatepost.store.bulk import KINDS
 from gatepost.store.health import Health, StoreProblem
+from gatepost.store.orders import Listed, Orders
 from gatepost.store.reader import FolderCount, Reader, Refusals
 from gatepost.store.remembering import Remembering
 from gatepost.store.secrets import Secrets
 from gatepost.store.sqlite import Committer, Item, Pace, connect
 from gatepost.store.writer import Writer
 
-__all__ = ["FolderCount", "Pace", "Reader", "Refusals", "Store", "StoreProblem", "Writer"]
+__all__ = ["FolderCount", "Listed", "Pace", "Reader", "Refusals", "Store", "StoreProblem", "Writer"]
 
 T = TypeVar("T")
 
@@ -52,6 +53,7 @@ class Store:
         self.reader = Remembering(*self._reading(), changes=self._committer)
         self._copying = asyncio.Lock()
         self._local = threading.local()
+        self._orders = Orders()
         self._readers: list[Reader] = [self.reader]
         self._threads = ThreadPoolExecutor(max(settings.readers, 1), "read")
         self._look = self._threads.submit(self._look_again) if opened.suspect else None
@@ -200,7 +202,7 @@ class Store:
     def _thread_reader(self) -> Reader:
         reader: Reader | None = getattr(self._local, "reader", None)
         if reader is None:
-            reader = self._local.reader = Reader(*self._reading(), beside=True)
+            reader = self._local.reader = Reader(*self._reading(), orders=self._orders)
             self._readers.append(reader)
         return reader
 

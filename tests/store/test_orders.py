@@ -1,0 +1,90 @@
+"""A long list is sorted once for all its pages, and never shown as it was before it changed."""
+
+import sqlite3
+from collections.abc import Iterator
+
+import pytest
+from tests.store.samples import NOW, copy, message
+
+from gatepost.model.envelope import Body
+from gatepost.model.query import Query, eq, every
+from gatepost.store import orders
+from gatepost.store.mail import Arrival, Mail
+from gatepost.store.migrations import migrate
+from gatepost.store.orders import Listed, Orders
+from gatepost.store.reader import Reader
+
+BOX = "u@d1.test"
+INSIDE = every(eq("mailbox", BOX), eq("folder", "Quarantine"))
+MANY = 2 * orders.NEAR + 500
+SORTS = ("subject", "-subject", "size", "-header_from", "received", "-sent")
+
+
+@pytest.fixture
+def connection() -> Iterator[sqlite3.Connection]:
+    """A folder with more mails than lie near an end, of which some share a subject and all a size."""
+    made = sqlite3.connect(":memory:", isolation_level=None)
+    migrate(made)
+    made.execute("BEGIN")
+    mail = Mail(made)
+    for number in range(1, MANY + 1):
+        row = message(number, subject=f"{'aBc'[number % 3]}{number % 700}")
+        mail.keep([Arrival(row, Body(1, b"x"), [copy(number, mailbox=BOX)], [], [], NOW)])
+    made.execute("COMMIT")
+    yield made
+    made.close()
+
+
+def listed(reader: Reader) -> Listed:
+    (count,) = reader.folders(BOX)
+    return Listed(count.total, count.mark)
+
+
+@pytest.mark.parametrize("sort", SORTS)
+def test_pages_are_the_same_whether_or_not_the_list_was_sorted_as_a_whole(
+    connection: sqlite3.Connection, sort: str
+) -> None:
+    alone, beside = Reader(connection, str), Reader(connection, str, orders=Orders())
+    whole = alone.letters(Query(where=INSIDE, sort=sort)).items
+    for offset in (0, 40, orders.NEAR - 1, orders.NEAR, MANY // 2, MANY - orders.NEAR - 40, MANY - 40, MANY, 0, 40):
+        for limit in (1, 40, None):
+            query = Query(where=INSIDE, sort=sort, offset=offset, limit=limit)
+            page = beside.letters(query, listed(beside))
+            assert page.items == alone.letters(query, listed(alone)).items == whole[offset:][:limit]
+            assert page.total == MANY
+
+
+def test_a_list_is_sorted_once_and_anew_when_it_changed(connection: sqlite3.Connection) -> None:
+    asked: list[str] = []
+    connection.set_trace_callback(asked.append)
+    reader = Reader(connection, str, orders=Orders())
+    middle = Query(where=INSIDE, sort="subject", offset=MANY // 2, limit=40)
+
+    def sortings() -> int:
+        reader.letters(middle, listed(reader))
+        found = [sql for sql in asked if sql.startswith("SELECT c.id") and "LIMIT" not in sql]
+        asked.clear()
+        return len(found)
+
+    assert [sortings(), sortings(), sortings()] == [1, 0, 0]
+    connection.execute("DELETE FROM copy WHERE id = 7")
+    assert [sortings(), sortings()] == [1, 0]
+    after = reader.letters(middle, listed(reader)).items
+    assert after == Reader(connection, str).letters(Query(where=INSIDE, sort="subject")).items[MANY // 2 :][:40]
+
+
+def test_what_was_not_asked_for_longest_is_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(orders, "KEPT", 3 * MANY)
+    kept, sorted_ = Orders(), []
+
+    def ask(name: str) -> None:
+        def sort() -> list[tuple[int]]:
+            sorted_.append(name)
+            return [(number,) for number in range(MANY)]
+
+        found = kept.window(name, Listed(MANY, 1), Query(offset=orders.NEAR, limit=2), sort)
+        assert found == [orders.NEAR, orders.NEAR + 1]
+
+    for name in ("a", "b", "c", "a", "d", "a", "c", "b"):
+        ask(name)
+    assert sorted_ == ["a", "b", "c", "d", "b"]
