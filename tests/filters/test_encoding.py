@@ -1,5 +1,7 @@
 """Bad encodings: each ground, and that ordinary oddities are none."""
 
+from base64 import b64encode
+
 import pytest
 from tests.filters.mails import HEADER, ask, attached, make, mixed, plain, symbols
 
@@ -8,6 +10,9 @@ from gatepost.model.verdict import Category
 TEXT = b"Content-Type: text/plain; charset="
 PARTS = HEADER + b'Content-Type: multipart/mixed; boundary="b"\r\n\r\n--b\r\n\r\nHello\r\n'
 ENCODED = b'Content-Type: multipart/mixed; boundary="b"\r\nContent-Transfer-Encoding: base64\r\n'
+ATTACHED_MAIL = (
+    b"Content-Type: message/rfc822\r\nContent-Transfer-Encoding: base64\r\n\r\n" + b64encode(plain()) + b"\r\n"
+)
 ENCODED_PARTS = ENCODED + b"\r\nLS1iDQoNCkhlbGxvDQotLWItLQ0K\r\n"
 
 
@@ -31,8 +36,9 @@ def found(data: bytes) -> set[str]:
         plain("Grüße\r\n".encode(), TEXT + b"utf-8\r\n"),
         plain(b"", b"X-Odd: =?x?x?x?=\r\n"),
         mixed(b"\r\nHello\r\n", attached(b"\x00\xff" * 500, "attachment; filename=x.bin")),
+        mixed(b"\r\nSee the mail.\r\n", ATTACHED_MAIL),
     ],
-    ids=["plain", "empty", "utf-8", "latin-1", "quoted-printable", "base64", "words", "8-bit", "other", "file"],
+    ids=["plain", "empty", "utf-8", "latin-1", "quoted-printable", "base64", "words", "8-bit", "other", "file", "mail"],
 )
 def test_what_is_right_is_no_ground(data: bytes) -> None:
     assert found(data) == set()

@@ -142,6 +142,11 @@ def test_what_the_record_says_of_the_key_holds(record: str, result: Result, why:
     assert why in found.reason
 
 
+def test_a_reason_of_the_librarys_own_shows_nothing_of_python() -> None:
+    (found,) = verified(signed().replace(b"q=dns/txt", b"q=dns/xyz"))
+    assert (found.result, found.reason) == (Result.PERMERROR, "q= value is not dns/txt")
+
+
 def test_a_key_for_the_domain_itself_does_not_speak_for_a_subdomain() -> None:
     mail = signed(identity=b"ada@sub.a.example")
     assert verified(mail)[0].result is Result.PASS

@@ -90,7 +90,7 @@ def _valid(tags: Tags, now: int) -> Tags:
     try:
         dkim.validate_signature_fields(tags)
     except dkim.ValidationError as error:
-        raise Fault(Result.PERMERROR, str(error)) from error
+        raise Fault(Result.PERMERROR, str(error).partition(" (")[0]) from error  # without the value as Python writes it
     return tags
 
 

@@ -168,7 +168,8 @@ def _regions(table: Table, entity: Entity, seen: Face, body: int, default: str) 
     for encoding in seen.encodings:
         if encoding in decode.IDENTITY:
             continue
-        table.flaw(Symbol.CTE_WRONG, f"part {index} is a container in {fit(encoding)}", index)
+        if not all(kind.startswith("message/") for kind in seen.types):  # mails are attached so by decent programs
+            table.flaw(Symbol.CTE_WRONG, f"part {index} is a container in {fit(encoding)}", index)
         for reading in decode.transfer(entity.data[body : entity.end], encoding):
             if reading.data and reading.encoding not in decode.IDENTITY and table.spend(len(reading.data)):
                 data = table.keep(reading.data)
