@@ -50,6 +50,16 @@ async def test_a_chain_grows_and_holds_until_somebody_changes_the_mail() -> None
 
 
 @pytest.mark.anyio
+async def test_a_chain_that_lacks_a_set_is_told_in_its_result_and_nowhere_else(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    two = passed_on(passed_on(MAIL, Result.NONE), Result.PASS)
+    found = await worth(two.replace(b"i=1;", b"i=3;"))
+    assert found.result is Result.FAIL and found.reason
+    assert not caplog.records
+
+
+@pytest.mark.anyio
 @pytest.mark.parametrize("fold", [b";\r\n\t", b"; "])
 async def test_a_chain_holds_however_its_fields_are_folded(fold: bytes) -> None:
     one = passed_on(MAIL, Result.NONE)

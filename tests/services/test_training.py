@@ -47,7 +47,11 @@ async def test_releases_and_tasks_teach_the_recipients_domain_and_outlast_a_rest
         news = await training.learn(ROOT, SPAM, "SERVED.example", spam=True)
         assert (news.news, news.spam, news.clean) == (False, 1, 0)
         assert (await training.learn(ROOT, SPAM, None, spam=True)).news
-        for raw, domain, kind in ((b"", None, Kind.MALFORMED), (SPAM, "no.example", Kind.NOT_FOUND)):
+        for raw, domain, kind in (
+            (b"", None, Kind.MALFORMED),
+            (b'as = "bob@served.example"\n', None, Kind.MALFORMED),
+            (SPAM, "no.example", Kind.NOT_FOUND),
+        ):
             with pytest.raises(Problem) as refused:
                 await training.learn(ROOT, raw, domain, spam=True)
             assert refused.value.kind is kind

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,6 +23,8 @@ from gatepost.model.envelope import Body
 
 ALGORITHMS = {b"rsa-sha256": "rsa", b"ed25519-sha256": "ed25519"}
 FORMS = {b"relaxed": bodies.relaxed, b"simple": bodies.simple}
+
+logging.getLogger("dkimpy").disabled = True  # else each bad chain of a stranger's is an error in the log
 
 Answer = bytes | Exception
 """A TXT record, or why there is none: Missing or DnsFailure."""

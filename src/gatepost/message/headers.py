@@ -16,6 +16,7 @@ from gatepost.message.anatomy import Header, Summary, Symbol
 
 SHOWN_MAX = 512
 _RAW_MAX = 8192  # of a field's value that is decoded for showing
+_BEGINNING = re.compile(rb"(?:>?From [^\n]*\n)?[!-9;-~]+[ \t]*:")  # of an mbox, too
 _END = re.compile(rb"\r?\n\r?\n|\r\r")
 _WORD = re.compile(r"=\?([^?\s]{1,80})\?([BbQq])\?([^?]*)\?=")
 _GAP = re.compile(r"(\?=)[ \t\r\n]+(?==\?[^?\s]{1,80}\?[BbQq]\?)")
@@ -35,6 +36,11 @@ class Block(msgspec.Struct, frozen=True):
     faults: tuple[Symbol, ...] = ()
     junk: int | None = None
     junk_fields: int = 0
+
+
+def begins(data: bytes) -> bool:
+    """Tell whether octets begin as a mail does, with a field."""
+    return _BEGINNING.match(data) is not None
 
 
 def split(data: bytes, start: int, end: int, max_bytes: int, max_fields: int) -> Block:

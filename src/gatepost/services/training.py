@@ -2,6 +2,7 @@
 
 import msgspec
 
+from gatepost.message.headers import begins
 from gatepost.model.access import Caller
 from gatepost.model.envelope import Body
 from gatepost.model.problem import Kind, Problem
@@ -37,10 +38,10 @@ class Training:
         self._lessons = lessons
 
     async def learn(self, caller: Caller, raw: bytes, domain: str | None, *, spam: bool) -> Learnt:
-        """Learn a mail for a domain, or for all; raise NOT_FOUND, and what `Lessons.learn` raises."""
+        """Learn a mail for a domain, or for all; raise NOT_FOUND, MALFORMED, and what `Lessons.learn` raises."""
         scope = self.check(caller, domain)
-        if not raw:
-            raise Problem(Kind.MALFORMED, "The body is the mail; it is empty.")
+        if not begins(raw):
+            raise Problem(Kind.MALFORMED, "The body is the mail; this has no header.")
         news = await self._lessons.learn(Body(len(raw), raw), scope, spam=spam)
         return Learnt(news, *self._lessons.learnt(scope))
 
