@@ -50,6 +50,19 @@ def test_a_mail_without_signatures_says_so() -> None:
 
 
 @pytest.mark.parametrize(
+    ("spf", "said"),
+    [
+        (Spf(result=Result.NEUTRAL, domain="a.example"), "; mechanism=default"),
+        (Spf(result=Result.TEMPERROR, domain="a.example", reason="no answer"), '; problem="no answer"'),
+        (Spf(result=Result.NONE, domain="a.example", reason="no record"), "identity=mailfrom"),
+    ],
+)
+def test_received_spf_names_the_term_that_decided_or_the_problem(spf: Spf, said: str) -> None:
+    told = dict(fields(made(mail_from=spf), envelope("ada@a.example"), HOST))["Received-SPF"]
+    assert " ".join(told.split()).endswith(said)
+
+
+@pytest.mark.parametrize(
     "evil", ["x; dkim=pass header.d=bank.example", "a@b; dkim=pass", 'q"; dkim=pass', "\r\nX: y", "é\\"]
 )
 def test_no_text_of_a_stranger_becomes_a_result(evil: str) -> None:

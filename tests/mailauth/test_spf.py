@@ -17,6 +17,10 @@ ZONE: Zone = {
     "host.example": ["A 192.0.2.8"],
     "macro.example": ['TXT "v=spf1 exists:%{l}.macro.example -all"'],
     "ada.macro.example": ["A 127.0.0.2"],
+    "two.example": ['TXT "v=spf1 include:none.example include:b.example -all"'],
+    "none.example": ['TXT "v=spf1 -all"'],
+    "open.example": ['TXT "v=spf1 include:none.example"'],
+    "broken.example": ['TXT "v=spf1 include:none.example foo:bar"'],
     "silent.example": [Fault.SERVFAIL],
 }
 
@@ -45,3 +49,21 @@ async def test_what_depends_on_the_mail_or_failed_is_asked_each_time() -> None:
         names.zone["silent.example"] = ['TXT "v=spf1 +all"']
         clock.now += 6_000
         assert (await checks.check("192.0.2.8", "ada@silent.example", "")).result is Result.PASS
+
+
+@pytest.mark.parametrize(
+    ("domain", "result", "term"),
+    [
+        ("two.example", Result.PASS, "a:host.example"),
+        ("open.example", Result.NEUTRAL, ""),
+        ("broken.example", Result.PERMERROR, ""),
+        ("silent.example", Result.TEMPERROR, ""),
+    ],
+)
+async def test_a_term_of_a_record_that_was_included_in_vain_decided_nothing(
+    domain: str, result: Result, term: str
+) -> None:
+    async with Names({**ZONE}) as names:
+        checks = Checks(Resolver(Dns(servers=[names.address], timeout=0.5), StillClock()))
+        found = await checks.check("192.0.2.8", f"ada@{domain}", "")
+        assert (found.result, found.matched) == (result, term)

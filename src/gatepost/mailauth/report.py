@@ -89,6 +89,7 @@ _SAID = {
     Result.FAIL: "does not allow",
     Result.SOFTFAIL: "hardly allows",
     Result.NEUTRAL: "says nothing of",
+    Result.TEMPERROR: "could not be asked about",
 }
 
 
@@ -100,11 +101,18 @@ def _received_spf(spf: Spf, envelope: Envelope, host: str) -> str:
         "helo": _quoted(envelope.client.helo),
         "receiver": host,
         "identity": "mailfrom" if envelope.sender else "helo",
-        "mechanism": _quoted(spf.matched) if spf.matched else "",
+        "mechanism": _mechanism(spf),
         "problem": _quoted(spf.reason) if spf.result in (Result.PERMERROR, Result.TEMPERROR) else "",
     }
     pairs = [f"{name}={value}" for name, value in told.items() if value]
     return f"{spf.result.value} ({host}: the domain {said} this address)\r\n\t" + ";\r\n\t".join(pairs)
+
+
+def _mechanism(spf: Spf) -> str:
+    """Return the term that decided, `default` where none did and there is a record (RFC 7208 9.1)."""
+    if spf.matched:
+        return _quoted(spf.matched)
+    return "default" if spf.result is Result.NEUTRAL else ""
 
 
 def _quoted(text: str) -> str:

@@ -18,6 +18,7 @@ LOOKUPS = 10  # terms that ask DNS (RFC 7208 4.6.4)
 SECONDS = 20.0  # likewise
 TOLD = 50  # steps, and DNS answers, that are told of one evaluation
 LINE = 300  # characters of each
+DECIDED = ("pass", "fail", "softfail", "neutral")
 REMEMBERED = 2000  # results of addresses and domains
 
 
@@ -105,10 +106,21 @@ def _read(found: spftrace.Result, sender: str) -> Spf:
         domain=_domain(sender),
         lookups=found.dns_terms_used,
         reason=plain(reason, LINE),
-        matched=next((plain(str(each.data["raw"]), LINE) for each in events if each.kind == "mech_match"), ""),
+        matched=_decisive(events) if found.result in DECIDED else "",
         steps=tuple(_steps(events)),
         answers=tuple(_answer(each) for each in found.queries[:TOLD]),
     )
+
+
+def _decisive(events: Iterable[Event]) -> str:
+    """Return the term that decided, inside the records included: the first of the matches that nothing undid."""
+    matched = ""
+    for event in events:
+        if event.kind == "mech_nomatch":
+            matched = ""
+        elif event.kind == "mech_match":
+            matched = matched or plain(str(event.data["raw"]), LINE)
+    return matched
 
 
 def _domain(sender: str) -> str:
