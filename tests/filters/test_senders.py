@@ -134,7 +134,7 @@ UNSURE = auth(unsure=True)
     [
         (ALLOW, PROVEN, "SENDER_ALLOWED"),
         (ALLOW, FORGED, "SENDER_NOT_PROVEN"),
-        (ALLOW, UNSURE, "SENDER_NOT_PROVEN"),
+        (ALLOW, UNSURE, "SENDER_UNSURE"),
         (PROTECTED, PROVEN, "SENDER_PROVEN"),
         (PROTECTED, FORGED, "SENDER_FORGED"),
         (PROTECTED, UNSURE, "SENDER_UNSURE"),
@@ -151,6 +151,19 @@ def test_a_forged_protected_sender_is_blocked_and_an_unsure_one_comes_again() ->
     assert blocked.category is Category.BLOCKED
     (unsure,) = ask(make("senders"), plain(), RuleSet(senders=(rule(PROTECTED),)), auth=UNSURE)
     assert (unsure.category, unsure.on_error) == (Category.UNSURE, OnError.DEFER)
+
+
+def test_whether_an_allow_rule_holds_is_left_open_beside_what_it_would_go_before() -> None:
+    narrow, wide = rule(ALLOW, ADDRESS, spf_on=True), rule(BLOCK, DOMAIN)
+    found = ask(make("senders"), plain(), RuleSet(senders=(narrow, wide)), auth=UNSURE)
+    assert {(one.category, one.on_error) for one in found} == {
+        (Category.ALLOWED, OnError.DEFER),
+        (Category.BLOCKED, None),
+    }
+    assert symbols_with(UNSURE, rule(ALLOW, DOMAIN, spf_on=True), rule(BLOCK, ADDRESS)) == [
+        "SENDER_RULE_OUTWEIGHED",
+        "SENDER_BLOCKED",
+    ]
 
 
 def test_a_forged_mail_from_is_not_proven_by_an_author_who_is() -> None:

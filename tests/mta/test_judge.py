@@ -7,8 +7,9 @@ import msgspec
 import pytest
 
 from gatepost.model.policy import ArchiveProps, Policy, QuarantineProps, RelayProps, RetentionProps
+from gatepost.model.problem import Kind
 from gatepost.model.verdict import Action, Category, Finding, Folder, OnError, Verdict
-from gatepost.mta.judge import Case, judge, months_later, system_keep
+from gatepost.mta.judge import OUTWEIGHED, Case, judge, months_later, system_keep
 
 RECEIVED = 1_774_457_446_695
 DAY = 86_400_000
@@ -184,6 +185,25 @@ def test_a_filter_that_cannot_say_is_answered_by_its_on_error(on_error: OnError,
     assert try_judge([finding(Category.VIRUS), finding(Category.UNSURE, on_error=OnError.DEFER)], policy()).action is (
         Action.DEFER
     )
+
+
+@pytest.mark.parametrize("category", sorted(OUTWEIGHED))
+def test_threat_66_what_a_rule_would_outweigh_is_put_off_while_nobody_can_say_whether_it_holds(
+    category: Category,
+) -> None:
+    doubt = finding(Category.ALLOWED, on_error=OnError.DEFER, kind=Kind.SENDER_UNSURE)
+    held = policy({"relay_spam": False, "relay_advert": False, "relay_bad_headers": False})
+    verdict = try_judge([finding(category), doubt], held)
+    assert (verdict.action, verdict.category) == (Action.DEFER, Category.UNSURE)
+    assert [one.kind for one in verdict.because if one.category is Category.UNSURE] == [Kind.SENDER_UNSURE]
+    assert try_judge([finding(category), doubt, finding(Category.ALLOWED)], held).action is Action.DELIVER
+    assert try_judge([finding(category), finding(Category.VIRUS), doubt], held).action is Action.REJECT
+
+
+def test_a_rule_in_doubt_changes_nothing_of_a_mail_that_passes_without_it() -> None:
+    doubt = finding(Category.ALLOWED, on_error=OnError.DEFER)
+    assert try_judge([doubt], policy()).action is Action.DELIVER
+    assert try_judge([finding(Category.SPAM), doubt], policy({"relay_spam": True})).action is Action.DELIVER
 
 
 def test_a_hold_that_no_store_flag_asks_for_is_kept_by_the_system_also_without_quarantine() -> None:

@@ -61,6 +61,7 @@ class _Standing(Enum):
     NOT_PROVEN = "the sender is not proven"
     NOT_ASKED = "nobody looked for a proof of the sender"
     UNSURE = "whether the sender is proven could not be found out now"
+    DOUBTFUL = "whether the sender is proven, and so let pass, could not be found out now"
 
 
 class _Match(msgspec.Struct, frozen=True):
@@ -86,9 +87,9 @@ def _standing(rule: SenderRule, mail: Mail) -> _Standing:
     named = any(rule.value in (author, author.rpartition("@")[2]) for author in mail.auth.authors)
     if mail.auth.proven if named else mail.auth.sender_proven:
         return _Standing.PROVEN if protects else _Standing.ACTS
-    if not protects:
-        return _Standing.NOT_PROVEN
-    return _Standing.UNSURE if mail.auth.unsure else _Standing.ACTS
+    if mail.auth.unsure:
+        return _Standing.UNSURE if protects else _Standing.DOUBTFUL
+    return _Standing.ACTS if protects else _Standing.NOT_PROVEN
 
 
 def _person_standing(mail: Mail, *, own: bool) -> _Standing:
@@ -106,9 +107,11 @@ def _weigh(matches: Sequence[_Match], priority: str) -> Iterator[Finding]:
     deciding = [each for each in matches if each.standing in (_Standing.ACTS, _Standing.UNSURE)]
     winner = max(deciding, key=lambda each: _rank(each, priority), default=None)
     for each in matches:
-        if each is winner:
+        if each.standing is _Standing.DOUBTFUL and (winner is None or _rank(each, priority) > _rank(winner, priority)):
+            yield _doubtful(each.rule)
+        elif each is winner:
             yield _unsure(each.rule) if each.standing is _Standing.UNSURE else _decision(each)
-        elif each.standing in (_Standing.ACTS, _Standing.UNSURE):
+        elif each.standing in (_Standing.ACTS, _Standing.UNSURE, _Standing.DOUBTFUL):
             yield _note(each.rule, "SENDER_RULE_OUTWEIGHED", "another rule goes before it")
         else:
             symbol = "SENDER_PROVEN" if each.standing is _Standing.PROVEN else "SENDER_NOT_PROVEN"
@@ -146,18 +149,27 @@ _DECISIONS = {
 _SHOWN = (Category.BLOCKED, "PERSON_FORGED", "; From shows that name beside another address")
 
 
+def _why(rule: SenderRule, standing: _Standing) -> str:
+    return plain(f"{_said(rule)}; {standing.value}")
+
+
 def _unsure(rule: SenderRule) -> Finding:
     """A forged mail must not pass while DNS is silent, nor a true one be refused: it may come again (threat 66)."""
     return Finding(
         category=Category.UNSURE,
         symbol="SENDER_UNSURE",
-        reason=plain(f"{_said(rule)}; {_Standing.UNSURE.value}"),
+        reason=_why(rule, _Standing.UNSURE),
         by=Senders.name,
         rule_id=rule.id,
         owner=rule.owner,
         on_error=OnError.DEFER,
         kind=Kind.SENDER_UNSURE,
     )
+
+
+def _doubtful(rule: SenderRule) -> Finding:
+    """Nobody can say whether a rule lets the mail pass: what it would outweigh is not refused for good (threat 66)."""
+    return msgspec.structs.replace(_unsure(rule), category=Category.ALLOWED, reason=_why(rule, _Standing.DOUBTFUL))
 
 
 def _note(rule: SenderRule, symbol: str, why: str) -> Finding:

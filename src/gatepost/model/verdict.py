@@ -58,8 +58,9 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One fact that one filter states about a mail, or about a mail and one rule set.
 
     `symbol` is UPPER_SNAKE; `reason` a sentence for people, free of raw input controls; `seen` what of the mail it goes
-    by, likewise ("" where the reason says all); `score` counts toward the spam score; `on_error` only with UNSURE;
-    `rule_id` the rule that matched, its `owner` as text.
+    by, likewise ("" where the reason says all); `score` counts toward the spam score; `on_error` only with UNSURE, or
+    (DEFER) with ALLOWED while nobody can say whether the rule holds; `rule_id` the rule that matched, its `owner` as
+    text.
     `hold` marks a finding that is held (never refused) when it decides: content that could not be looked into.
     `kind` is set where a mail that it refuses or defers is answered in words of their own.
     """

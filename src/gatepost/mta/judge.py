@@ -82,7 +82,7 @@ class _Bench:
         found = self.found = self._found()
         held_back = [category for category in found if not self._relays(category)]
         if held_back:
-            return self._withhold(max(held_back))
+            return self._doubted(held_back) or self._withhold(max(held_back))
         return self._deliver(found)
 
     def _found(self) -> set[Category]:
@@ -93,7 +93,7 @@ class _Bench:
         if self.score >= self.policy.spam_score:
             self.path.append(f"score {self.score:g} reaches the spam score {self.policy.spam_score:g}")
             found.add(Category.SPAM)
-        allow = next((f for f in self.findings if f.category is Category.ALLOWED), None)
+        allow = next((f for f in self.findings if f.category is Category.ALLOWED and f.on_error is None), None)
         outweighed = found & OUTWEIGHED
         if allow and outweighed:
             self.path.append(f"{allow.symbol} outweighs {_names(outweighed)}")
@@ -121,6 +121,15 @@ class _Bench:
         gravest = max(found, default=Category.CLEAN)
         keep = self._keep_clean() if gravest is Category.CLEAN else self._archive(gravest)
         return self._verdict(Action.DELIVER, gravest, ("delivered",), tags=tags, keep=keep)
+
+    def _doubted(self, held_back: Sequence[Category]) -> Verdict | None:
+        """Put the mail off where it would pass by a rule of which it can't be said now whether it allows."""
+        doubt = next((f for f in self.findings if f.category is Category.ALLOWED and f.on_error is OnError.DEFER), None)
+        if doubt is None or not OUTWEIGHED.issuperset(held_back):
+            return None
+        told = msgspec.structs.replace(doubt, category=Category.UNSURE)
+        self.findings = [told if each is doubt else each for each in self.findings]
+        return self._verdict(Action.DEFER, Category.UNSURE, (f"{doubt.symbol}: deferred",))
 
     def _withhold(self, category: Category) -> Verdict:
         answer = self._answers(category)
