@@ -384,7 +384,7 @@ PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     ),
     "SAYS_SCAN": (says("Scan the QR code with your phone."), says("I send the scan from my phone.")),
     "SAYS_SALARY": (says("Your salary increase was approved."), says("I got my salary.")),
-    "SAYS_PARCEL": (says("Your package is on hold, pay the customs fee."), says("I bring your parcel.")),
+    "SAYS_PARCEL": (says("Votre colis n'a pas pu être livré."), says("Votre colis sera livré demain.")),
     "SAYS_DOCUMENT": (says("You have a new voicemail."), says("You have a voice.")),
     "SAYS_PAYMENT": (says("Your invoice is unpaid: final notice."), says("The bill is paid.")),
     "SAYS_BANK_CHANGE": (says("We have new bank account details."), says("We have a new bench.")),
