@@ -34,6 +34,7 @@ FILES = {
     "fresh_clean": ("clean", "fresh"),
     "later_spam": ("spam", "later"),
     "later_clean": ("clean", "later"),
+    "later_adverts": ("advert", "later"),
 }
 """The files: what their mails are, and their lot; those without are halved by their names."""
 
