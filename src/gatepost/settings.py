@@ -248,7 +248,7 @@ class Queue(Section, frozen=True):
         "concurrency": "transactions at once with who answers; twice as many with new destinations, half with silent",
     }
     life: Count = 432_000
-    first_retry: Count = 300
+    first_retry: Amount = 300
     max_retry: Count = 4000
     delay_notice: Amount = 14_400
     memory_bytes: Amount = 64_000_000

@@ -11,9 +11,11 @@ import pytest
 from tests.mta.road import MINUTE, NOW, TEXT, Road
 from tests.peers.sink import Act, Late, Sink
 
+from gatepost.events import wall_clock
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.route import Hop, Route, Transport
 from gatepost.model.stored import State
+from gatepost.mta.queue import LOOK_AGAIN
 from gatepost.mta.settle import wait
 from gatepost.store.writer import Writer
 
@@ -163,6 +165,43 @@ async def test_a_mail_is_tried_by_itself_when_its_time_has_come(make: Make) -> N
         road.to("to.test", sink)
         await road.send("b@to.test")
         await sink.wait(1)
+
+
+async def test_a_retry_is_not_late_where_nothing_was_due_when_the_mail_came(tmp_path: Path) -> None:
+    """The clockwork looks at the next time at which something is due, not only when it had planned to."""
+    road = Road(tmp_path / "state", queue={"first_retry": 1})
+    road.clock = wall_clock  # type: ignore[assignment]
+    await road.open()
+    try:
+        async with Sink({"MAIL": ["451 4.3.0 later"]}) as sink:
+            road.to("to.test", sink)
+            await road.send("b@to.test")
+            assert LOOK_AGAIN > 10
+            await sink.wait(1, seconds=10)
+    finally:
+        await road.close()
+
+
+async def test_what_is_due_does_not_keep_the_clockwork_turning_while_it_cannot_go(road: Road) -> None:
+    async with Sink({"MAIL": ["451 4.3.0 later"]}) as sink:
+        road.to("to.test", sink)
+        await road.send("b@to.test")
+        await road.until(lambda: bool(road.rows()[0].attempts))
+        road.store._health.full = True
+        road.clock.now += 5 * MINUTE
+        looks = 0
+
+        def look() -> int:
+            nonlocal looks
+            looks += 1
+            return road.clock.now
+
+        road.queue._clock = look
+        road.queue.wake()
+        for _ in range(1_000):
+            await asyncio.sleep(0)
+        assert looks < 10
+        road.store._health.recovered()
 
 
 async def test_at_the_end_of_its_life_a_mail_expires_once_102(road: Road) -> None:

@@ -27,6 +27,7 @@ from gatepost.store.store import Store
 
 LOOK_AGAIN = 15.0  # seconds between two looks at the clock, whatever is due
 LOOK_SOON = 1.0  # the same while the store takes no writes
+FAR = 1 << 62  # a time that never comes
 CROWDED = 2_000  # milliseconds until a destination that was full is tried again
 SET_BACK = 60_000  # milliseconds by which a clock must go back to count as set anew
 
@@ -82,6 +83,7 @@ class Queue:
         self._clockwork: asyncio.Task[None] | None = None
         self._running = False
         self._seen = 0  # the time when it was last read
+        self._looks = 0  # the time when the clockwork looks again
 
     async def idle(self) -> None:
         """Wait until no delivery is under way; what waits for its time may stay."""
@@ -146,16 +148,26 @@ class Queue:
 
     async def _run(self) -> None:
         while True:
-            self._dispatch()
+            self._begin_due()
             longest = LOOK_AGAIN if self._store.healthy else LOOK_SOON
-            due = self.line.schedule.next_due()
-            wait = longest if due is None else min(max(0.0, (due - self._clock()) / 1000), longest)
+            self._looks = min(self._next_due() or FAR, self._seen + int(longest * 1000))
             with suppress(TimeoutError):
-                async with asyncio.timeout(wait):
+                async with asyncio.timeout(max(0.0, (self._looks - self._clock()) / 1000)):
                     await self._wake.wait()
             self._wake.clear()
 
+    def _next_due(self) -> int | None:
+        """When the next delivery comes due. What was due at the last look and could not go waits for its chance."""
+        due = self.line.schedule.next_due()
+        return due if due is not None and due > self._seen else None
+
     def _dispatch(self) -> None:
+        """Begin as much as may go now, and have the clockwork look no later than the next delivery comes due."""
+        self._begin_due()
+        if (self._next_due() or FAR) < self._looks:
+            self._wake.set()
+
+    def _begin_due(self) -> None:
         """Begin as much as may go now. While the store takes no writes nothing goes: it could not be remembered."""
         now = self._now()
         self.line.waiting.set(len(self.line.schedule))
