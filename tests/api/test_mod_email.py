@@ -170,7 +170,8 @@ async def test_what_can_t_be_sent_is_refused_in_plain_text_and_nothing_is_kept(d
 async def test_nothing_is_sent_twice_under_one_key(desk: Desk) -> None:
     for _ in range(2):
         assert (await post(desk, key="once")).text == "200 Ok"
-    assert (await post(desk, key="once", header="Other")).status_code == 400
+    for other in ({"header": "Other"}, {"notificationId": "8"}):
+        assert (await post(desk, key="once", **other)).status_code == 400
     assert await listed(desk) == (["7"], 1)
     assert desk.house.store.reader.count(Message, All(())) == 1
 

@@ -71,7 +71,8 @@ class Emails:
             text=None if is_html(draft.output_format) else draft.body,
         )
         try:
-            return await self._sending.send(caller, asked, key=key, beside=self._record(caller, draft))
+            request = b"" if key is None else msgspec.json.encode(draft)
+            return await self._sending.send(caller, asked, key=key, request=request, beside=self._record(caller, draft))
         except Problem as problem:
             if problem.kind is not Kind.FORBIDDEN:
                 raise

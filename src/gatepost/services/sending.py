@@ -105,11 +105,19 @@ class Sending:
         self._composing = asyncio.Semaphore(COMPOSED)
 
     async def send(
-        self, caller: Caller, draft: Draft, *, key: str | None = None, mail_id: str = "", beside: Beside | None = None
+        self,
+        caller: Caller,
+        draft: Draft,
+        *,
+        key: str | None = None,
+        request: bytes = b"",
+        mail_id: str = "",
+        beside: Beside | None = None,
     ) -> str:
         """Send a mail and return its id; under a `key` that was used before, the id of the mail that was sent then.
 
-        A `mail_id` was promised before. `beside` is written in the same commit as the mail.
+        A key stands for one `request`, the draft unless said otherwise. A `mail_id` was promised before. `beside` is
+        written in the same commit as the mail.
 
         Raises Problem: FORBIDDEN for a sender that is not the caller's, MALFORMED for what can't stand in a mail,
         NOT_FOUND for an upload, UNPROCESSABLE for a recipient that mail can't go to, or where filters and policy refuse
@@ -118,8 +126,8 @@ class Sending:
         """
         author = self._authors.find(caller, draft.sender)
         check(draft, self._limits.recipients)
-        request = b"" if key is None else msgspec.json.encode(draft)
-        async with self._once.turn(f"user {author.user.id}", key, request) as turn:
+        asked = b"" if key is None else request or msgspec.json.encode(draft)
+        async with self._once.turn(f"user {author.user.id}", key, asked) as turn:
             return turn.mail_id or await self._send(author, draft, turn, mail_id or self._intake.new_id(), beside)
 
     async def has_copy(self, caller: Caller, mail_id: str) -> bool:
