@@ -1,6 +1,7 @@
 """CQL, the query language of libraries: a text read into conditions and an order over permitted fields.
 
-The grammar (CQL 1.2) is cql-parser's; what it means here is told in docs/dialects.md.
+The grammar (CQL 1.2) is cql-parser's, with lists of terms as cql-java reads them; what it means here is told in
+docs/dialects.md.
 """
 
 import logging
@@ -65,10 +66,23 @@ def wrong(why: str, position: int) -> Problem:
     return Problem(Kind.MALFORMED, f"The query can't be read at position {position + 1}: {why}.", pointer="/query")
 
 
+class _Grammar(CQLParser12):
+    def p_listClause(self, p: Any) -> None:  # noqa: N802 - cql-parser's way to name a rule
+        """searchClause : index relation LPAREN cqlQuery RPAREN"""
+        p[0] = p[4]
+        waiting = [p[4]]
+        while waiting:
+            node = waiting.pop()
+            if isinstance(node, CQLTriple):
+                waiting += node.left, node.right
+            elif node.index is None:
+                node.index, node.relation = p[1], p[2]
+
+
 @cache
-def _parser() -> CQLParser12:
+def _parser() -> _Grammar:
     """The parser, whose tables take their time to make; it is used by one at a time."""
-    parser = CQLParser12()
+    parser = _Grammar()
     parser.build()
     return parser
 
@@ -97,7 +111,7 @@ class _Reading:
             self._fail(f"more than {KEYS} keys to sort by")
         return condition, tuple(self._order(each) for each in root.sortSpecs)
 
-    def _reached(self, parser: CQLParser12) -> int:
+    def _reached(self, parser: _Grammar) -> int:
         """Where the parser stopped: what it took last is what it did not expect."""
         lexer: Any = parser.lexer
         return min(int(lexer.lexer.lexpos), len(self._text))
@@ -142,7 +156,7 @@ class _Reading:
 
     def _clause(self, node: CQLSearchClause) -> Condition:
         name = str(node.index).lower() if node.index is not None else "cql.serverchoice"
-        self._find(node.term if node.index is None else node.index)
+        self._find(node.index if self._has_own(node) else node.term)
         self._clauses += 1
         self._words += len(node.term.split())
         if self._clauses > CLAUSES or self._words > WORDS:
@@ -159,6 +173,11 @@ class _Reading:
             self._fail(str(error))
         self._find(node.term)
         return found[0] if len(found) == 1 else AnyOf(found)
+
+    def _has_own(self, node: CQLSearchClause) -> bool:
+        """Tell whether a clause's field stands right before its term, not before the list that the term is in."""
+        field, term = (self._text.find(str(each), self._after) for each in (node.index, node.term))
+        return node.index is not None and field >= 0 and (term < 0 or field <= term)
 
     def _field(self, name: str) -> Field:
         prefix, dot, rest = name.partition(".")
