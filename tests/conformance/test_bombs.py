@@ -50,9 +50,9 @@ async def watched(asked: Awaitable[T]) -> tuple[T, float]:
     task = asyncio.ensure_future(asked)
     longest = 0.0
     while not task.done():
-        began = time.process_time()
+        began = time.thread_time()
         await asyncio.sleep(0.001)  # the turns of others lie between
-        longest = max(longest, time.process_time() - began)
+        longest = max(longest, time.thread_time() - began)
     return await task, longest
 
 
@@ -93,7 +93,8 @@ async def test_what_is_slow_is_ended_by_its_time() -> None:
     spent = processor_seconds(pid) - before
     await opener.close()
     assert 0.9 < spent < 1.5
-    assert anatomy.unscannable == ("slow.zip: opening took too long",)
+    assert "slow.zip: opening took too long" in anatomy.unscannable
+    assert not [each for each in anatomy.unscannable if "damaged" in each]  # but its entries are whole
     assert anatomy.parts[0].members
 
 
@@ -117,7 +118,7 @@ async def test_the_listener_serves_others_while_bombs_are_looked_into(tmp_path: 
         sending += [send(house, "all@served.example", lambda: small) for _ in range(20)]
         ids, longest = await watched(asyncio.gather(*sending))
         assert longest < TURN
-        await house.sink.wait(20, 60)
+        await house.sink.wait(20)
         await house.gatepost.queue.idle()
         assert len(house.sink.mails) == 20
         for each in ids[: len(names)]:

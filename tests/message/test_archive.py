@@ -3,10 +3,12 @@
 import bz2
 import gzip
 import io
+import itertools
 import lzma
 import stat
 import tarfile
 import zipfile
+from collections.abc import Iterator
 
 import pytest
 import zstandard
@@ -27,7 +29,7 @@ from tests.message.mails import (
     zipped,
 )
 
-from gatepost.message import foreign
+from gatepost.message import foreign, worker
 from gatepost.message.anatomy import Kind, Part
 from gatepost.message.archive import Unpacker
 from gatepost.message.parse import dissect
@@ -268,6 +270,28 @@ def test_threat_58_dangerous_members_are_listed_and_nothing_is_written(tmp_path,
         holding("a.7z", sevenzipped({"x": b"y"}).replace(b"x\0", b"y\0"))
         assert name in holding("a.zip", zipped({name: b"x"})).members[0].names
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("a.zip", zipped(FILES)), ("a.tgz", gzip.compress(tarred(FILES))), ("a.7z", sevenzipped(FILES))],
+)
+def test_the_workers_alarm_is_no_damage_of_an_archive(name: str, content: bytes) -> None:
+    """Threat 54: it comes at any step."""
+    for wait in itertools.count(1):
+        steps = itertools.count(1)
+
+        def timer(steps: Iterator[int] = steps, wait: int = wait) -> float:
+            if next(steps) == wait:
+                worker._late()
+            return 0.0
+
+        problems = Unpacker(Limits(), timer)(content, name, 5.0).problems
+        if next(steps) <= wait:
+            break
+        assert problems[-1].endswith("opening took too long")
+        assert not [each for each in problems if "damaged" in each]
+    assert problems == () and wait > 4
 
 
 CLOSED = "damaged or split" if foreign.available() else "no libarchive"

@@ -12,6 +12,7 @@ import msgspec
 from gatepost.message import decode, headers, leaf, names, structure
 from gatepost.message.anatomy import Anatomy, Defect, Header, Part, Symbol
 from gatepost.message.entity import Entity, Face, face, file_face, fit, holds_parts
+from gatepost.message.meter import Stop
 from gatepost.message.table import Heavy, Table, Unpack
 from gatepost.settings import Limits
 
@@ -39,7 +40,7 @@ def dissect(
     try:
         while stack and _may_go_on(table):
             stack += reversed(_read(table, stack.pop(), root))
-    except TimeoutError:  # the worker's alarm, in a step that did not look at the clock
+    except Stop:  # the worker's alarm, in a step that did not look at the clock
         table.stop(_LATE.format(limits.scan_seconds))
     return _anatomy(table, root)
 

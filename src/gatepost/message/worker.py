@@ -17,6 +17,7 @@ from typing import BinaryIO
 import msgspec
 
 from gatepost.message.anatomy import Anatomy
+from gatepost.message.meter import Stop
 from gatepost.settings import Limits
 
 LENGTH = struct.Struct(">I")
@@ -81,7 +82,7 @@ def _answer(body: bytes) -> Success | Failure:
 
 def _late(*_: object) -> None:
     """End a step that never looks at the clock, such as a library's loop over what an archive claims."""
-    raise TimeoutError("the work on the mail took too long")
+    raise Stop("opening took too long")
 
 
 def _restrain(limits: Limits) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import queue
+import shutil
 import sqlite3
 import threading
 import time
@@ -342,11 +343,16 @@ class Committer:
                 loop.call_soon_threadsafe(_hand_over, items)
 
     def _probe(self) -> None:
-        """See whether a full disc takes a write again; nothing is kept of it."""
+        """See whether a full disc takes a write again; nothing is kept of it.
+
+        The write alone says nothing: the log has room of its own, in which a mail's file finds none.
+        """
         try:
+            if shutil.disk_usage(self._wal.parent).free < _PROBE_BYTES:
+                return
             for value in (bytes(_PROBE_BYTES), b""):
                 self._connection.execute("INSERT OR REPLACE INTO meta VALUES ('probe', ?)", (value,))
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             self._health.blame(error)
         else:
             self._health.recovered()
