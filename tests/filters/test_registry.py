@@ -1,6 +1,6 @@
 """How filters are found, told their options, and put in order."""
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any, ClassVar
@@ -82,26 +82,34 @@ class Stranger:
         return ()
 
 
-def offer(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
-    point = EntryPoint("stranger", value, registry.GROUP)
-    monkeypatch.setattr(registry, "entry_points", lambda group: [point])
+@pytest.fixture
+def offer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Have another package that offers a filter; a process looks for such packages once."""
+
+    def install(value: str) -> None:
+        point = EntryPoint("stranger", value, registry.GROUP)
+        monkeypatch.setattr(registry, "entry_points", lambda group: [point])
+
+    registry._found.cache_clear()
+    yield install
+    registry._found.cache_clear()
 
 
-def test_filters_of_other_packages_are_found_by_their_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
-    offer(monkeypatch, f"{__name__}:Stranger")
+def test_filters_of_other_packages_are_found_by_their_entry_point(offer: Callable[[str], None]) -> None:
+    offer(f"{__name__}:Stranger")
     found = load(Filters(options={"stranger": {"level": 5}}), TOOLS)
     (stranger,) = (one for one in found if one.name == "stranger")
     assert isinstance(stranger, Stranger)
     assert stranger.level == 5
 
 
-def test_a_package_that_cannot_be_loaded_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    offer(monkeypatch, "no_such_package:Filter")
+def test_a_package_that_cannot_be_loaded_is_named(offer: Callable[[str], None]) -> None:
+    offer("no_such_package:Filter")
     with pytest.raises(SettingsError, match=r"filters.stranger: no_such_package:Filter can't be loaded"):
         load(Filters(), TOOLS)
 
 
-def test_two_filters_of_one_name_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    offer(monkeypatch, "gatepost.filters.score:Score")
+def test_two_filters_of_one_name_are_refused(offer: Callable[[str], None]) -> None:
+    offer("gatepost.filters.score:Score")
     with pytest.raises(SettingsError, match=r"filters.score: both .* bear this name"):
         load(Filters(), TOOLS)

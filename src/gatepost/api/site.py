@@ -4,6 +4,7 @@ import pkgutil
 import secrets
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -65,9 +66,10 @@ class Site(Starlette):
         return Entrance(ServerErrorMiddleware(Fork(self._places, pages), handler=_fail), self._metrics)
 
 
-def operations() -> list[Endpoint]:
+@cache
+def operations() -> tuple[Endpoint, ...]:
     """Return every operation that a module of `api` declares."""
-    return [item for module in _modules() for item in vars(module).values() if isinstance(item, Endpoint)]
+    return tuple(item for module in _modules() for item in vars(module).values() if isinstance(item, Endpoint))
 
 
 OFFERING = ("openapi", "probes", "apinizer", "egroupware", "iq_server", "mod_email")

@@ -8,6 +8,7 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from enum import IntEnum
+from functools import cache
 from importlib.metadata import entry_points
 from typing import Any, ClassVar, Literal, Protocol
 
@@ -167,14 +168,18 @@ def _configured(settings: Filters) -> Iterator[tuple[type[Filter], Options]]:
         yield kind, _decode(kind, settings.options.get(kind.name, {}))
 
 
-def _found() -> Iterator[type[Filter]]:
-    """Yield the filters of this package, then those of others; two of one name are refused."""
-    seen: dict[str, str] = {}
+@cache
+def _found() -> tuple[type[Filter], ...]:
+    """Return the filters of this package, then those of others; two of one name are refused.
+
+    The installed packages are searched once: one that comes while this process lives is not heard of.
+    """
+    seen: dict[str, tuple[str, type[Filter]]] = {}
     for origin, kind in (*_own(), *_foreign()):
         if kind.name in seen:
-            raise SettingsError(f"filters.{kind.name}: both {seen[kind.name]} and {origin} bear this name")
-        seen[kind.name] = origin
-        yield kind
+            raise SettingsError(f"filters.{kind.name}: both {seen[kind.name][0]} and {origin} bear this name")
+        seen[kind.name] = origin, kind
+    return tuple(kind for _, kind in seen.values())
 
 
 def _own() -> Iterator[tuple[str, type[Filter]]]:

@@ -2,6 +2,7 @@
 
 import gettext
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -35,7 +36,6 @@ class Wording:
 
     def __init__(self, folder: str = "") -> None:
         self._folder = folder
-        self._environments: dict[str, Environment] = {}
 
     def check(self) -> None:
         """Read every template that a deployment may have replaced; raise BadTemplate for one that can't be read.
@@ -46,7 +46,7 @@ class Wording:
             return
         if not Path(self._folder).is_dir():
             raise BadTemplate(f"{self._folder} is no folder")
-        environment = self._environment(Language.EN)
+        environment = _environment(self._folder, Language.EN)
         for name in environment.list_templates():
             try:
                 environment.get_template(name)
@@ -59,7 +59,7 @@ class Wording:
         Raises UNAVAILABLE for a template of the deployment that asks for what there is not.
         """
         try:
-            return self._environment(language).get_template(template).render(values)
+            return _environment(self._folder, language).get_template(template).render(values)
         except TemplateError as error:
             log.error("template not usable", template=template, error=repr(error))
             raise Problem(Kind.UNAVAILABLE, "A text can't be written; the log says why.") from error
@@ -69,25 +69,23 @@ class Wording:
         moment = datetime.fromtimestamp(millis // 1000, UTC)
         return format_datetime(moment, "long", tzinfo=ZoneInfo(zone), locale=language.lower())
 
-    def _environment(self, language: str) -> Environment:
-        if language not in self._environments:
-            self._environments[language] = self._make(language)
-        return self._environments[language]
 
-    def _make(self, language: str) -> Environment:
-        own = [FileSystemLoader(self._folder)] if self._folder else []
-        made = Environment(
-            loader=ChoiceLoader([*own, PackageLoader("gatepost")]),
-            autoescape=select_autoescape(["html"]),
-            undefined=StrictUndefined,
-            extensions=["jinja2.ext.i18n"],
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        words = gettext.translation(DOMAIN, str(CATALOGUES), [language.lower()], fallback=True)
-        made.install_gettext_translations(words, newstyle=True)  # type: ignore[attr-defined]  # put there by the extension
-        made.globals["language"] = language.lower()
-        return made
+@cache
+def _environment(folder: str, language: str) -> Environment:
+    """Return what reads the templates of a folder in a language: one for the whole process, as reading takes long."""
+    own = [FileSystemLoader(folder)] if folder else []
+    made = Environment(
+        loader=ChoiceLoader([*own, PackageLoader("gatepost")]),
+        autoescape=select_autoescape(["html"]),
+        undefined=StrictUndefined,
+        extensions=["jinja2.ext.i18n"],
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    words = gettext.translation(DOMAIN, str(CATALOGUES), [language.lower()], fallback=True)
+    made.install_gettext_translations(words, newstyle=True)  # type: ignore[attr-defined]  # put there by the extension
+    made.globals["language"] = language.lower()
+    return made
 
 
 def make_wording(settings: Notices) -> Wording:
