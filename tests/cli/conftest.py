@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.peers.ports import free_port
 
 from gatepost.cli.main import main
 
@@ -43,9 +44,7 @@ max_bytes = 1
 @pytest.fixture
 def unused_port() -> int:
     """A port on which nobody listens."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+    return free_port()
 
 
 class Daemon:
@@ -97,7 +96,7 @@ class Daemon:
         """End it by SIGTERM and return its exit code."""
         assert self.process
         self.process.terminate()
-        return self.process.wait(timeout=15)
+        return self.process.wait(timeout=60)
 
     def close(self) -> None:
         if self.process and self.process.poll() is None:

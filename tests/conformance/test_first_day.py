@@ -10,7 +10,7 @@ import pytest
 from tests.conformance.letters import GTUBE
 from tests.peers.daemon import Daemon
 from tests.peers.names import Names
-from tests.peers.postfix import free_port
+from tests.peers.ports import free_port
 from tests.peers.sink import Sink
 
 pytestmark = [pytest.mark.anyio, pytest.mark.conformance]
@@ -114,7 +114,7 @@ async def first_day(day: Day) -> None:
 
 async def settled(day: Day, mail_id: str) -> str:
     """Return the mail's story once its delivery is written down."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while "delivered:" not in (story := await day.run("explain", mail_id)):
             pass
     return story

@@ -8,6 +8,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.peers.ports import free_port
+
 MAIN = """\
 compatibility_level = 3.6
 queue_directory = {queue}
@@ -94,7 +96,7 @@ class Postfix:
     def start(self) -> None:
         """Return once the port takes connections."""
         self._run("postfix", "-c", str(self.config), "start")
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=5) as peer:
                 if peer.recv(3) == b"220":
@@ -121,13 +123,6 @@ class Postfix:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)
         if check and done.returncode:
             raise RuntimeError(f"{' '.join(command)}: {done.stdout}{done.stderr}")
-
-
-def free_port() -> int:
-    """Return a loopback port that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextlib.contextmanager

@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.peers.postfix import free_port
+from tests.peers.ports import free_port
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 WORM = b"GATEPOST-TEST-WORM-5f1c"
 CLAMD = """\
 Foreground yes

@@ -2,7 +2,6 @@
 
 import contextlib
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -12,8 +11,9 @@ import dns.flags
 import dns.message
 import dns.query
 import dns.rdatatype
+from tests.peers.ports import free_port
 
-PATIENCE = 15.0
+PATIENCE = 60.0
 
 KNOT = """\
 server:
@@ -69,7 +69,7 @@ def signed_zone(folder: Path, zone: str, records: Sequence[str]) -> Iterator[str
     (folder / "zone").write_text(
         "\n".join([soa, f"{zone}. 60 NS ns.{zone}.", f"ns.{zone}. 60 A 127.0.0.1", *records, ""])
     )
-    signer, port = _free_port(), _free_port()
+    signer, port = free_port(), free_port()
     knot, unbound = folder / "knot.conf", folder / "unbound.conf"
     knot.write_text(KNOT.format(folder=folder, zone=zone, signer=signer))
     with _running(folder / "knot.log", _found("knotd"), "-c", str(knot)):
@@ -109,9 +109,3 @@ def _wait(port: int, zone: str, log: Path, flag: dns.flags.Flag) -> None:
             if answer.answer and answer.flags & flag:
                 return
     raise AssertionError(f"no answer from port {port}: {log.read_text()}")
-
-
-def _free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
