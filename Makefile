@@ -8,6 +8,8 @@ READY := $(VENV)/.complete
 PYTEST := $(BIN)/pytest
 # Many tests wait for a peer now and then, so one worker more than there are processors.
 export PYTEST_XDIST_AUTO_NUM_WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+# Compiled code is kept, whatever was asked for: each worker and each daemon would compile everything anew.
+unexport PYTHONDONTWRITEBYTECODE
 # The public suites, where they lie beside the clone; tests that read them say so when they are missing.
 export GATEPOST_TESTDATA ?= $(wildcard $(CURDIR)/../shared/testdata)
 
@@ -34,10 +36,11 @@ check: venv  ## format, lint, types, architecture
 	$(PYTEST) -n 0 tests/test_architecture.py tests/test_docs.py
 
 conformance: venv  ## public suites and real daemons
-	$(PYTEST) -n 2 -m conformance
+	$(PYTEST) -n auto -m conformance
 
 soak: venv  ## the long form of everything
 	$(PYTEST) -n 2 -m soak --timeout 3600
+	$(PYTEST) -n 2 -m "hypothesis and not soak" --hypothesis-profile others --timeout 3600
 	GATEPOST_KILLS=200 $(PYTEST) -n 2 tests/store/test_crash.py -k again_and_again
 
 bench: venv  ## measure the relay beside its load tools and Postfix; prints a table

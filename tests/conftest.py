@@ -1,11 +1,25 @@
 """What every test may use."""
 
+import gc
 from collections.abc import Iterator
 
 import pytest
 import structlog
+from hypothesis import settings
 
 from gatepost.events import log
+
+# Random texts are the same at each run, which so tells of the code alone, and none comes too late on a busy machine;
+# `make soak` takes others each time.
+settings.register_profile("same", deadline=None, derandomize=True)
+settings.register_profile("others", deadline=None)
+settings.load_profile("same")
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was loaded for the tests out of the search for garbage, which would go through all of it each time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

@@ -2,11 +2,9 @@
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
-
-import pytest
 
 SOURCE = Path(__file__).parents[1] / "src/gatepost"
 FILES = sorted(SOURCE.rglob("*.py"))
@@ -99,7 +97,27 @@ def of_room(which: str) -> list[Path]:
     return [path for path in FILES if room(path) == which]
 
 
-@pytest.mark.parametrize("path", FILES, ids=name)
+def of_each(files: list[Path]) -> Callable[[Callable[[Path], None]], Callable[[], None]]:
+    """Make one test of a rule for files; it tells of every file that breaks the rule."""
+
+    def hold(rule: Callable[[Path], None]) -> Callable[[], None]:
+        def test() -> None:
+            broken = []
+            for path in files:
+                try:
+                    rule(path)
+                except AssertionError as error:
+                    error.add_note(name(path))
+                    broken.append(error)
+            if broken:
+                raise ExceptionGroup(f"{len(broken)} files break a rule of residence", broken)
+
+        return test
+
+    return hold
+
+
+@of_each(FILES)
 def test_imports_point_down(path: Path) -> None:
     own = room(path)
     if own == "__init__":
@@ -110,7 +128,7 @@ def test_imports_point_down(path: Path) -> None:
             assert other == own or other in MAY_IMPORT[own], f"{name(path)} may not import {target}"
 
 
-@pytest.mark.parametrize("path", FILES, ids=name)
+@of_each(FILES)
 def test_each_protocol_library_has_one_room(path: Path) -> None:
     for target in imports(path):
         homes = THIRD_PARTY.get(target.split(".")[0])
@@ -123,7 +141,7 @@ def test_every_room_is_known() -> None:
     assert {room(path) for path in FILES} - {"__init__"} <= set(MAY_IMPORT)
 
 
-@pytest.mark.parametrize("path", FILES, ids=name)
+@of_each(FILES)
 def test_every_file_begins_with_a_sentence_that_says_what_it_is_for(path: Path) -> None:
     said = ast.get_docstring(tree(path))
     assert said, f"{name(path)} has no docstring"
@@ -131,25 +149,25 @@ def test_every_file_begins_with_a_sentence_that_says_what_it_is_for(path: Path) 
     assert re.search(r"[.:]\Z", said.splitlines()[0]), said.splitlines()[0]
 
 
-@pytest.mark.parametrize("path", [path for path in FILES if path.name == "__init__.py"], ids=name)
+@of_each([path for path in FILES if path.name == "__init__.py"])
 def test_an_init_holds_a_docstring_and_nothing_else(path: Path) -> None:
     assert len(tree(path).body) == 1
 
 
-@pytest.mark.parametrize("path", FILES, ids=name)
+@of_each(FILES)
 def test_files_stay_short(path: Path) -> None:
     lines = len(path.read_text().splitlines())
     assert lines <= MAX_LINES or name(path) == "settings.py", f"{name(path)} has {lines} lines"
 
 
-@pytest.mark.parametrize("path", FILES, ids=name)
+@of_each(FILES)
 def test_nothing_is_homeless_and_names_are_the_fields_own(path: Path) -> None:
     assert path.name not in HOMELESS
     bad = [node.name for node in ast.walk(tree(path)) if isinstance(node, ast.ClassDef) and BAD_NAME.search(node.name)]
     assert not bad
 
 
-@pytest.mark.parametrize("path", FILES, ids=name)
+@of_each(FILES)
 def test_only_the_road_catches_every_exception(path: Path) -> None:
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.ExceptHandler) and ast.unparse(node.body[-1]) != "raise":
@@ -159,7 +177,7 @@ def test_only_the_road_catches_every_exception(path: Path) -> None:
                 assert name(path) in CATCHES_ALL, f"{name(path)}:{node.lineno} catches {names}"
 
 
-@pytest.mark.parametrize("path", of_room("model"), ids=name)
+@of_each(of_room("model"))
 def test_the_words_do_no_io_and_read_no_clock(path: Path) -> None:
     forbidden = {
         "os",
@@ -179,7 +197,7 @@ def test_the_words_do_no_io_and_read_no_clock(path: Path) -> None:
     assert not {call for call in calls if call == "open" or call.endswith((".now", ".today", ".utcnow"))}
 
 
-@pytest.mark.parametrize("path", of_room("filters"), ids=name)
+@of_each(of_room("filters"))
 def test_a_filter_knows_no_other_filter(path: Path) -> None:
     questions = {file.stem for file in of_room("filters") if asks(file)}
     if path.stem in questions:
@@ -198,15 +216,13 @@ SQL = re.compile(
 )
 
 
-@pytest.mark.parametrize("path", [path for path in FILES if room(path) != "store"], ids=name)
+@of_each([path for path in FILES if room(path) != "store"])
 def test_only_the_store_says_sql(path: Path) -> None:
     texts = (node.value for node in ast.walk(tree(path)) if isinstance(node, ast.Constant))
     assert not [text for text in texts if isinstance(text, str) and SQL.match(text)]
 
 
-@pytest.mark.parametrize(
-    "path", [path for path in FILES if room(path) in ("model", "store", "filters", "services")], ids=name
-)
+@of_each([path for path in FILES if room(path) in ("model", "store", "filters", "services")])
 def test_the_core_says_no_status_codes(path: Path) -> None:
     """Core rooms raise a Problem; its code is the door's matter (architecture 7)."""
     texts = (node.value for node in ast.walk(tree(path)) if isinstance(node, ast.Constant))

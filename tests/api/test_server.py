@@ -31,7 +31,7 @@ def write(folder: Path, authority: trustme.CA, name: str) -> dict[str, str]:
 
 
 async def common_name(door: HttpDoor, authority: trustme.CA) -> str:
-    context = ssl.create_default_context()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     authority.configure_trust(context)
     _, writer = await asyncio.open_connection(*door.addresses[0][:2], ssl=context)
     shown = dict(pair[0] for pair in writer.get_extra_info("peercert")["subject"])

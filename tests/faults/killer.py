@@ -65,7 +65,7 @@ class Story:
         self.done: dict[str, dict[int, object]] = defaultdict(dict)
         self.failed: dict[str, dict[int, str]] = defaultdict(dict)
         self.faults: list[str] = []
-        self.started = 0.0  # seconds from nothing to open
+        self.started = 0.0  # seconds of a processor from nothing to open
         self.closed = False
 
     def hear(self, said: Sequence[object]) -> None:
@@ -245,13 +245,13 @@ def _compare_rows(store: Store, story: Story, number: int, message: Message) -> 
 
 
 def _end(process: BaseProcess, tracer: subprocess.Popen[str] | None) -> int:
-    process.join(30)
+    process.join(60)
     code = process.exitcode
     if code is None:
         process.kill()
         process.join()
     if tracer is not None:
-        tracer.communicate(timeout=30)
+        tracer.communicate(timeout=60)
     assert code is not None, "the process hung"
     return code
 

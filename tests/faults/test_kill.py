@@ -84,9 +84,9 @@ async def test_without_a_kill_every_mail_comes_once_and_nothing_is_left_over(hou
     assert await house.compare() == 0
 
 
-@pytest.mark.conformance  # a figure, for a machine that is not overloaded
+@pytest.mark.conformance
 async def test_the_small_process_starts_within_three_tenths_of_a_second(house: House) -> None:
-    """Rules 31. On a busy machine the best of a few counts."""
+    """Rules 31: of a processor's time, the best of a few."""
     starts = []
     for _ in range(3):
         assert await house.walk(()) == 0

@@ -27,7 +27,7 @@ from gatepost.store.store import Store
 
 PASSWORD = "correct horse"
 HOST = "gate.example"
-PATIENCE = 5.0
+PATIENCE = 60.0
 
 
 class Keeper:
@@ -131,7 +131,7 @@ class Talk:
 
     async def cover(self, authority: trustme.CA) -> None:
         """Begin TLS."""
-        context = ssl.create_default_context()
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         authority.configure_trust(context)
         await self.writer.start_tls(context, server_hostname=HOST)
 
