@@ -56,7 +56,7 @@ def ticks() -> Ticks:
 
 @pytest.fixture
 def resolver(names: Names, ticks: Ticks) -> Resolver:
-    return Resolver(Dns(servers=[names.address], timeout=0.6), ticks)
+    return Resolver(Dns(servers=[names.address], timeout=1.5), ticks)
 
 
 async def test_mx_records_come_by_preference_and_in_lower_case(resolver: Resolver) -> None:
@@ -127,7 +127,7 @@ async def test_a_server_that_cannot_say_is_a_failure_66(resolver: Resolver, name
 
 
 async def test_a_server_that_is_silent_is_a_failure_in_bounded_time_66(resolver: Resolver) -> None:
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(20):
         with pytest.raises(DnsFailure):
             await resolver.txt("silent.example.org")
 
@@ -217,7 +217,7 @@ async def tells(resolver: Resolver) -> bool:
 
 async def silence(resolver: Resolver, servers: list[Names]) -> None:
     """Ask until nobody is asked any more."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         for number in range(1000):
             before = [len(server.asked) for server in servers]
             with pytest.raises(DnsFailure):
@@ -230,7 +230,7 @@ async def silence(resolver: Resolver, servers: list[Names]) -> None:
 async def test_a_resolver_that_is_silent_is_left_alone_and_the_failure_is_at_once_66(
     names: Names, ticks: Ticks
 ) -> None:
-    resolver = Resolver(Dns(servers=[names.address], timeout=0.3, silent=3, rest=3600), ticks)
+    resolver = Resolver(Dns(servers=[names.address], timeout=0.6, silent=3, rest=3600), ticks)
     names.silent = True
     await silence(resolver, [names])
     assert await asyncio.gather(*(tells(resolver) for _ in range(20))) == [False] * 20
@@ -239,11 +239,11 @@ async def test_a_resolver_that_is_silent_is_left_alone_and_the_failure_is_at_onc
 
 
 async def test_a_resolver_that_answers_a_probe_is_asked_again(names: Names, ticks: Ticks) -> None:
-    resolver = Resolver(Dns(servers=[names.address], timeout=0.3, silent=3, rest=0.02), ticks)
+    resolver = Resolver(Dns(servers=[names.address], timeout=0.6, silent=3, rest=0.02), ticks)
     names.silent = True
     await silence(resolver, [names])
     names.silent = False
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not await tells(resolver):
             continue
     assert names.count("example.org", "MX") == 1
@@ -252,7 +252,7 @@ async def test_a_resolver_that_answers_a_probe_is_asked_again(names: Names, tick
 async def test_names_that_a_living_resolver_finds_nothing_of_put_it_to_no_rest(names: Names, ticks: Ticks) -> None:
     silent = [f"{number}.example.net" for number in range(6)]
     names.zone = {**ZONE, **{name: [Fault.TIMEOUT] for name in silent}, "": ["NS a.root."]}
-    resolver = Resolver(Dns(servers=[names.address], timeout=0.3, silent=3, rest=3600), ticks)
+    resolver = Resolver(Dns(servers=[names.address], timeout=0.6, silent=3, rest=3600), ticks)
     answers = await asyncio.gather(*(resolver.txt(name) for name in silent), return_exceptions=True)
     assert all(isinstance(answer, DnsFailure) for answer in answers)
     assert names.count("", "NS") > 0
@@ -262,10 +262,10 @@ async def test_names_that_a_living_resolver_finds_nothing_of_put_it_to_no_rest(n
 async def test_beside_a_silent_resolver_the_next_one_is_asked_at_once(names: Names, ticks: Ticks) -> None:
     async with Names() as dead:
         dead.silent = names.silent = True
-        resolver = Resolver(Dns(servers=[dead.address, names.address], timeout=0.3, silent=3, rest=0.02), ticks)
+        resolver = Resolver(Dns(servers=[dead.address, names.address], timeout=0.6, silent=3, rest=0.02), ticks)
         await silence(resolver, [dead, names])
         names.silent = False
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not await tells(resolver):
                 continue
         assert dead.count("example.org", "MX") == 0

@@ -312,4 +312,4 @@ async def test_a_stop_keeps_to_its_time_however_many_hang(tmp_path: Path) -> Non
         sender.write(b"HELO x\r\n")
         began = loop.time()
         await house.gatepost.stop()
-        assert loop.time() - began < 3.0
+        assert loop.time() - began < 6.0

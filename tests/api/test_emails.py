@@ -565,7 +565,7 @@ async def test_a_release_is_followed_to_its_end(desk: Desk) -> None:
 async def status(desk: Desk, mail_id: str, state: str, *, attempts: int) -> Any:
     """Wait until the release of a mail has been tried so often; return how the list shows it."""
     tried = every(eq("mail_id", mail_id), eq("release", True), eq("attempts", attempts))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while desk.house.store.reader.first(Delivery, tried) is None:
             await desk.house.store.write(lambda writer: None)
     (shown,) = await desk.get(f"{BOB}/Quarantine")
@@ -608,7 +608,7 @@ async def test_a_release_is_one_while_it_is_on_its_way_and_may_be_made_again(des
     released = eq("release", True)
     assert desk.house.store.reader.count(Delivery, released) == 1
     desk.house.sink.script.clear()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while desk.house.gatepost.queue.under_way:
             await desk.house.store.write(lambda writer: None)
         await desk.house.gatepost.queue.moves.flush()

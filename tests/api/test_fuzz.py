@@ -165,7 +165,7 @@ def ask(daemon: Daemon, name: str, mode: GenerationMode, examples: int, *, every
             case.path_parameters.update(
                 {key: daemon.known.get(key, value) for key, value in case.path_parameters.items()}
             )
-        case.call_and_validate(base_url=daemon.url, headers=daemon.shown[name], checks=HELD, timeout=20)
+        case.call_and_validate(base_url=daemon.url, headers=daemon.shown[name], checks=HELD, timeout=60)
 
     send()
     return sent

@@ -36,7 +36,7 @@ async def api(tmp_path: Path, names: Names) -> AsyncIterator[Api]:
         tmp_path / "state",
         dns={"servers": [names.address], "timeout": 1.0},
         smtp={"hostname": "gate.example", "gateway_names": [GATEWAY]},
-        relay={"command_timeout": 0.5},
+        relay={"command_timeout": 1.5},
         health={"checks": ["MX", "DKIM"]},
     )
     yield api

@@ -215,6 +215,6 @@ async def test_75_killed_hung_and_replaced_under_load_nothing_is_lost_and_nothin
 
 async def until_up(engines: Engines, load: Load) -> None:
     """Send mails until the server is asked again: one that comes after its rest tries it."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while [server.standing for server in engines.standing(ADMIN)] != ["up"]:
             await load.send(1)

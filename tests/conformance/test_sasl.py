@@ -83,7 +83,7 @@ def signed_in(mail: Mail) -> bool:
 async def test_a_sign_in_succeeds_by_what_the_server_offers(tmp_path: Path, mechanisms: str) -> None:
     async with town(tmp_path, mechanisms) as place:
         assert await place.try_iq() == (204, "")
-        (mail,) = await place.world.wait(1, 30)
+        (mail,) = await place.world.wait(1)
         assert (mail.sender, mail.recipients) == ("noreply@gate.example", ["ada@far.example"])
         assert signed_in(mail)
 
@@ -107,7 +107,7 @@ async def test_what_leaves_goes_by_the_configuration_that_was_saved(tmp_path: Pa
         assert (await place.desk.ask("POST", PLACE, place.connection())).status_code == 200
         answer = await place.desk.ask("POST", f"{PLACE}test/")
         assert answer.status_code == 200 and answer.json()["message"].startswith("250 2.0.0 Ok: queued as ")
-        (tried,) = await place.world.wait(1, 30)
+        (tried,) = await place.world.wait(1)
         assert tried.sender == "app@served.example" and signed_in(tried)
 
         store = place.desk.house.store
@@ -118,7 +118,7 @@ async def test_what_leaves_goes_by_the_configuration_that_was_saved(tmp_path: Pa
         bound = await place.desk.ask("PUT", bind, {"project": "MyProject", "name": "relay"})
         assert bound.status_code == 204
         await send(place.desk)
-        mail = (await place.world.wait(2, 30))[1]
+        mail = (await place.world.wait(2))[1]
         assert (mail.sender, mail.recipients) == ("bob@served.example", ["ada@far.example"])
         assert signed_in(mail)
 

@@ -78,7 +78,7 @@ class Served(Daemon):
 
     def ask(self, method: str, path: str, body: object = None) -> Said:
         """The same, for who has no loop."""
-        connection = http.client.HTTPConnection(self.url.removeprefix("http://"), timeout=20)
+        connection = http.client.HTTPConnection(self.url.removeprefix("http://"), timeout=60)
         try:
             headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
             connection.request(method, path, json.dumps(body) if body is not None else None, headers)
@@ -92,7 +92,7 @@ class Served(Daemon):
         """Open a session; raise SMTPConnectResponseError where the banner refuses it."""
         host, _, port = self.smtp.rpartition(":")
         client = aiosmtplib.SMTP(hostname=host, port=int(port), local_hostname="client.example", start_tls=False)
-        await client.connect(timeout=20)
+        await client.connect(timeout=60)
         return client
 
     async def send(self, raw: bytes, *recipients: str, client: aiosmtplib.SMTP | None = None) -> str:

@@ -41,7 +41,7 @@ def fill(disc: Path) -> None:
                 continue
 
 
-async def until(ask: Callable[[], Awaitable[bool]], seconds: float = 20.0) -> None:
+async def until(ask: Callable[[], Awaitable[bool]], seconds: float = 60.0) -> None:
     """Wait for what the daemon tells nobody: ask again and again."""
     async with asyncio.timeout(seconds):
         while not await ask():  # noqa: ASYNC110

@@ -110,7 +110,7 @@ async def test_91_without_file_descriptors_it_takes_nobody_in_and_recovers(tmp_p
             writer.close()
         resource.prlimit(served.pid, resource.RLIMIT_NOFILE, (hard, hard))
 
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while await served.send(mails.raw(1), mails.BARE) != "250":  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         await sink.wait(1)

@@ -83,7 +83,7 @@ async def loaded(directory: Path) -> AsyncIterator[tuple[Served, House, Load]]:
         house = House(served.state, sink)
         load = Load(served, house)
         load.start()
-        await sink.wait(3, 30)
+        await sink.wait(3)
         yield served, house, load
 
 
@@ -91,7 +91,7 @@ async def restart(served: Served) -> float:
     """Start it again, have it deliver what waits, stop it; return the processor's seconds that the start took."""
     await asyncio.to_thread(served.start)
     took = served.worked
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while (await served.api("GET", "/queue")).body:
             await served.api("POST", "/queue/flush")
     assert await asyncio.to_thread(served.stop) == 0
@@ -106,7 +106,7 @@ async def test_77_a_kill_of_the_whole_relay_under_load_loses_nothing(tmp_path: P
         assert served.process
         assert await asyncio.to_thread(served.process.wait, 60) == -9
         await load.end()
-        await asyncio.to_thread(tracer.communicate, timeout=30)
+        await asyncio.to_thread(tracer.communicate, timeout=60)
         house.kills = 1
         assert await restart(served) < 5
         assert await house.compare() <= IN_FLIGHT

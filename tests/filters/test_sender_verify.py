@@ -61,7 +61,7 @@ async def found(
 ) -> list[Finding]:
     local, _, domain = sender.rpartition("@")
     async with Names(ZONE | (system[0] if system else {})) as names:
-        asked_of = Dns(servers=[names.address], timeout=0.5)
+        asked_of = Dns(servers=[names.address], timeout=10.0)
         if system:  # as if /etc/resolv.conf named it, which can't name a port
             servers = nameservers(asked_of)
             system[1].setattr("gatepost.dns.nameservers", lambda settings: servers)

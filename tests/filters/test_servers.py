@@ -204,7 +204,7 @@ def test_76_mails_that_met_a_dead_server_are_not_blamed_for_it(tmp_path: Path) -
             findings = list(await clamav.examine(mail(LETTER), recipient()))
             assert findings[0].on_error is OnError.DEFER
         async with Scanner(clamd, OK, path=str(tmp_path / "socket"), hung=True) as scanner:
-            quick = engine("clamav", scanner.address, timeout=0.1, connect_timeout=0.05, failures=100)
+            quick = engine("clamav", scanner.address, timeout=0.5, connect_timeout=0.25, failures=100)
             seen = [next(iter(await quick.examine(mail(LETTER), recipient()))).on_error for _ in range(5)]
             assert seen == [OnError.DEFER] * 5
             scanner.hung = False

@@ -37,7 +37,7 @@ def envelope(sender: str = "", *, ip: str = "192.0.2.7", helo: str = "mx.a.examp
 @contextlib.asynccontextmanager
 async def resolving(zone: Zone) -> AsyncIterator[Resolver]:
     async with Names(zone) as names:
-        yield Resolver(Dns(servers=[names.address], timeout=0.5), wall_clock)
+        yield Resolver(Dns(servers=[names.address], timeout=10.0), wall_clock)
 
 
 async def results(

@@ -77,7 +77,7 @@ async def test_a_proof_that_may_come_later_is_a_temporary_error() -> None:
 async def test_no_more_than_eight_names_are_asked() -> None:
     """4.10: a name of more than eight labels is cut to seven after the first question."""
     async with Names({}) as names:
-        await Judge(Resolver(Dns(servers=[names.address], timeout=0.5), wall_clock)).judge([LONG], [])
+        await Judge(Resolver(Dns(servers=[names.address], timeout=10.0), wall_clock)).judge([LONG], [])
         asked = sorted({each[0] for each in names.asked}, key=len, reverse=True)
     assert asked[:2] == [f"_dmarc.{LONG}", "_dmarc.f.e.d.c.b.a.x"]
     assert len(asked) == 8

@@ -48,7 +48,7 @@ def test_what_was_made_counts_by_its_weight() -> None:
 
 
 def test_what_two_threads_read_at_once_counts_once() -> None:
-    both = threading.Barrier(2, timeout=30)
+    both = threading.Barrier(2, timeout=60)
     make = Counting()
 
     def wait(text: str) -> tuple[int]:

@@ -29,11 +29,11 @@ class Road:
     """`domains` says which server takes mail for a domain; a domain that is not in it has no way."""
 
     def __init__(self, directory: Path, **sections: object) -> None:
-        quick = {"connect_timeout": 2.0, "command_timeout": 2.0, "data_timeout": 2.0}
+        times = {"connect_timeout": 20.0, "command_timeout": 20.0, "data_timeout": 20.0}
         given = sections.pop("relay", {})
         assert isinstance(given, dict)
         self.directory = directory
-        self.settings = settings(directory, relay={**quick, **given}, **sections)
+        self.settings = settings(directory, relay={**times, **given}, **sections)
         self.clock = StillClock()
         self.domains: dict[str, Route] = {}
         self.metrics = Metrics()
@@ -148,11 +148,11 @@ class Road:
     def held(self) -> list[Copy]:
         return self.store.reader.find(Copy, Query(where=eq("folder", "System"))).items
 
-    async def quiet(self, seconds: float = 8.0) -> None:
+    async def quiet(self, seconds: float = 60.0) -> None:
         """Wait until nothing is under way."""
         await self.until(lambda: self.queue.under_way == 0, seconds)
 
-    async def until(self, condition: Callable[[], bool], seconds: float = 8.0) -> None:
+    async def until(self, condition: Callable[[], bool], seconds: float = 60.0) -> None:
         async with asyncio.timeout(seconds):
             while not condition():  # noqa: ASYNC110 - the queue tells nobody when it is done
                 await asyncio.sleep(0.002)

@@ -117,7 +117,7 @@ async def test_it_goes_on_by_itself_once_its_file_can_be_used(
         await shelves.found("word")
     await shelves.keep(2, "word")
     shelves.index.path.rmdir()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while await reached(shelves.index) < 2 or shelves.behind():
             await shelves.store.write(lambda writer: None)
     await shelves.indexer.stop()

@@ -83,7 +83,7 @@ async def run(
     envelope = Envelope(
         id="0" * 32, client=client(), sender=None, recipients=tuple(found), direction=Direction.IN, received=NOW
     )
-    pipeline = make(list(filters), directory, timeout=0.2)
+    pipeline = make(list(filters), directory, timeout=1.0)
     return await pipeline.run(Mail(envelope, Body(len(raw), raw), opener), Trail(world.clock))
 
 

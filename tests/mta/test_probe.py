@@ -12,7 +12,7 @@ from gatepost.settings import Relay
 
 pytestmark = pytest.mark.anyio
 
-QUICK = Relay(connect_timeout=1.0, command_timeout=0.5)
+QUICK = Relay(connect_timeout=2.0, command_timeout=1.5)
 WHO = "postmaster@got.example"
 
 

@@ -42,8 +42,8 @@ async def make() -> AsyncIterator[Make]:
     made: list[Relay] = []
 
     def build(resolver: Resolver | None = None, **options: object) -> Relay:
-        quick = {"connect_timeout": 2.0, "command_timeout": 2.0, "data_timeout": 2.0, **options}
-        settings = RelaySettings(allow_private_destinations=True, **quick)  # type: ignore[arg-type]
+        times = {"connect_timeout": 20.0, "command_timeout": 20.0, "data_timeout": 20.0, **options}
+        settings = RelaySettings(allow_private_destinations=True, **times)  # type: ignore[arg-type]
         names = resolver or Resolver(Dns(servers=["127.0.0.1:1"], timeout=0.3), lambda: 0)
         relay = Relay(settings, "gate.test", names, metrics=Metrics(), clock=lambda: 5_000, chance=random.Random(1))
         made.append(relay)
@@ -382,8 +382,8 @@ BROKEN_DOORS = {
 
 @pytest.mark.parametrize("script", BROKEN_DOORS.values(), ids=BROKEN_DOORS.keys())
 async def test_the_next_server_takes_what_the_first_one_cannot_97(make: Make, script: dict[str, object]) -> None:
-    relay = make(connect_timeout=0.4, command_timeout=0.4)
-    async with Sink(script) as first, Sink() as second, asyncio.timeout(5):  # type: ignore[arg-type]
+    relay = make(connect_timeout=1.0, command_timeout=1.0)
+    async with Sink(script) as first, Sink() as second, asyncio.timeout(60):  # type: ignore[arg-type]
         assert results(await relay.deliver(to(first, second), parcel())) == ["delivered 250 2.0.0"]
     assert len(second.mails) == 1
     assert first.mails == []
@@ -391,8 +391,8 @@ async def test_the_next_server_takes_what_the_first_one_cannot_97(make: Make, sc
 
 @pytest.mark.parametrize("script", BROKEN_DOORS.values(), ids=BROKEN_DOORS.keys())
 async def test_a_lonely_server_that_cannot_be_used_defers_97(make: Make, script: dict[str, object]) -> None:
-    relay = make(connect_timeout=0.4, command_timeout=0.4)
-    async with Sink(script) as sink, asyncio.timeout(5):  # type: ignore[arg-type]
+    relay = make(connect_timeout=1.0, command_timeout=1.0)
+    async with Sink(script) as sink, asyncio.timeout(60):  # type: ignore[arg-type]
         (outcome,) = await relay.deliver(to(sink), parcel())
     assert outcome.result is Result.DEFERRED
     assert outcome.unreachable
@@ -415,7 +415,7 @@ async def test_a_refused_connection_goes_to_the_fallback(make: Make) -> None:
 
 @pytest.mark.parametrize("act", [Act.DROP, Act.RESET, Act.HANG])
 async def test_a_mail_lost_after_the_dot_is_tried_again_later_and_nowhere_else_94(make: Make, act: Act) -> None:
-    relay = make(data_timeout=0.4)
+    relay = make(data_timeout=1.0)
     async with Sink({"dot": act}) as sink, Sink() as second:
         (outcome,) = await relay.deliver(to(sink, second), parcel())
         assert (outcome.result, outcome.doubtful, outcome.unreachable) == (Result.DEFERRED, True, False)

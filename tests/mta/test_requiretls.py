@@ -229,7 +229,7 @@ async def test_who_waives_tls_goes_past_dane_and_mta_sts(far: Far, by: str) -> N
 
 
 async def by_hop(sink: Sink, ca_file: Path, hop: Hop) -> Outcome:
-    settings = RelaySettings(connect_timeout=2.0, command_timeout=2.0, ca_file=str(ca_file))
+    settings = RelaySettings(connect_timeout=20.0, command_timeout=20.0, ca_file=str(ca_file))
     resolver = Resolver(Dns(servers=["127.0.0.1:1"], timeout=0.3), lambda: 0)
     relay = Relay(settings, "gate.test", resolver, metrics=Metrics(), clock=lambda: 0)
     (outcome,) = await relay.deliver(Route(hops=(hop,)), parcel(tls=REQUIRED))

@@ -51,7 +51,7 @@ async def names() -> AsyncIterator[Names]:
 
 
 def router(names: Names, settings: Relay | None = None, seed: int = 1) -> Router:
-    resolver = Resolver(Dns(servers=[names.address], timeout=1), lambda: 0)
+    resolver = Resolver(Dns(servers=[names.address], timeout=10), lambda: 0)
     gateway = Gateway(["Gate.test", "1.0.0.200"], [("127.0.0.1", 2525)])
     return Router(settings or Relay(), resolver, gateway, chance=random.Random(seed))
 

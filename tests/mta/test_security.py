@@ -70,7 +70,7 @@ class Far:
 
     async def deliver(self, sink: Sink, *, dane: bool = True, trust_ad: str = "local", **asked: object) -> Outcome:
         """Send one mail by a relay that starts now; `asked` is put into its parcel."""
-        resolver = Resolver(Dns(servers=[self.names.address], timeout=1.0, trust_ad=trust_ad), self.clock)
+        resolver = Resolver(Dns(servers=[self.names.address], timeout=10.0, trust_ad=trust_ad), self.clock)
         settings = MtaSts(port=self.web.port, ca_file=str(self.directory / "ca.pem"))
         policies = StsPolicies(self.store, Fetcher(resolver, settings, private=True), resolver, self.clock)
         relay = Relay(
@@ -78,8 +78,8 @@ class Far:
                 allow_private_destinations=True,
                 mx_port=sink.port,
                 ca_file=str(self.directory / "ca.pem"),
-                connect_timeout=2.0,
-                command_timeout=2.0,
+                connect_timeout=20.0,
+                command_timeout=20.0,
             ),
             "gate.test",
             resolver,

@@ -29,7 +29,7 @@ class World:
 
     def fetcher(self, *, private: bool = True, trusted: bool = True) -> Fetcher:
         settings = MtaSts(port=self.web.port, ca_file=str(self.ca_file) if trusted else "")
-        resolver = Resolver(Dns(servers=[self.names.address], timeout=1.0), wall_clock)
+        resolver = Resolver(Dns(servers=[self.names.address], timeout=10.0), wall_clock)
         return Fetcher(resolver, settings, private=private)
 
 

@@ -354,7 +354,7 @@ async def test_who_does_not_answer_a_post_holds_up_no_other_report(desk: Desk) -
     desk.house.clock.now += 28 * HOUR
     async with asyncio.TaskGroup() as tasks:
         waits = tasks.create_task(desk.house.gatepost.tls_reports.round())
-        await desk.web.wait(3, PATIENCE / 2)
+        await desk.web.wait(3, PATIENCE)
         waits.cancel()
     assert desk.left() == (0, 3)
 

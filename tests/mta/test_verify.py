@@ -82,12 +82,12 @@ DOUBTS = {
 
 @pytest.mark.parametrize("script", DOUBTS.values(), ids=DOUBTS.keys())
 async def test_anything_else_is_no_answer_7(verifier: Verifier, script: dict[str, object]) -> None:
-    async with Sink(script) as sink, asyncio.timeout(10):  # type: ignore[arg-type]
+    async with Sink(script) as sink, asyncio.timeout(15):  # type: ignore[arg-type]
         assert await kind(verifier, "u@d.test", at(sink.port)) is Kind.UNVERIFIED
 
 
 async def test_silence_is_no_answer_after_ten_seconds_at_most_7(relay: Relay, clock: StillClock) -> None:
-    async with Sink({"RCPT": Act.HANG}) as sink, asyncio.timeout(5):
+    async with Sink({"RCPT": Act.HANG}) as sink, asyncio.timeout(15):
         assert await kind(Verifier(relay, clock, patience=0.1), "u@d.test", at(sink.port)) is Kind.UNVERIFIED
 
 

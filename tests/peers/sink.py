@@ -140,12 +140,12 @@ class Sink:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def wait(self, count: int = 1, seconds: float = 10.0) -> list[Mail]:
+    async def wait(self, count: int = 1, seconds: float = 60.0) -> list[Mail]:
         """Return the mails once there are `count` of them; raise TimeoutError."""
         await self.until(lambda: len(self.mails) >= count, seconds)
         return self.mails
 
-    async def until(self, condition: Callable[[], bool], seconds: float = 10.0) -> None:
+    async def until(self, condition: Callable[[], bool], seconds: float = 60.0) -> None:
         """Wait until something holds; it is looked at after each command, mail and closed connection."""
         async with asyncio.timeout(seconds), self._changed:
             await self._changed.wait_for(condition)

@@ -41,7 +41,7 @@ class Web:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def wait(self, count: int, seconds: float = 10.0) -> None:
+    async def wait(self, count: int, seconds: float = 60.0) -> None:
         """Wait until so many requests have come in."""
         async with asyncio.timeout(seconds), self._heard:
             await self._heard.wait_for(lambda: len(self.asked) >= count)

@@ -33,7 +33,7 @@ async def names(anyio_backend: str) -> AsyncIterator[Names]:
 
 
 def check(names: Names, gateway_names: list[str]) -> MxCheck:
-    return MxCheck(Resolver(Dns(servers=[names.address], timeout=1.0), wall_clock), gateway_names)
+    return MxCheck(Resolver(Dns(servers=[names.address], timeout=10.0), wall_clock), gateway_names)
 
 
 @pytest.mark.parametrize(

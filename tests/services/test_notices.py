@@ -131,7 +131,7 @@ async def test_what_can_not_be_sent_is_said_at_once(house: House) -> None:
 async def test_the_bounce_of_a_notice_ends_in_the_log(tmp_path: Path) -> None:
     async with living(tmp_path, sink=Sink({"RCPT": ["550 5.1.1 no such user"]})) as house:
         mail_id = await notify(house, "bob@served.example")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while house.store.reader.first(Delivery, eq("state", State.BOUNCED)) is None:
                 await house.gatepost.queue.idle()
         assert "dropped" in [event.event for event in house.trace(mail_id)]

@@ -42,7 +42,7 @@ async def queued(house: House, deliveries: Deliveries, count: int = 1) -> list[D
     """Send mails and wait until each was tried once."""
     for _ in range(count):
         await house.send(MAIL, "bob@served.example")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             rows = (await deliveries.find(ROOT, Query())).items
             if len(rows) == count and all(row.attempts for row in rows) and not house.gatepost.queue.under_way:

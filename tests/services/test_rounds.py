@@ -65,7 +65,7 @@ async def test_what_is_off_or_gone_is_not_visited(house: House) -> None:
 async def test_they_go_by_themselves_and_stop_at_once(house: House) -> None:
     made = rounds(house, period=0.3)
     await made.start()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while len(rows(house)) < 2:  # noqa: ASYNC110 - the rounds tell nobody what they have done
             await asyncio.sleep(0.02)
     await made.stop()

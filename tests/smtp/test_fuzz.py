@@ -83,7 +83,7 @@ class Background:
     def say(self, index: int, chunks: list[bytes]) -> bytes:
         """Hold one conversation, close our half of it, and return all that was answered."""
         assert self.opened is not None
-        return asyncio.run_coroutine_threadsafe(self._say(self.opened, index, chunks), self.loop).result(10)
+        return asyncio.run_coroutine_threadsafe(self._say(self.opened, index, chunks), self.loop).result(60)
 
     async def _say(self, opened: Front, index: int, chunks: list[bytes]) -> bytes:
         talk = await opened.connect(index)
@@ -104,14 +104,14 @@ class Background:
     def close(self) -> None:
         assert self._over is not None
         self.loop.call_soon_threadsafe(self._over.set)
-        self._thread.join(10)
+        self._thread.join(60)
         self.loop.close()
 
 
 async def listen(talk: Talk) -> bytes:
     """Return all that is said until the server closes; who speaks on after QUIT is reset, and has heard the rest."""
     said = b""
-    async with asyncio.timeout(8):
+    async with asyncio.timeout(60):
         with suppress(ConnectionError):
             while part := await talk.reader.read(65_536):
                 said += part
@@ -144,7 +144,7 @@ def test_a_mail_of_any_octets_is_kept_or_refused(background: Background, mail: l
     head = b"EHLO x\r\n", b"MAIL FROM:<>\r\nRCPT TO:<bob@ours.example>\r\nDATA\r\n"
     body = b"".join(mail).replace(b"\r\n.", b"\r\n..") + b"\r\n.\r\nVRFY x\r\n"
     chunks = [body[at : at + cut] for at in range(0, len(body), cut)]
-    answered = asyncio.run_coroutine_threadsafe(converse(background, head, chunks), background.loop).result(10)
+    answered = asyncio.run_coroutine_threadsafe(converse(background, head, chunks), background.loop).result(60)
     assert answered[0].startswith(("250 2.0.0 Ok: queued as ", "550 5.5.2 "))
     assert answered[1].startswith("252 ") or (answered[1] == "" and answered[0].startswith("550 "))
 

@@ -271,7 +271,7 @@ async def emptied(opened: Front) -> None:
     """Wait until no session is open."""
     tasks = [session.task for session in opened.listeners.sessions if session.task]
     if tasks:
-        _, late = await asyncio.wait(tasks, timeout=5)
+        _, late = await asyncio.wait(tasks, timeout=60)
         assert not late
 
 
@@ -326,22 +326,23 @@ async def test_commands_sent_in_bulk_end_with_421_not_with_a_reset(tmp_path: Pat
 
 async def test_who_says_nothing_is_told_to_go(tmp_path: Path) -> None:
     """Threat 15: octets that make no command don't count."""
-    async with front(tmp_path, limits={"idle": 0.2}) as opened:
+    async with front(tmp_path, limits={"idle": 1.0}) as opened:
         talk = await opened.hello()
         for _ in range(3):
             await talk.send(b"N")
-            await asyncio.sleep(0.04)
+            await asyncio.sleep(0.2)
         assert (await talk.reply()).startswith("421 4.4.2 idle")
         assert await talk.rest() == b""
 
 
 async def test_a_session_ends_one_day(tmp_path: Path) -> None:
     """Threats 15, F4: however busy it is with nothing."""
-    async with front(tmp_path, limits={"session": 0.3, "junk_commands": 1_000_000}) as opened:
+    async with front(tmp_path, limits={"session": 1.0, "junk_commands": 1_000_000}) as opened:
         talk = await opened.hello()
         said = "250 "
         while said.startswith("250 "):
             said = await talk.ask("NOOP")
+            await asyncio.sleep(0.01)
         assert said == "421 4.4.2 this session lasts too long; closing"
 
 
@@ -359,26 +360,26 @@ async def test_data_that_drips_is_cut_off(tmp_path: Path) -> None:
 
 async def test_a_slow_but_steady_sender_finishes(tmp_path: Path) -> None:
     """Threat 15: longer than the idle time and the session's together, above the least rate all the while."""
-    limits = {"min_data_rate": 500, "idle": 0.1, "session": 0.3}
-    async with front(tmp_path, window=0.2, limits=limits) as opened:
+    limits = {"min_data_rate": 500, "idle": 0.5, "session": 1.5}
+    async with front(tmp_path, window=1.0, limits=limits) as opened:
         talk = await opened.hello()
         await talk.begin()
         for _ in range(20):
             await talk.send(b"x" * 98 + b"\r\n")
-            await asyncio.sleep(0.03)
+            await asyncio.sleep(0.1)
         await talk.send(b".\r\n")
         assert (await talk.reply()).startswith("250 ")
 
 
 async def test_the_house_may_take_its_time(tmp_path: Path) -> None:
     """No clock runs against the client while its mail is judged."""
-    async with front(tmp_path, window=0.05, limits={"idle": 0.05, "session": 0.05}) as opened:
+    async with front(tmp_path, window=0.5, limits={"idle": 1.0, "session": 1.0}) as opened:
         opened.keeper.wait = asyncio.Event()
         talk = await opened.hello()
         await talk.begin()
         await talk.send(MAIL)
         await opened.keeper.began.wait()
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(1.3)
         opened.keeper.wait.set()
         assert (await talk.reply()).startswith("250 ")
 
@@ -395,7 +396,7 @@ async def test_who_never_reads_its_replies_is_let_go(tmp_path: Path) -> None:
         await loop.sock_connect(sock, (host, port))
         await loop.sock_recv(sock, 100)
         with pytest.raises(OSError) as caught:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while True:
                     await loop.sock_sendall(sock, b"HELP\r\n" * 1000)
         sock.close()
@@ -425,7 +426,7 @@ async def test_who_speaks_before_the_greeting_is_out_of_step(tmp_path: Path, fir
         began = asyncio.get_running_loop().time()
         assert await talk.reply() == reply
         assert await talk.rest() == b""
-        assert asyncio.get_running_loop().time() - began < 1
+        assert asyncio.get_running_loop().time() - began < 10
         await talk.close()
 
 

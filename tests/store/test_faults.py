@@ -91,7 +91,7 @@ async def test_79_the_store_notices_by_itself_that_space_returned(
 
         monkeypatch.setattr(store._health, "recovered", told)
         (small_disc / "ballast").unlink()
-        await asyncio.wait_for(healed.wait(), 10)
+        await asyncio.wait_for(healed.wait(), 60)
         assert store.healthy
 
 
