@@ -211,17 +211,17 @@ async def test_of_ten_thousand_mails_none_is_lost_and_none_doubled(
 async def arrive(sink: Sink, count: int) -> None:
     """Wait until as many mails are there, for as long as mails keep coming."""
     while len(sink.mails) < count:
-        await sink.wait(len(sink.mails) + 1, 30)
+        await sink.wait(len(sink.mails) + 1)
 
 
-async def settled(set_up: Chain, seconds: float = 30.0) -> None:
+async def settled(set_up: Chain, seconds: float = 120.0) -> None:
     """Wait until Gatepost has written down what became of every mail that its next hops have."""
     with anyio.fail_after(seconds):
         while await set_up.ask("GET", "/queue"):  # noqa: ASYNC110
             await anyio.sleep(0.1)
 
 
-async def becomes(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+async def becomes(condition: Callable[[], bool], seconds: float = 120.0) -> None:
     """Wait for something that only looking can tell (a Postfix's queue)."""
     with anyio.fail_after(seconds):
         while not condition():  # noqa: ASYNC110

@@ -246,7 +246,7 @@ async def test_a_clock_that_is_set_back_does_not_stop_the_queue_86(road: Road) -
 
 
 async def test_a_dead_destination_does_not_delay_others_100(make: Make) -> None:
-    road = await make(relay={"command_timeout": 0.3, "connect_timeout": 0.3})
+    road = await make(relay={"command_timeout": 2.0, "connect_timeout": 2.0})
     async with Sink({"banner": Act.HANG}) as dead, Sink() as live:
         road.to("dead.test", dead)
         road.to("live.test", live)
@@ -401,7 +401,7 @@ async def test_a_stop_waits_for_what_is_on_the_wire_and_leaves_the_rest_89(make:
         road.to("to.test", sink, limit=1)
         first, second = (await road.send("b@to.test"))[0], (await road.send("c@to.test"))[0]
         await sink.until(lambda: "DATA" in sink.commands)
-        await road.queue.stop(2)
+        await road.queue.stop(30)
         assert [road.state(first), road.state(second)] == ["delivered", "queued"]
 
 
