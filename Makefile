@@ -27,7 +27,7 @@ dev: venv  ## run a relay with a sample domain, send sample mails, show what bec
 	@$(BIN)/gatepost dev
 
 test: venv  ## run the tests
-	$(PYTEST) -n auto -m "not conformance and not soak"
+	$(PYTEST) -n auto --dist worksteal -m "not conformance and not soak"
 
 check: venv  ## format, lint, types, architecture
 	$(BIN)/ruff format --check .
@@ -36,7 +36,7 @@ check: venv  ## format, lint, types, architecture
 	$(PYTEST) -n 0 tests/test_architecture.py tests/test_docs.py
 
 conformance: venv  ## public suites and real daemons
-	$(PYTEST) -n auto -m conformance
+	$(PYTEST) -n auto --dist worksteal -m conformance
 
 soak: venv  ## the long form of everything
 	$(PYTEST) -n 2 -m soak --timeout 3600
