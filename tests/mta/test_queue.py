@@ -160,10 +160,12 @@ async def test_a_deferred_mail_is_tried_when_it_is_due_and_not_before_93(road: R
 
 
 async def test_a_mail_is_tried_by_itself_when_its_time_has_come(make: Make) -> None:
-    road = await make(queue={"first_retry": 0})
+    road = await make(queue={"first_retry": 1})
     async with Sink({"MAIL": ["451 4.3.0 later"]}) as sink:
         road.to("to.test", sink)
-        await road.send("b@to.test")
+        (way,) = await road.send("b@to.test")
+        await road.until(lambda: road.row(way).attempts == 1)
+        road.clock.now += 1000
         await sink.wait(1)
 
 
