@@ -33,7 +33,7 @@ def test_domains_are_listed(served: Daemon, capsys: pytest.CaptureFixture[str]) 
 
 
 def test_a_domain_is_served_once(served: Daemon, capsys: pytest.CaptureFixture[str]) -> None:
-    assert served.run("domain", "add", "EXAMPLE.org", "--next-hop", "mail.example.org") == os.EX_TEMPFAIL
+    assert served.run("domain", "add", "EXAMPLE.org", "--next-hop", "mail.example.org") == os.EX_CANTCREAT
     assert "(409)" in capsys.readouterr().err
 
 

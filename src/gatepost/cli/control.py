@@ -73,7 +73,8 @@ class Control:
         finally:
             connection.close()
         if answer.status >= 400:
-            raise refused(answer.status, _reason(data, answer.status))
+            message, pointer = _reason(data, answer.status)
+            raise refused(answer.status, f"{message} ({answer.status})", taken=answer.status == 409 and bool(pointer))
         return (msgspec.json.decode(data) if data else None), int(answer.headers.get("X-Total-Count") or 0)
 
 
@@ -89,9 +90,10 @@ def _unreachable(directory: Path, error: Exception) -> str:
     return f"{directory / SOCKET_NAME}: {error}"
 
 
-def _reason(data: bytes, status: int) -> str:
+def _reason(data: bytes, status: int) -> tuple[str, str]:
+    """Return what a refusal says, and the member at fault if it names one."""
     try:
-        message = msgspec.json.decode(data)["message"]
+        body = msgspec.json.decode(data)
+        return body["message"], body.get("pointer", "")
     except (msgspec.DecodeError, KeyError, TypeError):
-        message = http.client.responses.get(status, "")
-    return f"{message} ({status})"
+        return http.client.responses.get(status, ""), ""

@@ -29,6 +29,6 @@ STATUS_CODES = {
 }
 
 
-def refused(status: int, text: str) -> Failure:
-    """Return the failure for an answer of the daemon."""
-    return Failure(text, STATUS_CODES.get(status, os.EX_SOFTWARE))
+def refused(status: int, text: str, *, taken: bool = False) -> Failure:
+    """Return the failure for an answer of the daemon; `taken`: there is such a thing already, also later."""
+    return Failure(text, os.EX_CANTCREAT if taken else STATUS_CODES.get(status, os.EX_SOFTWARE))
