@@ -7,7 +7,7 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from enum import Enum, auto
@@ -32,8 +32,9 @@ PAGE = 16_384
 CHECKPOINT = 4000  # pages: 64 MB
 BATCH = 500  # items of one transaction
 WAL_ALARM = 1_000_000_000  # octets (rules 19)
+WAL_LOOK = 1.0  # seconds between two looks at it
 PROBE = 1.0  # seconds between trials whether a full disc has room again
-LINGER = 0.02  # seconds that an item of pace SOON waits for others to be committed with
+LINGER = 0.03  # seconds that an item of pace SOON waits for others to be committed with
 CROWD = 50  # such items that wait for nothing more
 _PROBE_BYTES = 65_536
 _DISC = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
@@ -85,8 +86,8 @@ class Caught:
 
     error: BaseException | None = None
 
-    def __enter__(self) -> None:
-        return None
+    def __enter__(self) -> "Caught":
+        return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> bool:
         self.error = error
@@ -140,12 +141,10 @@ class Committer:
         self._metrics = metrics
         self._wal = wal
         self._wal_large = False
-        self._queue: queue.SimpleQueue[Item[Any] | None] = queue.SimpleQueue()
+        self._wal_due = 0.0  # when to look at it again, by time.monotonic
+        self._queue: queue.SimpleQueue[list[Item[Any]] | None] = queue.SimpleQueue()
         self._slow: deque[Item[Any]] = deque()
-        self._soon: list[Item[Any]] = []
-        self._joining: list[Item[Any]] = []  # those that came while others waited already: the thread sleeps on
-        self._lingering = False  # the thread has such items, and will wake for them
-        self._soon_due = 0.0  # when the first of them has waited long enough, by time.monotonic
+        self._soon: list[Item[Any]] = []  # the next commit takes them along; nobody is woken for them
         self._door = threading.Lock()  # nothing is queued behind the end
         self._stopped = False
         self.generation = 1
@@ -157,13 +156,31 @@ class Committer:
         """Queue an item; it is settled after the COMMIT, or with what kept it from that."""
         with self._door:
             if not self._stopped:
-                if item.pace is Pace.SOON and self._lingering and len(self._joining) < CROWD - 2:
-                    self._joining.append(item)
+                if item.pace is Pace.SOON and item.loop is not None:
+                    self._join(item, item.loop)
                 else:
-                    self._queue.put(item)
+                    self._queue.put([item])
                 return
         item.error = self._health.unavailable()
         self._settle([item])
+
+    def _join(self, item: Item[Any], loop: asyncio.AbstractEventLoop) -> None:
+        """Let an item wait for others, the first of them for so long at most; `_door` is held."""
+        self._soon.append(item)
+        if len(self._soon) >= CROWD:
+            self._queue.put(self._take_soon())
+        elif len(self._soon) == 1:
+            loop.call_later(LINGER, self._hurry, self._soon)
+
+    def _hurry(self, waiting: list[Item[Any]]) -> None:
+        """Have these committed, if nobody's commit has taken them along."""
+        with self._door:
+            if waiting is self._soon:
+                self._queue.put(self._take_soon())
+
+    def _take_soon(self) -> list[Item[Any]]:
+        soon, self._soon = self._soon, []
+        return soon
 
     def stop(self) -> None:
         """Commit what is queued, then end the thread; slow items not begun are refused."""
@@ -179,8 +196,6 @@ class Committer:
         going = True
         while going:
             batch, going = self._next()
-            if batch or not going or self._is_due():
-                batch += self._all_soon()
             if batch:
                 self._commit(batch)
             elif self._slow and not self._soon:
@@ -192,49 +207,31 @@ class Committer:
         self._settle([*self._slow])
 
     def _next(self) -> tuple[list[Item[Any]], bool]:
-        """Return everything that can't wait, and False at the end; the others step aside."""
+        """Return what is to be committed now, and False at the end; slow ones step aside."""
         batch: list[Item[Any]] = []
-        try:
-            item = self._queue.get(timeout=self._patience())
-            while item is not None:
-                if item.take():
-                    self._line_up(item, batch)
-                if len(batch) >= BATCH or self._is_crowd():
-                    return batch, True
-                item = self._queue.get_nowait()
-        except queue.Empty:
-            return batch, True
-        return batch, False
+        items: list[Item[Any]] | None = []
+        with suppress(queue.Empty):
+            items = self._queue.get(timeout=self._patience())
+            while items is not None:
+                self._claim(items, batch)
+                if len(batch) >= BATCH:
+                    break
+                items = self._queue.get_nowait()
+        going = items is not None
+        if batch or not going:
+            with self._door:
+                soon = self._take_soon()
+            self._claim(soon, batch)
+        return batch, going
 
-    def _line_up(self, item: Item[Any], batch: list[Item[Any]]) -> None:
-        if item.pace is Pace.NOW:
-            batch.append(item)
-        elif item.pace is Pace.SLOW:
-            self._slow.append(item)
-        else:
-            self._soon_due = self._soon_due if self._soon else time.monotonic() + LINGER
-            self._soon.append(item)
-            self._lingering = True
-
-    def _all_soon(self) -> list[Item[Any]]:
-        """Take all that wait for others, those that nobody was woken for among them."""
-        with self._door:
-            joining, self._joining = self._joining, []
-            self._lingering = False
-        soon, self._soon = self._soon, []
-        return soon + [item for item in joining if item.take()]
-
-    def _is_crowd(self) -> bool:
-        return len(self._soon) + len(self._joining) >= CROWD
-
-    def _is_due(self) -> bool:
-        return bool(self._soon) and (self._is_crowd() or time.monotonic() >= self._soon_due)
+    def _claim(self, items: list[Item[Any]], batch: list[Item[Any]]) -> None:
+        for item in items:
+            if item.take():
+                (self._slow if item.pace is Pace.SLOW else batch).append(item)
 
     def _patience(self) -> float | None:
-        if self._soon:
-            return max(0.0, self._soon_due - time.monotonic())
         if self._slow:
-            return 0.0
+            return LINGER if self._soon else 0.0
         return PROBE if self._health.full else None
 
     def _commit(self, batch: list[Item[Any]]) -> None:
@@ -249,63 +246,58 @@ class Committer:
 
     def _transact(self, batch: list[Item[Any]]) -> None:
         self._connection.execute("BEGIN IMMEDIATE")
-        alone = [item for item in batch if type(item.change) not in KINDS]
-        for kind, make in KINDS.items():
-            alike = [item for item in batch if type(item.change) is kind]
-            if len(alike) < 2 or not self._together(alike, make):
-                alone += alike
-        for item in alone:
-            self._alone(item)
+        made = self._together(batch)
+        for item in batch:
+            if not made or type(item.change) not in KINDS:
+                self._alone(item)
         self._connection.execute("COMMIT")
 
-    def _together(self, items: list[Item[Any]], make: Callable[[list[Any], Writer], Sequence[Any]]) -> bool:
-        """Make changes of one kind at once; False, and nothing is done, where one of them can't be made."""
-        caught = Caught()
-        results: Sequence[Any] = ()
-        dropped = self._begin()
-        with caught:
-            results = make([item.change for item in items], self._writer)
-        if not self._end(caught, dropped):
-            return False
-        for item, result in zip(items, results, strict=True):
-            item.result = result
-        self._mark(items[0])
-        return True
+    def _together(self, batch: list[Item[Any]]) -> bool:
+        """Make the changes of each kind at once; False, and nothing is done, where one of them can't be made.
+
+        They are the first in the transaction: it is what is taken back. A savepoint copies each page that changes.
+        """
+        self._writer.touched = self._writer.stirred = False
+        with Caught() as caught:
+            for kind, make in KINDS.items():
+                alike = [item for item in batch if type(item.change) is kind]
+                results = make([item.change for item in alike], self._writer) if alike else ()
+                for item, result in zip(alike, results, strict=True):
+                    item.result = result
+                    self._mark(item)
+        if caught.error is None:
+            return True
+        self._check(caught.error)
+        self._writer.mail.dropped.clear()
+        self._connection.execute("ROLLBACK")
+        self._connection.execute("BEGIN IMMEDIATE")
+        return False
 
     def _alone(self, item: Item[Any]) -> None:
-        dropped = self._begin()
+        self._writer.touched = self._writer.stirred = False
+        self._connection.execute("SAVEPOINT item")
+        dropped = len(self._writer.mail.dropped)
         with item:
             item.result = item.change(self._writer)
-        if self._end(item, dropped):
+        if item.error is None:
             self._mark(item)
-        elif item.error is not None:
+        else:
+            self._check(item.error)
+            self._connection.execute("ROLLBACK TO item")
+            del self._writer.mail.dropped[dropped:]
             item.error = _meaning(item.error)
+        self._connection.execute("RELEASE item")
 
     def _mark(self, item: Item[Any]) -> None:
         item.touched, item.stirred = self._writer.touched, self._writer.stirred
 
-    def _begin(self) -> int:
-        self._writer.touched = self._writer.stirred = False
-        self._connection.execute("SAVEPOINT item")
-        return len(self._writer.mail.dropped)
-
-    def _end(self, caught: Caught, dropped: int) -> bool:
-        """Keep what was done since `_begin`, or take it back and return False."""
-        if caught.error is None:
-            self._connection.execute("RELEASE item")
-            return True
-        self._undo(caught.error)
-        del self._writer.mail.dropped[dropped:]
-        return False
-
-    def _undo(self, error: BaseException) -> None:
+    def _check(self, error: BaseException) -> None:
+        """Raise what fails more than the change that it befell."""
         if isinstance(error, sqlite3.Error) and primary_code(error) in _DISC:
             raise error
         if not self._connection.in_transaction:
             # SQLite has rolled the whole batch back (memory, disc).
             raise sqlite3.OperationalError("the transaction was rolled back") from error
-        self._connection.execute("ROLLBACK TO item")
-        self._connection.execute("RELEASE item")
 
     def _fail(self, batch: list[Item[Any]], error: Problem | sqlite3.Error | MemoryError) -> None:
         self._writer.mail.dropped.clear()
@@ -358,6 +350,10 @@ class Committer:
             self._health.recovered()
 
     def _watch_wal(self) -> None:
+        now = time.monotonic()
+        if now < self._wal_due:
+            return
+        self._wal_due = now + WAL_LOOK
         try:
             size = self._wal.stat().st_size
         except OSError:
