@@ -2,7 +2,10 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
+from math import inf
 
+from gatepost.lookout import Lookout
 from gatepost.mta.outcome import own
 from gatepost.mta.routing import Target
 from gatepost.mta.wire import Broken, Session, Unusable
@@ -22,10 +25,11 @@ class Crowded(Exception):
 class _Lane:
     """What is known of one target."""
 
-    __slots__ = ("busy", "failure", "free", "idle", "rests_until", "waiting")
+    __slots__ = ("busy", "clock", "failure", "free", "idle", "rests_until", "waiting")
 
-    def __init__(self, limit: int) -> None:
-        self.idle: list[tuple[Session, asyncio.TimerHandle]] = []
+    def __init__(self, limit: int, retire: "Callable[[_Lane, float], float]") -> None:
+        self.idle: list[tuple[Session, float]] = []  # each with the time when it goes, the first next
+        self.clock = Lookout(asyncio.get_running_loop(), partial(retire, self))
         self.free = asyncio.Semaphore(limit)
         self.waiting = 0
         self.busy = 0  # sessions handed out
@@ -72,8 +76,9 @@ class Pool:
         if not session.alive or session.uses >= self._settings.reuse:
             self._leave(session)
         else:
-            timer = asyncio.get_running_loop().call_later(self._settings.idle, self._retire, session)
-            lane.idle.append((session, timer))
+            goes = asyncio.get_running_loop().time() + self._settings.idle
+            lane.idle.append((session, goes))
+            lane.clock.by(goes)
         self._release(lane)
 
     def drop(self, session: Session) -> None:
@@ -89,8 +94,8 @@ class Pool:
     async def close(self) -> None:
         """Take leave of every idle connection, within seconds."""
         for lane in self._lanes.values():
-            for session, timer in lane.idle:
-                timer.cancel()
+            lane.clock.end()
+            for session, _ in lane.idle:
                 self._leave(session)
             lane.idle.clear()
         await asyncio.gather(*self._leaving)
@@ -105,7 +110,7 @@ class Pool:
         if lane is None:
             if len(self._lanes) >= REMEMBERED:
                 self._forget()
-            lane = self._lanes[target] = _Lane(self._settings.connections)
+            lane = self._lanes[target] = _Lane(self._settings.connections, self._retire)
         return lane
 
     def _release(self, lane: _Lane) -> None:
@@ -123,8 +128,7 @@ class Pool:
     async def _idle(self, lane: _Lane) -> Session | None:
         """The idle session that was used last, if one still stands."""
         while lane.idle:
-            session, timer = lane.idle.pop()
-            timer.cancel()
+            session, _ = lane.idle.pop()
             if not session.alive:
                 session.close()
                 continue
@@ -158,10 +162,11 @@ class Pool:
         lane.rests_until = loop.time() + min(max(2 * took, REST_MIN), REST_MAX)
         raise failure
 
-    def _retire(self, session: Session) -> None:
-        lane = self._lane(session.target)
-        lane.idle = [(each, timer) for each, timer in lane.idle if each is not session]
-        self._leave(session)
+    def _retire(self, lane: _Lane, now: float) -> float:
+        """Take leave of those that nobody needed; return when the next one goes."""
+        while lane.idle and lane.idle[0][1] <= now:
+            self._leave(lane.idle.pop(0)[0])
+        return lane.idle[0][1] if lane.idle else inf
 
     def _leave(self, session: Session) -> None:
         task = asyncio.create_task(session.quit())

@@ -6,12 +6,14 @@ import ssl
 from collections import deque
 from collections.abc import Sequence
 from enum import StrEnum
+from math import inf
 from types import TracebackType
 from typing import cast
 
 import aiosmtplib
 from aiosmtplib.protocol import COMMAND_INJECTION_REGEX, MAX_RESPONSE_LENGTH, SMTPProtocol
 
+from gatepost.lookout import Lookout
 from gatepost.model.envelope import Body
 from gatepost.mta import dots
 from gatepost.mta.outcome import Reply, own, printable, said
@@ -62,6 +64,9 @@ class Pipeline(SMTPProtocol):
         super().__init__(loop=asyncio.get_running_loop(), connection_lost_callback=client._on_connection_lost)
         self._ready: deque[aiosmtplib.SMTPResponse] = deque()
         self._owed = 0
+        self._waits = False  # somebody waits for a reply
+        self._due = inf  # until then
+        self._clock = Lookout(self._loop, self._look)
         self._stray = False
 
     @property
@@ -72,7 +77,7 @@ class Pipeline(SMTPProtocol):
     @property
     def answered(self) -> bool:
         """A reply, or the end, is there to be read."""
-        return self._response_waiter is None or self._response_waiter.done()
+        return bool(self._ready) or self._response_waiter is None or self._response_waiter.done()
 
     def expect(self, count: int) -> None:
         """Say that so many replies will come; each is fetched by `read_response`.
@@ -103,35 +108,38 @@ class Pipeline(SMTPProtocol):
         self._hand_over()
 
     async def read_response(self, timeout: float | None = None) -> aiosmtplib.SMTPResponse:  # noqa: ASYNC109
-        if self._response_waiter is None and self._ready:  # said before the end
-            return self._ready.popleft()
         self._owed = max(self._owed, 1)
-        if self._response_waiter is not None and self._response_waiter.done():
-            response = self._pick_up(self._response_waiter)
-        else:
-            response = await self._wait(timeout)
+        response = self._ready.popleft() if self._ready else await self._wait(timeout)
         self._owed -= 1
-        self._hand_over()
+        self._response_pending = False
         return response
 
     async def _wait(self, timeout: float | None) -> aiosmtplib.SMTPResponse:  # noqa: ASYNC109
-        """What `read_response` does, with a plain timer: `wait_for` costs as much as all the rest of a reply."""
-        timer = None if timeout is None else self._loop.call_later(timeout, self._expire, self._response_waiter)
+        """What aiosmtplib's does, by one clock for all replies: `wait_for` costs as much as all the rest of one."""
+        waiter = self._response_waiter
+        if waiter is None:
+            raise aiosmtplib.SMTPServerDisconnected("Connection lost")
+        self._due = inf if timeout is None else self._loop.time() + timeout
+        self._clock.by(self._due)
+        self._waits = True
         try:
-            return await super().read_response(None)
+            return await waiter
         finally:
-            if timer is not None:
-                timer.cancel()
+            self._waits = False
+            self._response_waiter = None if self.transport is None else self._loop.create_future()
 
-    def _expire(self, waiter: "asyncio.Future[aiosmtplib.SMTPResponse] | None") -> None:
-        if waiter is not None and not waiter.done():
-            self._set_response_exception(waiter, aiosmtplib.SMTPReadTimeoutError("no reply in time"))
+    def _look(self, now: float) -> float:
+        waiter = self._response_waiter
+        if not self._waits or waiter is None or waiter.done():
+            return inf
+        if now < self._due:
+            return self._due
+        self._set_response_exception(waiter, aiosmtplib.SMTPReadTimeoutError("no reply in time"))
+        return inf
 
-    def _pick_up(self, waiter: "asyncio.Future[aiosmtplib.SMTPResponse]") -> aiosmtplib.SMTPResponse:
-        """What `read_response` does for a reply that is here already, without a timer."""
-        self._response_pending = False
-        self._response_waiter = None if self.transport is None else self._loop.create_future()
-        return waiter.result()
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._clock.end()
 
     async def drain(self) -> None:
         """Wait until the peer has taken enough of what was written, or is gone."""
@@ -139,8 +147,7 @@ class Pipeline(SMTPProtocol):
             await self._drain_helper()
 
     def _hand_over(self) -> None:
-        asked = self._response_pending or self._owed
-        if asked and self._ready and self._response_waiter is not None and not self._response_waiter.done():
+        if self._waits and self._ready and self._response_waiter is not None and not self._response_waiter.done():
             self._response_waiter.set_result(self._ready.popleft())
 
 

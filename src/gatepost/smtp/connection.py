@@ -9,6 +9,7 @@ import msgspec
 from aiosmtpd.smtp import SMTP
 
 from gatepost.events import log
+from gatepost.lookout import Lookout
 from gatepost.model.envelope import Client
 from gatepost.smtp import proxy, replies, tls
 from gatepost.smtp.door import LINGER, Door
@@ -40,7 +41,8 @@ class Connection(SMTP):
         self.watch = Watch(door.limits, door.window, loop.time())
         self.client = Client(ip="")
         self.task: asyncio.Task[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._clock = Lookout(loop, self._look)
+        self._farewell: asyncio.TimerHandle | None = None
         self._plain: asyncio.Transport | None = None  # what lies under TLS
         self._claimed = ""  # the address that counts for this connection
         self._clogged: asyncio.Future[None] | None = None  # set while the client reads too slowly
@@ -75,7 +77,7 @@ class Connection(SMTP):
             return
         self.task = self.loop.create_task(self.door.serve(self))
         self.task.add_done_callback(self._left)
-        self._arm()
+        self._clock.by(self.watch.due)
         log.debug("connect", session=self.client.session, ip=self.client.ip, listener=self.door.name)
 
     def _turn_away(self, refusal: Reply) -> None:
@@ -108,8 +110,9 @@ class Connection(SMTP):
     def connection_lost(self, error: Exception | None) -> None:
         # Nothing is cancelled: reading ends by itself, and what the house is keeping is kept whole.
         self.over = True
-        if self._timer is not None:
-            self._timer.cancel()
+        self._clock.end()
+        if self._farewell is not None:
+            self._farewell.cancel()
         self.resume_writing()
         asyncio.StreamReaderProtocol.connection_lost(self, error)
 
@@ -136,25 +139,14 @@ class Connection(SMTP):
     def expect(self, awaits: Awaits) -> None:
         """Say what the client must do next, which starts its time anew."""
         self.watch.turn(awaits, self.loop.time())
-        self._arm()
+        self._clock.by(self.watch.due)
 
-    def _arm(self) -> None:
-        """See to it that somebody looks at the clock by the time that patience ends (not each time that it moves)."""
-        due = self.watch.due
-        if self.over or (self._timer is not None and self._timer.when() <= due):
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self.loop.call_at(due, self._look)
-
-    def _look(self) -> None:
-        self._timer = None
-        reply = self.watch.late(self.loop.time())
+    def _look(self, now: float) -> float:
+        reply = self.watch.late(now)
         if reply is not None:
             log.info("cut off", session=self.client.session, ip=self.client.ip, reply=reply.text)
             self.hang_up(reply)
-        else:
-            self._arm()
+        return self.watch.due
 
     # Replies, and the end.
 
@@ -176,6 +168,7 @@ class Connection(SMTP):
         if self.over:
             return
         self.over = True
+        self._clock.end()
         if self._plain is self.transport:  # TLS is being made: nothing can be said
             self.transport.abort()
             return
@@ -184,9 +177,7 @@ class Connection(SMTP):
             self.door.refusals.labels(str(reply.code)).inc()
         self.reader.drop()
         self.reader.feed_eof()
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self.loop.call_later(LINGER, self.transport.abort)
+        self._farewell = self.loop.call_later(LINGER, self.transport.abort)
         if reply is None or not self._half_close():
             self.transport.close()
 

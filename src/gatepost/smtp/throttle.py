@@ -219,21 +219,22 @@ class Watch:
     may last: the session's end is looked at between commands only.
     """
 
-    __slots__ = ("_awaits", "_limits", "_octets", "_session", "_since", "_window")
+    __slots__ = ("_awaits", "_limits", "_octets", "_session", "_since", "_window", "due")
 
     def __init__(self, limits: Limits, window: float, now: float) -> None:
         self._limits = limits
         self._window = window
         self._session = now + limits.session
-        self._since = now
-        self._octets = 0
-        self._awaits = Awaits.COMMAND
+        self.turn(Awaits.COMMAND, now)
 
     def turn(self, awaits: Awaits, now: float) -> None:
         """From now on something else is awaited."""
         self._awaits = awaits
         self._since = now
         self._octets = 0
+        self.due = now + self._window  # when to look again
+        if awaits is Awaits.COMMAND:
+            self.due = min(now + self._limits.idle, self._session)
 
     def heard(self, octets: int) -> None:
         self._octets += octets
@@ -241,13 +242,6 @@ class Watch:
     @property
     def awaits(self) -> Awaits:
         return self._awaits
-
-    @property
-    def due(self) -> float:
-        """When to look again."""
-        if self._awaits is Awaits.COMMAND:
-            return min(self._since + self._limits.idle, self._session)
-        return self._since + self._window
 
     def late(self, now: float) -> Reply | None:
         """Return what to say to a peer whose time is over."""

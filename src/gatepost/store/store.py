@@ -5,10 +5,12 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from math import inf
 from pathlib import Path
 from typing import Any, TypeVar
 
 from gatepost.events import Clock, Metrics, log
+from gatepost.lookout import Lookout
 from gatepost.model.audit import ACTOR
 from gatepost.model.problem import Problem
 from gatepost.settings import StoreSettings
@@ -49,6 +51,8 @@ class Store:
         self.spool: Spool = opened.spool
         self.spool.reclaim = self._reclaim
         writer = Writer(opened.connection, self._spooled, clock=clock, refused_bytes=refused_bytes)
+        self._waiting: dict[Item[Any], float] = {}  # changes, each with the time by when it must have begun
+        self._patience: Lookout | None = None
         self._committer = Committer(opened.connection, writer, self.spool, self._health, metrics, opened.wal)
         self.reader = Remembering(*self._reading(), changes=self._committer)
         self._copying = asyncio.Lock()
@@ -159,15 +163,32 @@ class Store:
         waiter: asyncio.Future[T] = loop.create_future()
         item = Item(change, waiter, loop, pace=pace)
         self._committer.submit(item)
-        patience = None if pace is Pace.SLOW else loop.call_later(SLOW, self._withdraw, item)
+        if pace is not Pace.SLOW:
+            self._waiting[item] = due = loop.time() + SLOW
+            self._watched(loop).by(due)
         try:
             return await waiter
         except asyncio.CancelledError:
             item.take()
             raise
         finally:
-            if patience is not None:
-                patience.cancel()
+            self._waiting.pop(item, None)
+
+    def _watched(self, loop: asyncio.AbstractEventLoop) -> Lookout:
+        if self._patience is None or self._patience.loop is not loop:
+            self._patience = Lookout(loop, self._give_up)
+        return self._patience
+
+    def _give_up(self, now: float) -> float:
+        """Withdraw what was not begun in time; return when the next one is due."""
+        for item, due in list(self._waiting.items()):
+            if due > now:
+                return due
+            del self._waiting[item]
+            if item.take():
+                item.error = self._health.unavailable()
+                item.settle()
+        return inf
 
     def write_sync(self, change: Callable[[Writer], T]) -> T:
         """`write` for who has no loop (first set-up, tools); blocks."""
@@ -186,11 +207,6 @@ class Store:
         async with self._copying:
             key = self._opened.key if with_key else None
             await asyncio.to_thread(backup, self.path, self.spool, target, key)
-
-    def _withdraw(self, item: Item[T]) -> None:
-        if item.take():
-            item.error = self._health.unavailable()
-            item.settle()
 
     def _reclaim(self, mail_id: str) -> None:
         self._committer.submit(Item(lambda writer: writer.reclaim(mail_id), Future(), pace=Pace.SLOW))

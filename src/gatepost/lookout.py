@@ -1,0 +1,43 @@
+"""Looks at the clock for those who wait: one timer, seldom set, where each wait would set its own and take it back."""
+
+import asyncio
+from collections.abc import Callable
+from math import inf
+
+
+class Lookout:
+    """Calls `look` with the time, when it was asked to at the latest; it returns when to look again, `inf` for never.
+
+    It may be called too early, for what was asked before: it sees for itself whose time is over. Times are the loop's,
+    in seconds.
+    """
+
+    __slots__ = ("_look", "_next", "_timer", "loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, look: Callable[[float], float]) -> None:
+        self.loop = loop
+        self._look = look
+        self._next = inf
+        self._timer: asyncio.TimerHandle | None = None
+
+    def by(self, due: float) -> None:
+        """See to it that somebody looks by then."""
+        if due < self._next:
+            self._stop()
+            self._next = due
+            self._timer = self.loop.call_at(due, self._wake)
+
+    def end(self) -> None:
+        """Look no more, whoever asks."""
+        self._stop()
+        self._next = -inf
+
+    def _stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _wake(self) -> None:
+        self._timer = None
+        self._next = inf
+        self.by(self._look(self.loop.time()))
