@@ -217,7 +217,7 @@ class NullMx:
         if self._clock() < self._silent_until:
             return True
         try:
-            async with asyncio.timeout(NULL_MX_PATIENCE):
+            async with asyncio.timeout(None if self._resolver.good_until(domain, "MX") else NULL_MX_PATIENCE):
                 return any(mx.host for mx in await self._resolver.mx(domain))
         except Missing:
             return True

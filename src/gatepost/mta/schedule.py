@@ -5,14 +5,14 @@ import itertools
 import weakref
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
-from enum import Enum
+from enum import StrEnum
 
 from gatepost.model.stored import Delivery
 
 FIRST = 3  # what a destination's window is before its first success
 
 
-class Standing(Enum):
+class Standing(StrEnum):
     """What is known of a destination. Each standing has places of its own, so that those who don't answer, however
     many and for however long, take none from those who do (threat 100)."""
 

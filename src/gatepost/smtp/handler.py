@@ -1,7 +1,6 @@
 """Turns a session's commands into questions to the rooms below: may it send, who is that, take this mail."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import msgspec
 
@@ -80,9 +79,12 @@ class Handler:
             raise trouble
         if client.login is not None and not self._access.holds(client.login):
             raise Refusal(replies.SIGN_IN_OVER, final=True)
-        with self._told(client, sender, None):
+        try:
             await self._directory.admit(client, sender)
             self._intake.admit(client, sender)
+        except Problem as problem:
+            self._remember(problem, client, sender)
+            raise
         return Transaction(sender, options)
 
     async def name(self, client: Client, mail: Transaction, address: Address, dsn: Dsn) -> None:
@@ -91,25 +93,25 @@ class Handler:
             return
         if mail.named >= self._limits.recipients:
             raise Refusal(replies.TOO_MANY_RECIPIENTS)
-        with self._told(client, mail.sender, address):
+        try:
             found = await self._directory.resolve(address, client, mail.sender, dsn)
             if all(_too_small(recipient, mail.options.size) for recipient in found):
                 raise Problem(Kind.TOO_LARGE, "the mail is larger than the mailbox takes")
             self._intake.admit(client, mail.sender, len(found), len(mail.recipients))
+        except Problem as problem:
+            self._remember(problem, client, mail.sender, address)
+            raise
         if mail.named and len(mail.recipients) + len(found) > self._limits.recipients:
             raise Refusal(replies.TOO_MANY_RECIPIENTS)
         if self._split and _differs(mail, found):
             raise Refusal(replies.SPLIT)
         mail.add(address, found)
 
-    @contextmanager
-    def _told(self, client: Client, sender: Address | None, recipient: Address | None) -> Iterator[None]:
+    def _remember(
+        self, problem: Problem, client: Client, sender: Address | None, recipient: Address | None = None
+    ) -> None:
         """Have a refusal remembered, so that it can be explained later (rules 21)."""
-        try:
-            yield
-        except Problem as problem:
-            self._intake.note_refusal(client, sender, recipient, *_parts(replies.of(problem)))
-            raise
+        self._intake.note_refusal(client, sender, recipient, *_parts(replies.of(problem)))
 
     def open(self, client: Client, mail: Transaction) -> "Incoming":
         """Open a place for a mail's data."""

@@ -20,7 +20,8 @@ class Reader(asyncio.StreamReader):
     # asyncio.StreamReader keeps what it holds in `_buffer` (3.11 to 3.14).
     _buffer: bytearray
     _transport: asyncio.BaseTransport | None
-    _waiting: asyncio.Future[bytes] | None = None  # who waits for a chunk
+    _loop: asyncio.AbstractEventLoop
+    _waiting: asyncio.Future[bytes] | None = None  # who waits for what comes next
 
     @property
     def pending(self) -> bytes:
@@ -45,7 +46,7 @@ class Reader(asyncio.StreamReader):
         self._transport = transport
 
     def take(self, data: bytes) -> None:
-        """Take what came: for who waits for a chunk, else into the buffer."""
+        """Take what came: for who waits for it, else into the buffer."""
         if not self._hand_over(data):
             self.feed_data(data)
 
@@ -65,17 +66,24 @@ class Reader(asyncio.StreamReader):
 
     async def chunk(self) -> bytes:
         """Return what has come, or what comes next, which is not copied; b"" at the end. Raises what ended it."""
-        if not (self._buffer or self.at_eof() or self.exception()):
-            self._waiting = asyncio.get_running_loop().create_future()
-            try:
-                if data := await self._waiting:
-                    return data
-            finally:
-                self._waiting = None
-        return await self.read(CHUNK)
+        return await self._next() or await self.read(CHUNK)
+
+    async def _next(self) -> bytes:
+        """Return what comes next as it comes; b"" where something is held already, or nothing comes any more."""
+        if self._buffer or self.at_eof() or self.exception():
+            return b""
+        self._waiting = self._loop.create_future()
+        try:
+            return await self._waiting
+        finally:
+            self._waiting = None
 
     async def line(self) -> bytes:
         """Return the next line with its end, b"" when the peer has gone; of an endless one (swallowed) a part."""
+        data = await self._next()
+        if data and data.find(b"\n") == len(data) - 1:  # a command in a segment of its own, as most are
+            return data
+        self.unread(data)
         try:
             return await self.readuntil(b"\n")
         except asyncio.IncompleteReadError:
