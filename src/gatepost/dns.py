@@ -3,10 +3,10 @@
 import asyncio
 import ipaddress
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import dns.asyncbackend
 import dns.asyncresolver
@@ -31,6 +31,11 @@ TTL_MAX = 86_400_000
 FAILURE_TTL = 5_000  # a server that fails is not asked again for every mail (RFC 9520 2.2)
 EDNS_PAYLOAD = 1232  # no fragments (DNS flag day 2020)
 HOSTS = Path("/etc/hosts")
+
+
+async def side_by_side(asked: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
+    """Return the answers to questions that are asked at once; a single one needs no task."""
+    return [await asked[0]] if len(asked) == 1 else list(await asyncio.gather(*asked))
 
 
 class Missing(Exception):

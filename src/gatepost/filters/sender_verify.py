@@ -1,10 +1,9 @@
 """Asks whether a mail from the world can be from who it says: DMARC, our own domains, domains that do not exist."""
 
-import asyncio
 from collections.abc import Hashable, Iterable, Iterator
 from typing import ClassVar
 
-from gatepost.dns import DnsFailure, Missing, NoName, Resolver
+from gatepost.dns import DnsFailure, Missing, NoName, Resolver, side_by_side
 from gatepost.filters import registry
 from gatepost.filters.registry import Alarm, Cost, Tools
 from gatepost.message.mail import Mail
@@ -79,7 +78,7 @@ class SenderVerify:
             return []
         names = [mail.envelope.sender.domain, *(() if auth.proven else _domains(auth))]
         asked = [name for name in dict.fromkeys(names) if not name.startswith("[") and self._served(name) is None]
-        found = await asyncio.gather(*(_unreal(self._resolver, name, self._alarm) for name in asked[:DOMAINS]))
+        found = await side_by_side([_unreal(self._resolver, name, self._alarm) for name in asked[:DOMAINS]])
         return [finding for finding in found if finding is not None]
 
 

@@ -6,6 +6,7 @@ import msgspec
 
 from gatepost.dns import DnsFailure, Missing, NoName, Resolver
 from gatepost.mailauth import records
+from gatepost.mailauth.lasting import Asked, Lasting
 from gatepost.message.links import registered
 from gatepost.model.auth import Dmarc, Policy, Result
 
@@ -50,10 +51,28 @@ class _Case(msgspec.Struct, frozen=True):
     unsure: bool
 
 
+class Checks:
+    """Judges many mails; those with the same authors and proofs alike."""
+
+    def __init__(self, resolver: Resolver) -> None:
+        self._resolver = resolver
+        self._known: Lasting[tuple[tuple[str | None, ...], tuple[Proof, ...]], Finding] = Lasting(resolver)
+
+    async def check(self, authors: Sequence[str | None], proofs: Sequence[Proof]) -> Finding:
+        """Judge the domains of all authors, as `Judge.judge`."""
+        key = (tuple(authors), tuple(proofs))
+        known = self._known.get(key)
+        if known is None:
+            asked = Asked(self._resolver)
+            known = await Judge(asked).judge(authors, proofs)
+            self._known.keep(key, known, asked.until)
+        return known
+
+
 class Judge:
     """One mail's DMARC: each name is walked once."""
 
-    def __init__(self, resolver: Resolver) -> None:
+    def __init__(self, resolver: Resolver | Asked) -> None:
         self._resolver = resolver
         self._walks: dict[str, _Walk | DnsFailure] = {}
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from gatepost.dns import DnsFailure, Missing, Resolver
+from gatepost.dns import DnsFailure, Missing, Resolver, side_by_side
 from gatepost.mailauth import arc, dkim, dmarc, iprev, spf
 from gatepost.mailauth.verify import Answer, Checker, Text
 from gatepost.message.anatomy import Anatomy
@@ -20,6 +20,9 @@ HEAD_MAX = 262_144  # octets of a header over which signatures are looked at
 INLINE_MAX = 65_536  # octets of a mail that is hashed in the loop
 
 
+_Signed = tuple[tuple[Signature, ...], Arc]
+
+
 class Examiner:
     """Examines mail after mail; what does not come within `seconds` is a temporary error."""
 
@@ -27,66 +30,77 @@ class Examiner:
         self._resolver = resolver
         self._seconds = seconds
         self._spf = spf.Checks(resolver)
+        self._reverse = iprev.Checks(resolver)
+        self._dmarc = dmarc.Checks(resolver)
 
     async def examine(self, mail: Mail, anatomy: Anatomy | None) -> AuthResults:
         """Return what is proven of a mail; `anatomy` None: it could not be opened, so nobody knows its authors."""
         try:
             async with asyncio.timeout(self._seconds):
-                return await _examine(mail, anatomy, self._resolver, self._spf)
+                return await self._examine(mail, anatomy)
         except TimeoutError:
             return unknown(mail.envelope, anatomy, f"no result within {self._seconds:g} s")
 
+    async def _examine(self, mail: Mail, anatomy: Anatomy | None) -> AuthResults:
+        of_sender, helo, reverse, (signatures, chain) = await self._asked(mail)
+        mail_from = helo if of_sender is None else of_sender
+        claimed = claims(anatomy) if anatomy else [None]
+        domains = [author.domain if author else None for author in claimed]
+        found = await self._dmarc.check(domains, _proofs(mail_from, signatures))
+        return AuthResults(
+            authors=tuple(author.key for author in claimed if author),
+            mail_from=mail_from,
+            helo=helo,
+            signatures=signatures,
+            dmarc=found.dmarc,
+            arc=chain,
+            iprev=reverse,
+            proven=found.proven,
+            sender_proven=found.proven and (mail_from.result is Result.PASS or mail_from.domain in domains),
+            unsure=found.unsure,
+        )
 
-async def _examine(mail: Mail, anatomy: Anatomy | None, resolver: Resolver, checks: spf.Checks) -> AuthResults:
-    envelope = mail.envelope
-    of_sender, helo, (signatures, chain), reverse = await asyncio.gather(
-        _mail_from(envelope, checks),
-        _helo(envelope, checks),
-        _signatures(mail.body, envelope.received // 1000, resolver),
-        iprev.check(resolver, envelope.client.ip),
-    )
-    mail_from = helo if of_sender is None else of_sender
-    claimed = claims(anatomy) if anatomy else [None]
-    domains = [author.domain if author else None for author in claimed]
-    found = await dmarc.Judge(resolver).judge(domains, _proofs(mail_from, signatures))
-    return AuthResults(
-        authors=tuple(author.key for author in claimed if author),
-        mail_from=mail_from,
-        helo=helo,
-        signatures=signatures,
-        dmarc=found.dmarc,
-        arc=chain,
-        iprev=reverse,
-        proven=found.proven,
-        sender_proven=found.proven and (mail_from.result is Result.PASS or mail_from.domain in domains),
-        unsure=found.unsure,
-    )
+    async def _asked(self, mail: Mail) -> tuple[Spf | None, Spf, Iprev, _Signed]:
+        """Ask for all that can be asked at once: side by side, unless there is nothing to wait for but signatures."""
+        envelope = mail.envelope
+        ip, helo = envelope.client.ip, _host(envelope.client.helo)
+        signed = _signatures(mail.body, envelope.received // 1000, self._resolver)
+        if self._knows(envelope, helo):
+            return (
+                await self._mail_from(envelope, helo),
+                await self._helo(ip, helo),
+                await self._reverse.check(ip),
+                await signed,
+            )
+        return await asyncio.gather(
+            self._mail_from(envelope, helo), self._helo(ip, helo), self._reverse.check(ip), signed
+        )
+
+    def _knows(self, envelope: Envelope, helo: str) -> bool:
+        """Tell whether the client, what it calls itself and MAIL FROM were examined a moment ago."""
+        ip, sender = envelope.client.ip, envelope.sender
+        names = [name for name in (helo, sender.domain if sender else "") if name]
+        return self._reverse.known(ip) is not None and all(self._spf.known(ip, name) for name in names)
+
+    # SPF.
+
+    async def _mail_from(self, envelope: Envelope, helo: str) -> Spf | None:
+        """Check MAIL FROM; None for the null sender, which stands for the host that HELO names (RFC 7208 2.4)."""
+        sender = envelope.sender
+        if sender is None:
+            return None
+        if sender.literal or not sender.domain:
+            return _none("MAIL FROM has no domain name", sender.domain)
+        return await self._spf.check(envelope.client.ip, sender.text, helo or sender.domain)
+
+    async def _helo(self, ip: str, name: str) -> Spf:
+        return await self._spf.check(ip, f"postmaster@{name}", name) if name else _none("HELO is no domain name")
 
 
 def _proofs(mail_from: Spf, signatures: Sequence[Signature]) -> list[dmarc.Proof]:
     said = [("spf", mail_from.result, mail_from.domain), *(("dkim", each.result, each.domain) for each in signatures)]
     sure = {Result.PASS: True, Result.TEMPERROR: False}
     return [dmarc.Proof(by, domain, sure[result]) for by, result, domain in said if result in sure]
-
-
-# SPF.
-
-
-async def _mail_from(envelope: Envelope, checks: spf.Checks) -> Spf | None:
-    """Check MAIL FROM; None for the null sender, which stands for the host that HELO names (RFC 7208 2.4)."""
-    sender = envelope.sender
-    if sender is None:
-        return None
-    if sender.literal or not sender.domain:
-        return _none("MAIL FROM has no domain name", sender.domain)
-    return await checks.check(envelope.client.ip, sender.text, _host(envelope.client.helo) or sender.domain)
-
-
-async def _helo(envelope: Envelope, checks: spf.Checks) -> Spf:
-    name = _host(envelope.client.helo)
-    return (
-        await checks.check(envelope.client.ip, f"postmaster@{name}", name) if name else _none("HELO is no domain name")
-    )
 
 
 def _none(reason: str, domain: str = "") -> Spf:
@@ -104,7 +118,7 @@ def _host(helo: str) -> str:
 # DKIM and ARC.
 
 
-async def _signatures(body: Body, now: int, resolver: Resolver) -> tuple[tuple[Signature, ...], Arc]:
+async def _signatures(body: Body, now: int, resolver: Resolver) -> _Signed:
     head = await _head(body)
     lower = head.lower()
     if b"dkim-signature" not in lower and b"arc-" not in lower:
@@ -122,15 +136,13 @@ async def _signatures(body: Body, now: int, resolver: Resolver) -> tuple[tuple[S
     return work()
 
 
-def _verify(
-    signed: dkim.Message | None, chain: arc.Chain | None, checker: Checker, now: int
-) -> tuple[tuple[Signature, ...], Arc]:
+def _verify(signed: dkim.Message | None, chain: arc.Chain | None, checker: Checker, now: int) -> _Signed:
     signatures = dkim.verify(signed, checker, now) if signed else ()
     return signatures, arc.verify(chain, checker) if chain else Arc()
 
 
 async def _keys(names: Sequence[str], resolver: Resolver) -> dict[str, Answer]:
-    answers = await asyncio.gather(*(_key(name, resolver) for name in names))
+    answers = await side_by_side([_key(name, resolver) for name in names])
     return dict(zip(names, answers, strict=True))
 
 

@@ -1,7 +1,5 @@
 """Asks whether an address may send for a domain (RFC 7208), through our own resolver."""
 
-import sys
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -11,6 +9,7 @@ from spftrace.resolver import NOERROR, NXDOMAIN, SERVFAIL
 from spftrace.trace import DnsQueryRecord, Event
 
 from gatepost.dns import DnsFailure, Missing, Resolver
+from gatepost.mailauth.lasting import Asked, Lasting
 from gatepost.message.plain import plain
 from gatepost.model.auth import Result, Spf
 
@@ -19,15 +18,13 @@ SECONDS = 20.0  # likewise
 TOLD = 50  # steps, and DNS answers, that are told of one evaluation
 LINE = 300  # characters of each
 DECIDED = ("pass", "fail", "softfail", "neutral")
-REMEMBERED = 2000  # results of addresses and domains
 
 
 class _Questions(BaseResolver):
-    """Our resolver as spftrace asks it; `until` is when the first of the answers is to be asked for again."""
+    """Our resolver as spftrace asks it."""
 
-    def __init__(self, resolver: Resolver) -> None:
-        self._resolver = resolver
-        self.until = sys.maxsize
+    def __init__(self, asked: Asked) -> None:
+        self._asked = asked
 
     async def _lookup(self, name: str, rtype: str) -> tuple[str, list[str]]:
         try:
@@ -36,40 +33,38 @@ class _Questions(BaseResolver):
             return NXDOMAIN, []
         except DnsFailure:
             return SERVFAIL, []
-        finally:
-            self.until = min(self.until, self._resolver.good_until(name, rtype))
 
     async def _answers(self, name: str, rtype: str) -> list[str]:
         match rtype:
             case "TXT":
-                return [text.decode("utf-8", "replace") for text in await self._resolver.txt(name)]
+                return [text.decode("utf-8", "replace") for text in await self._asked.txt(name)]
             case "MX":
-                return [mx.host for mx in await self._resolver.mx(name)]
+                return await self._asked.mx_hosts(name)
             case "PTR":
-                return await self._resolver.names(name)
+                return await self._asked.names(name)
             case _:
-                found = await self._resolver.addresses(name)
+                found = await self._asked.addresses(name)
                 return [each for each in found if (":" in each) == (rtype == "AAAA")]
 
 
 class Checks:
-    """Asks for many mails; what was found is good as long as the answers of DNS on which it stands."""
+    """Asks for many mails."""
 
     def __init__(self, resolver: Resolver) -> None:
         self._resolver = resolver
-        self._known: OrderedDict[tuple[str, str], _Found] = OrderedDict()
+        self._known: Lasting[tuple[str, str], Spf] = Lasting(resolver)
+
+    def known(self, ip: str, sender: str) -> Spf | None:
+        """Return what `check` would without asking anybody, None where it has to ask."""
+        return self._known.get((ip, _domain(sender)))
 
     async def check(self, ip: str, sender: str, helo: str) -> Spf:
         """Return what the record of the sender's domain says of mail from `ip`."""
-        key = (ip, _domain(sender))
-        known = self._known.get(key)
-        if known is not None and not self._resolver.is_past(known.until):
-            return known.spf
+        known = self.known(ip, sender)
+        if known is not None:
+            return known
         found = await _evaluate(self._resolver, ip, sender, helo)
-        if found.until:
-            self._known[key] = found
-        if len(self._known) > REMEMBERED:
-            self._known.popitem(last=False)
+        self._known.keep((ip, _domain(sender)), *found)
         return found.spf
 
 
@@ -89,11 +84,11 @@ class _Found(NamedTuple):
 
 
 async def _evaluate(resolver: Resolver, ip: str, sender: str, helo: str, *, audit: bool = False) -> _Found:
-    questions = _Questions(resolver)
-    found = await Evaluator(questions, Limits(time_limit=SECONDS, audit=audit)).evaluate(ip, sender, helo)
+    asked = Asked(resolver)
+    found = await Evaluator(_Questions(asked), Limits(time_limit=SECONDS, audit=audit)).evaluate(ip, sender, helo)
     spf = _read(found, sender)
     of_this_mail = spf.result is Result.TEMPERROR or any("%" in text for each in found.queries for text in each.answers)
-    return _Found(spf, 0 if of_this_mail or not found.queries else questions.until)
+    return _Found(spf, 0 if of_this_mail else asked.until)
 
 
 def _read(found: spftrace.Result, sender: str) -> Spf:
