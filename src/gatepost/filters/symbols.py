@@ -1,12 +1,13 @@
 """The table of symbols: weights, descriptions, phrases and lists, from the shipped file and the administrator's own."""
 
+import re
 import tomllib
 from collections import Counter
 from collections.abc import Mapping
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
 import msgspec
 import re2  # type: ignore[import-untyped]
@@ -17,10 +18,12 @@ from gatepost.message.recent import Recent
 MAX_MEMORY = 8 << 20
 """Octets that an engine for phrases may take; what it does not need it does not take."""
 
-TOGETHER = 6
-"""Patterns that are sought at once: more have too many states between them, fewer make too many passes."""
+TOGETHER, WIDE = 10, 4
+"""Patterns that are sought at once, and those with gaps: more have too many states between them, fewer make too many
+passes."""
 
-_GAP = ".{"
+_GAP = re.compile(r"\.\{[0-9]*,?[0-9]*\}(?![^[]*\])")  # outside a class
+T = TypeVar("T")
 Where = Literal["text", "subject", "links", "sender"]
 Part = Literal["symbols", "adverts"]
 
@@ -134,8 +137,8 @@ def _decoded(raw: dict[str, Any]) -> Table:
 class Phrases:
     """Finds the symbols that go by phrases, of one `where`, in linear time.
 
-    Some patterns at a time are sought at once, but those with a gap (`.{0,40}`) each by itself: the engine has a state
-    for each way in which they can overlap.
+    Some patterns at a time are sought at once. Those with a gap (`.{0,40}`) are first sought with gaps of any length: a
+    measured one has a state for each way in which it can overlap.
     """
 
     def __init__(self, symbols: Mapping[str, Symbol], where: Where) -> None:
@@ -147,7 +150,7 @@ class Phrases:
         self._options.never_nl = where == "links"  # a URL a line
         self._lines = "(?m)" if where == "links" else ""
         self._sets: list[tuple[Any, list[str]]] = []  # and the owner of each of its patterns
-        self._alone: list[tuple[str, Any]] = []  # owner and pattern
+        self._wide: list[tuple[Any, list[tuple[str, Any]]]] = []  # with the owner, and the pattern as it is
         self._least: dict[str, list[tuple[int, str]]] = {}  # owner -> the symbols it decides, with their numbers
         for name, symbol in symbols.items():
             if symbol.where == where and (symbol.patterns or symbol.like):
@@ -155,7 +158,7 @@ class Phrases:
         for owner in self._least:
             for pattern in _patterns(symbols, owner):
                 self._add(owner, pattern)
-        for each, _ in self._sets:
+        for each, _ in (*self._sets, *self._wide):
             each.Compile()
         self._recent = Recent(self._sought)
 
@@ -165,14 +168,18 @@ class Phrases:
             compiled = re2.compile(octets, self._options)
         except re2.error as error:
             raise ValueError(f"file: symbols.{owner}.patterns: {error.args[0].decode('utf-8', 'replace')}") from error
-        if _GAP in pattern:
-            self._alone.append((owner, compiled))
-            return
-        if not self._sets or len(self._sets[-1][1]) == TOGETHER:
-            self._sets.append((re2.Set.SearchSet(self._options), []))
-        together, owners = self._sets[-1]
+        wide = _GAP.sub(".*", pattern)
+        if wide != pattern:
+            self._join(self._wide, WIDE, f"{self._lines}{wide}".encode(), (owner, compiled))
+        else:
+            self._join(self._sets, TOGETHER, octets, owner)
+
+    def _join(self, sets: list[tuple[Any, list[T]]], most: int, octets: bytes, known: T) -> None:
+        if not sets or len(sets[-1][1]) == most:
+            sets.append((re2.Set.SearchSet(self._options), []))
+        together, members = sets[-1]
         together.Add(octets)
-        owners.append(owner)
+        members.append(known)
 
     def found(self, text: str) -> tuple[str, ...]:
         """Return the symbols whose phrases stand in a text."""
@@ -180,7 +187,10 @@ class Phrases:
 
     def _sought(self, text: str) -> tuple[str, ...]:
         octets = text.encode("utf-8", "replace")
-        hits = [owner for owner, pattern in self._alone if pattern.search(octets)]
+        hits: list[str] = []
+        for together, members in self._wide:
+            likely = [members[index] for index in together.Match(octets) or ()]
+            hits += [owner for owner, pattern in likely if pattern.search(octets)]
         for together, owners in self._sets:
             hits += [owners[index] for index in together.Match(octets) or ()]
         counts = Counter(hits).items()

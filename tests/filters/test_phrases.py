@@ -1,0 +1,44 @@
+"""Phrases: what is sought together is found as if it were sought alone."""
+
+import pytest
+
+from gatepost.filters.symbols import TOGETHER, WIDE, Phrases, Symbol
+
+
+def symbol(*patterns: str, least: int = 1) -> Symbol:
+    return Symbol(weight=1.0, about="it says so", patterns=patterns, least=least)
+
+
+def test_each_of_more_patterns_than_are_sought_at_once_is_found() -> None:
+    plain = {f"PLAIN_{number}": symbol(f"plain{number}x") for number in range(TOGETHER + 1)}
+    wide = {f"WIDE_{number}": symbol(rf"from{number}x.{{0,9}}to{number}x") for number in range(WIDE + 1)}
+    phrases = Phrases({**plain, **wide}, "text")
+    for number in range(TOGETHER + 1):
+        assert phrases.found(f"a plain{number}X one") == (f"PLAIN_{number}",)
+    for number in range(WIDE + 1):
+        assert phrases.found(f"From{number}x here to{number}x") == (f"WIDE_{number}",)
+        assert phrases.found(f"from{number}x here and there to{number}x") == ()
+
+
+@pytest.mark.parametrize(
+    ("pattern", "said", "found"),
+    [
+        (r"pay.{0,5}now", "pay it now", True),
+        (r"pay.{0,5}now", "pay it all right now", False),
+        (r"pay.{3}now", "pay...now", True),
+        (r"pay.{3}now", "pay....now", False),
+        (r"pay.{3,}now", "pay in full and now", True),
+        (r"wait\.{3}", "wait...", True),
+        (r"wait\.{3}", "wait..", False),
+        (r"x[.{2}]y", "x2y", True),
+        (r"x[.{2}]y", "x*y", False),
+    ],
+)
+def test_a_gap_is_as_wide_as_it_says(pattern: str, said: str, found: bool) -> None:
+    assert bool(Phrases({"SAID": symbol(pattern)}, "text").found(said)) is found
+
+
+def test_of_several_phrases_so_many_must_be_there() -> None:
+    phrases = Phrases({"TWO": symbol("one.{0,3}two", "three", least=2)}, "text")
+    assert phrases.found("one two") == ()
+    assert phrases.found("one two three") == ("TWO",)
