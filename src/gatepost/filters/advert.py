@@ -4,7 +4,7 @@ from collections.abc import Hashable, Iterable, Iterator
 from typing import ClassVar
 
 from gatepost.filters.registry import Cost, Tools
-from gatepost.filters.signs.facts import Facts
+from gatepost.filters.signs.facts import Facts, facts_of
 from gatepost.filters.symbols import Weights, load, phrases
 from gatepost.message.mail import Mail
 from gatepost.message.plain import plain
@@ -77,8 +77,7 @@ class Advert:
         return None
 
     async def examine(self, mail: Mail, recipient: Recipient) -> Iterable[Finding]:
-        anatomy = await mail.anatomy()
-        facts = Facts(anatomy, mail.prose(anatomy), mail.envelope, mail.auth, self._lists)
+        facts = await facts_of(mail, self._lists)
         signs = {name: self._symbols[name] for name in self._signs(facts)}
         points = round(sum(sign.weight for sign in signs.values()), 2)
         if points < self._points:

@@ -5,7 +5,6 @@ lines, unknown fields, a Date that is off) is no ground.
 """
 
 import re
-from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator
 from typing import ClassVar
 
@@ -63,14 +62,13 @@ class Headers:
 
 
 def _counted(anatomy: Anatomy, dated: bool) -> Iterator[Finding]:
-    counts = Counter(header.name.lower() for header in anatomy.headers)
+    fields = anatomy.fields
     for name in (b"from",) if dated else (b"from", b"date"):
-        if not counts[name]:
+        if name not in fields:
             yield _finding(f"MISSING_{name.decode().upper()}", f"there is no {name.decode().capitalize()} field")
-    for name in sorted(_SINGLE & counts.keys()):
-        if counts[name] > 1:
-            shown = name.decode().title()
-            yield _finding(f"DUPLICATE_{shown.upper().replace('-', '_')}", f"{counts[name]} {shown} fields")
+    for name in sorted(name for name in _SINGLE & fields.keys() if len(fields[name]) > 1):
+        shown = name.decode().title()
+        yield _finding(f"DUPLICATE_{shown.upper().replace('-', '_')}", f"{len(fields[name])} {shown} fields")
 
 
 def _read(anatomy: Anatomy) -> Iterator[Finding]:

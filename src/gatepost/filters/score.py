@@ -4,7 +4,7 @@ from collections.abc import Collection, Hashable, Iterable, Iterator
 
 from gatepost.filters.registry import Cost, Tools
 from gatepost.filters.signs.brands import Brands
-from gatepost.filters.signs.facts import Facts, Sign
+from gatepost.filters.signs.facts import Facts, Sign, facts_of
 from gatepost.filters.signs.files import files
 from gatepost.filters.signs.header import header
 from gatepost.filters.signs.links import links
@@ -49,8 +49,7 @@ class Score:
         return None
 
     async def examine(self, mail: Mail, recipient: Recipient) -> Iterable[Finding]:
-        anatomy = await mail.anatomy()
-        facts = Facts(anatomy, mail.prose(anatomy), mail.envelope, mail.auth, self._lists)
+        facts = await facts_of(mail, self._lists)
         signs = {symbol: shown for symbol, shown in self._signs(facts, mail) if self._counts(symbol, facts)}
         joint = [sign for sign in self._together(signs) if self._counts(sign[0], facts)]
         return [self._finding(symbol, shown) for symbol, shown in (*signs.items(), *joint)]
@@ -83,7 +82,8 @@ class Score:
         """Yield the symbols that hold where others do, each of which may be one that stands before it in the table."""
         held = set(signs)
         for symbol, rows in self._joint.items():
-            if all(found := [next((part for part in row if part in held), "") for row in rows]):
+            if not any(held.isdisjoint(row) for row in rows):
+                found = [next(part for part in row if part in held) for row in rows]
                 held.add(symbol)
                 yield symbol, " and ".join(found)
 

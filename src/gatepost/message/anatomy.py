@@ -3,7 +3,9 @@
 Everything here came from a stranger. Texts may hold any character; escape them before they are shown.
 """
 
+from collections.abc import Sequence
 from enum import StrEnum
+from functools import cached_property
 
 import msgspec
 
@@ -174,7 +176,7 @@ class Summary(msgspec.Struct, frozen=True):
     tls_waived: bool = False
 
 
-class Anatomy(msgspec.Struct, frozen=True, kw_only=True):
+class Anatomy(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """A mail taken apart. Made from any octets whatever; limits that were met are told, never raised.
 
     `unscannable` says, in sentences that name the part, what could not be looked into (limits, damaged or unknown
@@ -193,6 +195,14 @@ class Anatomy(msgspec.Struct, frozen=True, kw_only=True):
     sealed: bool = False
     summary: Summary = Summary()
 
-    def values(self, name: bytes) -> list[bytes]:
+    @cached_property
+    def fields(self) -> dict[bytes, list[bytes]]:
+        """The raw values of the mail's fields by their names in lower case, in order; made once, for all to read."""
+        found: dict[bytes, list[bytes]] = {}
+        for header in self.headers:
+            found.setdefault(header.name.lower(), []).append(header.value)
+        return found
+
+    def values(self, name: bytes) -> Sequence[bytes]:
         """Return the raw values of all the mail's fields of that name (given in lower case), in order."""
-        return [header.value for header in self.headers if header.name.lower() == name]
+        return self.fields.get(name, ())

@@ -14,7 +14,7 @@ from gatepost.model.address import Address, BadAddress, parse_address
 
 _BOX = re.compile(r'\s*"?((?:[^"<>\\]|\\.)*?)"?\s*<\s*([^<>\s]*)\s*>[^<>]*\Z')
 VALUE_MAX = 8192  # octets of a From field that are read
-_SHORT = 200  # octets of one that is remembered
+_SHORT = 200  # octets of a field that is remembered
 _USUAL = re.compile(
     r'(?:[^<>,"():;\\]++|"[^"\\]*+")*+<([^<>\s"(),]+)>\s*\Z|\s*([^<>\s"(),:;\\]+@[^<>\s"(),:;\\]+)\s*\Z'
 )
@@ -30,11 +30,18 @@ class Box(msgspec.Struct, frozen=True):
 
 def box(value: bytes) -> Box:
     """Read the first mailbox of a From, Reply-To or Sender field, leniently; never raises."""
+    return (_usual_box if len(value) <= _SHORT else _box)(value)
+
+
+def _box(value: bytes) -> Box:
     text = readable(value[:VALUE_MAX])
     found = _BOX.match(text)
     name, address = (found[1], found[2]) if found else ("", next((word for word in text.split() if "@" in word), ""))
     address = address.strip("<>,;:\"'()").lower()
     return Box(name.replace("\\", "").strip(), address, address.rpartition("@")[2].rstrip("."))
+
+
+_usual_box = lru_cache(maxsize=2048)(_box)  # authors and readers come again
 
 
 def authors(anatomy: Anatomy) -> list[Address]:

@@ -139,8 +139,8 @@ def embedded(text: bytes) -> list[tuple[str, bytes, bytes]]:
     found = []
     if b"begin" in text:
         found += [("x-uuencode", name, data) for name, data in uuencoded(text)]
-    if b"=ybegin" in text:
-        found += [("yenc", name, data) for name, data in yencoded(text)]
+        if b"=ybegin" in text:
+            found += [("yenc", name, data) for name, data in yencoded(text)]
     if b"BinHex" in text or b"binhex" in text:
         found += [("binhex", name, data) for name, data in binhexed(text)]
     return found

@@ -6,11 +6,14 @@ One parse by Lexbor, which the octets read are few enough for; documents on whic
 import html
 import re
 from collections.abc import Iterator
+from functools import lru_cache
+from typing import NamedTuple
 
 import msgspec
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from gatepost.message.markup import slow
+from gatepost.message.octets import octets
 from gatepost.message.recent import Recent
 
 READ_MAX = 131_072
@@ -35,10 +38,13 @@ _NAMED = {"white": (255, 255, 255), "black": (0, 0, 0), "snow": (255, 250, 250),
 _BETWEEN = re.compile(
     rb"(?:<!--?[^<>]{0,100}>|<![^<>\s-][^<>]{0,100}>|<(\w{1,10})(?: [^<>]{0,100})?></\1>)(?=[a-zA-Z])"
 )
+_TORN = octets(rb"[a-zA-Z]<(?:!|\w+(?: [^<>]*)?></)")  # what goes before that, by a quicker engine
 _CODED = re.compile(rb"&#(?:6[5-9]|[78][0-9]|9[07-9]|1[01][0-9]|12[0-2]|x[46][1-9a-f]|x[57][0-9a]);", re.IGNORECASE)
 _ANY_TAG = re.compile(r"<[^<>]*>")
+_USUAL = 200  # characters of a style that is likely to come again
 _BRIGHT = 190  # of 255; darker text is seen on what mails have for paper
 _STYLED = (b"style", b"color", b"hidden")
+_DEVICES = octets(rb"refresh|password|<(?:script|form|iframe|object|embed)")
 
 Colour = tuple[int, int, int]
 
@@ -88,8 +94,9 @@ def _looked(raw: bytes) -> Look:
     lower = raw.lower()
     images = [_dot(node) for node in tree.css("img")] if b"<img" in lower else []
     anchors = tuple(_anchors(tree)) if b"<a" in lower else ()
-    scripts = b"<script" in lower and any(map(_runs, tree.css("script")))
-    refresh = b"refresh" in lower and bool(tree.css("meta[http-equiv='refresh' i]"))
+    devices = _DEVICES.search(lower) is not None
+    scripts = devices and b"<script" in lower and any(map(_runs, tree.css("script")))
+    refresh = devices and b"refresh" in lower and bool(tree.css("meta[http-equiv='refresh' i]"))
     tree.strip_tags(_SILENT)
     styles = _Styles()
     if any(word in lower for word in _STYLED):
@@ -104,10 +111,10 @@ def _looked(raw: bytes) -> Look:
         images=images.count(False),
         dots=images.count(True),
         anchors=anchors,
-        forms=lower.count(b"<form"),
-        passwords=b"password" in lower and bool(tree.css("input[type='password' i]")),
+        forms=lower.count(b"<form") if devices else 0,
+        passwords=devices and b"password" in lower and bool(tree.css("input[type='password' i]")),
         scripts=scripts,
-        frames=b"<iframe" in lower or b"<object" in lower or b"<embed" in lower,
+        frames=devices and (b"<iframe" in lower or b"<object" in lower or b"<embed" in lower),
         refresh=refresh,
     )
 
@@ -121,6 +128,8 @@ _recent = Recent(_looked, weight=_weight)
 
 def _splits(raw: bytes) -> int:
     """Count comments and empty elements that stand inside a word."""
+    if _TORN.search(raw) is None:
+        return 0
     return sum(raw[match.start() - 1 : match.start()].isalpha() for match in _BETWEEN.finditer(raw))
 
 
@@ -147,7 +156,8 @@ def _runs(node: LexborNode) -> bool:
 
 def _dot(node: LexborNode) -> bool:
     """Tell whether a picture is there to be fetched, not to be seen."""
-    sizes = [(node.attributes.get(name) or "").strip().removesuffix("px") for name in ("width", "height")]
+    attributes = node.attributes
+    sizes = [(attributes.get(name) or "").strip().removesuffix("px") for name in ("width", "height")]
     return all(size in ("0", "1", "2") for size in sizes)
 
 
@@ -166,13 +176,13 @@ class _Styles:
             if self._left < 0:
                 break
             attributes = node.attributes
-            style = attributes.get("style") or ""
-            if "hidden" in attributes or _UNSEEN.search(style):
+            style = _style(attributes.get("style") or "", attributes.get("color") or "")
+            if style.unseen or "hidden" in attributes:
                 self._unseen.append(node)
-            elif _TINY.search(style):
+            elif style.tiny:
                 self.tiny += self._length(node)
-            elif "olor" in style or "color" in attributes:
-                self._coloured(node, style, attributes.get("color") or "")
+            elif style.bright is not None:
+                self._bright(node, style.bright)
         self._take_out()
 
     def _take_out(self) -> None:
@@ -192,14 +202,33 @@ class _Styles:
         self._left -= len(text)
         return len(_flat(text))
 
-    def _coloured(self, node: LexborNode, style: str, attribute: str) -> None:
-        said = _COLOUR.search(style)
-        ink = colour(said[1] if said else attribute)
-        if ink is None or min(ink) < _BRIGHT:
-            return
+    def _bright(self, node: LexborNode, ink: Colour) -> None:
         ground = _ground(node)
         if ground is not None and max(abs(one - other) for one, other in zip(ink, ground, strict=True)) <= 16:
             self.faint += self._length(node)
+
+
+class _Style(NamedTuple):
+    """What an element's style does to its text; `bright` is its colour where that can be one of a background."""
+
+    unseen: bool
+    tiny: bool
+    bright: Colour | None
+
+
+def _style(style: str, color: str) -> _Style:
+    """Read a style, and the colour that an attribute gives."""
+    return (_usual_style if len(style) + len(color) <= _USUAL else _read_style)(style, color)
+
+
+def _read_style(style: str, color: str) -> _Style:
+    said = _COLOUR.search(style) if color or "olor" in style else None
+    ink = colour(said[1] if said else color)
+    bright = ink if ink is not None and min(ink) >= _BRIGHT else None
+    return _Style(bool(_UNSEEN.search(style)), bool(_TINY.search(style)), bright)
+
+
+_usual_style = lru_cache(maxsize=2048)(_read_style)  # the cells of a table have the same, and the next mail's too
 
 
 def _above(node: LexborNode) -> Iterator[int]:

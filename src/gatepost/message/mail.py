@@ -7,11 +7,14 @@ import asyncio
 import contextlib
 import os
 import sys
+from collections.abc import Callable, Hashable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import gatepost
 from gatepost.message import qr
 from gatepost.message.anatomy import Anatomy
+from gatepost.message.octets import octets
 from gatepost.message.parse import dissect
 from gatepost.message.prose import Prose, prose
 from gatepost.message.table import Heavy
@@ -24,11 +27,14 @@ from gatepost.settings import Filters, Limits, SettingsError
 INLINE_MAX = 262_144
 """Octets of a mail that is taken apart in the loop, if it holds no archive."""
 
-_HEAVY = b"UEsDB"  # a ZIP's first octets in base64: nothing need be begun here in vain
+_HEAVY = octets(b"UEsDB")  # a ZIP's first octets in base64: nothing need be begun here in vain
 _BUSY = 3  # times as long as the limit, which counts the processor's seconds, on a machine with other work
 _GRACE = 5.0  # seconds beyond that until a silent worker is killed
 _TURN = 60.0  # seconds that a mail waits while all workers are at others; its client waits ten minutes
 _ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "TZ", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "MAGIC")
+
+
+T = TypeVar("T")
 
 
 class Unscannable(Exception):
@@ -119,7 +125,7 @@ class Opener:
         """Take a small body without archives apart, at once; None: it is work for a worker."""
         if body.data is None or body.size >= INLINE_MAX:
             return None
-        if _HEAVY in body.data:
+        if _HEAVY.search(body.data) is not None:
             return None
         try:
             return dissect(body.data, self._limits)
@@ -205,6 +211,7 @@ class Mail:
         self._anatomy: Anatomy | None = None
         self._prose: Prose | None = None
         self._opening: asyncio.Task[Anatomy] | None = None
+        self._made: dict[Hashable, Any] = {}
 
     def glance(self) -> Anatomy | None:
         """Return a small mail taken apart, at once; None: it is work for a worker."""
@@ -228,3 +235,10 @@ class Mail:
         if self._prose is None:
             self._prose = prose(anatomy)
         return self._prose
+
+    def once(self, key: Hashable, make: Callable[[], T]) -> T:
+        """Return what is made of this mail under a key; made by whoever asks first."""
+        if key not in self._made:
+            self._made[key] = make()
+        made: T = self._made[key]
+        return made

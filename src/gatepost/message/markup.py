@@ -23,6 +23,7 @@ _NAMES = (
 _ATTRIBUTES = tuple(_NAMES.split())
 _RARE = tuple(name for name in _ATTRIBUTES if name not in ("href", "src") and ":" not in name)
 _ANY_RARE = re2.compile((r"[\s\"'/](?:" + "|".join(_RARE) + r")\s*=").encode())
+_ANY_DEVICE = re2.compile(rb"url\(|@import|refresh|xlink|<script|" + _ANY_RARE.pattern)  # in one pass: most have none
 _RARE_SELECTOR = ",".join(f"[{name}]" for name in _RARE)
 _TAG = re.compile(rb"<(/?)([a-zA-Z][a-zA-Z0-9]*)")
 _LONG_TAG = re.compile(rb"<[a-zA-Z][^<>]{4000,}")
@@ -81,11 +82,14 @@ def _cut(raw: bytes, start: int) -> int:
 
 def slow(raw: bytes) -> bool:
     """Tell whether Lexbor might take long for a document."""
-    if max(map(len, raw.split(b"<"))) > 4000 and any(
-        len(_BLANK.findall(match[0])) > 500 for match in _LONG_TAG.finditer(raw)
-    ):
+    if len(raw) > 4000 and max(map(len, raw.split(b"<"))) > 4000 and _crowded(raw):
         return True
     return raw.count(b"<") > _SUSPECT and _depth(raw) > _DEPTH_MAX
+
+
+def _crowded(raw: bytes) -> bool:
+    """Tell whether a tag has very many attributes."""
+    return any(len(_BLANK.findall(match[0])) > 500 for match in _LONG_TAG.finditer(raw))
 
 
 def _depth(raw: bytes) -> int:
@@ -107,20 +111,26 @@ def _parsed(raw: bytes) -> Page:
     values: list[str] = []
     base = ""
     lower = raw.lower()
-    for node in _nodes(tree, lower):
+    devices = _ANY_DEVICE.search(lower) is not None
+    for node in _nodes(tree, lower, devices=devices):
         if node.tag == "base":
             base = base or (node.attributes.get("href") or "").strip()
         values += _of_node(node)
     body = tree.body
     texts = [body.text(separator="\n", strip=False)] if body is not None else []
-    if b"<script" in lower:
+    if devices and b"<script" in lower:
         texts += [node.text() for node in tree.css("script")]
     return Page(tuple(values), base, tuple(text.encode("utf-8", "replace") for text in texts))
 
 
-def _nodes(tree: LexborHTMLParser, lower: bytes) -> list[LexborNode]:
-    """Return the elements that may hold a URL; a selector is costly, so rare ones are asked only if they may hit."""
+def _nodes(tree: LexborHTMLParser, lower: bytes, *, devices: bool) -> list[LexborNode]:
+    """Return the elements that may hold a URL; a selector is costly, so rare ones are asked only if they may hit.
+
+    `devices`: there are others than links and pictures.
+    """
     selectors = ["[href],[src]"] if b"href" in lower or b"src" in lower else []
+    if not devices:
+        return tree.css(selectors[0]) if selectors else []
     if b"url(" in lower or b"@import" in lower:
         selectors.append("[style],style")
     if b"refresh" in lower:

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Container, Hashable, Iterator, Sequence
+from collections.abc import Collection, Container, Hashable, Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -53,6 +53,9 @@ class Pipeline:
         metrics: Metrics,
     ) -> None:
         self._tiers = _tiers(filters)
+        self._scanners = [
+            (one.name, scanner) for _, tier in self._tiers for one in tier if (scanner := getattr(one, "scanner", ""))
+        ]
         self._directory = directory
         self._examiner = Examiner(resolver, auth.timeout)
         self._auth = auth
@@ -82,15 +85,14 @@ class Pipeline:
                 break
         trail.add("scanned", ms=times)
         each = (Findings(recipient, tuple(found[index])) for index, recipient in enumerate(recipients))
-        return Report(opened, tuple(each), tuple(self._scanners(times, found.get(0, ()))))
+        return Report(opened, tuple(each), tuple(self._heard(times, found.get(0, ()))))
 
-    def _scanners(self, asked: Container[str], findings: Sequence[Finding]) -> Iterator[str]:
+    def _heard(self, asked: Container[str], findings: Sequence[Finding]) -> Iterator[str]:
         """Yield the names of the scanners that were asked and did say; what they say is the same for all recipients."""
         silent = {each.by for each in findings if each.category is Category.UNSURE or each.symbol.endswith("_SKIPPED")}
-        for _, filters in self._tiers:
-            for one in filters:
-                if one.name in asked and one.name not in silent and (scanner := getattr(one, "scanner", "")):
-                    yield scanner
+        for filter_name, scanner in self._scanners:
+            if filter_name in asked and filter_name not in silent:
+                yield scanner
 
     async def _open(self, mail: Mail, trail: Trail) -> tuple[Anatomy | None, list[Finding]]:
         """Return the mail taken apart, or what is found instead. The opener keeps its own time."""
@@ -118,7 +120,7 @@ class Pipeline:
             return
         took = time.perf_counter() - started
         self._seconds["auth"].observe(took)
-        trail.add("examined", **facts(mail.auth), ms={"auth": round(took * 1000, 2)})
+        trail.add("examined", **facts(mail.auth), ms={"auth": _milliseconds(took)})
 
     async def _tried(self, mail: Mail) -> Finding:
         tries = await self._tries.count(mail)
@@ -153,25 +155,31 @@ class Pipeline:
         trail: Trail,
     ) -> float:
         """Ask one filter for all recipients; return the milliseconds that it took."""
-        started = time.perf_counter()
+        started = asked = time.perf_counter()
         for members in _alike(one, recipients):
-            asked = time.perf_counter()
             findings = await self._examine(one, mail, recipients[members[0]])
-            for index in members:
-                found[index].extend(findings)
-            for each in findings:
-                if each.on_error is not None:
-                    self._unsure.labels(one.name, each.on_error.value).inc()
+            done = time.perf_counter()
             if findings:
-                told = [_told(each) for each in findings]
-                ms = {one.name: _milliseconds(asked)}
+                for index in members:
+                    found[index].extend(findings)
                 shared = len(members) == len(recipients)
-                for index in members[:1] if shared else members:
-                    mailbox = None if shared else recipients[index].address.key
-                    trail.add("found", mailbox=mailbox, filter=one.name, findings=told, ms=ms)
-        took = time.perf_counter() - started
+                told_to = (None,) if shared else [recipients[index].address.key for index in members]
+                self._tell(one, findings, told_to, done - asked, trail)
+            asked = done
+        took = asked - started
         self._seconds[one.name].observe(took)
-        return round(took * 1000, 2)
+        return _milliseconds(took)
+
+    def _tell(
+        self, one: Filter, findings: Sequence[Finding], mailboxes: Iterable[str | None], took: float, trail: Trail
+    ) -> None:
+        """Note what a filter found, for each mailbox that it concerns (None: for all)."""
+        for each in findings:
+            if each.on_error is not None:
+                self._unsure.labels(one.name, each.on_error.value).inc()
+        told = [_told(each) for each in findings]
+        for mailbox in mailboxes:
+            trail.add("found", mailbox=mailbox, filter=one.name, findings=told, ms={one.name: _milliseconds(took)})
 
     async def _examine(self, one: Filter, mail: Mail, recipient: Recipient) -> list[Finding]:
         try:
@@ -199,15 +207,17 @@ def _tiers(filters: Sequence[Filter]) -> list[tuple[Cost, list[Filter]]]:
     return sorted(tiers.items())
 
 
-def _alike(one: Filter, recipients: Sequence[Recipient]) -> Iterator[list[int]]:
-    """Yield the recipients for whom one run of the filter does."""
+_ONE = ((0,),)
+
+
+def _alike(one: Filter, recipients: Sequence[Recipient]) -> Collection[Sequence[int]]:
+    """Return the recipients for whom one run of the filter does."""
     if len(recipients) == 1:
-        yield [0]
-        return
+        return _ONE
     groups: dict[Hashable, list[int]] = defaultdict(list)
     for index, recipient in enumerate(recipients):
         groups[one.key(recipient)].append(index)
-    yield from groups.values()
+    return groups.values()
 
 
 def _claims(mail: Mail, anatomy: Anatomy | None) -> Claims:
@@ -222,8 +232,8 @@ def _from_the_world(mail: Mail) -> bool:
     return client.role is Role.MX and client.login is None
 
 
-def _milliseconds(since: float) -> float:
-    return round((time.perf_counter() - since) * 1000, 2)
+def _milliseconds(seconds: float) -> float:
+    return round(seconds * 1000, 2)
 
 
 def _settled(findings: Sequence[Finding]) -> bool:

@@ -3,6 +3,7 @@
 import base64
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from itertools import islice
 
 from gatepost.filters.hosts import is_address, upwards
@@ -125,8 +126,12 @@ def _carrying_reader(facts: Facts, found: list[Link]) -> list[Link]:
     """Return the links that carry the address of a reader, as it is or in base64."""
     if facts.listed or not found:
         return []
-    marks = set()
-    for address in islice(facts.recipients, READERS):
-        marks |= {address, address.replace("@", "%40")}
-        marks.add(base64.b64encode(address.encode()).decode().rstrip("=")[:-1])
+    marks = {mark for address in islice(facts.recipients, READERS) for mark in _marks(address)}
     return [link for link in found if any(mark in link.url or mark in link.url.lower() for mark in marks)]
+
+
+@lru_cache(maxsize=2048)
+def _marks(address: str) -> tuple[str, ...]:
+    """Return an address as links carry it."""
+    coded = base64.b64encode(address.encode()).decode().rstrip("=")[:-1]
+    return address, address.replace("@", "%40"), coded

@@ -75,11 +75,10 @@ def _gappy(pieces: list[str]) -> str:
 
 
 def _loud(some: str, pieces: list[str]) -> Iterator[Sign]:
-    words = [piece for piece in pieces if len(piece) >= 3]
-    if len(words) >= 20:
-        capitals = sum(len(word) >= 4 for word in filter(str.isupper, words))
-        if capitals > 0.2 * len(words):
-            yield "TEXT_SHOUTS", f"{capitals} of {len(words)} words"
+    capitals = sum(len(piece) >= 4 for piece in filter(str.isupper, pieces))
+    words = sum(len(piece) >= 3 for piece in pieces) if capitals else 0
+    if words >= 20 and capitals > 0.2 * words:
+        yield "TEXT_SHOUTS", f"{capitals} of {words} words"
     exclaims = some.count("!") + 2 * some.count("!!") + 2 * some.count("$$")
     if exclaims >= 5 and exclaims * 120 > len(some):
         yield "TEXT_EXCLAIMS", f"{exclaims} times"
