@@ -15,7 +15,6 @@ from tests.api.replay import VARY
 
 from gatepost.api.endpoint import Endpoint, endpoint
 from gatepost.api.ids import Ids
-from gatepost.api.listing import pattern
 from gatepost.api.site import make_app, operations
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Pattern
@@ -362,7 +361,7 @@ async def test_a_page_is_forty_and_at_most_a_thousand_threat_125(api: Api) -> No
     ],
 )
 def test_a_star_counts_at_the_ends_only_threat_126(text: str, found: Pattern) -> None:
-    assert pattern(text) == found
+    assert Pattern.read(text) == found
 
 
 SQL = [
