@@ -100,6 +100,11 @@ def test_threat_61_a_disguised_link_is_held_against_the_list(text: bytes, header
     assert points(text, (BLOCK, "bad.test"), header=header) == 100
 
 
+def test_threat_61_a_bare_host_is_held_against_the_list() -> None:
+    assert points(b"visit www1.bad.com or Bad.com today\r\n", (BLOCK, "bad.com")) == 100
+    assert points(b"write to ann@bad.com or read bad.com.txt\r\n", (BLOCK, "bad.com")) == 0
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "2130706433", "0x7f000001", "0177.0.0.1"])
 def test_threat_61_an_address_is_one_host_in_every_spelling(host: str) -> None:
     assert points(f"http://{host}/\r\n".encode(), (BLOCK, "127.0.0.1")) == 100

@@ -11,13 +11,20 @@ from tests.message.mails import attachment, in_base64, mail, take_apart
 from tests.steps import steps
 
 from gatepost.message.anatomy import Source
-from gatepost.message.links import LINKS_MAX, Collector, host_of, registered
+from gatepost.message.hosts import host_of, registered
+from gatepost.message.links import ASIDES_MAX, LINKS_MAX, Collector
 
 
 def in_text(text: str) -> list[str]:
     collector = Collector()
     collector.read_text(text.encode(), 0)
     return [link.host for link in collector.links]
+
+
+def alone(text: str) -> list[str]:
+    collector = Collector()
+    collector.read_text(text.encode(), 0)
+    return [link.host for link in collector.asides]
 
 
 def in_html(html: str) -> list[str]:
@@ -121,6 +128,51 @@ def test_a_bare_www_host_is_a_link_and_a_bare_word_is_none() -> None:
 )
 def test_a_name_with_a_path_is_a_link_where_its_top_level_domain_is_one(text: str, hosts: list[str]) -> None:
     assert in_text(text) == hosts
+
+
+@pytest.mark.parametrize(
+    ("text", "hosts"),
+    [
+        ("visit evil.com today", "evil.com"),
+        (
+            "Evil.com, EVIL.NET! (sub.evil.co.uk) 'evil.org' evil.info.",
+            "evil.com evil.net sub.evil.co.uk evil.org evil.info",
+        ),
+        ("-evil.com ...evil.net \u201cevil.org\u201d evil.info\u2014and", "evil.com evil.net evil.org evil.info"),
+        ("evil.com's evil.net:8080", "evil.com evil.net"),
+        ("\u8bf7\u8bbf\u95eeevil.com\u4eca\u5929", "evil.com"),
+        ("xn--bcher-kva.de y.xn--p1ai x.web.app", "xn--bcher-kva.de y.xn--p1ai x.web.app"),
+        ("at home.Then come.Now", ""),
+        ("ann@evil.com first.me+tag@evil.com ann.info@evil.com", ""),
+        ("notes.md setup.py invoice.zip readme.txt Setup.app", ""),
+        ("console.info(1) self.name[0] a.name=1 C:\\evil.com\\x evil.com-x _evil.com", ""),
+        ("b\u00fccher.com evil.com\u00e9 e.g. i.e. U.S.A. 1.2.3 .com", ""),
+        ("http://evil.com https://good.com/?u=evil.com www.evil.com evil.com/x", ""),
+    ],
+)
+def test_threat_61_a_name_alone_is_where_mail_programs_make_a_link_of_it(text: str, hosts: str) -> None:
+    assert alone(text) == hosts.split()
+
+
+def test_names_alone_stand_apart_so_that_they_say_nothing_of_how_a_mail_is_written() -> None:
+    found = take_apart(
+        mail(b"Content-Type: text/html\r\n\r\n<style>td.name {}</style><a href=http://a.com/>x</a> evil.com")
+    )
+    assert [(link.host, link.source) for link in found.links] == [("a.com", Source.HTML)]
+    assert [(link.host, link.source) for link in found.asides] == [("evil.com", Source.NAME)]
+    assert found.leads == found.links + found.asides
+
+
+@pytest.mark.parametrize("name", [b"log.txt", b"page.html"])
+def test_names_alone_count_only_in_what_a_mail_program_shows_itself(name: bytes) -> None:
+    found = take_apart(mail(attachment(name, b"evil.com http://b.com/", b"text/plain")))
+    assert ([link.host for link in found.links], found.asides) == (["b.com"], ())
+
+
+def test_more_names_alone_than_are_looked_into_hold_no_mail() -> None:
+    found = take_apart(mail(b"\r\n" + b" ".join(b"a%d.com" % number for number in range(ASIDES_MAX + 1))))
+    assert len(found.asides) == ASIDES_MAX
+    assert found.unscannable == ()
 
 
 @pytest.mark.parametrize(
@@ -286,6 +338,11 @@ def test_more_links_than_are_looked_into_are_told() -> None:
         "<script>" * 100_000,
         "a.com/" * 30_000,
         " a.com/x" * 30_000,
+        ",a.com/" * 30_000,
+        " a.com" * 50_000,
+        ".com" * 100_000 + " ",
+        "a." * 100_000 + "com ",
+        "a" * 250 + ".com " * 50_000,
         "http://a.example/" + "?u=http%3a%2f%2fx.y" * 20_000,
     ],
     ids=[
@@ -304,6 +361,11 @@ def test_more_links_than_are_looked_into_are_told() -> None:
         "scripts",
         "bare",
         "bare words",
+        "bare lists",
+        "names",
+        "dots before names",
+        "labels",
+        "long labels",
         "nested",
     ],
 )

@@ -8,7 +8,7 @@ from gatepost.filters.hosts import is_address
 from gatepost.filters.registry import Cost, Tools
 from gatepost.filters.zones import Kind, Lists, Question, Source, Zone, ZoneOptions
 from gatepost.message.authors import authors
-from gatepost.message.links import registered
+from gatepost.message.hosts import registered
 from gatepost.message.mail import Mail
 from gatepost.model.address import Address
 from gatepost.model.envelope import Recipient, Role

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from gatepost.filters.hosts import is_address, named, upwards
-from gatepost.message.links import host_of, path_of
+from gatepost.message.hosts import host_of, path_of
 from gatepost.message.plain import plain
 
 TOLD = 10  # bad lines of a file that are named

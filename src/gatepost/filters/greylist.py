@@ -8,7 +8,7 @@ import msgspec
 
 from gatepost.filters import registry
 from gatepost.filters.registry import Cost, Tools
-from gatepost.message.links import registered
+from gatepost.message.hosts import registered
 from gatepost.message.mail import Mail
 from gatepost.model.envelope import Recipient, Role
 from gatepost.model.memory import DAY, Room, key_of

@@ -93,7 +93,7 @@ def _stale(one: LocalList, file: Watched[Entries]) -> Iterator[Finding]:
 
 def _links(mail: Mail, anatomy: Anatomy, entries: Entries) -> Iterator[str]:
     hosts: dict[str, bool] = {}
-    for link in anatomy.links:
+    for link in anatomy.leads:
         listed = hosts.get(link.host)
         if listed is None:
             listed = hosts[link.host] = entries.has_host(link.host)

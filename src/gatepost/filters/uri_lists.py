@@ -13,7 +13,7 @@ from gatepost.filters.registry import Cost, Tools
 from gatepost.filters.watched import Watched
 from gatepost.filters.zones import Kind, Lists, Question, Source, Zone, ZoneOptions
 from gatepost.message.anatomy import Link
-from gatepost.message.links import path_of
+from gatepost.message.hosts import path_of
 from gatepost.message.mail import Mail
 from gatepost.model.envelope import Recipient
 from gatepost.model.network import is_public
@@ -74,7 +74,7 @@ class UriLists:
         if self._file:
             await self._file.refresh()
         skips = self._skips.of(recipient.rules.uris)
-        links = [link for link in (await mail.anatomy()).links if not self._skipped(link.host, skips)]
+        links = [link for link in (await mail.anatomy()).leads if not self._skipped(link.host, skips)]
         questions: list[Question] = []
         for source, zone, of in self._sources:
             if source.kind == "ip":

@@ -7,7 +7,7 @@ import msgspec
 from gatepost.dns import DnsFailure, Missing, NoName, Resolver
 from gatepost.mailauth import records
 from gatepost.mailauth.lasting import Asked, Lasting
-from gatepost.message.links import registered
+from gatepost.message.hosts import registered
 from gatepost.model.auth import Dmarc, Policy, Result
 
 LABELS = 8  # of a name, from which on the walk leaps (RFC 9989 4.10)

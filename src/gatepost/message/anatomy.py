@@ -141,6 +141,7 @@ class Source(StrEnum):
     REDIRECT = "redirect"  # inside a parameter of another link
     FILE = "file"  # in an attached document
     IMAGE = "image"  # in a QR code
+    NAME = "name"  # a host alone in a text, of which mail programs make a link
 
 
 class Link(msgspec.Struct, frozen=True, gc=False):
@@ -182,6 +183,9 @@ class Anatomy(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     `unscannable` says, in sentences that name the part, what could not be looked into (limits, damaged or unknown
     archives); empty when everything was. `encrypted` is true when an archive or document needs a password: names were
     looked at as far as they are readable, content was not. `sealed`: see `Part.sealed`.
+
+    `asides` are what leads somewhere though nobody wrote it as a link of this mail: bare hosts, and the links of files
+    inside archives and documents. Lists ask about them; they say nothing of how a mail is written.
     """
 
     headers: tuple[Header, ...]  # the mail's own
@@ -189,6 +193,7 @@ class Anatomy(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     size: int
     parts: tuple[Part, ...]
     links: tuple[Link, ...] = ()
+    asides: tuple[Link, ...] = ()
     defects: tuple[Defect, ...] = ()
     unscannable: tuple[str, ...] = ()
     encrypted: bool = False
@@ -202,6 +207,11 @@ class Anatomy(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         for header in self.headers:
             found.setdefault(header.name.lower(), []).append(header.value)
         return found
+
+    @property
+    def leads(self) -> tuple[Link, ...]:
+        """Whatever a reader may follow: the links, then the asides."""
+        return self.links + self.asides
 
     def values(self, name: bytes) -> Sequence[bytes]:
         """Return the raw values of all the mail's fields of that name (given in lower case), in order."""

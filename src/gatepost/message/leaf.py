@@ -212,9 +212,9 @@ def _links(table: Table, face: Face, content: bytes, charset: str, sniffed: str,
         for url in urls:
             table.collector.read_text(url, index, Source.FILE)
     elif "text/html" in face.types or sniffed in _HTML_SNIFFED or _ends(face.named.all, _HTML_NAMES):
-        table.collector.take_html(_utf8(content, charset), index)
+        table.collector.take_html(_utf8(content, charset), index, names=not _attachment(face))
     elif face.media.startswith("text/") or sniffed.startswith("text/"):
-        table.collector.take_text(_utf8(content, charset), index)
+        table.collector.take_text(_utf8(content, charset), index, names=not _attachment(face))
     elif sniffed in qr.MEDIA and table.image_fits():
         table.require_worker()
         for text in qr.texts(content):

@@ -4,22 +4,20 @@ Linear in the input. URLs are read as browsers do (WHATWG URL), more leniently w
 """
 
 import base64
-import ipaddress
 import re
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from urllib.parse import unquote, unquote_to_bytes, urljoin
 
-import idna
 import re2  # type: ignore[import-untyped]
-from publicsuffixlist import PublicSuffixList
 
-from gatepost.message import markup
+from gatepost.message import bare, markup
 from gatepost.message.anatomy import Link, Source
+from gatepost.message.hosts import SCHEME, UNDOT, host_of, registered
 from gatepost.message.recent import Recent
 
 URL_MAX = 1000
 LINKS_MAX = 10_000
+ASIDES_MAX = 2_000
 _LINK = 800  # octets that a link takes, about
 _SCAN_MAX = 4096  # octets of one URL that are looked into
 
@@ -35,47 +33,50 @@ _WINDOW = 1_048_576  # octets of a text that are looked at in lower case at once
 _DEFANGED = re2.compile(
     rb"(?i)\b[a-z0-9_-]+(?:(?:\[\.\]|\(\.\)|\{\.\}|\[dot\]|\(dot\)|\{dot\})[a-z0-9_-]+|\.[a-z0-9_-]+)+"
 )
-# What clients make a link of though it has no scheme: a name with a path behind it.
-_BARE = re2.compile(rb"(?i)(?:^|[\s<>(\[\"':,;])((?:[a-z0-9-]{1,63}\.){1,6}[a-z]{2,24}(?::[0-9]{1,5})?/[^\s<>\"'`]+)")
-_UNDOT = re.compile(r"\[\.\]|\(\.\)|\{\.\}|[\[({]dot[\])}]", re.IGNORECASE)
-_SCHEME = re.compile(r"(?:h(?:tt|xx)ps?|ftps?|fxps?|file|smb)(?:\[:\]?|\(:\)|:)[/\\]*\]?", re.IGNORECASE)
 _ANY_SCHEME = re.compile(r"[a-z][a-z0-9+.-]{0,40}:", re.IGNORECASE)
 _DATA = re.compile(r"data:(?:text/html|image/svg\+xml|application/xhtml\+xml)[^,]{0,100},", re.IGNORECASE)
-_HOST_END = re.compile(r"[/\\?#]")
 _INNER = re.compile(r"(?:https?|ftp)(?:://|:\\\\|%3a(?:%2f|/){2}|%253a(?:%252f){2}|-3a__)", re.IGNORECASE)
 _INNER_BASE64 = re.compile(r"[=/](aHR0c(?:DovL|HM6Ly)[A-Za-z0-9+/_-]{4,1000})")
 _IGNORED = dict.fromkeys(map(ord, "\t\r\n\u00ad\u200b\u2060\ufeff"))
 _C0_AND_BLANK = "".join(map(chr, range(33)))
-_USUAL = re.compile(r"https?://([a-z0-9-]+(?:\.[a-z0-9-]+)+)(?::[0-9]*)?(?:[/?#]|\Z)")
-_NUMBER = re.compile(r"(?:0x[0-9a-f]*|[0-9]+)\Z")
-_LABELS = re.compile(r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?)*\Z")
 _TRAILING = ".,;:!?)]}>*|_\u201d\u2019\u00bb"
-
-_suffixes = PublicSuffixList()
 
 
 class Collector:
-    """Gathers the links of one mail: each (host, URL) once, at most LINKS_MAX; `full` tells that there were more."""
+    """Gathers the links of one mail: each (host, URL) once, at most LINKS_MAX; `full` tells that there were more.
+
+    `asides` are those of `Anatomy.asides`, the first ASIDES_MAX.
+    """
 
     def __init__(self) -> None:
         self._found: dict[tuple[str, str], Link] = {}
+        self._aside: dict[tuple[str, str], Link] = {}
         self.full = False
 
     @property
     def links(self) -> tuple[Link, ...]:
         return tuple(self._found.values())
 
-    def take_text(self, raw: bytes, part: int) -> None:
-        """Take the links of a text as `read_text` does; one that came a moment ago is not read again."""
-        self._take(_of_text(raw), part)
+    @property
+    def asides(self) -> tuple[Link, ...]:
+        return tuple(self._aside.values())
 
-    def take_html(self, raw: bytes, part: int) -> None:
+    def take_text(self, raw: bytes, part: int, *, names: bool = True) -> None:
+        """Take the links of a text as `read_text` does; one that came a moment ago is not read again.
+
+        `names`: bare hosts, too, as a mail program does that shows the text.
+        """
+        self._take(_of_text(raw), part, names)
+
+    def take_html(self, raw: bytes, part: int, *, names: bool = True) -> None:
         """Take the links of an HTML document as `read_html` does; one that came a moment ago is not read again."""
-        self._take(_of_html(raw), part)
+        self._take(_of_html(raw), part, names)
 
-    def _take(self, other: "Collector", part: int) -> None:
+    def _take(self, other: "Collector", part: int, names: bool) -> None:
         for link in other._found.values():
             self._keep(Link(link.host, link.domain, link.url, link.source, part))
+        for link in other._aside.values() if names else ():
+            self._set_aside(Link(link.host, link.domain, link.url, link.source, part))
         self.full = self.full or other.full
 
     def read_text(self, raw: bytes, part: int, source: Source = Source.TEXT) -> None:
@@ -84,6 +85,13 @@ class Collector:
             if self.full:
                 return
             self._add(url, source, part)
+        for name, rest in dict.fromkeys(bare.hosts(raw)):
+            if self.full:
+                return
+            if rest:
+                self._add(_trimmed(f"http://{name}{rest}"), source, part)
+            elif self._has_room_aside and (host := host_of(name)):
+                self._set_aside(Link(host, registered(host), name, Source.NAME, part))
 
     def read_html(self, raw: bytes, part: int, *, within: bool = False) -> None:
         """Take the links of an HTML document in ASCII or UTF-8: attributes, and what stands in its text.
@@ -117,7 +125,7 @@ class Collector:
     def _add_attribute(self, value: str, base: str, part: int) -> None:
         if not value.isprintable() or value[:1] == " ":
             value = value.translate(_IGNORED).strip(_C0_AND_BLANK)
-        if _SCHEME.match(value):
+        if SCHEME.match(value):
             self._add(value, Source.HTML, part)
         elif value.startswith(("//", "\\\\", "/\\", "\\/")):
             self._add("http:" + value, Source.HTML, part)
@@ -149,6 +157,14 @@ class Collector:
             return
         self._found[key] = link
 
+    @property
+    def _has_room_aside(self) -> bool:
+        return len(self._aside) < ASIDES_MAX
+
+    def _set_aside(self, link: Link) -> None:
+        if self._has_room_aside:
+            self._aside.setdefault((link.host, link.url), link)
+
 
 def _gather_text(raw: bytes) -> Collector:
     found = Collector()
@@ -163,7 +179,7 @@ def _gather_html(raw: bytes) -> Collector:
 
 
 def _weight(found: Collector) -> int:
-    return _LINK * len(found.links)
+    return _LINK * (len(found.links) + len(found.asides))
 
 
 _of_text = Recent(_gather_text, weight=_weight)
@@ -177,14 +193,8 @@ def _in_text(raw: bytes) -> Iterator[str]:
     if b"[." in raw or b"(." in raw or b"{." in raw or dotted:
         for found in dict.fromkeys(match[0] for match in _DEFANGED.finditer(raw)):
             url = found.decode("utf-8", "replace")
-            if _UNDOT.search(url):
+            if UNDOT.search(url):
                 yield "http://" + url
-    if b"/" in raw:
-        for found in dict.fromkeys(_BARE.findall(raw)):
-            url = found.decode("utf-8", "replace")
-            host = url.partition("/")[0].partition(":")[0].lower()
-            if not host.startswith("www") and _has_suffix(host):  # with www it was found above
-                yield _trimmed("http://" + url)
 
 
 def _signs(raw: bytes) -> tuple[list[int], bool]:
@@ -271,110 +281,3 @@ def _base64(text: str) -> bytes:
     signs = re.sub(r"[^A-Za-z0-9_-]", "", text.replace("+", "-").replace("/", "_"))
     whole = signs[: len(signs) - (len(signs) % 4 == 1)]
     return base64.urlsafe_b64decode(whole + "=" * (-len(whole) % 4))
-
-
-# --- hosts -----------------------------------------------------------------------------------------------------------
-
-
-def host_of(url: str) -> str:
-    """Return the host of a URL in its one form (A-labels, lower case, or an IP address), "" if there is none.
-
-    Understands `hxxp`, `[.]`, missing or too many slashes, backslashes, user info, ports, percent-encoded hosts.
-    """
-    usual = _USUAL.match(url)
-    if usual:
-        return _host(usual[1])
-    scheme = _SCHEME.match(url)
-    rest = url[scheme.end() :] if scheme else url
-    if "[" in rest or "(" in rest or "{" in rest:
-        rest = _UNDOT.sub(".", rest)
-    authority = _HOST_END.split(rest, maxsplit=1)[0]
-    return _host(authority.rpartition("@")[2])
-
-
-def path_of(url: str) -> str:
-    """Return what follows the host of a URL, query included, "/" at least; percent-encodings resolved."""
-    scheme = _SCHEME.match(url)
-    rest = url[scheme.end() :] if scheme else url
-    end = _HOST_END.search(rest)
-    path = unquote(rest[end.start() :].partition("#")[0]).replace("\\", "/") if end else ""
-    return path if path.startswith("/") else "/" + path
-
-
-@lru_cache(maxsize=4096)
-def _host(text: str) -> str:
-    if text.startswith("["):
-        return _ipv6(text[1:].partition("]")[0])
-    text = text.partition(":")[0]
-    if "%" in text:
-        text = unquote_to_bytes(text).decode("utf-8", "replace")
-    name = text.strip().rstrip(".,;").lower() if text.isascii() else _to_ascii(text.strip())
-    if not name or len(name) > 253:
-        return ""
-    if _NUMBER.match(name.rpartition(".")[2]):
-        return _ipv4(name)
-    return name if "." in name and _LABELS.match(name) else ""
-
-
-def _to_ascii(name: str) -> str:
-    try:
-        return idna.encode(name.rstrip("."), uts46=True, transitional=False).decode("ascii").lower()
-    except (idna.IDNAError, UnicodeError):
-        return _to_ascii_loosely(name)
-
-
-def _to_ascii_loosely(name: str) -> str:
-    """Encode what IDNA 2008 refuses and browsers may still resolve (emoji, underscores), label by label."""
-    try:
-        mapped = idna.uts46_remap(name, std3_rules=False, transitional=False)
-    except (idna.IDNAError, UnicodeError):
-        return ""
-    labels = [
-        label if label.isascii() else "xn--" + label.encode("punycode").decode("ascii") for label in mapped.split(".")
-    ]
-    return ".".join(labels).strip(".")
-
-
-def _ipv4(name: str) -> str:
-    """Read an IPv4 address as browsers do: one to four parts, each decimal, octal (0...) or hex (0x...)."""
-    parts = name.split(".")
-    if len(parts) > 4 or not all(_NUMBER.match(part) for part in parts):
-        return ""
-    try:
-        numbers = [_number(part) for part in parts]
-    except ValueError:
-        return ""
-    if any(number > 255 for number in numbers[:-1]) or numbers[-1] >= 256 ** (5 - len(numbers)):
-        return ""
-    value = numbers[-1] + sum(number << (8 * (3 - place)) for place, number in enumerate(numbers[:-1]))
-    return str(ipaddress.IPv4Address(value))
-
-
-def _number(part: str) -> int:
-    if len(part) > 40:
-        raise ValueError
-    if part.startswith("0x"):
-        return int(part[2:] or "0", 16)
-    return int(part, 8) if len(part) > 1 and part.startswith("0") else int(part)
-
-
-def _ipv6(text: str) -> str:
-    try:
-        address = ipaddress.IPv6Address(text.partition("%")[0])
-    except ValueError:
-        return ""
-    return str(address.ipv4_mapped or address)
-
-
-@lru_cache(maxsize=8192)
-def registered(host: str) -> str:
-    """Return the registered domain of a host; the host itself where there is none (addresses, public suffixes)."""
-    if ":" in host or host.rpartition(".")[2].isdigit():
-        return host
-    return _suffixes.privatesuffix(host) or host
-
-
-@lru_cache(maxsize=8192)
-def _has_suffix(host: str) -> bool:
-    """Tell whether a name ends in a top-level domain that there is."""
-    return _suffixes.publicsuffix(host, accept_unknown=False) is not None

@@ -117,6 +117,9 @@ def _parsed(raw: bytes) -> Page:
             base = base or (node.attributes.get("href") or "").strip()
         values += _of_node(node)
     body = tree.body
+    if body is not None and b"<style" in lower:
+        for style in body.css("style"):
+            style.decompose()  # no text: "td.name" is no host
     texts = [body.text(separator="\n", strip=False)] if body is not None else []
     if devices and b"<script" in lower:
         texts += [node.text() for node in tree.css("script")]

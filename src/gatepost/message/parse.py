@@ -76,6 +76,7 @@ def _anatomy(table: Table, root: _Root) -> Anatomy:
         size=len(table.data),
         parts=parts,
         links=table.collector.links,
+        asides=table.collector.asides,
         defects=tuple(table.defects),
         unscannable=tuple(table.unscannable),
         encrypted=any(part.encrypted for part in parts),

@@ -8,7 +8,7 @@ import msgspec
 
 from gatepost.dns import Missing, Resolver, reverse_name
 from gatepost.mailauth import iprev, records, spf
-from gatepost.message.links import registered
+from gatepost.message.hosts import registered
 from gatepost.model.health import Entry, advised, failed, passed
 from gatepost.model.tenant import Domain
 from gatepost.mta.sts import Fetcher, NoPolicy

@@ -7,7 +7,7 @@ from gatepost.filters.symbols import Lists
 from gatepost.message.anatomy import Anatomy
 from gatepost.message.authors import Box, box
 from gatepost.message.headers import readable
-from gatepost.message.links import registered
+from gatepost.message.hosts import registered
 from gatepost.message.mail import Mail
 from gatepost.message.prose import Prose
 from gatepost.model.auth import AuthResults, Result

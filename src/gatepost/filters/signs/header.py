@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from gatepost.filters.signs.facts import Facts, Sign
 from gatepost.message.headers import unfold
-from gatepost.message.links import registered
+from gatepost.message.hosts import registered
 
 HOUR = 3_600_000
 AHEAD = 6 * HOUR  # of a clock that is off, or a zone that is wrong

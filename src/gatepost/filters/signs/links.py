@@ -11,7 +11,7 @@ from gatepost.filters.signs.brands import Brands, unpunycoded
 from gatepost.filters.signs.facts import Facts, Sign
 from gatepost.filters.signs.scripts import mixed
 from gatepost.message.anatomy import Link, Source
-from gatepost.message.links import host_of, registered
+from gatepost.message.hosts import host_of, registered
 from gatepost.message.look import Anchor
 from gatepost.model.network import is_public
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from gatepost.filters.hosts import is_address
 from gatepost.filters.signs.facts import Facts, Sign
-from gatepost.message.links import registered
+from gatepost.message.hosts import registered
 from gatepost.model.auth import AuthResults, Policy, Result
 from gatepost.model.network import is_public
 

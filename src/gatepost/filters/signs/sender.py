@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from gatepost.filters.signs.brands import NEAR, Brands, near, unpunycoded
 from gatepost.filters.signs.facts import Facts, Sign
 from gatepost.filters.signs.scripts import UNSEEN, mixed
-from gatepost.message.links import registered
+from gatepost.message.hosts import registered
 from gatepost.message.skeleton import skeleton
 
 NEAR_REPLY = 6  # letters of a name from which on one wrong letter is taken for intent
