@@ -413,6 +413,19 @@ async def test_a_refused_connection_goes_to_the_fallback(make: Make) -> None:
         assert outcome.reply.status == "4.4.1"
 
 
+async def test_the_main_server_is_used_as_soon_as_it_is_back_whatever_stands_open_to_the_fallback(make: Make) -> None:
+    relay = make()
+    async with Sink() as main, Sink() as second:
+        await main.stop()
+        await relay.deliver(to(main, second), parcel())
+        await main.start()
+        await relay.deliver(to(main, second), parcel())  # it rests: nobody knows yet
+        assert (len(main.mails), len(second.mails), relay.pool.idle) == (0, 2, 1)
+        relay.pool.wake()
+        await relay.deliver(to(main, second), parcel())
+        assert (len(main.mails), len(second.mails)) == (1, 2)
+
+
 @pytest.mark.parametrize("act", [Act.DROP, Act.RESET, Act.HANG])
 async def test_a_mail_lost_after_the_dot_is_tried_again_later_and_nowhere_else_94(make: Make, act: Act) -> None:
     relay = make(data_timeout=1.0)
@@ -624,6 +637,16 @@ async def test_opportunistic_tls_falls_back_to_plain_text_once(
         ]
         assert not sink.mails[0].tls
         assert len(sink.sessions) == 2
+
+
+@pytest.mark.parametrize("more", [b"250-evil\r\n250 SIZE 1\r\n", b"550 5.1.1 no such host\r\n"])
+async def test_what_is_said_in_the_clear_after_starttls_is_no_answer_to_what_follows_99(
+    make: Make, ca_file: str, good: ssl.SSLContext, more: bytes
+) -> None:
+    async with Sink({"STARTTLS": b"220 go\r\n" + more}, tls=good) as sink:
+        (outcome,) = await make(ca_file=ca_file).deliver(to(sink, transport=Transport.SMTPS_ENCRYPT), parcel())
+        assert (outcome.result, outcome.reply.status) == (Result.DEFERRED, "4.7.5")
+        assert sink.mails == []
 
 
 async def test_opportunistic_tls_is_not_needed(make: Make) -> None:
