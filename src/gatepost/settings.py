@@ -19,10 +19,11 @@ from gatepost.model.envelope import Role
 from gatepost.model.verdict import OnError
 
 SECOND = 1000
+YEAR = 31_536_000  # seconds: for ever, and no more than clocks can add
 
 Amount = Annotated[int, Meta(ge=0)]
 Count = Annotated[int, Meta(ge=1)]
-Seconds = Annotated[float, Meta(gt=0)]
+Seconds = Annotated[float, Meta(gt=0, le=YEAR)]
 Port = Annotated[int, Meta(ge=1, le=65_535)]
 
 DEFAULT_PATH = Path("/etc/gatepost/gatepost.toml")
@@ -113,7 +114,7 @@ class Http(Section, frozen=True):
     header_timeout: Seconds = 15.0
     min_body_rate: Amount = 500
     max_connections: Count = 2000
-    guesses_per_minute: Amount = 10
+    guesses_per_minute: Count = 10
     egroupware_upload_status: Literal[302, 201] = 302
     event_streams: Amount = 5
 
@@ -147,7 +148,7 @@ class Dns(Section, frozen=True):
     servers: list[str] = []
     timeout: Seconds = 5.0
     silent: Annotated[int, Meta(ge=1)] = 5
-    rest: Annotated[float, Meta(ge=0.1)] = 5.0
+    rest: Annotated[float, Meta(ge=0.1, le=YEAR)] = 5.0
     cache: Amount = 20_000
     trust_ad: str = "local"
 
@@ -184,7 +185,7 @@ class Relay(Section, frozen=True):
     data_timeout: Seconds = 600.0
     connections: Count = 20
     reuse: Count = 100
-    idle: Annotated[float, Meta(ge=0)] = 30.0
+    idle: Annotated[float, Meta(ge=0, le=YEAR)] = 30.0
 
 
 class Auth(Section, frozen=True):
@@ -235,7 +236,7 @@ class HealthSettings(Section, frozen=True):
     checks: list[str] = msgspec.field(
         default_factory=lambda: ["MX", "DKIM", "SPF", "DMARC", "PTR", "MTA-STS", "TLS-RPT", "DANE"]
     )
-    runs_per_minute: Amount = 10
+    runs_per_minute: Count = 10
 
 
 class Queue(Section, frozen=True):
@@ -248,7 +249,7 @@ class Queue(Section, frozen=True):
         "concurrency": "transactions at once with who answers; twice as many with new destinations, half with silent",
     }
     life: Count = 432_000
-    first_retry: Amount = 300
+    first_retry: Count = 300
     max_retry: Count = 4000
     delay_notice: Amount = 14_400
     memory_bytes: Amount = 64_000_000

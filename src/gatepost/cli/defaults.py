@@ -28,8 +28,9 @@ PAGE_HEAD = """\
 Read from `/etc/gatepost/gatepost.toml` or the file named by `--config`; `conf.d/*.toml` beside that file is laid over
 it in the order of names, and the environment over both. `GATEPOST_SMTP__HOSTNAME=mx.test` sets `[smtp] hostname`;
 a value is read as TOML (`["127.0.0.1:8025"]`, `true`, `30`) or else as plain text; `GATEPOST_SECTION__KEY_FILE=/run/x`
-reads the value from a file. An unknown key stops the start with its name and where it stands. `gatepost config show
---origin` prints what is in force and which file or variable gave it; `gatepost check` tries it without starting.
+reads the value from a file. An unknown key stops the start with its name and where it stands, and so does a number out
+of its range, which is told. `gatepost config show --origin` prints what is in force and which file or variable gave it;
+`gatepost check` tries it without starting.
 
 Durations are seconds and sizes octets unless a key says otherwise. This page is made from the code by `make docs`.
 """

@@ -123,7 +123,7 @@ async def _secure(client: Client, target: Target, transport: Transport, context:
         return
     try:
         await client.starttls(tls_context=context)
-        if not client.pipe.clean:  # said in the clear, by whoever: it must answer nothing that is asked now (RFC 3207 4.2)
+        if not client.pipe.clean:  # said in the clear, by whoever: it must answer nothing under TLS (RFC 3207 4.2)
             raise aiosmtplib.SMTPResponseException(-1, "more than one reply to STARTTLS")
     except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
         client.close()
