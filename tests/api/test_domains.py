@@ -390,6 +390,17 @@ async def test_names_are_added_all_or_none(api: Api, names: Any, status: int, po
     assert await api.get(f"/domains/{made['id']}/aliases") == []
 
 
+async def test_a_deleted_domain_gets_no_names_and_may_lose_some(api: Api) -> None:
+    made = await api.domain("got.com")
+    place = f"/domains/{made['id']}/aliases"
+    await api.make(place, ["a.example", "b.example"])
+    assert (await api.ask("DELETE", f"/domains/{made['id']}", headers={"X-Ignore-MX": "true"})).status_code == 204
+    for method, names in (("POST", ["c.example"]), ("PUT", ["a.example", "c.example"])):
+        assert (await api.ask(method, place, names)).status_code == 422
+    assert (await api.ask("PUT", place, ["a.example"])).status_code == 204
+    assert [alias["name"] for alias in await api.get(place)] == ["a.example"]
+
+
 async def test_an_alias_of_another_domain_is_not_found(api: Api) -> None:
     one, two = await api.domain("one.example"), await api.domain("two.example")
     (alias,) = await api.make(f"/domains/{one['id']}/aliases", ["a.example"])

@@ -20,11 +20,15 @@ async def test_the_roles_valid_everywhere_are_told_with_what_they_hold(api: Api)
 async def test_a_domain_makes_and_gives_and_removes_a_role_of_its_own(api: Api) -> None:
     domain = await api.domain("stark.net")
     path = f"/domains/{domain['id']}/roles"
-    answer = await api.ask("POST", path, {"name": "Night watch", "permissions": ["QUEUE_READ", "DOMAINS_READ"]})
+    answer = await api.ask(
+        "POST",
+        path,
+        {"name": "Night watch", "permissions": ["QUEUE_READ", "DOMAINS_READ"], "description": "On the wall"},
+    )
     assert answer.status_code == 201 and answer.headers["Location"].endswith(path)
     role = answer.json()
     assert role["permissions"] == ["DOMAINS_READ", "QUEUE_READ"] and role["domainId"] == domain["id"]
-    assert role["scopes"] == ["DOMAIN"] and await api.get(path) == [role]
+    assert role["scopes"] == ["DOMAIN"] and role["description"] == "On the wall" and await api.get(path) == [role]
     admin = await api.admin("jon")
     row = Grant(admin_id=admin.id, level=Level.DOMAIN, node_id=api.ids.read(domain["id"]), permissions=["GRANT"])
     await api.store.write(lambda writer: writer.add(row))

@@ -148,6 +148,26 @@ async def test_a_scheduled_mail_keeps_what_its_draft_remembered_though_that_is_g
     assert kept and kept.tls_wish is TlsWish.REQUIRED
 
 
+async def test_a_draft_that_there_is_not_is_told_when_a_mail_is_handed_in(desk: Desk) -> None:
+    for more in ({}, {"sendAt": desk.house.clock() + HOUR}):
+        body = {"to": ["ada@far.example"], "subject": "Hi", "draftId": "gone", **more}
+        answer = await desk.ask("POST", f"{BOB}/emails/send", body, token=desk.bob)
+        assert (answer.status_code, answer.json()["pointer"]) == (422, "/draftId")
+    assert desk.house.store.reader.count(Scheduled, All(())) == 0 == len(desk.house.sink.mails)
+
+
+async def test_a_key_answers_for_a_scheduled_mail_whose_draft_went_with_it(desk: Desk) -> None:
+    saved = await desk.ask("POST", f"{BOB}/emails/drafts", {"subject": "Hi"}, token=desk.bob)
+    body = {"to": ["ada@far.example"], "draftId": saved.json()["id"], "sendAt": desk.house.clock() + HOUR}
+    key = {"Idempotency-Key": "once"}
+    first = await desk.ask("POST", f"{BOB}/emails/send", body, token=desk.bob, headers=key)
+    await due(desk, 1)
+    await desk.house.sink.wait(1)
+    assert await desk.get(f"{BOB}/emails/Drafts", token=desk.bob) == []
+    again = await desk.ask("POST", f"{BOB}/emails/send", body, token=desk.bob, headers=key)
+    assert (again.status_code, again.json()) == (first.status_code, first.json()) and first.status_code == 200
+
+
 async def test_a_scheduled_mail_is_recalled_whole(desk: Desk) -> None:
     mail_id = await send(desk, sendAt=desk.house.clock() + HOUR)
     assert await recall(desk, mail_id) == 204

@@ -285,7 +285,7 @@ async def test_an_empty_draft_can_be_saved_replaced_and_deleted(desk: Desk) -> N
     first = (await save(desk)).json()["id"]
     second = (await save(desk, subject="Better", draftId=first)).json()["id"]
     assert [each["id"] for each in await desk.get(f"{BOB}/Drafts", token=desk.bob)] == [second]
-    assert (await save(desk, draftId=first)).status_code == 404
+    assert (await save(desk, draftId=first)).status_code == 422
     assert (await desk.ask("DELETE", f"{BOB}/drafts/{second}", token=desk.bob)).status_code == 204
     assert (await desk.ask("DELETE", f"{BOB}/drafts/{second}", token=desk.bob)).status_code == 404
 
@@ -302,7 +302,8 @@ async def test_a_draft_is_its_users_alone(desk: Desk, eve: str) -> None:
         assert (await save(desk, token)).status_code == 403
         assert (await desk.ask("DELETE", f"{BOB}/drafts/{draft}", token=token)).status_code == 403
     body = {"to": ["ada@world.example"], "draftId": draft}
-    assert (await desk.ask("POST", "/users/eve@served.example/emails/send", body, token=eve)).status_code == 200
+    answer = await desk.ask("POST", "/users/eve@served.example/emails/send", body, token=eve)
+    assert (answer.status_code, answer.json()["pointer"]) == (422, "/draftId")
     assert len(await desk.get(f"{BOB}/Drafts", token=desk.bob)) == 1
 
 

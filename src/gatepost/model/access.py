@@ -69,6 +69,7 @@ class Role(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     id: int = 0
     domain_id: int
     name: str
+    description: str | None = None
     permissions: list[str] = []
     created_at: int
 

@@ -8,7 +8,7 @@ import msgspec
 from gatepost.model.access import Caller
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Op, Page, Query, Where, eq, every
-from gatepost.model.tenant import Domain, DomainAlias
+from gatepost.model.tenant import Domain, DomainAlias, DomainStatus
 from gatepost.services.access import found
 from gatepost.services.domains import free_name
 from gatepost.services.records import read_domain, show, unprocessable
@@ -37,17 +37,20 @@ class Aliases:
         return await shown(page, partial(show, AliasView))
 
     async def add(self, caller: Caller, domain_id: int, names: Sequence[str]) -> list[AliasView]:
-        """Add names, all or none; raise CONFLICT for one in use. Returns the added ones."""
+        """Add names, all or none; raise CONFLICT for one in use, UNPROCESSABLE where the domain is deleted.
+
+        Returns the added ones.
+        """
         wanted = _read(names)
 
         def change(writer: Writer) -> list[DomainAlias]:
             domain = found(caller, "DOMAINS_WRITE", writer.get(Domain, domain_id), "domain")
-            return _add(writer, domain.id, dict(enumerate(wanted)))
+            return _add(writer, domain, dict(enumerate(wanted)))
 
         return [show(AliasView, alias) for alias in await self._store.write(change)]
 
     async def replace(self, caller: Caller, domain_id: int, names: Sequence[str]) -> None:
-        """Make these the domain's names; one that stays keeps its id."""
+        """Make these the domain's names; one that stays keeps its id. Raises what `add` raises."""
         wanted = _read(names)
 
         def change(writer: Writer) -> None:
@@ -56,7 +59,7 @@ class Aliases:
             gone = [alias.id for alias in old if alias.name not in wanted]
             writer.remove(DomainAlias, Where("id", Op.IN, gone))
             kept = {alias.name for alias in old}
-            _add(writer, domain.id, {at: name for at, name in enumerate(wanted) if name not in kept})
+            _add(writer, domain, {at: name for at, name in enumerate(wanted) if name not in kept})
 
         await self._store.write(change)
 
@@ -79,9 +82,11 @@ def _read(names: Sequence[str]) -> list[str]:
     return wanted
 
 
-def _add(writer: Writer, domain_id: int, names: dict[int, str]) -> list[DomainAlias]:
-    if writer.count(DomainAlias, eq("domain_id", domain_id)) + len(names) > MANY:
+def _add(writer: Writer, domain: Domain, names: dict[int, str]) -> list[DomainAlias]:
+    if names and domain.status is DomainStatus.DELETED:
+        raise unprocessable("The domain is deleted.", "")
+    if writer.count(DomainAlias, eq("domain_id", domain.id)) + len(names) > MANY:
         raise unprocessable(f"A domain has at most {MANY} further names.", "")
     for index, name in names.items():
         free_name(writer, name, f"/{index}")
-    return [writer.add(DomainAlias(domain_id=domain_id, name=name)) for name in names.values()]
+    return [writer.add(DomainAlias(domain_id=domain.id, name=name)) for name in names.values()]

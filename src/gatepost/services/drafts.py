@@ -54,11 +54,11 @@ class Drafts:
     async def save(self, caller: Caller, who: int | str, draft: Draft, *, instead_of: str | None = None) -> str:
         """Keep a draft, in the place of another where one is named; return its id. Its uploads stay until it is sent.
 
-        Raises Problem: NOT_FOUND for the other one or an upload, UNPROCESSABLE where the user has too many drafts.
+        Raises Problem: UNPROCESSABLE for the other one, or where the user has too many drafts, NOT_FOUND for an upload.
         """
         user = self._authors.own(caller, who)
-        if instead_of is not None and self._find(self._store.reader, user, instead_of) is None:
-            raise Problem(Kind.NOT_FOUND, "There is no such draft.")
+        if instead_of is not None:
+            self._named(self._store.reader, user, instead_of)
         author = self._authors.find(caller, draft.sender)
         mail_id, now = fresh_id(self._clock()), self._clock()
         body = await self._body(author, draft, mail_id, now)
@@ -90,9 +90,15 @@ class Drafts:
         return writer.remove(Copy, every(_drafts_of(user), eq("mail_id", draft_id.lower()))) > 0
 
     async def completed(self, user: User, draft: Draft) -> Draft:
-        """Return what a user sends; what it leaves open of how to leave is as his saved draft has it."""
-        copy = await self._store.read(lambda reader: self._find(reader, user, draft.draft_id or ""))
-        fields = await self._contents.own_fields(copy.mail_id) if copy else {}
+        """Return what a user sends; what it leaves open of how to leave is as his saved draft, if one is named, has it.
+
+        Raises UNPROCESSABLE for a draft that he has not.
+        """
+        named = draft.draft_id
+        if named is None:
+            return draft
+        copy = await self._store.read(lambda reader: self._named(reader, user, named))
+        fields = await self._contents.own_fields(copy.mail_id)
         saved = msgspec.json.decode(fields[CHOSEN], type=Binding) if CHOSEN in fields else None
         tls = fields.get(TLS) == "yes" if draft.require_tls is None else draft.require_tls
         return msgspec.structs.replace(draft, connection=draft.connection or saved, require_tls=tls)
@@ -151,8 +157,11 @@ class Drafts:
         if size + sum(each.message.size for each in drafts) > self._limits.draft_bytes:
             raise Problem(Kind.UNPROCESSABLE, "The drafts take more room than a user has; delete some.")
 
-    def _find(self, reader: Reader, user: User, draft_id: str) -> Copy | None:
-        return reader.first(Copy, every(_drafts_of(user), eq("mail_id", draft_id.lower())))
+    def _named(self, reader: Reader, user: User, draft_id: str) -> Copy:
+        copy = reader.first(Copy, every(_drafts_of(user), eq("mail_id", draft_id.lower())))
+        if copy is None:
+            raise Problem(Kind.UNPROCESSABLE, "There is no such draft.", pointer="/draftId")
+        return copy
 
 
 def _drafts_of(user: User) -> Condition:

@@ -67,7 +67,7 @@ class Outbox:
         """Keep a mail until `at` (epoch milliseconds) and return its id; its uploads stay as long.
 
         Raises Problem: MALFORMED for a mail to nobody or a time too far ahead, FORBIDDEN for a sender that is not the
-        caller's, NOT_FOUND for an upload, UNPROCESSABLE where he has too many.
+        caller's, NOT_FOUND for an upload, UNPROCESSABLE for a saved draft that is not there, or where he has too many.
         """
         author, now = self._authors.find(caller, draft.sender), self._clock()
         check(draft, self._recipients)
@@ -78,15 +78,20 @@ class Outbox:
         # What can't stand in a mail is told now, not when the mail goes.
         compose(letter(draft, author.party, (), Thread(), date=at, message_id=f"{mail_id}@{author.address.domain}"))
         request = msgspec.json.encode(draft)
-        if draft.draft_id:  # which may be gone by then
-            draft = await self._drafts.completed(author.user, draft)
-        sealed = self._store.secrets.seal(msgspec.json.encode(draft).decode())
-        row = Scheduled(
-            id=mail_id, user_id=author.user.id, draft=sealed, subject=draft.subject, asked=at, due=at, created_at=now
-        )
         async with self._once.turn(f"user {author.user.id}", key, request + str(at).encode()) as turn:
             if turn.mail_id:
                 return turn.mail_id
+            draft = await self._drafts.completed(author.user, draft)  # which may be gone by then
+            sealed = self._store.secrets.seal(msgspec.json.encode(draft).decode())
+            row = Scheduled(
+                id=mail_id,
+                user_id=author.user.id,
+                draft=sealed,
+                subject=draft.subject,
+                asked=at,
+                due=at,
+                created_at=now,
+            )
 
             def add(writer: Writer) -> None:
                 if writer.count(Scheduled, eq("user_id", row.user_id)) >= self._limits.scheduled:

@@ -14,7 +14,7 @@ from gatepost.model.tenant import Domain
 from gatepost.model.values import Id
 from gatepost.services.access import found
 from gatepost.services.authorities import MANY, check_held
-from gatepost.services.records import show, unprocessable
+from gatepost.services.records import Line, emptied, show, unprocessable
 from gatepost.services.rights import granted_to_users
 from gatepost.store.store import Reader, Store, Writer
 
@@ -25,6 +25,7 @@ class RoleAdd(msgspec.Struct, kw_only=True, rename="camel"):
     """A new role of a domain."""
 
     name: RoleName
+    description: Line | None = None
     permissions: list[str]
 
 
@@ -97,7 +98,15 @@ class Roles:
             same = writer.first(Role, every(eq("domain_id", domain.id), eq("name", draft.name)))
             if taken or same is not None:
                 raise Problem(Kind.CONFLICT, "The name is taken by a role or a permission.", pointer="/name")
-            return writer.add(Role(domain_id=domain.id, name=draft.name, permissions=allowed, created_at=self._clock()))
+            return writer.add(
+                Role(
+                    domain_id=domain.id,
+                    name=draft.name,
+                    description=emptied(draft.description),
+                    permissions=allowed,
+                    created_at=self._clock(),
+                )
+            )
 
         return _view(await self._store.write(add))
 
@@ -152,7 +161,7 @@ def _known(given: list[str], known: frozenset[str], at: str, least: int = 1) -> 
 
 
 def _view(role: Role) -> RoleView:
-    return show(RoleView, role, description=None, permissions=ordered(role.permissions), scopes=[Level.DOMAIN])
+    return show(RoleView, role, permissions=ordered(role.permissions), scopes=[Level.DOMAIN])
 
 
 def _statuses(domain: Domain) -> list[PermissionStatus]:

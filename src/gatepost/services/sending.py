@@ -116,19 +116,23 @@ class Sending:
     ) -> str:
         """Send a mail and return its id; under a `key` that was used before, the id of the mail that was sent then.
 
-        A key stands for one `request`, the draft unless said otherwise. A `mail_id` was promised before. `beside` is
-        written in the same commit as the mail.
+        A key stands for one `request`, the draft unless said otherwise. What goes under a `mail_id` was promised
+        before: its saved draft may be gone. `beside` is written in the same commit as the mail.
 
         Raises Problem: FORBIDDEN for a sender that is not the caller's, MALFORMED for what can't stand in a mail,
-        NOT_FOUND for an upload, UNPROCESSABLE for a recipient that mail can't go to, or where filters and policy refuse
-        the mail, UNAVAILABLE where it is to be tried again, SLOWED where the account sends too much. Then nothing was
-        sent.
+        NOT_FOUND for an upload, UNPROCESSABLE for a saved draft that is not there, a recipient that mail can't go to,
+        or where filters and policy refuse the mail, UNAVAILABLE where it is to be tried again, SLOWED where the account
+        sends too much. Then nothing was sent.
         """
         author = self._authors.find(caller, draft.sender)
         check(draft, self._limits.recipients)
         asked = b"" if key is None else request or msgspec.json.encode(draft)
         async with self._once.turn(f"user {author.user.id}", key, asked) as turn:
-            return turn.mail_id or await self._send(author, draft, turn, mail_id or self._intake.new_id(), beside)
+            if turn.mail_id:
+                return turn.mail_id
+            if not mail_id:
+                draft = await self._drafts.completed(author.user, draft)
+            return await self._send(author, draft, turn, mail_id or self._intake.new_id(), beside)
 
     async def has_copy(self, caller: Caller, mail_id: str) -> bool:
         """Tell whether the caller, a mailbox user, has a copy in Sent of a mail that he sent."""
@@ -156,8 +160,6 @@ class Sending:
     # What.
 
     async def _send(self, author: Author, draft: Draft, turn: Turn, mail_id: str, beside: Beside | None) -> str:
-        if draft.draft_id:
-            draft = await self._drafts.completed(author.user, draft)
         files = await self._uploads.load(author.user, draft.uploads)
         thread = await self._threads.find(author.user, draft.origin_id) if draft.origin_id else Thread()
         recipients = await self._recipients(author, draft)
