@@ -32,6 +32,10 @@ def test_each_of_more_patterns_than_are_sought_at_once_is_found() -> None:
         (r"wait\.{3}", "wait..", False),
         (r"x[.{2}]y", "x2y", True),
         (r"x[.{2}]y", "x*y", False),
+        (r"x[.{2}[]y", "x2y", True),
+        (r"x[].{2}]y.{1,2}z", "x]y.z", True),
+        (r"x\[.{1,2}y\]", "x[..y]", True),
+        (r"x\[.{1,2}y\]", "x[...y]", False),
     ],
 )
 def test_a_gap_is_as_wide_as_it_says(pattern: str, said: str, found: bool) -> None:

@@ -402,7 +402,7 @@ PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     ),
     "SAYS_CHARGE": (
         says("$399 was charged to your card. If you did not authorise this, call +1 (888) 555-0190."),
-        says("$399 was charged to your card. Call me on 07700 900 118."),
+        says("$399 was charged to your card during 2026-11-20. If you did not authorise this, tell us."),
     ),
     "SAYS_GOODS": (says("Replica watches and university diplomas."), says("My watch is old.")),
     "SAYS_MASS_MAIL": (says("10 million email addresses on CD for bulk email."), says("What is your email address?")),
@@ -486,6 +486,13 @@ def test_what_a_script_on_this_machine_hands_in_is_no_spam(members: dict[str, An
     data = letter(given.pop("text"), html=given.pop("html", ""), **given)
     findings = ask(SCORE, data, auth=auth(), client=Client(ip="127.0.0.1", helo="box"))
     assert sum(each.score for each in findings) < 4.0, symbols(findings)
+
+
+def test_a_domain_in_foreign_letters_that_looks_like_ours_is_seen_and_ours_is_not_told_to_others() -> None:
+    """Another recipient's domain is none of a reader's business (rules 12)."""
+    data = letter("Hi\r\n", From="Ann <ann@xn--longnme-6fg.example>")
+    (found,) = [each for each in ask(SCORE, data, recipients=READERS) if each.symbol == "FROM_DOMAIN_OURS_ALIKE"]
+    assert found.seen == "xn--longnme-6fg.example"
 
 
 @pytest.mark.parametrize("attached", [file("setup.exe"), file("tools.zip", zipped(setup__exe=b"x"))])

@@ -1,5 +1,8 @@
 """Proofs of many mails: what DMARC and the client's name are remembered for, and for how long."""
 
+import gc
+import sys
+
 import pytest
 from tests.house import StillClock
 from tests.mailauth.post import envelope
@@ -9,6 +12,7 @@ from gatepost.dns import Resolver
 from gatepost.mailauth import dmarc, iprev
 from gatepost.mailauth.dmarc import Proof
 from gatepost.mailauth.examine import Examiner
+from gatepost.mailauth.lasting import REMEMBERED, Lasting
 from gatepost.message.mail import Mail, Opener
 from gatepost.message.parse import dissect
 from gatepost.model.auth import Policy, Result
@@ -51,6 +55,26 @@ async def test_dmarc_that_could_not_be_looked_up_is_asked_for_again() -> None:
         names.zone["_dmarc.silent.example"] = ['TXT "v=DMARC1; p=reject"']
         clock.now += 6_000
         assert (await checks.check(["silent.example"], [])).dmarc.policy is Policy.REJECT
+
+
+async def test_of_a_mail_with_very_many_authors_nothing_is_kept() -> None:
+    async with Names({**ZONE}) as names:
+        checks = dmarc.Checks(resolver(names, StillClock()))
+        authors = [f"a{number}.example" for number in range(dmarc.AUTHORS + 1)]
+        before = sys.getrefcount(authors[-1])
+        found = await checks.check(authors, [])
+        gc.collect()
+        after = sys.getrefcount(authors[-1])
+        assert found.dmarc.reason == "too many authors" and after == before
+
+
+async def test_what_is_found_anew_outlives_what_is_older() -> None:
+    async with Names({**ZONE}) as names:
+        clock = StillClock()
+        known: Lasting[int, str] = Lasting(resolver(names, clock))
+        for number in (*range(REMEMBERED), 0, REMEMBERED):
+            known.keep(number, "found", clock.now + 60_000)
+        assert known.get(0) and known.get(1) is None and known.get(2)
 
 
 async def test_the_name_of_a_client_is_good_as_long_as_it_leads_back() -> None:

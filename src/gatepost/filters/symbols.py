@@ -22,7 +22,9 @@ TOGETHER, WIDE = 10, 4
 """Patterns that are sought at once, and those with gaps: more have too many states between them, fewer make too many
 passes."""
 
-_GAP = re.compile(r"\.\{[0-9]*,?[0-9]*\}(?![^[]*\])")  # outside a class
+_PIECE = re.compile(r"\\.|\[\^?\]?(?:\[:\^?[a-z]+:\]|\\.|[^\]\\])*\]|\.\{[0-9]*,?[0-9]*\}")
+"""What of a pattern begins with more than a letter: an escape, a class, or a gap."""
+
 T = TypeVar("T")
 Where = Literal["text", "subject", "links", "sender"]
 Part = Literal["symbols", "adverts"]
@@ -168,7 +170,7 @@ class Phrases:
             compiled = re2.compile(octets, self._options)
         except re2.error as error:
             raise ValueError(f"file: symbols.{owner}.patterns: {error.args[0].decode('utf-8', 'replace')}") from error
-        wide = _GAP.sub(".*", pattern)
+        wide = _PIECE.sub(lambda piece: ".*" if piece[0].startswith(".{") else piece[0], pattern)
         if wide != pattern:
             self._join(self._wide, WIDE, f"{self._lines}{wide}".encode(), (owner, compiled))
         else:

@@ -65,7 +65,8 @@ class Checks:
         if known is None:
             asked = Asked(self._resolver)
             known = await Judge(asked).judge(authors, proofs)
-            self._known.keep(key, known, asked.until)
+            if len(authors) <= AUTHORS:  # a stranger's From may hold thousands
+                self._known.keep(key, known, asked.until)
         return known
 
 

@@ -64,16 +64,16 @@ class Examiner:
         """Ask for all that can be asked at once: side by side, unless there is nothing to wait for but signatures."""
         envelope = mail.envelope
         ip, helo = envelope.client.ip, _host(envelope.client.helo)
-        signed = _signatures(mail.body, envelope.received // 1000, self._resolver)
+        signed = partial(_signatures, mail.body, envelope.received // 1000, self._resolver)
         if self._knows(envelope, helo):
             return (
                 await self._mail_from(envelope, helo),
                 await self._helo(ip, helo),
                 await self._reverse.check(ip),
-                await signed,
+                await signed(),
             )
         return await asyncio.gather(
-            self._mail_from(envelope, helo), self._helo(ip, helo), self._reverse.check(ip), signed
+            self._mail_from(envelope, helo), self._helo(ip, helo), self._reverse.check(ip), signed()
         )
 
     def _knows(self, envelope: Envelope, helo: str) -> bool:

@@ -74,5 +74,6 @@ class Lasting(Generic[K, V]):
         """Remember a result until its answers are to be asked for again; 0, or no answer at all: not remembered."""
         if 0 < until < NEVER:
             self._known[key] = _Found(found, until)
+            self._known.move_to_end(key)
         if len(self._known) > REMEMBERED:
             self._known.popitem(last=False)

@@ -7,7 +7,7 @@ from gatepost.filters.signs.brands import NEAR, Brands, near, unpunycoded
 from gatepost.filters.signs.facts import Facts, Sign
 from gatepost.filters.signs.scripts import UNSEEN, mixed
 from gatepost.message.hosts import registered
-from gatepost.message.skeleton import skeleton
+from gatepost.message.skeleton import folded, skeleton
 
 NEAR_REPLY = 6  # letters of a name from which on one wrong letter is taken for intent
 _ADDRESS = re.compile(r"[\w.+-]+@([\w-]+(?:\.[\w-]+)+)")
@@ -76,8 +76,8 @@ def _domain(facts: Facts, brands: Brands) -> Iterator[Sign]:
         yield "FROM_DOMAIN_ALIKE", f"{domain} for {brand}"
     elif brand := brands.borne(facts.author.domain, domain):
         yield "FROM_DOMAIN_BRAND", f"{facts.author.domain} for {brand}"
-    elif ours := next((each for each in facts.our_domains if _mocks(domain, registered(each))), ""):
-        yield "FROM_DOMAIN_OURS_ALIKE", f"{domain} for {ours}"
+    elif any(_mocks(domain, registered(each)) for each in facts.our_domains):
+        yield "FROM_DOMAIN_OURS_ALIKE", domain  # of other readers nothing is told (rules 12)
     if any(mixed(unpunycoded(label)) for label in domain.split(".")):
         yield "FROM_DOMAIN_MIXED", domain
     if domain.rpartition(".")[2] in facts.lists.tlds:
@@ -143,4 +143,5 @@ def _mocks(domain: str, ours: str) -> bool:
     a, b = domain.partition(".")[0], ours.partition(".")[0]
     if len(a) < NEAR_REPLY or a.replace("-", "") == b.replace("-", ""):
         return False
-    return skeleton(a) in (skeleton(b), skeleton(ours.replace(".", "-"))) or (len(a) >= NEAR and near(a, b))
+    seen = folded(unpunycoded(a))
+    return skeleton(seen) in (skeleton(b), skeleton(ours.replace(".", "-"))) or (len(seen) >= NEAR and near(seen, b))
