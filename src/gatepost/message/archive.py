@@ -5,11 +5,13 @@ Nothing is written to disc. What can't be opened is told: damaged, split, unknow
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from gatepost.message import foreign, names, office, packed, pdf, sevenzip, sniff, zips
-from gatepost.message.anatomy import Kind, Member
+from gatepost.message.anatomy import Kind, Link, Member
 from gatepost.message.entity import fit
+from gatepost.message.inside import Inside
+from gatepost.message.links import ASIDES_MAX
 from gatepost.message.meter import BROKEN, Damaged, Entry, Meter, Reader, Stop
 from gatepost.message.table import Unpacked
 from gatepost.settings import Limits
@@ -48,14 +50,18 @@ class Unpacker:
         self._problems: dict[str, None] = {}
         self._encrypted = self._macros = False
         self._mails: list[bytes] = []
+        self._links: list[Link] = []
+        self._inside = Inside()
 
     def __call__(self, content: bytes, name: str, deadline: float) -> Unpacked:
         """Open an archive and those within it; never raises."""
         self._deadline = deadline
-        self._members, self._problems, self._mails = [], {}, []
-        seen = office.look(content, sniff.container(content))
+        self._members, self._problems, self._mails, self._links = [], {}, [], []
+        kind = sniff.container(content)
+        seen = office.look(content, kind)
         self._macros, self._encrypted = seen.macros, seen.encrypted
         try:
+            self._look_for_links(content, "", kind, ())
             self._open(content, name, "", 1)
         except Stop as stop:
             self._problems[str(stop)] = None
@@ -65,6 +71,7 @@ class Unpacker:
             encrypted=self._encrypted,
             macros=self._macros,
             mails=tuple(self._mails),
+            links=tuple(self._links),
         )
 
     def _open(self, content: bytes, name: str, path: str, depth: int) -> None:
@@ -108,7 +115,8 @@ class Unpacker:
             self._tell(label, entry.problem)
         if sniff.is_piece(named.all):
             self._tell(label, sniff.PIECE)
-        member = _member(entry, named, label, depth)
+        container = sniff.container(entry.content) if entry.content else ""
+        member = _member(entry, named, label, depth, container)
         self._encrypted |= member.encrypted or entry.encrypted
         self._macros |= member.macros
         if named.all:
@@ -116,15 +124,21 @@ class Unpacker:
         if entry.content and entry.kind is not Kind.LINK:
             if member.type == "message/rfc822" or any(name.lower().endswith(".eml") for name in named.all):
                 self._mails.append(entry.content)
+            else:
+                self._look_for_links(entry.content, member.type, container, named.all)
             self._open(entry.content, named.shown, label, depth + 1)
+
+    def _look_for_links(self, content: bytes, media: str, kind: str, names: Sequence[str]) -> None:
+        if len(self._links) < ASIDES_MAX:
+            self._links += self._inside.links(content, media, kind, names)
 
     def _tell(self, path: str, problem: str) -> None:
         self._problems[f"{path}: {problem}" if path else problem] = None
 
 
-def _member(entry: Entry, named: names.Named, label: str, depth: int) -> Member:
+def _member(entry: Entry, named: names.Named, label: str, depth: int, container: str) -> Member:
     content = entry.content
-    seen = office.look(content, sniff.container(content), named.all) if content else office.Look()
+    seen = office.look(content, container, named.all) if content else office.Look()
     return Member(
         names=named.all,
         path=label,

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterable
 from functools import lru_cache
 
-from gatepost.message import decode, names, office, pdf, qr, sniff, wrapped
+from gatepost.message import decode, inside, names, office, pdf, qr, sniff, wrapped
 from gatepost.message.anatomy import HEAD_BYTES, TEXT_BYTES, Part, Source, Symbol
 from gatepost.message.decode import Reading
 from gatepost.message.entity import Entity, Face, fit
@@ -13,8 +13,6 @@ from gatepost.message.table import Table, Unpacked
 _TEXTS = ("text/plain", "text/html")
 _QUIET = frozenset({"application/pgp-signature", "application/pkcs7-signature", "application/x-pkcs7-signature"})
 _CMS = frozenset({"application/pkcs7-mime", "application/x-pkcs7-mime"})
-_HTML_NAMES = (".html", ".htm", ".xhtml", ".shtml", ".svg", ".hta")
-_HTML_SNIFFED = frozenset({"text/html", "image/svg+xml", "application/xhtml+xml"})
 _PGP = b"-----BEGIN PGP MESSAGE-----"
 _PDF_HERE = 1_000_000  # octets of a PDF's streams that are unpacked in the loop
 _USUAL = 100  # octets of a Content-Type that other mails are likely to have too
@@ -104,6 +102,7 @@ def _keep(table: Table, entity: Entity, face: Face, body: int, reading: Reading)
         )
     )
     _links(table, face, content, charset, sniffed, index)
+    table.collector.take_aside(unpacked.links, index)
     return inner + (_embedded(table, entity, index, content, face) if text else [])
 
 
@@ -211,7 +210,7 @@ def _links(table: Table, face: Face, content: bytes, charset: str, sniffed: str,
             table.require_worker()
         for url in urls:
             table.collector.read_text(url, index, Source.FILE)
-    elif "text/html" in face.types or sniffed in _HTML_SNIFFED or _ends(face.named.all, _HTML_NAMES):
+    elif "text/html" in face.types or sniffed in inside.HTML_TYPES or _ends(face.named.all, inside.HTML_NAMES):
         table.collector.take_html(_utf8(content, charset), index, names=not _attachment(face))
     elif face.media.startswith("text/") or sniffed.startswith("text/"):
         table.collector.take_text(_utf8(content, charset), index, names=not _attachment(face))
@@ -219,6 +218,8 @@ def _links(table: Table, face: Face, content: bytes, charset: str, sniffed: str,
         table.require_worker()
         for text in qr.texts(content):
             table.collector.read_text(text, index, Source.IMAGE)
+    elif sniff.script_type(face.named.all):
+        table.collector.take_aside(inside.Inside().links(content, sniffed, "", face.named.all), index)
 
 
 def _ends(found: Iterable[str], endings: tuple[str, ...]) -> bool:

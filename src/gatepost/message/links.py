@@ -5,7 +5,7 @@ Linear in the input. URLs are read as browsers do (WHATWG URL), more leniently w
 
 import base64
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from urllib.parse import unquote, unquote_to_bytes, urljoin
 
 import re2  # type: ignore[import-untyped]
@@ -43,12 +43,13 @@ _TRAILING = ".,;:!?)]}>*|_\u201d\u2019\u00bb"
 
 
 class Collector:
-    """Gathers the links of one mail: each (host, URL) once, at most LINKS_MAX; `full` tells that there were more.
+    """Gathers links, of one mail or file: each (host, URL) once, at most `most`; `full` tells that there were more.
 
     `asides` are those of `Anatomy.asides`, the first ASIDES_MAX.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = LINKS_MAX) -> None:
+        self._most = most
         self._found: dict[tuple[str, str], Link] = {}
         self._aside: dict[tuple[str, str], Link] = {}
         self.full = False
@@ -78,6 +79,11 @@ class Collector:
         for link in other._aside.values() if names else ():
             self._set_aside(Link(link.host, link.domain, link.url, link.source, part))
         self.full = self.full or other.full
+
+    def take_aside(self, links: Iterable[Link], part: int) -> None:
+        """Take the links of files inside a part."""
+        for link in links:
+            self._set_aside(Link(link.host, link.domain, link.url, Source.FILE, part))
 
     def read_text(self, raw: bytes, part: int, source: Source = Source.TEXT) -> None:
         """Take the links of a text in ASCII or UTF-8."""
@@ -110,7 +116,7 @@ class Collector:
             if value[:5].lower() == "data:" and not within:
                 self._read_data(value, part)
             else:
-                self._add_attribute(value, page.base, part)
+                self.read_target(value, part, page.base)
         for text in page.texts:
             self.read_text(text, part)
 
@@ -122,7 +128,8 @@ class Collector:
         elif start:
             self.read_html(unquote_to_bytes(url[start.end() :]), part, within=True)
 
-    def _add_attribute(self, value: str, base: str, part: int) -> None:
+    def read_target(self, value: str, part: int, base: str = "") -> None:
+        """Take the URL that is the value of an attribute; a relative one only where there is a base."""
         if not value.isprintable() or value[:1] == " ":
             value = value.translate(_IGNORED).strip(_C0_AND_BLANK)
         if SCHEME.match(value):
@@ -152,7 +159,7 @@ class Collector:
         key = (link.host, link.url)
         if key in self._found:
             return
-        if len(self._found) >= LINKS_MAX:
+        if len(self._found) >= self._most:
             self.full = True
             return
         self._found[key] = link

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from gatepost.message.anatomy import TEXT_BYTES, Defect, Member, Part, Symbol
+from gatepost.message.anatomy import TEXT_BYTES, Defect, Link, Member, Part, Symbol
 from gatepost.message.entity import Entity
 from gatepost.message.links import Collector
 from gatepost.settings import Limits
@@ -20,7 +20,8 @@ class Heavy(Exception):
 class Unpacked(msgspec.Struct, frozen=True, kw_only=True):
     """What came out of an archive; `problems` are sentences that say what could not be opened, and why.
 
-    `mails` are the octets of members that are mails, whose parts are parts of this one.
+    `mails` are the octets of members that are mails, whose parts are parts of this one; `links` are those of the other
+    members and of the document that holds them.
     """
 
     members: tuple[Member, ...] = ()
@@ -28,6 +29,7 @@ class Unpacked(msgspec.Struct, frozen=True, kw_only=True):
     encrypted: bool = False
     macros: bool = False
     mails: tuple[bytes, ...] = ()
+    links: tuple[Link, ...] = ()
 
 
 Unpack = Callable[[bytes, str, float], Unpacked]

@@ -1,0 +1,81 @@
+"""Links inside files: in documents, shortcuts and scripts, and in what archives hold.
+
+They are found as they stand in the octets; no format is read as a whole but HTML. OOXML keeps the targets of links, of
+templates and of objects in its `.rels` (ECMA-376 2, 9.3), fields in attributes; older documents (OLE2) and shortcuts
+have their texts in octets or in UTF-16.
+"""
+
+import codecs
+import html
+import re
+from collections.abc import Iterator, Sequence
+
+from gatepost.message import decode, pdf, sniff
+from gatepost.message.anatomy import Link
+from gatepost.message.links import ASIDES_MAX, Collector
+
+OCTETS = 4_194_304
+"""Octets of one file that are looked into."""
+
+ALL_OCTETS = 16_777_216
+"""Octets of all files of a mail that are looked into. What lies behind them is not told of: no mail is held for it."""
+
+HTML_NAMES = (".html", ".htm", ".xhtml", ".shtml", ".svg", ".hta")
+HTML_TYPES = frozenset({"text/html", "image/svg+xml", "application/xhtml+xml"})
+
+_DOCUMENTS = frozenset({"ole", "onenote"})
+_XML_NAMES = (".xml", ".rels")
+_XML_VALUE = re.compile(rb"\b(?:Target|href|instr|src|url)\s*=\s*[\"']([^\"'<>]+)")
+_XML_TAG = re.compile(rb"<[^<>]*>")
+_BOMS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+class Inside:
+    """Reads the files of one mail for links, as far as their octets are to be looked into."""
+
+    def __init__(self) -> None:
+        self._left = ALL_OCTETS
+
+    def links(self, content: bytes, media: str, kind: str, names: Sequence[str]) -> tuple[Link, ...]:
+        """Return where a file leads, at most ASIDES_MAX links; `media` and `kind` as `sniff` says."""
+        found = Collector(ASIDES_MAX)
+        lower = tuple(name.lower() for name in names)
+        if media == "application/pdf":
+            for url in pdf.urls(content, len(self._taken(content)))[0]:
+                found.read_text(url, 0)
+        elif media in HTML_TYPES or any(name.endswith(HTML_NAMES) for name in lower):
+            found.read_html(_utf8(self._taken(content)), 0)
+        elif media == "text/xml" or any(name.endswith(_XML_NAMES) for name in lower):
+            _read_xml(_utf8(self._taken(content)), found)
+        elif kind in _DOCUMENTS or media.startswith("text/") or sniff.script_type(names):
+            for text in _readings(self._taken(content)):
+                found.read_text(text, 0)
+        return found.links
+
+    def _taken(self, content: bytes) -> bytes:
+        some = content[: min(OCTETS, self._left)]
+        self._left -= len(some)
+        return some
+
+
+def _read_xml(raw: bytes, found: Collector) -> None:
+    """Take what attributes and text name; not the names of schemas, which look like URLs."""
+    for value in dict.fromkeys(_XML_VALUE.findall(raw)):
+        target = html.unescape(value.decode("utf-8", "replace"))
+        found.read_target(target, 0)
+        found.read_text(target.encode("utf-8", "replace"), 0)
+    text = html.unescape(_XML_TAG.sub(b"\n", raw).decode("utf-8", "replace"))
+    found.read_text(text.encode("utf-8", "replace"), 0)
+
+
+def _readings(content: bytes) -> Iterator[bytes]:
+    """Yield octets as they are, and what of them is ASCII in UTF-16, whichever its order and wherever it begins."""
+    yield content
+    if b"\0" in content:
+        yield content[::2]
+        yield content[1::2]
+
+
+def _utf8(content: bytes) -> bytes:
+    text = content.decode("utf-16", "replace") if content.startswith(_BOMS) else decode.guessed(content)
+    return text.encode("utf-8", "replace")
