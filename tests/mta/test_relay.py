@@ -760,3 +760,9 @@ def test_the_words_of_a_server_are_shown_without_controls_and_cut_29() -> None:
     assert shown.startswith("a\\x1b[31m\\x0d b\\x202e")
     assert len(shown) == 512
     assert shown.isprintable()
+
+
+async def test_an_octet_of_a_reply_that_is_no_utf_8_is_shown_as_it_came(make: Make) -> None:
+    async with Sink({"RCPT": b"550 5.1.1 caf\xe9 \xff\r\n"}) as sink:
+        (outcome,) = await make().deliver(to(sink), parcel())
+    assert outcome.reply.text == "5.1.1 caf\\xe9 \\xff"

@@ -79,8 +79,14 @@ def printable(text: str, most: int = TEXT_MAX) -> str:
     """Return a text as one line of at most `most` characters, controls spelled out (threat 29)."""
     flat = " ".join(text.split("\n")) if "\n" in text else text
     if not flat.isprintable():
-        flat = "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in flat)
+        flat = "".join(char if char.isprintable() else f"\\x{_number(char):02x}" for char in flat)
     return flat[:most]
+
+
+def _number(char: str) -> int:
+    """Return what a character is; one that stands for an octet which is no UTF-8 is that octet (PEP 383)."""
+    point = ord(char)
+    return point & 0xFF if 0xDC80 <= point <= 0xDCFF else point
 
 
 def remote_id(text: str) -> str | None:
