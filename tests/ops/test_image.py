@@ -2,11 +2,13 @@
 
 import os
 import re
+import smtplib
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from tests.peers.daemon import Daemon, running
 
 ROOT = Path(__file__).parents[2]
 
@@ -29,6 +31,13 @@ def test_the_image_gets_every_file_that_its_steps_read() -> None:
     project = {"pyproject.toml", "README.md", "src"}  # what the build of the package reads
     assert read | project | {"scripts/image-install"} <= sent
     assert all((ROOT / name).exists() for name in sent)
+
+
+def test_its_settings_start_a_daemon_that_takes_mail(tmp_path: Path) -> None:
+    shipped = (ROOT / "config/container.toml").read_text()
+    here = re.sub(r'"0\.0\.0\.0:\d+"', '"127.0.0.1:0"', shipped).replace('"/var/lib/gatepost"', '"state"')
+    with running(Daemon(tmp_path, settings=here)) as daemon, smtplib.SMTP("127.0.0.1", daemon.ports[0]) as client:
+        assert client.noop()[0] == 250
 
 
 @pytest.mark.conformance
