@@ -426,6 +426,30 @@ async def test_the_main_server_is_used_as_soon_as_it_is_back_whatever_stands_ope
         assert (len(main.mails), len(second.mails)) == (1, 2)
 
 
+async def test_who_is_gone_while_a_connection_is_made_ready_leaves_none_open(make: Make) -> None:
+    asked, left = asyncio.Event(), asyncio.Event()
+
+    async def door(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 x\r\n")
+        while await reader.readline() != b"RSET\r\n":
+            writer.write(b"250 ok\r\n")
+        asked.set()
+        await reader.read()
+        left.set()
+        writer.close()
+
+    server = await asyncio.start_server(door, "127.0.0.1", 0)
+    route = Route(hops=(Hop("127.0.0.1", server.sockets[0].getsockname()[1], Transport.SMTP),))
+    relay = make()
+    await relay.probe(route, parse_address("b@to.test"))
+    delivery = asyncio.ensure_future(relay.deliver(route, parcel()))
+    async with asyncio.timeout(60):
+        await asked.wait()
+        delivery.cancel()
+        await left.wait()
+    server.close()
+
+
 @pytest.mark.parametrize("act", [Act.DROP, Act.RESET, Act.HANG])
 async def test_a_mail_lost_after_the_dot_is_tried_again_later_and_nowhere_else_94(make: Make, act: Act) -> None:
     relay = make(data_timeout=1.0)

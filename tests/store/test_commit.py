@@ -90,6 +90,21 @@ async def test_what_may_wait_a_moment_is_written_before_the_end(store: Store, mo
     assert (await soon).deliveries
 
 
+async def test_what_may_wait_a_moment_is_written_though_its_time_comes_while_the_end_does(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gatepost.store.sqlite.LINGER", 60.0)
+    async with busy(store):
+        soon = asyncio.ensure_future(store.write(lambda writer: keep(writer, 1), pace=Pace.SOON))
+        await asyncio.sleep(0)
+        closing = asyncio.ensure_future(store.close())
+        while not store._committer._stopped:  # noqa: ASYNC110 - another thread sets it
+            await asyncio.sleep(0)
+        store._committer._hurry(store._committer._soon)
+    assert (await soon).deliveries
+    await closing
+
+
 async def test_a_hundred_writers_need_few_commits(store: Store) -> None:
     async def mails(first: int) -> None:
         for number in range(first, first + 10):

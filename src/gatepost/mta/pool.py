@@ -135,10 +135,12 @@ class Pool:
             try:
                 if session.dirty:
                     await session.reset()
+                return session
             except Broken:
                 session.close()
-                continue
-            return session
+            except BaseException:  # who asked waits no longer
+                session.close()
+                raise
         return None
 
     async def _new(self, target: Target, lane: _Lane) -> Session:

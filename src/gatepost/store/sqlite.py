@@ -173,9 +173,9 @@ class Committer:
             loop.call_later(LINGER, self._hurry, self._soon)
 
     def _hurry(self, waiting: list[Item[Any]]) -> None:
-        """Have these committed, if nobody's commit has taken them along."""
+        """Have these committed, if nobody's commit has taken them along, nor the end will."""
         with self._door:
-            if waiting is self._soon:
+            if waiting is self._soon and not self._stopped:
                 self._queue.put(self._take_soon())
 
     def _take_soon(self) -> list[Item[Any]]:
