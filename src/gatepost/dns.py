@@ -124,12 +124,8 @@ class Resolver:
         """Return the TXT records, each one's strings joined."""
         return await self._find(name, "TXT", _txt)
 
-    async def ptr(self, ip: str) -> list[str]:
-        """Return the names that an address claims; nothing is proven by them."""
-        return await self.names(reverse_name(ip))
-
     async def names(self, name: str) -> list[str]:
-        """Return the PTR records of a name below in-addr.arpa or ip6.arpa."""
+        """Return the PTR records of a name below in-addr.arpa or ip6.arpa; nothing is proven by them."""
         return await self._find(name, "PTR", _texts)
 
     async def tlsa(self, name: str) -> list[Tlsa]:

@@ -12,7 +12,7 @@ from gatepost.message.mail import Mail
 from gatepost.model.address import Address
 from gatepost.model.auth import AuthResults, Dmarc, Result, Spf
 from gatepost.model.envelope import Client
-from gatepost.model.verdict import Category, Finding
+from gatepost.model.verdict import Category, Finding, OnError
 from gatepost.settings import Filters, Limits, SettingsError
 
 ENTRIES = """\
@@ -106,6 +106,16 @@ def test_a_sender_that_is_proven_is_let_through_by_a_list(file: Path) -> None:
     auth = AuthResults(mail_from=spf, helo=spf, dmarc=Dmarc(result=Result.PASS), proven=True, sender_proven=True)
     asked = mail(plain(), auth, sender=Address("x", "evil.test"))
     assert [each.category for each in found(lists(file, of="sender", action="allow"), asked)] == [Category.ALLOWED]
+
+
+def test_whether_a_list_lets_a_sender_through_is_left_open_while_dns_does_not_say_whether_he_is_proven(
+    file: Path,
+) -> None:
+    spf = Spf(result=Result.TEMPERROR, domain="evil.test")
+    auth = AuthResults(mail_from=spf, helo=spf, dmarc=Dmarc(result=Result.TEMPERROR), unsure=True)
+    asked = mail(plain(), auth, sender=Address("x", "evil.test"))
+    (one,) = found(lists(file, of="sender", action="allow"), asked)
+    assert (one.category, one.on_error) == (Category.ALLOWED, OnError.DEFER)
 
 
 def test_a_changed_file_counts_at_the_next_mail_and_one_that_is_gone_leaves_its_last_state(file: Path) -> None:

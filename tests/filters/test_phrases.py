@@ -42,6 +42,12 @@ def test_a_gap_is_as_wide_as_it_says(pattern: str, said: str, found: bool) -> No
     assert bool(Phrases({"SAID": symbol(pattern)}, "text").found(said)) is found
 
 
+def test_patterns_that_are_too_large_together_are_refused() -> None:
+    large = {f"LARGE_{number}": symbol(rf"{number}x[^a]{{0,900}}y[^b]{{0,900}}z[^c]{{0,900}}w") for number in range(8)}
+    with pytest.raises(ValueError, match="file: patterns of text are too large"):
+        Phrases(large, "text")
+
+
 def test_of_several_phrases_so_many_must_be_there() -> None:
     phrases = Phrases({"TWO": symbol("one.{0,3}two", "three", least=2)}, "text")
     assert phrases.found("one two") == ()

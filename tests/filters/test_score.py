@@ -493,6 +493,8 @@ def test_a_domain_in_foreign_letters_that_looks_like_ours_is_seen_and_ours_is_no
     data = letter("Hi\r\n", From="Ann <ann@xn--longnme-6fg.example>")
     (found,) = [each for each in ask(SCORE, data, recipients=READERS) if each.symbol == "FROM_DOMAIN_OURS_ALIKE"]
     assert found.seen == "xn--longnme-6fg.example"
+    ours = Client(ip="192.0.2.7", login=Login(1, 1, "ann@b.test"))
+    assert "FROM_DOMAIN_OURS_ALIKE" not in symbols(ask(SCORE, data, recipients=READERS, client=ours))
 
 
 @pytest.mark.parametrize("attached", [file("setup.exe"), file("tools.zip", zipped(setup__exe=b"x"))])

@@ -16,7 +16,8 @@ from gatepost.message.authors import authors
 from gatepost.message.mail import Mail
 from gatepost.message.plain import plain
 from gatepost.model.envelope import Recipient
-from gatepost.model.verdict import Category, Finding
+from gatepost.model.problem import Kind
+from gatepost.model.verdict import Category, Finding, OnError
 
 Of = Literal["links", "client", "sender"]
 
@@ -122,8 +123,13 @@ def _finding(one: LocalList, seen: list[str], mail: Mail) -> Finding:
     category = {"score": Category.SCORE, "block": Category.BLOCKED, "allow": Category.ALLOWED}[one.action]
     more = f" (and {len(seen) - 1} more)" if len(seen) > 1 else ""
     reason = f"{plain(seen[0], 80)}{more} is on {one.description or Path(one.file).name}"
+    doubtful = False
     if category is Category.ALLOWED and one.of == "sender" and not any(_proven(key, mail) for key in seen):
-        category, reason = Category.NOTE, f"{reason}; the sender is not proven"
+        doubtful = mail.auth is not None and mail.auth.unsure
+        category = Category.ALLOWED if doubtful else Category.NOTE
+        reason += (
+            f"; {'whether the sender is proven could not be found out now' if doubtful else 'the sender is not proven'}"
+        )
     return Finding(
         category=category,
         symbol=one.symbol,
@@ -131,6 +137,8 @@ def _finding(one: LocalList, seen: list[str], mail: Mail) -> Finding:
         by=LocalLists.name,
         seen=plain(", ".join(seen), 300),
         score=one.weight,
+        on_error=OnError.DEFER if doubtful else None,  # as an ALLOW rule (threat 66)
+        kind=Kind.SENDER_UNSURE if doubtful else None,
     )
 
 

@@ -160,8 +160,11 @@ class Phrases:
         for owner in self._least:
             for pattern in _patterns(symbols, owner):
                 self._add(owner, pattern)
-        for each, _ in (*self._sets, *self._wide):
-            each.Compile()
+        try:
+            for each, _ in (*self._sets, *self._wide):
+                each.Compile()
+        except re2.error as error:
+            raise ValueError(f"file: patterns of {where} are too large to be sought together") from error
         self._recent = Recent(self._sought)
 
     def _add(self, owner: str, pattern: str) -> None:

@@ -76,7 +76,7 @@ def _domain(facts: Facts, brands: Brands) -> Iterator[Sign]:
         yield "FROM_DOMAIN_ALIKE", f"{domain} for {brand}"
     elif brand := brands.borne(facts.author.domain, domain):
         yield "FROM_DOMAIN_BRAND", f"{facts.author.domain} for {brand}"
-    elif any(_mocks(domain, registered(each)) for each in facts.our_domains):
+    elif facts.from_the_world and any(_mocks(domain, registered(each)) for each in facts.our_domains):
         yield "FROM_DOMAIN_OURS_ALIKE", domain  # of other readers nothing is told (rules 12)
     if any(mixed(unpunycoded(label)) for label in domain.split(".")):
         yield "FROM_DOMAIN_MIXED", domain
