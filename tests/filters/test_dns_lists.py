@@ -220,6 +220,12 @@ def test_skipped_domains_are_not_looked_up(tmp_path: Any) -> None:
     assert sorted(asked.names) == ["bad.test.multi.test", "invalid.multi.test"]
 
 
+def test_hosts_alone_in_a_text_are_asked_about() -> None:
+    asked = look("uri_lists", {"bad.com.multi.test": ["A 127.0.0.8"]}, [MULTI], text=b"visit www1.bad.com today\r\n")
+    assert "bad.com.multi.test" in asked.names
+    assert asked.found
+
+
 def test_of_many_links_a_bounded_number_is_asked_about() -> None:
     text = b"".join(b"http://a%d.test/\r\n" % number for number in range(100))
     asked = look("uri_lists", {}, [MULTI], text=text, most=10)

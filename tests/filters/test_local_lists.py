@@ -18,6 +18,7 @@ from gatepost.settings import Filters, Limits, SettingsError
 ENTRIES = """\
 # bad ones
 Evil.test            # and all below it
+evil.com
 *.wild.test
 b\u00fccher.example
 .zip
@@ -67,6 +68,9 @@ def file(tmp_path: Path) -> Path:
         ("http://203.0.113.16/", False),
         ("http://[2001:db8::1]/", True),
         ("http://mixed.test/", False),
+        ("evil.com", True),
+        ("ann@evil.com", False),
+        ("report.zip", False),
     ],
 )
 def test_a_link_is_held_against_domains_hosts_urls_and_networks(file: Path, link: str, hit: bool) -> None:

@@ -1,7 +1,7 @@
 """Links and the domain's lists of hosts."""
 
 import pytest
-from tests.filters.mails import NOW, ask, mail, make, plain, recipient, run, symbols
+from tests.filters.mails import NOW, ask, attached, mail, make, mixed, plain, recipient, run, symbols, zipped
 from tests.steps import steps
 
 from gatepost.model.rules import RuleSet, UriAction, UriRule
@@ -103,6 +103,13 @@ def test_threat_61_a_disguised_link_is_held_against_the_list(text: bytes, header
 def test_threat_61_a_bare_host_is_held_against_the_list() -> None:
     assert points(b"visit www1.bad.com or Bad.com today\r\n", (BLOCK, "bad.com")) == 100
     assert points(b"write to ann@bad.com or read bad.com.txt\r\n", (BLOCK, "bad.com")) == 0
+
+
+def test_threat_61_a_link_in_an_archive_is_held_against_the_list() -> None:
+    page = zipped(page__html=b"<html><body><a href='http://bad.test/'>x</a></body></html>")
+    letter = mixed(b"Content-Type: text/plain\r\n\r\nHello", attached(page, 'attachment; filename="a.zip"'))
+    (finding,) = ask(make("uris"), letter, rules((BLOCK, "bad.test")))
+    assert (finding.symbol, finding.seen) == ("URI_HOST_IN_BLOCKLIST", "http://bad.test/")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "2130706433", "0x7f000001", "0177.0.0.1"])

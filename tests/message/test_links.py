@@ -163,6 +163,16 @@ def test_names_alone_stand_apart_so_that_they_say_nothing_of_how_a_mail_is_writt
     assert found.leads == found.links + found.asides
 
 
+@pytest.mark.parametrize(
+    "subject",
+    [b"visit evil.com today", b"=?utf-8?Q?http:=2F=2Fevil=2Ecom/x?=", b"go to\r\n www.evil.com!", b"evil[.]com"],
+)
+def test_what_a_subject_names_stands_apart(subject: bytes) -> None:
+    found = take_apart(b"Subject: " + subject + b"\r\n\r\nhello")
+    assert [(link.domain, link.source) for link in found.leads] == [("evil.com", Source.SUBJECT)]
+    assert found.links == ()
+
+
 @pytest.mark.parametrize("name", [b"log.txt", b"page.html"])
 def test_names_alone_count_only_in_what_a_mail_program_shows_itself(name: bytes) -> None:
     found = take_apart(mail(attachment(name, b"evil.com http://b.com/", b"text/plain")))
@@ -170,8 +180,9 @@ def test_names_alone_count_only_in_what_a_mail_program_shows_itself(name: bytes)
 
 
 def test_more_names_alone_than_are_looked_into_hold_no_mail() -> None:
-    found = take_apart(mail(b"\r\n" + b" ".join(b"a%d.com" % number for number in range(ASIDES_MAX + 1))))
-    assert len(found.asides) == ASIDES_MAX
+    text = b" ".join(b"a%d.com" % number for number in range(ASIDES_MAX + 1))
+    found = take_apart(b"Subject: visit evil.com\r\n\r\n" + text)
+    assert [link.source for link in found.asides] == [Source.NAME] * ASIDES_MAX + [Source.SUBJECT]
     assert found.unscannable == ()
 
 

@@ -141,6 +141,7 @@ class Source(StrEnum):
     REDIRECT = "redirect"  # inside a parameter of another link
     FILE = "file"  # in an attached document
     IMAGE = "image"  # in a QR code
+    SUBJECT = "subject"
     NAME = "name"  # a host alone in a text, of which mail programs make a link
 
 
@@ -184,8 +185,9 @@ class Anatomy(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     archives); empty when everything was. `encrypted` is true when an archive or document needs a password: names were
     looked at as far as they are readable, content was not. `sealed`: see `Part.sealed`.
 
-    `asides` are what leads somewhere though nobody wrote it as a link of this mail: bare hosts, and the links of files
-    inside archives and documents. Lists ask about them; they say nothing of how a mail is written.
+    `asides` are what leads somewhere though nobody wrote it as a link of this mail: bare hosts, what the subject names,
+    and the links of files inside archives and documents. Lists ask about them; they say nothing of how a mail is
+    written.
     """
 
     headers: tuple[Header, ...]  # the mail's own

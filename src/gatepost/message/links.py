@@ -45,13 +45,13 @@ _TRAILING = ".,;:!?)]}>*|_\u201d\u2019\u00bb"
 class Collector:
     """Gathers links, of one mail or file: each (host, URL) once, at most `most`; `full` tells that there were more.
 
-    `asides` are those of `Anatomy.asides`, the first ASIDES_MAX.
+    `asides` are those of `Anatomy.asides`, the first ASIDES_MAX of each source.
     """
 
     def __init__(self, most: int = LINKS_MAX) -> None:
         self._most = most
         self._found: dict[tuple[str, str], Link] = {}
-        self._aside: dict[tuple[str, str], Link] = {}
+        self._aside: dict[Source, dict[tuple[str, str], Link]] = {}
         self.full = False
 
     @property
@@ -60,7 +60,7 @@ class Collector:
 
     @property
     def asides(self) -> tuple[Link, ...]:
-        return tuple(self._aside.values())
+        return tuple(link for found in self._aside.values() for link in found.values())
 
     def take_text(self, raw: bytes, part: int, *, names: bool = True) -> None:
         """Take the links of a text as `read_text` does; one that came a moment ago is not read again.
@@ -76,14 +76,21 @@ class Collector:
     def _take(self, other: "Collector", part: int, names: bool) -> None:
         for link in other._found.values():
             self._keep(Link(link.host, link.domain, link.url, link.source, part))
-        for link in other._aside.values() if names else ():
+        for link in other.asides if names else ():
             self._set_aside(Link(link.host, link.domain, link.url, link.source, part))
         self.full = self.full or other.full
 
-    def take_aside(self, links: Iterable[Link], part: int) -> None:
-        """Take the links of files inside a part."""
+    def take_aside(self, links: Iterable[Link], part: int, source: Source = Source.FILE) -> None:
+        """Take the links of files inside a part, or of what else mail programs don't show as links."""
         for link in links:
-            self._set_aside(Link(link.host, link.domain, link.url, Source.FILE, part))
+            self._set_aside(Link(link.host, link.domain, link.url, source, part))
+
+    def read_subject(self, subject: str) -> None:
+        """Take what a subject names: no mail program makes a link of it, but people go where it says."""
+        if "." in subject:
+            found = Collector()
+            found.read_text(subject.encode("utf-8", "replace"), 0)
+            self.take_aside(found.links + found.asides, 0, Source.SUBJECT)
 
     def read_text(self, raw: bytes, part: int, source: Source = Source.TEXT) -> None:
         """Take the links of a text in ASCII or UTF-8."""
@@ -96,7 +103,7 @@ class Collector:
                 return
             if rest:
                 self._add(_trimmed(f"http://{name}{rest}"), source, part)
-            elif self._has_room_aside and (host := host_of(name)):
+            elif self._has_room_aside(Source.NAME) and (host := host_of(name)):
                 self._set_aside(Link(host, registered(host), name, Source.NAME, part))
 
     def read_html(self, raw: bytes, part: int, *, within: bool = False) -> None:
@@ -164,13 +171,12 @@ class Collector:
             return
         self._found[key] = link
 
-    @property
-    def _has_room_aside(self) -> bool:
-        return len(self._aside) < ASIDES_MAX
+    def _has_room_aside(self, source: Source) -> bool:
+        return len(self._aside.get(source, ())) < ASIDES_MAX
 
     def _set_aside(self, link: Link) -> None:
-        if self._has_room_aside:
-            self._aside.setdefault((link.host, link.url), link)
+        if self._has_room_aside(link.source):
+            self._aside.setdefault(link.source, {}).setdefault((link.host, link.url), link)
 
 
 def _gather_text(raw: bytes) -> Collector:

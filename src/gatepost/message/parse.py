@@ -69,6 +69,8 @@ def _may_go_on(table: Table) -> bool:
 def _anatomy(table: Table, root: _Root) -> Anatomy:
     if table.collector.full:
         table.stop("the mail has more links than are looked into")
+    summary = headers.summary(root.fields, any(part.attachment and not part.hidden for part in table.parts))
+    table.collector.read_subject(summary.subject)
     parts = tuple(table.parts) or (Part(index=0, parent=-1, depth=0, headers=root.fields, types=("text/plain",)),)
     return Anatomy(
         headers=root.fields,
@@ -81,7 +83,7 @@ def _anatomy(table: Table, root: _Root) -> Anatomy:
         unscannable=tuple(table.unscannable),
         encrypted=any(part.encrypted for part in parts),
         sealed=any(part.sealed for part in parts),
-        summary=headers.summary(root.fields, any(part.attachment and not part.hidden for part in parts)),
+        summary=summary,
     )
 
 
