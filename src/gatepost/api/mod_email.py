@@ -19,6 +19,7 @@ from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Query
 from gatepost.services.emails import EmailDraft, Emails
 from gatepost.services.records import Line
+from gatepost.turns import in_turns
 
 if TYPE_CHECKING:
     from gatepost.api.cql import Cql
@@ -195,7 +196,7 @@ async def list_application_emails(emails: Emails, caller: Caller, query: EmailAs
     """List the mails that were handed in, with what became of them."""
     where, keys = _cql().read(query.query or "cql.allRecords=1")
     page = await emails.find(caller, Query(where=where, keys=keys, offset=query.offset, limit=query.limit))
-    return EmailEntries(email_entity=[_shown(row) for row in page.items], total_records=page.total or 0)
+    return EmailEntries(email_entity=[_shown(row) async for row in in_turns(page.items)], total_records=page.total or 0)
 
 
 def _draft(body: EmailEntity) -> EmailDraft:

@@ -125,8 +125,6 @@ class Listeners:
         for session in self.sessions:
             session.hang_up(replies.STOPPING)
         await self._cancelled()
-        for session in self.sessions:
-            session.transport.abort()
 
     def _close(self) -> None:
         for server in self._servers:
