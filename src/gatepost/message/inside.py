@@ -10,6 +10,8 @@ import html
 import re
 from collections.abc import Iterator, Sequence
 
+import re2  # type: ignore[import-untyped]
+
 from gatepost.message import decode, pdf, sniff
 from gatepost.message.anatomy import Link
 from gatepost.message.links import ASIDES_MAX, Collector
@@ -25,7 +27,7 @@ HTML_TYPES = frozenset({"text/html", "image/svg+xml", "application/xhtml+xml"})
 
 _DOCUMENTS = frozenset({"ole", "onenote"})
 _XML_NAMES = (".xml", ".rels")
-_XML_VALUE = re.compile(rb"\b(?:Target|href|instr|src|url)\s*=\s*[\"']([^\"'<>]+)")
+_XML_VALUE = re2.compile(rb"\b(?:Target|href|instr|src|url)\s*=\s*[\"']([^\"'<>]+)")
 _XML_TAG = re.compile(rb"<[^<>]*>")
 _BOMS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
