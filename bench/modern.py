@@ -3,7 +3,7 @@
 The mails are of our own wording, in lots: those that were looked at while the rules were improved, those that were held
 back, and those that were written then, of other kinds.
 
-Run: python -m bench.modern [--misses {improved,held,fresh}]
+Run: python -m bench.modern [--misses {improved,held,fresh,later}]
 """
 
 import argparse

@@ -6,7 +6,7 @@ import httpx2
 import pyotp
 import pytest
 from tests.api.house import CHEAP
-from tests.web.browser import SECRET, Browser, Place, opened
+from tests.web.browser import ORIGIN, SECRET, Browser, Place, opened
 
 from gatepost.model.access import Admin, Purpose, Ticket
 from gatepost.model.query import All, eq
@@ -134,8 +134,11 @@ async def test_over_http_links_lead_on_with_a_cookie_that_comes_back(tmp_path: P
         assert not browser.client.cookies
 
 
-async def test_the_cookie_stays_secure_where_another_ends_tls_before_us(place: Place) -> None:
-    answer = await place.browser(origin="http://gate.example").open(await signin_link(place))
+@pytest.mark.parametrize("origin", [ORIGIN, "HTTPS://gate.example"])
+async def test_the_cookie_stays_secure_where_another_ends_tls_before_us(tmp_path: Path, origin: str) -> None:
+    async with opened(tmp_path, origin=origin) as place:
+        answer = await place.browser(origin="http://gate.example").open("/signin")
+    assert answer.url.scheme == "http"
     assert baked(answer) == ("__Host-gatepost", {"httponly", "path=/", "samesite=strict", "secure"})
 
 

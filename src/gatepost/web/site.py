@@ -19,7 +19,7 @@ STATIC = Path(__file__).parent / "static"
 
 def pages(counter: Counter, settings: Http) -> list[BaseRoute]:
     """Return the routes of every page."""
-    window = Window(counter, secure=settings.base_url.startswith("https:"))
+    window = Window(counter, secure=settings.base_url.lower().startswith("https:"))
     forms = [route for kind in (Forms, ComposePages, SharePages) for route in kind(counter, window).routes()]
     return [Route("/docs", browser.show), *forms, Mount("/static", Files(directory=STATIC))]
 
