@@ -232,6 +232,13 @@ def test_of_many_links_a_bounded_number_is_asked_about() -> None:
     assert len(asked.names) == 11
 
 
+def test_names_alone_hide_no_link() -> None:
+    text = b"http://bad.test/ " + b" ".join(b"a%d.com" % number for number in range(100))
+    asked = look("uri_lists", {}, [MULTI], text=text, most=10)
+    assert "bad.test.multi.test" in asked.names
+    assert len(asked.names) == 11
+
+
 def test_without_lists_nothing_is_asked() -> None:
     made = load(Filters(), Tools(limits=Limits(), resolver=Resolver(Dns(), lambda: NOW)))
     assert {"dnsbl", "uri_lists", "local_lists"}.isdisjoint(one.name for one in made)

@@ -1,9 +1,10 @@
 """Asks lists in DNS about the links of a mail: their domains, the addresses behind them, hashes of them."""
 
 import asyncio
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 from gatepost.dns import DnsFailure, Missing
 from gatepost.filters import zones
@@ -74,27 +75,30 @@ class UriLists:
         if self._file:
             await self._file.refresh()
         skips = self._skips.of(recipient.rules.uris)
-        links = [link for link in (await mail.anatomy()).leads if not self._skipped(link.host, skips)]
+        anatomy = await mail.anatomy()
+        leads = _Leads(self._asked(anatomy.links, skips), self._asked(anatomy.asides, skips))
         questions: list[Question] = []
         for source, zone, of in self._sources:
             if source.kind == "ip":
-                questions += map(source.about_ip, await self._addresses(links, zone.resolve, mail.envelope.id))
+                questions += map(source.about_ip, await self._addresses(leads, zone.resolve, mail.envelope.id))
             else:
-                texts = zones.chosen(_texts(links, of), self._most, mail.envelope.id)
+                texts = leads.chosen(partial(_texts, of=of), self._most, mail.envelope.id)
                 questions += map(source.about_text, texts)
         return await self._lists.ask(questions)
+
+    def _asked(self, links: Iterable[Link], skips: frozenset[str]) -> list[Link]:
+        return [link for link in links if not self._skipped(link.host, skips)]
 
     def _skipped(self, host: str, skips: frozenset[str]) -> bool:
         if any(name in skips for name in upwards(host)):
             return True
         return self._file is not None and self._file.value.has_host(host)
 
-    async def _addresses(self, links: Sequence[Link], resolve: bool, salt: str) -> list[str]:
+    async def _addresses(self, leads: "_Leads", resolve: bool, salt: str) -> list[str]:
         """Return the public addresses that links name, and with `resolve` those that their hosts have."""
-        found = [link.host for link in links if is_address(link.host)]
+        found = leads.chosen(_ips, self._most, salt)
         if resolve:
-            hosts = (link.host for link in links if not is_address(link.host))
-            asked = (self._resolved(host) for host in zones.chosen(hosts, self._most, salt))
+            asked = map(self._resolved, leads.chosen(partial(_texts, of="host"), self._most, salt))
             found += [address for addresses in await asyncio.gather(*asked) for address in addresses]
         return zones.chosen(filter(is_public, found), self._most, salt)
 
@@ -104,6 +108,23 @@ class UriLists:
                 return await self._resolver.ipv4(host)
         except (Missing, DnsFailure, TimeoutError):
             return []
+
+
+class _Leads(NamedTuple):
+    """The links of a mail, and what else leads somewhere."""
+
+    links: Sequence[Link]
+    asides: Sequence[Link]
+
+    def chosen(self, names: Callable[[Iterable[Link]], Iterable[str]], most: int, salt: str) -> list[str]:
+        """Return at most `most` names; asides come last, so that no document full of links hides one of the mail."""
+        first = zones.chosen(names(self.links), most, salt)
+        rest = (name for name in names(self.asides) if name not in first)
+        return first + zones.chosen(rest, most - len(first), salt)
+
+
+def _ips(links: Iterable[Link]) -> Iterable[str]:
+    return filter(is_public, (link.host for link in links if is_address(link.host)))
 
 
 def _asked_of(zone: LinkZone) -> Of:
