@@ -101,6 +101,12 @@ def test_no_change_of_a_folder_is_missed(connection: sqlite3.Connection, change:
     assert page.total == len(whole.items)
 
 
+def test_a_list_that_is_too_long_to_be_kept_is_not_sorted_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(orders, "KEPT", MANY - 1)
+    middle = Query(offset=orders.NEAR, limit=2)
+    assert Orders().window("a", Listed(MANY, 1), middle, lambda: pytest.fail("it was sorted")) is None
+
+
 def test_what_was_not_asked_for_longest_is_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(orders, "KEPT", 3 * MANY)
     kept, sorted_ = Orders(), []

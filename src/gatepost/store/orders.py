@@ -29,11 +29,14 @@ class Orders:
     def window(
         self, name: Hashable, listed: Listed, query: Query, sort: Callable[[], Iterable[tuple[int]]]
     ) -> list[int] | None:
-        """Return the ids of the query's window; None where nobody sorted the list, nor is it worth the while."""
+        """Return the ids of the query's window; None where nobody sorted the list, nor is it worth the while.
+
+        A list that is too long to be kept is never sorted as a whole: it would be for each page.
+        """
         ids = self._known(name, listed.mark)
         end = listed.total if query.limit is None else min(query.offset + query.limit, listed.total)
         if ids is None:
-            if min(query.offset, listed.total - end) < NEAR:
+            if listed.total > KEPT or min(query.offset, listed.total - end) < NEAR:
                 return None
             ids = array("q", (id for (id,) in sort()))
             self._keep(name, listed.mark, ids)
