@@ -194,6 +194,17 @@ async def test_one_who_stops_waiting_does_not_spoil_it_for_the_others(resolver: 
     assert len(await second) == 2
 
 
+async def test_what_the_cache_takes_is_bounded_too(names: Names, ticks: Ticks) -> None:
+    """A stranger whose mail has many signatures would fill it with answers of 64 KB."""
+    resolver = Resolver(Dns(servers=[names.address], timeout=10), ticks, octets=16_400)
+    for _ in range(3):
+        for name, other in (("long.example.org", "bare.example.org"), ("bare.example.org", "long.example.org")):
+            assert await resolver.txt(name)
+            assert resolver.good_until(name, "TXT") and not resolver.good_until(other, "TXT")
+    await resolver.addresses("a.example.org")
+    assert resolver.good_until("bare.example.org", "TXT") and resolver.good_until("a.example.org", "A")
+
+
 async def test_the_cache_is_bounded(names: Names, ticks: Ticks) -> None:
     resolver = Resolver(Dns(servers=[names.address], timeout=1, cache=2), ticks)
     for name in ("example.org", "null.example.org", "example.org", "six.example.org"):

@@ -31,6 +31,8 @@ TTL_MAX = 86_400_000
 FAILURE_TTL = 5_000  # a server that fails is not asked again for every mail (RFC 9520 2.2)
 EDNS_PAYLOAD = 1232  # no fragments (DNS flag day 2020)
 HOSTS = Path("/etc/hosts")
+OCTETS = 64_000_000  # that answers take which are kept: a stranger's may have 64 KB each
+RECORD = 150  # octets that a record takes beside its text
 
 
 async def side_by_side(asked: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
@@ -71,6 +73,12 @@ class _Kept(NamedTuple):
     found: object
     secure: bool
 
+    @property
+    def octets(self) -> int:
+        """About what it takes."""
+        records = self.found if isinstance(self.found, list) else ()
+        return RECORD + sum(RECORD + (len(each) if isinstance(each, bytes | str) else 0) for each in records)
+
 
 class Resolver:
     """Asks the servers of `[dns]`, or the system's when none are named.
@@ -78,8 +86,9 @@ class Resolver:
     Every question raises Missing or DnsFailure. Names are taken and given without the final dot, lower-case.
     """
 
-    def __init__(self, settings: Dns, clock: Clock) -> None:
+    def __init__(self, settings: Dns, clock: Clock, *, octets: int = OCTETS) -> None:
         self._clock = clock
+        self._room = octets
         self._size = settings.cache
         self._timeout = settings.timeout
         self._kept: OrderedDict[tuple[str, str], _Kept] = OrderedDict()
@@ -187,10 +196,17 @@ class Resolver:
 
     async def _fetch(self, key: tuple[str, str], read: Callable[[dns.resolver.Answer], object]) -> _Kept:
         found, ttl, secure = await self._question(key, read)
-        kept = self._kept[key] = _Kept(self._clock() + min(ttl, TTL_MAX), found, secure)
-        while len(self._kept) > self._size:
-            self._kept.popitem(last=False)
+        kept = _Kept(self._clock() + min(ttl, TTL_MAX), found, secure)
+        if key in self._kept:
+            self._forget(key)
+        self._kept[key] = kept
+        self._room -= kept.octets
+        while len(self._kept) > self._size or self._room < 0:
+            self._forget(next(iter(self._kept)))
         return kept
+
+    def _forget(self, key: tuple[str, str]) -> None:
+        self._room += self._kept.pop(key).octets
 
     async def _question(
         self, key: tuple[str, str], read: Callable[[dns.resolver.Answer], object]

@@ -142,7 +142,7 @@ class Dns(Section, frozen=True):
         "timeout": "seconds for one question in all",
         "silent": "questions in a row without an answer after which a resolver is probed, and rests if it is silent",
         "rest": "seconds (0.1 at least) between probes of a resolver that rests; what is asked meanwhile fails at once",
-        "cache": "answers kept in memory",
+        "cache": "answers kept in memory, 64 MB of them at most",
         "trust_ad": "whose word counts that DNSSEC proves an answer: local (resolvers on this machine), always, never",
     }
     servers: list[str] = []
