@@ -21,6 +21,9 @@ from gatepost.model.verdict import Category, Finding, OnError
 
 Of = Literal["links", "client", "sender"]
 
+_NOT_PROVEN = "the sender is not proven"
+_UNSURE = "whether the sender is proven could not be found out now"
+
 
 class LocalList(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A list in a file: what is held against it, and what follows for what is on it."""
@@ -127,9 +130,7 @@ def _finding(one: LocalList, seen: list[str], mail: Mail) -> Finding:
     if category is Category.ALLOWED and one.of == "sender" and not any(_proven(key, mail) for key in seen):
         doubtful = mail.auth is not None and mail.auth.unsure
         category = Category.ALLOWED if doubtful else Category.NOTE
-        reason += (
-            f"; {'whether the sender is proven could not be found out now' if doubtful else 'the sender is not proven'}"
-        )
+        reason += f"; {_UNSURE if doubtful else _NOT_PROVEN}"
     return Finding(
         category=category,
         symbol=one.symbol,

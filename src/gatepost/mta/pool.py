@@ -138,7 +138,7 @@ class Pool:
                 return session
             except Broken:
                 session.close()
-            except BaseException:  # who asked waits no longer
+            except asyncio.CancelledError:  # who asked waits no longer
                 session.close()
                 raise
         return None
