@@ -112,6 +112,10 @@ FOUND = {
     "body=quick prox/unit=element body=jumps": "1",
     '> m = "http://example.org" m.header = password': "1",
     '> "http://example.org" header = password': "1",
+    'header cql.any "reset near"': "1 2",
+    "body cql.adj quick prox body = fox": "2 10",
+    "cql.allRecords=0 or header=reset*": "1 2",
+    "header=reset* and (to=near and (header=reset* and (" * 15 + "to=near" + ")))" * 15: "2",
     # Terms in a list are all of its field, unless they name another.
     'status==(FAILURE or "delivered")': "1 3",
     "notificationId==(1 or 2 or 10) not header==(reset* and *word)": "2 10",
@@ -132,7 +136,7 @@ WRONG = {
     "status==": 9,
     "status==x and": 14,
     "(status==x": 11,
-    "status==x)": 11,
+    "status==x)": 10,
     'status=="x': 9,
     "status==x sortBy": 17,
     "status==x sortBy password": 18,
@@ -143,7 +147,9 @@ WRONG = {
     "to==a and status==/stem x": 11,
     "date==soon": 1,
     "status==(x or y": 16,
-    "status==()": 11,
+    "status==()": 10,
+    "status==x xor to==y": 11,
+    "attachments.contentType==text/plain": 30,
     "password==(x or y)": 1,
     "date>(2026 or soon)": 15,
     "status==(x or y) and status==z and password==x": 36,
@@ -157,6 +163,9 @@ WRONG = {
     'header any "' + "a " * 51 + '"': 1,
     " or ".join(["to==a"] * 101): 901,
     "to==" + "a" * 5000: 4097,
+    "to==a or (to==b and (" * 20 + "to==c" + "))" * 20: 206,
+    "to==a not (" * 40 + "to==b" + ")" * 40: 271,
+    "to==a" + " or to==b and to==c" * 40: 558,
 }
 
 
@@ -186,6 +195,12 @@ def test_what_is_wrong_is_told_with_its_place(text: str) -> None:
     with pytest.raises(Problem, match=f"at position {WRONG[text]}:") as told:
         CQL.read(text)
     assert (told.value.kind, told.value.pointer) == (Kind.MALFORMED, "/query")
+
+
+def test_what_is_nested_as_deeply_as_may_be_is_asked(store: Store) -> None:
+    rights, lefts = "to==a or (to==b and (" * 10 + "to==c" + "))" * 10, "to==a" + " or to==b and to==c" * 29
+    mixed = "to==a not (header any (x or y) or (" * 7 + "to==b" + "))" * 7
+    assert [ask(store, text) for text in (rights, lefts, mixed)] == [[], [], []]
 
 
 def test_an_answer_has_room_for_so_many_octets_and_one_record_at_least(store: Store) -> None:

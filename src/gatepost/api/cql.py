@@ -23,6 +23,7 @@ LONGEST = 4096  # characters of a query
 CLAUSES = 100
 WORDS = 200  # to look for, in all
 KEYS = 10  # to sort by
+DEEPEST = 60  # conditions within each other, as `_depth` counts them; SQLite reads some 80
 EVERYWHERE = {"cql.serverchoice", "cql.anywhere", "cql.anyindexes", "cql.allindexes", "cql.keywords"}
 FLAGS = {  # what a relation's modifiers mean
     "respectcase": {"case": True},
@@ -78,6 +79,11 @@ class _Grammar(CQLParser12):
             elif node.index is None:
                 node.index, node.relation = p[1], p[2]
 
+    def p_error(self, p: Any) -> None:
+        """Note where the word stands that is not expected, before that is told."""
+        self.unexpected = p.lexpos if p else None
+        super().p_error(p)
+
 
 @cache
 def _parser() -> _Grammar:
@@ -105,16 +111,12 @@ class _Reading:
         except CQLLexerError as error:
             raise wrong("a quotation mark is not closed", error.args[1].lexpos) from error
         except CQLParserError as error:
-            raise wrong(_reason(error), self._reached(parser)) from error
+            place = len(self._text) if parser.unexpected is None else parser.unexpected
+            raise wrong(_reason(error), place) from error
         condition = self._condition(root)
         if len(root.sortSpecs) > KEYS:
             self._fail(f"more than {KEYS} keys to sort by")
         return condition, tuple(self._order(each) for each in root.sortSpecs)
-
-    def _reached(self, parser: _Grammar) -> int:
-        """Where the parser stopped: what it took last is what it did not expect."""
-        lexer: Any = parser.lexer
-        return min(int(lexer.lexer.lexpos), len(self._text))
 
     def _fail(self, why: str) -> NoReturn:
         raise wrong(why, self._at)
@@ -146,13 +148,17 @@ class _Reading:
         self._find(triple.operator.value)
         if triple.operator.modifiers:
             self._fail(f"{operator} takes no modifiers")
-        right = self._condition(triple.right)
-        if operator == "or":
-            return AnyOf((*(left.of if isinstance(left, AnyOf) else (left,)), right))
+        at, right = self._at, self._condition(triple.right)
         if operator == "not":
             assert not isinstance(right, Not)
             right = Not(right)
-        return All((*(left.of if isinstance(left, All) else (left,)), right))
+        kind = AnyOf if operator == "or" else All
+        joined = kind(
+            tuple(part for side in (left, right) for part in (side.of if isinstance(side, kind) else (side,)))
+        )
+        if _depth(joined) > DEEPEST:
+            raise wrong("what is in parentheses is nested too deeply", at)
+        return joined
 
     def _clause(self, node: CQLSearchClause) -> Condition:
         name = str(node.index).lower() if node.index is not None else "cql.serverchoice"
@@ -161,7 +167,7 @@ class _Reading:
         self._words += len(node.term.split())
         if self._clauses > CLAUSES or self._words > WORDS:
             self._fail(f"more than {CLAUSES} clauses, or {WORDS} words")
-        relation = str(node.relation.comparitor).lower() if node.relation else "="
+        relation = str(node.relation.comparitor).lower().removeprefix("cql.") if node.relation else "="
         if name == "cql.allrecords":
             return All(()) if node.term == "1" else AnyOf(())
         flags = self._flags(node.relation.modifiers if node.relation else None)
@@ -204,7 +210,9 @@ class _Reading:
         if any(each.relation and each.relation.modifiers for each in (left, right)):
             self._fail("the relations of prox take no modifiers")
         names = {str(each.index).lower() for each in (left, right)}
-        relations = {str(each.relation.comparitor) for each in (left, right) if each.relation}
+        relations = {
+            str(each.relation.comparitor).lower().removeprefix("cql.") for each in (left, right) if each.relation
+        }
         if len(names) > 1 or not relations <= {"=", "adj"}:
             self._fail("prox compares the words of one field")
         how, element = self._distance(triple.operator.modifiers)
@@ -252,6 +260,16 @@ def _row(node: Any) -> Iterator[Any]:
     while isinstance(node, CQLTriple) and node.operator.value.lower() != "prox":
         node = node.left
         yield node
+
+
+def _depth(condition: Condition) -> int:
+    """Return how many places of its stack SQLite takes to read a condition; what stands first waits for nothing."""
+    if isinstance(condition, Not):
+        return 1 + _depth(condition.of)
+    if isinstance(condition, Where) or not condition.of:
+        return 0
+    first, *others = (_depth(part) for part in condition.of)
+    return max([first + 1, *(other + 3 for other in others)])
 
 
 def _bare(modifier: CQLModifier) -> str:
