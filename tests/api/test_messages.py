@@ -212,6 +212,9 @@ async def test_the_queue_is_looked_into_and_moved_as_a_whole(desk: Desk) -> None
     assert (await desk.ask("POST", "/queue/pause", {"destination": place["name"]})).status_code == 204
     assert (await desk.get("/queue/destinations"))[0]["paused"]
     assert (await desk.ask("POST", "/queue/resume", {"destination": place["name"]})).status_code == 204
+    assert (await desk.ask("POST", "/queue/pause", {"destination": "@Far.Example"})).status_code == 204
+    assert [each["name"] for each in await desk.get("/queue/destinations") if each["paused"]] == ["@far.example"]
+    assert (await desk.ask("POST", "/queue/resume", {"destination": "@FAR.example"})).status_code == 204
     hop = {"host": "127.0.0.1", "port": 9, "transport": "SMTP"}
     assert (await desk.ask("POST", f"{where}/hold")).status_code == 204
     assert (await desk.ask("POST", f"{where}/reroute", {"hop": hop})).status_code == 204

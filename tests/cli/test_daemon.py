@@ -256,3 +256,30 @@ def test_what_was_learnt_outlasts_a_kill(served: Daemon, tmp_path: Path, capsys:
     served.start()
     assert served.run("learn", "spam", str(letter)) == os.EX_OK
     assert capsys.readouterr().out.splitlines() == ["learnt 0, known before 1, refused 0", before[1]]
+
+
+def test_a_pattern_names_nothing_that_is_deleted_or_granted(served: Daemon, capsys: pytest.CaptureFixture[str]) -> None:
+    for args in (
+        ["domain", "delete", "*"],
+        ["domain", "delete", "exam*"],
+        ["user", "delete", "*@example.org"],
+        ["user", "delete", "ali*@example.org"],
+        ["suppression", "delete", "example.org", "*"],
+        ["admin", "grant", "admin", "READER", "--customer", "*"],
+    ):
+        assert served.run(*args) == os.EX_NOINPUT, args
+    assert served.run("user", "list", "example.org") == os.EX_OK
+    assert "alice@example.org  ENABLED" in shown(capsys)
+
+
+def test_a_next_hop_by_ipv6_is_shown_as_it_is_written(served: Daemon, capsys: pytest.CaptureFixture[str]) -> None:
+    assert served.run("domain", "add", "six.example", "--next-hop", "[2001:db8::25]:2525", "--language", "fr") == 0
+    assert "  [2001:db8::25]:2525  " in shown(capsys)
+
+
+def test_the_audit_tells_times_as_people_do(served: Daemon, capsys: pytest.CaptureFixture[str]) -> None:
+    assert served.run("domain", "add", "gone.example", "--next-hop", "mail.gone.example") == os.EX_OK
+    assert served.run("domain", "delete", "gone.example") == os.EX_OK
+    capsys.readouterr()
+    assert served.run("audit", "--domain", "gone.example", "--limit", str(10**20)) == os.EX_OK
+    assert re.search(r"deletionDate: null -> \d{4}-\d\d-\d\d \d\d:\d\d:\d\d, purgeDate", shown(capsys))

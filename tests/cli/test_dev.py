@@ -1,6 +1,9 @@
 """`gatepost dev`, whole: every sample's fate, and a second start on the same directory."""
 
+import json
+import os
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -34,3 +37,13 @@ def test_every_sample_meets_its_fate_and_the_second_start_is_like_the_first(tmp_
     assert re.search(r"curl -H 'Authorization: Bearer [0-9a-f]{32}' http://127.0.0.1:\d+/domains", first)
     second = dev(tmp_path / "state")
     assert fates(second) == WANTED
+
+
+def test_a_second_one_on_the_same_directory_is_told_why_it_cannot_be(tmp_path: Path) -> None:
+    dev(tmp_path / "state")
+    port = json.loads((tmp_path / "state" / "dev.json").read_bytes())["hop_port"]
+    with socket.create_server(("127.0.0.1", port)):
+        command = [sys.executable, "-m", "gatepost", "dev", "--once", "--directory", str(tmp_path / "state")]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == os.EX_UNAVAILABLE
+    assert f"port {port}, its next hop's, is taken: end the `gatepost dev` that runs on it" in done.stderr

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -68,3 +69,45 @@ def test_the_installed_command_prints_its_version_as_json() -> None:
 def test_the_module_runs_as_the_command_does() -> None:
     done = subprocess.run([sys.executable, "-m", "gatepost", "version"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("gatepost ")
+
+
+def test_the_version_is_also_an_option(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == os.EX_OK
+    assert capsys.readouterr().out.startswith("gatepost ")
+
+
+def run(args: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run a line of the shell's that may name `$gatepost`."""
+    command = f"{sys.executable} -m gatepost"
+    return subprocess.run(
+        ["bash", "-c", args], env={**os.environ, "gatepost": command, **environ}, capture_output=True, text=True
+    )
+
+
+def test_an_output_that_takes_nothing_is_told_in_a_sentence() -> None:
+    done = run("$gatepost config default > /dev/full")
+    assert (done.returncode, done.stderr) == (os.EX_IOERR, "Error: [Errno 28] No space left on device\n")
+
+
+def test_a_reader_that_goes_away_is_met_with_silence() -> None:
+    done = run("$gatepost config default | true; exit ${PIPESTATUS[0]}")
+    assert (done.returncode, done.stderr) == (os.EX_IOERR, "")
+
+
+@pytest.mark.parametrize("args", [["domain", "list", "--name"], ["explain"], ["send", "--to"]])
+def test_an_argument_that_is_no_utf8_is_wrong_usage(args: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*args, "\udcff@example.org"]) == os.EX_USAGE
+    assert re.search(r"'\\udcff.*' is no UTF-8", capsys.readouterr().err)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="takes root's rights away")
+@pytest.mark.parametrize("command", ["check", "domain list", "key renew", "serve"])
+def test_a_store_of_another_user_is_no_permission(command: str, tmp_path: Path) -> None:
+    config, state = tmp_path / "gatepost.toml", tmp_path / "state"
+    config.write_text(f'[store]\ndirectory = "{state}"\n')
+    state.mkdir(mode=0o700)
+    os.chown(state, 65534, 65534)
+    done = run(f"setpriv --bounding-set=-all --inh-caps=-all $gatepost {command} --config {config}")
+    assert done.returncode == os.EX_NOPERM
+    assert "ermission denied" in done.stderr
+    assert "Traceback" not in done.stderr

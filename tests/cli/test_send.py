@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -123,3 +124,27 @@ async def test_a_proxy_header_goes_before_all_else(unused_port: int, capsys: pyt
         [b"PROXY", b"TCP6", b"2001:db8::9", b"2001:db8::9"],
     ]
     assert "--proxy: 'nowhere' is no IP address" in capsys.readouterr().err
+
+
+async def test_what_speaks_no_smtp_is_told_as_such(unused_port: int, capsys: pytest.CaptureFixture[str]) -> None:
+    async def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 408 Request Timeout\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", unused_port):
+        args = ["send", "--server", f"127.0.0.1:{unused_port}", "--to", "u@example.net"]
+        assert await asyncio.to_thread(main, args) == os.EX_PROTOCOL
+    assert "this is no SMTP" in capsys.readouterr().err
+
+
+async def test_a_line_end_in_a_command_is_wrong_usage() -> None:
+    async with Sink() as sink:
+        assert await send(sink, "--to", "u@example.net", "--helo", "a\nb") == os.EX_USAGE
+
+
+async def test_an_output_that_fails_is_not_laid_at_the_servers_door() -> None:
+    async with Sink() as sink:
+        command = f"{sys.executable} -m gatepost send --server 127.0.0.1:{sink.port} --to u@example.net > /dev/full"
+        process = await asyncio.create_subprocess_shell(command, stderr=asyncio.subprocess.PIPE)
+        told = (await process.communicate())[1]
+    assert (process.returncode, told) == (os.EX_IOERR, b"Error: standard output: No space left on device\n")

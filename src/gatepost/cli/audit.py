@@ -1,5 +1,6 @@
 """`gatepost audit`: who changed what, from the running daemon."""
 
+import sys
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
@@ -34,7 +35,7 @@ def command(
     """Show who changed what, the newest first; of --login, --kind, --object and --domain one at most."""
     filters = {name: text for name, text in _filters(control, **asked).items() if text is not None}
     times = {name: _millis(when) for name, when in (("since", since), ("until", until)) if when is not None}
-    entries = list(islice(_entries(control, {**filters, **times}, min(limit, PAGE)), limit))
+    entries = list(islice(_entries(control, {**filters, **times}, min(limit, PAGE)), min(limit, sys.maxsize)))
     if as_json:
         show_json(entries)
     else:
@@ -71,8 +72,10 @@ def _changes(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[str, s
     """What each member was and is; of an object that came or went its name says enough."""
     if not (before and after):
         return []
-    return [(key, f"{_text(before.get(key))} -> {_text(after.get(key))}") for key in {**before, **after}]
+    return [(key, f"{_text(key, before.get(key))} -> {_text(key, after.get(key))}") for key in {**before, **after}]
 
 
-def _text(value: object) -> str:
+def _text(key: str, value: object) -> str:
+    if key.endswith(("At", "Date")) and isinstance(value, int):
+        return moment(value)
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()

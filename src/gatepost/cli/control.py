@@ -69,7 +69,8 @@ class Control:
             answer = connection.getresponse()
             data = answer.read()
         except (OSError, http.client.HTTPException) as error:
-            raise Failure(_unreachable(self._directory, error), os.EX_UNAVAILABLE) from error
+            code = os.EX_NOPERM if isinstance(error, PermissionError) else os.EX_UNAVAILABLE
+            raise Failure(_unreachable(self._directory, error), code) from error
         finally:
             connection.close()
         if answer.status >= 400:

@@ -104,7 +104,12 @@ async def prepare(settings: Settings, sink: CatchAll) -> Bench:
     path = Path(settings.store.directory) / "dev.json"
     if path.exists():
         bench = msgspec.json.decode(path.read_bytes(), type=Bench)
-        await sink.start(bench.hop_port)
+        try:
+            await sink.start(bench.hop_port)
+        except OSError as error:
+            why = f"port {bench.hop_port}, its next hop's, is taken"
+            how = "end the `gatepost dev` that runs on it, or remove the directory to begin anew"
+            raise Failure(f"{path.parent}: {why}: {how}", os.EX_UNAVAILABLE) from error
         return bench
     first = await asyncio.to_thread(found, settings)
     bench = Bench(first.login, first.password, first.token, await sink.start())

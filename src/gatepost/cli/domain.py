@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from gatepost.cli.control import Control
-from gatepost.cli.options import json_option, split_host, with_control
+from gatepost.cli.options import join_host, json_option, language_type, split_host, transport_type, with_control
 from gatepost.cli.output import one, show_json, show_table
 
 HEAD = ("ID", "NAME", "STATUS", "POLICY", "PLATFORM", "USERS")
@@ -13,7 +13,7 @@ HEAD = ("ID", "NAME", "STATUS", "POLICY", "PLATFORM", "USERS")
 
 @click.group()
 def command() -> None:
-    """List and add served domains."""
+    """List, add and delete served domains."""
 
 
 @command.command("list")
@@ -32,10 +32,8 @@ def list_domains(control: Control, name: str, as_json: bool) -> None:
 @command.command()
 @click.argument("name")
 @click.option("--next-hop", required=True, metavar="HOST[:PORT]", help="The mail server that gets the domain's mail.")
-@click.option(
-    "--transport", type=click.Choice(["SMTP", "SMTPS_MAY", "SMTPS_ENCRYPT"]), default="SMTPS_MAY", show_default=True
-)
-@click.option("--language", type=click.Choice(["FR", "EN", "DE", "ES", "DA", "NB"]), default="EN", show_default=True)
+@click.option("--transport", type=transport_type, default="SMTPS_MAY", show_default=True)
+@click.option("--language", type=language_type, default="EN", show_default=True)
 @click.option("--quarantine/--no-quarantine", default=True, show_default=True, help="Keep held mail.")
 @click.option("--retention/--no-retention", default=False, show_default=True, help="Keep delivered mail for some days.")
 @click.option("--archive/--no-archive", default=False, show_default=True, help="Keep mail for months.")
@@ -84,10 +82,11 @@ def delete(control: Control, name: str) -> None:
 
 def find_domain(control: Control, name: str) -> Any:
     """Return the domain of that name; raise Failure."""
-    return one(control.every("/domains", name=name), f"no domain {name}")
+    found = () if "*" in name else control.every("/domains", name=name)  # a pattern would find another
+    return one(found, f"no domain {name}")
 
 
 def _row(domain: Any) -> tuple[object, ...]:
-    hops = [f"{each['transportDest']}:{each['transportPort']}" for each in domain["platforms"]]
+    hops = [join_host(each["transportDest"], each["transportPort"]) for each in domain["platforms"]]
     policy = domain["policy"]["name"] if domain["policy"] else None
     return domain["id"], domain["name"], domain["status"], policy, " ".join(hops), domain["activeUsersCount"]

@@ -1,6 +1,7 @@
 """The command `gatepost`: finds the commands, one file each, and turns what fails into exit codes of sysexits.h."""
 
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ COMMANDS = {
     "config": "Show the settings and where each comes from.",
     "dev": "Run a relay to try things out, with sample mails.",
     "dkim": "Show, create, replace and delete the keys that sign a domain's mail.",
-    "domain": "List and add served domains.",
+    "domain": "List, add and delete served domains.",
     "explain": "Tell what became of a mail, or what would become of a file, and why.",
     "filters": "List the filters in the order in which they ask.",
     "health": "Ask the running daemon whether it is ready.",
@@ -31,7 +32,7 @@ COMMANDS = {
     "suppression": "List, add and delete addresses that mail of a domain does not go to.",
     "test": "Judge the mails of a folder, and compare with what is expected.",
     "token": "List, add and revoke tokens of an administrator.",
-    "user": "List and add mailbox users.",
+    "user": "List, add and delete mailbox users.",
     "version": "Print the version.",
 }
 
@@ -54,6 +55,7 @@ class Commands(click.Group):
 
 
 @click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="gatepost", message="%(package)s %(version)s")
 @click.pass_context
 def gatepost(ctx: click.Context) -> None:
     """Gatepost, a mail security relay."""
@@ -63,6 +65,8 @@ def gatepost(ctx: click.Context) -> None:
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run a command line and return its exit code; errors go to stderr as one sentence."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")  # what the terminal's encoding has not is spelled out
     try:
         code = gatepost.main(args=args, prog_name="gatepost", standalone_mode=False)
     except click.UsageError as error:
@@ -79,7 +83,12 @@ def main(args: Sequence[str] | None = None) -> int:
         return os.EX_DATAERR
     except click.Abort:
         return 130  # as a shell tells of SIGINT
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output has gone, nobody is left to tell
-        return os.EX_IOERR
+    except SystemExit:
+        return os.EX_IOERR  # by click, silently: the reader of our output has gone
+    except UnicodeEncodeError as error:
+        click.echo(f"Error: {error.object!r} is no UTF-8", err=True)
+        return os.EX_USAGE
+    except OSError as error:
+        click.echo(f"Error: {error}", err=True)
+        return os.EX_NOPERM if isinstance(error, PermissionError) else os.EX_IOERR
     return code if isinstance(code, int) else os.EX_OK

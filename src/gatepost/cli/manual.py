@@ -15,7 +15,7 @@ HEAD = """\
 # Commands
 
 `gatepost COMMAND --help` says the same at the terminal. Every command that reads settings takes `--config FILE` (or
-`GATEPOST_CONFIG`); every command that prints facts takes `--json`. `NO_COLOR` is honoured.
+`GATEPOST_CONFIG`); every command that lists or shows takes `--json`. `NO_COLOR` is honoured.
 
 Exit codes are those of `sysexits.h`: 0 done, 64 wrong usage, 65 refused for its content, 66 no such thing, 69 no daemon
 or server, 70 a fault of ours, 73 can't be made (it is there), 74 input or output failed, 75 try later, 76 the peer

@@ -23,6 +23,8 @@ config_option = click.option(
     help="The settings file; /etc/gatepost/gatepost.toml when none is named.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+language_type = click.Choice(["FR", "EN", "DE", "ES", "DA", "NB"], case_sensitive=False)
+transport_type = click.Choice(["SMTP", "SMTPS_MAY", "SMTPS_ENCRYPT"], case_sensitive=False)
 
 password_option = click.option(
     "--password-stdin",
@@ -43,6 +45,11 @@ def split_host(text: str, default: int) -> tuple[str, int]:
     if not match or not 0 < int(match[2] or default) < 65536:
         raise Failure(f"{text!r} is no HOST[:PORT]", os.EX_USAGE)
     return match[1].strip("[]"), int(match[2] or default)
+
+
+def join_host(host: str, port: int) -> str:
+    """Write "host:port", as `split_host` reads it."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def load_settings(config: Path | None) -> Loaded:

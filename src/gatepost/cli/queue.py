@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from gatepost.cli.control import PAGE, Control
-from gatepost.cli.options import json_option, split_host, with_control
+from gatepost.cli.options import json_option, split_host, transport_type, with_control
 from gatepost.cli.output import clean, moment, show_json, show_table
 
 TRIES = ("TIME", "SERVER", "TLS", "REPLY", "TOOK")
@@ -107,9 +107,7 @@ def bounce(control: Control, ids: Sequence[str], reason: str, yes: bool) -> None
 @command.command()
 @ids_argument
 @click.option("--to", "to", default="", metavar="HOST[:PORT]", help="The server; without it, their own way again.")
-@click.option(
-    "--transport", type=click.Choice(["SMTP", "SMTPS_MAY", "SMTPS_ENCRYPT"]), default="SMTPS_MAY", show_default=True
-)
+@click.option("--transport", type=transport_type, default="SMTPS_MAY", show_default=True)
 @with_control
 def reroute(control: Control, ids: Sequence[str], to: str, transport: str) -> None:
     """Send deliveries to another server, or by their own way again; ID "ALL" means all."""

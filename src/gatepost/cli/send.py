@@ -100,7 +100,7 @@ def command(
     sender = sender.strip("<>")
     mail = data.read() if data else letter(sender, recipients, **content)
     kind: type[Client] | type[TlsClient] = TlsClient if tls == "implicit" else Client
-    shown = type("Shown", (kind,), {"show": staticmethod(_silent if quiet else click.echo), "origin": _ip(proxy)})
+    shown = type("Shown", (kind,), {"show": staticmethod(_silent if quiet else _say), "origin": _ip(proxy)})
     try:
         with connect(shown, server, helo, _context(tls, tls_verify)) as client:
             if tls == "starttls":
@@ -110,8 +110,12 @@ def command(
             code, text = hand_over(client, sender, recipients, mail)
     except smtplib.SMTPResponseException as error:
         code, text = error.smtp_code, _octets(error.smtp_error).decode(errors="replace")
+        if code < 400:  # such as -1, where what came is no reply
+            raise Failure(f"{server}: this is no SMTP: {clean(text)}", os.EX_PROTOCOL) from error
     except (smtplib.SMTPException, ssl.SSLError, UnicodeError) as error:
         raise Failure(f"{server}: {clean(error)}", os.EX_PROTOCOL) from error
+    except ValueError as error:  # a line end in what goes into a command
+        raise Failure(clean(error), os.EX_USAGE) from error
     except OSError as error:
         raise Failure(f"{server}: {error}", os.EX_UNAVAILABLE) from error
     if quiet:
@@ -225,6 +229,14 @@ def _sign_in(client: Any, login: str, password: str) -> None:
     client.secret = True
     client.login(login, password)
     client.secret = False
+
+
+def _say(line: str) -> None:
+    """Show a line; that it can't be shown is no fault of the server's."""
+    try:
+        click.echo(line)
+    except OSError as error:
+        raise Failure(f"standard output: {error.strerror}", os.EX_IOERR) from error
 
 
 def _silent(_line: str) -> None:

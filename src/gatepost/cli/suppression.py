@@ -26,7 +26,7 @@ def list_suppressions(control: Control, domain: str, as_json: bool) -> None:
         show_json(list(found))
         return
     rows = (
-        (each["address"], each["cause"], moment(each["createdAt"]), _until(each["expiresAt"]), clean(each["reason"]))
+        (each["address"], each["cause"], moment(each["createdAt"]), moment(each["expiresAt"]), clean(each["reason"]))
         for each in found
     )
     show_table(HEAD, rows)
@@ -50,14 +50,11 @@ def add(control: Control, domain: str, address: str, reason: str) -> None:
 def delete(control: Control, domain: str, address: str) -> None:
     """Let mail of DOMAIN go to ADDRESS again."""
     path = _path(control, domain)
-    found = one(control.every(path, address=address), f"{address} is not suppressed")
+    listed = (each for each in control.every(path, address=address) if "*" not in address or each["address"] == address)
+    found = one(listed, f"{address} is not suppressed")
     control.ask("DELETE", f"{path}/{found['id']}")
     click.echo(f"{address}: no longer suppressed")
 
 
 def _path(control: Control, domain: str) -> str:
     return f"/domains/{find_domain(control, domain)['id']}/suppressions"
-
-
-def _until(end: int | None) -> str:
-    return "" if end is None else moment(end)

@@ -14,7 +14,7 @@ HEAD = ("ID", "ADDRESS", "STATUS", "NAME", "POLICY")
 
 @click.group()
 def command() -> None:
-    """List and add mailbox users."""
+    """List, add and delete mailbox users."""
 
 
 @command.command("list")
@@ -54,7 +54,9 @@ def add(control: Control, address: str, as_json: bool, **facts: str | None) -> N
 def delete(control: Control, address: str) -> None:
     """Delete the account of ADDRESS."""
     domain = find_domain(control, address.rpartition("@")[2])
-    user = one(control.every(f"/domains/{domain['id']}/users", email=address), f"no user {address}")
+    found = control.every(f"/domains/{domain['id']}/users", email=address)
+    local = address.rpartition("@")[0].lower()
+    user = one((each for each in found if each["email"].rpartition("@")[0].lower() == local), f"no user {address}")
     control.ask("DELETE", f"/users/{user['id']}")
     click.echo(f"{user['email']}: deleted")
 

@@ -107,7 +107,7 @@ class Deliveries:
         mails: list[str] = []
         while chunk := await self._chunk(scoped, last):
             last = chunk[-1].id
-            meant = [each for each in chunk if not destination or self._queue.destination(each) == destination]
+            meant = [each for each in chunk if not destination or self._queue.destination(each) == _named(destination)]
             free = [each for each in meant if not self._queue.is_under_way(each.id)]
             moved += Moved(busy=len(meant) - len(free)) + await self._at_once_or_singly(
                 verb, [each.id for each in free]
@@ -132,12 +132,14 @@ class Deliveries:
     async def pause(self, caller: Caller, destination: str) -> None:
         """Let nothing go to a destination until it is resumed."""
         require(caller, "QUEUE_WRITE")
+        destination = _named(destination)
         await self._queue.pause(destination)
         await self._store.record("pause", "queue", after={"destination": destination})
 
     async def resume(self, caller: Caller, destination: str) -> None:
         """Let mail go to a destination again."""
         require(caller, "QUEUE_WRITE")
+        destination = _named(destination)
         await self._queue.resume(destination)
         await self._store.record("resume", "queue", after={"destination": destination})
 
@@ -194,3 +196,8 @@ class Deliveries:
             return None
         domain = self._store.reader.get(Domain, delivery.domain_id) if delivery.domain_id else None
         return domain or PLATFORM
+
+
+def _named(destination: str) -> str:
+    """Return a destination's name in the case that the queue writes it in."""
+    return destination.lower() if destination.startswith("@") else destination
