@@ -13,7 +13,7 @@ from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Op, Query, Where, eq
 from gatepost.services.access import digest
 from gatepost.services.author import Authors
-from gatepost.services.draft import Draft, Thread, letter, read_parties
+from gatepost.services.draft import Draft, Thread, letter, part_addresses, read_parties
 from gatepost.services.presence import Event, Presence
 from gatepost.services.sending import Sending
 from gatepost.services.tickets import HOUR, Tickets, gone
@@ -118,9 +118,9 @@ def _changed(draft: Draft, written: Written) -> Draft:
     kept = _lines(written.text) == _lines(draft.text or "")
     return msgspec.structs.replace(
         draft,
-        to=read_parties(_parted(written.to), "to"),
-        cc=read_parties(_parted(written.cc), "cc"),
-        bcc=read_parties(_parted(written.bcc), "bcc"),
+        to=read_parties(part_addresses(written.to), "to"),
+        cc=read_parties(part_addresses(written.cc), "cc"),
+        bcc=read_parties(part_addresses(written.bcc), "bcc"),
         subject=written.subject,
         text=draft.text if kept else written.text,
         html=draft.html if kept else None,
@@ -129,15 +129,3 @@ def _changed(draft: Draft, written: Written) -> Draft:
 
 def _lines(text: str) -> Sequence[str]:
     return text.rstrip().splitlines()
-
-
-def _parted(text: str) -> list[str]:
-    """Part addresses at the commas that stand in no quoted name."""
-    parts, quoted, start = [], False, 0
-    for at, char in enumerate(text):
-        if char == '"' and text[at - 1 : at] != "\\":
-            quoted = not quoted
-        elif char in ",;" and not quoted:
-            parts.append(text[start:at])
-            start = at + 1
-    return [part.strip() for part in [*parts, text[start:]] if part.strip()]

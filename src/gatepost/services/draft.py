@@ -15,7 +15,8 @@ CHOSEN, TLS = "X-Gatepost-Connection", "X-Gatepost-Require-TLS"
 """The fields of a saved draft that say how it is to leave: by which connection, as an API takes it (JSON); "yes"."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-_NAMED = re.compile(r"\s*(.*?)\s*<([^<>]+)>\s*\Z", re.DOTALL)
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
+_LONGEST = 1000  # characters of an address with its name
 
 
 Parties = tuple[Party, ...]
@@ -92,17 +93,39 @@ def read_parties(texts: Sequence[str], member: str) -> Parties:
 
 
 def read_party(text: str, pointer: str) -> Party:
-    """Read one address, alone or as `Name <address>`."""
+    """Read one address, alone or as `Name <address>`; raise MALFORMED for several, of which none may be lost."""
     if _CONTROL.search(text):
         raise Problem(Kind.MALFORMED, "The address contains a character that is not allowed.", pointer=pointer)
-    named = _NAMED.match(text)
-    name, address = (_unquoted(named[1]), named[2]) if named else ("", text.strip())
-    return Party(read_address(address, pointer).text, name)
+    if len(text) > _LONGEST:
+        raise Problem(Kind.MALFORMED, f"An address has at most {_LONGEST} characters.", pointer=pointer)
+    text = text.strip()
+    name, bracket, address = text[:-1].rpartition("<") if text.endswith(">") else ("", "", "")
+    if not bracket:
+        return Party(read_address(text, pointer).text)
+    if _goes_on(_QUOTED.sub("", name)):
+        raise Problem(Kind.MALFORMED, "This is more than one mail address.", pointer=pointer)
+    return Party(read_address(address, pointer).text, _unquoted(name.strip()))
+
+
+def _goes_on(name: str) -> bool:
+    """Tell whether in a name, what it quotes left out, stands another address."""
+    return not {"<", ">"}.isdisjoint(name) or ("@" in name and not {",", ";"}.isdisjoint(name))
 
 
 def _unquoted(name: str) -> str:
-    quoted = len(name) > 1 and name[0] == name[-1] == '"'
-    return re.sub(r"\\(.)", r"\1", name[1:-1]) if quoted else name
+    return re.sub(r"\\(.)", r"\1", name[1:-1]) if _QUOTED.fullmatch(name) else name
+
+
+def part_addresses(text: str) -> list[str]:
+    """Part addresses at the commas and semicolons that stand in no quoted name."""
+    parts, quoted, start = [], False, 0
+    for at, char in enumerate(text):
+        if char == '"' and text[at - 1 : at] != "\\":
+            quoted = not quoted
+        elif char in ",;" and not quoted:
+            parts.append(text[start:at])
+            start = at + 1
+    return [part.strip() for part in [*parts, text[start:]] if part.strip()]
 
 
 def letter(

@@ -18,7 +18,7 @@ from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Page, Query, every
 from gatepost.services.access import visible
 from gatepost.services.author import Author
-from gatepost.services.draft import Draft, read_parties, read_party
+from gatepost.services.draft import Draft, part_addresses, read_parties, read_party
 from gatepost.services.readers import EmailReader, closed
 from gatepost.services.sending import INLINE, Beside, Sending
 from gatepost.settings import EmailSettings
@@ -63,7 +63,7 @@ class Emails:
         asked = Draft(
             sender=read_party(chosen, "/from") if chosen else None,
             to=read_parties([draft.to], "to"),
-            bcc=read_parties([each for each in draft.bcc.split(",") if each.strip()], "bcc"),
+            bcc=read_parties(part_addresses(draft.bcc), "bcc"),
             subject=draft.header,
             attachments=await _files(draft.attachments),
             html=draft.body if is_html(draft.output_format) else None,
