@@ -83,7 +83,9 @@ async def test_a_mail_arrives_with_its_files_and_is_told_of_until_it_is_delivere
     ]
     desk.house.sink.script["DATA"] = ["451 4.3.0 Later"]
     html = '<p>Hi <img src="cid:logo"></p>'
-    answer = await post(desk, body=html, outputFormat=" Text/HTML", attachments=parts, bcc='"Al, A." <al@far.example>, ')
+    answer = await post(
+        desk, body=html, outputFormat=" Text/HTML", attachments=parts, bcc='"Al, A." <al@far.example>, '
+    )
     assert answer.text == "200 Ok"
     await settled(desk)
     (shown,) = (await desk.get("/email", token=desk.bob))["emailEntity"]

@@ -2,9 +2,9 @@
 
 import pytest
 
-from gatepost.message.compose import Party
+from gatepost.message.compose import Party, compose
 from gatepost.model.problem import Kind, Problem
-from gatepost.services.draft import part_addresses, read_party
+from gatepost.services.draft import Draft, Thread, letter, part_addresses, read_party
 
 READ = {
     "ada@far.example": Party("ada@far.example"),
@@ -52,3 +52,12 @@ def test_addresses_are_parted_outside_of_quoted_names() -> None:
         "zoe@far.example",
         '"a\\",b" <ab@far.example>',
     ]
+
+
+def test_a_subject_has_an_end() -> None:
+    ada = Party("ada@far.example")
+    told = letter(Draft(to=(ada,), subject="é" * 10_000), ada, (), Thread(), date=0, message_id="1@far.example")
+    assert compose(told)
+    with pytest.raises(Problem, match="at most 10000 characters") as refused:
+        letter(Draft(to=(ada,), subject="é" * 10_001), ada, (), Thread(), date=0, message_id="1@far.example")
+    assert (refused.value.kind, refused.value.pointer) == (Kind.MALFORMED, "/subject")

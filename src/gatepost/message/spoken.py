@@ -17,7 +17,8 @@ _SILENT = frozenset(_SILENT_NAMES.split())
 _APART = frozenset(_APART_NAMES.split())  # an empty line around
 _BLOCKS = _APART | frozenset(_BLOCK_NAMES.split())
 _BLANKS = re.compile(r"[ \t\r\n\f]+")
-_TAG = re.compile(r"<(?:script|style)\b.*?</(?:script|style)\s*>|<[^<>]*>", re.IGNORECASE | re.DOTALL)
+_TAG = re.compile(r"<[^<>]*>")
+_EDGE = re.compile(r"<(/?)(?:script|style)\b[^<>]*>", re.IGNORECASE)
 _SHOWN = ("http://", "https://", "mailto:", "tel:", "ftp://")
 
 
@@ -47,9 +48,21 @@ def _walk(root: LexborNode) -> Iterator[tuple[LexborNode, bool]]:
 
 
 def _by_pattern(document: str) -> str:
-    said = html.unescape(_TAG.sub("\n", document))
+    said = html.unescape(_TAG.sub("\n", "\n".join(_aloud(document))))
     lines = (line.strip() for line in said.splitlines())
     return "".join(f"{line}\n" for line in lines if line)
+
+
+def _aloud(document: str) -> Iterator[str]:
+    """Yield what stands outside of scripts and styles; one that is not closed is none."""
+    done, opened = 0, -1
+    for edge in _EDGE.finditer(document):
+        if not edge[1]:
+            opened = edge.start() if opened < 0 else opened
+        elif opened >= 0:
+            yield document[done:opened]
+            done, opened = edge.end(), -1
+    yield document[done:]
 
 
 class _Scribe:

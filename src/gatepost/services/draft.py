@@ -16,7 +16,7 @@ CHOSEN, TLS = "X-Gatepost-Connection", "X-Gatepost-Require-TLS"
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
-_LONGEST = 1000  # characters of an address with its name
+_LONGEST, _LONG_SUBJECT = 1000, 10_000  # characters of an address with its name, and of a subject
 
 
 Parties = tuple[Party, ...]
@@ -139,7 +139,9 @@ def letter(
     saved: bool = False,
 ) -> Letter:
     """Return what is composed; `date` in epoch milliseconds. One that is only `saved` remembers blind copies and how
-    it is to leave."""
+    it is to leave. Raises MALFORMED for a subject of a book's length."""
+    if len(draft.subject) > _LONG_SUBJECT:
+        raise Problem(Kind.MALFORMED, f"A subject has at most {_LONG_SUBJECT} characters.", pointer="/subject")
     text = draft.text
     if text is None and draft.html is not None and not draft.html_only:
         text = spoken(draft.html)
