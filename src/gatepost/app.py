@@ -85,7 +85,7 @@ from gatepost.services.users import Users
 from gatepost.services.webhooks import Webhooks
 from gatepost.services.wording import make_wording
 from gatepost.services.writing import make_writing
-from gatepost.settings import Settings, SettingsError
+from gatepost.settings import Settings, SettingsError, check
 from gatepost.smtp.listener import Listeners, endpoints
 from gatepost.sockets import BadEndpoint, listen
 from gatepost.store.search import SearchIndex
@@ -144,13 +144,15 @@ class Gatepost:
         await self.stop()
 
     async def start(self) -> None:
-        """Open the store, take up the queue, then open the doors."""
+        """Open the store, take up the queue, then open the doors. Raises RuntimeError where it is started already."""
+        if self._open:
+            raise RuntimeError("it is started already")
         try:
             self.build()
             await self.keeper.start()
             self._open.append(lambda: briefly(self.keeper.stop(), self._grace(1 / 2)))
             await self.queue.start()
-            self._open.append(self._stop_queue)
+            self._open.append(lambda: self.queue.stop(self._grace(1 / 2)))
             rooms = (self.caller, self.sweep, self.rounds, self.refusals, self.indexer, self.services.of(Outbox))
             for room in (*rooms, self.tls_reports):
                 await room.start()
@@ -190,6 +192,7 @@ class Gatepost:
 
     def build(self) -> None:
         """Open the store and make every room over it."""
+        check(self.settings)
         settings, clock, metrics = self.settings, self.clock, self.metrics
         hostname = settings.hostname
         resolver = Resolver(settings.dns, clock)
@@ -365,7 +368,7 @@ class Gatepost:
 
     async def _open_doors(self) -> None:
         await self.listeners.start()
-        self._open.append(self._stop_listeners)
+        self._open.append(lambda: self.listeners.stop(self._grace(1 / 2)))
         for text in self.settings.http.listen:
             await self._open_http(text)
         self._open.append(await open_control(self.site, self.store.path / CONTROL))
@@ -378,13 +381,11 @@ class Gatepost:
             raise SettingsError(f"http.listen: {error}") from error
         await door.start()
         self.http.append(door)
-        self._open.append(lambda: door.stop(self._grace(1 / 4)))
+        self._open.append(lambda: self._close_http(door))
 
-    async def _stop_listeners(self) -> None:
-        await self.listeners.stop(self._grace(1 / 2))
-
-    async def _stop_queue(self) -> None:
-        await self.queue.stop(self._grace(1 / 2))
+    async def _close_http(self, door: HttpDoor) -> None:
+        self.http.remove(door)
+        await door.stop(self._grace(1 / 4))
 
     def _grace(self, share: float) -> float:
         """Seconds that one room may take to stop: a share of those that are left for all."""

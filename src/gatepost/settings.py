@@ -3,18 +3,22 @@
 Each key's one-line meaning stands in its section's `DOC`; `config/gatepost.toml` is made from it.
 """
 
+import ipaddress
 import os
 import re
 import socket
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
 
+from gatepost.model.address import domain_name, parse_address
+from gatepost.model.dkim import SELECTOR
 from gatepost.model.envelope import Role
 from gatepost.model.verdict import OnError
 
@@ -27,6 +31,8 @@ Seconds = Annotated[float, Meta(gt=0, le=YEAR)]
 Port = Annotated[int, Meta(ge=1, le=65_535)]
 
 DEFAULT_PATH = Path("/etc/gatepost/gatepost.toml")
+
+FILE_KEYS = frozenset(("key_file", "ca_file", "sums_file", "skip_file"))  # that name a file; of others the text is read
 
 
 class SettingsError(Exception):
@@ -177,7 +183,7 @@ class Relay(Section, frozen=True):
     mx_transport: str = "SMTPS_MAY"
     dane: bool = True
     allow_private_destinations: bool = False
-    private_platforms: str = "sysadmin"
+    private_platforms: Literal["sysadmin", "everyone", "nobody"] = "sysadmin"
     source_address: str = ""
     ca_file: str = ""
     connect_timeout: Seconds = 30.0
@@ -226,6 +232,9 @@ class TlsReports(Section, frozen=True):
     organization: str = ""
 
 
+Check = Literal["MX", "DKIM", "SPF", "DMARC", "PTR", "MTA-STS", "TLS-RPT", "DANE"]
+
+
 class HealthSettings(Section, frozen=True):
     DOC: ClassVar[dict[str, str]] = {
         "period": "seconds in which every domain and platform is diagnosed once; 0: only when asked",
@@ -233,7 +242,7 @@ class HealthSettings(Section, frozen=True):
         "runs_per_minute": "diagnostics that one caller may ask for in a minute before 429",
     }
     period: Amount = 86_400
-    checks: list[str] = msgspec.field(
+    checks: list[Check] = msgspec.field(
         default_factory=lambda: ["MX", "DKIM", "SPF", "DMARC", "PTR", "MTA-STS", "TLS-RPT", "DANE"]
     )
     runs_per_minute: Count = 10
@@ -593,7 +602,7 @@ def _environment(environ: Mapping[str, str]) -> Iterator[tuple[list[str], Any, s
             continue
         text = environ[name]
         keys = [match[1].lower(), *match[2].lower().split("__")]
-        if keys[-1].endswith("_file") and keys[-1] not in ("key_file", "ca_file"):
+        if keys[-1].endswith("_file") and keys[-1] not in FILE_KEYS:
             keys[-1] = keys[-1].removesuffix("_file")
             try:
                 text = Path(text).read_text(encoding="utf-8").strip()
@@ -631,6 +640,8 @@ def _decode(tree: dict[str, Any], base: Path, origin: dict[str, str]) -> Setting
     for key in filters:
         if key not in Filters.__struct_fields__:
             raise SettingsError(_blame(f"Object contains unknown field `{key}` - at `$.filters`", origin))
+    for key, why in _misread(settings):
+        raise SettingsError(f"{_source(key, origin)}: {key}: {why}")
     if "store" in tree and "directory" in tree["store"]:
         directory = str(base / Path(settings.store.directory).expanduser())
         settings = msgspec.structs.replace(settings, store=msgspec.structs.replace(settings.store, directory=directory))
@@ -643,9 +654,79 @@ def _blame(text: str, origin: dict[str, str]) -> str:
     unknown = re.search(r"unknown field `([^`]+)`", text)
     if unknown:
         path = f"{path}.{unknown[1]}".strip(".")
-    plain = re.sub(r"\[[^\]]*\]", "", path)
-    source = next((name for key, name in origin.items() if key == plain or key.startswith(plain + ".")), "settings")
     if not where and not unknown:
         return text
     said = "unknown key" if unknown else text.split(" - at ")[0]
-    return f"{source}: {path}: {said}"
+    plain = re.sub(r"\[[^\]]*\]", "", path)
+    return f"{_source(plain, origin)}: {path}: {said}"
+
+
+def _source(path: str, origin: dict[str, str]) -> str:
+    """Return the file or variable that gave a key, or the list or table that it stands in."""
+    given = (name for key, name in origin.items() if f"{key}.".startswith(f"{path}.") or path.startswith(f"{key}."))
+    return next(given, "settings")
+
+
+def check(settings: Settings) -> None:
+    """Raise SettingsError, naming the key, for a text that is not what its key takes: a name, an address, a URL."""
+    for key, why in _misread(settings):
+        raise SettingsError(f"{key}: {why}")
+
+
+def _misread(settings: Settings) -> Iterator[tuple[str, str]]:
+    for key, texts, read in _texts(settings):
+        for text in texts:
+            try:
+                read(text)
+            except ValueError as error:
+                why = str(error)
+                yield key, why if repr(text) in why else f"{text!r}: {why}"
+
+
+def _texts(settings: Settings) -> Iterator[tuple[str, Sequence[str], Callable[[str], object]]]:
+    """Each key whose text has a form of its own, what it says, and what raises ValueError for another form."""
+    yield "smtp.hostname", _given(settings.smtp.hostname), _host
+    yield "smtp.postmaster", _given(settings.smtp.postmaster), parse_address
+    yield "smtp.gateway_names", settings.smtp.gateway_names, _name_or_ip
+    yield "http.base_url", _given(settings.http.base_url), _url
+    yield "http.trusted_proxies", settings.http.trusted_proxies, _peers
+    yield "relay.source_address", _given(settings.relay.source_address), ipaddress.ip_address
+    yield "dkim.selector", [settings.dkim.selector], _selector
+    yield "tls_reports.sender", _given(settings.tls_reports.sender), parse_address
+    yield "email.sender", _given(settings.email.sender), parse_address
+    yield "outgoing.report_to", _given(settings.outgoing.report_to), parse_address
+
+
+def _given(text: str) -> list[str]:
+    return [text] if text else []
+
+
+def _host(text: str) -> None:
+    """A name as it goes on the wire, or an address literal."""
+    if text.startswith("["):
+        parse_address(f"postmaster@{text}")
+    elif domain_name(text) != text.lower():
+        raise ValueError(f"write {domain_name(text)}")
+
+
+def _name_or_ip(text: str) -> None:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        domain_name(text)
+
+
+def _peers(text: str) -> None:
+    if text != "*":
+        ipaddress.ip_network(text)
+
+
+def _selector(text: str) -> None:
+    if not SELECTOR.match(text):
+        raise ValueError("letters, digits, hyphens and dots make a selector")
+
+
+def _url(text: str) -> None:
+    url = urlsplit(text)
+    if url.scheme not in ("http", "https") or not url.hostname or url.port == 0 or url.query or url.fragment:
+        raise ValueError("expected http:// or https://, a host, and nothing behind the path")

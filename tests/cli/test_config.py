@@ -56,6 +56,22 @@ def test_the_same_as_json(file: Path, capsys: pytest.CaptureFixture[str]) -> Non
         ("[dns]\nsilent = 0\n", "dns.silent: Expected `int` >= 1"),
         ("[dns]\nrest = 0\n", "dns.rest: Expected `float` >= 0.1"),
         ("[queue\n", "Expected ']'"),
+        ("[[smtp.listener]]\nrole = 'MX'\n", "smtp.listener[0].role: Invalid enum value 'MX'"),
+        ("[smtp]\nhostname = 'mail gate'\n", "smtp.hostname: 'mail gate': the domain is malformed"),
+        ("[smtp]\nhostname = 'gäte.example'\n", "smtp.hostname: 'gäte.example': write xn--gte-qla.example"),
+        ("[smtp]\nhostname = '192.0.2.1'\n", "smtp.hostname: '192.0.2.1': a bare IP address"),
+        ("[smtp]\npostmaster = 'nobody'\n", "smtp.postmaster: 'nobody': the address has no domain"),
+        ("[smtp]\ngateway_names = ['mx1.gate.example', 'm x']\n", "smtp.gateway_names: 'm x': "),
+        ("[http]\nbase_url = 'gate.example'\n", "http.base_url: 'gate.example': expected http:// or https://"),
+        ("[http]\nbase_url = 'https://gate.example:none'\n", "http.base_url: "),
+        ("[http]\ntrusted_proxies = ['proxy']\n", "http.trusted_proxies: 'proxy' does not appear to be"),
+        ("[relay]\nsource_address = 'eth0'\n", "relay.source_address: 'eth0' does not appear to be"),
+        ("[relay]\nprivate_platforms = 'admins'\n", "relay.private_platforms: Invalid enum value 'admins'"),
+        ("[dkim]\nselector = 'a b'\n", "dkim.selector: 'a b': "),
+        ("[health]\nchecks = ['MX', 'BIMI']\n", "health.checks[1]: Invalid enum value 'BIMI'"),
+        ("[tls_reports]\nsender = 'nobody'\n", "tls_reports.sender: 'nobody': "),
+        ("[email]\nsender = 'nobody'\n", "email.sender: 'nobody': "),
+        ("[outgoing]\nreport_to = 'nobody'\n", "outgoing.report_to: 'nobody': "),
     ],
 )
 def test_a_wrong_file_is_named_with_the_key_at_fault(
@@ -90,3 +106,35 @@ def test_no_color_means_none(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setenv("NO_COLOR", "1")
     assert "\x1b" not in CliRunner().invoke(gatepost, ["filters"], color=True).output
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [("GATEPOST_FILTERS__VIRUS__SUMS_FILE", "virus"), ("GATEPOST_FILTERS__URI_LISTS__SKIP_FILE", "uri_lists")],
+)
+def test_a_variable_for_a_key_that_names_a_file_gives_its_name_not_its_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, key: str
+) -> None:
+    named = tmp_path / "list"
+    named.write_text("text")
+    monkeypatch.setenv(name, str(named))
+    options = load(None).settings.filters.options
+    assert options[key] == {name.rpartition("__")[2].lower(): str(named)}
+
+
+def test_names_and_addresses_of_every_form_are_taken(tmp_path: Path) -> None:
+    path = tmp_path / "good.toml"
+    path.write_text(
+        """\
+[smtp]
+hostname = "[192.0.2.1]"
+postmaster = '"post master"@gate.example'
+gateway_names = ["MX1.gate.example", "2001:db8::1"]
+[http]
+base_url = "https://[2001:db8::1]:8443/gate/"
+trusted_proxies = ["*", "10.0.0.0/8", "::1"]
+[relay]
+source_address = "2001:db8::1"
+"""
+    )
+    assert load(path).settings.smtp.hostname == "[192.0.2.1]"

@@ -11,7 +11,6 @@ from gatepost.model.health import Code, Entity
 from gatepost.model.query import All
 from gatepost.model.tenant import Domain
 from gatepost.services.health import Health, last_checkup
-from gatepost.settings import SettingsError
 
 pytestmark = pytest.mark.anyio
 
@@ -83,18 +82,3 @@ async def test_a_name_server_that_is_silent_is_an_error_and_holds_up_nothing(tmp
         "SPF": Code.ERROR,
         "DMARC": Code.ERROR,
     }
-
-
-@pytest.mark.parametrize(
-    ("section", "said"),
-    [
-        ({"health": {"checks": ["MX", "BIMI"]}}, "health.checks: 'BIMI'"),
-        ({"dkim": {"selector": "a b"}}, "dkim.selector"),
-    ],
-)
-async def test_settings_that_mean_nothing_stop_the_start(
-    tmp_path: Path, section: dict[str, dict[str, object]], said: str
-) -> None:
-    with pytest.raises(SettingsError, match=said):
-        async with living(tmp_path, **section):
-            pass

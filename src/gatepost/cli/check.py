@@ -20,6 +20,7 @@ from gatepost.filters.engine import Engine
 from gatepost.filters.registry import Filter, Tools, load
 from gatepost.message import foreign
 from gatepost.mta.routing import smarthost, transport
+from gatepost.services.wording import make_wording
 from gatepost.settings import Settings, SettingsError
 from gatepost.smtp.listener import tls_context
 from gatepost.smtp.proxy import networks
@@ -85,6 +86,7 @@ def _attempts(settings: Settings) -> Iterator[Callable[[], object]]:
     yield partial(smarthost, settings.relay)
     yield partial(transport, settings.relay.mx_transport, "relay.mx_transport")
     yield partial(level, settings.log)
+    yield partial(make_wording, settings.notices)
     for listener in settings.smtp.listener:
         yield partial(tls_context, settings, listener)
         yield partial(networks, listener.proxy_protocol_from)

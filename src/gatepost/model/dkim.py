@@ -1,9 +1,12 @@
 """DKIM keys of a domain, and which of them signs (RFC 6376, RFC 8463)."""
 
+import re
 from collections.abc import Sequence
 from enum import StrEnum
 
 import msgspec
+
+SELECTOR = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*\Z")
 
 
 class Algorithm(StrEnum):

@@ -19,7 +19,7 @@ from gatepost.model.tls_reports import TlsReport, TlsResult
 from gatepost.mta.notices import Notices
 from gatepost.mta.poster import Poster, Refused
 from gatepost.mta.tls_results import DAY
-from gatepost.settings import Settings, SettingsError
+from gatepost.settings import Settings
 from gatepost.store.store import Reader, Store
 from gatepost.store.writer import Writer
 
@@ -48,8 +48,9 @@ class TlsReports:
         settings: Settings,
         clock: Clock,
     ) -> None:
-        """`flush` keeps what is counted in memory. Raise SettingsError for a sender that is no address."""
-        self._sender = _sender(settings.tls_reports.sender)
+        """`flush` keeps what is counted in memory."""
+        sender = settings.tls_reports.sender
+        self._sender = parse_address(sender).text if sender else ""
         self._store = store
         self._flush = flush
         self._resolver = resolver
@@ -196,13 +197,6 @@ def _results(reader: Reader, before: int, after: int) -> Sequence[TlsResult]:
 
 def _drop(writer: Writer, report: TlsReport) -> None:
     writer.remove(TlsReport, eq("id", report.id))
-
-
-def _sender(text: str) -> str:
-    try:
-        return parse_address(text).text if text else ""
-    except BadAddress as error:
-        raise SettingsError(f"tls_reports.sender: {text!r}: {error}") from error
 
 
 def _address(uri: str) -> Address:

@@ -13,17 +13,15 @@ from gatepost.events import Clock, log
 from gatepost.mailauth import keys as proofs
 from gatepost.mailauth.keys import BadKey, Pair
 from gatepost.model.access import Caller
-from gatepost.model.dkim import Algorithm, DkimKey, of_algorithm, superseded
+from gatepost.model.dkim import SELECTOR, Algorithm, DkimKey, of_algorithm, superseded
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Op, Query, Where, eq
 from gatepost.model.tenant import Domain, DomainAlias
 from gatepost.services.access import found, require_sysadmin
 from gatepost.services.records import Line, unprocessable
-from gatepost.settings import SettingsError
 from gatepost.store.store import Reader, Store, Writer
 
 KeyText = Annotated[str, Meta(max_length=10_000)]
-SELECTOR = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*\Z")
 NAME_MAX = 253
 
 
@@ -52,9 +50,6 @@ class Dkim:
     """The keys by which the mail of domains is signed. `selector` is what new keys are called."""
 
     def __init__(self, store: Store, resolver: Resolver, selector: str, clock: Clock) -> None:
-        """Raise SettingsError for what is no selector."""
-        if not SELECTOR.match(selector):
-            raise SettingsError(f"dkim.selector: {selector!r} is no DKIM selector (letters, digits, hyphens, dots)")
         self._store = store
         self._resolver = resolver
         self._selector = selector
