@@ -415,6 +415,10 @@ async def test_a_compose_window_opens_at_the_client_and_sends_once(tmp_path: Pat
             for member, bad in (("subject", "x\r\nBcc: v@world.example"), ("bodyHtml", "\x00")):
                 refused = await ask(desk, "POST", "/mail/compose", {**mail, member: bad})
                 assert refused.status_code == 422 and f"(/{member})" in refused.json()["message"]
+            for kind in ("attach", "link"):
+                gone = {**mail, "attachments": [place, place[:-32] + "0" * 32], "attachmentType": kind}
+                refused = await ask(desk, "POST", "/mail/compose", gone)
+                assert refused.status_code == 400 and "(/attachments/1)" in refused.json()["message"]
             answer = await ask(desk, "POST", "/mail/1/compose", mail)
             assert answer.json() == {"status": 200, "message": "Request to open compose window sent"}
             name, data = await first.event()

@@ -254,8 +254,11 @@ async def compose_mail_as(
 
 
 async def _compose(composing: Composing, caller: Caller, call: Call, draft: Draft) -> Done:
-    with called(text="body", html="bodyHtml"):
-        opened = await composing.open(caller, draft, call.base)
+    try:
+        with called(text="body", html="bodyHtml"):
+            opened = await composing.open(caller, draft, call.base)
+    except Problem as problem:
+        raise _unsent(problem) from problem
     if not opened:
         shown = call.desk.ids.show(caller.user_id or 0)
         raise Problem(Kind.NOT_FOUND, f"User '{caller.login}' (#{shown}) is NOT online")

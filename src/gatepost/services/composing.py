@@ -13,10 +13,11 @@ from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Op, Query, Where, eq
 from gatepost.services.access import digest
 from gatepost.services.author import Authors
-from gatepost.services.draft import Draft, Thread, letter, part_addresses, read_parties
+from gatepost.services.draft import Draft, Enclosure, Thread, letter, part_addresses, read_parties
 from gatepost.services.presence import Event, Presence
 from gatepost.services.sending import Sending
 from gatepost.services.tickets import HOUR, Tickets, gone
+from gatepost.services.uploads import Uploads
 from gatepost.store.secrets import Unsealable
 from gatepost.store.store import Store, Writer
 
@@ -44,6 +45,7 @@ class Composing:
         sending: Sending,
         presence: Presence,
         tickets: Tickets,
+        uploads: Uploads,
         hours: int,
         clock: Clock,
     ) -> None:
@@ -52,6 +54,7 @@ class Composing:
         self._sending = sending
         self._presence = presence
         self._tickets = tickets
+        self._uploads = uploads
         self._life = hours * HOUR  # as long as the files that were brought for it
         self._clock = clock
 
@@ -59,12 +62,13 @@ class Composing:
         """Tell a user's streams of a new window; False, and no window, while he has none.
 
         Raises Problem: FORBIDDEN for who is no mailbox user or a sender that is not his, MALFORMED for what can't stand
-        in a mail, TOO_MANY where too many wait.
+        in a mail, NOT_FOUND for a file that is not there, TOO_MANY where too many wait.
         """
         user = self._authors.own(caller, caller.user_id or 0)
         author = self._authors.find(caller, draft.sender)
         if not self._presence.online(user.id):
             return False
+        self._uploads.look(user, _files(draft))
         compose(letter(draft, author.party, (), Thread(), date=self._clock(), message_id=f"tried@{user.id}"))
         if self._store.reader.count(Composition, eq("user_id", user.id)) >= WINDOWS:
             raise Problem(Kind.TOO_MANY, f"{WINDOWS} compose windows wait for the user already.")
@@ -88,8 +92,7 @@ class Composing:
 
     def files(self, draft: Draft) -> list[str]:
         """Return the names of the files of a mail, carried or linked, that are still there."""
-        wanted = [*draft.uploads, *(draft.sharing.uploads if draft.sharing else ())]
-        found = (self._store.reader.get(Upload, each.uid) for each in wanted)
+        found = (self._store.reader.get(Upload, each.uid) for each in _files(draft))
         return [each.name for each in found if each is not None]
 
     async def send(self, token: str, written: Written) -> str:
@@ -112,6 +115,10 @@ def _add(writer: Writer, row: Composition, now: int) -> None:
     if lapsed:
         writer.remove(Composition, Where("id", Op.IN, [each.id for each in lapsed]))
     writer.add(row)
+
+
+def _files(draft: Draft) -> Sequence[Enclosure]:
+    return [*draft.uploads, *(draft.sharing.uploads if draft.sharing else ())]
 
 
 def _changed(draft: Draft, written: Written) -> Draft:

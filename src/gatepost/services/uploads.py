@@ -138,6 +138,12 @@ class Uploads:
         if not await self._store.write(lambda writer: writer.drop_uploads([upload.id])):
             raise Problem(Kind.NOT_FOUND, _GONE)
 
+    def look(self, user: User, wanted: Sequence[Enclosure]) -> None:
+        """Raise NOT_FOUND at the first that is no file of a user."""
+        for at, each in enumerate(wanted):
+            if self._of(self._store.reader, user, each.uid) is None:
+                raise Problem(Kind.NOT_FOUND, _GONE, pointer=f"/attachments/{at}/uid")
+
     async def load(self, user: User, wanted: Sequence[Enclosure]) -> list[Attachment]:
         """Return a user's files with their octets, in the order that is given; raise NOT_FOUND at the first other."""
         total = 0

@@ -68,7 +68,7 @@ def make_writing(
     )
     outbox = Outbox(store, authors, drafts, sending, wording, settings, clock)
     sent = SentMails(store, authors, outbox, moves)
-    composing = Composing(store, authors, sending, presence, tickets, settings.sending.upload_hours, clock)
+    composing = Composing(store, authors, sending, presence, tickets, uploads, settings.sending.upload_hours, clock)
     identities, signatures = Identities(store, authors), Signatures(store)
     emails = Emails(store, sending, settings.email, clock)
     beside = [authors, composing, drafts, emails, identities, outbox, presence, sent, shares, signatures, uploads]
