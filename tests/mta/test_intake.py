@@ -1,5 +1,6 @@
 """The intake: what a whole mail comes to, where its recipients or its author make a difference."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -68,6 +69,19 @@ async def receive(house: House, who: Client, sender: Address | None, to: str, ra
 
 def deliveries(house: House, mail_id: str) -> list[Delivery]:
     return house.store.reader.find(Delivery, Query(where=eq("mail_id", mail_id))).items
+
+
+# Many at once.
+
+
+async def test_mails_that_come_at_once_are_answered_when_no_other_is_near(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None of them waits for a moment to pass in which others might come: whoever sends waits for the answers."""
+    monkeypatch.setattr("gatepost.store.sqlite.LINGER", 600.0)
+    for _ in range(2):
+        mails = [receive(house, client(), parse_address(WORLD), BOB, written()) for _ in range(12)]
+        assert {receipt.answer for receipt in await asyncio.gather(*mails)} == {Answer.ACCEPTED}
 
 
 # Who wrote it.

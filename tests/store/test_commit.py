@@ -105,6 +105,56 @@ async def test_what_may_wait_a_moment_is_written_though_its_time_comes_while_the
     await closing
 
 
+async def crowded(store: Store) -> None:
+    """Have the last commit be one of several mails that came at once."""
+    async with busy(store):
+        mails = [asyncio.ensure_future(store.write(lambda writer: None, pace=Pace.TOGETHER)) for _ in range(2)]
+        await asyncio.sleep(0)
+    await asyncio.gather(*mails)
+
+
+async def test_changes_that_come_at_once_share_a_commit_as_soon_as_no_other_is_near(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gatepost.store.sqlite.LINGER", 60.0)
+    await crowded(store)
+    before = commits(store)
+    mails = [store.write(lambda writer, n=n: keep(writer, n), pace=Pace.TOGETHER) for n in range(10)]
+    assert len(await asyncio.gather(*mails)) == 10
+    assert commits(store) - before == 1
+
+
+async def test_changes_wait_for_those_that_come_within_a_few_rounds_of_the_loop(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gatepost.store.sqlite.LINGER", 60.0)
+    monkeypatch.setattr("gatepost.store.sqlite.LAPS", 10)
+    await crowded(store)
+    before = commits(store)
+    mails = []
+    for number in range(5):
+        mails.append(asyncio.ensure_future(store.write(lambda writer, n=number: keep(writer, n), pace=Pace.TOGETHER)))
+        for _ in range(5):
+            await asyncio.sleep(0)
+    await asyncio.gather(*mails)
+    assert commits(store) - before == 1
+
+
+async def test_a_change_that_comes_alone_waits_for_no_other(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gatepost.store.sqlite.LINGER", 60.0)
+    monkeypatch.setattr("gatepost.store.sqlite.LAPS", 1 << 30)
+    for number in range(3):
+        assert (await store.write(lambda writer, n=number: keep(writer, n), pace=Pace.TOGETHER)).deliveries
+
+
+async def test_changes_that_are_never_alone_wait_for_a_moment_at_most(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gatepost.store.sqlite.LAPS", 1 << 30)
+    await crowded(store)
+    assert (await store.write(lambda writer: keep(writer, 1), pace=Pace.TOGETHER)).deliveries
+
+
 async def test_a_hundred_writers_need_few_commits(store: Store) -> None:
     async def mails(first: int) -> None:
         for number in range(first, first + 10):

@@ -39,7 +39,6 @@ from gatepost.store.bulk import Keep
 from gatepost.store.store import Pace, Store
 
 HOUR = 3_600_000
-CROWDED = 8  # mails under way from which on each waits a moment for the others, so that they share a commit
 ANY_SIZE = 1_000_000  # megabytes
 
 
@@ -106,7 +105,6 @@ class Intake:
         self._clock = clock
         self._metrics = metrics
         self._new_id = new_id
-        self._under_way = 0  # mails that are judged or written just now
         self._provisioned: dict[int, deque[int]] = defaultdict(deque)
 
     def new_id(self) -> str:
@@ -141,14 +139,11 @@ class Intake:
         (rules 2).
         """
         body = await self._store.spool.finish(draft)
-        self._under_way += 1
         try:
             receipt = await self._take(envelope, body, also)
         except BaseException:
             self._store.spool.forget(body)
             raise
-        finally:
-            self._under_way -= 1
         if receipt.answer is not Answer.ACCEPTED:
             self._store.spool.forget(body)
         return receipt
@@ -308,12 +303,11 @@ class Intake:
         calls = self._hooks.of_mail(message, deliveries, copies)
         beside = [*([calling(calls)] if calls else []), *([also] if also else [])]
         arrival = Keep(message, body, copies, deliveries, trail.events, until, beside)
-        pace = Pace.SOON if self._under_way >= CROWDED else Pace.NOW
         if newcomers:
             now = self._clock()
-            kept = await self._store.write(lambda writer: welcome(writer, arrival, newcomers, now), pace=pace)
+            kept = await self._store.write(lambda writer: welcome(writer, arrival, newcomers, now), pace=Pace.TOGETHER)
         else:
-            kept = await self._store.write(arrival, pace=pace)
+            kept = await self._store.write(arrival, pace=Pace.TOGETHER)
         ids = kept.deliveries
         self._metrics.received_bytes.inc(message.size)
         if ids:

@@ -7,14 +7,10 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
-from concurrent.futures import Future
 from contextlib import suppress
-from enum import Enum, auto
 from functools import lru_cache
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -24,9 +20,8 @@ from gatepost.model.problem import Kind, Problem
 from gatepost.store.blobs import Spool
 from gatepost.store.bulk import KINDS
 from gatepost.store.health import Health, primary_code
+from gatepost.store.item import GATHERED, Caught, Item, Pace
 from gatepost.store.writer import Writer
-
-T = TypeVar("T")
 
 PAGE = 16_384
 CHECKPOINT = 4000  # pages: 64 MB
@@ -34,8 +29,9 @@ BATCH = 500  # items of one transaction
 WAL_ALARM = 1_000_000_000  # octets (rules 19)
 WAL_LOOK = 1.0  # seconds between two looks at it
 PROBE = 1.0  # seconds between trials whether a full disc has room again
-LINGER = 0.03  # seconds that an item of pace SOON waits for others to be committed with
-CROWD = 50  # such items that wait for nothing more
+LINGER = 0.03  # seconds that an item waits for others to be committed with
+LAPS = 3  # of a loop that bring nothing more to be waited for: then nobody is near
+CROWD = 50  # items that wait for nothing more
 _PROBE_BYTES = 65_536
 _DISC = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
@@ -73,61 +69,6 @@ def _likeness(text: str) -> Likeness:
     return msgspec.json.decode(text, type=Likeness)
 
 
-class Pace(Enum):
-    """How long a change may wait."""
-
-    NOW = auto()
-    SOON = auto()  # somebody else's commit takes it along, or its own a moment later
-    SLOW = auto()  # until no other change waits
-
-
-class Caught:
-    """`with caught:` keeps what is raised, however bad."""
-
-    error: BaseException | None = None
-
-    def __enter__(self) -> "Caught":
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> bool:
-        self.error = error
-        return error is not None
-
-
-class Item(Caught, Generic[T]):
-    """One change on its way; what it raises is for who waits."""
-
-    def __init__(
-        self,
-        change: Callable[[Writer], T],
-        waiter: "asyncio.Future[T] | Future[T]",
-        loop: asyncio.AbstractEventLoop | None = None,
-        *,
-        pace: Pace = Pace.NOW,
-    ) -> None:
-        self.change = change
-        self.waiter = waiter
-        self.loop = loop  # whose thread the waiter must be settled in; None: any
-        self.pace = pace
-        self.result: T | None = None
-        self.touched = False
-        self.stirred = False
-        self._taken = threading.Lock()
-
-    def take(self) -> bool:
-        """Claim the item: True for the first who asks, be it the writer or one who won't wait any longer."""
-        return self._taken.acquire(blocking=False)
-
-    def settle(self) -> None:
-        """Hand over the outcome."""
-        if self.waiter.cancelled():
-            return
-        if self.error is not None:
-            self.waiter.set_exception(self.error)
-        else:
-            self.waiter.set_result(self.result)  # type: ignore[arg-type]
-
-
 class Committer:
     """Owns the writing connection. `submit` may be called from any thread; items of one batch commit together."""
 
@@ -145,6 +86,8 @@ class Committer:
         self._queue: queue.SimpleQueue[list[Item[Any]] | None] = queue.SimpleQueue()
         self._slow: deque[Item[Any]] = deque()
         self._soon: list[Item[Any]] = []  # the next commit takes them along; nobody is woken for them
+        self._near = 0  # items of pace TOGETHER among them
+        self._crowded = False  # the last commit had several such items
         self._door = threading.Lock()  # nothing is queued behind the end
         self._stopped = False
         self.generation = 1
@@ -156,7 +99,7 @@ class Committer:
         """Queue an item; it is settled after the COMMIT, or with what kept it from that."""
         with self._door:
             if not self._stopped:
-                if item.pace is Pace.SOON and item.loop is not None:
+                if item.pace in GATHERED and item.loop is not None:
                     self._join(item, item.loop)
                 else:
                     self._queue.put([item])
@@ -167,10 +110,24 @@ class Committer:
     def _join(self, item: Item[Any], loop: asyncio.AbstractEventLoop) -> None:
         """Let an item wait for others, the first of them for so long at most; `_door` is held."""
         self._soon.append(item)
-        if len(self._soon) >= CROWD:
+        self._near += item.pace is Pace.TOGETHER
+        if len(self._soon) >= CROWD or (item.pace is Pace.TOGETHER and not self._crowded):
             self._queue.put(self._take_soon())
-        elif len(self._soon) == 1:
+            return
+        if len(self._soon) == 1:
             loop.call_later(LINGER, self._hurry, self._soon)
+        if item.pace is Pace.TOGETHER and self._near == 1:
+            loop.call_soon(self._lull, loop, self._soon, 1, 0)
+
+    def _lull(self, loop: asyncio.AbstractEventLoop, waiting: list[Item[Any]], near: int, laps: int) -> None:
+        """Have these committed once the loop has gone round a few times and brought no more that are waited for."""
+        if waiting is not self._soon:
+            return
+        laps = laps + 1 if self._near == near else 0
+        if laps < LAPS:
+            loop.call_soon(self._lull, loop, waiting, self._near, laps)
+        else:
+            self._hurry(waiting)
 
     def _hurry(self, waiting: list[Item[Any]]) -> None:
         """Have these committed, if nobody's commit has taken them along, nor the end will."""
@@ -179,7 +136,7 @@ class Committer:
                 self._queue.put(self._take_soon())
 
     def _take_soon(self) -> list[Item[Any]]:
-        soon, self._soon = self._soon, []
+        soon, self._soon, self._near = self._soon, [], 0
         return soon
 
     def stop(self) -> None:
@@ -245,6 +202,7 @@ class Committer:
             self._succeed(batch)
 
     def _transact(self, batch: list[Item[Any]]) -> None:
+        self._crowded = sum(item.pace is Pace.TOGETHER for item in batch) > 1
         self._connection.execute("BEGIN IMMEDIATE")
         made = self._together(batch)
         for item in batch:

@@ -19,11 +19,12 @@ from gatepost.store.backup import backup
 from gatepost.store.blobs import Spool
 from gatepost.store.bulk import KINDS
 from gatepost.store.health import Health, StoreProblem
+from gatepost.store.item import Item, Pace
 from gatepost.store.orders import Listed, Orders
 from gatepost.store.reader import FolderCount, Reader, Refusals
 from gatepost.store.remembering import Remembering
 from gatepost.store.secrets import Secrets
-from gatepost.store.sqlite import Committer, Item, Pace, connect
+from gatepost.store.sqlite import Committer, connect
 from gatepost.store.writer import Writer
 
 __all__ = ["FolderCount", "Listed", "Pace", "Reader", "Refusals", "Store", "StoreProblem", "Writer"]
@@ -138,9 +139,10 @@ class Store:
 
         It runs in a SAVEPOINT of its own: what it raises rolls back it alone and is raised here. Raises
         Problem(CONFLICT) for a key that exists, Problem(FULL) without space, Problem(UNAVAILABLE) after an I/O error,
-        when stopped, or when not begun within 5 s. A change that nobody waits for goes SOON: another's commit takes it
-        along. SLOW ones (purges) wait until no other do. What it does to configuration is audited where somebody acts;
-        changes that are made together with their like do nothing to it.
+        when stopped, or when not begun within 5 s. Changes of which many come at once go TOGETHER, in one commit. One
+        that nobody waits for goes SOON: another's commit takes it along. SLOW ones (purges) wait until no other do.
+        What it does to configuration is audited where somebody acts; changes that are made together with their like do
+        nothing to it.
         """
         actor = ACTOR.get()
         if actor is None or type(change) in KINDS:
