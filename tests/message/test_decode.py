@@ -9,6 +9,7 @@ from tests.message.mails import EXE, in_base64, mail, multipart, take_apart
 
 from gatepost.message import decode
 from gatepost.message.anatomy import Symbol
+from gatepost.message.headers import word_fault
 
 
 def readings(raw: bytes, encoding: str) -> list[bytes]:
@@ -167,6 +168,10 @@ def test_texts_that_only_look_encoded_do_no_harm(text: bytes) -> None:
         ("x-unknown", b"\xe4", "\u00e4"),
         ("", b"\x81", "\ufffd"),
         ("idna", b"xn--a", "xn--a"),
+        ("iso-8859-8-i", b"\xf9\xec\xe5\xed", "\u05e9\u05dc\u05d5\u05dd"),
+        ("windows-874", b"\xa1", "\u0e01"),
+        ("gb2312", b"\xe9F", "\u9555"),
+        ("us-ascii", b"\xfe\xff\0a", "a"),
     ],
 )
 def test_threat_62_texts_are_decoded_with_replacement(charset: str, raw: bytes, shown: str) -> None:
@@ -179,12 +184,36 @@ def test_threat_62_texts_are_decoded_with_replacement(charset: str, raw: bytes, 
         ("utf-8", b"\xc3\xa4", None),
         ("utf-8", b"\xe4", Symbol.CHARSET_BAD),
         ("utf-16", b"a", Symbol.CHARSET_BAD),
-        ("x-unknown", b"a", Symbol.CHARSET_UNKNOWN),
+        ("x-nonesuch", b"a", Symbol.CHARSET_UNKNOWN),
+        ("shift_jis", b"\x87", Symbol.CHARSET_BAD),
+        ("iso-2022-jp", b"\x1b$B\x87\x40\x1b(B", Symbol.CHARSET_BAD),
         ("us-ascii", b"\xe4", None),
     ],
 )
 def test_a_text_that_does_not_fit_its_charset_is_told(charset: str, raw: bytes, fault: Symbol | None) -> None:
     assert decode.charset_fault(raw, charset) == fault
+
+
+@pytest.mark.parametrize(
+    ("charset", "raw"),
+    [
+        ("iso-8859-8-i", b"\xf9\xec\xe5\xed"),  # whatever is written in Hebrew
+        ("windows-874", b"\xa1"),
+        ("gb2312", b"\xe9F"),  # GBK
+        ("ks_c_5601-1987", b"\x8cc"),  # UHC
+        ("shift_jis", b"\x87\x40"),  # a number in a circle, as in all of these
+        ("euc-jp", b"\xad\xa1"),
+        ("iso-2022-jp", b"\x1b$B-!\x1b(B"),
+        ("big5", b"\xa3\xe1"),  # the sign of the euro
+        ("windows-1252", b"\x9d"),
+        ("unknown-8bit", b"\xe4"),  # RFC 1428 3
+        ("X-UNKNOWN", b"\xe4"),
+    ],
+)
+def test_what_honest_mail_programs_write_fits_its_charset(charset: str, raw: bytes) -> None:
+    body = b"Content-Type: text/plain; charset=" + charset.encode() + b"\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"
+    assert not take_apart(mail(body + raw + b"\r\n")).defects
+    assert not word_fault(b"=?" + charset.encode() + b"?B?" + base64.b64encode(raw) + b"?=")
 
 
 def test_octets_above_127_without_an_encoding_are_told() -> None:

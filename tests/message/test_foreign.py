@@ -1,8 +1,11 @@
 """Archives that libarchive opens: RAR, discs, cabinets and rarer ones; and what is said where it is missing."""
 
 import base64
+import os
+import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from tests.message.documents import cabinet
@@ -130,3 +133,21 @@ def test_a_disc_with_a_second_file_system_is_told() -> None:
 @pytest.mark.parametrize("front", [b"\xff\xd8\xff\xe0" + bytes(99), b"MZ" + bytes(99), b"\x1f\x8b" + bytes(20)])
 def test_threat_57_a_rar_behind_other_octets_is_read(front: bytes) -> None:
     assert ("evil.exe",) in [member.names for member in holding("a.jpg", front + rar5(b"evil.exe", EXE)).members]
+
+
+@needs_library
+def test_names_are_read_whatever_the_locale_of_the_system(tmp_path: Path) -> None:
+    name = "\u0441\u0447\u0451\u0442.exe".encode() + b"\0"
+    sizes = [1, 0o100644, 0, 0, 1, 0, len(EXE), 0, 0, 0, 0, len(name), 0]
+    head = b"070701" + b"".join(b"%08x" % size for size in sizes) + name
+    archive = head + bytes(-len(head) % 4) + EXE + bytes(-len(EXE) % 4)
+    (tmp_path / "x.cpio").write_bytes(archive)
+    code = (
+        "import pathlib, sys; from tests.message.mails import holding; "
+        "sys.stdout.reconfigure(encoding='utf-8'); "
+        f"print(holding('x.cpio', pathlib.Path({str(tmp_path / 'x.cpio')!r}).read_bytes()).members[0].names[0])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "LC_ALL": "C"}, capture_output=True, check=True
+    )
+    assert done.stdout.decode().strip() == "\u0441\u0447\u0451\u0442.exe"

@@ -382,3 +382,11 @@ def test_more_links_than_are_looked_into_are_told() -> None:
 )
 def test_threat_61_hostile_html_and_text_end_in_time(html: str) -> None:
     assert steps(lambda: (in_html(html), in_text(html))) < 20 * len(html)  # quadratic work would take minutes
+
+
+@pytest.mark.parametrize("charset", [b"", b"; charset=utf-8", b"; charset=utf-16"])
+@pytest.mark.parametrize("order", ["le", "be"])
+def test_threat_62_a_page_that_begins_as_utf_16_is_read_as_browsers_do(charset: bytes, order: str) -> None:
+    page = '\ufeff<a href="//evil.com/x">x</a>'.encode(f"utf-16-{order}")
+    head = b"Content-Type: text/html" + charset + b"\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+    assert [link.host for link in take_apart(mail(head + in_base64(page))).links] == ["evil.com"]

@@ -7,11 +7,11 @@ import binascii
 import codecs
 import re
 import string
-from functools import lru_cache
 
 import msgspec
 import pybase64
 
+from gatepost.message import charsets
 from gatepost.message.anatomy import Symbol
 
 _ALPHABET = (string.ascii_letters + string.digits + "+/=").encode()
@@ -20,8 +20,9 @@ _NOT_JUNK = _ALPHABET + b"\r\n\t "
 _BAD_QP = re.compile(rb"=(?![0-9A-Fa-f]{2}|[ \t]*\r?\n|[ \t]*\Z)")
 _SOFT_BREAK = re.compile(rb"=[ \t]+(?=\r?\n|\Z)")
 _ONLY_BASE64 = re.compile(rb"\s*(?:[A-Za-z0-9+/]{40,}\r?\n)+[A-Za-z0-9+/]*={0,2}\s*\Z")
-_NOT_TEXT = {"idna", "punycode", "undefined", "unicode_escape", "raw_unicode_escape", "mbcs", "oem"}
 IDENTITY = frozenset({"7bit", "8bit", "binary", ""})
+UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+"""How a text in UTF-16 begins, whatever is said of its charset (WHATWG Encoding 6)."""
 
 
 class Reading(msgspec.Struct, frozen=True, gc=False):
@@ -225,23 +226,13 @@ def _run_lengths(data: bytes) -> bytes:
 # --- charsets --------------------------------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=512)
-def codec(charset: str) -> str | None:
-    """Return Python's name of a charset, None when nobody knows it."""
-    try:
-        found = codecs.lookup(charset.strip(" \t\"'").lower() or "us-ascii")
-    except (LookupError, ValueError):
-        return None
-    if not getattr(found, "_is_text_encoding", True) or found.name.replace("-", "_") in _NOT_TEXT:
-        return None
-    return found.name
-
-
 def text(raw: bytes, charset: str = "") -> str:
-    """Decode for people: by the charset if it is known, else UTF-8, else Windows-1252; bad octets replaced."""
-    if raw.isascii() and codec(charset) in (None, "ascii", "utf-8", "iso8859-1", "cp1252"):
+    """Decode for people: by its mark or its charset if known, else UTF-8, else Windows-1252; bad octets replaced."""
+    if raw.startswith(UTF_16):
+        return raw.decode("utf-16", "replace")
+    if raw.isascii() and charsets.codec(charset) in (None, "ascii", "utf-8", "iso8859-1", "cp1252"):
         return raw.decode("ascii")
-    name = codec(charset)
+    name = charsets.codec(charset)
     if name in (None, "ascii"):
         return guessed(raw)
     try:
@@ -260,13 +251,6 @@ def guessed(raw: bytes) -> str:
 
 def charset_fault(raw: bytes, charset: str) -> Symbol | None:
     """Tell whether a text does not fit its declared charset; octets above 127 without a charset are no fault here."""
-    name = codec(charset)
-    if name is None:
+    if not charsets.known(charset):
         return Symbol.CHARSET_UNKNOWN
-    if name == "ascii" or (raw.isascii() and name in ("utf-8", "iso8859-1", "cp1252")):
-        return None
-    try:
-        raw.decode(name)
-    except (UnicodeError, ValueError, LookupError):
-        return Symbol.CHARSET_BAD
-    return None
+    return None if charsets.fits(raw, charset) else Symbol.CHARSET_BAD

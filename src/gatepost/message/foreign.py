@@ -4,8 +4,10 @@ The library reads from memory and starts no program. Where it is missing these a
 RAR the names are read even so, and what is stored unpacked.
 """
 
+import contextlib
 import ctypes
 import io
+import locale
 import os
 from collections.abc import Iterator
 from functools import cache, partial
@@ -30,6 +32,8 @@ _NO_LIBRARY = "there is no libarchive to open it here"
 def _library() -> ModuleType | None:
     """Return libarchive's binding, None where the library is missing."""
     os.environ.setdefault("LIBARCHIVE", _LIBRARY)  # else the binding starts programs to find it
+    with contextlib.suppress(locale.Error):
+        locale.setlocale(locale.LC_CTYPE, "C.UTF-8")  # into which it turns names; those that it can't turn are lost
     try:
         import libarchive  # type: ignore[import-untyped]
     except (ImportError, OSError, TypeError, AttributeError):

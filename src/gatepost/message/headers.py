@@ -11,7 +11,7 @@ from itertools import chain
 
 import msgspec
 
-from gatepost.message import decode
+from gatepost.message import charsets, decode
 from gatepost.message.anatomy import Header, Summary, Symbol
 
 SHOWN_MAX = 512
@@ -228,7 +228,7 @@ def word_fault(value: bytes) -> str:
     characters cut in two are what careless programs write, and no fault here.
     """
     for charset, encoding, text in _ANY_WORD.findall(value[:_RAW_MAX]) if b"=?" in value else ():
-        if decode.codec(charset.decode("latin-1")) is None:
+        if not charsets.known(charset.decode("latin-1")):
             return "an unknown charset"
         if encoding not in b"BbQq":
             return "an unknown encoding"

@@ -5,7 +5,6 @@ templates and of objects in its `.rels` (ECMA-376 2, 9.3), fields in attributes;
 have their texts in octets or in UTF-16.
 """
 
-import codecs
 import html
 import re
 from collections.abc import Iterator, Sequence
@@ -29,7 +28,6 @@ _DOCUMENTS = frozenset({"ole", "onenote"})
 _XML_NAMES = (".xml", ".rels")
 _XML_VALUE = re2.compile(rb"\b(?:Target|href|instr|src|url)\s*=\s*[\"']([^\"'<>]+)")
 _XML_TAG = re.compile(rb"<[^<>]*>")
-_BOMS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 class Inside:
@@ -79,5 +77,4 @@ def _readings(content: bytes) -> Iterator[bytes]:
 
 
 def _utf8(content: bytes) -> bytes:
-    text = content.decode("utf-16", "replace") if content.startswith(_BOMS) else decode.guessed(content)
-    return text.encode("utf-8", "replace")
+    return decode.text(content).encode("utf-8", "replace")

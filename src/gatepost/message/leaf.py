@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterable
 from functools import lru_cache
 
-from gatepost.message import decode, inside, names, office, pdf, qr, sniff, wrapped
+from gatepost.message import charsets, decode, inside, names, office, pdf, qr, sniff, wrapped
 from gatepost.message.anatomy import HEAD_BYTES, TEXT_BYTES, Part, Source, Symbol
 from gatepost.message.decode import Reading
 from gatepost.message.entity import Entity, Face, fit
@@ -153,7 +153,7 @@ def _tell(table: Table, entity: Entity, face: Face, reading: Reading, charset: s
         return
     faults = list(reading.faults)
     if reading.encoding in ("7bit", "") and not reading.data.isascii():
-        said = face.encodings[0] == "7bit" or decode.codec(charset or "utf-8") == "ascii"
+        said = face.encodings[0] == "7bit" or charsets.codec(charset or "utf-8") == "ascii"
         faults.append(Symbol.BODY_NOT_7BIT if said else Symbol.BODY_8BIT)
     if text and charset:
         fault = decode.charset_fault(reading.data, charset)
@@ -228,7 +228,9 @@ def _ends(found: Iterable[str], endings: tuple[str, ...]) -> bool:
 
 def _utf8(content: bytes, charset: str) -> bytes:
     """Return a text in UTF-8; ASCII-like charsets need no work."""
-    name = decode.codec(charset)
+    name = charsets.codec(charset)
+    if content.startswith(decode.UTF_16):
+        return decode.text(content).encode("utf-8", "replace")
     if name in ("utf-8", "ascii") or (content.isascii() and name in ("iso8859-1", "cp1252", None)):
         return content
     return decode.text(content, charset).encode("utf-8", "replace")

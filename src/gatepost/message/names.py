@@ -14,7 +14,7 @@ from urllib.parse import unquote_to_bytes
 
 import msgspec
 
-from gatepost.message import decode, headers
+from gatepost.message import charsets, decode, headers
 
 NAMES_MAX = 1000
 NAME_MAX = 1024  # characters of one name that are looked at
@@ -208,7 +208,7 @@ def _extended(value: bytes) -> tuple[str | None, list[str]]:
 
 def _in_charsets(raw: bytes, charset: bytes) -> tuple[str | None, list[str]]:
     """Decode by the charset as browsers take it (ISO-8859-1 is Windows-1252), and by the others it might be."""
-    name = decode.codec(charset.decode("ascii", "replace")) if charset else None
+    name = charsets.codec(charset.decode("ascii", "replace")) if charset else None
     usual = {"iso8859-1": "cp1252", "ascii": "cp1252"}.get(name or "", name) or "utf-8"
     strict = _decoded(raw, usual)
     others = [decode.text(raw, name or ""), decode.guessed(raw), raw.decode("latin-1")]
