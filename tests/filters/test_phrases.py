@@ -52,3 +52,11 @@ def test_of_several_phrases_so_many_must_be_there() -> None:
     phrases = Phrases({"TWO": symbol("one.{0,3}two", "three", least=2)}, "text")
     assert phrases.found("one two") == ()
     assert phrases.found("one two three") == ("TWO",)
+
+
+def test_several_texts_are_one_but_for_phrases_that_reach_from_one_to_the_next() -> None:
+    phrases = Phrases({"TWO": symbol("one.{0,3}two", "three", least=2), "ACROSS": symbol(r"two\s+three")}, "text")
+    assert phrases.found("one two", "three") == ("TWO",)
+    assert phrases.found("three", "a three") == ()  # one phrase, twice
+    assert set(phrases.found("one two three")) == {"TWO", "ACROSS"}
+    assert phrases.found("", "") == ()

@@ -73,7 +73,7 @@ class Score:
 
     def _phrases(self, facts: Facts) -> Iterator[str]:
         prose = facts.prose
-        yield from self._in_text.found(f"{prose.subject}\n{_pitch(prose.text)}")
+        yield from self._in_text.found(prose.subject, _pitch(prose.text))
         yield from self._in_subject.found(prose.subject)
         yield from self._in_sender.found(facts.anatomy.summary.from_)
         yield from self._in_links.found("\n".join(link.url for link in facts.anatomy.links[:LINKS_MAX]))

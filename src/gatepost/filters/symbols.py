@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal
 
 import msgspec
 import re2  # type: ignore[import-untyped]
@@ -25,7 +25,6 @@ passes."""
 _PIECE = re.compile(r"\\.|\[\^?\]?(?:\[:\^?[a-z]+:\]|\\.|[^\]\\])*\]|\.\{[0-9]*,?[0-9]*\}")
 """What of a pattern begins with more than a letter: an escape, a class, or a gap."""
 
-T = TypeVar("T")
 Where = Literal["text", "subject", "links", "sender"]
 Part = Literal["symbols", "adverts"]
 
@@ -136,6 +135,16 @@ def _decoded(raw: dict[str, Any]) -> Table:
         raise ValueError(f"file: {error}") from error
 
 
+class Pattern:
+    """A phrase, by the symbol that it counts for; one with gaps is `compiled` by itself, too."""
+
+    __slots__ = ("compiled", "owner")
+
+    def __init__(self, owner: str, compiled: Any = None) -> None:
+        self.owner = owner
+        self.compiled = compiled
+
+
 class Phrases:
     """Finds the symbols that go by phrases, of one `where`, in linear time.
 
@@ -151,8 +160,8 @@ class Phrases:
         self._options.log_errors = False
         self._options.never_nl = where == "links"  # a URL a line
         self._lines = "(?m)" if where == "links" else ""
-        self._sets: list[tuple[Any, list[str]]] = []  # and the owner of each of its patterns
-        self._wide: list[tuple[Any, list[tuple[str, Any]]]] = []  # with the owner, and the pattern as it is
+        self._sets: list[tuple[Any, list[Pattern]]] = []
+        self._wide: list[tuple[Any, list[Pattern]]] = []
         self._least: dict[str, list[tuple[int, str]]] = {}  # owner -> the symbols it decides, with their numbers
         for name, symbol in symbols.items():
             if symbol.where == where and (symbol.patterns or symbol.like):
@@ -175,31 +184,34 @@ class Phrases:
             raise ValueError(f"file: symbols.{owner}.patterns: {error.args[0].decode('utf-8', 'replace')}") from error
         wide = _PIECE.sub(lambda piece: ".*" if piece[0].startswith(".{") else piece[0], pattern)
         if wide != pattern:
-            self._join(self._wide, WIDE, f"{self._lines}{wide}".encode(), (owner, compiled))
+            self._join(self._wide, WIDE, f"{self._lines}{wide}".encode(), Pattern(owner, compiled))
         else:
-            self._join(self._sets, TOGETHER, octets, owner)
+            self._join(self._sets, TOGETHER, octets, Pattern(owner))
 
-    def _join(self, sets: list[tuple[Any, list[T]]], most: int, octets: bytes, known: T) -> None:
+    def _join(self, sets: list[tuple[Any, list[Pattern]]], most: int, octets: bytes, known: Pattern) -> None:
         if not sets or len(sets[-1][1]) == most:
             sets.append((re2.Set.SearchSet(self._options), []))
         together, members = sets[-1]
         together.Add(octets)
         members.append(known)
 
-    def found(self, text: str) -> tuple[str, ...]:
-        """Return the symbols whose phrases stand in a text."""
-        return self._recent(text) if text else ()
+    def found(self, *texts: str) -> tuple[str, ...]:
+        """Return the symbols whose phrases stand in texts; what stands in several counts once."""
+        hits = [pattern for text in texts if text for pattern in self._recent(text)]
+        if not hits:
+            return ()
+        counts = Counter(pattern.owner for pattern in dict.fromkeys(hits)).items()
+        return tuple(name for owner, count in counts for least, name in self._least[owner] if count >= least)
 
-    def _sought(self, text: str) -> tuple[str, ...]:
+    def _sought(self, text: str) -> tuple[Pattern, ...]:
         octets = text.encode("utf-8", "replace")
-        hits: list[str] = []
+        hits: list[Pattern] = []
         for together, members in self._wide:
             likely = [members[index] for index in together.Match(octets) or ()]
-            hits += [owner for owner, pattern in likely if pattern.search(octets)]
-        for together, owners in self._sets:
-            hits += [owners[index] for index in together.Match(octets) or ()]
-        counts = Counter(hits).items()
-        return tuple(name for owner, count in counts for least, name in self._least[owner] if count >= least)
+            hits += [each for each in likely if each.compiled.search(octets)]
+        for together, members in self._sets:
+            hits += [members[index] for index in together.Match(octets) or ()]
+        return tuple(hits)
 
 
 def phrases(file: str, part: Part, where: Where) -> Phrases:
