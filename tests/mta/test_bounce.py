@@ -273,6 +273,17 @@ async def test_an_incoming_mail_of_a_proven_sender_is_returned_8(road: Road) -> 
     assert road.held() == []
 
 
+async def test_a_bounce_that_leaves_for_a_foreign_sender_and_comes_back_is_dropped_101(road: Road) -> None:
+    """No mailbox of ours was meant, so that nobody could look at it."""
+    domain = await World(road.store, road.clock).domain("to.test")
+    async with Sink({"RCPT": REFUSED}) as sink:
+        road.to("far.test", sink)
+        (way,) = await road.send("a@far.test", proven=False, domain_id=domain.id, sender="")
+        await road.until(lambda: len(road.queue) == 0)
+    assert road.held() == []
+    assert [event.event for event in trace(road, road.row(way).mail_id)] == ["dropped"]
+
+
 async def test_success_is_not_told_to_a_sender_who_is_not_proven_42(road: Road) -> None:
     domain = await World(road.store, road.clock).domain("to.test")
     async with Sink(extensions=()) as sink:

@@ -4,16 +4,17 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from tests.house import House, client, living, queued_as
-from tests.peers.sink import Sink
+from tests.peers.sink import Script, Sink
 
 from gatepost.model.address import Address, parse_address
 from gatepost.model.envelope import Client, Direction, Envelope, Login, Role
 from gatepost.model.problem import Kind
 from gatepost.model.query import All, Query, eq
 from gatepost.model.rules import SenderRule, SenderType
-from gatepost.model.stored import Delivery, State
+from gatepost.model.stored import Delivery, Message, State
 from gatepost.model.tenant import Group, GroupMember
 from gatepost.mta.intake import Answer, Receipt
 from gatepost.smtp import replies
@@ -22,6 +23,7 @@ pytestmark = pytest.mark.anyio
 
 WORLD = "ada@world.example"
 BOB = "bob@served.example"
+GTUBE = "XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X"
 
 
 @pytest.fixture
@@ -144,7 +146,83 @@ async def test_what_an_outside_member_does_not_take_is_held_for_the_group_and_no
         assert (way.state, way.proven) == (State.BOUNCED, False)
         assert house.store.reader.count(Delivery, All(())) == 1
         (held,) = house.copies("System")
-        assert (held.mail_id, held.mailbox) == (mail_id, "out@far.example")
+        assert (held.mail_id, held.mailbox, held.held_for) == (mail_id, "team@served.example", ["out@far.example"])
+
+
+async def test_what_outside_members_did_not_take_is_released_to_them_from_an_address_of_ours(tmp_path: Path) -> None:
+    """Rules 9: one copy in the group's folder, however many and whenever they refuse it; its author learns nothing."""
+    script: Script = {"RCPT <out@far.example>": "550 5.1.1 unknown", "RCPT <late@far.example>": "450 4.2.0 later"}
+    async with living(tmp_path, sink=Sink(script)) as house:
+        await group(house, "team@served.example", "out@far.example", "late@far.example", BOB)
+        mail_id = queued_as(await house.send(written(), "team@served.example"))
+        await house.gatepost.queue.idle()
+        late = next(way for way in deliveries(house, mail_id) if way.state is State.QUEUED)
+        await house.gatepost.queue.moves.bounce([late.id], "the address is closed")
+        (held,) = house.copies("System")
+        assert (held.mailbox, held.held_for) == ("team@served.example", ["out@far.example", "late@far.example"])
+
+        script.clear()
+        message = house.store.reader.get(Message, mail_id)
+        assert message is not None
+        assert await house.gatepost.releases.requeue(held, message)
+        mails = await house.sink.wait(2)
+        assert mails[-1].sender.startswith("SRS0=")
+        assert mails[-1].sender.endswith("@served.example")
+        assert mails[-1].recipients == ["out@far.example", "late@far.example"]
+
+
+async def test_a_release_to_an_outside_member_that_fails_tells_nobody_of_him(tmp_path: Path) -> None:
+    script: Script = {"RCPT <out@far.example>": "550 5.1.1 unknown"}
+    async with living(tmp_path, sink=Sink(script)) as house:
+        await group(house, "team@served.example", "out@far.example")
+        eve = await login(house, "eve@served.example")
+        await receive(
+            house, eve, parse_address("eve@served.example"), "team@served.example", written("eve@served.example")
+        )
+        await house.gatepost.queue.idle()
+        (held,) = house.copies("System")
+        message = house.store.reader.get(Message, held.mail_id)
+        assert message is not None
+        assert await house.gatepost.releases.requeue(held, message)
+        await house.gatepost.queue.idle()
+        assert [way.proven for way in deliveries(house, held.mail_id)] == [False, False]
+        assert house.store.reader.count(Delivery, All(())) == 2
+        assert house.copies("System") == [msgspec.structs.replace(held, released_at=house.clock())]
+
+
+async def test_what_is_held_of_a_group_is_released_to_its_outside_members(house: House) -> None:
+    await group(house, "team@served.example", "out@far.example", "also@far.example")
+    mail_id = queued_as(await house.send(written(text=GTUBE), "team@served.example"))
+    (held,) = house.copies("Quarantine")
+    assert (held.mailbox, held.held_for) == ("team@served.example", ["out@far.example", "also@far.example"])
+    message = house.store.reader.get(Message, mail_id)
+    assert message is not None
+    assert await house.gatepost.releases.requeue(held, message)
+    (mail,) = await house.sink.wait(1)
+    assert (mail.sender[:5], mail.recipients) == ("SRS0=", ["out@far.example", "also@far.example"])
+
+
+@pytest.mark.parametrize("names", [("team@served.example", BOB), (BOB, "team@served.example")])
+async def test_who_is_named_beside_his_group_gets_the_mail_in_his_own_name(
+    house: House, names: tuple[str, str]
+) -> None:
+    """Else no report would tell of him, as of any member (rules 9)."""
+    await group(house, "team@served.example", BOB)
+    mail_id = queued_as(await house.send(written(), *names))
+    assert [(way.recipient, way.group) for way in deliveries(house, mail_id)] == [(BOB, None)]
+
+
+async def test_a_mail_with_smtputf8_is_released_with_it(house: House) -> None:
+    """RFC 6531 3.4: what came with it, and uses it, goes on with it."""
+    raw = f"From: Zoë <{WORLD}>\r\n".encode() + written(text=GTUBE).partition(b"\r\n")[2]
+    mail_id = queued_as(await house.send(raw, BOB, options="SMTPUTF8"))
+    (held,) = house.copies("Quarantine")
+    message = house.store.reader.get(Message, mail_id)
+    assert message is not None
+    assert await house.gatepost.releases.requeue(held, message)
+    (mail,) = await house.sink.wait(1)
+    assert "SMTPUTF8" in mail.sender_params
+    assert b"with UTF8SMTP id" in mail.data
 
 
 async def test_of_a_group_even_a_login_is_told_nothing(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """An envelope: who brought a mail, from whom, for whom; and the body it came with."""
 
+from collections.abc import Iterable
 from enum import StrEnum
 
 import msgspec
@@ -85,6 +86,14 @@ class Recipient(msgspec.Struct, frozen=True, kw_only=True):
     sender_verify: bool = False  # who sent the mail must be who he says (senderVerifyOn of the domain and the user)
     sender: str | None = None  # an SRS sender, where the envelope's can't be used
     dsn: Dsn = Dsn()
+
+
+def gather(known: dict[str, Recipient], more: Iterable[Recipient]) -> None:
+    """Add recipients to those known by address key: nobody twice, and who is named himself not through a group."""
+    for each in more:
+        before = known.get(each.address.key)
+        if before is None or (before.group is not None and each.group is None):
+            known[each.address.key] = each
 
 
 def direction_of(client: Client, recipients: tuple[Recipient, ...]) -> Direction:

@@ -39,6 +39,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     blind: str = ""  # the blind copies that its author asked for, as a header would have them: for his eyes alone
     signer: str = ""  # the domain in From, where who sent it proved his right to it: DKIM keys of it sign
     tls_wish: TlsWish = TlsWish.NONE  # what its sender asks of TLS, wherever it goes
+    smtputf8: bool = False  # it came with SMTPUTF8 (RFC 6531)
 
 
 class Copy(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,7 +61,7 @@ class Copy(msgspec.Struct, frozen=True, kw_only=True):
     released_at: int | None = None
     seen: bool = False
     answered: bool = False
-    held_for: list[str] = []  # of a mail that was to leave: the recipients for whom it was held
+    held_for: list[str] = []  # of a mail that leaves: to whom a release sends it
 
 
 class State(StrEnum):

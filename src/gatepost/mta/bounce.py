@@ -9,7 +9,7 @@ from gatepost.events import log
 from gatepost.message import dsn
 from gatepost.model.address import Address, BadAddress, parse_address
 from gatepost.model.envelope import Body, Direction, TlsWish
-from gatepost.model.query import eq
+from gatepost.model.query import eq, every
 from gatepost.model.stored import Copy, Delivery, Message, State, TraceEvent
 from gatepost.model.suppression import Suppression
 from gatepost.model.tenant import User
@@ -59,6 +59,8 @@ def step(settled: Settled) -> Step:
     """Decide what follows (RFC 3461 4.1, rules 8): nobody is told of a mail that he may not have sent."""
     delivery = settled.delivery
     if delivery.state in (State.BOUNCED, State.EXPIRED):
+        if not delivery.sender and _leaves(delivery):
+            return Step.DROP
         if not delivery.proven:
             return Step.NOTHING if delivery.release else Step.HOLD
         if not delivery.sender:
@@ -70,6 +72,11 @@ def step(settled: Settled) -> Step:
         asked = _asks(delivery, "SUCCESS") and not settled.outcome.takes_dsn
         return Step.REPORT if asked else Step.NOTHING
     return Step.REPORT if settled.delayed else Step.NOTHING
+
+
+def _leaves(delivery: Delivery) -> bool:
+    """Tell whether a mail goes to no mailbox of ours, nor to a member of a group of ours."""
+    return delivery.platform_id is None and delivery.group is None
 
 
 def wants_delay(delivery: Delivery) -> bool:
@@ -104,12 +111,16 @@ class Bounces:
         return Aftermath(tuple(held), (report,) if report else (), tuple(events))
 
     def _held(self, settled: Settled, now: int) -> Copy:
-        """The mail stays for the mailbox's people to see, as its sender can't be told (rules 8)."""
+        """The mail stays for the mailbox's people to see, as its sender can't be told (rules 8).
+
+        What an outside member of a group did not take stays for the group's.
+        """
         delivery = settled.delivery
+        outside = delivery.platform_id is None and delivery.group is not None
         log.warning("mail held", id=delivery.mail_id, to=delivery.recipient, why=settled.outcome.reply.line)
         return Copy(
             mail_id=delivery.mail_id,
-            mailbox=parse_address(delivery.recipient).key,
+            mailbox=delivery.group if outside and delivery.group else parse_address(delivery.recipient).key,
             domain_id=delivery.domain_id or 0,
             user_id=None,
             folder=Folder.SYSTEM.value,
@@ -120,6 +131,7 @@ class Bounces:
             reason=f"the mail server did not take it: {settled.outcome.reply.line}",
             stored_at=now,
             expires_at=now + self._system_days * DAY,
+            held_for=[delivery.recipient] if outside else [],
         )
 
     def _report(self, message: Message, original: Body, told: Sequence[Settled], now: int) -> Report:
@@ -185,8 +197,7 @@ def store(writer: Writer, aftermath: Aftermath, until: int) -> list[Delivery]:
     """Write what follows; return the deliveries of the reports. To be called before the settling of the delivery,
     which lets go of the mail's bytes. `until`: how long the traces stay."""
     for copy in aftermath.copies:
-        user = writer.first(User, eq("email", copy.mailbox))
-        writer.add(msgspec.structs.replace(copy, user_id=user.id if user else None))
+        _add_held(writer, copy)
     ways = []
     for report in aftermath.reports:
         way = _homeward(writer, report.delivery)
@@ -194,6 +205,17 @@ def store(writer: Writer, aftermath: Aftermath, until: int) -> list[Delivery]:
         kept = writer.keep(report.message, report.body, [], [way], [queued], until)
         ways.append(msgspec.structs.replace(way, id=kept.deliveries[0]))
     return ways
+
+
+def _add_held(writer: Writer, copy: Copy) -> None:
+    """Add a copy; of those for several outside members of a group one."""
+    same = every(eq("mail_id", copy.mail_id), eq("mailbox", copy.mailbox), eq("folder", copy.folder))
+    known = writer.first(Copy, same) if copy.held_for else None
+    if known is not None:
+        writer.change(Copy, known.id, held_for=[*known.held_for, *copy.held_for])
+        return
+    user = writer.first(User, eq("email", copy.mailbox))
+    writer.add(msgspec.structs.replace(copy, user_id=user.id if user else None))
 
 
 def _homeward(writer: Writer, way: Delivery) -> Delivery:

@@ -179,6 +179,16 @@ class Directory:
             return recipient
         return self._rulebook.applied(recipient, claims, view.domain, view.attachments, view.uris)
 
+    def stand_in(self, sender: Address | None, domain: str) -> str | None:
+        """Return the address in `domain` that stands for a foreign sender (SRS); None where the sender may stay."""
+        if sender is None or self.served(sender.domain) is not None:
+            return None
+        return srs.rewrite(sender, domain, key=self._srs_key, now=self._clock())
+
+    def is_group(self, key: str) -> bool:
+        """Tell whether an address key is a group's."""
+        return self._group(key) is not None
+
     def policy_of(self, address: Address) -> Policy | None:
         """Return the policy that holds for an address of ours; None for any other."""
         view = self.served(address.domain)
@@ -293,11 +303,8 @@ class Directory:
             return await self._mailbox(Address(address.local, inside.domain.name), given, inside, dsn)
         if view.policy is None or not view.policy.incoming:
             raise Problem(Kind.POLICY_REFUSED, "the group takes no mail from here")
-        rewritten = None
-        if sender is not None and self.served(sender.domain) is None:
-            rewritten = srs.rewrite(sender, view.domain.name, key=self._srs_key, now=self._clock())
-        leaving = self._leaving(address, given, view, view.policy, dsn)
-        verify = view.domain.sender_verify_on
+        leaving, verify = self._leaving(address, given, view, view.policy, dsn), view.domain.sender_verify_on
+        rewritten = self.stand_in(sender, view.domain.name)
         return msgspec.structs.replace(leaving, clean_only=True, sender=rewritten, sender_verify=verify)
 
     def _all_members(self, group: Group) -> list[str]:

@@ -1,5 +1,7 @@
 """Releases: a kept mail goes to its mailbox, as it came; nothing is filtered or copied again."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from gatepost.events import Clock, log
@@ -70,8 +72,16 @@ class Releases:
     def _ways(self, copy: Copy, message: Message) -> list[Delivery]:
         now, life = self._clock(), self._settings.queue.life
         if copy.held_for:
-            return [release(copy, message, parse_address(to), None, now=now, life=life) for to in copy.held_for]
+            ways = [release(copy, message, parse_address(to), None, now=now, life=life) for to in copy.held_for]
+            return self._of_group(copy, message, ways) if self._directory.is_group(copy.mailbox) else ways
         return [release(copy, message, parse_address(copy.mailbox), self._platform(copy), now=now, life=life)]
+
+    def _of_group(self, copy: Copy, message: Message, ways: Sequence[Delivery]) -> list[Delivery]:
+        """Outside members get it from an address of ours, and its author learns nothing of them (rules 9)."""
+        sender = parse_address(message.sender) if message.sender else None
+        stand_in = self._directory.stand_in(sender, parse_address(copy.mailbox).domain)
+        name = message.sender if stand_in is None else stand_in
+        return [msgspec.structs.replace(way, sender=name, group=copy.mailbox, proven=False) for way in ways]
 
     def _platform(self, copy: Copy) -> int:
         view = self._directory.served(parse_address(copy.mailbox).domain)

@@ -75,6 +75,7 @@ def message_row(
         blind=envelope.blind,
         signer=signer,
         tls_wish=_tls_wish(envelope, summary),
+        smtputf8=envelope.smtputf8,
     )
 
 
@@ -95,6 +96,7 @@ def copy_row(envelope: Envelope, recipient: Recipient, verdict: Verdict, keep: K
     """Return the copy that one `keep` asks for: sent mail is its sender's, a group's outside members' the group's."""
     login = envelope.client.login
     leaves = recipient.platform_id is None and not recipient.clean_only
+    held = verdict.action is Action.HOLD
     mailbox, user_id = recipient.address.key, recipient.user_id
     if recipient.clean_only:
         mailbox = recipient.group or mailbox
@@ -113,7 +115,7 @@ def copy_row(envelope: Envelope, recipient: Recipient, verdict: Verdict, keep: K
         reason=reason(verdict),
         stored_at=envelope.received,
         expires_at=keep.until,
-        held_for=[recipient.address.text] if leaves and verdict.action is Action.HOLD else [],
+        held_for=[recipient.address.text] if recipient.clean_only or (leaves and held) else [],
     )
 
 
@@ -172,7 +174,7 @@ def release(copy: Copy, message: Message, to: Address, platform_id: int | None, 
         expires=now + life * 1000,
         created=now,
         release=True,
-        smtputf8=to.needs_smtputf8,
+        smtputf8=message.smtputf8 or to.needs_smtputf8,
         proven=platform_id is None,
     )
 

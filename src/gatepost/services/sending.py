@@ -11,7 +11,7 @@ from gatepost.message.compose import Attachment, Letter, Party, compose
 from gatepost.message.signature import signed
 from gatepost.model.access import Caller
 from gatepost.model.address import parse_address
-from gatepost.model.envelope import Envelope, Recipient, direction_of
+from gatepost.model.envelope import Envelope, Recipient, direction_of, gather
 from gatepost.model.outgoing import Share
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import eq, every
@@ -148,7 +148,10 @@ class Sending:
             for at, party in enumerate(parties)
         ]
         found = await asyncio.gather(*(self._resolve(author, party, pointer) for party, pointer in asked))
-        return tuple({each.address.key: each for group in found for each in group}.values())
+        recipients: dict[str, Recipient] = {}
+        for each in found:
+            gather(recipients, each)
+        return tuple(recipients.values())
 
     async def _resolve(self, author: Author, party: Party, pointer: str) -> tuple[Recipient, ...]:
         try:

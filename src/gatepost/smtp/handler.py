@@ -6,7 +6,7 @@ import msgspec
 
 from gatepost.events import Clock, log
 from gatepost.model.address import Address
-from gatepost.model.envelope import Client, Dsn, Envelope, Recipient, Role, direction_of
+from gatepost.model.envelope import Client, Dsn, Envelope, Recipient, Role, direction_of, gather
 from gatepost.model.problem import Kind, Problem
 from gatepost.mta.directory import Directory
 from gatepost.mta.intake import Answer, Intake
@@ -37,10 +37,9 @@ class Transaction:
         return len(self._named)
 
     def add(self, address: Address, recipients: tuple[Recipient, ...]) -> None:
-        """Note whom an address stands for; nobody gets a mail twice."""
+        """Note whom an address stands for."""
         self._named.add(address.key)
-        for recipient in recipients:
-            self.recipients.setdefault(recipient.address.key, recipient)
+        gather(self.recipients, recipients)
 
 
 class Handler:
