@@ -2,7 +2,7 @@
 
 A table is a mail: `from`, `subject`, `text` or `html` (`alt`: a plain text beside it; `shell`: in the dress of a mail
 that a program writes), `files`, `qr` (what a QR code says), `headers`, and `via`, the way it came. `answers`: it
-answers a mail of the reader's.
+answers a mail of the reader's. `program`: which one wrote it (programs.py); it makes the page of the text.
 """
 
 import hashlib
@@ -22,6 +22,8 @@ from typing import Any, NamedTuple
 
 import segno
 
+from tests.modern.programs import PROGRAMS, Sheet
+
 from gatepost.model.auth import AuthResults, Dmarc, Iprev, Policy, Result, Signature, Spf
 
 HOME = Path(__file__).parent
@@ -35,11 +37,14 @@ FILES = {
     "later_spam": ("spam", "later"),
     "later_clean": ("clean", "later"),
     "later_adverts": ("advert", "later"),
+    "wide_spam": ("spam", "wide"),
+    "wide_clean": ("clean", "wide"),
+    "wide_adverts": ("advert", "wide"),
 }
 """The files: what their mails are, and their lot; those without are halved by their names."""
 
-LOTS = ("improved", "held", "fresh", "later")
-"""Mails looked at while the rules were improved, those held back, those written then, and those of another hand."""
+LOTS = ("improved", "held", "fresh", "later", "wide")
+"""Mails looked at while the rules were improved, those held back, those written then, and two lots of other hands."""
 
 BOB = "Bob Hale <bob@ours.test>"
 FIRST = datetime(2025, 10, 14, 7, 12, 44, tzinfo=UTC)
@@ -83,6 +88,14 @@ _PROVIDERS = {  # the server, and the domain in the Message-ID
     "web.de": ("mout.web.de", "3c-app-webde-bs12.server.lan"),
     "gmx.de": ("mout.gmx.net", "3c-app-gmx-bs12.server.lan"),
     "laposte.net": ("smtpout190.laposte.net", "laposte.net"),
+    "libero.it": ("libero.it", "libero.it"),
+    "wp.pl": ("mx3.wp.pl", "wp.pl"),
+    "mail.ru": ("fallback1.mail.ru", "mail.ru"),
+    "qq.com": ("out203-205-221-190.mail.qq.com", "qq.com"),
+    "163.com": ("m16.mail.163.com", "163.com"),
+    "uol.com.br": ("smtpout1.uol.com.br", "uol.com.br"),
+    "t-online.de": ("mailout06.t-online.de", "t-online.de"),
+    "orange.fr": ("smtp-24.smtpout.orange.fr", "orange.fr"),
 }
 
 
@@ -134,6 +147,11 @@ def _made(name: str, label: str, table: dict[str, Any], lot: str) -> Made:
     author = sender["From"].addresses[0]
     way = _way(table["via"], author.domain)
     sent = FIRST + timedelta(seconds=number % 2_000_000)
+    dressed: dict[str, str] = {}
+    if "program" in table:
+        sheet = Sheet(number, author.domain, author.display_name, table["subject"])
+        text, page, dressed = PROGRAMS[table["program"]](table["text"].lstrip("\n"), sheet)
+        table = {**table, "text": text, "html": page}
     mail = _body(table, author)
     fields = {
         "From": table["from"],
@@ -144,10 +162,12 @@ def _made(name: str, label: str, table: dict[str, Any], lot: str) -> Made:
         "Message-ID": f"<{number:08x}.{number % 9973}@{way.names or author.domain}>",
         "In-Reply-To": "<4711.1@ours.test>" if table.get("answers") else None,
         "References": "<4711.1@ours.test>" if table.get("answers") else None,
+        **dressed,
         **table.get("headers", {}),
     }
     for field, value in fields.items():
         if value is not None:
+            del mail[field]
             mail[field] = value
     came = sent + timedelta(seconds=2)
     head = (
@@ -175,7 +195,8 @@ def _body(table: dict[str, Any], author: Any) -> EmailMessage:
     if "qr" in table:
         picture = io.BytesIO()
         segno.make(table["qr"]).save(picture, kind="png", scale=4)
-        mail.add_related(picture.getvalue(), "image", "png", cid="<qr1>")
+        page_part = list(mail.iter_parts())[-1] if mail.is_multipart() else mail
+        page_part.add_related(picture.getvalue(), "image", "png", cid="<qr1>")
     for file in table.get("files", ()):
         kind, _, subtype = file.get("kind", "application/zip").partition("/")
         data = _archive(file) if "member" in file else file["data"].encode()
