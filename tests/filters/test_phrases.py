@@ -60,3 +60,11 @@ def test_several_texts_are_one_but_for_phrases_that_reach_from_one_to_the_next()
     assert phrases.found("three", "a three") == ()  # one phrase, twice
     assert set(phrases.found("one two three")) == {"TWO", "ACROSS"}
     assert phrases.found("", "") == ()
+
+
+def test_phrases_of_another_writing_are_found_beside_latin_ones() -> None:
+    phrases = Phrases({"SAID": symbol("посылк[а-я]+", "包裹.{0,4}滞留", r"\bparcel\b")}, "text")
+    for said in ("Ваша посылка ждёт", "您的包裹已滞留", "a parcel", "Your parcel: посылку"):
+        assert phrases.found(said) == ("SAID",), said
+    assert phrases.found("您的包裹已经被完全滞留") == ()
+    assert phrases.found("a “letter”") == ()

@@ -93,6 +93,8 @@ FACTORY = "We are a professional manufacturer."
 SCARE = "We are a domain name registration service in China."
 MIRACLE = "A little known trick."
 ACCOUNT = "Please verify your account."
+BANK = "We have new bank account details."
+OFFER = "We are a professional manufacturer. May I send you our catalogue?"
 FEE = (
     "I am the next of kin of the late Mr Johnson, who died in a plane crash. I need your assistance to transfer the sum"
     " of US$ 25 million dollars into your bank account."
@@ -292,6 +294,7 @@ PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "TEXT_SHORT_LINK": ({"text": "see https://b.test/x\r\n"}, {"text": "see you\r\n"}),
     "TEXT_NONE": ({"text": "\r\n"}, PLAIN),
     "GREETS_ADDRESS": ({"text": f"Dear bob@ours.test,\r\n{TEXT}"}, {"text": f"Dear ann@a.test,\r\n{TEXT}"}),
+    "TEXT_OTHER_FREEMAIL": (says("Write to ann77@gmail.com."), says("Write to ann@a.test, bob@ours.test.")),
     # links
     "LINK_IP": (link("http://93.184.216.34/x"), link("http://192.168.1.1/x")),
     "LINK_PORT": (link("http://b.test:81/x"), link("http://b.test:8080/x")),
@@ -384,6 +387,10 @@ PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     ),
     "SAYS_SCAN": (says("Scan the QR code with your phone."), says("I send the scan from my phone.")),
     "SAYS_SALARY": (says("Your salary increase was approved."), says("I got my salary.")),
+    "SAYS_CREDENTIALS": (says("Sign in with your work email to view it."), says("Sign in to view it.")),
+    "SAYS_PAYROLL": (says("Before the next payroll is run."), says("Before the next train.")),
+    "SAYS_IDENTITY": (says("Send a copy of your passport."), says("Send a copy of your letter.")),
+    "SAYS_CHIEF": (says("Susan Hale, Chief Executive Officer"), says("The chief executive officer is ill. Susan Hale")),
     "SAYS_PARCEL": (says("Votre colis n'a pas pu être livré."), says("Votre colis sera livré demain.")),
     "SAYS_DOCUMENT": (says("You have a new voicemail."), says("You have a voice.")),
     "SAYS_PAYMENT": (says("Your invoice is unpaid: final notice."), says("The bill is paid.")),
@@ -440,6 +447,24 @@ PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "LURE_ULTIMATUM": (says(f"{ACCOUNT} It will be deleted within 24 hours."), says(ACCOUNT)),
     "LURE_NAMES_READER": (lure("https://b.test/?e=bob@ours.test"), lure("https://a.test/?e=bob@ours.test")),
     "LURE_SCAN": (says(f"{ACCOUNT} Scan the QR code with your phone."), says("Scan the QR code with your phone.")),
+    "LURE_ABUSED": ({**says(ACCOUNT), "From": "Ann <a@b.top>"}, {**says("Hello."), "From": "Ann <a@b.top>"}),
+    "FEIGNED_ROUGHLY": (
+        {**says("Dear customer, hello."), "From": "PayPal <a@a.test>"},
+        {**says("Dear Bob, hello."), "From": "PayPal <a@a.test>"},
+    ),
+    "PAY_ELSEWHERE": ({**says(BANK), "Subject": "Re: Invoice 4"}, {**says(BANK), "Subject": "Invoice 4"}),
+    "OFFER_OPT_OUT": (says(f"{OFFER} Reply STOP to be removed."), says(OFFER)),
+    "OFFER_STRANGER": (says(f"Dear Sir, {OFFER}"), says(f"Dear Bob, {OFFER}")),
+    "PITCH_UNASKED": (says("200 free spins. Act now!"), says("200 free spins.")),
+    "PITCH_WRITE_ELSEWHERE": (says(f"{EARN} Write to ann77@gmail.com."), says(f"{EARN} Write to ann@a.test.")),
+    "PITCH_ASKS_IDENTITY": (
+        says("You have been pre-approved. Send a copy of your passport."),
+        says("Send a copy of your passport."),
+    ),
+    "FREEMAIL_ERRAND": (
+        {**says("Are you at your desk right now?"), "From": "The CEO <ann@gmail.com>"},
+        {**says("Are you at your desk right now?"), "From": "Ann <ann@gmail.com>"},
+    ),
     "LURE_ASKS_CARD": (
         says("You are eligible for a tax refund. Enter your card details."),
         says("Enter your card details."),

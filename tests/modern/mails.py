@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import segno
-
 from tests.modern.programs import PROGRAMS, Sheet
 
 from gatepost.model.auth import AuthResults, Dmarc, Iprev, Policy, Result, Signature, Spf

@@ -150,30 +150,33 @@ def _tables(text: str, foot: str, sheet: Sheet) -> str:
     preview = html.escape(text.strip()[:60])
     return (
         '<!DOCTYPE html><html lang="en" xmlns="http://www.w3.org/1999/xhtml"><head><meta charset="UTF-8"><meta '
-        f'name="viewport" content="width=device-width, initial-scale=1"><title>{html.escape(sheet.subject)}</title><style '
-        'type="text/css">p{margin:10px 0;padding:0}table{border-collapse:collapse}img{border:0;height:auto}@media only '
+        'name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{html.escape(sheet.subject)}</title>"
+        '<style type="text/css">p{margin:10px 0;padding:0}table{border-collapse:collapse}img{border:0}@media only '
         "screen and (max-width:480px){body{width:100% !important}}</style></head><body><span "
         'style="display:none;font-size:0;line-height:0;max-height:0;overflow:hidden;mso-hide:all">'
         f'{preview}</span><table align="center" border="0" cellpadding="0" cellspacing="0" width="100%"><tr><td '
         'align="center"><table border="0" cellpadding="0" cellspacing="0" width="600" style="background:#ffffff">'
-        f'{rows}<tr><td style="padding:18px 24px;font-size:12px;color:#656565">{foot}</td></tr></table></td></tr></table>'
-        f'<img src="https://{sheet.domain}/open/{sheet.digits[:12]}.gif" width="1" height="1" alt=""></body></html>'
+        f'{rows}<tr><td style="padding:18px 24px;font-size:12px;color:#656565">{foot}</td></tr></table></td></tr>'
+        f'</table><img src="https://{sheet.domain}/open/{sheet.digits[:12]}.gif" width="1" height="1" alt=""></body>'
+        "</html>"
     )
 
 
 def _mailchimp(text: str, sheet: Sheet) -> Dress:
-    leave = f"https://{sheet.domain.split('.')[0]}.us14.list-manage.com/unsubscribe?u={sheet.digits[:25]}&id={sheet.digits[:10]}"
+    short, mark = sheet.digits[:10], sheet.digits[:25]
+    leave = f"https://{sheet.domain.split('.')[0]}.us14.list-manage.com/unsubscribe?u={mark}&id={short}"
     foot = (
         f'You receive this since you signed up with us.<br><a href="{leave}">Unsubscribe</a> or update your preferences'
     )
     fields = {
-        "Message-ID": f"<{sheet.digits}.{sheet.digits[:10]}.20251014071244.{sheet.digits[:10]}@mail12.atl{sheet.number % 99}.mcsv.net>",
-        "X-Mailer": f"MailChimp Mailer - **CID{sheet.digits[:10]}{sheet.digits[:10]}**",
-        "X-Campaign": f"mailchimp{sheet.digits[:25]}.{sheet.digits[:10]}",
-        "X-campaignid": f"mailchimp{sheet.digits[:25]}.{sheet.digits[:10]}",
+        "Message-ID": f"<{sheet.digits}.{short}.20251014071244.{short}@mail12.atl{sheet.number % 99}.mcsv.net>",
+        "X-Mailer": f"MailChimp Mailer - **CID{short}{short}**",
+        "X-Campaign": f"mailchimp{mark}.{short}",
+        "X-campaignid": f"mailchimp{mark}.{short}",
         "X-Report-Abuse": "Please report abuse for this campaign here: https://mailchimp.com/contact/abuse/",
         "Feedback-ID": f"{sheet.number}:{sheet.number}.{sheet.number % 99999}:us14:mc",
-        "List-ID": f"{sheet.digits[:25]} list <{sheet.digits[:25]}.{sheet.number % 9999}.list-id.mcsv.net>",
+        "List-ID": f"{mark} list <{mark}.{sheet.number % 9999}.list-id.mcsv.net>",
         "List-Unsubscribe": f"<{leave}>, <mailto:unsubscribe-mc.us14_{sheet.digits[:20]}@unsubscribe.mailchimpapp.net>",
         "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
         "MIME-Version": "1.0",

@@ -17,6 +17,7 @@ from gatepost.filters.symbols import Weights, load, phrases
 from gatepost.message.anatomy import Anatomy
 from gatepost.message.mail import Mail
 from gatepost.message.plain import plain
+from gatepost.message.prose import Prose
 from gatepost.model.envelope import Recipient
 from gatepost.model.verdict import Category, Finding
 
@@ -73,7 +74,7 @@ class Score:
 
     def _phrases(self, facts: Facts) -> Iterator[str]:
         prose = facts.prose
-        yield from self._in_text.found(prose.subject, _pitch(prose.text))
+        yield from self._in_text.found(prose.subject, _pitch(_own(prose)))
         yield from self._in_subject.found(prose.subject)
         yield from self._in_sender.found(facts.anatomy.summary.from_)
         yield from self._in_links.found("\n".join(link.url for link in facts.anatomy.links[:LINKS_MAX]))
@@ -97,6 +98,13 @@ class Score:
             by=self.name,
             score=known.weight,
         )
+
+
+def _own(prose: Prose) -> str:
+    """Return the text without the lines that it quotes, if there are others: those are another's words."""
+    if prose.page is not None or "\n>" not in prose.plain:
+        return prose.text
+    return " ".join(" ".join(line for line in prose.plain.split("\n") if line[:1] != ">").split()) or prose.text
 
 
 def _pitch(shown: str) -> str:

@@ -25,6 +25,10 @@ passes."""
 _PIECE = re.compile(r"\\.|\[\^?\]?(?:\[:\^?[a-z]+:\]|\\.|[^\]\\])*\]|\.\{[0-9]*,?[0-9]*\}")
 """What of a pattern begins with more than a letter: an escape, a class, or a gap."""
 
+_LATIN = re.compile(r"\\.|[a-z]", re.IGNORECASE)
+_OTHER = re.compile("[\u0370-\u1fff\u2e80-\ufaff]")
+"""A letter of another writing than the Latin one."""
+
 Where = Literal["text", "subject", "links", "sender"]
 Part = Literal["symbols", "adverts"]
 
@@ -149,7 +153,8 @@ class Phrases:
     """Finds the symbols that go by phrases, of one `where`, in linear time.
 
     Some patterns at a time are sought at once. Those with a gap (`.{0,40}`) are first sought with gaps of any length: a
-    measured one has a state for each way in which it can overlap.
+    measured one has a state for each way in which it can overlap. Those without a Latin letter (Cyrillic, Chinese) are
+    sought in texts that have letters of other writings, and nowhere else.
     """
 
     def __init__(self, symbols: Mapping[str, Symbol], where: Where) -> None:
@@ -162,6 +167,7 @@ class Phrases:
         self._lines = "(?m)" if where == "links" else ""
         self._sets: list[tuple[Any, list[Pattern]]] = []
         self._wide: list[tuple[Any, list[Pattern]]] = []
+        self._foreign: list[tuple[Any, list[Pattern]]] = []
         self._least: dict[str, list[tuple[int, str]]] = {}  # owner -> the symbols it decides, with their numbers
         for name, symbol in symbols.items():
             if symbol.where == where and (symbol.patterns or symbol.like):
@@ -170,7 +176,7 @@ class Phrases:
             for pattern in _patterns(symbols, owner):
                 self._add(owner, pattern)
         try:
-            for each, _ in (*self._sets, *self._wide):
+            for each, _ in (*self._sets, *self._wide, *self._foreign):
                 each.Compile()
         except re2.error as error:
             raise ValueError(f"file: patterns of {where} are too large to be sought together") from error
@@ -183,7 +189,9 @@ class Phrases:
         except re2.error as error:
             raise ValueError(f"file: symbols.{owner}.patterns: {error.args[0].decode('utf-8', 'replace')}") from error
         wide = _PIECE.sub(lambda piece: ".*" if piece[0].startswith(".{") else piece[0], pattern)
-        if wide != pattern:
+        if not pattern.isascii() and not _latin(pattern):
+            self._join(self._foreign, TOGETHER, f"{self._lines}{wide}".encode(), Pattern(owner, compiled))
+        elif wide != pattern:
             self._join(self._wide, WIDE, f"{self._lines}{wide}".encode(), Pattern(owner, compiled))
         else:
             self._join(self._sets, TOGETHER, octets, Pattern(owner))
@@ -206,12 +214,18 @@ class Phrases:
     def _sought(self, text: str) -> tuple[Pattern, ...]:
         octets = text.encode("utf-8", "replace")
         hits: list[Pattern] = []
-        for together, members in self._wide:
+        foreign = self._foreign if not text.isascii() and _OTHER.search(text) else []
+        for together, members in (*self._wide, *foreign):
             likely = [members[index] for index in together.Match(octets) or ()]
             hits += [each for each in likely if each.compiled.search(octets)]
         for together, members in self._sets:
             hits += [members[index] for index in together.Match(octets) or ()]
         return tuple(hits)
+
+
+def _latin(pattern: str) -> bool:
+    """Tell whether a pattern names a Latin letter, outside of escapes."""
+    return any(piece.isalpha() for piece in _LATIN.findall(pattern))
 
 
 def phrases(file: str, part: Part, where: Where) -> Phrases:

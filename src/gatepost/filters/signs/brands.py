@@ -8,8 +8,12 @@ from gatepost.filters.symbols import Lists
 from gatepost.message.skeleton import folded, skeleton
 
 NEAR = 8  # letters of a name from which on one wrong letter is taken for intent
-TOKEN = 5  # letters from which on a name inside a host is taken for the brand's
+TOKEN = 5  # letters from which on a name inside a host, or like a brand's, is taken for the brand's
+WORD = 4  # letters from which on a word of a host that is the very name is
 _WORDS = re.compile(r"[^\W_]+")
+_SITE = re.compile(
+    r"\s*([^\W_]+)\.(?:com|net|org|co\.[a-z]{2}|com\.[a-z]{2}|[a-z]{2})\b"
+)  # a name that is a web site's
 _CLAIMS_MAX = 12  # words beyond which a name is a sentence
 
 
@@ -19,6 +23,7 @@ class Brands:
     def __init__(self, lists: Lists) -> None:
         self._lists = lists
         self._domains = {domain: brand for brand, each in lists.brands.items() for domain in each}
+        self._names = {folded(brand): brand for brand in lists.brands}
         self._skeletons = {skeleton(brand): brand for brand in lists.brands if len(brand) >= TOKEN}
         self.alike = lru_cache(maxsize=4096)(self._alike)
         self.borne = lru_cache(maxsize=4096)(self._borne)
@@ -39,14 +44,16 @@ class Brands:
         words = _WORDS.findall(folded(name))
         if not words or len(words) > _CLAIMS_MAX:
             return ""
+        if (site := _SITE.match(name.lower())) and site[1] in self._names:
+            return self._names[site[1]]
         joined = "".join(words)
         served = len(words) <= 4 and not self._lists.services.isdisjoint(words)
         alike = {skeleton(word) for word in words}
-        for brand in self._lists.brands:
+        for shown, brand in self._names.items():
             if brand in self._lists.common:
-                if joined == brand or (brand in words and served):
+                if joined == shown or (shown in words and served):
                     return brand
-            elif brand in words or (len(brand) >= TOKEN and (skeleton(brand) in alike or joined.startswith(brand))):
+            elif shown in words or (_long(brand) and (skeleton(brand) in alike or joined.startswith(shown))):
                 return brand
         return ""
 
@@ -66,10 +73,17 @@ class Brands:
             return ""
         words = re.split(r"[.-]", _shown(host.removesuffix(domain.partition(".")[2])))
         for word in words:
-            brand = self._skeletons.get(skeleton(word)) if len(word) >= TOKEN else None
+            if len(word) < WORD:
+                continue
+            brand = self._skeletons.get(skeleton(word)) if len(word) >= TOKEN else self._names.get(word)
             if brand and brand not in self._lists.common and not self.owns(brand, domain):
                 return brand
         return ""
+
+
+def _long(brand: str) -> bool:
+    """Tell whether a name can begin others by no chance: a sign of Chinese or Japanese says more than a letter."""
+    return len(brand) >= TOKEN or not brand.isascii()
 
 
 def _shown(name: str) -> str:

@@ -50,7 +50,8 @@ class Facts:
         self.from_the_world = envelope.client.role is Role.MX and envelope.client.login is None
         self.listed = not _LISTED.isdisjoint(self.fields)
         announced = self.raw(b"list-post").strip().upper().startswith(b"NO")  # RFC 2369 3.4: for announcements
-        self.discussed = not announced and not _DISCUSSED.isdisjoint(self.fields)
+        listing = b"list-id" in self.fields and self.raw(b"precedence").strip().lower() == b"list"
+        self.discussed = not announced and (listing or not _DISCUSSED.isdisjoint(self.fields))
         self.answers = not _ANSWERS.isdisjoint(self.fields)
 
     def raw(self, name: bytes) -> bytes:
@@ -83,6 +84,11 @@ class Facts:
     def lawful(self) -> bool:
         """Whether it went through a list, and its author is proven as far as anybody looked."""
         return self.listed and (self.auth is None or self.auth.proven or self.discussed)
+
+    def abused(self, host: str) -> bool:
+        """Tell whether a host lies under a suffix that spam favours, of one label or two."""
+        above, _, last = host.rpartition(".")
+        return last in self.lists.tlds or f"{above.rpartition('.')[2]}.{last}" in self.lists.tlds
 
     def freemail(self, domain: str) -> bool:
         return domain in self.lists.freemail

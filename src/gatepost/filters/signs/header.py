@@ -49,7 +49,7 @@ def _identifier(facts: Facts) -> Iterator[Sign]:
         yield "MESSAGE_ID_ODD", said
         return
     domain = said[:-1].rpartition("@")[2].lower()
-    if "." not in domain and not domain.startswith("["):
+    if "." not in domain and not domain.startswith(("[", "geopod-ismtpd-")):  # SendGrid's own are so
         yield "MESSAGE_ID_NO_DOMAIN", said
     claimed = registered(domain) if "." in domain else ""
     if claimed != facts.author_domain and facts.freemail(claimed) and not _theirs(facts, domain):

@@ -85,7 +85,7 @@ def _host(facts: Facts, brands: Brands, host: str, link: Link) -> Iterator[Sign]
         yield "LINK_SHORTENED", host
     elif _free(lists.free_hosts, host, link.url) and not _PICTURE.search(link.url):
         yield "LINK_FREE_HOST", host
-    if host.rpartition(".")[2] in lists.tlds:
+    if facts.abused(host):
         yield "LINK_ABUSED", host
     if brand := brands.alike(link.domain):
         yield "LINK_ALIKE", f"{host} for {brand}"

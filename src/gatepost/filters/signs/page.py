@@ -10,6 +10,7 @@ TINY = 60
 SPLITS = 3
 CODED = 12
 FEW = 100  # characters beside a picture that say little
+_WHOLE = (b"<html", b"<!doctype", b"<body", b'<div dir="')  # the last is all that Gmail begins with
 
 
 def page(facts: Facts) -> Iterator[Sign]:
@@ -19,7 +20,7 @@ def page(facts: Facts) -> Iterator[Sign]:
     if all("text/html" in part.types for part in facts.prose.parts):
         yield "HTML_ONLY", ""
     head = next(part.head for part in facts.prose.parts if "text/html" in part.types)[:2048].lower()
-    if b"<html" not in head and b"<!doctype" not in head and b"<body" not in head:
+    if not any(mark in head for mark in _WHOLE):
         yield "HTML_FRAGMENT", ""
     yield from _unseen(found)
     yield from _devices(found)

@@ -92,9 +92,9 @@ def _stations(facts: Facts, stations: list[Station]) -> Iterator[Sign]:
 def _home(facts: Facts, stations: list[Station]) -> str:
     """Return the name of the client, or of the newest stations where nobody looked, if it is of the author's domain.
 
-    A provider of free mail is home to everybody.
+    A provider of free mail is home to everybody, and a domain under a suffix that spam favours may be bought for a day.
     """
-    if facts.freemail(facts.author.domain):
+    if facts.freemail(facts.author.domain) or facts.abused(facts.author_domain):
         return ""
     auth = facts.auth
     names = [auth.iprev.name] if auth is not None else [station.name for station in stations[:NEWEST]]

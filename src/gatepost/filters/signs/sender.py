@@ -80,7 +80,7 @@ def _domain(facts: Facts, brands: Brands) -> Iterator[Sign]:
         yield "FROM_DOMAIN_OURS_ALIKE", domain  # of other readers nothing is told (rules 12)
     if any(mixed(unpunycoded(label)) for label in domain.split(".")):
         yield "FROM_DOMAIN_MIXED", domain
-    if domain.rpartition(".")[2] in facts.lists.tlds:
+    if facts.abused(domain):
         yield "FROM_DOMAIN_ABUSED", domain
 
 

@@ -22,6 +22,7 @@ _GREETING = re.compile(
     r"([\w.+-]+@[\w-]+\.[\w.-]+)",
     re.IGNORECASE,
 )
+_ADDRESS = re.compile(r"\b[A-Za-z0-9][\w.+-]{0,63}@((?:[A-Za-z0-9-]{1,63}\.){1,3}[A-Za-z]{2,12})\b")
 
 
 def text(facts: Facts) -> Iterator[Sign]:
@@ -38,8 +39,19 @@ def text(facts: Facts) -> Iterator[Sign]:
         yield "GREETS_ADDRESS", ""
     if len(shown) < FEW and facts.anatomy.links and not facts.answers:
         yield "TEXT_SHORT_LINK", ""
+    if other := _other(facts, some):
+        yield "TEXT_OTHER_FREEMAIL", other
     yield from _coded(facts)
     yield from _differ(facts)
+
+
+def _other(facts: Facts, some: str) -> str:
+    """Return a free mail address that the text names and the header does not, "" if there is none."""
+    if "@" not in some or facts.listed or facts.answers:
+        return ""
+    known = {facts.author.address, *facts.recipients, *(reader.address for reader in facts.readers)}
+    named = (found[0].lower() for found in _ADDRESS.finditer(some) if facts.freemail(found[1].lower()))
+    return next((address for address in named if address not in known), "")
 
 
 def _written(some: str) -> tuple[Sign, ...]:

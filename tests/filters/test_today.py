@@ -1,0 +1,97 @@
+"""What senders of today do: names of web sites, other writings, odd suffixes, programs' ways, quoted words."""
+
+import pytest
+from tests.filters.letters import TEXT, document, letter
+from tests.filters.mails import ask, make, symbols
+
+SCORE = make("score")
+LOAN = "You have been pre-approved, bad credit is OK."
+
+
+def found(text: str = TEXT, **made: object) -> list[str]:
+    return symbols(ask(SCORE, letter(text, **made)))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Amazon.co.jp", "Aruba.it", "Booking.com", "Госуслуги", "Почта России", "三井住友カード", "ETC利用照会サービス"],
+)
+def test_a_name_that_is_a_web_site_or_in_another_writing_is_a_brand_s(name: str) -> None:
+    assert "FROM_NAME_BRAND" in found(From=f"{name} <info@a.test>")
+
+
+@pytest.mark.parametrize("name", ["Amazon Jones", "Wise Owl", "a.test", "三井寺", "Anna.it", "Почта Анны"])
+def test_a_name_that_only_begins_alike_is_none(name: str) -> None:
+    assert "FROM_NAME_BRAND" not in found(From=f"{name} <info@a.test>")
+
+
+def test_a_brand_s_own_site_claims_nothing_false() -> None:
+    assert "FROM_NAME_BRAND" not in found(From="Amazon.co.jp <info@amazon.co.jp>")
+    assert "FROM_NAME_BRAND" not in found(From="Booking.com <noreply@booking.com>")
+
+
+def test_a_short_name_of_a_brand_is_seen_in_a_domain_s_words_unless_it_is_a_word() -> None:
+    assert "FROM_DOMAIN_BRAND" in found(From="Ann <a@usps-redelivery.com>")
+    assert "FROM_DOMAIN_BRAND" not in found(From="Ann <a@post-office.com>")
+
+
+@pytest.mark.parametrize(("domain", "abused"), [("pills.ru.com", True), ("pills.sa.com", True), ("pills.com", False)])
+def test_a_suffix_of_two_labels_may_be_one_that_spam_favours(domain: str, abused: bool) -> None:
+    assert ("FROM_DOMAIN_ABUSED" in found(From=f"Ann <a@{domain}>")) is abused
+    assert ("LINK_ABUSED" in found(html=document(f'<a href="https://{domain}/x">more</a>'))) is abused
+
+
+def test_a_server_under_a_suffix_that_spam_favours_is_no_merit() -> None:
+    for domain, home in (("b.test", True), ("b.top", False)):
+        came = f"from mail.{domain} (mail.{domain} [93.184.216.34]) by mx.ours.test; Mon, 24 Nov 2025 12:00:01 +0000"
+        assert ("AUTHOR_AT_HOME" in found(From=f"Ann <a@{domain}>", Received=came)) is home
+
+
+def test_the_message_ids_of_a_large_sender_need_no_domain() -> None:
+    assert "MESSAGE_ID_NO_DOMAIN" not in found(Message_ID="<Xy3-kQ@geopod-ismtpd-17>")
+    assert "MESSAGE_ID_NO_DOMAIN" in found(Message_ID="<Xy3-kQ@geopod>")
+
+
+def test_html_as_gmail_writes_it_is_a_document() -> None:
+    assert "HTML_FRAGMENT" not in found(html='<div dir="ltr"><div>Hello Bob, see you at ten.</div></div>')
+    assert "HTML_FRAGMENT" in found(html="<div><div>Hello Bob, see you at ten.</div></div>")
+
+
+def test_quoted_words_are_another_s() -> None:
+    quoted = "".join(f"> {line}\r\n" for line in ("Hello,", LOAN))
+    assert "SAYS_LOAN" in found(f"{TEXT}{LOAN}\r\n")
+    assert "SAYS_LOAN" not in found(f"{TEXT}{quoted}")
+    assert "SAYS_LOAN" in found(f"\r\n{quoted}"), "there are no other words"
+
+
+def test_a_list_may_say_what_it_is_by_its_precedence() -> None:
+    assert "LIST_DISCUSSION" in found(List_Id="<talk.a.test>", Precedence="list")
+    assert "LIST_DISCUSSION" not in found(List_Id="<news.a.test>", Precedence="bulk")
+    assert "LIST_DISCUSSION" not in found(Precedence="list")
+
+
+@pytest.mark.parametrize(
+    ("symbol", "said"),
+    [
+        ("SAYS_ACCOUNT", "Your membership has been paused: your bank declined the payment."),
+        ("SAYS_ACCOUNT", "Twoje konto zostało tymczasowo zablokowane."),
+        ("SAYS_ACCOUNT", "Hesabınız askıya alındı."),
+        ("SAYS_ACCOUNT", "Ваша учётная запись будет заблокирована."),
+        ("SAYS_ACCOUNT", "アカウントのご利用を制限しております。"),
+        ("SAYS_ACCOUNT", "您的邮箱容量已满,请立即升级。"),
+        ("SAYS_ACCOUNT", "Il suo conto è stato limitato."),
+        ("SAYS_ACCOUNT", "A sua conta foi bloqueada."),
+        ("SAYS_ACCOUNT", "Uw rekening wordt geblokkeerd."),
+        ("SAYS_PARCEL", "Twoja paczka nr 1 została wstrzymana."),
+        ("SAYS_PARCEL", "Gönderiniz teslim edilemedi."),
+        ("SAYS_PARCEL", "Ваша посылка задержана."),
+        ("SAYS_EARN", "Пассивный доход без опыта."),
+        ("SAYS_CHAT", "加微信 ann77"),
+        ("SAYS_GOODS", "代开发票"),
+        ("SAYS_LOTTERY", "Sie wurden ausgewählt."),
+        ("SAYS_BANK_CHANGE", "Our usual account can not receive payments, use our new account below."),
+        ("SAYS_COLD_OFFER", "Our products are exported to Europe."),
+    ],
+)
+def test_lures_are_told_in_many_languages(symbol: str, said: str) -> None:
+    assert symbol in found(f"{TEXT}{said}\r\n")
