@@ -1,5 +1,6 @@
 """Addresses that bounced or complained: entered by real bounces and reports, refused afterwards, until their day."""
 
+import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 from tests.house import House, living, queued_as
 from tests.message.test_returns import ABUSE
 from tests.message.test_returns import mail as report
+from tests.peers.names import Names, Zone
 from tests.peers.sink import Sink
 
 from gatepost.model.envelope import Role
@@ -28,7 +30,14 @@ DAY = 86_400_000
 
 @pytest.fixture
 async def house(tmp_path: Path) -> AsyncIterator[House]:
-    async with living(tmp_path, sink=Sink()) as house:
+    async with sending(tmp_path, Sink()) as house:
+        yield house
+
+
+@contextlib.asynccontextmanager
+async def sending(directory: Path, sink: Sink, **sections: object) -> AsyncIterator[House]:
+    """A house whose trusted network may send mail out by way of a sink."""
+    async with living(directory, sink=sink, **sections) as house:
         domain = house.store.reader.domain("served.example")
         assert domain is not None
         await house.store.write(lambda writer: writer.change(Domain, domain.id, outgoing_subnets=["127.0.0.1/32"]))
@@ -103,3 +112,48 @@ async def test_a_report_of_a_mail_that_never_left_here_changes_nothing(house: Ho
         await house.send(back, "bob@served.example", sender="")
     assert listed(house) == []
     assert all(row.state is not State.BOUNCED for row in house.store.reader.find(Delivery, Query()).items)
+
+
+async def bounced(house: House, sender: str = "") -> list[str]:
+    """Send a mail to zoe@client.example, and a report from 127.0.0.1 that it failed; return who is suppressed."""
+    mail_id = await send(house, "zoe@client.example")
+    status = b"Final-Recipient: rfc822; zoe@client.example\r\nAction: failed\r\nStatus: 5.1.1\r\n"
+    back = report("message/delivery-status", status, head=f"X-Gatepost-Id: {mail_id}\r\n\r\n".encode())
+    reply = await house.send(back, "bob@served.example", sender=sender)
+    assert reply.code == 250
+    row = next(row for row in house.store.reader.find(Delivery, Query()).items if row.mail_id == mail_id)
+    assert (row.state is State.BOUNCED) == bool(listed(house))
+    return [entry.address for entry in listed(house)]
+
+
+async def test_a_report_has_the_null_sender(house: House) -> None:
+    assert await bounced(house, "ada@world.example") == []
+    assert await bounced(house) == ["zoe@client.example"]
+
+
+PROOFS: dict[str, tuple[Zone, list[str]]] = {
+    "nothing is proven": ({"client.example": ['TXT "v=spf1 -all"']}, []),
+    "the host is of the recipient's domain": (
+        {"client.example": ['TXT "v=spf1 ip4:127.0.0.1 -all"']},
+        ["zoe@client.example"],
+    ),
+    "the client's name is of a stranger": (
+        {"1.0.0.127.in-addr.arpa": ["PTR a.other.example."], "a.other.example": ["A 127.0.0.1"]},
+        [],
+    ),
+    "the client's name is beside the recipient's": (
+        {"1.0.0.127.in-addr.arpa": ["PTR b.client.example."], "b.client.example": ["A 127.0.0.1"]},
+        ["zoe@client.example"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", PROOFS)
+async def test_a_report_is_believed_from_who_had_the_mail_or_speaks_for_its_recipient(
+    tmp_path: Path, case: str
+) -> None:
+    zone, found = PROOFS[case]
+    async with Names(zone) as names, Sink(host="127.0.0.2") as far:
+        relay = {"smarthost": f"127.0.0.2:{far.port}"}
+        async with sending(tmp_path, Sink(), dns={"servers": [names.address]}, relay=relay) as house:
+            assert await bounced(house) == found

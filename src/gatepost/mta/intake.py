@@ -190,7 +190,7 @@ class Intake:
         proven = mail.auth is not None and mail.auth.sender_proven
         deliveries = self._deliveries(envelope, judged, report.scanners, proven=proven)
         receipt = await self._accept(envelope, message, body, judged, deliveries, trail, also)
-        await self._returns.note(envelope.direction, report.anatomy)
+        await self._returns.note(envelope, mail.auth, report.anatomy)
         return receipt
 
     async def dry_run(self, envelope: Envelope, body: Body) -> list[TraceEvent]:

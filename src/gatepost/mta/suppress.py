@@ -8,12 +8,14 @@ from gatepost.events import Clock, log
 from gatepost.message.anatomy import Anatomy
 from gatepost.message.returns import Fate, Sort, read_return
 from gatepost.model.address import Address, BadAddress, parse_address
-from gatepost.model.envelope import Direction
+from gatepost.model.auth import AuthResults
+from gatepost.model.envelope import Direction, Envelope
 from gatepost.model.problem import Problem
 from gatepost.model.query import All, Any, Op, Query, Where, eq, every
 from gatepost.model.stored import Delivery, Message, State, TraceEvent
 from gatepost.model.suppression import Cause, Suppression
 from gatepost.model.webhook import HookCall, HookEvent
+from gatepost.mta.believed import believed
 from gatepost.mta.bounce import Settled
 from gatepost.mta.hooks import Hooks
 from gatepost.store.store import Reader, Store
@@ -64,16 +66,20 @@ class Returns:
         self._days = days
         self._trace_days = trace_days
 
-    async def note(self, direction: Direction, anatomy: Anatomy | None) -> None:
-        """Bring what was sent up to date where a mail is a report; nothing depends on it, so a failure is but told."""
-        returned = read_return(anatomy) if anatomy and direction is Direction.IN else None
-        if returned is None:
+    async def note(self, envelope: Envelope, auth: AuthResults | None, anatomy: Anatomy | None) -> None:
+        """Bring what was sent up to date where a mail is a report; nothing depends on it, so a failure is but told.
+
+        A delivery report has the null sender (RFC 3464 2), and what strangers say is not believed.
+        """
+        returned = read_return(anatomy) if anatomy and envelope.direction is Direction.IN else None
+        if returned is None or (returned.sort is Sort.REPORT and envelope.sender is not None):
             return
         sent = Query(where=eq("mail_id", returned.mail_id))
         try:
             page = await self._store.read(lambda reader: reader.find(Delivery, sent))
             left = [row for row in page.items if row.domain_id and row.platform_id is None]
-            news = [self._news(row, fate, returned.sort) for row, fate in _matched(left, returned.fates)]
+            about = [(row, fate) for row, fate in _matched(left, returned.fates) if _heard(row, envelope, auth)]
+            news = [self._news(row, fate, returned.sort) for row, fate in about]
             told = [each for each in news if each is not None]
             if told:
                 calls = [call for each in told for call in self._calls(each)]
@@ -120,6 +126,13 @@ def _matched(rows: Sequence[Delivery], fates: Sequence[Fate]) -> list[tuple[Deli
     if len(rows) == 1 and len(fates) == 1 and not fates[0].recipient:
         return [(rows[0], fates[0])]
     return [(row, fate) for fate in fates if (row := by_key.get(_key(fate.recipient))) is not None]
+
+
+def _heard(row: Delivery, envelope: Envelope, auth: AuthResults | None) -> bool:
+    if believed(row, envelope, auth):
+        return True
+    log.warning("report not believed", id=row.mail_id, to=row.recipient, client=envelope.client.ip)
+    return False
 
 
 def _entry(delivery: Delivery, cause: Cause, reason: str, now: int, days: int) -> Suppression:
