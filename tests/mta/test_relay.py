@@ -300,12 +300,21 @@ async def test_a_refused_mail_is_the_outcome_of_those_that_were_taken(
     assert sink.mails == []
 
 
-async def test_recipients_too_many_for_one_transaction_follow_in_the_next(make: Make) -> None:
-    script = {"RCPT": ["250 Ok", "250 Ok", "452 4.5.3 too many", "452 4.5.3 too many", "250 Ok", "452 4.5.3 too many"]}
+@pytest.mark.parametrize("full", ["452 4.5.3 too many", "552 Too many recipients"])
+async def test_recipients_too_many_for_one_transaction_follow_in_the_next(make: Make, full: str) -> None:
+    """RFC 5321 4.5.3.1.10: by 452, or by 552, as RFC 821 had it."""
+    script: Script = {"RCPT": ["250 Ok", "250 Ok", full, full, "250 Ok", full]}
     async with Sink(script) as sink:
         outcomes = await make().deliver(to(sink), parcel(*["a@t.test", "b@t.test", "c@t.test", "d@t.test"]))
     assert results(outcomes) == ["delivered 250 2.0.0"] * 4
     assert [mail.recipients for mail in sink.mails] == [["a@t.test", "b@t.test"], ["c@t.test"], ["d@t.test"]]
+
+
+async def test_a_mailbox_that_stays_full_fails_beside_others_that_take_the_mail(make: Make) -> None:
+    async with Sink({"RCPT <full@t.test>": "552 5.2.2 mailbox full"}) as sink:
+        outcomes = await make().deliver(to(sink), parcel("a@t.test", "full@t.test"))
+    assert results(outcomes) == ["delivered 250 2.0.0", "failed 552 5.2.2"]
+    assert [mail.recipients for mail in sink.mails] == [["a@t.test"]]
 
 
 @pytest.mark.parametrize("used", [0, 1], ids=["new session", "used session"])
