@@ -9,7 +9,7 @@ import pytest
 from tests.ready import lay_store
 
 from gatepost.app import Gatepost
-from gatepost.settings import Settings
+from gatepost.settings import Http, Settings, SettingsError
 
 pytestmark = pytest.mark.anyio
 
@@ -51,6 +51,13 @@ async def test_one_that_was_stopped_tells_of_no_address_and_starts_again(make: M
         assert gatepost.urls == []
         assert gatepost.listeners.addresses == []
     await gatepost.stop()
+
+
+async def test_a_certificate_that_cannot_be_read_is_an_error_of_the_settings(make: Make) -> None:
+    gatepost = make("store")
+    gatepost.settings = msgspec.structs.replace(gatepost.settings, http=Http(certificate="none.pem"))
+    with pytest.raises(SettingsError, match=r"http: certificate 'none\.pem' with key ''"):
+        await gatepost.start()
 
 
 async def test_a_second_start_is_refused_and_harms_nothing(make: Make) -> None:

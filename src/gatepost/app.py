@@ -12,7 +12,7 @@ import msgspec
 from gatepost.api.control import open_control
 from gatepost.api.limits import options as http_options
 from gatepost.api.probes import Readiness
-from gatepost.api.server import HttpDoor
+from gatepost.api.server import HttpDoor, check_certificate
 from gatepost.api.site import Site, make_app
 from gatepost.dns import Resolver
 from gatepost.events import Alarms, Clock, Metrics, briefly, log, wall_clock
@@ -162,7 +162,7 @@ class Gatepost:
             await self.stop()
             raise
         self._bound = True
-        log.info("ready", smtp=[f"{host}:{port}" for _, host, port in self.listeners.addresses], http=self.urls)
+        log.info("ready", smtp=[_joined(host, port) for _, host, port in self.listeners.addresses], http=self.urls)
 
     async def stop(self) -> None:
         """Close the doors, finish what is under way, close the store; may be called twice."""
@@ -186,7 +186,7 @@ class Gatepost:
         """The addresses at which the API is reached."""
         scheme = "https" if self.settings.http.certificate else "http"
         names = [address for door in self.http for address in door.addresses if isinstance(address, tuple)]
-        return [f"{scheme}://{_bracketed(host)}:{port}" for host, port, *_ in names]
+        return [f"{scheme}://{_joined(host, port)}" for host, port, *_ in names]
 
     # The rooms.
 
@@ -243,12 +243,7 @@ class Gatepost:
         self.releases = Releases(self.store, self.directory, self.queue, hooks, settings, clock=clock)
         self.refusals = Refusals(self.store, settings.trace, clock=clock)
         pipeline = Pipeline(
-            filters,
-            self.directory,
-            resolver,
-            auth=settings.auth,
-            timeout=settings.filters.timeout,
-            metrics=metrics,
+            filters, self.directory, resolver, auth=settings.auth, timeout=settings.filters.timeout, metrics=metrics
         )
         self.outgoing = Outgoing(settings.outgoing, memory, self.directory.may_relay, alarms, metrics, clock)
         self.intake = Intake(
@@ -367,6 +362,7 @@ class Gatepost:
     # The doors.
 
     async def _open_doors(self) -> None:
+        check_certificate(self.settings.http)
         await self.listeners.start()
         self._open.append(lambda: self.listeners.stop(self._grace(1 / 2)))
         for text in self.settings.http.listen:
@@ -396,5 +392,5 @@ def _derived(salt: bytes, what: str) -> bytes:
     return hashlib.sha256(salt + what.encode()).digest()
 
 
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
+def _joined(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

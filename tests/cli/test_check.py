@@ -67,6 +67,7 @@ def test_a_missing_library_for_archives_is_told(
         ("[http]\nguesses_per_minute = 0\n", "http.guesses_per_minute: Expected `int` >= 1"),
         ("[health]\nruns_per_minute = 0\n", "health.runs_per_minute: Expected `int` >= 1"),
         ('[relay]\nca_file = "none.pem"\n', "relay.ca_file: none.pem: no such file"),
+        ('[http]\ncertificate = "none.pem"\n', "http: certificate 'none.pem' with key '': "),
         ('[notices]\ntemplates = "/no/such"\n', "notices.templates: /no/such is no folder"),
         ("[filters.nonsense]\nx = 1\n", "filters.nonsense: there is no such filter"),
         ("[filters.attachments]\nunscannable = 'maybe'\n", "filters.attachments"),

@@ -11,6 +11,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from gatepost.events import log
+from gatepost.settings import Http, SettingsError
 
 
 class _Server(uvicorn.Server):
@@ -39,6 +40,17 @@ class _Server(uvicorn.Server):
             return
         for listening in (*self.servers, *(sockets or ())):
             listening.close()
+
+
+def check_certificate(settings: Http) -> None:
+    """Raise SettingsError for a certificate and key that no server can use."""
+    certificate, key = settings.certificate, settings.key
+    if not certificate and not key:
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key or None)
+    except (OSError, ssl.SSLError) as error:
+        raise SettingsError(f"http: certificate {certificate!r} with key {key!r}: {error}") from error
 
 
 class HttpDoor:

@@ -2,13 +2,13 @@
 
 import asyncio
 import os
-import ssl
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
 import click
 
+from gatepost.api.server import check_certificate
 from gatepost.cli.control import Control
 from gatepost.cli.failure import Failure
 from gatepost.cli.logs import level
@@ -75,7 +75,6 @@ def wrong_settings(settings: Settings) -> Iterator[str]:
         yield from _wrong_endpoint("smtp.listener", listener.listen)
     for text in settings.http.listen:
         yield from _wrong_endpoint("http.listen", text)
-    yield from _wrong_pair("http", settings.http.certificate, settings.http.key)
     if settings.relay.ca_file and not Path(settings.relay.ca_file).is_file():
         yield f"relay.ca_file: {settings.relay.ca_file}: no such file"
 
@@ -87,6 +86,7 @@ def _attempts(settings: Settings) -> Iterator[Callable[[], object]]:
     yield partial(transport, settings.relay.mx_transport, "relay.mx_transport")
     yield partial(level, settings.log)
     yield partial(make_wording, settings.notices)
+    yield partial(check_certificate, settings.http)
     for listener in settings.smtp.listener:
         yield partial(tls_context, settings, listener)
         yield partial(networks, listener.proxy_protocol_from)
@@ -99,15 +99,6 @@ def _wrong_endpoint(where: str, text: str) -> Iterator[str]:
         split_endpoint(text)
     except BadEndpoint as error:
         yield f"{where}: {error}"
-
-
-def _wrong_pair(where: str, certificate: str, key: str) -> Iterator[str]:
-    if not certificate and not key:
-        return
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key or None)
-    except (OSError, ssl.SSLError) as error:
-        yield f"{where}: certificate {certificate!r} with key {key!r}: {error}"
 
 
 def look_through(settings: Settings) -> str:
