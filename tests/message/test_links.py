@@ -7,7 +7,7 @@ from urllib.parse import quote
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.message.mails import attachment, in_base64, mail, take_apart
+from tests.message.mails import attachment, in_base64, mail, take_apart, zipped
 from tests.steps import steps
 
 from gatepost.message.anatomy import Source
@@ -54,6 +54,15 @@ def in_html(html: str) -> list[str]:
         ("http://evil\u3002example/", "evil.example"),
         ("http://\u2764.example/", "xn--qei.example"),
         ("http://a_b.example/", "a_b.example"),
+        ("http://-a.b-.evil.example/", "-a.b-.evil.example"),
+        ("http://evil.com\u8c22\u8c22", "evil.com"),
+        ("http://evil.com\u3002\u8c22\u8c22", "evil.com"),
+        ("http://evil.com,http://good.example", "evil.com"),
+        ("http://evil.com&x", "evil.com"),
+        ("http://evil.com(here", "evil.com"),
+        ("http://\u4f8b\u5b50.\u6d4b\u8bd5/", "xn--fsqu00a.xn--0zwm56d"),
+        ("file://evil.com@80\\x", "evil.com"),
+        ("file:\\\\evil.com@SSL@443\\x", "evil.com"),
         ("http://2130706433/", "127.0.0.1"),
         ("http://0x7f.1/", "127.0.0.1"),
         ("http://0x7f000001/", "127.0.0.1"),
@@ -390,3 +399,65 @@ def test_threat_62_a_page_that_begins_as_utf_16_is_read_as_browsers_do(charset: 
     page = '\ufeff<a href="//evil.com/x">x</a>'.encode(f"utf-16-{order}")
     head = b"Content-Type: text/html" + charset + b"\r\nContent-Transfer-Encoding: base64\r\n\r\n"
     assert [link.host for link in take_apart(mail(head + in_base64(page))).links] == ["evil.com"]
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        '<meta http-equiv="refresh" content="0;http://evil.com/x">',
+        """<meta http-equiv="Refresh" content="0, URL = 'http://evil.com/x'">""",
+        '<iframe srcdoc="&lt;a href=&quot;//evil.com/x&quot;>x&lt;/a>"></iframe>',
+        '<div><template shadowrootmode="open"><a href="//evil.com/x">x</a></template></div>',
+        '<link rel="preload" as="image" imagesrcset="//evil.com/x 1x">',
+        '<a href="webcal://evil.com/x.ics">x</a>',
+        r'<a href="search-ms:query=x&crumb=location:\\evil.com@80\share">x</a>',
+        '<a href="https://good.com/r?u=//evil.com/x">x</a>',
+        '<a href="https://good.com/r#aHR0cHM6Ly9ldmlsLmNvbS9hYmM">x</a>',
+        '<a href="https://www.google.com/amp/s/evil.com/x">x</a>',
+        """<a href="#" onclick="location='http://evil.com/x'">x</a>""",
+        '<script>location = atob("aHR0cHM6Ly9ldmlsLmNvbS9hYmM=")</script>',
+        r'<script>location = "\x68\x74\u0074\x70\x3a\/\/evil.com"</script>',
+        '<script>document.write(unescape("%3Ca%20href%3D%22http%3A//evil.com/%22%3E"))</script>',
+        f"<script>document.write(atob('{base64.b64encode(b'<a href=//evil.com/x>x</a>').decode()}'))</script>",
+    ],
+)
+@pytest.mark.parametrize("deep", [False, True], ids=["parsed", "by pattern"])
+def test_threat_61_links_that_only_a_browser_would_follow_are_found(html: str, deep: bool) -> None:
+    assert "evil.com" in in_html("<div>" * 3000 + html if deep else html)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "see http://evil.com\u8c22\u8c22",
+        "http://evil.com|http://good.com",
+        "open file://evil.com/x",
+        "webcal://evil.com/x.ics",
+        "h**p://evil.com/x",
+        "evil [.] com",
+        "evil (dot) com",
+    ],
+)
+def test_threat_61_what_readers_mend_in_a_text_is_found(text: str) -> None:
+    assert "evil.com" in in_text(text)
+
+
+def test_words_around_a_dot_in_brackets_are_no_host() -> None:
+    assert in_text("the end [.] Nothing (.) more") == []
+
+
+@pytest.mark.parametrize(
+    "entity",
+    [
+        b"Content-Type: text/calendar\r\n\r\nDESCRIPTION:http://evi\r\n l.com/x\r\n",
+        b"Content-Type: text/vcard\r\n\r\nBEGIN:VCARD\r\nURL:http://evi\r\n l.com/x\r\nEND:VCARD\r\n",
+        b"Content-Type: text/plain; format=flowed; delsp=yes\r\n\r\nsee http://evi \r\nl.com/x\r\n",
+        attachment(b"x.mht", b"Content-Transfer-Encoding: quoted-printable\r\n\r\nhttp://evi=\r\nl.com/x"),
+        attachment(b"x.zip", zipped({"x.mhtml": b"Content-Type: text/html\r\n\r\n<a href='//evil.com'>x</a>"})),
+        attachment(b"x.zip", zipped({"x.ics": b"BEGIN:VCALENDAR\r\nDESCRIPTION:http://evi\r\n l.com/x\r\n"})),
+        attachment(b"x.js", b'eval(atob("aHR0cHM6Ly9ldmlsLmNvbS9hYmM="))'),
+        attachment(b"x.zip", zipped({"x.js": b'eval(atob("aHR0cHM6Ly9ldmlsLmNvbS9hYmM="))'})),
+    ],
+)
+def test_threat_61_a_url_that_is_torn_or_wrapped_to_be_sent_is_whole(entity: bytes) -> None:
+    assert "evil.com" in [link.host for link in take_apart(mail(entity)).leads]

@@ -19,6 +19,7 @@ from gatepost.settings import Limits
 HEAD = 512
 """Octets of content that a member keeps."""
 
+_MAILS = (".eml", ".mht", ".mhtml")
 _READERS: dict[str, Reader] = {
     "zip": zips.read,
     "gzip": packed.gzip,
@@ -122,7 +123,7 @@ class Unpacker:
         if named.all:
             self._members.append(member)
         if entry.content and entry.kind is not Kind.LINK:
-            if member.type == "message/rfc822" or any(name.lower().endswith(".eml") for name in named.all):
+            if member.type == "message/rfc822" or any(name.lower().endswith(_MAILS) for name in named.all):
                 self._mails.append(entry.content)
             else:
                 self._look_for_links(entry.content, member.type, container, named.all)

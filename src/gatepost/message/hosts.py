@@ -14,13 +14,20 @@ from publicsuffixlist import PublicSuffixList
 UNDOT = re.compile(r"\[\.\]|\(\.\)|\{\.\}|[\[({]dot[\])}]", re.IGNORECASE)
 """A dot as it is written where nothing should become a link."""
 
-SCHEME = re.compile(r"(?:h(?:tt|xx)ps?|ftps?|fxps?|file|smb)(?:\[:\]?|\(:\)|:)[/\\]*\]?", re.IGNORECASE)
+SCHEME = re.compile(
+    r"(?:h(?:tt|xx|\*\*)ps?|ftps?|fxps?|file|smb)(?:\[:\]?|\(:\)|:)[/\\]*\]?"
+    r"|(?:webcals?|wss?|sftp|ldaps?|intent)://+",
+    re.IGNORECASE,
+)
 """How a URL begins, mended."""
 
 _HOST_END = re.compile(r"[/\\?#]")
 _USUAL = re.compile(r"https?://([a-z0-9-]+(?:\.[a-z0-9-]+)+)(?::[0-9]*)?(?:[/?#]|\Z)")
 _NUMBER = re.compile(r"(?:0x[0-9a-f]*|[0-9]+)\Z")
-_LABELS = re.compile(r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?)*\Z")
+_LABEL = r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?"
+_LABELS = re.compile(rf"(?:[a-z0-9_-]+\.)*{_LABEL}\.{_LABEL}\Z")  # what a wildcard covers may begin with a hyphen, too
+_LAST_LABEL = re.compile(r"\.([A-Za-z]{2,24})(?![A-Za-z0-9.-])")
+_PORT_OF_SHARE = re.compile(r"(?<=[a-z0-9])@(?:ssl|[0-9]{1,5}|ssl@[0-9]{1,5})\Z", re.IGNORECASE)  # WebDAV: \\host@80\x
 
 _suffixes = PublicSuffixList()
 
@@ -28,7 +35,8 @@ _suffixes = PublicSuffixList()
 def host_of(url: str) -> str:
     """Return the host of a URL in its one form (A-labels, lower case, or an IP address), "" if there is none.
 
-    Understands `hxxp`, `[.]`, missing or too many slashes, backslashes, user info, ports, percent-encoded hosts.
+    Understands `hxxp`, `[.]`, missing or too many slashes, backslashes, user info, ports, percent-encoded hosts, and
+    a text that goes on behind the host without a blank.
     """
     usual = _USUAL.match(url)
     if usual:
@@ -38,6 +46,8 @@ def host_of(url: str) -> str:
     if "[" in rest or "(" in rest or "{" in rest:
         rest = UNDOT.sub(".", rest)
     authority = _HOST_END.split(rest, maxsplit=1)[0]
+    if "@" in authority and rest.startswith("\\", len(authority)):
+        authority = _PORT_OF_SHARE.sub("", authority)
     return _host(authority.rpartition("@")[2])
 
 
@@ -52,6 +62,13 @@ def path_of(url: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _host(text: str) -> str:
+    host = _read(text)
+    if host and (text.isascii() or has_suffix(host)):
+        return host
+    return next((_read(text[: end.end()]) for end in _LAST_LABEL.finditer(text) if _is_top(end[1].lower())), host)
+
+
+def _read(text: str) -> str:
     if text.startswith("["):
         return _ipv6(text[1:].partition("]")[0])
     text = text.partition(":")[0]
@@ -62,7 +79,7 @@ def _host(text: str) -> str:
         return ""
     if _NUMBER.match(name.rpartition(".")[2]):
         return _ipv4(name)
-    return name if "." in name and _LABELS.match(name) else ""
+    return name if _LABELS.match(name) else ""
 
 
 def _to_ascii(name: str) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 import re2  # type: ignore[import-untyped]
 
-from gatepost.message import decode, pdf, sniff
+from gatepost.message import decode, pdf, sniff, wrapped
 from gatepost.message.anatomy import Link
 from gatepost.message.links import ASIDES_MAX, Collector
 
@@ -48,8 +48,12 @@ class Inside:
         elif media == "text/xml" or any(name.endswith(_XML_NAMES) for name in lower):
             _read_xml(_utf8(self._taken(content)), found)
         elif kind in _DOCUMENTS or media.startswith("text/") or sniff.script_type(names):
+            scripted = bool(sniff.script_type(names))
             for text in _readings(self._taken(content)):
-                found.read_text(text, 0)
+                if scripted:
+                    found.read_script(text, 0)
+                else:
+                    found.read_text(wrapped.unfolded(text) if wrapped.is_folded(media, lower) else text, 0)
         return found.links
 
     def _taken(self, content: bytes) -> bytes:

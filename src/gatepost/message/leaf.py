@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterable
 from functools import lru_cache
 
-from gatepost.message import charsets, decode, inside, names, office, pdf, qr, sniff, wrapped
+from gatepost.message import charsets, decode, flowed, inside, names, office, pdf, qr, sniff, wrapped
 from gatepost.message.anatomy import HEAD_BYTES, TEXT_BYTES, Part, Source, Symbol
 from gatepost.message.decode import Reading
 from gatepost.message.entity import Entity, Face, fit
@@ -13,6 +13,7 @@ from gatepost.message.table import Table, Unpacked
 _TEXTS = ("text/plain", "text/html")
 _QUIET = frozenset({"application/pgp-signature", "application/pkcs7-signature", "application/x-pkcs7-signature"})
 _CMS = frozenset({"application/pkcs7-mime", "application/x-pkcs7-mime"})
+_MAILS = frozenset({"eml", "mht", "mhtml"})  # a page saved whole is a mail, too (RFC 2557)
 _PGP = b"-----BEGIN PGP MESSAGE-----"
 _PDF_HERE = 1_000_000  # octets of a PDF's streams that are unpacked in the loop
 _USUAL = 100  # octets of a Content-Type that other mails are likely to have too
@@ -178,7 +179,7 @@ def _inner(table: Table, entity: Entity, face: Face, content: bytes, sniffed: st
         return entities, seal is wrapped.Seal.ENVELOPED, seal is wrapped.Seal.SIGNED
     if "application/pgp-encrypted" in face.types or _PGP in content[:HEAD_BYTES]:
         return [], True, False
-    if sniffed == "message/rfc822" or "eml" in ending:
+    if sniffed == "message/rfc822" or not _MAILS.isdisjoint(ending):
         return [_within(table, entity, content)], False, False
     return [], False, False
 
@@ -212,14 +213,31 @@ def _links(table: Table, face: Face, content: bytes, charset: str, sniffed: str,
             table.collector.read_text(url, index, Source.FILE)
     elif "text/html" in face.types or sniffed in inside.HTML_TYPES or _ends(face.named.all, inside.HTML_NAMES):
         table.collector.take_html(_utf8(content, charset), index, names=not _attachment(face))
+    elif sniffed.startswith("text/") and sniff.script_type(face.named.all):
+        table.collector.read_script(_utf8(content, charset), index)
     elif face.media.startswith("text/") or sniffed.startswith("text/"):
-        table.collector.take_text(_utf8(content, charset), index, names=not _attachment(face))
+        table.collector.take_text(_unwrapped(_utf8(content, charset), face), index, names=not _attachment(face))
     elif sniffed in qr.MEDIA and table.image_fits():
         table.require_worker()
         for text in qr.texts(content):
             table.collector.read_text(text, index, Source.IMAGE)
     elif sniff.script_type(face.named.all):
         table.collector.take_aside(inside.Inside().links(content, sniffed, "", face.named.all), index)
+
+
+def _unwrapped(text: bytes, face: Face) -> bytes:
+    """Return a text whose lines were broken to be sent as it is read: no URL torn."""
+    if wrapped.is_folded(face.media, face.named.all):
+        return wrapped.unfolded(text)
+    if face.media == "text/plain" and any(b"delsp" in field.lower() and _del_sp(field) for field in face.type_fields):
+        lines = text.replace(b"\r\n", b"\n").decode("utf-8", "replace")
+        return flowed.join(lines, delete=True).encode("utf-8", "replace")
+    return text
+
+
+def _del_sp(field: bytes) -> bool:
+    """Tell whether the blanks at breaks are no part of the text (RFC 3676 4.2)."""
+    return "yes" in (value.lower() for value in names.values(names.parameters(field), "delsp"))
 
 
 def _ends(found: Iterable[str], endings: tuple[str, ...]) -> bool:

@@ -10,33 +10,39 @@ from urllib.parse import unquote, unquote_to_bytes, urljoin
 
 import re2  # type: ignore[import-untyped]
 
-from gatepost.message import bare, markup
+from gatepost.message import bare, markup, scripts
 from gatepost.message.anatomy import Link, Source
-from gatepost.message.hosts import SCHEME, UNDOT, host_of, registered
+from gatepost.message.hosts import SCHEME, UNDOT, has_suffix, host_of, registered
 from gatepost.message.recent import Recent
 
 URL_MAX = 1000
 LINKS_MAX = 10_000
 ASIDES_MAX = 2_000
 _LINK = 800  # octets that a link takes, about
+_INNER_PAGES = 50  # of one page that are looked into
 _SCAN_MAX = 4096  # octets of one URL that are looked into
 
 _DOT = r"(?:\.|\[\.\]|\(\.\)|\{\.\}|\[dot\]|\(dot\)|\{dot\})"
 _REST = r"[^\s<>\"'`\x00-\x1f\x7f]"
-_SCHEME_START = r"\b(?:h(?:tt|xx)ps?|ftps?|fxps?)(?:\[:\]|\(:\)|:|\[:)[/\\]{1,4}(?:\])?"
+_SCHEME_START = r"\b(?:h(?:tt|xx|\*\*)ps?|ftps?|fxps?|file|webcals?)(?:\[:\]|\(:\)|:|\[:)[/\\]{1,4}(?:\])?"
 _URL = rf"(?i)(?:{_SCHEME_START}|\bwww[0-9]{{0,3}}{_DOT}){_REST}+".encode()
 _URL_IN_ASCII = re.compile(_URL)
 _URL_IN_UTF8 = re2.compile(_URL)
-_BEGINNINGS = (b"http", b"hxxp", b"ftp", b"fxp", b"www")
+_BEGINNINGS = (b"http", b"hxxp", b"h**p", b"ftp", b"fxp", b"www", b"file:", b"webcal:")
 _BEGINNING_MAX = 16  # octets of what comes before a URL's host
 _WINDOW = 1_048_576  # octets of a text that are looked at in lower case at once
 _DEFANGED = re2.compile(
-    rb"(?i)\b[a-z0-9_-]+(?:(?:\[\.\]|\(\.\)|\{\.\}|\[dot\]|\(dot\)|\{dot\})[a-z0-9_-]+|\.[a-z0-9_-]+)+"
+    rb"(?i)\b[a-z0-9_-]+(?: ?(?:\[\.\]|\(\.\)|\{\.\}|\[dot\]|\(dot\)|\{dot\}) ?[a-z0-9_-]+|\.[a-z0-9_-]+)+"
 )
 _ANY_SCHEME = re.compile(r"[a-z][a-z0-9+.-]{0,40}:", re.IGNORECASE)
 _DATA = re.compile(r"data:(?:text/html|image/svg\+xml|application/xhtml\+xml)[^,]{0,100},", re.IGNORECASE)
 _INNER = re.compile(r"(?:https?|ftp)(?:://|:\\\\|%3a(?:%2f|/){2}|%253a(?:%252f){2}|-3a__)", re.IGNORECASE)
-_INNER_BASE64 = re.compile(r"[=/](aHR0c(?:DovL|HM6Ly)[A-Za-z0-9+/_-]{4,1000})")
+# Without a scheme: `?u=//host`, and what Google's AMP puts into its paths.
+_INNER_BARE = re.compile(
+    r"(?:=(?://|\\\\|%2f%2f)|/(?:amp|[a-z])/s/)((?:[a-z0-9-]{1,63}\.)+[a-z0-9-]{2,63})(?=[/?#&%:]|\Z)", re.IGNORECASE
+)
+_BARE_MARKS = ("=//", "=\\\\", "=%2f%2f", "/s/")
+_INNER_BASE64 = re.compile(r"[=/#?&:,](aHR0c(?:DovL|HM6Ly)[A-Za-z0-9+/_-]{4,1000})")
 _IGNORED = dict.fromkeys(map(ord, "\t\r\n\u00ad\u200b\u2060\ufeff"))
 _C0_AND_BLANK = "".join(map(chr, range(33)))
 _TRAILING = ".,;:!?)]}>*|_\u201d\u2019\u00bb"
@@ -117,15 +123,29 @@ class Collector:
                 return
 
     def _read_page(self, page: markup.Page, part: int, within: bool) -> None:
+        inner = 0
         for value in page.attributes:
             if self.full:
                 return
             if value[:5].lower() == "data:" and not within:
                 self._read_data(value, part)
+            elif "<" in value[:20] and not within and inner < _INNER_PAGES:  # srcdoc
+                inner += 1
+                self.read_html(value.encode("utf-8", "replace"), part, within=True)
             else:
                 self.read_target(value, part, page.base)
         for text in page.texts:
             self.read_text(text, part)
+        for script in page.scripts:
+            self.read_script(script, part, within=within)
+
+    def read_script(self, raw: bytes, part: int, *, within: bool = False) -> None:
+        """Take the links of a script, those too that it spells otherwise, and those of the pages that it writes."""
+        self.read_text(raw, part)
+        for text in scripts.spelled_out(raw):
+            self.read_text(text, part)
+        for hidden in () if within else scripts.in_base64(raw):
+            self.read_html(hidden, part, within=True)
 
     def _read_data(self, url: str, part: int) -> None:
         """Take the links of a document that stands in a data URL (RFC 2397)."""
@@ -145,6 +165,8 @@ class Collector:
             self._add("http:" + value, Source.HTML, part)
         elif _ANY_SCHEME.match(value):
             self._add_inner(value, 0, part)  # mailto:, javascript:, ms-word:ofe|u|http://...
+            if (share := value.find("\\\\")) > 0:  # search-ms:crumb=location:\\\\...
+                self._add("file:" + value[share:], Source.HTML, part)
         elif base and value and not value.startswith("#"):
             self._add(_joined(base, value), Source.HTML, part)
 
@@ -206,8 +228,9 @@ def _in_text(raw: bytes) -> Iterator[str]:
     if b"[." in raw or b"(." in raw or b"{." in raw or dotted:
         for found in dict.fromkeys(match[0] for match in _DEFANGED.finditer(raw)):
             url = found.decode("utf-8", "replace")
-            if UNDOT.search(url):
-                yield "http://" + url
+            mended = url.replace(" ", "")
+            if UNDOT.search(url) and (mended == url or has_suffix(host_of(mended))):
+                yield "http://" + mended
 
 
 def _signs(raw: bytes) -> tuple[list[int], bool]:
@@ -268,8 +291,10 @@ def _joined(base: str, value: str) -> str:
 
 def _nested(url: str, start: int) -> list[str]:
     """Return URLs that stand inside another one, behind `start`."""
-    found = []
     lower = url.lower()
+    found = []
+    if any(mark in lower for mark in _BARE_MARKS):
+        found += ["http://" + match[1] for match in _INNER_BARE.finditer(url, start) if has_suffix(match[1].lower())]
     if "http" in lower[start:] or "ftp" in lower[start:] or "ahr0c" in lower:
         begins = [match.start() for match in _INNER.finditer(url, start)]
         for begin, end in zip(begins, [*begins[1:], len(url)], strict=False):

@@ -18,12 +18,15 @@ _DEPTH_MAX = 256
 _SUSPECT = 2000  # tags from which on the depth is estimated
 _NAMES = (
     "href src action formaction background data poster cite longdesc codebase srcset lowsrc dynsrc manifest profile "
-    "usemap classid archive ping xlink:href"
+    "usemap classid archive ping imagesrcset srcdoc xlink:href"
 )
 _ATTRIBUTES = tuple(_NAMES.split())
 _RARE = tuple(name for name in _ATTRIBUTES if name not in ("href", "src") and ":" not in name)
 _ANY_RARE = re2.compile((r"[\s\"'/](?:" + "|".join(_RARE) + r")\s*=").encode())
-_ANY_DEVICE = re2.compile(rb"url\(|@import|refresh|xlink|<script|" + _ANY_RARE.pattern)  # in one pass: most have none
+_HANDLER = re2.compile(rb"(?i)[\s\"'/]on[a-z]{4,18}\s*=\s*(\"[^\"]+\"|'[^']+')")
+_ANY_DEVICE = re2.compile(  # in one pass: most have none
+    rb"url\(|@import|refresh|xlink|<script|<template|\bon[a-z]{4,18}\s*=\s*[\"']|" + _ANY_RARE.pattern
+)
 _RARE_SELECTOR = ",".join(f"[{name}]" for name in _RARE)
 _TAG = re.compile(rb"<(/?)([a-zA-Z][a-zA-Z0-9]*)")
 _LONG_TAG = re.compile(rb"<[a-zA-Z][^<>]{4000,}")
@@ -36,16 +39,19 @@ _BY_PATTERN = re.compile(
 _BASE = re.compile(rb"<base\b[^<>]{0,500}?\bhref\s*=\s*[\"']?([^\"'>\s]+)", re.IGNORECASE)
 _ANY_TAG = re.compile(rb"<[^<>]*>")
 _SHOWN_COMMENT = re2.compile(rb"(?is)<!--\s*\[if\b[^\]]*\]>(.*?)<!\s*\[endif\]")
+_SCRIPT = re2.compile(rb"(?is)<script\b[^>]*>(.*?)</script")
 _CSS_URL = re.compile(r"(?:url\(|@import)\s*[\"']?([^\"')\s]{3,2000})", re.IGNORECASE)
-_REFRESH = re.compile(r"url\s*=\s*[\"']?([^\"']+)", re.IGNORECASE)
+# What is behind the seconds, `url=` or not (HTML 4.2.5.3); elsewhere what is behind `url=`.
+_REFRESH = re.compile(r"(?:\A[\s0-9.]*[;,]\s*|\burl\s*=\s*)[\"']?(?:url\s*=\s*)?[\"']?([^\"']+)", re.IGNORECASE)
 
 
 class Page(msgspec.Struct, frozen=True):
-    """What a document says: attribute values (entities resolved), the base ("" if none), texts in UTF-8."""
+    """What a document says: attribute values (entities resolved), the base ("" if none), texts and scripts in UTF-8."""
 
     attributes: tuple[str, ...]
     base: str
     texts: tuple[bytes, ...]
+    scripts: tuple[bytes, ...] = ()
 
 
 def read(raw: bytes) -> Page:
@@ -61,7 +67,7 @@ def pages(raw: bytes) -> Iterator[Page]:
         piece = raw if end - start == len(raw) else raw[start:end]
         page = _by_pattern(piece) if start or slow(piece) else _whole(piece)
         base = base or page.base
-        yield Page(page.attributes, base, page.texts)
+        yield Page(page.attributes, base, page.texts, page.scripts)
         start = max(end, 1)
 
 
@@ -71,7 +77,9 @@ def _whole(raw: bytes) -> Page:
     if not shown:
         return page
     more = _by_pattern(b"\n".join(shown))
-    return Page(page.attributes + more.attributes, page.base or more.base, page.texts + more.texts)
+    return Page(
+        page.attributes + more.attributes, page.base or more.base, page.texts + more.texts, page.scripts + more.scripts
+    )
 
 
 def _cut(raw: bytes, start: int) -> int:
@@ -121,9 +129,21 @@ def _parsed(raw: bytes) -> Page:
         for style in body.css("style"):
             style.decompose()  # no text: "td.name" is no host
     texts = [body.text(separator="\n", strip=False)] if body is not None else []
-    if devices and b"<script" in lower:
-        texts += [node.text() for node in tree.css("script")]
-    return Page(tuple(values), base, tuple(text.encode("utf-8", "replace") for text in texts))
+    scripts = [node.text() for node in tree.css("script")] if devices and b"<script" in lower else []
+    if devices:
+        scripts += _handlers(raw)
+    if devices and b"<template" in lower:  # Lexbor's selectors do not look into it
+        values += _by_pattern(raw).attributes
+    return Page(tuple(values), base, _in_utf8(texts), _in_utf8(scripts))
+
+
+def _in_utf8(texts: list[str]) -> tuple[bytes, ...]:
+    return tuple(text.encode("utf-8", "replace") for text in texts)
+
+
+def _handlers(raw: bytes) -> list[str]:
+    """Return the scripts that stand in attributes."""
+    return [html.unescape(found[1:-1].decode("utf-8", "replace")) for found in dict.fromkeys(_HANDLER.findall(raw))]
 
 
 def _nodes(tree: LexborHTMLParser, lower: bytes, *, devices: bool) -> list[LexborNode]:
@@ -154,7 +174,7 @@ def _of_node(node: LexborNode) -> list[str]:
             continue
         if name == "style":
             found += _CSS_URL.findall(value)
-        elif name == "srcset":
+        elif name in ("srcset", "imagesrcset"):
             found += [piece.split()[0] for piece in value.split(",") if piece.strip()]
         elif name == "content" and node.tag == "meta":
             found += _REFRESH.findall(value)
@@ -170,8 +190,10 @@ def _by_pattern(raw: bytes) -> Page:
     refreshes = [url for value in values for url in _REFRESH.findall(value)]
     base = _BASE.search(raw)
     text = html.unescape(_ANY_TAG.sub(b"\n", raw).decode("utf-8", "replace"))
+    scripts = [script.decode("utf-8", "replace") for script in _SCRIPT.findall(raw)] + _handlers(raw)
     return Page(
         tuple(values + refreshes),
         html.unescape(base[1].decode("utf-8", "replace")) if base else "",
         (text.encode("utf-8", "replace"),),
+        _in_utf8(scripts),
     )

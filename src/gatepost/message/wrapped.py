@@ -1,7 +1,8 @@
-"""Content inside content that is no archive: S/MIME envelopes of signed mail, calendar attachments."""
+"""Content inside content that is no archive: S/MIME envelopes of signed mail, calendars and what they carry."""
 
 import re
 import zlib
+from collections.abc import Iterable
 from enum import StrEnum
 
 import msgspec
@@ -121,11 +122,23 @@ def _octets(data: bytes, node: Node) -> bytes:
     return b"".join(pieces)
 
 
-# --- calendars (RFC 5545 3.8.1.1) ------------------------------------------------------------------------------------
+# --- calendars (RFC 5545 3.1, 3.8.1.1) and cards (RFC 6350 3.2) -------------------------------------------------------
 
+_FOLDED = frozenset({"text/calendar", "text/vcard", "text/x-vcard", "text/x-vcalendar", "text/directory"})
+_FOLDED_NAMES = (".ics", ".ical", ".vcs", ".vcf")
 _FOLD = re.compile(rb"\r?\n[ \t]")
 _ATTACH = re.compile(rb"^ATTACH((?:;[^:\r\n]*)?):([^\r\n]*)", re.MULTILINE | re.IGNORECASE)
 _FILE_NAME = re.compile(rb"(?:X-)?FILENAME=\"?([^\";:]+)", re.IGNORECASE)
+
+
+def is_folded(media: str, names: Iterable[str]) -> bool:
+    """Tell by its type or its names whether a text has its lines folded, wherever they are long: inside a URL, too."""
+    return media in _FOLDED or any(name.lower().endswith(_FOLDED_NAMES) for name in names)
+
+
+def unfolded(text: bytes) -> bytes:
+    """Return a calendar or a card with each line as one."""
+    return _FOLD.sub(b"", text)
 
 
 def calendar_files(text: bytes) -> list[tuple[bytes, bytes]]:
@@ -133,7 +146,7 @@ def calendar_files(text: bytes) -> list[tuple[bytes, bytes]]:
     if b"attach" not in text.lower():
         return []
     found: list[tuple[bytes, bytes]] = []
-    for match in _ATTACH.finditer(_FOLD.sub(b"", text)):
+    for match in _ATTACH.finditer(unfolded(text)):
         if b"base64" in match[1].lower():
             name = _FILE_NAME.search(match[1])
             found.append((name[1] if name else b"", decode.transfer(match[2], "base64")[0].data))

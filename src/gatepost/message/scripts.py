@@ -1,0 +1,42 @@
+"""Scripts: strings that they spell otherwise than they mean them, so that no address stands in them as it is.
+
+No script is run. What is undone is what pages sent by mail do: escapes of JavaScript, percent-encoding, and base64 of
+an address or of a whole page, for `atob` and `document.write`.
+"""
+
+import binascii
+import re
+from collections.abc import Iterator
+from itertools import islice
+from urllib.parse import unquote_to_bytes
+
+from gatepost.message import decode
+
+OCTETS = 2_000_000
+"""Octets of one script that are undone."""
+
+_PAGES = 20  # of one script
+_ESCAPE = re.compile(rb"\\(?:x([0-9A-Fa-f]{2})|u00([0-9A-Fa-f]{2})|u\{0*([0-9A-Fa-f]{2})\}|/)")
+_PERCENT = re.compile(rb"%3[aA](?:%2[fF]|/)|%3[cC]")  # "://" or "<"
+# A string that begins as "http" or as "<" does, with or without a mark of UTF-8 before it.
+_BASE64 = re.compile(rb"[\"'`]((?:aHR0c|P[A-P]|77u/P)[A-Za-z0-9+/_-]{10,}={0,2})[\"'`]")
+
+
+def spelled_out(raw: bytes) -> Iterator[bytes]:
+    """Yield a script with its escapes resolved, and with its percent-encoding resolved; nothing where it has none."""
+    raw = raw[:OCTETS]
+    if b"\\" in raw and _ESCAPE.search(raw):
+        yield _ESCAPE.sub(_meant, raw)
+    if _PERCENT.search(raw):
+        yield unquote_to_bytes(raw)
+
+
+def _meant(match: re.Match[bytes]) -> bytes:
+    digits = match[1] or match[2] or match[3]
+    return binascii.unhexlify(digits) if digits else b"/"
+
+
+def in_base64(raw: bytes) -> Iterator[bytes]:
+    """Yield the addresses and pages that a script has in base64, the first of them."""
+    for match in islice(_BASE64.finditer(raw[:OCTETS]), _PAGES):
+        yield decode.base64_readings(match[1].translate(bytes.maketrans(b"-_", b"+/")))[0].data
