@@ -1,4 +1,5 @@
-"""What a mail that its author hands in lacks of a Date and a Message-ID it is given (RFC 6409 8.2, 8.3)."""
+"""What a mail that its author hands in lacks of a Date and a Message-ID it is given (RFC 6409 8.2, 8.3), and its blind
+copies are taken out."""
 
 from email import message_from_bytes
 from email.utils import parsedate_to_datetime
@@ -61,3 +62,20 @@ async def test_mail_of_others_is_completed_by_nobody(tmp_path: Path) -> None:
         assert row and row.message_id == ""
         assert desk.house.sink.mails == []
         assert "BAD_HEADERS" in {copy.category for copy in desk.house.copies()}
+
+
+async def test_blind_copies_are_named_to_nobody(tmp_path: Path) -> None:
+    async with opened(tmp_path) as desk:
+        blind = b"BCC: secret@world.example,\r\n hidden@world.example\r\nResent-Bcc : hidden@world.example\r\n"
+        await hand_in(desk, blind + FROM + b"X-Bcc: stays\r\n" + TEXT + b"Bcc: of the text\r\n")
+        (got,) = await desk.house.sink.wait(1)
+        assert b"secret@" not in got.data and b"hidden@" not in got.data
+        assert got.data.endswith(FROM + b"X-Bcc: stays\r\n" + TEXT + b"Bcc: of the text\r\n")
+
+
+async def test_blind_copies_in_mail_of_others_stay(tmp_path: Path) -> None:
+    async with opened(tmp_path) as desk:
+        own = b"Date: Thu, 19 Nov 2026 10:00:00 +0000\r\nMessage-ID: <1@served.example>\r\nBcc: b@world.example\r\n"
+        await desk.house.send(FROM + own + TEXT, "ada@world.example", sender=BOB, role=Role.TRUSTED)
+        (got,) = await desk.house.sink.wait(1)
+        assert b"Bcc: b@world.example\r\n" in got.data

@@ -26,6 +26,7 @@ _RESULTS = re.compile(rb"Authentication-Results[ \t]*:(.*)", re.IGNORECASE | re.
 _SUBJECT = re.compile(rb"(Subject[ \t]*:[ \t]*(?:\r\n[ \t]+)*)(.*)", re.IGNORECASE | re.DOTALL)
 _NAMED = re.compile(rb"(?:\A|\r\n)(Date|Message-ID)[ \t]*:", re.IGNORECASE)
 _SUSPECT = (b"x-gatepost", b"x-fuglu", b"x-spam", b"x-virus", b"authentication-results", b"received-spf")
+_BLIND = re.compile(rb"(?:Resent-)?Bcc[ \t]*:", re.IGNORECASE)
 _DOMAIN = re.compile(r"[A-Za-z0-9._-]+\Z|\[[A-Za-z0-9.:]+\]\Z")
 
 _WORDS = Charset("utf-8")
@@ -51,12 +52,15 @@ def head_end(data: bytes) -> int:
     return end + 4 if end >= 0 else -1
 
 
-def outgoing(data: bytes, fields: Sequence[tuple[str, str]], *, tag: str = "", authserv_id: str = "") -> Head:
+def outgoing(
+    data: bytes, fields: Sequence[tuple[str, str]], *, tag: str = "", authserv_id: str = "", authored: bool = False
+) -> Head:
     """Return the head to send for a mail that starts with `data`; give at least the whole header section.
 
     `fields` are put in front in their order, folds as they are. Fields that only a filter may set are left out, as are
-    Authentication-Results and Received-SPF that bear our `authserv_id`. `tag` goes in front of every
-    Subject that lacks it; a mail without a Subject gets one.
+    Authentication-Results and Received-SPF that bear our `authserv_id`; of an `authored` mail, which its writer hands
+    in himself, the blind copies, too. `tag` goes in front of every Subject that lacks it; a mail without a Subject gets
+    one.
     """
     end = head_end(data)
     offset = end if end >= 0 else len(data)
@@ -65,6 +69,8 @@ def outgoing(data: bytes, fields: Sequence[tuple[str, str]], *, tag: str = "", a
     lower = head.lower()
     if any(name in lower for name in _SUSPECT):
         head = b"".join(field for field in _fields(head) if not _forged(field, authserv_id.lower().encode()))
+    if authored and b"bcc" in lower:
+        head = b"".join(field for field in _fields(head) if not _BLIND.match(field))
     if words := " ".join(tag.split()):
         head, found = _tagged(head, words)
         front += b"" if found else b"Subject: " + _encoded(words) + b"\r\n"

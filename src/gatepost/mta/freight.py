@@ -110,7 +110,7 @@ class Freight:
         fields = self._fields(message, load.deliveries)
         if message.login:
             fields += completing(start, message)
-        head = outgoing(start, fields, tag=first.tag, authserv_id=self._host)
+        head = outgoing(start, fields, tag=first.tag, authserv_id=self._host, authored=message.login is not None)
         signatures = await self._signing.fields(message, head.data, body, head.offset)
         if head.changed:
             signed = signatures + head.data
