@@ -98,6 +98,25 @@ def test_a_damaged_store_is_told_by_its_file(file: Path, capsys: pytest.CaptureF
     assert str(database) in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("emptied", [False, True], ids=["gone", "empty"])
+@pytest.mark.parametrize("rest", ["spool/ab/mail", "done.log", "search.db"])
+def test_a_lost_database_is_never_replaced_and_the_spool_not_swept(
+    file: Path, capsys: pytest.CaptureFixture[str], rest: str, emptied: bool
+) -> None:
+    """A new one would sweep the bodies of all large mails, and refuse every domain for good."""
+    file.write_text('[store]\ndirectory = "state"\n')
+    assert main(["init", "--config", str(file)]) == os.EX_OK
+    left = file.parent / "state" / rest
+    left.parent.mkdir(exist_ok=True)
+    left.write_bytes(b"x")
+    database = file.parent / "state/gatepost.db"
+    database.write_bytes(b"") if emptied else database.unlink()
+    for command in ("check", "init", "serve"):
+        assert main([command, "--config", str(file)]) == os.EX_DATAERR
+        assert f"{database}: the database is lost" in capsys.readouterr().err
+    assert left.read_bytes() == b"x"
+
+
 def test_a_lost_key_is_never_replaced(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file.write_text('[store]\ndirectory = "state"\n')
     assert main(["init", "--config", str(file)]) == os.EX_OK

@@ -26,6 +26,7 @@ from gatepost.smtp.listener import tls_context
 from gatepost.smtp.proxy import networks
 from gatepost.sockets import BadEndpoint, split_endpoint
 from gatepost.store.health import StoreProblem
+from gatepost.store.opening import DATABASE, check_fresh
 from gatepost.store.store import Store
 
 
@@ -104,9 +105,10 @@ def _wrong_endpoint(where: str, text: str) -> Iterator[str]:
 def look_through(settings: Settings) -> str:
     """Say how the store is; raise Failure for one that is damaged, or held by a process that does not answer."""
     directory = Path(settings.store.directory)
-    if not (directory / "gatepost.db").exists():
-        return f"{directory} holds none yet; `gatepost init` makes it"
     try:
+        if not (directory / DATABASE).exists():
+            check_fresh(directory)
+            return f"{directory} holds none yet; `gatepost init` makes it"
         store = Store.open(directory, clock=wall_clock, metrics=Metrics(), settings=settings.store)
     except StoreProblem as problem:
         if problem.code != StoreProblem.LOCKED:

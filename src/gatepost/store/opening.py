@@ -110,6 +110,8 @@ def _lock(path: Path) -> int:
 def _open(directory: Path, lock: int, settings: StoreSettings, health: Health) -> Opened:
     database, wal = directory / DATABASE, directory / f"{DATABASE}-wal"
     unclean = wal.exists() and wal.stat().st_size > 0
+    if not (unclean or database.stat().st_size):
+        check_fresh(directory)
     large = database.stat().st_size > SMALL
     connection = _connect(database, check=unclean and not large)
     try:
@@ -122,6 +124,14 @@ def _open(directory: Path, lock: int, settings: StoreSettings, health: Health) -
         connection.close()
         raise
     return opened
+
+
+def check_fresh(directory: Path) -> None:
+    """Refuse to begin a new database where one has been lost: its mails would be swept, and its domains refused."""
+    remains = [name for name in ("done.log", "search.db") if (directory / name).exists()]
+    if remains or any(path.is_file() for path in (directory / "spool").rglob("*")):
+        lost = f"the database is lost: here is the rest of a store ({', '.join([*remains, 'spool'])}); put it back"
+        raise StoreProblem(directory / DATABASE, lost, StoreProblem.CORRUPT)
 
 
 def _connect(database: Path, *, check: bool) -> sqlite3.Connection:
