@@ -78,11 +78,24 @@ def test_the_machine_part_has_every_fact() -> None:
     assert first["Original-Recipient"] == "rfc822; Bob+x@alias.test"
     assert first["Final-Recipient"] == "rfc822; bob@b.test"
     assert (first["Action"], first["Status"]) == ("failed", "5.1.1")
-    assert first["Remote-MTA"] == "dns; mx.b.test[192.0.2.1]:25"
+    assert first["Remote-MTA"] == "dns; mx.b.test"
     assert first["Diagnostic-Code"] == "smtp; 550 5.1.1 <bob@b.test>: no such user"
     assert first["Last-Attempt-Date"] == "Mon, 24 Nov 2025 12:00:30 +0000"
     assert first["Will-Retry-Until"] is None
     assert (second["Action"], second["Will-Retry-Until"]) == ("delayed", "Tue, 25 Nov 2025 12:00:00 +0000")
+
+
+@pytest.mark.parametrize(
+    ("remote", "name"),
+    [
+        ("192.0.2.1[192.0.2.1]:25", "[192.0.2.1]"),
+        ("2001:db8::1[2001:db8::1]:25", "[IPv6:2001:db8::1]"),
+        ("mx.b.test[2001:db8::1]:2525", "mx.b.test"),
+        ("mx.b.test", "mx.b.test"),
+    ],
+)
+def test_the_remote_server_is_told_by_its_name_or_as_a_literal(remote: str, name: str) -> None:
+    assert facts(report(fate(remote=remote)))[1]["Remote-MTA"] == f"dns; {name}"
 
 
 def test_people_are_told_who_why_and_in_whose_words() -> None:

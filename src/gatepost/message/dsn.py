@@ -16,6 +16,8 @@ FULL_BYTES = 1_048_576
 
 HEADER_BYTES = 65_536
 
+_REMOTE = re.compile(r"(.*?)\[(.*)\]:\d+\Z")
+
 
 class Outcome(StrEnum):
     """What became of a delivery (RFC 3464 2.3.3)."""
@@ -184,7 +186,7 @@ def _facts(fate: Fate, utf8: bool) -> list[tuple[str, str]]:
         kind, _, address = fate.orcpt.partition(";")
         facts.insert(0, ("Original-Recipient", f"{plain_ascii(kind, 40)}; {_wire(_xtext(address), utf8)}"))
     if fate.remote:
-        facts.append(("Remote-MTA", f"dns; {plain_ascii(fate.remote)}"))
+        facts.append(("Remote-MTA", f"dns; {plain_ascii(_name(fate.remote))}"))
     if fate.diagnostic:
         facts.append(("Diagnostic-Code", f"smtp; {(plain if utf8 else plain_ascii)(fate.diagnostic, 512)}"))
     if fate.last_attempt is not None:
@@ -192,6 +194,15 @@ def _facts(fate: Fate, utf8: bool) -> list[tuple[str, str]]:
     if fate.outcome is Outcome.DELAYED and fate.retry_until is not None:
         facts.append(("Will-Retry-Until", date(fate.retry_until)))
     return facts
+
+
+def _name(remote: str) -> str:
+    """Return a server's name alone, or its address as a literal, as the type dns has it (RFC 3464 2.3.5)."""
+    said = _REMOTE.match(remote)
+    if said is None:
+        return remote
+    literal = f"[IPv6:{said[2]}]" if ":" in said[2] else f"[{said[2]}]"
+    return literal if said[1] == said[2] else said[1]
 
 
 def _returned(notice: Notice, utf8: bool) -> bytes:
