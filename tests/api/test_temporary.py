@@ -6,7 +6,7 @@ import httpx2
 import pytest
 from tests.api.house import BASE, CHEAP, NOW, Api
 
-from gatepost.model.access import Admin, Caller
+from gatepost.model.access import Admin, Caller, Grant, Level
 from gatepost.model.policy import Policy
 from gatepost.model.problem import Problem
 from gatepost.model.query import All, eq
@@ -112,6 +112,33 @@ async def test_acting_for_others_needs_the_right_and_tells_nothing_without_it(jo
             answers.add((answer.status_code, answer.content))
     assert len(answers) == 1 and answers.pop()[0] == 403
     assert (await jon.api.ask("GET", "/token?username=arya@got.com")).status_code == 404
+
+
+async def test_who_rules_a_domain_is_told_that_an_account_is_missing_there(api: Api, jon: Jon) -> None:
+    """GET /token: "unknown user: 404"; tasks and rules: 422 (contract A52), for who may know the domain's accounts."""
+    other = await api.domain("wall.com")
+    await api.user("sam@wall.com", other["id"])
+    helper = await api.admin("tyrion")
+    domain = api.ids.read(jon.domain)
+    await api.store.write(
+        lambda writer: writer.add(Grant(admin_id=helper.id, level=Level.DOMAIN, node_id=domain, roles=["DOMAIN_ADMIN"]))
+    )
+    token = await api.token_of(admin_id=helper.id)
+
+    async def statuses(name: str) -> list[int]:
+        task = {"command": "send_welcome_mail", "params": {"recipient": name}}
+        rule = {"owner": name, "type": "BLOCK", "value": "a.example"}
+        asked = [("GET", f"/token?username={name}", None), ("POST", "/tasks", task), ("POST", "/wblist", [rule])]
+        return [(await api.ask(*each, token=token)).status_code for each in asked]
+
+    assert await statuses("arya@got.com") == [404, 422, 422]
+    for foreign in ("sam@wall.com", "arya@wall.com", "x@nowhere.example"):
+        assert await statuses(foreign) == [403, 403, 403]
+
+
+async def test_an_empty_name_is_not_the_caller(jon: Jon) -> None:
+    assert (await jon.api.ask("GET", "/token?username=")).status_code == 404
+    assert (await jon.api.ask("GET", "/token?username=", token=jon.token)).status_code == 403
 
 
 @pytest.mark.parametrize("query", ["validity=0", "validity=169", "validity=x", "validity=1.5", "validity="])

@@ -2,6 +2,7 @@
 
 import base64
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from tests.api.house import NOW, Api
@@ -309,6 +310,38 @@ async def test_lists_are_filtered_sorted_and_paged_threat_125(api: Api, query: s
         await api.user(f"{name}@got.com", domain["id"], lastname=last)
     for place in ("/users", f"/domains/{domain['id']}/users"):
         assert [user["email"] for user in await api.get(f"{place}?{query}")] == emails
+
+
+async def test_a_filter_takes_an_address_in_any_spelling_that_an_account_takes(api: Api) -> None:
+    domain = await api.domain("bücher.example")
+    kept = (await api.user("Jürg@bücher.example", domain["id"]))["email"]
+    assert kept == "jürg@xn--bcher-kva.example"
+    assert (
+        await api.ask(
+            "POST", "/users", {"email": f"ju\u0308rg@{domain['name']}", "domainId": domain["id"], "status": "ENABLED"}
+        )
+    ).status_code == 409
+    places = (f"/domains/{domain['id']}/users?email=", f"/domains/{domain['id']}/groups?recipient=")
+    await api.make(f"/domains/{domain['id']}/groups", {"email": "g@bücher.example", "recipients": [kept]})
+    for text in (
+        kept,
+        "JÜRG@BÜCHER.example",
+        "ju\u0308rg@bücher.example",
+        "*@bücher.example",
+        "ju\u0308*",
+        "*rg@BÜCHER*",
+    ):
+        found = [len(await api.get(place + quote(text))) for place in places]
+        assert found == ([0, 0] if text.endswith("BÜCHER*") else [1, 1]), text
+    rules = f"/domains/{domain['id']}/wblist"
+    await api.make(
+        rules, [{"type": "BLOCK", "value": "müller.example"}, {"type": "BLOCK", "value": "ß@müller.example"}]
+    )
+    for text, count in (("müller.example", 1), ("*müller.example", 2), ("ß@MÜLLER.example", 1), ("mül*", 0)):
+        assert len(await api.get(f"{rules}?value={quote(text)}")) == count, text
+    await api.make(f"/domains/{domain['id']}/suppressions", {"address": "ä@müller.example"})
+    decomposed = quote("a\u0308@müller.example")
+    assert len(await api.get(f"/domains/{domain['id']}/suppressions?address={decomposed}")) == 1
 
 
 async def test_what_is_not_there_is_not_found_and_strangers_learn_nothing_threat_107(api: Api) -> None:

@@ -84,6 +84,7 @@ def test_case_trailing_dot_and_u_labels_are_one_domain() -> None:
 def test_keys_are_equal_for_one_mailbox() -> None:
     assert parse_address('"Plain"@B.example').key == parse_address("plain@b.example.").key == "plain@b.example"
     assert parse_address('"a b"@b.example').key == '"a b"@b.example'
+    assert parse_address("JU\u0308RG@b.example").key == parse_address("jürg@b.example").key == "jürg@b.example"
 
 
 @given(st.text(max_size=300))

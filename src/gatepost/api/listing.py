@@ -5,9 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
+from unicodedata import normalize
+
+from msgspec.structs import replace
 
 from gatepost.api.ids import Ids
-from gatepost.model.address import BadAddress, domain_name
+from gatepost.model.address import BadAddress, domain_name, parse_address
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import All, Condition, Op, Pattern, Query, Where
 
@@ -95,12 +98,36 @@ def domain(name: str) -> Reading:
 
     def read(value: str, _: Ids) -> Where:
         found = Pattern.read(value)
-        if not (found.open_start or found.open_end or value.isascii()):
-            with suppress(BadAddress):  # what names no domain is compared as it stands
-                found = Pattern(domain_name(value))
-        return Where(name, Op.LIKE, found)
+        return Where(name, Op.LIKE, found if found.open_end else replace(found, text=_in_ascii(found.text)))
 
     return read
+
+
+def _in_ascii(name: str) -> str:
+    """Return a domain name, or the end of one, in A-labels; what names no domain is compared as it stands."""
+    if not name.isascii():
+        with suppress(BadAddress):
+            return domain_name(name)
+    return name
+
+
+def address(name: str) -> Reading:
+    """A filter on mail addresses, or domains, that are kept as `Address.key`; it may be given in any spelling of it."""
+
+    def read(value: str, _: Ids) -> Where:
+        found = Pattern.read(value)
+        return Where(name, Op.LIKE, replace(found, text=_as_kept(found)))
+
+    return read
+
+
+def _as_kept(found: Pattern) -> str:
+    text = normalize("NFC", found.text)
+    if not (found.open_start or found.open_end):
+        with suppress(BadAddress):
+            return parse_address(text).key
+    local, at, host = text.rpartition("@")
+    return text if found.open_end else f"{local}{at}{_in_ascii(host)}"
 
 
 def ident(name: str) -> Reading:

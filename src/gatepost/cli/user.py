@@ -1,13 +1,16 @@
 """`gatepost user`: the mailbox users of a domain, through the running daemon."""
 
+import os
 from typing import Any
 
 import click
 
 from gatepost.cli.control import Control
 from gatepost.cli.domain import find_domain
+from gatepost.cli.failure import Failure
 from gatepost.cli.options import json_option, password_option, with_control
 from gatepost.cli.output import one, show_json, show_table
+from gatepost.model.address import BadAddress, parse_address
 
 HEAD = ("ID", "ADDRESS", "STATUS", "NAME", "POLICY")
 
@@ -54,11 +57,19 @@ def add(control: Control, address: str, as_json: bool, **facts: str | None) -> N
 def delete(control: Control, address: str) -> None:
     """Delete the account of ADDRESS."""
     domain = find_domain(control, address.rpartition("@")[2])
-    found = control.every(f"/domains/{domain['id']}/users", email=address)
-    local = address.rpartition("@")[0].lower()
-    user = one((each for each in found if each["email"].rpartition("@")[0].lower() == local), f"no user {address}")
+    kept = f"{_key(address).rpartition('@')[0]}@{domain['name']}"
+    found = control.every(f"/domains/{domain['id']}/users", email=kept)
+    user = one((each for each in found if each["email"] == kept), f"no user {address}")
     control.ask("DELETE", f"/users/{user['id']}")
     click.echo(f"{user['email']}: deleted")
+
+
+def _key(address: str) -> str:
+    """Return the form in which an address is kept; raise Failure."""
+    try:
+        return parse_address(address).key
+    except BadAddress as error:
+        raise Failure(f"{address}: {error}", os.EX_DATAERR) from error
 
 
 def _row(user: Any) -> tuple[object, ...]:

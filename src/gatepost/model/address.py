@@ -3,6 +3,7 @@
 import ipaddress
 import re
 from functools import lru_cache
+from unicodedata import normalize
 
 import idna
 import msgspec
@@ -43,8 +44,9 @@ class Address(msgspec.Struct, frozen=True):
 
     @property
     def key(self) -> str:
-        """The address for comparing: lower case, needless quotes removed."""
-        return f"{_plain_local(self.local).lower()}@{self.domain}"
+        """The address for comparing: lower case, needless quotes removed, letters composed (NFC, RFC 6532 3.1)."""
+        local = _plain_local(self.local).lower()
+        return f"{local if local.isascii() else normalize('NFC', local)}@{self.domain}"
 
     @property
     def literal(self) -> bool:

@@ -41,6 +41,17 @@ def find_user(reader: Reader, login: str) -> User | None:
     return reader.first(User, eq("email", address)) if address else None
 
 
+def nearest(reader: Reader, login: str) -> User | Domain | None:
+    """Return the account of an address, else the domain here that it lies in.
+
+    Who has a right on the domain may know that there is no such account.
+    """
+    try:
+        return find_user(reader, login) or reader.domain(parse_address(login).domain)
+    except BadAddress:
+        return None
+
+
 def proper_address(reader: Reader, login: str) -> str:
     """Return the address under which an account of that login is kept, be there one or not; "" for no address here."""
     try:

@@ -16,6 +16,7 @@ from gatepost.model.query import Condition, Op, Page, Query, Where, eq, every
 from gatepost.model.rules import SenderRule, SenderType
 from gatepost.model.tenant import Domain, User
 from gatepost.services.access import found, require
+from gatepost.services.accounts import find_user, nearest
 from gatepost.store.journal import many, spanning
 from gatepost.store.store import Reader, Store, Writer
 
@@ -143,9 +144,10 @@ class SenderRules:
         return Owner(domain, user)
 
     def _owner(self, caller: Caller, name: str, pointer: str) -> Owner:
-        """Find an owner by its name; an unknown one is UNPROCESSABLE to those who may see all (contract A52)."""
-        owner = _by_name(self._store.reader, name)
-        require(caller, "RULES_WRITE", owner.row if owner else None)
+        """Find an owner by its name; an unknown one is UNPROCESSABLE to those who may know it (contract A52)."""
+        reader = self._store.reader
+        owner = _by_name(reader, name)
+        require(caller, "RULES_WRITE", owner.row if owner else nearest(reader, name))
         if owner is None:
             raise Problem(Kind.UNPROCESSABLE, "There is no such owner.", pointer=pointer)
         return owner
@@ -189,8 +191,8 @@ class SenderRules:
 
 def _by_name(reader: Reader, name: str) -> Owner | None:
     try:
-        user = reader.first(User, eq("email", parse_address(name).key)) if "@" in name else None
-        domain = reader.first(Domain, eq("name", domain_name(name))) if "@" not in name else None
+        user = find_user(reader, name)
+        domain = None if "@" in name else reader.domain(domain_name(name))
     except BadAddress:
         return None
     domain = reader.get(Domain, user.domain_id) if user else domain

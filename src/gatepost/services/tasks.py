@@ -6,8 +6,9 @@ import msgspec
 from msgspec import Meta
 
 from gatepost.model.access import Caller
+from gatepost.model.tenant import User
 from gatepost.services.access import require
-from gatepost.services.accounts import find_user, has_service, is_local, usable
+from gatepost.services.accounts import find_user, has_service, is_local, nearest, usable
 from gatepost.services.letters import RESET, SIGN_IN, WELCOME, Kind, Letters
 from gatepost.services.records import Line, unprocessable
 from gatepost.services.tickets import LONGEST
@@ -110,9 +111,9 @@ class Tasks:
         self, caller: Caller, permission: str, kind: Kind, recipient: str, base: str, hours: int | None
     ) -> None:
         reader = self._store.reader
-        user = find_user(reader, recipient)
+        user = nearest(reader, recipient)
         require(caller, permission, user)
-        if user is None:
+        if not isinstance(user, User):
             raise unprocessable("There is no such account.", "/params/recipient")
         if not usable(reader, user):
             raise unprocessable("The account is not in service.", "/params/recipient")

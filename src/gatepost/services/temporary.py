@@ -9,8 +9,8 @@ from gatepost.model.access import Caller, Purpose
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.tenant import User
 from gatepost.model.values import Millis
-from gatepost.services.access import found, require_own
-from gatepost.services.accounts import Account, find_user, has_service, owner, usable
+from gatepost.services.access import require, require_own
+from gatepost.services.accounts import Account, has_service, nearest, owner, usable
 from gatepost.services.letters import SIGN_IN, Letters
 from gatepost.services.tickets import HOUR, LONGEST, Tickets
 from gatepost.store.store import Store
@@ -57,12 +57,14 @@ class TemporaryTokens:
         """Return the account, and who is to act for it where that is not itself."""
         reader = self._store.reader
         own = owner(reader, caller.admin_id, caller.user_id)
-        user = find_user(reader, username) if username else None
-        if not username or (user is not None and user == own):
+        place = None if username is None else nearest(reader, username)
+        if username is None or (place is not None and place == own):
             return require_own(caller, own), None
-        user = found(caller, "IMPERSONATE", user, "user")
+        require(caller, "IMPERSONATE", place)
+        if not isinstance(place, User):
+            raise Problem(Kind.NOT_FOUND, "There is no such user.")
         if caller.admin_id is None or caller.temporary:
             raise Problem(Kind.FORBIDDEN, "Only an administrator's own account acts for others.", login=caller.login)
-        if not usable(reader, user):
+        if not usable(reader, place):
             raise Problem(Kind.MALFORMED, "The account is not in service.", pointer="/username")
-        return user, caller.admin_id
+        return place, caller.admin_id

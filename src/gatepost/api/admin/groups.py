@@ -1,7 +1,7 @@
 """Groups, which the contract calls e-mail aliases (contract 5.15)."""
 
 from gatepost.api.endpoint import endpoint
-from gatepost.api.listing import Listing, text
+from gatepost.api.listing import Listing, address
 from gatepost.model.access import Caller
 from gatepost.model.problem import Kind
 from gatepost.model.query import Page, Query
@@ -12,7 +12,7 @@ GROUPS = Listing(
     sort="email",
     sorts=("email", "id"),
     # `address` is the examples' word for it (contract A36).
-    filters={"email": text("email"), "recipient": text("recipient"), "address": text("recipient")},
+    filters={"email": address("email"), "recipient": address("recipient"), "address": address("recipient")},
 )
 
 

@@ -8,7 +8,7 @@ import msgspec
 from starlette.responses import Response
 
 from gatepost.api.endpoint import Call, endpoint
-from gatepost.api.listing import Listing, text, word
+from gatepost.api.listing import Listing, address, word
 from gatepost.model.access import Caller
 from gatepost.model.problem import Kind
 from gatepost.model.query import Page, Query
@@ -22,7 +22,7 @@ LARGEST_LIST = 32_000_000  # octets; some 200,000 rules
 _MANY = 1000  # rules that are encoded on the event loop; longer lists in a thread
 
 _SORTS = ("id", "owner", "value", "type", "createdDate", "expireAt", "description", "spfOn")
-_FILTERS = {"type": word("type", SenderType), "value": text("value")}
+_FILTERS = {"type": word("type", SenderType), "value": address("value")}
 OF_DOMAIN = Listing(sort="owner", sorts=_SORTS, filters=_FILTERS)
 OF_USER = Listing(sort="id", sorts=_SORTS, filters=_FILTERS)
 

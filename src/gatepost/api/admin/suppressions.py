@@ -1,7 +1,7 @@
 """Suppressions of domains (additions)."""
 
 from gatepost.api.endpoint import endpoint
-from gatepost.api.listing import Listing, text, word
+from gatepost.api.listing import Listing, address, word
 from gatepost.model.access import Caller
 from gatepost.model.problem import Kind
 from gatepost.model.query import Page, Query
@@ -12,7 +12,7 @@ from gatepost.services.suppressions import SuppressionAdd, Suppressions, Suppres
 SUPPRESSIONS = Listing(
     sort="address",
     sorts=("id", "address", "cause", "createdAt", "expiresAt"),
-    filters={"address": text("address"), "cause": word("cause", Cause)},
+    filters={"address": address("address"), "cause": word("cause", Cause)},
 )
 
 

@@ -1,7 +1,7 @@
 """Accounts (contract 5.14)."""
 
 from gatepost.api.endpoint import Call, endpoint
-from gatepost.api.listing import Listing, text
+from gatepost.api.listing import Listing, address, text
 from gatepost.model.access import Caller
 from gatepost.model.problem import Kind
 from gatepost.model.query import Page, Query
@@ -12,7 +12,7 @@ from gatepost.services.users import UserAdd, Users, UserUpdate
 USERS = Listing(
     sort="email",
     sorts=("email", "firstname", "lastname", "status", "language", "creationDate", "lastConnectionDate", "id"),
-    filters={"email": text("email"), "platformName": text("platform_name")},
+    filters={"email": address("email"), "platformName": text("platform_name")},
 )
 
 
