@@ -1,13 +1,16 @@
 """Archives: names, contents, and what could not be opened (threats 55-59)."""
 
+import base64
 import bz2
 import gzip
 import io
 import itertools
 import lzma
 import stat
+import struct
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 
 import pytest
@@ -379,3 +382,44 @@ def test_threat_52_the_attachments_of_a_winmail_dat_are_members() -> None:
     assert [(member.names, member.head) for member in part.members] == [(("evil.exe",), EXE[:512])]
     part = holding("winmail.dat", tnef(b"a.zip", zipped({"evil.exe": EXE})))
     assert paths(part) == ["a.zip", "a.zip > evil.exe"]
+
+
+def test_threat_57_a_name_in_unicode_beside_the_local_one_counts() -> None:
+    plain = zipped({"a.txt": EXE}, zipfile.ZIP_STORED)
+    name = b"run.exe"
+    extra = struct.pack("<HHBI", 0x7075, 5 + len(name), 1, zlib.crc32(b"a.txt")) + name
+    local = plain[:28] + struct.pack("<H", len(extra)) + plain[30:35] + extra + plain[35:]
+    end = local.rfind(b"PK\5\6")
+    moved = local[: end + 16] + struct.pack("<I", local.find(b"PK\1\2")) + local[end + 20 :]
+    assert "run.exe" in holding("a.zip", moved).members[0].names
+
+
+PAGE = '<a download="run.exe" href="{}">x</a><script>const file = "{}"</script>'
+
+
+@pytest.mark.parametrize("media", [b"text/html", b"application/octet-stream"])
+def test_files_that_a_page_carries_in_base64_are_parts(media: bytes) -> None:
+    packed = base64.b64encode(zipped({"inner.exe": EXE})).decode()
+    url = "data:application/x-msdownload;base64," + base64.b64encode(EXE).decode()
+    found = take_apart(mail(attachment(b"a.html", PAGE.format(url, packed).encode(), media))).parts
+    assert [part.shown for part in found] == ["a.html", "run.exe", "run.exe"]
+    assert found[1].head[:2] == b"MZ"
+    assert [member.names for member in found[2].members] == [("inner.exe",)]
+
+
+def test_files_that_a_page_in_an_archive_carries_are_members() -> None:
+    packed = base64.b64encode(zipped({"inner.exe": EXE})).decode()
+    part = holding("a.zip", zipped({"a.html": PAGE.format("#", packed).encode()}))
+    assert [member.names for member in part.members] == [("a.html",), ("run.exe",), ("inner.exe",)]
+
+
+@pytest.mark.parametrize(
+    ("content", "media"),
+    [
+        (bytes.fromhex("4c0000000114020000000000c000000000000046") + bytes(80), "application/x-ms-shortcut"),
+        (b"[InternetShortcut]\r\nURL=file://evil.com/x\r\n", "application/x-ms-shortcut"),
+        (b"ITSF\3\0\0\0" + bytes(80), "application/vnd.ms-htmlhelp"),
+    ],
+)
+def test_shortcuts_and_help_files_are_told_by_their_octets(content: bytes, media: str) -> None:
+    assert holding("a.dat", content).sniffed == media

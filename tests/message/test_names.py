@@ -80,6 +80,7 @@ def test_threat_46_the_name_of_the_content_type_counts_too() -> None:
         "evil.exe.",
         "evil.exe. . ",
         "evil.exe::$DATA",
+        "evil.exe/",
         "evil.exe:stream",
         "\u202eevil.exe",
         "ev\u202eil.exe",

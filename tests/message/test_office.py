@@ -1,5 +1,6 @@
 """Documents: macros, passwords, and the files that they carry."""
 
+import base64
 import struct
 import zlib
 
@@ -136,3 +137,44 @@ def test_threat_52_a_mail_in_an_archive_is_a_mail_with_parts() -> None:
     found = take_apart(mail(attachment(b"a.zip", zipped({"in.eml": letter}))))
     assert [part.shown for part in found.parts if part.shown] == ["a.zip", "evil.exe"]
     assert [link.host for link in found.links] == ["bad.example"]
+
+
+def pdf(filters: bytes, data: bytes, more: bytes = b"") -> bytes:
+    """Return a PDF that carries a program."""
+    return (
+        b"%PDF-1.7\n1 0 obj <</Type/Filespec/F(run.exe)/EF<</F 2 0 R>>>> endobj\n2 0 obj <</Type/EmbeddedFile"
+        + filters
+        + b">>\nstream\n"
+        + data
+        + b"\nendstream endobj\n"
+        + more
+    )
+
+
+@pytest.mark.parametrize(
+    ("filters", "data"),
+    [
+        (b"/Filter[/ASCIIHexDecode]", EXE.hex().encode() + b">"),
+        (b"/Filter [/ASCII85Decode /FlateDecode]", base64.a85encode(zlib.compress(EXE)) + b"~>"),
+        (b"/Filter/FlateDecode", zlib.compress(EXE)),
+    ],
+)
+def test_the_files_in_a_pdf_are_unpacked_by_each_of_their_filters(filters: bytes, data: bytes) -> None:
+    assert holding("a.pdf", pdf(filters, data)).members[0].head == EXE[:512]
+    assert holding("a.pdf", b"\njunk\n" + pdf(filters, data)).members[0].head == EXE[:512]
+
+
+def test_threat_59_files_in_a_pdf_that_can_t_be_read_are_told() -> None:
+    unknown = take_apart(mail(attachment(b"a.pdf", pdf(b"/Filter/LZWDecode", b"x"))))
+    assert unknown.unscannable == ("a.pdf: run.exe: an embedded file is damaged or packed by an unknown method",)
+    damaged = take_apart(mail(attachment(b"a.pdf", pdf(b"/Filter/FlateDecode", b"x"))))
+    assert damaged.unscannable == unknown.unscannable
+    locked = take_apart(mail(attachment(b"a.pdf", pdf(b"", b"x", b"trailer <</Encrypt 9 0 R>>"))))
+    assert locked.encrypted
+    assert locked.parts[0].members[0].names == ("run.exe",)
+
+
+def test_a_page_that_begins_like_a_pdf_is_read_as_both() -> None:
+    page = b"%PDF-1.4\n/URI (http://one.com/)\n<a href='//two.com/x'>x</a>"
+    found = take_apart(mail(attachment(b"a.html", page)))
+    assert {link.host for link in found.links} == {"one.com", "two.com"}

@@ -7,10 +7,10 @@ import hashlib
 import time
 from collections.abc import Callable, Sequence
 
-from gatepost.message import foreign, names, office, packed, pdf, sevenzip, sniff, zips
+from gatepost.message import decode, foreign, names, office, packed, pdf, scripts, sevenzip, sniff, zips
 from gatepost.message.anatomy import Kind, Link, Member
 from gatepost.message.entity import fit
-from gatepost.message.inside import Inside
+from gatepost.message.inside import Inside, is_page
 from gatepost.message.links import ASIDES_MAX
 from gatepost.message.meter import BROKEN, Damaged, Entry, Meter, Reader, Stop
 from gatepost.message.table import Unpacked
@@ -128,6 +128,14 @@ class Unpacker:
             else:
                 self._look_for_links(entry.content, member.type, container, named.all)
             self._open(entry.content, named.shown, label, depth + 1)
+            self._carried(entry.content, member, label, depth + 1)
+
+    def _carried(self, content: bytes, member: Member, path: str, depth: int) -> None:
+        """Take the files that a page or a script carries, which are no archives by their own make."""
+        if is_page(member.type, member.names) or sniff.script_type(member.names):
+            for name, data in scripts.files(content) if depth <= self._limits.archive_depth else ():
+                self._spend(len(data))
+                self._take(Entry(names=(decode.guessed(name) or "unnamed",), content=data), path, depth)
 
     def _look_for_links(self, content: bytes, media: str, kind: str, names: Sequence[str]) -> None:
         if len(self._links) < ASIDES_MAX:

@@ -30,6 +30,11 @@ _XML_VALUE = re2.compile(rb"\b(?:Target|href|instr|src|url)\s*=\s*[\"']([^\"'<>]
 _XML_TAG = re.compile(rb"<[^<>]*>")
 
 
+def is_page(media: str, names: Sequence[str]) -> bool:
+    """Tell by its type or its names whether a browser shows a file as a page."""
+    return media in HTML_TYPES or any(name.lower().endswith(HTML_NAMES) for name in names)
+
+
 class Inside:
     """Reads the files of one mail for links, as far as their octets are to be looked into."""
 
@@ -43,7 +48,7 @@ class Inside:
         if media == "application/pdf":
             for url in pdf.urls(content, len(self._taken(content)))[0]:
                 found.read_text(url, 0)
-        elif media in HTML_TYPES or any(name.endswith(HTML_NAMES) for name in lower):
+        if is_page(media, lower):
             found.read_html(_utf8(self._taken(content)), 0)
         elif media == "text/xml" or any(name.endswith(_XML_NAMES) for name in lower):
             _read_xml(_utf8(self._taken(content)), found)

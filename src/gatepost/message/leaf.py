@@ -1,10 +1,9 @@
 """Leaves: the content of one part, decoded in each plausible way, looked at, and searched for content within it."""
 
 import hashlib
-from collections.abc import Iterable
 from functools import lru_cache
 
-from gatepost.message import charsets, decode, flowed, inside, names, office, pdf, qr, sniff, wrapped
+from gatepost.message import charsets, decode, flowed, inside, names, office, pdf, qr, scripts, sniff, wrapped
 from gatepost.message.anatomy import HEAD_BYTES, TEXT_BYTES, Part, Source, Symbol
 from gatepost.message.decode import Reading
 from gatepost.message.entity import Entity, Face, fit
@@ -104,7 +103,7 @@ def _keep(table: Table, entity: Entity, face: Face, body: int, reading: Reading)
     )
     _links(table, face, content, charset, sniffed, index)
     table.collector.take_aside(unpacked.links, index)
-    return inner + (_embedded(table, entity, index, content, face) if text else [])
+    return inner + _embedded(table, entity, index, content, face, sniffed)
 
 
 def _charset(face: Face) -> str:
@@ -190,13 +189,15 @@ def _within(table: Table, entity: Entity, content: bytes) -> Entity:
     return Entity(data, 0, len(data), len(table.parts), entity.depth + 1, entity.hidden, outer=False)
 
 
-def _embedded(table: Table, entity: Entity, index: int, content: bytes, face: Face) -> list[Entity]:
-    """Return files that stand encoded inside a text or a calendar (threats 51, 52)."""
-    files = decode.embedded(content)
+def _embedded(table: Table, entity: Entity, index: int, content: bytes, face: Face, sniffed: str) -> list[Entity]:
+    """Return files that stand encoded inside a text, a page, a script or a calendar (threats 51, 52)."""
+    files = decode.embedded(content) if face.media.startswith("text/") else []
     if files:
         table.flaw(Symbol.TEXT_ENCODED, f"part {index} {_FAULTS[Symbol.TEXT_ENCODED]}", index)
     if "text/calendar" in face.types or face.named.shown.lower().endswith(".ics"):
         files += [("base64", name, data) for name, data in wrapped.calendar_files(content)]
+    if _is_page(face, sniffed) or sniff.script_type(face.named.all):
+        files += [("base64", name, data) for name, data in scripts.files(content)]
     return [
         Entity(table.keep(data), 0, len(data), index, entity.depth + 1, entity.hidden, False, file=(name, encoding))
         for encoding, name, data in files
@@ -205,13 +206,9 @@ def _embedded(table: Table, entity: Entity, index: int, content: bytes, face: Fa
 
 
 def _links(table: Table, face: Face, content: bytes, charset: str, sniffed: str, index: int) -> None:
-    if sniffed == "application/pdf" or content[:5] == b"%PDF-":
-        urls, whole = pdf.urls(content, _PDF_HERE if table.inline else pdf.STREAMS_BYTES)
-        if not whole:
-            table.require_worker()
-        for url in urls:
-            table.collector.read_text(url, index, Source.FILE)
-    elif "text/html" in face.types or sniffed in inside.HTML_TYPES or _ends(face.named.all, inside.HTML_NAMES):
+    if sniffed == "application/pdf" or sniff.is_pdf(content):
+        _pdf_links(table, content, index)
+    if _is_page(face, sniffed):
         table.collector.take_html(_utf8(content, charset), index, names=not _attachment(face))
     elif sniffed.startswith("text/") and sniff.script_type(face.named.all):
         table.collector.read_script(_utf8(content, charset), index)
@@ -223,6 +220,18 @@ def _links(table: Table, face: Face, content: bytes, charset: str, sniffed: str,
             table.collector.read_text(text, index, Source.IMAGE)
     elif sniff.script_type(face.named.all):
         table.collector.take_aside(inside.Inside().links(content, sniffed, "", face.named.all), index)
+
+
+def _is_page(face: Face, sniffed: str) -> bool:
+    return "text/html" in face.types or inside.is_page(sniffed, face.named.all)
+
+
+def _pdf_links(table: Table, content: bytes, index: int) -> None:
+    urls, whole = pdf.urls(content, _PDF_HERE if table.inline else pdf.STREAMS_BYTES)
+    if not whole:
+        table.require_worker()
+    for url in urls:
+        table.collector.read_text(url, index, Source.FILE)
 
 
 def _unwrapped(text: bytes, face: Face) -> bytes:
@@ -238,10 +247,6 @@ def _unwrapped(text: bytes, face: Face) -> bytes:
 def _del_sp(field: bytes) -> bool:
     """Tell whether the blanks at breaks are no part of the text (RFC 3676 4.2)."""
     return "yes" in (value.lower() for value in names.values(names.parameters(field), "delsp"))
-
-
-def _ends(found: Iterable[str], endings: tuple[str, ...]) -> bool:
-    return any(name.lower().endswith(endings) for name in found)
 
 
 def _utf8(content: bytes, charset: str) -> bytes:

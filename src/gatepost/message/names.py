@@ -290,7 +290,7 @@ def _forms(name: str) -> tuple[str, ...]:
     forms = {name: None}
     for variant in (name, name.split("\0", 1)[0]):
         clean = _canonical(variant)
-        last = _canonical(re.split(r"[\\/]", clean)[-1])
+        last = _canonical(re.split(r"[\\/]", clean.rstrip("\\/"))[-1])
         forms.update({clean: None, last: None, last.split(":", 1)[0]: None})
     return tuple(form for form in forms if form)
 

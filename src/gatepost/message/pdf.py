@@ -3,6 +3,7 @@
 No parser of the whole: what matters is found by its own mark in the file and in its streams, broken files included.
 """
 
+import base64
 import contextlib
 import re
 import zlib
@@ -63,6 +64,9 @@ def _digits(digits: bytes) -> bytes:
 # --- embedded files (7.11.4) -----------------------------------------------------------------------------------------
 
 MARK = b"/EmbeddedFile"
+_FILTERS = re.compile(rb"/Filter\s*(\[[^\]]{0,300}\]|/[A-Za-z0-9#]+)")  # 7.4
+_FILTER = re.compile(rb"/([A-Za-z0-9#]+)")
+_ENCRYPT = octets(rb"/Encrypt[\s</0-9]")
 _DICTIONARY = 2000  # octets in front of a stream in which its dictionary is looked for
 _NAME = re.compile(rb"/U?F\s*(?:\(((?:[^()\\]|\\.){1,500})\)|<([0-9A-Fa-f\s]{2,2000})>)", re.DOTALL)
 _NAMES_MAX = 50
@@ -80,8 +84,37 @@ def files(content: bytes, name: str, meter: Meter) -> Iterator[Entry]:
             found += 1
             if found > _FILES_MAX:
                 raise Damaged("has more embedded files than are looked into")
-            data = _stream(content, match.end(), head, meter)
-            yield Entry(names=names or (f"embedded-{found}",), size=len(data), content=data)
+            yield _file(content, match.end(), head, names or (f"embedded-{found}",), meter)
+
+
+def _file(content: bytes, at: int, head: bytes, names: tuple[str, ...], meter: Meter) -> Entry:
+    if _ENCRYPT.search(content):
+        return Entry(names=names, encrypted=True)
+    try:
+        data = _filtered(content, at, head, meter)
+    except (ValueError, zlib.error):
+        return Entry(names=names, problem="an embedded file is damaged or packed by an unknown method")
+    return Entry(names=names, size=len(data), content=data)
+
+
+def _filtered(content: bytes, at: int, head: bytes, meter: Meter) -> bytes:
+    """Return what a stream holds; raises ValueError or zlib.error where it can't be unpacked."""
+    end = content.find(b"endstream", at)
+    data = content[at : end if end >= 0 else len(content)]
+    named = _FILTERS.findall(head.rpartition(b" obj")[2])
+    for name in _FILTER.findall(named[-1]) if named else ():
+        if name in (b"FlateDecode", b"Fl"):
+            out = BytesIO()
+            inflate(data, 0, len(data), 15, meter, out)
+            data = out.getvalue()
+        elif name in (b"ASCIIHexDecode", b"AHx"):
+            data = _digits(data.partition(b">")[0])
+        elif name in (b"ASCII85Decode", b"A85"):
+            data = base64.a85decode(data.strip().removeprefix(b"<~").partition(b"~>")[0])
+        else:
+            raise ValueError(name)
+    meter.take(0 if named else len(data))
+    return data
 
 
 def _names(content: bytes, meter: Meter) -> Iterator[str]:

@@ -1,14 +1,17 @@
-"""Scripts: strings that they spell otherwise than they mean them, so that no address stands in them as it is.
+"""Scripts and pages: strings that they spell otherwise than they mean them, so that no address or file shows in them.
 
 No script is run. What is undone is what pages sent by mail do: escapes of JavaScript, percent-encoding, and base64 of
 an address or of a whole page, for `atob` and `document.write`.
 """
 
 import binascii
+import html
 import re
 from collections.abc import Iterator
 from itertools import islice
 from urllib.parse import unquote_to_bytes
+
+import re2  # type: ignore[import-untyped]
 
 from gatepost.message import decode
 
@@ -16,10 +19,17 @@ OCTETS = 2_000_000
 """Octets of one script that are undone."""
 
 _PAGES = 20  # of one script
+_FILES = 20  # of one page
 _ESCAPE = re.compile(rb"\\(?:x([0-9A-Fa-f]{2})|u00([0-9A-Fa-f]{2})|u\{0*([0-9A-Fa-f]{2})\}|/)")
 _PERCENT = re.compile(rb"%3[aA](?:%2[fF]|/)|%3[cC]")  # "://" or "<"
 # A string that begins as "http" or as "<" does, with or without a mark of UTF-8 before it.
 _BASE64 = re.compile(rb"[\"'`]((?:aHR0c|P[A-P]|77u/P)[A-Za-z0-9+/_-]{10,}={0,2})[\"'`]")
+
+# Archives, programs, Office documents, shortcuts and OneNote pages, by how they begin; in a string or a data URL.
+_FILE = re2.compile(
+    rb"[\"'`,]((?:UEsDB|TV[opq]|UmFyIR|N3q8r|TVNDRg|0M8R4KGx|H4sI|TAAAAAEUAg|5FJce4zY)[A-Za-z0-9+/\r\n]{60,}={0,2})"
+)
+_DOWNLOAD = re2.compile(rb"(?i)\bdownload\s*=\s*[\"']?([^\s\"'<>;]+)")
 
 
 def spelled_out(raw: bytes) -> Iterator[bytes]:
@@ -40,3 +50,13 @@ def in_base64(raw: bytes) -> Iterator[bytes]:
     """Yield the addresses and pages that a script has in base64, the first of them."""
     for match in islice(_BASE64.finditer(raw[:OCTETS]), _PAGES):
         yield decode.base64_readings(match[1].translate(bytes.maketrans(b"-_", b"+/")))[0].data
+
+
+def files(raw: bytes) -> list[tuple[bytes, bytes]]:
+    """Return (name, content) of the files that a page or a script carries in base64, to be saved by who opens it."""
+    found = [match[1] for match in islice(_FILE.finditer(raw), _FILES)]
+    if not found:
+        return []
+    name = _DOWNLOAD.search(raw)
+    shown = html.unescape(name[1].decode("utf-8", "replace")).encode() if name else b""
+    return [(shown, decode.base64_readings(packed)[0].data) for packed in found]

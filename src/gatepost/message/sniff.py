@@ -86,6 +86,13 @@ _MEDIA = {  # of containers that libmagic does not know, or only with more of th
     "dmg": "application/x-apple-diskimage",
     "wim": "application/x-ms-wim",
 }
+_TOLD = (  # what libmagic calls octets or text, by how it begins
+    (bytes.fromhex("4c0000000114020000000000c000000000000046"), "application/x-ms-shortcut"),
+    (b"[InternetShortcut]", "application/x-ms-shortcut"),
+    (b"ITSF\3\0\0\0", "application/vnd.ms-htmlhelp"),
+)
+_PDF = re.compile(rb"(?<![^\0\s])%PDF-[0-9]")  # among the first octets, as its readers take it
+PDF_AT = 1024
 _DISC_AT = 32_769  # the first volume descriptor of an optical disc
 _DISCS = {b"CD001": "iso", b"BEA01": "udf"}
 _FOOTERS = {b"conectix": "vhd", b"koly\0\0\0\x04": "dmg"}  # of disc images, in their last 512 octets
@@ -117,7 +124,8 @@ def media_type(content: bytes, names: Iterable[str] = ()) -> str:
         return "application/x-empty"
     found = _libmagic(content)
     if found.startswith("text/") or found == _OCTETS:
-        return _MEDIA.get(_begun(content)) or script_type(names) or found
+        told = next((media for signature, media in _TOLD if content.startswith(signature)), "")
+        return told or _MEDIA.get(_begun(content)) or script_type(names) or found
     return found
 
 
@@ -167,6 +175,11 @@ def is_piece(names: Iterable[str]) -> bool:
     return any(_PIECE.search(name) for name in names)
 
 
+def is_pdf(content: bytes) -> bool:
+    """Tell whether programs open octets as PDF, be it that some others stand before its mark."""
+    return content.startswith(b"%PDF-") or _PDF.search(content, 0, PDF_AT) is not None
+
+
 def container(content: bytes) -> str:
     """Return the kind of container that octets are first of all ("zip", "rar", "cab" ...), "" for none."""
     return next(iter(containers(content)), "")
@@ -190,7 +203,7 @@ def _begun(content: bytes) -> str:
     for pattern, kind in _PATTERNS:
         if pattern.match(content):
             return kind
-    if content.startswith(b"%PDF-") and _PDF_FILE.search(content):
+    if is_pdf(content) and _PDF_FILE.search(content):
         return "pdf"
     if disc := _DISCS.get(content[_DISC_AT : _DISC_AT + 5]) or _FOOTERS.get(content[-512:-504]):
         return disc

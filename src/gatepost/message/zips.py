@@ -157,7 +157,8 @@ def _local(content: bytes, at: int) -> Local | None:
     start = name_end + _short(header, 28)
     if start > len(content):
         return None
-    return Local(_readings(content[at + 30 : name_end], flags), flags, method, packed, start)
+    names = _readings(content[at + 30 : name_end], flags) + _unicode_path(content[name_end:start])
+    return Local(names, flags, method, packed, start)
 
 
 def _short(data: bytes, at: int) -> int:
