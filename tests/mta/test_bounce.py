@@ -62,7 +62,7 @@ async def test_a_refusal_makes_one_report_to_the_sender_93(road: Road) -> None:
     assert report["Auto-Submitted"] == "auto-replied"
     assert "Action: failed" in facts(mail) and "Status: 5.1.1" in facts(mail)
     assert "550 5.1.1 <b@to.test>: unknown" in facts(mail)
-    assert f"dns; 127.0.0.1[127.0.0.1]:{sink.port}" in facts(mail)
+    assert "dns; [127.0.0.1]" in facts(mail)
     assert not mail.data.startswith(b"Received:")
     assert road.store.reader.body(row.mail_id) is None
     (event,) = [event for event in trace(road, row.mail_id) if event.event == "reported"]
