@@ -114,7 +114,6 @@ def test_people_are_told_who_why_and_in_whose_words() -> None:
         (Outcome.DELAYED, "Delayed Mail (still being retried)", "has not been delivered"),
         (Outcome.DELIVERED, "Successful Mail Delivery Report", "was delivered"),
         (Outcome.RELAYED, "Successful Mail Delivery Report", "handed to the next server"),
-        (Outcome.EXPANDED, "Successful Mail Delivery Report", "sent on to its members"),
     ],
 )
 def test_each_outcome_has_its_words(outcome: Outcome, subject: str, words: str) -> None:

@@ -10,7 +10,7 @@ from tests.house import House, client, living, queued_as
 from tests.peers.sink import Script, Sink
 
 from gatepost.model.address import Address, parse_address
-from gatepost.model.envelope import Client, Direction, Envelope, Login, Role
+from gatepost.model.envelope import Client, Direction, Dsn, Envelope, Login, Role
 from gatepost.model.problem import Kind
 from gatepost.model.query import All, Query, eq
 from gatepost.model.rules import SenderRule, SenderType
@@ -53,9 +53,9 @@ async def login(house: House, name: str) -> Client:
     return client(role=Role.SUBMISSION, login=Login(user.id, user.domain_id, user.email))
 
 
-async def receive(house: House, who: Client, sender: Address | None, to: str, raw: bytes) -> Receipt:
+async def receive(house: House, who: Client, sender: Address | None, to: str, raw: bytes, dsn: Dsn = Dsn()) -> Receipt:
     intake = house.gatepost.intake
-    recipients = await house.gatepost.directory.resolve(parse_address(to), who, sender)
+    recipients = await house.gatepost.directory.resolve(parse_address(to), who, sender, dsn)
     draft = intake.draft()
     draft.write(raw)
     envelope = Envelope(
@@ -65,6 +65,7 @@ async def receive(house: House, who: Client, sender: Address | None, to: str, ra
         recipients=recipients,
         direction=Direction.IN,
         received=house.clock(),
+        dsn=Dsn(ret=dsn.ret, envid=dsn.envid),
     )
     return await intake.receive(envelope, draft)
 
@@ -242,6 +243,52 @@ async def test_the_copies_of_an_outside_member_are_the_groups_not_the_authors(ho
     assert reply.code == 250
     kept = sorted((copy.folder, copy.mailbox) for copy in house.copies())
     assert kept == [("Archive", "team@served.example"), ("INBOX", "team@served.example")]
+
+
+@pytest.mark.parametrize("folded", [False, True], ids=["in memory", "spooled"])
+async def test_who_asks_is_told_that_a_group_was_reached_and_nothing_of_its_members(
+    tmp_path: Path, folded: bool
+) -> None:
+    """RFC 3461 5.2.7.1: delivered, for that is the last word on the mail."""
+    async with living(tmp_path, store={"spool_cut": 100 if folded else 262_144}, sink=Sink(extensions=())) as house:
+        await group(house, "team@served.example", BOB, "out@far.example")
+        eve = parse_address("eve@served.example")
+        client = await login(house, eve.text)
+        asked = Dsn(frozenset({"SUCCESS"}), orcpt="rfc822;team+2B1@x", envid="e1", ret="HDRS")
+        receipt = await receive(house, client, eve, "team@served.example", written(eve.text), asked)
+        await house.gatepost.queue.idle()
+        reports = [mail for mail in house.sink.mails if mail.sender == ""]
+        assert [mail.recipients for mail in reports] == [[eve.text]]
+        text = reports[0].data.decode()
+        for line in (
+            "Original-Envelope-Id: e1",
+            "Original-Recipient: rfc822; team+1@x",
+            "Final-Recipient: rfc822; team@served.example",
+            "Action: delivered",
+            "Subject: Hi",
+        ):
+            assert f"\r\n{line}\r\n" in text
+        assert "bob" not in text.replace(f"To: {BOB}", "")
+        assert "far.example" not in text
+        told = [event.mailbox for event in house.trace(receipt.id) if event.event == "reported"]
+        assert told == ["team@served.example"]
+
+
+@pytest.mark.parametrize("notify", ["NEVER", "FAILURE", ""])
+async def test_who_does_not_ask_is_not_told_that_a_group_was_reached(house: House, notify: str) -> None:
+    await group(house, "team@served.example", BOB)
+    eve = parse_address("eve@served.example")
+    client = await login(house, eve.text)
+    asked = Dsn(frozenset(filter(None, [notify])))
+    receipt = await receive(house, client, eve, "team@served.example", written(eve.text), asked)
+    assert house.store.reader.count(Delivery, All(())) == len(deliveries(house, receipt.id)) == 1
+
+
+async def test_a_stranger_who_is_not_proven_is_not_told_that_a_group_was_reached(house: House) -> None:
+    await group(house, "team@served.example", BOB)
+    address, sender = parse_address("team@served.example"), parse_address(WORLD)
+    receipt = await receive(house, client(), sender, address.text, written(), Dsn(frozenset({"SUCCESS"})))
+    assert house.store.reader.count(Delivery, All(())) == len(deliveries(house, receipt.id)) == 1
 
 
 async def test_a_groups_author_does_not_learn_whose_rule_refuses_him(house: House) -> None:

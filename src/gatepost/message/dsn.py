@@ -26,7 +26,6 @@ class Outcome(StrEnum):
     DELAYED = "delayed"
     DELIVERED = "delivered"
     RELAYED = "relayed"
-    EXPANDED = "expanded"
 
 
 class Fate(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,7 +121,6 @@ _OPENING = {
     Outcome.DELIVERED: "Your message was delivered to the following address:",
     Outcome.RELAYED: "Your message was handed to the next server for the following address; that server gives no "
     "further reports:",
-    Outcome.EXPANDED: "Your message was delivered to the following list and sent on to its members:",
 }
 
 

@@ -82,6 +82,7 @@ class Recipient(msgspec.Struct, frozen=True, kw_only=True):
     rules: RuleSet = RuleSet()
     provision: bool = False  # make the account at the first CLEAN mail (rules 7)
     group: str | None = None  # the group it came through
+    group_dsn: Dsn = Dsn()  # what the sender asked of that group
     clean_only: bool = False  # an outside member of a group gets only CLEAN mail (rules 9)
     sender_verify: bool = False  # who sent the mail must be who he says (senderVerifyOn of the domain and the user)
     sender: str | None = None  # an SRS sender, where the envelope's can't be used

@@ -106,7 +106,7 @@ class Bounces:
             log.warning("bounce dropped", id=message.id, to=each.delivery.recipient, why=each.outcome.reply.line)
         held = [self._held(each, now) for what, each in steps if what is Step.HOLD]
         told = [each for what, each in steps if what is Step.REPORT]
-        report = self._report(message, original, told, now) if told else None
+        report = self.report(message, original, told[0].delivery, list(map(_fate, told)), now) if told else None
         events = [_event(what, each, report, now) for what, each in steps if what is not Step.NOTHING]
         return Aftermath(tuple(held), (report,) if report else (), tuple(events))
 
@@ -134,9 +134,10 @@ class Bounces:
             held_for=[delivery.recipient] if outside else [],
         )
 
-    def _report(self, message: Message, original: Body, told: Sequence[Settled], now: int) -> Report:
-        """One report for all recipients of the transaction (they have one sender)."""
-        delivery = told[0].delivery
+    def report(
+        self, message: Message, original: Body, delivery: Delivery, fates: Sequence[dsn.Fate], now: int
+    ) -> Report:
+        """Return one report to the sender of a delivery, on all recipients who shared his transaction."""
         mail_id = self._new_id()
         text = dsn.write(
             dsn.Notice(
@@ -146,7 +147,7 @@ class Bounces:
                 arrival=message.received,
                 now=now,
                 message_id=f"{mail_id}@{self._host}",
-                fates=[_fate(each) for each in told],
+                fates=fates,
                 original=original.data or b"",
                 complete=len(original.data or b"") == message.size,
                 ret=delivery.ret,

@@ -185,10 +185,6 @@ class Directory:
             return None
         return srs.rewrite(sender, domain, key=self._srs_key, now=self._clock())
 
-    def is_group(self, key: str) -> bool:
-        """Tell whether an address key is a group's."""
-        return self._group(key) is not None
-
     def policy_of(self, address: Address) -> Policy | None:
         """Return the policy that holds for an address of ours; None for any other."""
         view = self.served(address.domain)
@@ -274,7 +270,7 @@ class Directory:
     ) -> tuple[Recipient, ...]:
         found: dict[str, Recipient] = {}
         problems: list[Problem] = []
-        dsn = Dsn(dsn.notify & {"NEVER"}, ret=dsn.ret, envid=dsn.envid)  # else a report would name a member
+        asked, dsn = dsn, Dsn(dsn.notify & {"NEVER"}, ret=dsn.ret, envid=dsn.envid)  # a report would name a member
         for member in self._all_members(group):
             try:
                 recipient = await self._member(member, given, view, client, sender, dsn)
@@ -282,7 +278,8 @@ class Directory:
                 problems.append(problem)
                 log.info("a group's member is left out", group=group.email, member=member, why=problem.detail)
             else:
-                found.setdefault(recipient.address.key, msgspec.structs.replace(recipient, group=group.email))
+                through = msgspec.structs.replace(recipient, group=group.email, group_dsn=asked)
+                found.setdefault(recipient.address.key, through)
         temporary = next((p for p in problems if p.kind in (Kind.UNVERIFIED, Kind.PENDING_DOMAIN)), None)
         if temporary is not None:
             raise temporary

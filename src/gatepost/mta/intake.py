@@ -19,6 +19,7 @@ from gatepost.model.problem import Kind, Problem
 from gatepost.model.stored import Delivery, Message, TraceEvent
 from gatepost.model.verdict import Action, Category, Finding, Verdict
 from gatepost.mta import verdicts
+from gatepost.mta.bounce import Bounces
 from gatepost.mta.bound import bound
 from gatepost.mta.directory import Directory
 from gatepost.mta.hooks import Hooks
@@ -29,6 +30,7 @@ from gatepost.mta.nearest import nearest
 from gatepost.mta.outgoing import Outgoing
 from gatepost.mta.pipeline import Findings, Pipeline, Report
 from gatepost.mta.queue import Queue
+from gatepost.mta.reached import reached
 from gatepost.mta.refusals import Refusals
 from gatepost.mta.rows import deciding, delivery, facts, fresh_id, message_row, reason
 from gatepost.mta.standing import Standing
@@ -102,6 +104,8 @@ class Intake:
         self._hooks = hooks
         days, trace_days = settings.sending.suppress_days, settings.trace.days
         self._returns = Returns(store, hooks, clock, days=days, trace_days=trace_days)
+        days, life = settings.quarantine.system_days, settings.queue.life
+        self._bounces = Bounces(settings.hostname, life=life, system_days=days, new_id=self.new_id)
         self._clock = clock
         self._metrics = metrics
         self._new_id = new_id
@@ -189,7 +193,13 @@ class Intake:
             return await self._refuse(message, judged, answer, trail)
         proven = mail.auth is not None and mail.auth.sender_proven
         deliveries = self._deliveries(envelope, judged, report.scanners, proven=proven)
-        receipt = await self._accept(envelope, message, body, judged, deliveries, trail, also)
+        told = reached(self._bounces, envelope, message, body, deliveries, self._settings.trace.days, proven=proven)
+        if told is not None:
+            told.trace(trail)
+        beside = [each for each in (told, also) if each is not None]
+        receipt = await self._accept(envelope, message, body, judged, deliveries, trail, beside)
+        if told is not None:
+            told.send(self._queue)
         await self._returns.note(envelope, mail.auth, report.anatomy)
         return receipt
 
@@ -288,7 +298,7 @@ class Intake:
         judged: Sequence[Judged],
         deliveries: Sequence[Delivery],
         trail: Trail,
-        also: Also | None,
+        also: Sequence[Also],
     ) -> Receipt:
         copies = made_copies(envelope, judged, self._own_policy(envelope))
         newcomers = [each.recipient for each in judged if self._provisions(each)]
@@ -301,7 +311,7 @@ class Intake:
             body = await self._store.spool.adopt(body, message.id)
 
         calls = self._hooks.of_mail(message, deliveries, copies)
-        beside = [*([calling(calls)] if calls else []), *([also] if also else [])]
+        beside = [*([calling(calls)] if calls else []), *also]
         arrival = Keep(message, body, copies, deliveries, trail.events, until, beside)
         if newcomers:
             now = self._clock()

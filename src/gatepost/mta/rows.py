@@ -119,6 +119,11 @@ def copy_row(envelope: Envelope, recipient: Recipient, verdict: Verdict, keep: K
     )
 
 
+def vouched(envelope: Envelope, *, proven: bool) -> bool:
+    """Tell whether the sender is known to be true: who signed in, or sends from a network of ours, or is `proven`."""
+    return proven or envelope.direction is Direction.OUT or envelope.client.login is not None
+
+
 def delivery(
     envelope: Envelope,
     recipient: Recipient,
@@ -131,12 +136,10 @@ def delivery(
 ) -> Delivery:
     """Return the way to one recipient; `life` in seconds, `marks` the fields that tell what was found.
 
-    Who signed in, or sends from a network of ours, is proven, else who is by SPF or DKIM (`proven`). Of a group
-    nobody is told: a report would name a member (rules 9).
+    Of a group nobody is told: a report would name a member (rules 9).
     """
     now = envelope.received
     sender = envelope.sender.text if envelope.sender else ""
-    ours = envelope.direction is Direction.OUT or envelope.client.login is not None
     return Delivery(
         mail_id=envelope.id,
         recipient=recipient.address.text,
@@ -151,7 +154,7 @@ def delivery(
         marks=list(marks),
         smtputf8=envelope.smtputf8,
         group=recipient.group,
-        proven=(ours or proven) and recipient.group is None,
+        proven=recipient.group is None and vouched(envelope, proven=proven),
         notify=",".join(sorted(recipient.dsn.notify)),
         orcpt=recipient.dsn.orcpt,
         ret="HDRS" if envelope.requires_tls else envelope.dsn.ret,  # RFC 8689 5
