@@ -54,6 +54,14 @@ async def test_counts_need_a_right_elsewhere(api: Api, state: dict[str, bool], i
     assert (await api.ask("GET", "/metrics", ip=ip)).status_code == 200
 
 
+@pytest.mark.parametrize("field", ["X-Forwarded-For", "Forwarded", "X-Real-IP"])
+async def test_who_comes_by_a_proxy_on_loopback_is_not_loopback(api: Api, field: str) -> None:
+    """Rules 15: a proxy that nobody named in `trusted_proxies` opens the figures to nobody."""
+    behind = {field: "203.0.113.9"}
+    assert (await api.ask("GET", "/metrics", token=None, headers=behind, ip="127.0.0.1")).status_code == 401
+    assert (await api.ask("GET", "/metrics", headers=behind, ip="127.0.0.1")).status_code == 200
+
+
 async def test_counts_come_as_open_metrics_where_that_is_asked_for(api: Api, state: dict[str, bool]) -> None:
     accept = {"Accept": "application/openmetrics-text; version=1.0.0"}
     answer = await api.ask("GET", "/metrics", headers=accept)

@@ -14,6 +14,9 @@ from gatepost.events import Metrics
 from gatepost.model.problem import Kind, Problem
 from gatepost.services.access import require
 
+FORWARDED = {"forwarded", "x-forwarded-for", "x-real-ip"}
+"""Fields by which a proxy on this machine tells that the client is another, be the proxy trusted or not."""
+
 
 class Readiness:
     """What must hold before mail and requests are welcome, by name; the app puts it and its Metrics in the Counter."""
@@ -62,7 +65,7 @@ async def readyz(readiness: Readiness) -> Ready:
 @endpoint("GET", "/metrics", public=True, addition=True, problems=(Kind.UNAUTHENTICATED, Kind.FORBIDDEN))
 async def show_metrics(call: Call, metrics: Metrics) -> Response:
     """Count what happens, for Prometheus; from loopback, or with the right to read options (rules 15)."""
-    if not _is_loopback(call.ip):
+    if not _is_loopback(call.ip) or FORWARDED.intersection(call.request.headers):
         require(await NATIVE.prove(call.request, call.desk.counter), "OPTIONS_READ")
     encode, media = choose_encoder(call.request.headers.get("accept", ""))
     return Response(encode(metrics.registry), media_type=media)

@@ -174,7 +174,7 @@ def _directions(doors: Doors, bench: Bench) -> Iterator[str]:
     own = os.path.relpath(Path(sys.executable).with_name("gatepost"))
     yield ""
     yield f"SMTP       {doors.smtp}   for any address @{samples.DOMAIN}"
-    yield f"REST API   {doors.url}   /openapi.json describes it; /readyz, /metrics"
+    yield f"REST API   {doors.url}   /docs shows it in a browser; /openapi.json, /readyz, /metrics"
     yield f"sign-in    {bench.login} / {bench.password}"
     yield ""
     yield "Try:"
