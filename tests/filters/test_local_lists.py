@@ -7,6 +7,7 @@ import pytest
 from tests.filters.mails import TOOLS, mail, plain, recipient, run
 from tests.steps import steps
 
+from gatepost.filters.entries import read_entries
 from gatepost.filters.registry import Filter, Tools, load
 from gatepost.message.mail import Mail
 from gatepost.model.address import Address
@@ -133,6 +134,16 @@ def test_a_changed_file_counts_at_the_next_mail_and_one_that_is_gone_leaves_its_
     assert "new.test" in hit.reason
     file.write_text("evil.test\n")
     assert "evil.test" in found(one, asked)[0].reason
+
+
+@pytest.mark.parametrize("first", ["192.0.2.0/24", "# a comment", "evil.test"])
+def test_a_list_may_begin_with_a_mark_of_utf_8_and_end_its_lines_as_windows_does(file: Path, first: str) -> None:
+    file.write_bytes(b"\xef\xbb\xbf" + first.encode() + b"\r\nevil.test\r\n198.51.100.0/24\r\n")
+    entries = read_entries(file)
+    assert not entries.bad
+    assert entries.has_host("evil.test")
+    assert entries.has_ip("198.51.100.1")
+    assert entries.has_ip("192.0.2.1") == (first == "192.0.2.0/24")
 
 
 def test_bad_lines_are_named_and_the_others_count(file: Path) -> None:

@@ -38,3 +38,11 @@ def test_the_addresses_of_from(value: str, authors: list[str | None]) -> None:
 def test_what_from_shows_has_no_hidden_signs_and_all_that_is_written() -> None:
     mail = dissect(f'From: "=?utf-8?q?A=E2=80=8Bda?= <{CEO}>" <{EVE}>\r\n\r\nHi\r\n'.encode(), Limits())
     assert shown(mail) == (f'"Ada <{CEO}>" <{EVE}>',)
+
+
+@pytest.mark.parametrize(
+    "name", ["Ad\u034fa\u3164King", "A\ufe0fda\u1160King", "A\u180bda\uffa0K\U000e0100ing", "Ada\u115fKing"]
+)
+def test_what_from_shows_has_letters_that_nobody_sees_as_he_sees_them(name: str) -> None:
+    mail = dissect(f"From: {name} <{EVE}>\r\n\r\nHi\r\n".encode(), Limits())
+    assert shown(mail) == (f"Ada King <{EVE}>",)

@@ -80,6 +80,21 @@ def test_threat_63_received_spf_with_our_name_is_left_out_and_others_kept() -> N
     assert sent(ours + theirs + b"\r\n") == ours + theirs + b"\r\n"
 
 
+@pytest.mark.parametrize(
+    "forged",
+    [
+        b"Authentication-Results: (a (nested) comment) mx.ours.test; spf=pass\r\n",
+        b"Authentication-Results: (a \\) in it) mx.ours.test(x)1; spf=pass\r\n",
+        b'AUTHENTICATION-RESULTS :\r\n\t"mx\\.ours.test"; spf=pass\r\n',
+        b"Received-SPF: pass receiver=(a comment)mx.ours.test\r\n",
+        b'Received-SPF: pass receiver="mx\\.ours.test"\r\n',
+        b"X-Gatepost: clean\r\n",
+    ],
+)
+def test_threat_63_our_name_is_known_however_it_is_spelled(forged: bytes) -> None:
+    assert sent(forged + b"\r\n", authserv_id="mx.ours.test") == b"\r\n"
+
+
 def test_the_tag_stands_in_front_of_the_subject_once() -> None:
     once = sent(MAIL, tag="[SPAM]")
     assert once == MAIL.replace(b"Subject: Hello", b"Subject: [SPAM] Hello")

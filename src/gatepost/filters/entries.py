@@ -103,7 +103,7 @@ def _free(network: Network) -> int:
 def read_entries(path: Path) -> Entries:
     """Read a list; blank lines and what follows a # count for nothing. Raises OSError, ValueError for no UTF-8."""
     found = Entries()
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):
         text = _COMMENT.sub("", line).strip() if "#" in line else line.strip()
         if text and not found.add(text if "/" in text else text.lower()):
             found.bad.append(f"line {number}: {plain(text, 60)}")

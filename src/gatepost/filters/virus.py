@@ -71,7 +71,7 @@ def _stale(sums: Watched[frozenset[bytes]]) -> Iterator[Finding]:
 
 
 def _read(path: Path) -> frozenset[bytes]:
-    return frozenset(_parsed(path.read_text(encoding="utf-8"), path))
+    return frozenset(_parsed(path.read_text(encoding="utf-8-sig"), path))
 
 
 def _parsed(text: str, path: Path) -> Iterator[bytes]:

@@ -19,6 +19,9 @@ _USUAL = re.compile(
     r'(?:[^<>,"():;\\]++|"[^"\\]*+")*+<([^<>\s"(),]+)>\s*\Z|\s*([^<>\s"(),:;\\]+@[^<>\s"(),:;\\]+)\s*\Z'
 )
 
+_FILLERS = re.compile("[\u115f\u1160\u3164\uffa0]")  # letters that are shown as a blank
+_UNSEEN = re.compile("[\u034f\u17b4\u17b5\u180b-\u180d\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]")
+
 
 class Box(msgspec.Struct, frozen=True):
     """A mailbox as a field shows it: the name as a reader sees it, the address in lower case, its domain; else ""."""
@@ -74,6 +77,7 @@ def shown(anatomy: Anatomy) -> tuple[str, ...]:
 
 def _visible(value: str) -> str:
     if not value.isascii():
+        value = _UNSEEN.sub("", _FILLERS.sub(" ", value))
         value = "".join(char for char in value if unicodedata.category(char) != "Cf")  # of no width
     return value
 

@@ -12,6 +12,7 @@ from email.header import Header, decode_header
 from typing import NamedTuple
 
 from gatepost.message.fields import date
+from gatepost.message.headers import uncommented
 from gatepost.model.address import Address
 from gatepost.model.stored import Message
 
@@ -19,10 +20,12 @@ ID_FIELDS = ("X-Gatepost-Id", "X-Fuglu-Id")
 LINE = 78  # RFC 5322 2.1.1, what a line should not exceed
 
 # Fields by which filters of other houses, or we, would be believed (threat 63, rules 35).
-_FORGED = re.compile(rb"(?:X-(?:Gatepost|Fuglu|Spam|Virus)-[!-9;-~]*|X-Spam|X-Virus)[ \t]*:", re.IGNORECASE)
-_RECEIVED_SPF = re.compile(rb"Received-SPF[ \t]*:(.*)", re.IGNORECASE | re.DOTALL)
-_RECEIVER = re.compile(rb"receiver[ \t\r\n]*=[ \t\r\n]*\"?([!-9<-~]+?)\"?[ \t\r\n]*(?:;|\Z)", re.IGNORECASE)
-_RESULTS = re.compile(rb"Authentication-Results[ \t]*:(.*)", re.IGNORECASE | re.DOTALL)
+_FORGED = re.compile(rb"X-(?:Gatepost|Fuglu|Spam|Virus)(?:-[!-9;-~]*)?[ \t]*:", re.IGNORECASE)
+_OURS = re.compile(rb"(Received-SPF|Authentication-Results)[ \t]*:(.*)", re.IGNORECASE | re.DOTALL)
+_VALUE = rb"(?:\"((?:[^\"\\]|\\.)*)\"|([^\s;\"]+))"
+_RECEIVER = re.compile(rb"receiver\s*=\s*" + _VALUE, re.IGNORECASE | re.DOTALL)
+_SERVER = re.compile(rb"\s*" + _VALUE, re.DOTALL)  # RFC 8601 2.2: the id comes first
+_ESCAPE = re.compile(rb"\\(.)", re.DOTALL)
 _SUBJECT = re.compile(rb"(Subject[ \t]*:[ \t]*(?:\r\n[ \t]+)*)(.*)", re.IGNORECASE | re.DOTALL)
 _NAMED = re.compile(rb"(?:\A|\r\n)(Date|Message-ID)[ \t]*:", re.IGNORECASE)
 _SUSPECT = (b"x-gatepost", b"x-fuglu", b"x-spam", b"x-virus", b"authentication-results", b"received-spf")
@@ -91,14 +94,12 @@ def _fields(head: bytes) -> Iterator[bytes]:
 def _forged(field: bytes, authserv_id: bytes) -> bool:
     if _FORGED.match(field):
         return True
-    spf, results = _RECEIVED_SPF.match(field), _RESULTS.match(field)
-    if spf and authserv_id:
-        return any(name.lower() == authserv_id for name in _RECEIVER.findall(spf[1]))
-    if not results or not authserv_id:
+    ours = _OURS.match(field)
+    if not ours or not authserv_id:
         return False
-    # RFC 8601 2.2: the id comes first, comments may stand around it.
-    said = re.sub(rb"\([^()]*\)", b" ", results[1]).split(b";")[0].split()
-    return bool(said) and said[0].strip(b'"').lower() == authserv_id
+    said = uncommented(ours[2].replace(b")", b") "))  # comments may stand anywhere, and part words
+    found = _RECEIVER.finditer(said) if ours[1][:1] in b"Rr" else filter(None, [_SERVER.match(said)])
+    return any(_ESCAPE.sub(rb"\1", each[1] or each[2] or b"").lower() == authserv_id for each in found)
 
 
 def _tagged(head: bytes, tag: str) -> tuple[bytes, bool]:
