@@ -10,6 +10,7 @@ import httpx2
 import pytest
 from joserfc import jws
 from joserfc.jwk import OctKey, RSAKey
+from structlog.testing import capture_logs
 from tests.api.house import CHEAP, NOW, Api
 
 from gatepost.api.credentials import basic, bearer_or_basic
@@ -245,6 +246,15 @@ async def test_ten_wrong_sign_ins_or_tokens_close_the_door_for_a_minute_threat_1
     assert (await sign_in(api, "arya", ip="192.0.2.2")).status_code == 200  # the account is not locked
     api.clock.now += 60_000
     assert (await sign_in(api, "arya")).status_code == 200
+
+
+async def test_a_refused_sign_in_is_logged_with_the_account_that_was_meant_and_no_secret(api: Api) -> None:
+    with capture_logs() as logs:
+        await sign_in(api, "ARYA", "wrong")
+        await sign_in(api, "Ghost & I", "typed one field too early")
+        await api.ask("GET", "/domains", token="0123456789abcdef0123456789abcdef")
+    told = {"event": "sign-in refused", "log_level": "info", "door": "http", "ip": "192.0.2.1"}
+    assert logs == [{**told, "login": "arya"}, told, told]
 
 
 async def test_who_signs_in_elsewhere_has_no_password_here_rules_29(api: Api) -> None:

@@ -203,7 +203,9 @@ async def test_certificates_are_read_again_and_a_bad_one_leaves_the_old(tmp_path
         old = opened.authority
         assert old is not None
         opened.authority, path = issue(tmp_path)
-        opened.listeners.reload()
+        with capture_logs() as logs:
+            opened.listeners.reload()
+        assert [entry["event"] for entry in logs] == ["certificate reloaded"]
         talk = await opened.hello()
         await talk.ask("STARTTLS")
         await talk.cover(opened.authority)

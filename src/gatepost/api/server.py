@@ -91,6 +91,8 @@ class HttpDoor:
             config.ssl.load_cert_chain(config.ssl_certfile, config.ssl_keyfile)
         except (OSError, ssl.SSLError) as error:
             log.error("certificate not reloaded", file=str(config.ssl_certfile), why=str(error))
+        else:
+            log.info("certificate reloaded", file=str(config.ssl_certfile))
 
     @property
     def addresses(self) -> list[Any]:

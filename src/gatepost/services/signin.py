@@ -68,9 +68,10 @@ class SignIn:
         """Return a session token (contract F1); raise UNAUTHENTICATED, TOO_MANY as in `basic`."""
         guesses = self._access.guesses
         guesses.check(ip)
-        account = await self._by_password(named(self._store.reader, given.login), given.password)
+        accounts = named(self._store.reader, given.login)
+        account = await self._by_password(accounts, given.password)
         if account is None or not await self._totp.passes(account, given.totp):
-            _refuse(guesses, ip)
+            _refuse(guesses, ip, accounts)
         await self._store.write(partial(_note, account, self._clock()))
         token, lapses = self._session(account)
         return Session(token=token, expire_at=Millis(lapses))
@@ -119,7 +120,7 @@ class SignIn:
         self._smtp.check(ip)
         proof, user = exchange.prove(final), self._by_scram(exchange.login)
         if proof is None or user is None or self._verifier(exchange.login) != exchange.verifier:
-            _refuse(self._smtp, ip)
+            _refuse(self._smtp, ip, named(self._store.reader, exchange.login))
         return _sender(user, self._access.book.caller(user)), proof
 
     def holds(self, login: Login) -> bool:
@@ -154,7 +155,7 @@ class SignIn:
                 return account, caller
         known = await self._by_password(accounts, password)
         if known is None or has_totp(known):
-            _refuse(guesses, ip)
+            _refuse(guesses, ip, accounts)
         return known, self._access.book.caller(known)
 
     async def _by_password(self, accounts: Sequence[Account], password: str) -> Account | None:
@@ -196,8 +197,8 @@ def _sender(user: User, caller: Caller) -> Login:
     return Login(user.id, user.domain_id, user.email, mark(user), caller.token_id)
 
 
-def _refuse(guesses: Guesses, ip: str) -> NoReturn:
-    guesses.refuse(ip)
+def _refuse(guesses: Guesses, ip: str, accounts: Sequence[Account]) -> NoReturn:
+    guesses.refuse(ip, login_of(accounts[0]) if accounts else "")
     raise Problem(Kind.UNAUTHENTICATED, WRONG)
 
 

@@ -3,7 +3,7 @@
 import ipaddress
 from collections import OrderedDict, deque
 
-from gatepost.events import Clock, Metrics
+from gatepost.events import Clock, Metrics, log
 from gatepost.model.problem import Kind, Problem
 
 _ADDRESSES = 50_000
@@ -39,6 +39,7 @@ class Guesses:
     """The refused sign-ins of one door, which is closed to an address after many; no account is ever locked."""
 
     def __init__(self, door: str, throttle: Throttle, metrics: Metrics) -> None:
+        self._door = door
         self._throttle = throttle
         self._count = metrics.auth_failures.labels(door)
 
@@ -47,10 +48,14 @@ class Guesses:
         if wait := self._throttle.wait(ip):
             raise Problem(Kind.TOO_MANY, "Too many refused sign-ins; try later.", retry_after=wait)
 
-    def refuse(self, ip: str) -> None:
-        """Count a refusal."""
+    def refuse(self, ip: str, login: str = "") -> None:
+        """Count a refusal and tell it in the log, with the account where one was meant.
+
+        What names no account is left out: it may be a password in the wrong field.
+        """
         self._throttle.refuse(ip)
         self._count.inc()
+        log.info("sign-in refused", door=self._door, ip=ip, **({"login": login} if login else {}))
 
 
 def _network(ip: str) -> str:

@@ -112,6 +112,9 @@ class Listeners:
                 door.context = tls_context(self._settings, listener)
             except SettingsError as error:
                 log.error("certificate not reloaded", listener=listener.listen, why=replies.printable(str(error)))
+            else:
+                if door.context is not None:
+                    log.info("certificate reloaded", listener=listener.listen)
 
     async def stop(self, grace: float) -> None:
         """Turn newcomers and idle sessions away (421), let mails under way end, at most for `grace` seconds."""
