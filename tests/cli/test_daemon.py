@@ -120,6 +120,49 @@ def test_a_waiting_mail_is_held_released_explained_and_deleted(
     assert served.run("queue", "hold", "zzzzz") == os.EX_NOINPUT
 
 
+def test_waiting_mails_are_chosen_by_what_they_have_in_common(
+    served: Daemon, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from gatepost.cli.main import main
+
+    for to, sender in (("bob@example.org", "a@elsewhere.test"), ("carol@example.org", "b@elsewhere.test")):
+        assert main(["send", "--server", served.smtp, "--to", to, "--from", sender, "--quiet"]) == os.EX_OK
+    there = ("--destination", "127.0.0.1:9/SMTP")
+
+    def moved(*words: str) -> int:
+        """Move deliveries until none of those that are meant is being tried; return how many."""
+        count = 0
+        for _ in range(1000):
+            shown(capsys)
+            assert served.run("queue", *words) == os.EX_OK
+            done, _, rest = shown(capsys).partition(" ")
+            count += int(done)
+            if "under way" not in rest:
+                return count
+        raise AssertionError(words)
+
+    def listed(*words: str) -> list[str]:
+        shown(capsys)
+        assert served.run("queue", "list", "--json", *words) == os.EX_OK
+        return sorted(each["recipient"] for each in json.loads(shown(capsys)))
+
+    assert moved("hold", "--recipient", "CAROL@example.org") == 1
+    assert listed("--sender", "b@*") == ["carol@example.org"]
+    assert "carol@example.org" in listed("--state", "held") and "bob@example.org" not in listed("--state", "held")
+    assert set(listed("--domain", "example.org")) >= {"bob@example.org", "carol@example.org"}
+    assert moved("release", *there, "--state", "queued") == 0
+    assert moved("release", *there, "--domain", "example.org", "--recipient", "*carol*") == 1
+    assert moved("hold", "--destination", "@example.org") == 0
+    assert moved("delete", *there, "--sender", "b@elsewhere.test", "--yes") == 1
+    assert moved("bounce", "--sender", "a@elsewhere.test", "--recipient", "bob@*", "--yes", *there) == 1
+    assert listed("--recipient", "bob@example.org") == listed("--recipient", "carol@example.org") == []
+    assert served.run("queue", "hold") == os.EX_USAGE
+    assert served.run("queue", "hold", "zzzzz", *there) == os.EX_USAGE
+    assert served.run("queue", "delete", "--domain", "nobody.example", "--yes") == os.EX_NOINPUT
+    assert served.run("queue", "pause", "example.org") == os.EX_DATAERR
+    assert "This is no destination" in capsys.readouterr().err
+
+
 def test_mails_in_files_are_judged_and_compared_with_what_is_expected(
     served: Daemon, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

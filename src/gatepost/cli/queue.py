@@ -1,11 +1,15 @@
 """`gatepost queue`: mail on its way, through the running daemon."""
 
-from collections.abc import Iterator, Sequence
+import functools
+import os
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import click
 
 from gatepost.cli.control import PAGE, Control
+from gatepost.cli.domain import find_domain
+from gatepost.cli.failure import Failure
 from gatepost.cli.options import json_option, split_host, transport_type, with_control
 from gatepost.cli.output import clean, moment, show_json, show_table
 
@@ -13,7 +17,38 @@ TRIES = ("TIME", "SERVER", "TLS", "REPLY", "TOOK")
 PLACES = ("DESTINATION", "WAITING", "UNDER WAY", "AT ONCE", "")
 HEAD = ("ID", "STATE", "ARRIVED", "NEXT TRY", "TRIES", "SENDER", "RECIPIENT", "LAST REPLY")
 
-ids_argument = click.argument("ids", metavar="ID...", nargs=-1, required=True)
+ids_argument = click.argument("ids", metavar="[ID]...", nargs=-1)
+_which_options = (
+    click.option("--state", type=click.Choice(["queued", "held"], case_sensitive=False), help="Those in one state."),
+    click.option("--recipient", metavar="ADDRESS", help="Those to ADDRESS; a star at an end stands for anything."),
+    click.option("--sender", metavar="ADDRESS", help='Those from ADDRESS, likewise; "" is the null sender.'),
+    click.option("--mail", metavar="ID", help="Those of one mail."),
+    click.option("--domain", metavar="NAME", help="Those of a served domain."),
+)
+_place_option = click.option(
+    "--destination", metavar="NAME", help="Those that wait for it, as `destinations` names it."
+)
+
+
+def which_options(*more: Callable[[Any], Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give a command `which`, what deliveries must have in common in the words of the API, in place of options."""
+
+    def wrap(command: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(command)
+        def run(control: Control, *, mail: str | None, domain: str | None, **named: Any) -> Any:
+            given = {name: named.pop(name, None) for name in ("state", "recipient", "sender", "destination")}
+            given |= {"mailId": mail, "domainId": domain and find_domain(control, domain)["id"]}
+            which = {name: value for name, value in given.items() if value is not None}
+            return command(control=control, which=which, **named)
+
+        for option in reversed((*_which_options, *more)):
+            run = option(run)
+        return run
+
+    return wrap
+
+
+moved_options = which_options(_place_option)
 
 
 @click.group()
@@ -24,9 +59,10 @@ def command() -> None:
 @command.command("list")
 @json_option
 @with_control
-def list_queue(control: Control, as_json: bool) -> None:
-    """List what is queued or held."""
-    deliveries = queued(control)
+@which_options()
+def list_queue(control: Control, which: dict[str, Any], as_json: bool) -> None:
+    """List what is queued or held; all of it, or what an option says (and --domain)."""
+    deliveries = queued(control, **which)
     if as_json:
         show_json(list(deliveries))
     else:
@@ -60,48 +96,53 @@ def flush(control: Control) -> None:
 @command.command()
 @ids_argument
 @with_control
-def hold(control: Control, ids: Sequence[str]) -> None:
-    """Keep deliveries from being tried until they are released; ID "ALL" means all."""
-    _move(control, ids, "hold", "held")
+@moved_options
+def hold(control: Control, ids: Sequence[str], which: dict[str, Any]) -> None:
+    """Keep deliveries from being tried until they are released; ID "ALL" means all, options all that match."""
+    _move(control, ids, which, "hold", "held")
 
 
 @command.command()
 @ids_argument
 @with_control
-def release(control: Control, ids: Sequence[str]) -> None:
-    """Let held deliveries go; ID "ALL" means all."""
-    _move(control, ids, "release", "released")
+@moved_options
+def release(control: Control, ids: Sequence[str], which: dict[str, Any]) -> None:
+    """Let held deliveries go; ID "ALL" means all, options all that match."""
+    _move(control, ids, which, "release", "released")
 
 
 @command.command()
 @ids_argument
 @with_control
-def retry(control: Control, ids: Sequence[str]) -> None:
-    """Try deliveries now; ID "ALL" means all."""
-    _move(control, ids, "retry", "tried now")
+@moved_options
+def retry(control: Control, ids: Sequence[str], which: dict[str, Any]) -> None:
+    """Try deliveries now; ID "ALL" means all, options all that match."""
+    _move(control, ids, which, "retry", "tried now")
 
 
 @command.command()
 @ids_argument
-@click.option("--yes", is_flag=True, help="Don't ask before all are deleted.")
+@click.option("--yes", is_flag=True, help="Don't ask before many are deleted.")
 @with_control
-def delete(control: Control, ids: Sequence[str], yes: bool) -> None:
-    """Give deliveries up, without a word to their senders; ID "ALL" means all."""
-    if list(ids) == ["ALL"] and not yes:
-        click.confirm("Give up every delivery in the queue?", abort=True)
-    _move(control, ids, "delete", "deleted")
+@moved_options
+def delete(control: Control, ids: Sequence[str], which: dict[str, Any], yes: bool) -> None:
+    """Give deliveries up, without a word to their senders; ID "ALL" means all, options all that match."""
+    if _is_many(ids, which) and not yes:
+        click.confirm(f"Give up every delivery {'that matches' if which else 'in the queue'}?", abort=True)
+    _move(control, ids, which, "delete", "deleted")
 
 
 @command.command()
 @ids_argument
 @click.option("--reason", default="", metavar="TEXT", help="What their senders are told.")
-@click.option("--yes", is_flag=True, help="Don't ask before all are given up.")
+@click.option("--yes", is_flag=True, help="Don't ask before many are given up.")
 @with_control
-def bounce(control: Control, ids: Sequence[str], reason: str, yes: bool) -> None:
-    """Give deliveries up and tell their senders, where they may be told; ID "ALL" means all."""
-    if list(ids) == ["ALL"] and not yes:
-        click.confirm("Give up every delivery in the queue?", abort=True)
-    _move(control, ids, "bounce", "given up", {"reason": reason} if reason else {})
+@moved_options
+def bounce(control: Control, ids: Sequence[str], which: dict[str, Any], reason: str, yes: bool) -> None:
+    """Give deliveries up and tell their senders, where they may be told; ID "ALL" means all, options all that match."""
+    if _is_many(ids, which) and not yes:
+        click.confirm(f"Give up every delivery {'that matches' if which else 'in the queue'}?", abort=True)
+    _move(control, ids, which, "bounce", "given up", {"reason": reason} if reason else {})
 
 
 @command.command()
@@ -109,9 +150,10 @@ def bounce(control: Control, ids: Sequence[str], reason: str, yes: bool) -> None
 @click.option("--to", "to", default="", metavar="HOST[:PORT]", help="The server; without it, their own way again.")
 @click.option("--transport", type=transport_type, default="SMTPS_MAY", show_default=True)
 @with_control
-def reroute(control: Control, ids: Sequence[str], to: str, transport: str) -> None:
-    """Send deliveries to another server, or by their own way again; ID "ALL" means all."""
-    _move(control, ids, "reroute", "rerouted", {"hop": _server(to, transport) if to else None})
+@moved_options
+def reroute(control: Control, ids: Sequence[str], which: dict[str, Any], to: str, transport: str) -> None:
+    """Send deliveries to another server, or by their own way again; ID "ALL" means all, options all that match."""
+    _move(control, ids, which, "reroute", "rerouted", {"hop": _server(to, transport) if to else None})
 
 
 @command.command()
@@ -142,28 +184,45 @@ def resume(control: Control, destination: str) -> None:
     control.ask("POST", "/queue/resume", {"destination": destination})
 
 
-def queued(control: Control) -> Iterator[Any]:
-    """Yield the whole queue."""
-    for page in _pages(control):
+def queued(control: Control, **which: object) -> Iterator[Any]:
+    """Yield the whole queue, or what of it the API's filters say."""
+    for page in _pages(control, **which):
         yield from page
 
 
-def _pages(control: Control) -> Iterator[list[Any]]:
-    """Yield the whole queue, page by page behind the last id seen."""
+def _pages(control: Control, **which: object) -> Iterator[list[Any]]:
+    """Yield the queue, page by page behind the last id seen."""
     last: dict[str, object] = {}
-    while page := control.ask("GET", "/queue", sort="id", pageSize=PAGE, **last):
+    while page := control.ask("GET", "/queue", sort="id", pageSize=PAGE, **which, **last):
         yield page
         last = {"after": page[-1]["id"]}
 
 
-def _move(control: Control, ids: Sequence[str], act: str, done: str, body: dict[str, Any] | None = None) -> None:
+def _is_many(ids: Sequence[str], which: dict[str, Any]) -> bool:
+    """Tell whether all are meant, or all that match."""
+    if ids and which:
+        raise Failure("name deliveries, or say by options which; not both", os.EX_USAGE)
+    if not ids and not which:
+        raise Failure('name deliveries, or say by options which; ID "ALL" means all', os.EX_USAGE)
+    return bool(which) or list(ids) == ["ALL"]
+
+
+def _move(
+    control: Control,
+    ids: Sequence[str],
+    which: dict[str, Any],
+    act: str,
+    done: str,
+    body: dict[str, Any] | None = None,
+) -> None:
     """Do one thing to each delivery and say so; the first refusal ends it.
 
-    Of all of them, those that are under way are left alone, and what left meanwhile is no fault.
+    Of all, or all that match, those that are under way are left alone, and what left meanwhile is no fault.
     """
-    if list(ids) == ["ALL"]:
+    if _is_many(ids, which):
+        asked = {"act": act, **which, **(body or {})}
         moved = [
-            control.ask("POST", "/queue/bulk", {"act": act, "ids": [each["id"] for each in page], **(body or {})})
+            control.ask("POST", "/queue/bulk", {**asked, "ids": [each["id"] for each in page]})
             for page in _pages(control)
         ]
         busy = sum(each["busy"] for each in moved)

@@ -1,6 +1,7 @@
 """The queue as administrators see it: what is on its way, and the verbs that move it."""
 
 import asyncio
+import re
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Any
@@ -13,7 +14,7 @@ from gatepost.model.query import Condition, Op, Page, Query, Where, eq, every
 from gatepost.model.route import Hop
 from gatepost.model.stored import Delivery, State
 from gatepost.model.tenant import Domain
-from gatepost.mta.line import Destination
+from gatepost.mta.line import NOWHERE, Destination
 from gatepost.mta.moves import Moves
 from gatepost.services.access import PLATFORM, Scope, found, require, visible
 from gatepost.services.targets import Targets
@@ -23,6 +24,7 @@ LIVE = Where("state", Op.IN, (State.QUEUED, State.HELD))
 CHUNK = 500  # deliveries that are moved at once
 TOLD = 1000  # mails that the audit names of those that were moved at once
 GIVEN_UP = "given up by an administrator"
+_PLACE = re.compile(rf"@.|.+:\d+/[A-Z_]+(?:,|\Z)|{NOWHERE}\Z")  # a domain whose MX records lead there, or servers
 
 
 class Verb(StrEnum):
@@ -130,9 +132,12 @@ class Deliveries:
         return self._queue.destinations()
 
     async def pause(self, caller: Caller, destination: str) -> None:
-        """Let nothing go to a destination until it is resumed."""
+        """Let nothing go to a destination until it is resumed; raise MALFORMED for what names none."""
         require(caller, "QUEUE_WRITE")
         destination = _named(destination)
+        if not _PLACE.match(destination):
+            words = "This is no destination, such as @mail.example or mail.example:25/SMTPS_MAY."
+            raise Problem(Kind.MALFORMED, words, pointer="/destination")
         await self._queue.pause(destination)
         await self._store.record("pause", "queue", after={"destination": destination})
 
