@@ -123,6 +123,13 @@ def test_each_outcome_has_its_words(outcome: Outcome, subject: str, words: str) 
     assert facts(data)[1]["Action"] == outcome.value
 
 
+@pytest.mark.parametrize(("to", "shown"), [("ann@a.test", "j\\x{F6}rg@b.test"), ("jörg@a.test", "jörg@b.test")])
+def test_an_international_original_recipient_stands_in_the_reports_own_form(to: str, shown: str) -> None:
+    """RFC 6533 3: ASCII in a report that needs no SMTPUTF8."""
+    data = report(fate(orcpt="utf-8;jörg@b.test"), to=to)
+    assert f"Original-Recipient: utf-8; {shown}\r\n".encode() in data
+
+
 def test_ret_full_brings_the_whole_mail_back_untouched() -> None:
     data = report(ret="FULL")
     assert read(data)[1][2].get_content_type() == "message/rfc822"

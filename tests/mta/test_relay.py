@@ -205,6 +205,17 @@ async def test_what_a_sender_asked_for_is_passed_on_to_a_server_that_knows_dsn(m
     assert all(outcome.takes_dsn for outcome in outcomes)
 
 
+@pytest.mark.parametrize(
+    ("recipient", "orcpt"), [("b@to.test", "utf-8;j\\x{F6}rg@\\x{5B57}.test"), ("jörg@to.test", "utf-8;jörg@字.test")]
+)
+async def test_an_international_orcpt_goes_on_as_the_mail_does(make: Make, recipient: str, orcpt: str) -> None:
+    """RFC 6533 3: a mail that needs no SMTPUTF8 and goes without has an ASCII form of it."""
+    async with Sink() as sink:
+        takers = (Taker(recipient, "SUCCESS", "utf-8;jörg@字.test"),)
+        await make().deliver(to(sink), parcel(takers=takers, smtputf8=True))
+    assert sink.mails[0].recipient_params == {recipient: ["NOTIFY=SUCCESS", f"ORCPT={orcpt}"]}
+
+
 async def test_eight_bits_are_declared_where_they_are(make: Make) -> None:
     async with Sink() as sink:
         await make().deliver(to(sink), parcel(data="Subject: x\r\n\r\nä\r\n".encode()))

@@ -31,6 +31,12 @@ def test_a_sender_too_long_to_be_rewritten_is_not_told() -> None:
     assert srs.rewrite(sender, "served.example", key=KEY, now=NOW) == ""
 
 
+def test_a_sender_at_an_address_literal_is_not_told() -> None:
+    """No local part can hold the brackets."""
+    for text in ("a@[192.0.2.1]", "a@[IPv6:2001:db8::1]"):
+        assert srs.rewrite(parse_address(text), "served.example", key=KEY, now=NOW) == ""
+
+
 def test_lost_case_does_not_matter() -> None:
     lowered = Address(rewritten().local.lower(), "served.example")
     back = srs.reverse(lowered, key=KEY, now=NOW)

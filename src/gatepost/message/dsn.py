@@ -182,7 +182,8 @@ def _facts(fate: Fate, utf8: bool) -> list[tuple[str, str]]:
     ]
     if fate.orcpt:
         kind, _, address = fate.orcpt.partition(";")
-        facts.insert(0, ("Original-Recipient", f"{plain_ascii(kind, 40)}; {_wire(_xtext(address), utf8)}"))
+        shown = _xtext(address) if utf8 else spelled(_xtext(address))
+        facts.insert(0, ("Original-Recipient", f"{plain_ascii(kind, 40)}; {_wire(shown, utf8)}"))
     if fate.remote:
         facts.append(("Remote-MTA", f"dns; {plain_ascii(_name(fate.remote))}"))
     if fate.diagnostic:
@@ -236,6 +237,11 @@ def _entity(head: str, text: str, utf8: bool) -> bytes:
 def _wire(text: str, utf8: bool) -> str:
     """Return an address or a mark for a field of the report; it can't end the line (RFC 3461 4.2, 4.4)."""
     return plain(text, 900) if utf8 else plain_ascii(text, 900)
+
+
+def spelled(address: str) -> str:
+    """Return an address of ORCPT in the form for where there is no SMTPUTF8 (RFC 6533 3)."""
+    return "".join(char if char.isascii() else f"\\x{{{ord(char):X}}}" for char in address)
 
 
 def _xtext(text: str) -> str:

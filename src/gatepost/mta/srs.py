@@ -16,8 +16,11 @@ _FORM = re.compile(r"SRS0[=+-]([^=]{4,12})=([A-Z2-7]{2})=([^=]+)=(.+)\Z", re.IGN
 def rewrite(sender: Address, domain: str, *, key: bytes, now: int) -> str:
     """Return the SRS0 address in `domain` that stands for `sender`; `now` in epoch milliseconds.
 
-    It is the null sender "" where the address would be too long for a strict server: then nobody is told of a failure.
+    It is the null sender "" where the address would be too long for a strict server, or for an address literal, which
+    no local part can hold: then nobody is told of a failure.
     """
+    if sender.literal:
+        return ""
     stamp = _stamp(now)
     mark, bare = _quotes(sender.local)
     local = f"SRS0={_digest(key, stamp, sender.domain, sender.local)}={stamp}={sender.domain}={bare}"

@@ -4,6 +4,7 @@ from collections.abc import Collection
 
 import msgspec
 
+from gatepost.message.dsn import spelled
 from gatepost.model.envelope import Body, TlsWish
 from gatepost.mta.outcome import Outcome, Reply, Result, judge_reply, own, remote_id
 from gatepost.mta.wire import GARBAGE, Broken, Session
@@ -98,7 +99,8 @@ def lost(parcel: Parcel, error: Broken, *, hop: str = "") -> list[Outcome]:
 
 async def _transact(session: Session, parcel: Parcel) -> list[Outcome]:
     """One transaction (RFC 5321 3.3); raise Broken."""
-    commands = [_mail(session, parcel), *(_rcpt(session, taker) for taker in parcel.takers)]
+    utf8 = parcel.needs_smtputf8
+    commands = [_mail(session, parcel), *(_rcpt(session, taker, utf8=utf8) for taker in parcel.takers)]
     pipelined = session.offers("pipelining")
     session.dirty = True
     replies = await session.ask([*commands, b"DATA"] if pipelined else commands)
@@ -166,11 +168,11 @@ def _mail(session: Session, parcel: Parcel) -> bytes:
     return line.encode()
 
 
-def _rcpt(session: Session, taker: Taker) -> bytes:
+def _rcpt(session: Session, taker: Taker, *, utf8: bool) -> bytes:
     line = f"RCPT TO:<{taker.address}>"
     if session.offers("dsn"):
         line += f" NOTIFY={taker.notify}" if taker.notify else ""
-        line += f" ORCPT={taker.orcpt}" if taker.orcpt else ""
+        line += f" ORCPT={taker.orcpt if utf8 else spelled(taker.orcpt)}" if taker.orcpt else ""
     return line.encode()
 
 
