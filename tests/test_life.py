@@ -204,6 +204,17 @@ async def test_an_account_is_made_at_the_first_clean_mail(tmp_path: Path) -> Non
         assert emails == {"bob@served.example", "carol@new.example"}
 
 
+async def test_a_clock_that_is_set_back_does_not_keep_accounts_from_being_made_86(tmp_path: Path) -> None:
+    async with living(tmp_path, limits={"provisioned_per_hour": 1}) as house:
+        await house.domain("new.example", hop=("127.0.0.1", house.sink.port), auto_provisioning_on=True)
+        for name in ("one", "two"):
+            assert (await house.send(mail(), f"{name}@new.example")).code == 250
+        house.clock.now -= 86_400_000
+        assert (await house.send(mail(), "three@new.example")).code == 250
+        made = [user.email for user in house.store.reader.find(User, Query()).items if "new" in user.email]
+        assert made == ["one@new.example", "three@new.example"]
+
+
 async def test_the_use_of_a_token_that_is_not_written_yet_outlives_a_stop(tmp_path: Path) -> None:
     async with living(tmp_path) as house:
         row = Token(admin_id=(await house.store.write(_admin)).id, name="t", digest=digest("a" * 32), created_at=NOW)

@@ -83,6 +83,13 @@ def test_a_mail_on_trial_leaves_nothing() -> None:
     assert gate.ask(50 * HOUR)
 
 
+def test_nobody_waits_for_a_clock_that_was_set_back_86() -> None:
+    gate = Gate()
+    gate.ask(0)
+    assert gate.ask(-DAY)[0].reason == "greylisted; please try again in 5 minutes"
+    assert gate.ask(5 * MINUTE - DAY) == []
+
+
 def test_who_comes_again_too_late_is_new() -> None:
     gate = Gate()
     gate.ask(0)

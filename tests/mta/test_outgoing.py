@@ -92,6 +92,14 @@ def test_spam_that_is_spread_over_hours_and_mail_of_strangers_slow_nobody() -> N
     assert Watch(spam_per_hour=0).send(50, SPAM) == 50
 
 
+def test_a_clock_that_is_set_back_slows_nobody_until_it_has_caught_up_86() -> None:
+    watch = Watch(spam_per_hour=3, slow_mails=5, burst=100)
+    assert watch.send(6, SPAM) == 5
+    assert watch.after(-24 * 60).send(20) == 20
+    assert watch.after(120).send(81) == 81, "the hour has ended all the same"
+    assert len(watch.reports) == 1
+
+
 def test_a_burst_is_held_against_the_largest_hour_so_far() -> None:
     watch = Watch(burst=100, burst_factor=5.0, slow_mails=2, slow_minutes=30)
     assert watch.send(4, to=25) == 4

@@ -225,6 +225,18 @@ async def test_the_right_is_asked_for_before_the_object_threat_107(place: Place)
         require(Caller(sys_admin=True), "DOMAIN_READ")
 
 
+def test_a_clock_that_is_set_back_ends_the_wait_of_a_throttle_86() -> None:
+    clock = Clock()
+    throttle = Throttle(2, 1000, clock)
+    for _ in range(2):
+        throttle.refuse("192.0.2.1")
+    clock.now -= 86_400_000
+    assert throttle.wait("192.0.2.1") == 0
+    for _ in range(2):
+        throttle.refuse("192.0.2.1")
+    assert throttle.wait("192.0.2.1") == 1
+
+
 def test_a_throttle_counts_networks_in_a_sliding_time_and_bounded_memory() -> None:
     clock = Clock()
     throttle = Throttle(2, 1000, clock)

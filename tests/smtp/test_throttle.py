@@ -53,6 +53,18 @@ def test_a_harvest_is_remembered_for_ten_minutes() -> None:
     assert throttle.drag("192.0.2.1") == 0
 
 
+def test_a_clock_that_is_set_back_ends_a_window_86() -> None:
+    """Else who had guessed too often would be locked out until the clock has caught up."""
+    clock = StillClock()
+    window = Window(clock)
+    for _ in range(10):
+        window.add("192.0.2.1")
+    clock.now -= 86_400_000
+    assert window.count("192.0.2.1") == 0
+    window.add("192.0.2.1")
+    assert window.count("192.0.2.1") == 1
+
+
 def test_a_window_forgets_the_oldest_peer_first() -> None:
     window = Window(StillClock(), peers=2)
     for key in ("a", "b", "a", "c"):

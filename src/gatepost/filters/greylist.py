@@ -75,8 +75,10 @@ class Greylist:
                 self._passed.count(known, now)
             return ()
         first = self._waiting.get(whole, now)
-        if first is None and counting:
-            self._waiting.count(whole, now)
+        if first is None or first.since > now:  # the clock was set back: nobody waits for what is to come
+            first = None
+            if counting:
+                self._waiting.begin(whole, now)
         waited = now - first.since if first else 0
         left = self._options.wait_seconds * 1000 - waited
         if left > 0:

@@ -355,7 +355,7 @@ class Intake:
         if not (recipient.provision and clean and recipient.domain_id):
             return False
         made = self._provisioned[recipient.domain_id]
-        while made and made[0] <= self._clock() - HOUR:
+        while made and not 0 <= self._clock() - made[0] < HOUR:
             made.popleft()
         if len(made) >= self._settings.limits.provisioned_per_hour:
             return False

@@ -112,7 +112,7 @@ class Outgoing:
     def slowed(self, account: str) -> bool:
         """Tell whether an account is slowed now."""
         found = self._habits.get(key_of("slowed", account), self._clock())
-        return found is not None and self._clock() - found.at < self._settings.slow_minutes * 60_000
+        return found is not None and 0 <= self._clock() - found.at < self._settings.slow_minutes * 60_000
 
     def saw(self, mail: Mail, judged: Sequence[Judged]) -> None:
         """Count a mail of an account; slow it where that is too much."""
@@ -134,7 +134,7 @@ class Outgoing:
         now = self._clock()
         times = self._spam.setdefault(account, deque(maxlen=most))
         times.append(now)
-        if len(times) == most and now - times[0] < HOUR:
+        if len(times) == most and 0 <= now - times[0] < HOUR:
             self._slow(account, "spam", f"{most} of its mails within an hour were judged spam or infected")
 
     def _measure(self, account: str, hour: _Hour) -> None:
@@ -163,7 +163,7 @@ class Outgoing:
         """Return the account's hour; when it is over, its size becomes part of the habit."""
         now = self._clock()
         found = self._hours.get(account)
-        if found is None or now - found.since >= HOUR:
+        if found is None or not 0 <= now - found.since < HOUR:
             if found is not None:
                 self._remember(account)
             while len(self._hours) >= ACCOUNTS:

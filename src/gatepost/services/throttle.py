@@ -10,7 +10,10 @@ _ADDRESSES = 50_000
 
 
 class Throttle:
-    """At most `limit` refusals of one address (IPv6: one /64) in `window` milliseconds; memory is bounded."""
+    """At most `limit` refusals of one address (IPv6: one /64) in `window` milliseconds; memory is bounded.
+
+    A clock that is set back ends the wait.
+    """
 
     def __init__(self, limit: int, window: int, clock: Clock) -> None:
         self._limit = limit
@@ -22,7 +25,7 @@ class Throttle:
         """Return how many seconds the address must wait; 0 when it may try."""
         times = self._refusals.get(_network(ip))
         now = self._clock()
-        if times is None or len(times) < self._limit or times[0] <= now - self._window:
+        if times is None or len(times) < self._limit or not 0 <= now - times[0] < self._window:
             return 0
         return max(1, -(-(times[0] + self._window - now) // 1000))
 

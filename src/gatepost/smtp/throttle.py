@@ -32,7 +32,10 @@ def peer_key(ip: str) -> str:
 
 
 class Window:
-    """Counts what peers did within a span (milliseconds) that begins with the first time; forgets the oldest peers."""
+    """Counts what peers did within a span (milliseconds) that begins with the first time; forgets the oldest peers.
+
+    A clock that is set back ends the span.
+    """
 
     def __init__(self, clock: Clock, span: int = TEN_MINUTES, peers: int = PEERS) -> None:
         self._clock = clock
@@ -43,13 +46,13 @@ class Window:
     def add(self, key: str) -> None:
         now = self._clock()
         since, count = self._seen.pop(key, (now, 0))
-        self._seen[key] = (since, count + 1) if now - since < self._span else (now, 1)
+        self._seen[key] = (since, count + 1) if 0 <= now - since < self._span else (now, 1)
         if len(self._seen) > self._peers:
             self._seen.popitem(last=False)
 
     def count(self, key: str) -> int:
         since, count = self._seen.get(key, (0, 0))
-        return count if self._clock() - since < self._span else 0
+        return count if 0 <= self._clock() - since < self._span else 0
 
 
 class Throttle:
