@@ -340,3 +340,11 @@ def test_five_hundred_rules_over_thousands_of_members_do_not_stall_other_mail() 
         return turns
 
     assert run(turns_of_others()) >= 10  # one for each 500 members
+
+
+def test_a_finding_says_what_the_next_rule_would_come_to() -> None:
+    (denied,) = found(named("evil.exe"), NO_EXE, ("DENY", "FILENAME", "evil"), ("ALLOW", "CONTENTTYPE", "octet"))
+    assert denied.instead is not None
+    assert (denied.instead.symbol, denied.instead.rule_id) == ("ATTACHMENT_DENIED", 2)
+    assert denied.instead.instead is not None
+    assert denied.instead.instead.symbol == "ATTACHMENT_ALLOWED"

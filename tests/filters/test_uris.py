@@ -149,3 +149,10 @@ def test_reasons_are_short_and_free_of_controls() -> None:
     (finding,) = found(text, (BLOCK, "bad.test"), header=b"Content-Type: text/plain; charset=utf-8\r\n")
     assert finding.reason.isprintable()
     assert len(finding.reason) <= 200
+
+
+def test_a_finding_says_what_the_rule_for_another_host_would_come_to() -> None:
+    (finding,) = found(b"http://one.test/ http://two.test/\r\n", (BLOCK, "one.test"), (BLOCK, "two.test"))
+    assert finding.rule_id == 1
+    assert finding.instead is not None
+    assert (finding.instead.rule_id, finding.instead.score) == (2, 100.0)

@@ -1,9 +1,15 @@
 """What would have changed a verdict: the smallest change, and none that would not."""
 
+import itertools
+
 import msgspec
 import pytest
+from tests.filters.mails import ask, make, plain
+from tests.filters.test_senders import ADDRESS, DOMAIN
+from tests.filters.test_senders import rule as sender_rule
 from tests.mta.test_judge import RECEIVED, finding, policy
 
+from gatepost.model.rules import RuleSet, SenderRule, SenderType
 from gatepost.model.verdict import Action, Category, Finding, OnError
 from gatepost.mta.judge import Case, judge
 from gatepost.mta.nearest import nearest
@@ -81,3 +87,35 @@ def test_rules_that_would_have_changed_it_are_named_by_their_ids() -> None:
         "rules": [7],
         "text": "without BLOCKED it would be delivered as CLEAN",
     }
+
+
+def with_rules(*rules: SenderRule) -> list[Finding]:
+    return ask(make("senders"), plain(), RuleSet(senders=rules, wblist_priority="USER"))
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(4))))
+def test_what_is_said_of_rules_comes_true_when_they_are_taken_away(order: tuple[int, ...]) -> None:
+    every = [
+        sender_rule(SenderType.BLOCK, ADDRESS),
+        sender_rule(SenderType.BLOCK, DOMAIN),
+        sender_rule(SenderType.ALLOW, ADDRESS, mine=False),
+        sender_rule(SenderType.BLOCK, DOMAIN, mine=False),
+    ]
+    for count in range(1, 5):
+        rules = [every[at] for at in order[:count]]
+        findings = with_rules(*rules)
+        changes = nearest(findings, CASE, judge(findings, CASE))
+        changed = [change for change in changes if change.without]
+        for change in changed:
+            gone = change.told()["rules"]
+            left = with_rules(*(rule for rule in rules if rule.id not in gone))
+            verdict = judge(left, CASE)
+            assert (verdict.action, verdict.category) == (change.action, change.category)
+        assert changed or judge(findings, CASE).category is Category.CLEAN
+
+
+def test_a_rule_is_left_out_with_all_that_it_did() -> None:
+    both = [msgspec.structs.replace(finding(Category.BAD_ATTACHMENT), rule_id=7) for _ in range(2)]
+    (change,) = [each for each in nearest(both, CASE, judge(both, CASE)) if each.without]
+    assert change.told()["rules"] == [7]
+    assert change.category is Category.CLEAN

@@ -4,6 +4,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from enum import StrEnum
+from itertools import islice
 from typing import ClassVar, NamedTuple
 
 from gatepost.filters import registry, wording
@@ -19,6 +20,7 @@ from gatepost.model.verdict import Category, Finding
 
 SLICE = 500  # objects looked at before other mail gets its turn
 TOLD = 20  # findings of one kind in a trace
+BEHIND = 5  # rules behind the one that decides of which is told what they would come to
 RULE_SETS = 256  # compiled rule sets that are kept
 
 
@@ -90,11 +92,12 @@ class Attachments:
         denied: list[Finding] = []
         allowed: list[Finding] = []
         for number, thing in enumerate(_objects(anatomy), 1):
-            rule = _deciding(thing, members if thing.member else parts)
+            matching = _deciding(thing, members if thing.member else parts)
+            rule = next(matching, None)
             if rule is not None:
                 told = denied if rule.action is AttachmentAction.DENY else allowed
                 if len(told) < TOLD:
-                    told.append(_decision(thing, rule))
+                    told.append(_decision(thing, [rule, *islice(matching, BEHIND)]))
             if number % SLICE == 0:
                 await asyncio.sleep(0)
         return denied + allowed
@@ -155,14 +158,16 @@ def _member(anatomy: Anatomy, part: Part, member: Member) -> Object:
     return Object(lambda: wording.of_member(anatomy, part, member), member.names, types, member=True)
 
 
-def _deciding(thing: Object, ruleset: Ruleset) -> AttachmentRule | None:
-    """Return the first rule that matches the object."""
+def _deciding(thing: Object, ruleset: Ruleset) -> Iterator[AttachmentRule]:
+    """Yield the rules that match the object: the first decides, each further one would without those before it."""
     typed = [(kind, *extensions(kind)) for kind in thing.types] if ruleset.typed else []
     if ruleset.any is not None:
         texts = (*thing.names, *(text for texts in typed for text in texts))
         if not any(map(ruleset.any.found, texts)):
-            return None
-    return next((rule for rule, pattern in ruleset.rules if _matches(rule, pattern, thing.names, typed)), None)
+            return
+    for rule, pattern in ruleset.rules:
+        if _matches(rule, pattern, thing.names, typed):
+            yield rule
 
 
 def _matches(rule: AttachmentRule, pattern: Pattern, names: Sequence[str], typed: Sequence[Sequence[str]]) -> bool:
@@ -173,7 +178,8 @@ def _matches(rule: AttachmentRule, pattern: Pattern, names: Sequence[str], typed
     return any(hits) if rule.action is AttachmentAction.DENY else bool(hits) and all(hits)
 
 
-def _decision(thing: Object, rule: AttachmentRule) -> Finding:
+def _decision(thing: Object, rules: Sequence[AttachmentRule]) -> Finding:
+    rule, *behind = rules
     denied = rule.action is AttachmentAction.DENY
     said = plain(rule.description or rule.filter, 60)
     where = plain(thing.where(), 110)
@@ -183,6 +189,7 @@ def _decision(thing: Object, rule: AttachmentRule) -> Finding:
         reason=plain(f"{where}: {'forbidden' if denied else 'allowed'} by the rule “{said}”"),
         by=Attachments.name,
         rule_id=rule.id,
+        instead=_decision(thing, behind) if behind else None,
     )
 
 

@@ -16,6 +16,8 @@ from gatepost.model.rules import SenderRule, SenderType
 from gatepost.model.tenant import Priority
 from gatepost.model.verdict import Category, Finding, OnError
 
+BEHIND = 20  # rules behind the one that decides of which is told what they would come to
+
 
 class Senders:
     """Which sender rule decides?
@@ -105,17 +107,28 @@ def _person_standing(mail: Mail, *, own: bool) -> _Standing:
 
 def _weigh(matches: Sequence[_Match], priority: str) -> Iterator[Finding]:
     deciding = [each for each in matches if each.standing in (_Standing.ACTS, _Standing.UNSURE)]
-    winner = max(deciding, key=lambda each: _rank(each, priority), default=None)
+    deciding.sort(key=lambda each: _rank(each, priority))
+    winner = deciding[-1] if deciding else None
     for each in matches:
         if each.standing is _Standing.DOUBTFUL and (winner is None or _rank(each, priority) > _rank(winner, priority)):
             yield _doubtful(each.rule)
         elif each is winner:
-            yield _unsure(each.rule) if each.standing is _Standing.UNSURE else _decision(each)
+            yield _stated(deciding[-BEHIND:])
         elif each.standing in (_Standing.ACTS, _Standing.UNSURE, _Standing.DOUBTFUL):
             yield _note(each.rule, "SENDER_RULE_OUTWEIGHED", "another rule goes before it")
         else:
             symbol = "SENDER_PROVEN" if each.standing is _Standing.PROVEN else "SENDER_NOT_PROVEN"
             yield _note(each.rule, symbol, each.standing.value)
+
+
+def _stated(deciding: Sequence[_Match]) -> Finding:
+    """State what the last of some rules comes to, and what the one before it would come to in its place."""
+    found: Finding | None = None
+    for each in deciding:
+        stated = _unsure(each.rule) if each.standing is _Standing.UNSURE else _decision(each)
+        found = msgspec.structs.replace(stated, instead=found)
+    assert found is not None
+    return found
 
 
 def _rank(match: _Match, priority: str) -> tuple[bool, bool, bool]:

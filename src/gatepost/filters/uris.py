@@ -13,6 +13,7 @@ from gatepost.model.rules import UriAction, UriRule
 from gatepost.model.verdict import Category, Finding
 
 POINTS = 100.0
+BEHIND = 5  # hosts of which is told what they would come to without the rule for the first of them
 
 _SYMBOLS = {
     UriAction.WHITELIST_URI_HOST: ("URI_HOST_IN_WELCOMELIST", Category.SCORE, -POINTS, "is welcome"),
@@ -51,7 +52,7 @@ class Uris:
             for rule in (_first(points, host), _first(skips, host)):
                 if rule is not None:
                     hit.setdefault(rule.action, {})[host] = rule
-        return [_finding(action, hosts, links) for action, hosts in hit.items()]
+        return [_finding(action, list(hosts.items()), links) for action, hosts in hit.items()]
 
 
 def _indexed(rules: Sequence[UriRule]) -> Index:
@@ -68,11 +69,12 @@ def _first(index: dict[str, tuple[int, UriRule]], host: str) -> UriRule | None:
     return min(found, key=lambda pair: pair[0])[1] if found else None
 
 
-def _finding(action: UriAction, hosts: dict[str, UriRule], links: Sequence[Link]) -> Finding:
+def _finding(action: UriAction, hosts: Sequence[tuple[str, UriRule]], links: Sequence[Link]) -> Finding:
     symbol, category, score, said = _SYMBOLS[action]
-    host, rule = next(iter(hosts.items()))
+    host, rule = hosts[0]
     url = next(link.url for link in links if link.host == host)
     more = f" (and {len(hosts) - 1} more)" if len(hosts) > 1 else ""
+    others = [pair for pair in hosts if pair[1] is not rule][:BEHIND]
     return Finding(
         category=category,
         symbol=symbol,
@@ -81,6 +83,7 @@ def _finding(action: UriAction, hosts: dict[str, UriRule], links: Sequence[Link]
         seen=plain(url, 300),
         score=score,
         rule_id=rule.id,
+        instead=_finding(action, others, links) if others else None,
     )
 
 

@@ -62,6 +62,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     (DEFER) with ALLOWED while nobody can say whether the rule holds; `rule_id` the rule that matched, its `owner` as
     text.
     `hold` marks a finding that is held (never refused) when it decides: content that could not be looked into.
+    `instead` is what the filter would state were the rule not there: what the next rule says.
     `kind` is set where a mail that it refuses or defers is answered in words of their own.
     """
 
@@ -76,6 +77,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     on_error: OnError | None = None
     hold: bool | None = None
     kind: Kind | None = None
+    instead: "Finding | None" = None
 
 
 class Keep(msgspec.Struct, frozen=True):

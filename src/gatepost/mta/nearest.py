@@ -3,7 +3,7 @@
 Pure, beside the judge, who is asked again with one thing changed; nothing here knows how he weighs.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -14,6 +14,7 @@ from gatepost.mta.judge import Case, judge
 
 STEP = 0.001  # points: the judge rounds to thousandths
 DECIDING = 50  # findings, of those that may decide, that are tried one by one
+RULES = 20  # that are left out one after the other, each because the one before it is gone
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,7 +30,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
         told: dict[str, Any] = {"action": self.action.value, "category": self.category.name}
         if self.without:
             told["without"] = list(dict.fromkeys(finding.symbol for finding in self.without))
-            rules = [finding.rule_id for finding in self.without if finding.rule_id is not None]
+            rules = list(dict.fromkeys(one.rule_id for one in self.without if one.rule_id is not None))
             told |= {"rules": rules} if rules else {}
         else:
             told["points"] = self.points
@@ -56,7 +57,8 @@ _OUTCOMES = {
 def nearest(findings: Sequence[Finding], case: Case, verdict: Verdict) -> tuple[Change, ...]:
     """Return the smallest changes that give another verdict: of findings, of points; empty where there is none.
 
-    Of single findings the one with the least points counts; where neither one of them nor points would do, all that
+    A rule is left out with all that it did, and with those behind it that would do the same in its place. Of single
+    findings the one with the least points counts; where neither one of them nor points would do, all that
     speak for the category that decided.
     """
     tried = _Trial(findings, case, verdict)
@@ -78,10 +80,16 @@ class _Trial:
         """The verdict without one of the findings, by ascending points; scores only where they cross a bound."""
         deciding = [finding for finding in self.findings if self._may_decide(finding)][:DECIDING]
         for finding in sorted(deciding, key=lambda each: abs(each.score)):
-            change = self._without((finding,))
+            change = self._without(self._of_its_rule(finding))
             if change:
                 return change
         return None
+
+    def _of_its_rule(self, finding: Finding) -> tuple[Finding, ...]:
+        """Return all that the rule of a finding led to; the finding alone where it is of no rule."""
+        if finding.rule_id is None:
+            return (finding,)
+        return tuple(each for each in self.findings if (each.by, each.rule_id) == (finding.by, finding.rule_id))
 
     def without_the_case(self) -> Change | None:
         """The verdict without anything of the category that decided."""
@@ -98,15 +106,23 @@ class _Trial:
         return None
 
     def _without(self, left_out: tuple[Finding, ...]) -> Change | None:
+        """The verdict without some findings, then without those, too, that come in their place."""
         rest = [finding for finding in self.findings if not any(finding is each for each in left_out)]
-        verdict = judge(rest, self.case)
-        if not _differs(verdict, self.verdict):
-            return None
-        return Change(without=left_out, action=verdict.action, category=verdict.category)
+        gone, places = list(left_out), left_out
+        for _ in range(RULES):
+            rules = {(each.by, each.rule_id) for each in gone}
+            places = tuple(filter(None, (_behind(each, rules) for each in places)))
+            verdict = judge((*rest, *places), self.case)
+            if _differs(verdict, self.verdict):
+                return Change(without=tuple(gone), action=verdict.action, category=verdict.category)
+            if not places:
+                break
+            gone += places
+        return None
 
     def _may_decide(self, finding: Finding) -> bool:
         if finding.category is Category.NOTE:
-            return False
+            return finding.instead is not None
         return finding.category is not Category.SCORE or self._side(finding.score) != self.side
 
     def _side(self, less: float) -> tuple[bool, ...]:
@@ -117,6 +133,14 @@ class _Trial:
         for bound in self.bounds:
             score = self.verdict.score
             yield round(bound - score if score < bound else bound - score - STEP, 3)
+
+
+def _behind(finding: Finding, rules: Collection[tuple[str, int | None]]) -> Finding | None:
+    """Return what comes in the place of a finding while some rules are gone."""
+    found = finding.instead
+    while found is not None and (found.by, found.rule_id) in rules:
+        found = found.instead
+    return found
 
 
 def _symbol(finding: Finding) -> str:
