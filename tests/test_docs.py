@@ -65,8 +65,12 @@ def test_every_fixed_reply_is_told_word_for_word() -> None:
 
 
 def test_every_figure_is_told() -> None:
-    shown = {metric.name for metric in Metrics().registry.collect()}
-    assert set(re.findall(r"^\| `(gatepost_\w+?)(?:_total)?` \|", page("operations.md"), re.M)) == shown
+    metrics = Metrics()
+    labels = {each._name: set(each._labelnames) for each in vars(metrics).values() if each is not metrics.registry}
+    assert labels.keys() == {metric.name for metric in metrics.registry.collect()}
+    rows = re.findall(r"^\| `(gatepost_\w+?)(?:_total)?` \| (.*?) ?\| .+ \|$", page("operations.md"), re.M)
+    told = {name: set(re.findall(r"`(\w+)`", re.sub(r"\(.*?\)|, also .*", "", text))) for name, text in rows}
+    assert told == labels
 
 
 def test_every_property_of_a_connection_is_told() -> None:

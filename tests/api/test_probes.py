@@ -43,6 +43,7 @@ async def test_counts_are_open_to_loopback(api: Api, state: dict[str, bool], ip:
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/plain")
     assert 'gatepost_http_requests_total{method="GET",status="200"} 1.0' in answer.text
+    assert "_created" not in answer.text
 
 
 @pytest.mark.parametrize("ip", ["192.0.2.1", "2001:db8::1", "::ffff:192.0.2.1", "128.0.0.1"])
