@@ -84,6 +84,16 @@ def test_an_inline_file_without_html_is_an_attachment() -> None:
     assert [part.get_content_type() for part in mail.iter_attachments()] == ["image/png"]
 
 
+def test_an_inline_file_that_the_html_does_not_show_stands_beside_it() -> None:
+    """Programs show of a multipart/related what its HTML names, and hide the rest."""
+    files = [Attachment(f"{cid}.png", b"x", "image/png", cid=cid) for cid in ("a@b.test", "c+d", "unseen")]
+    html = '<img src="cid:a%40B.test"><img src="CID:c&#43;d"> cid: unseen'
+    mail = read(compose(letter(html=html, attachments=files)))
+    names = [part.get_filename() or part.get_content_type() for part in mail.walk()]
+    assert names == ["multipart/mixed", "multipart/related", "text/html", "a@b.test.png", "c+d.png", "unseen.png"]
+    assert list(mail.walk())[-1]["Content-ID"] == "<unseen>"
+
+
 def test_a_mail_to_blind_copies_alone_names_nobody() -> None:
     mail = read(compose(letter(to=[], text="x")))
     assert str(mail["To"]) == "undisclosed-recipients:;"

@@ -2,9 +2,12 @@
 
 import binascii
 import hashlib
+import html
 import re
 from base64 import encodebytes
 from collections.abc import Iterator, Sequence
+from functools import cached_property
+from urllib.parse import unquote
 
 import msgspec
 
@@ -49,7 +52,7 @@ class Party(msgspec.Struct, frozen=True):
 class Attachment(msgspec.Struct, frozen=True):
     """A file to send along; `type` is its media type, with or without parameters.
 
-    With a `cid` the HTML shows it as `cid:...`.
+    With a `cid` the HTML shows it as `cid:...`; one that it does not show stands beside the text.
     """
 
     name: str
@@ -193,10 +196,19 @@ class _Tree:
 
     def root(self) -> _Part:
         letter = self._letter
-        shown = [each for each in letter.attachments if each.cid and letter.html is not None]
+        shown = [each for each in letter.attachments if each.cid and self._refers(each.cid)]
         rest = [each for each in letter.attachments if each not in shown]
         said = self._said(shown)
         return self._multipart("mixed", [said, *map(_attached, rest)]) if rest else said
+
+    def _refers(self, cid: str) -> bool:
+        """Tell whether the HTML shows a file: programs hide those that stand beside it and are not named in it."""
+        return self._letter.html is not None and f"cid:{cid}".lower() in self._plain_html
+
+    @cached_property
+    def _plain_html(self) -> str:
+        """The HTML as addresses in it are meant, in lower case."""
+        return unquote(html.unescape(self._letter.html or "")).lower()
 
     def _said(self, shown: Sequence[Attachment]) -> _Part:
         letter = self._letter
