@@ -20,10 +20,10 @@ FROM = f"From: {BOB}\r\nSubject: bare\r\n".encode()
 TEXT = b"\r\nDate: not a field\r\nMessage-ID: <not@one.example>\r\n"
 
 
-async def hand_in(desk: Desk, data: bytes) -> str:
+async def hand_in(desk: Desk, data: bytes, to: str = "ada@world.example") -> str:
     """Hand a mail in as bob; return its id."""
     async with session(desk) as client:
-        for verb, argument in ((b"MAIL", f"FROM:<{BOB}>"), (b"RCPT", "TO:<ada@world.example>")):
+        for verb, argument in ((b"MAIL", f"FROM:<{BOB}>"), (b"RCPT", f"TO:<{to}>")):
             assert (await client.execute_command(verb, argument.encode())).code == 250
         return queued_as(await client.data(data))
 
@@ -71,6 +71,19 @@ async def test_blind_copies_are_named_to_nobody(tmp_path: Path) -> None:
         (got,) = await desk.house.sink.wait(1)
         assert b"secret@" not in got.data and b"hidden@" not in got.data
         assert got.data.endswith(FROM + b"X-Bcc: stays\r\n" + TEXT + b"Bcc: of the text\r\n")
+
+
+async def test_blind_copies_are_shown_to_the_author_alone(tmp_path: Path) -> None:
+    async with opened(tmp_path) as desk:
+        await desk.house.user("eve@served.example")
+        mail_id = await hand_in(desk, b"Bcc: secret@world.example\r\n" + FROM + TEXT, "eve@served.example")
+        for who, folder, blind in (("eve", "INBOX", []), ("bob", "Sent", ["secret@world.example"])):
+            path = f"/users/{who}@served.example/emails/{folder}/{mail_id}?fields=HEADERS,SOURCE"
+            answer = await desk.ask("GET", path, headers={"X-Access-Reason": "a test"})
+            shown = answer.json()
+            assert shown["bcc"] == blind
+            assert shown["source"].endswith((FROM + TEXT).decode())
+            assert ("Bcc" in shown["headers"], "secret@" in answer.text) == (bool(blind), bool(blind))
 
 
 async def test_blind_copies_in_mail_of_others_stay(tmp_path: Path) -> None:

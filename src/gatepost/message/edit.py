@@ -72,12 +72,19 @@ def outgoing(
     lower = head.lower()
     if any(name in lower for name in _SUSPECT):
         head = b"".join(field for field in _fields(head) if not _forged(field, authserv_id.lower().encode()))
-    if authored and b"bcc" in lower:
-        head = b"".join(field for field in _fields(head) if not _BLIND.match(field))
+    if authored:
+        head = unblinded(head)
     if words := " ".join(tag.split()):
         head, found = _tagged(head, words)
         front += b"" if found else b"Subject: " + _encoded(words) + b"\r\n"
     return Head(front + head, offset, head != data[:offset])
+
+
+def unblinded(head: bytes) -> bytes:
+    """Return a header section without its blind copies."""
+    if b"bcc" not in head.lower():
+        return head
+    return b"".join(field for field in _fields(head) if not _BLIND.match(field))
 
 
 def _fields(head: bytes) -> Iterator[bytes]:

@@ -9,6 +9,7 @@ from zipstream import ZIP_DEFLATED, ZipStream  # type: ignore[import-untyped]
 
 from gatepost.message import decode, headers
 from gatepost.message.anatomy import Anatomy, Header, Part
+from gatepost.message.edit import head_end, unblinded
 from gatepost.message.filename import safe_name
 from gatepost.message.mail import Opener
 from gatepost.message.reading import said
@@ -17,6 +18,7 @@ from gatepost.model.problem import Kind, Problem
 from gatepost.settings import Limits
 from gatepost.store.store import Store
 
+_BLIND = ("bcc", "resent-bcc")
 SOURCE_MAX = 10_000_000  # octets of a mail whose source is shown as one text
 
 
@@ -45,11 +47,14 @@ class Contents:
         self._opener = opener
         self._limits = limits
 
-    async def headers(self, mail_id: str) -> dict[str, str | list[str]]:
-        """Return the header's fields, decoded; a name that stands there several times has a list."""
+    async def headers(self, mail_id: str, *, blind: bool = True) -> dict[str, str | list[str]]:
+        """Return the header's fields, decoded, with its `blind` copies or without; a name that stands there several
+        times has a list."""
         fields: dict[str, str | list[str]] = {}
         for field in await self._fields(mail_id):
             name, value = field.name.decode("ascii", "replace"), headers.readable(field.value)
+            if not blind and name.lower() in _BLIND:
+                continue
             before = fields.get(name)
             if before is None:
                 fields[name] = value
@@ -70,12 +75,16 @@ class Contents:
         """Return what the mail says, as plain text: its text parts, or the text of its HTML."""
         return await asyncio.to_thread(said, await self._opener.opened(await self._body(mail_id)))
 
-    async def source(self, mail_id: str) -> str:
-        """Return the mail as it came; octets that are no UTF-8 are read as Latin-1, one character each."""
+    async def source(self, mail_id: str, *, blind: bool = True) -> str:
+        """Return the mail as it came, with its `blind` copies or without; octets that are no UTF-8 are read as Latin-1,
+        one character each."""
         body = await self._body(mail_id)
         if body.size > SOURCE_MAX:
             raise Problem(Kind.UNPROCESSABLE, f"A source of more than {SOURCE_MAX} octets is not shown.")
         raw = await _octets(body)
+        if not blind:
+            end = head_end(raw)
+            raw = unblinded(raw[:end]) + raw[end:] if end >= 0 else unblinded(raw)
         try:
             return raw.decode("utf-8")
         except UnicodeDecodeError:

@@ -16,6 +16,7 @@ from gatepost.api.admin.letters import (
     show_attachments,
     show_folder,
     show_mail,
+    shows_blind,
 )
 from gatepost.api.download import headers as download_headers
 from gatepost.api.endpoint import Call, endpoint
@@ -126,15 +127,15 @@ async def get_email(
     wanted = _fields(query.fields, _PARTS)
     mailbox, letter = await mailboxes.get(caller, user_id_or_email, folder_path, fuglu_id_or_mail_id)
     shown = await mailboxes.reads(caller, mailbox, letter) if wanted & {"BODY", "SOURCE"} else False
-    id, root = letter.message.id, _root(call, mailbox)
+    id, root, blind = letter.message.id, _root(call, mailbox), shows_blind(letter)
     return show_mail(
         ImapMessageContent,
         root,
         letter,
-        headers=await contents.headers(id) if "HEADERS" in wanted else None,
+        headers=await contents.headers(id, blind=blind) if "HEADERS" in wanted else None,
         attachments=show_attachments(root, letter, await contents.attachments(id)) if "ATTACHMENTS" in wanted else None,
         body=await contents.text(id) if shown and "BODY" in wanted else None,
-        source=await contents.source(id) if shown and "SOURCE" in wanted else None,
+        source=await contents.source(id, blind=blind) if shown and "SOURCE" in wanted else None,
     )
 
 

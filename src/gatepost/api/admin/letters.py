@@ -122,7 +122,7 @@ def show_mail(kind: type[M], root: str, letter: Letter, **more: object) -> M:
         from_=message.header_from,
         to=_addresses(message.header_to),
         cc=_addresses(message.header_cc),
-        bcc=_addresses(message.header_bcc or (message.blind if copy.mailbox == message.login else "")),
+        bcc=_addresses(message.header_bcc or message.blind) if shows_blind(letter) else [],
         size=message.size,
         infected=copy.infected,
         category=copy.category,
@@ -134,6 +134,11 @@ def show_mail(kind: type[M], root: str, letter: Letter, **more: object) -> M:
         release_status=None if letter.release is None else _status(letter.release),
         **more,
     )
+
+
+def shows_blind(letter: Letter) -> bool:
+    """Tell whether a copy shows blind copies: of a mail that its author handed in, his own alone does (threat 114)."""
+    return letter.message.login in (None, letter.copy.mailbox)
 
 
 def _status(release: Delivery) -> ReleaseStatus:
