@@ -159,6 +159,31 @@ async def test_an_expired_mail_is_told_as_4_4_7_102(road: Road) -> None:
     assert "within 5 days" in parsed(mail).as_string()
 
 
+@pytest.mark.parametrize(
+    ("life", "said"),
+    [
+        (86_400, "1 day"),
+        (14_400, "4 hours"),
+        (5_400, "1.5 hours"),
+        (3_600, "1 hour"),
+        (90, "1.5 minutes"),
+        (9, "a minute"),
+    ],
+)
+async def test_a_life_of_less_than_days_is_told_in_hours_or_minutes(tmp_path: Path, life: int, said: str) -> None:
+    road = await Road(tmp_path / "state", queue={"life": life, "first_retry": life}).open()
+    async with Sink({"RCPT <b@to.test>": "451 4.2.0 later"}) as sink:
+        road.to("to.test", sink)
+        road.to("from.test", sink)
+        (way,) = await road.send("b@to.test")
+        await road.until(lambda: road.row(way).attempts == 1)
+        road.clock.now += life * 1000
+        await road.queue.moves.flush()
+        (mail,) = await sink.wait(1)
+    await road.close()
+    assert f"could not be delivered within {said}." in mail.data.decode()
+
+
 # Delays and successes.
 
 

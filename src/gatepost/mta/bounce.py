@@ -19,6 +19,8 @@ from gatepost.mta.outcome import Outcome
 from gatepost.store.writer import Writer
 
 DAY = 86_400_000
+HOUR = 3_600_000
+MINUTE = 60_000
 
 
 class Settled(msgspec.Struct, frozen=True):
@@ -265,8 +267,16 @@ def _reason(delivery: Delivery, outcome: Outcome) -> str:
     said = "" if outcome.reply.code else outcome.reply.text
     if delivery.state is not State.EXPIRED:
         return said
-    days = (delivery.expires - delivery.created) / DAY
-    return f"It could not be delivered within {days:g} days.{' ' if said else ''}{said}"
+    return f"It could not be delivered within {_span(delivery.expires - delivery.created)}.{' ' if said else ''}{said}"
+
+
+def _span(milliseconds: int) -> str:
+    """Say how long something lasts, in the largest unit that it fills."""
+    for unit, name in ((DAY, "day"), (HOUR, "hour"), (MINUTE, "minute")):
+        if milliseconds >= unit:
+            count = round(milliseconds / unit, 1)
+            return f"{count:g} {name}{'' if count == 1 else 's'}"
+    return "a minute"
 
 
 def _event(what: Step, settled: Settled, report: Report | None, now: int) -> TraceEvent:
