@@ -1,7 +1,8 @@
-"""Listening sockets from the texts of the settings: `address:port`, `[::1]:25`, or `fd:NAME` from systemd."""
+"""Listening sockets by the texts of the settings: `address:port`, `[::1]:25`, `fd:NAME` from systemd; and their TLS."""
 
 import os
 import socket
+import ssl
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -57,6 +58,18 @@ def _inherited(name: str, environ: Mapping[str, str]) -> list[socket.socket]:
     for sock in sockets:
         sock.setblocking(False)
     return sockets
+
+
+def load_certificate(context: ssl.SSLContext, certificate: str, key: str | None) -> None:
+    """Have a server show the chain of a PEM file; without `key` that file holds the key, too. Raises OSError.
+
+    An encrypted key raises it as well, where OpenSSL would stop everything to ask for its passphrase at the terminal.
+    """
+    context.load_cert_chain(certificate, key or None, password=_passphrase)
+
+
+def _passphrase() -> str:
+    raise OSError("its key is encrypted; only a key without passphrase can be read")
 
 
 def listen_local(path: Path) -> socket.socket:

@@ -4,6 +4,13 @@ import os
 from pathlib import Path
 
 import pytest
+import trustme
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from gatepost.cli.main import main
 
@@ -78,6 +85,26 @@ def test_wrong_settings_are_told_one_by_one(
 ) -> None:
     assert check(file, text) == os.EX_CONFIG
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [("smtp", "smtp.listener 127.0.0.1:2525: certificate "), ("http", "http: certificate ")],
+)
+def test_an_encrypted_key_is_told_and_nobody_asked_for_its_passphrase(
+    file: Path, capsys: pytest.CaptureFixture[str], section: str, said: str
+) -> None:
+    """OpenSSL would ask at the terminal, and stop the whole relay until somebody answers."""
+    pair = trustme.CA().issue_cert("gate.example")
+    pair.cert_chain_pems[0].write_to_path(str(file.parent / "cert.pem"))
+    key = load_pem_private_key(pair.private_key_pem.bytes(), None)
+    locked = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret"))
+    (file.parent / "key.pem").write_bytes(locked)
+    text = f'[{section}]\ncertificate = "{file.parent}/cert.pem"\nkey = "{file.parent}/key.pem"\n'
+    assert check(file, text) == os.EX_CONFIG
+    told = capsys.readouterr().err
+    assert said in told
+    assert "its key is encrypted" in told
 
 
 def test_a_sound_store_is_ok(file: Path, capsys: pytest.CaptureFixture[str]) -> None:

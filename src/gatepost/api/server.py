@@ -12,6 +12,7 @@ from starlette.types import ASGIApp
 
 from gatepost.events import log
 from gatepost.settings import Http, SettingsError
+from gatepost.sockets import load_certificate
 
 
 class _Server(uvicorn.Server):
@@ -48,8 +49,8 @@ def check_certificate(settings: Http) -> None:
     if not certificate and not key:
         return
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key or None)
-    except (OSError, ssl.SSLError) as error:
+        load_certificate(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), certificate, key)
+    except OSError as error:
         raise SettingsError(f"http: certificate {certificate!r} with key {key!r}: {error}") from error
 
 
@@ -87,9 +88,9 @@ class HttpDoor:
         if config.ssl is None or config.ssl_certfile is None:
             return
         try:
-            ssl.create_default_context().load_cert_chain(config.ssl_certfile, config.ssl_keyfile)  # whole, or refused
-            config.ssl.load_cert_chain(config.ssl_certfile, config.ssl_keyfile)
-        except (OSError, ssl.SSLError) as error:
+            for context in (ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), config.ssl):  # whole, or refused
+                load_certificate(context, str(config.ssl_certfile), str(config.ssl_keyfile or ""))
+        except OSError as error:
             log.error("certificate not reloaded", file=str(config.ssl_certfile), why=str(error))
         else:
             log.info("certificate reloaded", file=str(config.ssl_certfile))

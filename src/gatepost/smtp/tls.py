@@ -5,6 +5,7 @@ import ssl
 from asyncio import sslproto
 
 from gatepost.settings import Listener, SettingsError, Smtp
+from gatepost.sockets import load_certificate
 
 HANDSHAKE = 30  # seconds
 
@@ -25,8 +26,8 @@ def context(smtp: Smtp, listener: Listener) -> ssl.SSLContext | None:
     made.minimum_version = ssl.TLSVersion.TLSv1_2
     made.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
     try:
-        made.load_cert_chain(certificate, key)
-    except (OSError, ssl.SSLError) as error:
+        load_certificate(made, certificate, key)
+    except OSError as error:
         raise SettingsError(f"smtp.listener {listener.listen}: certificate {certificate}: {error}") from error
     return made
 
