@@ -134,4 +134,6 @@ async def test_a_test_tells_why_no_mail_can_be_sent(desk: Desk) -> None:
         assert two_lines.status_code == 400
     shut = await desk.ask("POST", path, body)
     assert shut.status_code == 400 and "did not take the mail" in shut.text
+    lost = await desk.ask("POST", path, {**body, "hostname": "nowhere.example"})
+    assert lost.status_code == 400 and "was not found" in lost.text and "(/hostname)" in lost.text
     assert desk.house.store.reader.first(Connection, All(())) is None

@@ -94,7 +94,8 @@ class MailConfigs:
         to = read_address(recipient, "/recipientEmail")
         row = self._row(caller, config, self._store.reader.first(Connection, DEFAULT))
         password = self._store.secrets.unseal(row.password) if row.password else None
-        await self._trial.send(caller, row, password, read_address(config.system_email, "/systemEmail"), to)
+        sender = read_address(config.system_email, "/systemEmail")
+        await self._trial.send(caller, row, password, sender, to, at="/hostname")
 
     def _row(self, caller: Caller, config: MailConfig, stored: Connection | None) -> Connection:
         host = self._targets.host(caller, config.hostname, "/hostname")

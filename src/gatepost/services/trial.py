@@ -37,9 +37,16 @@ class Trial:
         self._sent = Throttle(per_minute, MINUTE, clock)
 
     async def send(
-        self, caller: Caller, connection: Connection, password: str | None, sender: Address, recipient: Address
+        self,
+        caller: Caller,
+        connection: Connection,
+        password: str | None,
+        sender: Address,
+        recipient: Address,
+        *,
+        at: str = "/host",
     ) -> str:
-        """Send a mail over a connection, saved or not, and return the server's answer to it.
+        """Send a mail over a connection, saved or not, and return the server's answer to it; `at` names its host.
 
         Raises UNPROCESSABLE with the server's words where it takes none, or the caller may not have that server asked.
         """
@@ -48,20 +55,20 @@ class Trial:
         self._sent.refuse(caller.login)
         try:
             async with asyncio.timeout(SECONDS):
-                target = await self._target(caller, connection, password)
+                target = await self._target(caller, connection, password, at)
                 reply = await self._prober.hand_over(target, self._parcel(sender, recipient))
         except (Missing, DnsFailure) as error:
-            raise unprocessable(f"The server was not found: {error}.", "/host") from error
+            raise unprocessable(f"The server was not found: {error}.", at) from error
         except TimeoutError as error:
-            raise unprocessable(f"The server did not take the mail within {SECONDS:g} seconds.", "/host") from error
+            raise unprocessable(f"The server did not take the mail within {SECONDS:g} seconds.", at) from error
         if reply.code >= 300 or not reply.code:
             raise Problem(Kind.UNPROCESSABLE, f"The server did not take the mail: {reply.line}")
         return reply.line
 
-    async def _target(self, caller: Caller, connection: Connection, password: str | None) -> Target:
+    async def _target(self, caller: Caller, connection: Connection, password: str | None, at: str) -> Target:
         (hop,) = connection_route(connection, password).hops
-        host = self._targets.host(caller, hop.host, "/host")
-        ip = await self._targets.resolve(caller, host, self._resolver, "/host")
+        host = self._targets.host(caller, hop.host, at)
+        ip = await self._targets.resolve(caller, host, self._resolver, at)
         return Target(host, ip, hop.port, hop.transport, hop.terms)
 
     def _parcel(self, sender: Address, recipient: Address) -> Parcel:
