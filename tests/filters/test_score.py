@@ -93,6 +93,8 @@ FACTORY = "We are a professional manufacturer."
 SCARE = "We are a domain name registration service in China."
 MIRACLE = "A little known trick."
 ACCOUNT = "Please verify your account."
+HOMEWARD = "".join(f'<a href="https://a.test/{number}">a</a>' for number in range(3))
+ABROAD = HOMEWARD.replace("a.test", "b.test")
 BANK = "We have new bank account details."
 OFFER = "We are a professional manufacturer. May I send you our catalogue?"
 FEE = (
@@ -297,6 +299,11 @@ PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "TEXT_OTHER_FREEMAIL": (says("Write to ann77@gmail.com."), says("Write to ann@a.test, bob@ours.test.")),
     # links
     "LINK_IP": (link("http://93.184.216.34/x"), link("http://192.168.1.1/x")),
+    "LINKS_HOME": ({"html": document(HOMEWARD)}, {"html": document(f"{HOMEWARD}{ABROAD}")}),
+    "NEWS_AT_HOME": (
+        {"Received": HOME, "html": document(f"{HOMEWARD} To unsubscribe, click.")},
+        {"Received": HOME, "html": document(HOMEWARD)},
+    ),
     "LINK_PORT": (link("http://b.test:81/x"), link("http://b.test:8080/x")),
     "LINK_USER": (link("https://paypal.com@b.test/x"), link("https://b.test/x@paypal.com")),
     "LINK_ENCODED_HOST": (link("http://0x5db8d822/x"), link("http://b.test/%41")),
@@ -454,6 +461,7 @@ PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     ),
     "PAY_ELSEWHERE": ({**says(BANK), "Subject": "Re: Invoice 4"}, {**says(BANK), "Subject": "Invoice 4"}),
     "OFFER_OPT_OUT": (says(f"{OFFER} Reply STOP to be removed."), says(OFFER)),
+    "SAYS_REPLY_STOP": (says("Reply STOP to be removed."), says("Reply and stop here.")),
     "OFFER_STRANGER": (says(f"Dear Sir, {OFFER}"), says(f"Dear Bob, {OFFER}")),
     "PITCH_UNASKED": (says("200 free spins. Act now!"), says("200 free spins.")),
     "PITCH_WRITE_ELSEWHERE": (says(f"{EARN} Write to ann77@gmail.com."), says(f"{EARN} Write to ann@a.test.")),

@@ -95,3 +95,27 @@ def test_a_list_may_say_what_it_is_by_its_precedence() -> None:
 )
 def test_lures_are_told_in_many_languages(symbol: str, said: str) -> None:
     assert symbol in found(f"{TEXT}{said}\r\n")
+
+
+def news(leave: str = "To unsubscribe, write to us.", **made: object) -> list[str]:
+    links = "".join(f'<a href="http://news.a.test/{number}">story {number}</a> ' for number in range(3))
+    came = "from mail.a.test (mail.a.test [93.184.216.34]) by mx.ours.test; Mon, 24 Nov 2025 12:00:01 +0000"
+    return found(html=document(f"{links} Save up to 40%. {leave}"), **{"Received": came, **made})
+
+
+def test_a_newsletter_that_hides_nothing_may_offer() -> None:
+    assert "NEWS_AT_HOME" in news()
+    assert not {"SAYS_PRICE", "SAYS_OPT_OUT"} & set(news())
+
+
+def test_what_lacks_its_own_server_or_a_way_to_leave_or_feigns_is_no_newsletter() -> None:
+    elsewhere = "from mail.b.test (mail.b.test [93.184.216.34]) by mx.ours.test; Mon, 24 Nov 2025 12:00:01 +0000"
+    for made in (news(""), news(Received=elsewhere), news(From="PayPal <a@a.test>"), news("Remove me. Viagra here.")):
+        assert "NEWS_AT_HOME" not in made
+        assert "SAYS_PRICE" in made
+
+
+def test_links_lead_home_where_most_do() -> None:
+    assert "LINKS_HOME" in news()
+    others = "".join(f'<a href="http://b.test/{number}">story</a>' for number in range(3))
+    assert "LINKS_HOME" not in news(others)

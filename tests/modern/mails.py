@@ -39,11 +39,13 @@ FILES = {
     "wide_spam": ("spam", "wide"),
     "wide_clean": ("clean", "wide"),
     "wide_adverts": ("advert", "wide"),
+    "last_spam": ("spam", "last"),
+    "last_clean": ("clean", "last"),
 }
 """The files: what their mails are, and their lot; those without are halved by their names."""
 
-LOTS = ("improved", "held", "fresh", "later", "wide")
-"""Mails looked at while the rules were improved, those held back, those written then, and two lots of other hands."""
+LOTS = ("improved", "held", "fresh", "later", "wide", "last")
+"""Those looked at while the rules were improved, those held back, those written then, two of other hands, the last."""
 
 BOB = "Bob Hale <bob@ours.test>"
 FIRST = datetime(2025, 10, 14, 7, 12, 44, tzinfo=UTC)

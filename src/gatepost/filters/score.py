@@ -1,6 +1,6 @@
 """Asks how much a mail looks like spam: many small signs, each with its points and its reason."""
 
-from collections.abc import Collection, Hashable, Iterable, Iterator
+from collections.abc import Collection, Hashable, Iterable, Iterator, Set
 
 from gatepost.filters.registry import Cost, Tools
 from gatepost.filters.signs.brands import Brands
@@ -23,6 +23,15 @@ from gatepost.model.verdict import Category, Finding
 
 GTUBE = b"XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X"
 HEAD, TAIL = 4000, 1500  # characters of a long text that are held against phrases
+_HOME = {"AUTHOR_AT_HOME", "LINKS_HOME"}
+_WAYS_TO_LEAVE = {"SAYS_OPT_OUT", "LINK_OPT_OUT"}
+_FEIGNS = {
+    *("FROM_NAME_BRAND", "FROM_NAME_OURS", "FROM_NAME_ADDRESS", "FROM_NAME_MIXED", "FROM_DOMAIN_ALIKE"),
+    *("FROM_DOMAIN_BRAND", "FROM_DOMAIN_LURE", "FROM_DOMAIN_MIXED", "FROM_LOCAL_RANDOM", "REPLY_TO_FREEMAIL"),
+    *("LINK_IP", "LINK_TEXT_OTHER", "LINK_ENCODED_HOST", "LINK_ALIKE", "LINK_BRAND", "TEXT_TAIL", "HTML_WORDS_SPLIT"),
+    *("SAYS_SEX", "SAYS_PHARMA", "SAYS_ADVANCE_FEE", "SAYS_EARN_WHOLE", "SAYS_ACCOUNT", "SAYS_LOTTERY"),
+}
+"""What no honest newsletter shows."""
 LINKS_MAX = 100  # whose URLs are held against phrases
 
 
@@ -51,13 +60,17 @@ class Score:
 
     async def examine(self, mail: Mail, recipient: Recipient) -> Iterable[Finding]:
         facts = await facts_of(mail, self._lists)
-        signs = {symbol: shown for symbol, shown in self._signs(facts, mail) if self._counts(symbol, facts)}
-        joint = [sign for sign in self._together(signs) if self._counts(sign[0], facts)]
+        signs = dict(self._signs(facts, mail))
+        if _news(signs.keys()):
+            signs["NEWS_AT_HOME"] = facts.author_domain
+        lawful = facts.lawful or "NEWS_AT_HOME" in signs
+        signs = {symbol: shown for symbol, shown in signs.items() if self._counts(symbol, lawful=lawful)}
+        joint = [sign for sign in self._together(signs) if self._counts(sign[0], lawful=lawful)]
         return [self._finding(symbol, shown) for symbol, shown in (*signs.items(), *joint)]
 
-    def _counts(self, symbol: str, facts: Facts) -> bool:
+    def _counts(self, symbol: str, *, lawful: bool) -> bool:
         known = self._symbols[symbol]
-        return known.weight != 0 and not (known.unlisted and facts.lawful)
+        return known.weight != 0 and not (known.unlisted and lawful)
 
     def _signs(self, facts: Facts, mail: Mail) -> Iterator[Sign]:
         if carries_gtube(mail, facts.anatomy):
@@ -98,6 +111,11 @@ class Score:
             by=self.name,
             score=known.weight,
         )
+
+
+def _news(signs: Set[str]) -> bool:
+    """Tell whether signs are those of a newsletter that hides nothing: its server, its links and a way to leave."""
+    return signs >= _HOME and not _WAYS_TO_LEAVE.isdisjoint(signs) and _FEIGNS.isdisjoint(signs)
 
 
 def _own(prose: Prose) -> str:

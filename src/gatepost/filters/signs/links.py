@@ -16,6 +16,7 @@ from gatepost.message.look import Anchor
 from gatepost.model.network import is_public
 
 LOOKED_AT = 200  # links
+SOME, MOST = 3, 0.6  # links, and the share of them that lead home
 READERS = 20  # whose addresses are sought in them
 _AUTHORITY = re.compile(r"[a-z]+:[/\\]{1,4}([^/\\?#]*)", re.IGNORECASE)
 _SHOWN = re.compile(r"(?:https?://)?((?:[\w-]+\.)+(?:[a-z]{2,6}|xn--[\w-]+))\b(?:[/?#:]\S*)?\Z", re.IGNORECASE)
@@ -26,6 +27,8 @@ _USUAL_PORTS = {"", "80", "443", "8080", "8443"}
 def links(facts: Facts, brands: Brands) -> Iterator[Sign]:
     found = [link for link in islice(facts.anatomy.links, LOOKED_AT) if link.source is not Source.FILE]
     yield from _first_of_each(_each(facts, brands, found))
+    if facts.author_domain and _homeward(facts.author_domain, found):
+        yield "LINKS_HOME", facts.author_domain
     page = facts.prose.page
     if page is not None:
         yield from _first_of_each(_worded(page.anchors, facts, brands))
@@ -34,6 +37,11 @@ def links(facts: Facts, brands: Brands) -> Iterator[Sign]:
         yield "LINK_READER", ""
         if abroad := next((link for link in carriers if link.domain != facts.author_domain), None):
             yield "LINK_READER_ABROAD", abroad.host
+
+
+def _homeward(own: str, found: list[Link]) -> bool:
+    led = [link.domain == own for link in found if link.source is not Source.REDIRECT and link.domain]
+    return len(led) >= SOME and sum(led) >= MOST * len(led)
 
 
 def _first_of_each(signs: Iterable[Sign]) -> Iterator[Sign]:

@@ -18,11 +18,14 @@ _RANDOM = re.compile(
     r"|[a-z0-9]*[0-9]{3,}[a-z]{1,3}[0-9]*\Z"
 )
 LOCAL_MAX = 64
+HYPHENS = 2  # in a domain's own label, from which on it is put together
 STATION_MAX = 1000  # octets of a Received field
 _PIECES = re.compile(rb"[\s()\[\];<>=,]+")
 _CHIEF = re.compile(
     r"(?i)\b(?:ceo|cfo|coo|cto|chief|president|chairman|director|headmaster|barr(?:ister)?"
-    r"|billing|support|helpdesk|help desk|admin(?:istrator)?|payroll|accounts? dep\w*|human resources"
+    r"|billing|support|helpdesk|help desk|admin(?:istrator)?|payroll|accounts? (?:dep\w*|team)|human resources"
+    r"|(?:order|sales|payment|invoice|renewal|delivery|security|verification) (?:team|desk|service|update|center)"
+    r"|recruiter|capt(?:ain)?|sergeant|colonel|general manager|loan officer|attorney"
     r"|customer (?:service|care)|dep(?:artmen)?t|recruit(?:ing|ment)|hiring|foundation|alerts?"
     r"|geschäftsführ\w+|rechtsanwalt|kundendienst|kreditservice|avocat|notaire|brigade|gendarmerie|police|directeur"
     r"|abogado|notario|director[a]? general)\b"
@@ -80,6 +83,8 @@ def _domain(facts: Facts, brands: Brands) -> Iterator[Sign]:
         yield "FROM_DOMAIN_OURS_ALIKE", domain  # of other readers nothing is told (rules 12)
     if any(mixed(unpunycoded(label)) for label in domain.split(".")):
         yield "FROM_DOMAIN_MIXED", domain
+    if domain.partition(".")[0].count("-") >= HYPHENS and not domain.startswith("xn--"):
+        yield "FROM_DOMAIN_HYPHENS", domain
     if facts.abused(domain):
         yield "FROM_DOMAIN_ABUSED", domain
 
@@ -141,6 +146,9 @@ def _alike(one: str, other: str) -> bool:
 def _mocks(domain: str, ours: str) -> bool:
     """Tell whether a registered domain is made to look like ours; a hyphen more or less is a firm's second domain."""
     a, b = domain.partition(".")[0], ours.partition(".")[0]
+    whole = ours.replace(".", "-")
+    if len(whole) >= NEAR_REPLY and f"-{whole}-" in f"-{a}-" and a != whole:
+        return True
     if len(a) < NEAR_REPLY or a.replace("-", "") == b.replace("-", ""):
         return False
     seen = folded(unpunycoded(a))
