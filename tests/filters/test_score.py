@@ -94,7 +94,9 @@ SCARE = "We are a domain name registration service in China."
 MIRACLE = "A little known trick."
 ACCOUNT = "Please verify your account."
 HOMEWARD = "".join(f'<a href="https://a.test/{number}">a</a>' for number in range(3))
+PLACES = "".join(f'<a href="https://b{number}.test/x">a</a>' for number in range(8))
 ABROAD = HOMEWARD.replace("a.test", "b.test")
+COINS = "Send it to 1BoatSLRHtKNngkdXEeobR76b53LETtpyT."
 BANK = "We have new bank account details."
 OFFER = "We are a professional manufacturer. May I send you our catalogue?"
 FEE = (
@@ -123,6 +125,7 @@ PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     ),
     "FROM_DOMAIN_MIXED": ({"From": "Ann <ann@xn--pypal-4ve.com>"}, {"From": "Ann <ann@xn--bcher-kva.de>"}),
     "FROM_DOMAIN_ABUSED": ({"From": "Ann <ann@offers.top>"}, {"From": "Ann <ann@offers.org>"}),
+    "FROM_DOMAIN_HYPHENS": ({"From": "Ann <a@our-old-mill.com>"}, {"From": "Ann <a@our-old-mill.de>"}),
     "FROM_DOMAIN_LURE": ({"From": "Ann <a@secure-billing.example>"}, {"From": "Ann <a@david-miller.example>"}),
     "FROM_LOCAL_RANDOM": ({"From": "Ann <x7k2m9q4w@a.test>"}, {"From": "Ann <ann.lee1984@a.test>"}),
     "FROM_IS_TO": ({"From": "Bob <bob@ours.test>"}, {"From": "Bob <bob@ours.test>", "mail_auth": auth(proven=True)}),
@@ -300,6 +303,7 @@ PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     # links
     "LINK_IP": (link("http://93.184.216.34/x"), link("http://192.168.1.1/x")),
     "LINKS_HOME": ({"html": document(HOMEWARD)}, {"html": document(f"{HOMEWARD}{ABROAD}")}),
+    "LINKS_WIDE": ({"html": document(f"{'word ' * 500}{PLACES}")}, {"html": document(PLACES)}),
     "NEWS_AT_HOME": (
         {"Received": HOME, "html": document(f"{HOMEWARD} To unsubscribe, click.")},
         {"Received": HOME, "html": document(HOMEWARD)},
@@ -393,6 +397,14 @@ PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         says("The shop opens within 24 hours."),
     ),
     "SAYS_SCAN": (says("Scan the QR code with your phone."), says("I send the scan from my phone.")),
+    "SAYS_INVEST_WHOLE": (
+        says("Guaranteed returns with crypto trading."),
+        says("Guaranteed returns with old stamps."),
+    ),
+    "SAYS_LURE": (
+        says("Your parcel is on hold: settle the fee of 2 euros today."),
+        says("Your parcel comes on Friday, for a fee."),
+    ),
     "SAYS_SALARY": (says("Your salary increase was approved."), says("I got my salary.")),
     "SAYS_CREDENTIALS": (says("Sign in with your work email to view it."), says("Sign in to view it.")),
     "SAYS_PAYROLL": (says("Before the next payroll is run."), says("Before the next train.")),
@@ -454,6 +466,18 @@ PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "LURE_ULTIMATUM": (says(f"{ACCOUNT} It will be deleted within 24 hours."), says(ACCOUNT)),
     "LURE_NAMES_READER": (lure("https://b.test/?e=bob@ours.test"), lure("https://a.test/?e=bob@ours.test")),
     "LURE_SCAN": (says(f"{ACCOUNT} Scan the QR code with your phone."), says("Scan the QR code with your phone.")),
+    "LURE_ROUGH": (
+        {**says("Your parcel is on hold: settle the fee today."), "From": "PayPal <a@a.test>"},
+        says("Your parcel is on hold: settle the fee today."),
+    ),
+    "LURE_FILE": (
+        {"text": f"{TEXT}Your invoice is unpaid: final notice.", "files": (file("invoice.exe"),)},
+        {"files": (file("invoice.exe"),)},
+    ),
+    "COIN_DEMAND": (
+        {**says(COINS), "From": "Ann <ann@gmail.com>"},
+        says(COINS),
+    ),
     "LURE_ABUSED": ({**says(ACCOUNT), "From": "Ann <a@b.top>"}, {**says("Hello."), "From": "Ann <a@b.top>"}),
     "FEIGNED_ROUGHLY": (
         {**says("Dear customer, hello."), "From": "PayPal <a@a.test>"},

@@ -119,3 +119,16 @@ def test_links_lead_home_where_most_do() -> None:
     assert "LINKS_HOME" in news()
     others = "".join(f'<a href="http://b.test/{number}">story</a>' for number in range(3))
     assert "LINKS_HOME" not in news(others)
+
+
+def test_what_is_said_far_apart_in_a_long_text_does_not_hold_together() -> None:
+    said = "Please verify your account. It must be done within 24 hours, otherwise it will be closed."
+    assert "LURE_ULTIMATUM" in found(f"{TEXT}{said}\r\n")
+    long = found(f"{TEXT}{said}\r\n{'A word or two of other things. ' * 200}")
+    assert {"SAYS_ACCOUNT", "SAYS_ULTIMATUM"} <= set(long)
+    assert "LURE_ULTIMATUM" not in long
+
+
+def test_to_confirm_an_address_is_no_lure() -> None:
+    assert "SAYS_ACCOUNT" not in found(f"{TEXT}Please confirm your email address to finish signing up.\r\n")
+    assert "SAYS_ACCOUNT" in found(f"{TEXT}Please confirm your mailbox.\r\n")

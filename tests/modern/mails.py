@@ -41,10 +41,12 @@ FILES = {
     "wide_adverts": ("advert", "wide"),
     "last_spam": ("spam", "last"),
     "last_clean": ("clean", "last"),
+    "check_spam": ("spam", "check"),
+    "check_clean": ("clean", "check"),
 }
 """The files: what their mails are, and their lot; those without are halved by their names."""
 
-LOTS = ("improved", "held", "fresh", "later", "wide", "last")
+LOTS = ("improved", "held", "fresh", "later", "wide", "last", "check")
 """Those looked at while the rules were improved, those held back, those written then, two of other hands, the last."""
 
 BOB = "Bob Hale <bob@ours.test>"

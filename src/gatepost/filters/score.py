@@ -49,6 +49,7 @@ class Score:
     def __init__(self, options: Weights, tools: Tools) -> None:
         self._symbols, self._lists = load(options, "symbols")
         self._joint = {name: known.together for name, known in self._symbols.items() if known.together}
+        self._worded = {name for name, rows in self._joint.items() if any(map(_all_said, rows))}
         self._brands = Brands(self._lists)
         self._in_text = phrases(options.file, "symbols", "text")
         self._in_subject = phrases(options.file, "symbols", "subject")
@@ -65,7 +66,12 @@ class Score:
             signs["NEWS_AT_HOME"] = facts.author_domain
         lawful = facts.lawful or "NEWS_AT_HOME" in signs
         signs = {symbol: shown for symbol, shown in signs.items() if self._counts(symbol, lawful=lawful)}
-        joint = [sign for sign in self._together(signs) if self._counts(sign[0], lawful=lawful)]
+        long = len(facts.prose.text) > HEAD
+        joint = [
+            sign
+            for sign in self._together(signs)
+            if self._counts(sign[0], lawful=lawful) and not (long and sign[0] in self._worded)
+        ]
         return [self._finding(symbol, shown) for symbol, shown in (*signs.items(), *joint)]
 
     def _counts(self, symbol: str, *, lawful: bool) -> bool:
@@ -111,6 +117,11 @@ class Score:
             by=self.name,
             score=known.weight,
         )
+
+
+def _all_said(row: Iterable[str]) -> bool:
+    """Tell whether a row of what holds together is of phrases alone, which in a long text stand apart."""
+    return all(part.startswith("SAYS_") for part in row)
 
 
 def _news(signs: Set[str]) -> bool:

@@ -17,6 +17,7 @@ from gatepost.model.network import is_public
 
 LOOKED_AT = 200  # links
 SOME, MOST = 3, 0.6  # links, and the share of them that lead home
+LONG, PLACES = 2000, 8  # characters of a digest, and the domains that it leads to
 READERS = 20  # whose addresses are sought in them
 _AUTHORITY = re.compile(r"[a-z]+:[/\\]{1,4}([^/\\?#]*)", re.IGNORECASE)
 _SHOWN = re.compile(r"(?:https?://)?((?:[\w-]+\.)+(?:[a-z]{2,6}|xn--[\w-]+))\b(?:[/?#:]\S*)?\Z", re.IGNORECASE)
@@ -29,6 +30,8 @@ def links(facts: Facts, brands: Brands) -> Iterator[Sign]:
     yield from _first_of_each(_each(facts, brands, found))
     if facts.author_domain and _homeward(facts.author_domain, found):
         yield "LINKS_HOME", facts.author_domain
+    if len(facts.prose.text) >= LONG and len(places := {link.domain for link in found if link.domain}) >= PLACES:
+        yield "LINKS_WIDE", f"{len(places)} domains"
     page = facts.prose.page
     if page is not None:
         yield from _first_of_each(_worded(page.anchors, facts, brands))

@@ -83,10 +83,16 @@ def _domain(facts: Facts, brands: Brands) -> Iterator[Sign]:
         yield "FROM_DOMAIN_OURS_ALIKE", domain  # of other readers nothing is told (rules 12)
     if any(mixed(unpunycoded(label)) for label in domain.split(".")):
         yield "FROM_DOMAIN_MIXED", domain
-    if domain.partition(".")[0].count("-") >= HYPHENS and not domain.startswith("xn--"):
+    if _put_together(domain):
         yield "FROM_DOMAIN_HYPHENS", domain
     if facts.abused(domain):
         yield "FROM_DOMAIN_ABUSED", domain
+
+
+def _put_together(domain: str) -> bool:
+    """Tell whether a domain is of several words, under no country's suffix: in some countries firms write so."""
+    label, _, suffix = domain.partition(".")
+    return label.count("-") >= HYPHENS and len(suffix.rpartition(".")[2]) > 2 and not label.startswith("xn--")
 
 
 def _address(facts: Facts) -> Iterator[Sign]:
