@@ -208,12 +208,31 @@ def test_a_text_that_does_not_fit_its_charset_is_told(charset: str, raw: bytes, 
         ("windows-1252", b"\x9d"),
         ("unknown-8bit", b"\xe4"),  # RFC 1428 3
         ("X-UNKNOWN", b"\xe4"),
+        ("utf-8", "\u00c7a va tr\u00e8s bien, \u00e0 bient".encode() + b"\xc3..."),  # cut in two
+        ("gbk", b"\xd6\xd0\xce\xc4\xd6\xd0\xce\xc4\xd6"),
     ],
 )
 def test_what_honest_mail_programs_write_fits_its_charset(charset: str, raw: bytes) -> None:
     body = b"Content-Type: text/plain; charset=" + charset.encode() + b"\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"
     assert not take_apart(mail(body + raw + b"\r\n")).defects
     assert not word_fault(b"=?" + charset.encode() + b"?B?" + base64.b64encode(raw) + b"?=")
+
+
+@pytest.mark.parametrize("raw", [b"caf\xe9", b"\xe9t\xe9 \xc3\xa9", b"\xf9\xd9"])
+def test_a_text_of_another_charset_does_not_fit_by_a_few_octets_that_do(raw: bytes) -> None:
+    assert decode.charset_fault(raw, "utf-8") == Symbol.CHARSET_BAD
+
+
+@pytest.mark.parametrize("data", [b"ab", b"abcde", b"a" * 100])
+def test_base64_that_lacks_but_its_padding_is_no_fault(data: bytes) -> None:
+    (found,) = decode.transfer(base64.b64encode(data).rstrip(b"="), "base64")
+    assert (found.data, found.faults) == (data, ())
+
+
+@pytest.mark.parametrize("name", [b"8-bit", b"8bits", b"7-Bit", b"8 bit"])
+def test_careless_names_of_no_encoding_are_known(name: bytes) -> None:
+    head = b"Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: " + name + b"\r\n\r\n"
+    assert not take_apart(mail(head + b"Hello\r\n")).defects
 
 
 def test_octets_above_127_without_an_encoding_are_told() -> None:

@@ -104,6 +104,9 @@ def test_charsets_that_are_no_charsets_do_no_harm(codec: str) -> None:
         (b"Fri, 20 Nov 999999999999 10:11:12 +0100", None),
         (b"(((((", None),
         (b"\xff\xfe", None),
+        (b" 1970-01-01T00:00:01Z", 1000),
+        (b" 1970-01-01 01:00:01+01:00", 1000),
+        (b" 1970-01-01 00:00:01", 1000),
     ],
 )
 def test_a_date_is_read_or_is_none(value: bytes, when: int | None) -> None:

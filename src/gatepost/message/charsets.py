@@ -90,7 +90,8 @@ def known(charset: str) -> bool:
 def fits(raw: bytes, charset: str) -> bool:
     """Tell whether octets are text of a charset that is known, so far as that can be told.
 
-    Of ISO 2022 only that it has seven bits: programs write characters into it that its tables here lack.
+    Characters that are cut in two, as programs do that shorten a text, are let pass among twice as many whole ones. Of
+    ISO 2022 only that it has seven bits: programs write characters into it that its tables here lack.
     """
     name = codec(charset)
     if name is None or name in ("ascii", "cp1252") or (raw.isascii() and name in ("utf-8", "iso8859-1")):
@@ -104,8 +105,17 @@ def _reads(name: str, raw: bytes) -> bool:
     try:
         raw.decode(name)
     except (UnicodeError, ValueError, LookupError):
-        return False
+        return _nearly(name, raw)
     return True
+
+
+def _nearly(name: str, raw: bytes) -> bool:
+    try:
+        shown = raw.decode(name, "replace")
+    except (UnicodeError, ValueError, LookupError):
+        return False
+    broken = shown.count("\ufffd")
+    return len(shown) - len(shown.encode("ascii", "ignore")) - broken >= 2 * broken
 
 
 def _bare(charset: str) -> str:

@@ -20,6 +20,7 @@ _NOT_JUNK = _ALPHABET + b"\r\n\t "
 _BAD_QP = re.compile(rb"=(?![0-9A-Fa-f]{2}|[ \t]*\r?\n|[ \t]*\Z)")
 _SOFT_BREAK = re.compile(rb"=[ \t]+(?=\r?\n|\Z)")
 _ONLY_BASE64 = re.compile(rb"\s*(?:[A-Za-z0-9+/]{40,}\r?\n)+[A-Za-z0-9+/]*={0,2}\s*\Z")
+_BITS = re.compile(r"([78])[ -]?bits?")  # as careless programs write it, too
 IDENTITY = frozenset({"7bit", "8bit", "binary", ""})
 UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 """How a text in UTF-16 begins, whatever is said of its charset (WHATWG Encoding 6)."""
@@ -40,7 +41,8 @@ def encodings(value: bytes) -> tuple[str, ...]:
     """
     text = re.sub(rb"\([^()]*\)", b"", value).strip(b" \t\r\n\";'").lower()
     name = text.decode("ascii", "replace")
-    found = [name]
+    bits = _BITS.fullmatch(name)
+    found = [f"{bits[1]}bit" if bits else name]
     found += [known for known in ("base64", "quoted-printable", "uuencode") if known in name and known != name]
     return tuple(found)
 
@@ -80,6 +82,8 @@ def _loose_base64(raw: bytes) -> list[Reading]:
     clean = raw.translate(None, _NOT_BASE64)
     if not junk and _well_ended(clean):
         return [Reading("base64", binascii.a2b_base64(clean))]
+    if not junk and b"=" not in clean and len(clean) % 4 > 1:  # only its padding was forgotten
+        return [Reading("base64", _unpadded(clean))]
     pieces = [piece for piece in re.split(rb"=+", clean) if piece]
     first = _unpadded(pieces[0]) if pieces else b""
     readings = [Reading("base64", first, (Symbol.BASE64_BAD,))]

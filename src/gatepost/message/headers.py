@@ -6,6 +6,7 @@ RFC 5322 2.2, RFC 2047. Lenient and guarded: no octets whatever make these funct
 import binascii
 import re
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from email.utils import mktime_tz, parsedate_tz
 from itertools import chain
 
@@ -177,12 +178,18 @@ def _word(encoding: str, content: str) -> bytes:
 
 
 def sent(value: bytes) -> int | None:
-    """Return a Date field as epoch milliseconds, None if it can't be read."""
+    """Return a Date field as epoch milliseconds, None if it can't be read; ISO 8601 can."""
+    text = unfold(value)[:200].decode("ascii", "replace")
     try:
-        parsed = parsedate_tz(unfold(value)[:200].decode("ascii", "replace"))
-        return None if parsed is None else int(mktime_tz(parsed)) * 1000
+        parsed = parsedate_tz(text)
+        return _iso(text) if parsed is None else int(mktime_tz(parsed)) * 1000
     except (ValueError, TypeError, LookupError, OverflowError):
         return None
+
+
+def _iso(text: str) -> int:
+    read = datetime.fromisoformat(text.strip())
+    return int((read if read.tzinfo else read.replace(tzinfo=UTC)).timestamp()) * 1000
 
 
 # RFC 2156 5.3.6 and 5.3.8, and what mail clients write beside them.
