@@ -80,6 +80,23 @@ async def test_what_is_no_word_on_the_address_enters_nobody(house: House, reply:
     assert listed(house) == []
 
 
+@pytest.mark.parametrize(
+    ("cause", "reason", "words"),
+    [
+        (Cause.MANUAL, "", "suppressed, listed by hand"),
+        (Cause.MANUAL, "asked us to", "suppressed, listed by hand: asked us to"),
+        (Cause.COMPLAINT, "complaint (abuse)", "suppressed, its reader complained: complaint (abuse)"),
+        (Cause.BOUNCE, "550 no such user", "suppressed, mail to it bounced: 550 no such user"),
+    ],
+)
+async def test_who_would_send_is_told_why_there_is_no_mail_to_the_address(
+    house: House, cause: Cause, reason: str, words: str
+) -> None:
+    entry = Suppression(domain_id=1, address="zoe@far.example", cause=cause, reason=reason, created_at=0)
+    await house.store.write(lambda writer: writer.add(entry))
+    assert await send(house) == f"550 5.1.1 {words}"
+
+
 async def test_a_report_that_comes_back_changes_what_is_known_of_the_mail(house: House) -> None:
     hook = Webhook(domain_id=1, url="https://127.0.0.1:9/", secret="", events=[HookEvent.BOUNCED], created_at=0)
     await house.store.write(lambda writer: writer.add(hook))

@@ -46,11 +46,13 @@ def test_an_address_that_is_far_too_long_is_refused_unread() -> None:
 
 
 def test_addresses_are_parted_outside_of_quoted_names() -> None:
-    text = '"Lovelace, Ada" <ada@far.example>; zoe@far.example,, "a\\",b" <ab@far.example>'
+    text = '"Lovelace, Ada" <ada@far.example>; zoe@far.example,, "a\\",b" <ab@far.example>, "c\\\\" <c@far.example>, d'
     assert part_addresses(text) == [
         '"Lovelace, Ada" <ada@far.example>',
         "zoe@far.example",
         '"a\\",b" <ab@far.example>',
+        '"c\\\\" <c@far.example>',
+        "d",
     ]
 
 

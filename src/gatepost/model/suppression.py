@@ -24,3 +24,13 @@ class Suppression(msgspec.Struct, frozen=True, kw_only=True):
     mail_id: str = ""  # the mail that bounced or was complained of
     created_at: int
     expires_at: int | None = None
+
+    @property
+    def words(self) -> str:
+        """Why there is no mail to the address, for who would send some."""
+        why = {
+            Cause.BOUNCE: "mail to it bounced",
+            Cause.COMPLAINT: "its reader complained",
+            Cause.MANUAL: "listed by hand",
+        }
+        return f"suppressed, {why[self.cause]}{': ' if self.reason else ''}{self.reason}"

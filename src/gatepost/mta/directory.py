@@ -228,7 +228,7 @@ class Directory:
             raise Problem(Kind.RELAYING_DENIED, "relaying denied")
         listed = suppressed(self._store.reader, view.domain.id, address, self._clock())
         if listed is not None:
-            raise Problem(Kind.SUPPRESSED, f"suppressed since mail went wrong before: {listed.reason or listed.cause}")
+            raise Problem(Kind.SUPPRESSED, listed.words)
         policy = self._sender_policy(sender, view) if sender else view.policy
         return self._leaving(address, address, view, policy, dsn)
 

@@ -118,9 +118,13 @@ def _unquoted(name: str) -> str:
 
 def part_addresses(text: str) -> list[str]:
     """Part addresses at the commas and semicolons that stand in no quoted name."""
-    parts, quoted, start = [], False, 0
+    parts, start, quoted, escaped = [], 0, False, False
     for at, char in enumerate(text):
-        if char == '"' and text[at - 1 : at] != "\\":
+        if escaped:
+            escaped = False
+        elif char == "\\":
+            escaped = quoted
+        elif char == '"':
             quoted = not quoted
         elif char in ",;" and not quoted:
             parts.append(text[start:at])
