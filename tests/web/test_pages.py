@@ -68,3 +68,11 @@ async def test_every_answer_is_guarded(api: Api, path: str) -> None:
     assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
     assert re.fullmatch(r"[0-9a-f]{16}", headers["X-Request-Id"])
     assert headers["Cache-Control"] in ("no-store", "no-cache")
+
+
+@pytest.mark.parametrize("path", ["/share?file=", "/compose?token=", "/password?token=", "/signin?token="])
+async def test_no_address_makes_a_page_fail(api: Api, path: str) -> None:
+    for odd in ("%00", "%ff", "%ed%a0%80", "x" * 4000, "'", "%0d%0a"):
+        answer = await api.ask("GET", f"{path}{odd}", token=None)
+        assert answer.status_code in (200, 400, 404)
+        assert answer.headers["Content-Type"] == "text/html; charset=utf-8"

@@ -34,7 +34,7 @@ class ComposePages:
     def routes(self) -> list[Route]:
         """Return the pages by their paths."""
         return [
-            Route("/compose", self._show, methods=["GET"]),
+            Route("/compose", self._window.shown(self._show), methods=["GET"]),
             Route("/compose", self._window.taken(self._send, LARGEST), methods=["POST"]),
         ]
 

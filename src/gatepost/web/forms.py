@@ -25,10 +25,10 @@ class Forms:
     def routes(self) -> list[Route]:
         """Return the pages by their paths."""
         return [
-            Route("/signin", self._show_signin, methods=["GET"]),
+            Route("/signin", self._window.shown(self._show_signin), methods=["GET"]),
             Route("/signin", self._window.taken(self._sign_in), methods=["POST"]),
             Route("/signout", self._window.taken(self._sign_out), methods=["POST"]),
-            Route("/password", self._show_password, methods=["GET"]),
+            Route("/password", self._window.shown(self._show_password), methods=["GET"]),
             Route("/password", self._window.taken(self._set_password), methods=["POST"]),
         ]
 

@@ -27,7 +27,7 @@ class SharePages:
     def routes(self) -> list[Route]:
         """Return the pages by their paths."""
         return [
-            Route("/share", self._show, methods=["GET"]),
+            Route("/share", self._window.shown(self._show), methods=["GET"]),
             Route("/share", self._window.taken(self._fetch), methods=["POST"]),
         ]
 

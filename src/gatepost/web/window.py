@@ -63,6 +63,17 @@ class Window:
 
         return serve
 
+    def shown(self, act: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+        """Make a page of an act without a form: it says no, whatever stands in the address."""
+
+        async def serve(request: Request) -> Response:
+            try:
+                return await act(request)
+            except Problem as problem:
+                return self.refuse(request, problem)
+
+        return serve
+
     def refuse(self, request: Request, problem: Problem) -> Response:
         """Say no in plain words."""
         status = STATUS.get(problem.kind, 503)
