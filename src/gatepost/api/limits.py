@@ -15,6 +15,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from gatepost.api.dialect import RETRY_AFTER, Dialect
+from gatepost.api.outlet import Outlet
 from gatepost.settings import Http
 
 URL = 8_192
@@ -76,6 +77,7 @@ class Guard(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._outlet = Outlet(transport, self.loop)
         if len(self.connections) > self.limits.max_connections:
             self._refuse(503)
         else:
@@ -130,6 +132,7 @@ class Guard(HttpToolsProtocol):
         self._in_head, self._unread = False, 0
         self._check_framing()
         super().on_headers_complete()
+        self.cycle.transport = self._outlet  # type: ignore[assignment]
         while self._unanswered and self._unanswered[0].response_complete:
             self._unanswered.popleft()
         self._unanswered.append(self.cycle)
@@ -183,6 +186,10 @@ class Guard(HttpToolsProtocol):
             self._await_body()
 
     # The answer.
+
+    def on_response_complete(self) -> None:
+        self._outlet.flush()
+        super().on_response_complete()
 
     def pause_writing(self) -> None:
         super().pause_writing()
