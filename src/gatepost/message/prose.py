@@ -5,6 +5,7 @@ import msgspec
 from gatepost.message import decode
 from gatepost.message.anatomy import Anatomy, Part
 from gatepost.message.look import READ_MAX, Look, look
+from gatepost.message.recent import Recent
 
 TEXT_MAX = 65_536
 """Characters of text that are read."""
@@ -34,8 +35,15 @@ def prose(anatomy: Anatomy) -> Prose:
     page = max(pages, key=lambda each: len(each.text) + len(each.anchors), default=None)
     text = " ".join(each.text for each in pages)
     if not text or not _alternative(anatomy, parts):
-        text = f"{text} {' '.join(plain.split())}".strip()
+        text = f"{text} {_collapsed(plain)}".strip() if text else _collapsed(plain)
     return Prose(anatomy.summary.subject, text[:TEXT_MAX], plain, page, parts)
+
+
+def _collapse(plain: str) -> str:
+    return " ".join(plain.split())
+
+
+_collapsed = Recent(_collapse, weight=len)
 
 
 def _own(anatomy: Anatomy, parts: tuple[Part, ...]) -> tuple[Part, ...]:

@@ -147,7 +147,8 @@ class Sending:
             for member, parties in (("to", draft.to), ("cc", draft.cc), ("bcc", draft.bcc))
             for at, party in enumerate(parties)
         ]
-        found = await asyncio.gather(*(self._resolve(author, party, pointer) for party, pointer in asked))
+        asking = [self._resolve(author, party, pointer) for party, pointer in asked]
+        found = await asyncio.gather(*asking) if len(asking) > 1 else [await each for each in asking]  # spares a task
         recipients: dict[str, Recipient] = {}
         for each in found:
             gather(recipients, each)
