@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from tests.api.house import Api, open_api
+from tests.house import World
 
 from gatepost.model.connection import Connection, Project
 from gatepost.model.problem import Problem
@@ -40,12 +41,24 @@ async def add(api: Api, row: Any) -> Any:
 def way(api: Api, connection: str = "", **fields: Any) -> str:
     """Return the host that a delivery goes to, its recipient's domain where MX tells, or why it waits."""
     row = api.store.reader.first(Connection, eq("name", connection)) if connection else None
-    fixed = {"mail_id": "1", "recipient": "ada@far.example", "sender": "", "due": 0, "expires": 0, "created": 0}
+    usual = {"mail_id": "1", "recipient": "ada@far.example", "sender": "", "due": 0, "expires": 0, "created": 0}
+    fixed = {**usual, **fields}
     try:
-        route = api.gatepost.ways.of(Delivery(**fixed, connection_id=row.id if row else None, **fields))
+        route = api.gatepost.ways.of(Delivery(**fixed, connection_id=row.id if row else None))
     except Problem as problem:
         return problem.detail
     return route.hops[0].host if route.hops else f"MX of {route.domain}"
+
+
+async def test_mail_for_a_server_that_was_taken_away_goes_to_the_recipients_present_one(api: Api) -> None:
+    """Who gives a domain a new mail server in place of the old one moves what waits, too."""
+    world = World(api.store, api.gatepost.clock)
+    domain = await world.domain("moved.example", hop=("new.example", 25))
+    assert way(api, recipient="ada@moved.example", platform_id=99) == "new.example"
+    kind = {"transport_type": Transport.SMTP, "transport_port": 25}
+    own = await add(api, Platform(domain_id=domain.id, name="own", transport_dest="own.example", **kind))
+    await world.user("bob@moved.example", platform_id=own.id)
+    assert way(api, recipient="bob@moved.example", platform_id=99) == "own.example"
 
 
 async def test_each_way_has_its_turn(api: Api) -> None:

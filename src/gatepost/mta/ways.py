@@ -1,12 +1,14 @@
 """Says where a delivery goes: by what was chosen by hand, its platform or connection, the default relay, or MX."""
 
 from gatepost.events import log
+from gatepost.model.address import parse_address
 from gatepost.model.connection import BadProperty, Connection, connection_route
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Op, Where
-from gatepost.model.route import Route, platform_route, read_hop
+from gatepost.model.route import Platform, Route, platform_route, read_hop
 from gatepost.model.stored import Delivery
 from gatepost.mta.directory import Directory
+from gatepost.mta.home import home
 from gatepost.store.secrets import Unsealable
 from gatepost.store.store import Store
 
@@ -28,7 +30,7 @@ class Ways:
         if delivery.via:
             return Route(hops=(read_hop(delivery.via),))
         if delivery.platform_id is not None:
-            platform = self._directory.platform(delivery.platform_id)
+            platform = self._directory.platform(delivery.platform_id) or self._platform_now(delivery.recipient)
             if platform is None:
                 raise Problem(Kind.UNPROCESSABLE, "the recipient's mail server is no longer configured")
             return platform_route(platform)
@@ -38,6 +40,11 @@ class Ways:
         if connection_id is None:
             return Route(domain=delivery.recipient.rpartition("@")[2])
         return self._over(connection_id)
+
+    def _platform_now(self, recipient: str) -> Platform | None:
+        """Return the mail server of a recipient whose former one was taken away; None where there is none."""
+        place = home(self._store.reader, parse_address(recipient))
+        return self._directory.platform(place.platform_id) if place and place.platform_id else None
 
     def default(self) -> Connection | None:
         """Return the platform's default relay."""
