@@ -35,6 +35,7 @@ from gatepost.mta.outgoing import Outgoing
 from gatepost.mta.pipeline import Pipeline
 from gatepost.mta.probe import Prober
 from gatepost.mta.queue import Queue
+from gatepost.mta.readers import Readers
 from gatepost.mta.refusals import Refusals
 from gatepost.mta.relay import make_relay
 from gatepost.mta.releases import Releases
@@ -242,8 +243,11 @@ class Gatepost:
         )
         self.releases = Releases(self.store, self.directory, self.queue, hooks, settings, clock=clock)
         self.refusals = Refusals(self.store, settings.trace, clock=clock)
+        readers = Readers(settings, filters)
+        self._open.append(readers.close)
+        auth, timeout = settings.auth, settings.filters.timeout
         pipeline = Pipeline(
-            filters, self.directory, resolver, auth=settings.auth, timeout=settings.filters.timeout, metrics=metrics
+            filters, self.directory, resolver, auth=auth, timeout=timeout, metrics=metrics, readers=readers
         )
         self.outgoing = Outgoing(settings.outgoing, memory, self.directory.may_relay, alarms, metrics, clock)
         self.intake = Intake(

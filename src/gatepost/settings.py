@@ -332,10 +332,13 @@ class Filters(msgspec.Struct, frozen=True, kw_only=True):
     DOC: ClassVar[dict[str, str]] = {
         "timeout": "seconds for all filters of one cost",
         "workers": "processes that open large mails and archives",
+        "readers": "most processes that read small mails while many come at once, and never more than there are "
+        "processors beside the daemon's own; 0: none",
         "on_error": "what follows when a filter can't say, unless its own table differs: defer, accept, quarantine",
     }
     timeout: Seconds = 20.0
     workers: Count = 1
+    readers: Amount = 4
     on_error: OnError = OnError.DEFER
     options: dict[str, dict[str, Any]] = {}
 

@@ -38,15 +38,16 @@ POINTS = [
 class Load:
     """Clients that send mail after mail, and an administrator who releases what was held, until the relay is gone."""
 
-    def __init__(self, served: Served, house: House) -> None:
+    def __init__(self, served: Served, house: House, clients: int) -> None:
         self.served = served
+        self.clients = clients
         self.story = house.story
         self.story.begun["purge"].add(0)  # it purges by itself
         self._numbers = itertools.count(1)
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        self._tasks = [asyncio.create_task(self._send_on()) for _ in range(CLIENTS)]
+        self._tasks = [asyncio.create_task(self._send_on()) for _ in range(self.clients)]
 
     async def end(self) -> None:
         await asyncio.gather(*self._tasks)
@@ -76,12 +77,14 @@ class Load:
 
 
 @contextlib.asynccontextmanager
-async def loaded(directory: Path) -> AsyncIterator[tuple[Served, House, Load]]:
+async def loaded(
+    directory: Path, *, clients: int = CLIENTS, more: str = ""
+) -> AsyncIterator[tuple[Served, House, Load]]:
     """A daemon under load. What it keeps for some days ends at once, so that the purge has work each second."""
     short = RetentionProps(duration=0)
-    async with Sink() as sink, serving(directory, sink, retention_props=short) as served:
+    async with Sink() as sink, serving(directory, sink, more=more, retention_props=short) as served:
         house = House(served.state, sink)
-        load = Load(served, house)
+        load = Load(served, house, clients)
         load.start()
         await sink.wait(3)
         yield served, house, load

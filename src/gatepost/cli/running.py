@@ -2,10 +2,11 @@
 
 import asyncio
 import os
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from gatepost.cli.failure import Failure
+from gatepost.process import loop_factory
 from gatepost.settings import SettingsError
 from gatepost.sockets import BadEndpoint
 from gatepost.store.health import StoreProblem
@@ -16,7 +17,7 @@ T = TypeVar("T")
 def run(program: Coroutine[Any, Any, T]) -> T:
     """Run to the end; raise Failure for wrong settings, an unusable store or a port that is taken."""
     try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
             return runner.run(program)
     except StoreProblem as problem:
         raise Failure(str(problem), problem.code) from problem
@@ -24,11 +25,3 @@ def run(program: Coroutine[Any, Any, T]) -> T:
         raise Failure(str(error), os.EX_CONFIG) from error
     except OSError as error:
         raise Failure(str(error), os.EX_UNAVAILABLE) from error
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
-    try:
-        import uvloop
-    except ImportError:  # no wheel for this system; asyncio's own loop does the same, slower
-        return asyncio.new_event_loop
-    return uvloop.new_event_loop

@@ -9,11 +9,11 @@ import click
 
 from gatepost.app import Gatepost
 from gatepost.cli.logs import configure
-from gatepost.cli.memory import keep_the_heap, spare_the_collector
 from gatepost.cli.notify import notify, watchdog_seconds
 from gatepost.cli.options import with_settings
 from gatepost.cli.running import run
 from gatepost.events import log
+from gatepost.process import keep_the_heap, spare_the_collector
 from gatepost.settings import Settings
 
 ECHO = 0.3  # seconds within which a second signal is the first one's echo (make and a terminal both pass it on)

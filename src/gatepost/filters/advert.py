@@ -68,6 +68,7 @@ class Advert:
     Options = AdvertOptions
 
     def __init__(self, options: AdvertOptions, tools: Tools) -> None:
+        self.anywhere = not options.file  # which may change before another process reads it
         self._points = options.points
         self._symbols, self._lists = load(options, "adverts")
         self._in_text = phrases(options.file, "adverts", "text")

@@ -42,6 +42,7 @@ class Encoding:
 
     name = "encoding"
     cost = Cost.PARSE
+    anywhere = True
     Options = registry.Options
 
     def __init__(self, options: registry.Options, tools: Tools) -> None:

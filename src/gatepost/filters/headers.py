@@ -46,6 +46,7 @@ class Headers:
 
     name = "headers"
     cost = Cost.PARSE
+    anywhere = True
     Options = HeaderOptions
 
     def __init__(self, options: HeaderOptions, tools: Tools) -> None:

@@ -6,7 +6,7 @@ has one class and `FILTER = <that class>`; nothing else needs to be edited.
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
 from enum import IntEnum
 from functools import cache
 from importlib.metadata import entry_points
@@ -91,7 +91,9 @@ class Filter(Protocol):
 
     `Options` are decoded from `[filters.<name>]`. The constructor takes (options, tools) and raises ValueError for
     an option that can't be used, in words that begin with its key. `on_error` is set by the registry. One that seeks
-    viruses has a `scanner`: its name in X-Virus-Scanned.
+    viruses has a `scanner`: its name in X-Virus-Scanned. One whose answer hangs on mail, proofs and its own options
+    alone, not on recipients, memory or a file, may say `anywhere = True`: while many mails come it is asked in another
+    process, too.
     """
 
     name: ClassVar[str]
@@ -134,6 +136,20 @@ def load(settings: Filters, tools: Tools) -> list[Filter]:
         if options.in_force:
             made.append(_make(kind, options, settings, tools))
     return made
+
+
+def anywhere(filters: Iterable[Filter]) -> list[str]:
+    """Return the names of those that may be asked in another process."""
+    return [one.name for one in filters if getattr(one, "anywhere", False)]
+
+
+def alone(settings: Filters, names: Collection[str]) -> Filters:
+    """Return settings by which these filters are loaded; of the others they tell nothing."""
+    tables = {
+        kind.name: settings.options.get(kind.name, {}) if kind.name in names else {"enabled": False}
+        for kind in _found()
+    }
+    return msgspec.structs.replace(settings, options=tables)
 
 
 def entries(settings: Filters) -> list[Entry]:

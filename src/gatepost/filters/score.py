@@ -47,6 +47,7 @@ class Score:
     Options = Weights
 
     def __init__(self, options: Weights, tools: Tools) -> None:
+        self.anywhere = not options.file  # which may change before another process reads it
         self._symbols, self._lists = load(options, "symbols")
         self._joint = {name: known.together for name, known in self._symbols.items() if known.together}
         self._worded = {name for name, rows in self._joint.items() if any(map(_all_said, rows))}

@@ -37,6 +37,12 @@ _ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "TZ", "VIRTUAL_ENV", "LD_LIBRARY_PATH"
 T = TypeVar("T")
 
 
+def environment() -> dict[str, str]:
+    """Return what of the environment a process for mails gets: nothing that is secret."""
+    kept = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+    return {**kept, "PYTHONPATH": str(Path(gatepost.__file__).parent.parent)}
+
+
 class Unscannable(Exception):
     """The worker died or took too long over a mail. The text says which."""
 
@@ -53,15 +59,13 @@ class Worker:
 
     @classmethod
     async def start(cls) -> "Worker":
-        environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
-        environment["PYTHONPATH"] = str(Path(gatepost.__file__).parent.parent)
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
             "gatepost.message.worker",
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            env=environment,
+            env=environment(),
             start_new_session=True,  # a Ctrl-C at the terminal is the daemon's business
         )
         return cls(process)
@@ -209,13 +213,18 @@ class Mail:
         self.auth: AuthResults | None = None  # what is proven of its sender; None: nobody looked
         self._opener = opener
         self._anatomy: Anatomy | None = None
+        self._heavy = False
         self._prose: Prose | None = None
         self._opening: asyncio.Task[Anatomy] | None = None
         self._made: dict[Hashable, Any] = {}
 
+    def take(self, anatomy: Anatomy | None) -> None:
+        """Take what another process made of the mail; None: it is work for a worker, as was found there."""
+        self._anatomy, self._heavy = anatomy, anatomy is None
+
     def glance(self) -> Anatomy | None:
         """Return a small mail taken apart, at once; None: it is work for a worker."""
-        if self._anatomy is None and self._opening is None:
+        if self._anatomy is None and self._opening is None and not self._heavy:
             self._anatomy = self._opener.glance(self.body)
         return self._anatomy
 

@@ -41,6 +41,7 @@ from gatepost.store.bulk import Keep
 from gatepost.store.store import Pace, Store
 
 HOUR = 3_600_000
+CROWDED = 8  # mails under way from which on readers help
 ANY_SIZE = 1_000_000  # megabytes
 
 
@@ -109,6 +110,7 @@ class Intake:
         self._clock = clock
         self._metrics = metrics
         self._new_id = new_id
+        self._under_way = 0  # mails that are judged or written just now
         self._provisioned: dict[int, deque[int]] = defaultdict(deque)
 
     def new_id(self) -> str:
@@ -143,11 +145,14 @@ class Intake:
         (rules 2).
         """
         body = await self._store.spool.finish(draft)
+        self._under_way += 1
         try:
             receipt = await self._take(envelope, body, also)
         except BaseException:
             self._store.spool.forget(body)
             raise
+        finally:
+            self._under_way -= 1
         if receipt.answer is not Answer.ACCEPTED:
             self._store.spool.forget(body)
         return receipt
@@ -213,7 +218,7 @@ class Intake:
         """Ask the filters, and judge for each recipient; the trail tells how."""
         envelope = mail.envelope
         trail.add("received", **facts(envelope, mail.body))
-        report = await self._pipeline.run(mail, trail)
+        report = await self._pipeline.run(mail, trail, crowded=self._under_way >= CROWDED)
         judged = [self._judge(envelope, report.anatomy, each) for each in report.found]
         answer = _answer(judged)
         if answer is Answer.ACCEPTED:

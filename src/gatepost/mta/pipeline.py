@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Collection, Container, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Collection, Container, Hashable, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -16,11 +16,15 @@ from gatepost.message.anatomy import Anatomy
 from gatepost.message.authors import authors, shown
 from gatepost.message.mail import Busy, Mail
 from gatepost.message.tries import TRIES, Tries
-from gatepost.model.envelope import Recipient, Role
+from gatepost.model.envelope import Recipient
 from gatepost.model.verdict import Category, Finding, OnError
 from gatepost.mta.directory import Directory
+from gatepost.mta.readers import Readers
+from gatepost.mta.reading import Reading, Said, from_the_world
 from gatepost.mta.rulebook import Claims
 from gatepost.settings import Auth
+
+_UNREAD = Reading()  # what no reader told
 
 
 class Findings(msgspec.Struct, frozen=True):
@@ -39,6 +43,28 @@ class Report(msgspec.Struct, frozen=True):
     scanners: tuple[str, ...] = ()
 
 
+class _Round:
+    """One mail on its way through the filters: what is found for each recipient, and the milliseconds of each filter.
+
+    `said` is what filters have told of the mail elsewhere; those are not asked again.
+    """
+
+    def __init__(
+        self,
+        mail: Mail,
+        recipients: Sequence[Recipient],
+        unopened: Sequence[Finding],
+        trail: Trail,
+        said: Mapping[str, Said],
+    ) -> None:
+        self.mail = mail
+        self.recipients = recipients
+        self.found = [list(unopened) for _ in recipients]
+        self.times: dict[str, float] = {}
+        self.trail = trail
+        self.said = said
+
+
 class Pipeline:
     """Filters see neither each other nor the store: order changes speed, never meaning (architecture 4)."""
 
@@ -51,6 +77,7 @@ class Pipeline:
         auth: Auth,
         timeout: float,
         metrics: Metrics,
+        readers: Readers | None = None,
     ) -> None:
         self._tiers = _tiers(filters)
         self._scanners = [
@@ -65,27 +92,29 @@ class Pipeline:
         }
         self._unsure = metrics.unsure
         self._tries = Tries()
+        self._readers = readers
 
-    async def run(self, mail: Mail, trail: Trail) -> Report:
-        """Ask every filter; never raises for a filter's failure, which is an UNSURE finding instead."""
-        opened, unopened = await self._open(mail, trail)
-        if self._auth.enabled and _from_the_world(mail):
-            await self._prove(mail, opened, trail)
+    async def run(self, mail: Mail, trail: Trail, *, crowded: bool = False) -> Report:
+        """Ask every filter; never raises for a filter's failure, which is an UNSURE finding instead.
+
+        `crowded`: many mails are under way, so that a reader may tell what this one tells by itself.
+        """
+        reading, opened, unopened = await self._open(mail, trail, crowded=crowded)
+        if self._auth.enabled and from_the_world(mail.envelope):
+            await self._prove(mail, opened, reading, trail)
         claims = _claims(mail, opened)
         recipients = [self._directory.with_rules(recipient, claims) for recipient in mail.envelope.recipients]
-        found: dict[int, list[Finding]] = {index: [] for index in range(len(recipients))}
-        for findings in found.values():
-            findings.extend(unopened)
-        times: dict[str, float] = {}
+        this = _Round(mail, recipients, unopened, trail, reading.said)
         for cost, filters in self._tiers:
             if cost >= Cost.PARSE and opened is None:
                 break
-            await self._ask(filters, mail, recipients, found, trail, times)
-            if all(_settled(findings) for findings in found.values()):
+            await self._ask(filters, this)
+            if all(_settled(findings) for findings in this.found):
                 break
-        trail.add("scanned", ms=times)
-        each = (Findings(recipient, tuple(found[index])) for index, recipient in enumerate(recipients))
-        return Report(opened, tuple(each), tuple(self._heard(times, found.get(0, ()))))
+        trail.add("scanned", ms=this.times)
+        each = (Findings(recipient, tuple(found)) for recipient, found in zip(recipients, this.found, strict=True))
+        first = this.found[0] if this.found else ()
+        return Report(opened, tuple(each), tuple(self._heard(this.times, first)))
 
     def _heard(self, asked: Container[str], findings: Sequence[Finding]) -> Iterator[str]:
         """Yield the names of the scanners that were asked and did say; what they say is the same for all recipients."""
@@ -94,31 +123,35 @@ class Pipeline:
             if filter_name in asked and filter_name not in silent:
                 yield scanner
 
-    async def _open(self, mail: Mail, trail: Trail) -> tuple[Anatomy | None, list[Finding]]:
-        """Return the mail taken apart, or what is found instead. The opener keeps its own time."""
-        started = time.perf_counter()
+    async def _open(self, mail: Mail, trail: Trail, *, crowded: bool) -> tuple[Reading, Anatomy | None, list[Finding]]:
+        """Return what a reader told, the mail taken apart, or what is found instead. The opener keeps its own time."""
+        reading = _UNREAD
         try:
+            if crowded and self._readers is not None and (read := await self._readers.read(mail)):
+                reading = read
+                mail.take(reading.anatomy)
+            started = time.perf_counter()
             anatomy = mail.glance() or await mail.anatomy()
         except Busy as error:
-            return None, [_unscannable(str(error), OnError.DEFER)]
-        except Exception as error:  # whatever befell the worker, the mail is not passed on unseen
+            return reading, None, [_unscannable(str(error), OnError.DEFER)]
+        except Exception as error:  # whatever befell reader or worker, the mail is not passed on unseen
             log.warning("mail could not be opened", id=mail.envelope.id, error=repr(error))
             trail.add("scanned", "the mail could not be opened", error=type(error).__name__)
-            return None, [await self._tried(mail)]
-        self._seconds["open"].observe(time.perf_counter() - started)
-        return anatomy, []
+            return reading, None, [await self._tried(mail)]
+        self._seconds["open"].observe(reading.opening or time.perf_counter() - started)
+        return reading, anatomy, []
 
-    async def _prove(self, mail: Mail, opened: Anatomy | None, trail: Trail) -> None:
+    async def _prove(self, mail: Mail, opened: Anatomy | None, reading: Reading, trail: Trail) -> None:
         """Look at who sent the mail; when that fails nothing is known, so that it waits where a proof decides."""
         started = time.perf_counter()
         try:
-            mail.auth = await self._examiner.examine(mail, opened)
+            mail.auth = reading.auth or await self._examiner.examine(mail, opened)
         except Exception as error:  # no mail is lost for want of a proof
             log.error("sender could not be examined", id=mail.envelope.id, error=repr(error), exc_info=True)
             trail.add("examined", "the sender could not be examined", error=type(error).__name__)
             mail.auth = unknown(mail.envelope, opened, f"it could not be examined ({type(error).__name__})")
             return
-        took = time.perf_counter() - started
+        took = reading.proving if reading.auth else time.perf_counter() - started
         self._seconds["auth"].observe(took)
         trail.add("examined", **facts(mail.auth), ms={"auth": _milliseconds(took)})
 
@@ -127,48 +160,44 @@ class Pipeline:
         reason = f"the content could not be opened (try {tries} of {TRIES})"
         return _unscannable(reason, OnError.QUARANTINE if tries >= TRIES else OnError.DEFER)
 
-    async def _ask(
-        self,
-        filters: Sequence[Filter],
-        mail: Mail,
-        recipients: Sequence[Recipient],
-        found: dict[int, list[Finding]],
-        trail: Trail,
-        times: dict[str, float],
-    ) -> None:
-        """Ask filters of one cost; note in `times` the milliseconds that each took."""
+    async def _ask(self, filters: Sequence[Filter], this: _Round) -> None:
+        """Ask filters of one cost."""
         if len(filters) == 1 or filters[0].cost <= Cost.PARSE:
             # They use the processor alone: side by side would only be slower.
             for one in filters:
-                times[one.name] = await self._ask_one(one, mail, recipients, found, trail)
+                this.times[one.name] = await self._ask_one(one, this)
             return
         async with asyncio.TaskGroup() as group:
-            asked = {one.name: group.create_task(self._ask_one(one, mail, recipients, found, trail)) for one in filters}
-        times.update({name: task.result() for name, task in asked.items()})
+            asked = {one.name: group.create_task(self._ask_one(one, this)) for one in filters}
+        this.times.update({name: task.result() for name, task in asked.items()})
 
-    async def _ask_one(
-        self,
-        one: Filter,
-        mail: Mail,
-        recipients: Sequence[Recipient],
-        found: dict[int, list[Finding]],
-        trail: Trail,
-    ) -> float:
+    async def _ask_one(self, one: Filter, this: _Round) -> float:
         """Ask one filter for all recipients; return the milliseconds that it took."""
-        started = asked = time.perf_counter()
-        for members in _alike(one, recipients):
-            findings = await self._examine(one, mail, recipients[members[0]])
-            done = time.perf_counter()
-            if findings:
-                for index in members:
-                    found[index].extend(findings)
-                shared = len(members) == len(recipients)
-                told_to = (None,) if shared else [recipients[index].address.key for index in members]
-                self._tell(one, findings, told_to, done - asked, trail)
-            asked = done
-        took = asked - started
+        said = this.said.get(one.name)
+        if said is not None:
+            self._note(one, said.findings, range(len(this.recipients)), said.seconds, this)
+            took = said.seconds
+        else:
+            started = asked = time.perf_counter()
+            for members in _alike(one, this.recipients):
+                findings = await self._examine(one, this.mail, this.recipients[members[0]])
+                done = time.perf_counter()
+                self._note(one, findings, members, done - asked, this)
+                asked = done
+            took = asked - started
         self._seconds[one.name].observe(took)
         return _milliseconds(took)
+
+    def _note(
+        self, one: Filter, findings: Sequence[Finding], members: Sequence[int], took: float, this: _Round
+    ) -> None:
+        """Note what a filter found for some of the recipients."""
+        if findings:
+            for index in members:
+                this.found[index].extend(findings)
+            shared = len(members) == len(this.recipients)
+            told_to = (None,) if shared else [this.recipients[index].address.key for index in members]
+            self._tell(one, findings, told_to, took, this.trail)
 
     def _tell(
         self, one: Filter, findings: Sequence[Finding], mailboxes: Iterable[str | None], took: float, trail: Trail
@@ -224,12 +253,6 @@ def _claims(mail: Mail, anatomy: Anatomy | None) -> Claims:
     """The identities that sender rules are held against."""
     envelope = [mail.envelope.sender] if mail.envelope.sender else []
     return Claims((*envelope, *authors(anatomy)), shown(anatomy)) if anatomy else Claims(tuple(envelope))
-
-
-def _from_the_world(mail: Mail) -> bool:
-    """Tell whether a mail came from a stranger: who signed in, or sends from our networks, needs no such proof."""
-    client = mail.envelope.client
-    return client.role is Role.MX and client.login is None
 
 
 def _milliseconds(seconds: float) -> float:

@@ -6,7 +6,7 @@ import sys
 # Many blocks that are too large for Python's own arenas, and free again at once.
 WORK = """
 import resource, sys
-from gatepost.cli.memory import keep_the_heap
+from gatepost.process import keep_the_heap
 if sys.argv[1] == "kept":
     keep_the_heap()
 def mail():

@@ -1,0 +1,106 @@
+"""What the daemon and its readers say to each other: mails to read, and what each tells by itself.
+
+Frames go through a socket: four octets of length, then msgpack.
+"""
+
+import struct
+from collections.abc import Iterator
+
+import msgspec
+
+from gatepost.message.anatomy import Anatomy
+from gatepost.model.auth import AuthResults
+from gatepost.model.envelope import Envelope, Recipient, Role
+from gatepost.model.verdict import Finding
+from gatepost.settings import Auth, Dns, Filters, Limits
+
+LENGTH = struct.Struct(">I")
+
+
+class Setup(msgspec.Struct, frozen=True, array_like=True):
+    """What a reader goes by, in its first frame. `version` is the daemon's: a reader of another one reads nothing."""
+
+    version: str
+    filters: Filters
+    limits: Limits
+    dns: Dns
+    auth: Auth
+
+
+class Job(msgspec.Struct, frozen=True, array_like=True):
+    """A mail to read."""
+
+    number: int
+    envelope: Envelope
+    data: bytes
+
+
+class Said(msgspec.Struct, frozen=True, array_like=True):
+    """What a filter found, and the seconds that it took."""
+
+    findings: tuple[Finding, ...]
+    seconds: float
+
+
+class Reading(msgspec.Struct, frozen=True, array_like=True):
+    """What a mail tells by itself; `opening` and `proving` are the seconds that it took.
+
+    `anatomy` None: it is work for a worker. `auth` None: there was nobody to examine. `said`, by the names of filters,
+    lacks those that failed.
+    """
+
+    anatomy: Anatomy | None = None
+    opening: float = 0.0
+    auth: AuthResults | None = None
+    proving: float = 0.0
+    said: dict[str, Said] = {}
+
+
+class Answer(msgspec.Struct, frozen=True, array_like=True):
+    """The answer to the job of that number, None where reading failed; number 0: the reader is ready."""
+
+    number: int
+    reading: Reading | None = None
+
+
+_encode = msgspec.msgpack.Encoder().encode
+setup_decoder = msgspec.msgpack.Decoder(Setup)
+job_decoder = msgspec.msgpack.Decoder(Job)
+answer_decoder = msgspec.msgpack.Decoder(Answer)
+
+
+def frame(message: Setup | Job | Answer) -> bytes:
+    """Return a message as it goes through a socket."""
+    body = _encode(message)
+    return LENGTH.pack(len(body)) + body
+
+
+class Frames:
+    """Takes octets as they come."""
+
+    def __init__(self) -> None:
+        self._held = bytearray()
+
+    def take(self, octets: bytes) -> Iterator[bytes]:
+        """Yield the bodies of the frames that are whole now; all of them must be taken."""
+        held = self._held
+        held += octets
+        start = 0
+        while len(held) >= (begin := start + LENGTH.size):
+            end = begin + LENGTH.unpack_from(held, start)[0]
+            if len(held) < end:
+                break
+            yield bytes(memoryview(held)[begin:end])
+            start = end
+        del held[:start]
+
+
+def bare(envelope: Envelope) -> Envelope:
+    """Return an envelope with the addresses of its recipients alone: their policies and rules are not a reader's."""
+    recipients = tuple(Recipient(address=each.address, given=each.given) for each in envelope.recipients)
+    return msgspec.structs.replace(envelope, recipients=recipients)
+
+
+def from_the_world(envelope: Envelope) -> bool:
+    """Tell whether a stranger brought a mail: who signed in, or sends from our networks, needs no proof."""
+    return envelope.client.role is Role.MX and envelope.client.login is None

@@ -1,0 +1,451 @@
+"""Readers: what they tell of a mail is what the daemon would have found itself; how they begin, fail and end."""
+
+import asyncio
+import base64
+import contextlib
+import os
+import select
+import signal
+import sys
+import zipfile
+from collections.abc import AsyncIterator, Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from tests.house import NOW, StillClock, World, client, open_store, settings
+from tests.mailauth.post import long_txt
+from tests.modern.mails import mails
+from tests.mta.test_proofs import ZONE
+from tests.peers.names import Names
+
+from gatepost.dns import Resolver
+from gatepost.events import Metrics, Trail, wall_clock
+from gatepost.filters import registry
+from gatepost.filters.score import GTUBE
+from gatepost.filters.virus import EICAR
+from gatepost.message.mail import Mail, Opener, Unscannable
+from gatepost.model.address import parse_address
+from gatepost.model.envelope import Body, Client, Direction, Envelope, Login, Recipient, Role
+from gatepost.model.rules import SenderRule, SenderType
+from gatepost.model.stored import TraceEvent
+from gatepost.model.verdict import OnError
+from gatepost.mta import readers as daemon_side
+from gatepost.mta.directory import Directory
+from gatepost.mta.pipeline import Pipeline, Report
+from gatepost.mta.reader import Reader
+from gatepost.mta.readers import Readers
+from gatepost.mta.reading import Frames, Job, Setup, frame, job_decoder
+from gatepost.settings import Auth, Dns, Filters, Limits
+
+pytestmark = pytest.mark.anyio
+
+PLAIN = (
+    b"From: Ada <ada@world.example>\r\nTo: bob@served.example\r\nSubject: x\r\n"
+    b"Date: Fri, 20 Nov 2026 09:00:00 +0000\r\nMessage-ID: <1@world.example>\r\n\r\nHello\r\n"
+)
+
+
+def zipped() -> bytes:
+    packed = BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("run.exe", b"MZ")
+    return packed.getvalue()
+
+
+def attached(content: bytes, kind: str, name: str) -> bytes:
+    """Return a mail with a file."""
+    return (
+        PLAIN.partition(b"\r\n\r\n")[0]
+        + b"\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nSee.\r\n--b\r\n"
+        + f"Content-Type: {kind}\r\nContent-Transfer-Encoding: base64\r\n".encode()
+        + f'Content-Disposition: attachment; filename="{name}"\r\n\r\n'.encode()
+        + base64.encodebytes(content).replace(b"\n", b"\r\n")
+        + b"--b--\r\n"
+    )
+
+
+ODD = {
+    "nothing": b"",
+    "no header": b"\r\nno header\r\n",
+    "8bit": PLAIN.replace(b"Hello", b"H\xe9llo \x00\xff"),
+    "8bit header": PLAIN.replace(b"Subject: x", "Subject: Grüße".encode()),
+    "open boundary": PLAIN.replace(b"\r\n\r\n", b"\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n", 1),
+    "bad base64": attached(b"x" * 90, "application/octet-stream", "x.bin").replace(b"eHh4", b"e$$4", 1),
+    "gtube": PLAIN.replace(b"Hello", GTUBE),
+    "eicar": attached(EICAR, "application/octet-stream", "test.com"),
+    "newsletter": PLAIN.replace(
+        b"Subject", b"List-Unsubscribe: <https://world.example/u>\r\nFeedback-ID: 1\r\nSubject"
+    ),
+    "bad header": PLAIN.replace(b"To:", b"no field\r\nTo:").replace(b"Date:", b"Dote:"),
+    "archive": attached(zipped(), "application/zip", "a.zip"),
+    "pdf": attached(
+        b"%PDF-1.7\n1 0 obj <</S /URI /URI (https://elsewhere.example/)>> endobj\n", "application/pdf", "a.pdf"
+    ),
+}
+
+
+class Bench:
+    """The same pipeline twice over, with a name server of its own: one asks everything itself, one has readers."""
+
+    def __init__(self, world: World, names: Names, tmp_path: Path, **readers: Any) -> None:
+        dns = Dns(servers=[names.address], timeout=5.0)
+        sections = {"dns": {"servers": [names.address], "timeout": 5.0}}
+        self.settings = settings(tmp_path, **sections)
+        self.world = world
+        self.opener = Opener(Filters(), Limits())
+        self.directory = Directory(
+            world.store, self.settings, clock=world.clock, srs_key=b"k", verify=None, has_mail=None
+        )
+        resolver = Resolver(dns, wall_clock)
+        filters = registry.load(Filters(), registry.Tools(limits=Limits(), resolver=resolver))
+        self.readers = Readers(self.settings, filters, **{"most": 1, **readers})
+        self.here, self.there = Metrics(), Metrics()
+        auth = Auth()
+        self.asks_itself = Pipeline(filters, self.directory, resolver, auth=auth, timeout=20.0, metrics=self.here)
+        self.has_readers = Pipeline(
+            filters, self.directory, resolver, auth=auth, timeout=20.0, metrics=self.there, readers=self.readers
+        )
+
+    async def mail(self, raw: bytes = PLAIN, sender: str = "ada@world.example", **about: Any) -> Mail:
+        by = about.pop("client", client(ip="127.0.0.1", helo="out.world.example"))
+        names = about.pop("names", ("bob",))
+        found: list[Recipient] = []
+        for name in names:
+            found += await self.directory.resolve(parse_address(f"{name}@served.example"), by, None)
+        about = {"id": "0" * 32, "direction": Direction.IN, "received": NOW, **about}
+        envelope = Envelope(
+            client=by, sender=parse_address(sender) if sender else None, recipients=tuple(found), **about
+        )
+        return Mail(envelope, Body(len(raw), raw), self.opener)
+
+    async def judged(self, pipeline: Pipeline, mail: Mail) -> tuple[Report, list[TraceEvent]]:
+        again = Mail(mail.envelope, mail.body, self.opener)
+        trail = Trail(self.world.clock)
+        return await pipeline.run(again, trail, crowded=True), trail.events
+
+    async def read(self, mail: Mail) -> tuple[Report, list[TraceEvent]]:
+        return await self.judged(self.has_readers, mail)
+
+    async def ready(self, readers: Readers | None = None) -> int:
+        """Wait until a reader takes mails; return its process."""
+        readers = readers or self.readers
+        mail = await self.mail()
+        async with asyncio.timeout(60):
+            while not readers.pids:
+                assert await readers.read(mail) is None
+                await asyncio.sleep(0.01)
+        return readers.pids[0]
+
+    async def close(self) -> None:
+        await self.readers.close()
+        await self.opener.close()
+
+
+@contextlib.asynccontextmanager
+async def benches(tmp_path: Path) -> AsyncIterator[Any]:
+    """Return what makes such a bench; all are closed."""
+    clock = StillClock()
+    store = open_store(tmp_path / "state", clock)
+    world = World(store, clock)
+    await world.domain("served.example")
+    zone = {**ZONE, "_dmarc.a.test": [long_txt("v=DMARC1; p=quarantine")]}
+    made: list[Bench] = []
+    async with Names(zone) as names:
+
+        def make(**readers: Any) -> Bench:
+            made.append(Bench(world, names, tmp_path, **readers))
+            return made[-1]
+
+        yield make
+        for bench in made:
+            await bench.close()
+    await store.close()
+
+
+@pytest.fixture
+async def make(tmp_path: Path) -> AsyncIterator[Any]:
+    async with benches(tmp_path) as made:
+        yield made
+
+
+def timeless(events: list[TraceEvent]) -> list[TraceEvent]:
+    """Return a trace with the names of those whose times it gives, and without the times."""
+    return [
+        msgspec.structs.replace(each, data={**each.data, "ms": sorted(each.data.get("ms", ()))})  # type: ignore[call-overload]
+        for each in events
+    ]
+
+
+def counted(metrics: Metrics) -> dict[tuple[str, ...], float]:
+    """Return how often each was timed, and of how many mails a filter could not say."""
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in metrics.registry.collect()
+        if family.name in ("gatepost_scan_duration_seconds", "gatepost_filter_unsure")
+        for sample in family.samples
+        if sample.name.endswith(("_count", "_total"))
+    }
+
+
+async def same(bench: Bench, mail: Mail, about: str = "") -> Report:
+    """Return what comes of a mail, which must be the same read here or there."""
+    expected, trace = await bench.judged(bench.asks_itself, mail)
+    report, events = await bench.read(mail)
+    assert report == expected, about
+    assert timeless(events) == timeless(trace), about
+    return report
+
+
+async def test_what_comes_of_a_mail_is_the_same_wherever_it_is_read(make: Any) -> None:
+    bench = make()
+    await bench.ready()
+    for made in mails():
+        sender = f"someone@{made.auth.mail_from.domain}" if made.auth.mail_from.domain else ""
+        await same(bench, await bench.mail(made.data, sender, received=made.received), made.name)
+    assert counted(bench.there) == counted(bench.here)
+    assert counted(bench.there)["gatepost_scan_duration_seconds_count", "score"] > 100
+
+
+@pytest.mark.parametrize("name", ODD)
+async def test_odd_mails_and_work_for_a_worker_come_to_the_same(make: Any, name: str) -> None:
+    bench = make()
+    await bench.ready()
+    report = await same(bench, await bench.mail(ODD[name]))
+    assert report.anatomy is not None
+    assert counted(bench.there) == counted(bench.here)
+
+
+async def test_whoever_brings_it_and_for_whomever_it_is_a_mail_comes_to_the_same(make: Any) -> None:
+    bench = make()
+    await bench.ready()
+    domain = bench.world.store.reader.domain("served.example")
+    user = await bench.world.user("ann@served.example")
+    rule = SenderRule(
+        domain_id=domain.id, user_id=user.id, owner="ann@served.example", value="ada@world.example",
+        type=SenderType.BLOCK, created_date=NOW,
+    )  # fmt: skip
+    await bench.world.add(rule)
+    signed_in = Login(user_id=user.id, domain_id=domain.id, email="ann@served.example")
+    ours = [client(role=Role.SUBMISSION, login=signed_in), client(role=Role.TRUSTED)]
+    stranger = client(ip="192.0.2.9", helo="no name")
+    raw = ODD["gtube"]
+    for by in (*ours, stranger):
+        await same(bench, await bench.mail(raw, client=by))
+    await same(bench, await bench.mail(raw, ""))
+    await same(bench, await bench.mail(raw, smtputf8=True))
+    report = await same(bench, await bench.mail(raw, names=("bob", "ann")))
+    assert len(report.found) == 2
+    assert report.found[0].findings != report.found[1].findings
+
+
+async def test_a_name_server_that_is_silent_holds_up_no_other_mail(make: Any) -> None:
+    bench = make()
+    await bench.ready()
+    mail = await bench.mail()
+    reports = await asyncio.gather(*(bench.read(mail) for _ in range(12)))
+    assert all(report == reports[0][0] for report, _ in reports)
+
+
+async def test_no_reader_is_started_for_mails_that_it_could_not_take(make: Any, tmp_path: Path) -> None:
+    for most, body in ((0, Body(5, b"Hello")), (1, Body(300_000, bytes(300_000))), (1, Body(5, None, "/dev/null"))):
+        bench = make(most=most)
+        mail = Mail((await bench.mail()).envelope, body, bench.opener)
+        assert await bench.readers.read(mail) is None
+        assert not lives()
+
+
+async def test_there_are_no_more_than_the_settings_and_the_processors_allow(tmp_path: Path) -> None:
+    filters: list[registry.Filter] = []
+    kept = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(kept)})
+        assert Readers(settings(tmp_path), filters).most == 0
+    finally:
+        os.sched_setaffinity(0, kept)
+    assert Readers(settings(tmp_path, filters={"readers": 0}), filters).most == 0
+    assert Readers(settings(tmp_path), filters).most == min(4, len(kept) - 1)
+
+
+async def test_one_that_is_busy_gets_no_more_and_the_daemon_reads_the_rest(make: Any) -> None:
+    bench = make(pending=2)
+    pid = await bench.ready()
+    mail = await bench.mail()
+    os.kill(pid, signal.SIGSTOP)
+    asked = [asyncio.create_task(bench.readers.read(mail)) for _ in range(2)]
+    await asyncio.sleep(0)
+    assert await bench.readers.read(mail) is None
+    os.kill(pid, signal.SIGCONT)
+    assert all(await asyncio.gather(*asked))
+    assert bench.readers.pids == [pid]
+
+
+async def test_mails_over_which_a_reader_dies_are_deferred_and_held_after_some_tries(make: Any) -> None:
+    bench = make()
+    mail = await bench.mail(ODD["gtube"])
+    for on_error in (OnError.DEFER, OnError.DEFER, OnError.QUARANTINE):
+        pid = await bench.ready()
+        os.kill(pid, signal.SIGSTOP)
+        reading = asyncio.create_task(bench.read(mail))
+        await asyncio.sleep(0)
+        os.kill(pid, signal.SIGKILL)
+        report, events = await reading
+        assert report.anatomy is None
+        (finding,) = [each for each in report.found[0].findings if each.symbol == "UNSCANNABLE"]
+        assert finding.on_error is on_error
+        assert ("scanned", "Unscannable") in [(each.event, each.data.get("error")) for each in events]
+    await bench.ready()
+    await same(bench, mail)
+
+
+async def test_one_that_takes_too_long_is_killed(make: Any) -> None:
+    bench = make(patience=0.05, look=0.01)
+    pid = await bench.ready()
+    os.kill(pid, signal.SIGSTOP)
+    with pytest.raises(Unscannable, match=r"took longer than 0\.05 s"):
+        await bench.readers.read(await bench.mail())
+    await ended(pid)
+    assert await bench.ready() != pid
+
+
+async def test_one_without_mails_ends_and_the_next_crowd_starts_another(make: Any) -> None:
+    bench = make(idle=0.05, look=0.01)
+    pid = await bench.ready()
+    await ended(pid)
+    assert await bench.ready() != pid
+
+
+async def test_closing_ends_them_and_what_they_are_at(make: Any) -> None:
+    bench = make()
+    pid = await bench.ready()
+    os.kill(pid, signal.SIGSTOP)
+    reading = asyncio.create_task(bench.readers.read(await bench.mail()))
+    await asyncio.sleep(0)
+    await bench.readers.close()
+    with pytest.raises(Unscannable, match="stopped"):
+        await reading
+    await ended(pid)
+    assert await bench.readers.read(await bench.mail()) is None
+    assert bench.readers.pids == []
+    await bench.readers.close()
+
+
+async def test_closing_while_one_starts_leaves_no_process(make: Any) -> None:
+    bench = make()
+    await bench.readers.read(await bench.mail())
+    await asyncio.sleep(0)
+    await bench.readers.close()
+    assert bench.readers.pids == []
+    assert not children()
+
+
+async def test_a_reader_ends_with_the_daemon_and_not_before(tmp_path: Path) -> None:
+    daemon = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", DAEMON, str(tmp_path), stdout=asyncio.subprocess.PIPE
+    )
+    assert daemon.stdout is not None
+    pid = int(await daemon.stdout.readline())
+    os.kill(pid, signal.SIGTERM)  # as a manager of services sends to all
+    os.kill(pid, signal.SIGINT)
+    assert await daemon.stdout.readline() == b"it reads\n"
+    daemon.kill()
+    await ended(pid)
+    await daemon.wait()
+
+
+DAEMON = """
+import asyncio, pathlib, sys
+from tests.mta.test_readers import benches
+async def main():
+    async with benches(pathlib.Path(sys.argv[1])) as make:
+        bench = make()
+        print(await bench.ready(), flush=True)
+        while await bench.readers.read(await bench.mail()) is None:
+            pass
+        print("it reads", flush=True)
+        await asyncio.Event().wait()
+asyncio.run(main())
+"""
+
+
+async def test_one_of_another_version_reads_nothing(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(daemon_side, "version", lambda name: "0.0.0")
+    bench = make()
+    mail = await bench.mail()
+    assert await bench.readers.read(mail) is None
+    (life,) = lives()
+    await asyncio.wait_for(life, 60)
+    assert bench.readers.pids == []
+    assert await bench.readers.read(mail) is None
+    assert not lives(), "it rests before the next one"
+
+
+async def test_what_fails_in_a_reader_is_asked_here(tmp_path: Path) -> None:
+    setup = Setup("", registry.alone(Filters(), ["headers", "score"]), Limits(), Dns(), Auth(enabled=False))
+    nobody = Envelope(
+        id="0" * 32, client=Client(ip="192.0.2.1"), sender=None, recipients=(), direction=Direction.IN, received=NOW
+    )
+    reading = await Reader(setup).read(Job(1, nobody, PLAIN))
+    assert reading is not None
+    assert reading.anatomy is not None
+    assert reading.said == {}, "filters that fail say nothing"
+    impossible = msgspec.structs.replace(nobody, client=None)
+    proving = msgspec.structs.replace(setup, auth=Auth())
+    assert await Reader(proving).read(Job(1, impossible, PLAIN)) is None
+
+
+async def test_a_reader_asks_only_what_hangs_on_the_mail_alone(tmp_path: Path) -> None:
+    table = tmp_path / "own.toml"
+    table.write_text("")
+    for options, names in (
+        ({}, ["advert", "encoding", "headers", "score"]),
+        (
+            {"score": {"file": str(table)}, "icap": {"servers": ["127.0.0.1:1"]}},
+            ["advert", "encoding", "headers"],
+        ),
+    ):
+        chosen = Filters(options=options)
+        tools = registry.Tools(limits=Limits(), resolver=Resolver(Dns(), wall_clock))
+        loaded = registry.load(chosen, tools)
+        assert sorted(registry.anywhere(loaded)) == names
+        assert sorted(one.name for one in registry.load(registry.alone(chosen, names), tools)) == names
+
+
+def test_frames_come_whole_however_they_are_cut() -> None:
+    job = Job(7, Envelope(id="0" * 32, client=Client(ip="192.0.2.1"), sender=None, recipients=(),
+                          direction=Direction.IN, received=NOW), PLAIN)  # fmt: skip
+    octets = frame(job) * 3
+    for size in (1, 3, 100, len(octets)):
+        frames = Frames()
+        taken = [body for at in range(0, len(octets), size) for body in frames.take(octets[at : at + size])]
+        assert [job_decoder.decode(body) for body in taken] == [job] * 3
+
+
+def lives() -> list["asyncio.Task[object]"]:
+    """Return what begins and ends readers now."""
+    return [task for task in asyncio.all_tasks() if task.get_name() == "reader"]
+
+
+async def ended(pid: int) -> None:
+    """Wait until a process is no more."""
+    with contextlib.suppress(ProcessLookupError):
+        process = os.pidfd_open(pid)
+        try:
+            assert await asyncio.to_thread(select.select, [process], [], [], 60) != ([], [], [])
+        finally:
+            os.close(process)
+
+
+def children() -> list[int]:
+    """Return the readers that this process has."""
+    return list(_children())
+
+
+def _children() -> Iterator[int]:
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            parent = int(stat.read_text().rpartition(")")[2].split()[1])
+            if parent == os.getpid() and b"gatepost.mta.reader" in (stat.parent / "cmdline").read_bytes():
+                yield int(stat.parent.name)
