@@ -74,6 +74,13 @@ def deliveries(house: House, mail_id: str) -> list[Delivery]:
     return house.store.reader.find(Delivery, Query(where=eq("mail_id", mail_id))).items
 
 
+async def test_a_mail_is_answered_before_it_is_handed_on(house: House) -> None:
+    receipt = await receive(house, client(), parse_address(WORLD), BOB, written())
+    assert receipt.answer is Answer.ACCEPTED
+    assert not house.gatepost.queue.under_way
+    await house.sink.wait(1)
+
+
 # Many at once.
 
 

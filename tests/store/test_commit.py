@@ -155,6 +155,27 @@ async def test_changes_that_are_never_alone_wait_for_a_moment_at_most(
     assert (await store.write(lambda writer: keep(writer, 1), pace=Pace.TOGETHER)).deliveries
 
 
+async def test_what_can_be_done_meanwhile_is_done_once_while_a_commit_is_written(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gatepost.store.meanwhile.PATIENCE", 60.0)
+    done: list[str] = []
+    work = lambda: done.append("work")  # noqa: E731 - one and the same, asked for twice
+    store.meanwhile(work)
+    store.meanwhile(work)
+    assert not done
+    for number in (1, 2):
+        await store.write(lambda writer, n=number: keep(writer, n))
+        done.append(f"write {number}")
+    assert done == ["work", "write 1", "write 2"]
+
+
+async def test_what_can_be_done_meanwhile_is_done_though_nothing_is_written(store: Store) -> None:
+    done = asyncio.Event()
+    store.meanwhile(done.set)
+    await done.wait()
+
+
 async def test_a_hundred_writers_need_few_commits(store: Store) -> None:
     async def mails(first: int) -> None:
         for number in range(first, first + 10):

@@ -82,13 +82,16 @@ class Queue:
         self._wake = asyncio.Event()
         self._clockwork: asyncio.Task[None] | None = None
         self._running = False
+        self._rests = False  # what was taken up just now waits for a moment, in which `_dispatch` comes
         self._seen = 0  # the time when it was last read
         self._looks = 0  # the time when the clockwork looks again
 
     async def idle(self) -> None:
         """Wait until no delivery is under way; what waits for its time may stay."""
+        self._dispatch()
         while self._tasks:
             await asyncio.wait(list(self._tasks))
+            self._dispatch()
 
     # Its life.
 
@@ -124,11 +127,15 @@ class Queue:
         self._ledger.close()
 
     def push(self, mail: Message, deliveries: Sequence[Delivery], body: Body) -> None:
-        """Take up deliveries right after their commit; the body stays in memory for the first try where it fits."""
+        """Take up deliveries right after their commit; the body stays in memory for the first try where it fits.
+
+        They begin when the loop has time for them: its answer to who sent the mail goes first.
+        """
         self._freight.load(mail, body, [delivery.id for delivery in deliveries])
         for delivery in deliveries:
             self.line.admit(delivery, row=True)
-        self._dispatch()
+        self._rests = True
+        self._store.meanwhile(self._dispatch)
 
     def wake(self) -> None:
         """Look at the clock and the store now, and begin what may go."""
@@ -163,6 +170,7 @@ class Queue:
 
     def _dispatch(self) -> None:
         """Begin as much as may go now, and have the clockwork look no later than the next delivery comes due."""
+        self._rests = False
         self._begin_due()
         if (self._next_due() or FAR) < self._looks:
             self._wake.set()
@@ -264,6 +272,7 @@ class Queue:
 
     def _landed(self, task: asyncio.Task[None]) -> None:
         """A transaction is over. What an internal error left claimed is tried again, or settled if it was taken."""
+        full = len(self._tasks) >= self._most
         entries = self._tasks.pop(task)
         error = None if task.cancelled() else task.exception()
         if error is not None:
@@ -272,7 +281,8 @@ class Queue:
             if taken:
                 self._begin(self._settle_plainly(taken), [])
             self.line.put_off([entry for entry in entries if entry not in taken])
-        self._dispatch()
+        if full or not self._rests:
+            self._dispatch()
 
     async def _settle_plainly(self, entries: Sequence[Entry]) -> None:
         await self._ledger.settle_plainly([entry.id for entry in entries])

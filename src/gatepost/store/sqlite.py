@@ -21,6 +21,7 @@ from gatepost.store.blobs import Spool
 from gatepost.store.bulk import KINDS
 from gatepost.store.health import Health, primary_code
 from gatepost.store.item import GATHERED, Caught, Item, Pace
+from gatepost.store.meanwhile import Meanwhile
 from gatepost.store.writer import Writer
 
 PAGE = 16_384
@@ -89,6 +90,7 @@ class Committer:
         self._near = 0  # items of pace TOGETHER among them
         self._crowded = False  # the last commit had several such items
         self._door = threading.Lock()  # nothing is queued behind the end
+        self.meanwhile = Meanwhile()
         self._stopped = False
         self.generation = 1
         self.revision = 1
@@ -208,6 +210,7 @@ class Committer:
         for item in batch:
             if not made or type(item.change) not in KINDS:
                 self._alone(item)
+        self.meanwhile.begins()
         self._connection.execute("COMMIT")
 
     def _together(self, batch: list[Item[Any]]) -> bool:

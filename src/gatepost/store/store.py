@@ -192,6 +192,10 @@ class Store:
                 item.settle()
         return inf
 
+    def meanwhile(self, act: Callable[[], None]) -> None:
+        """Call `act` once, in this loop: while the next commit is on its way to the disc, or a moment later."""
+        self._committer.meanwhile.wait(act)
+
     def write_sync(self, change: Callable[[Writer], T]) -> T:
         """`write` for who has no loop (first set-up, tools); blocks."""
         waiter: Future[T] = Future()
