@@ -15,6 +15,7 @@ from collections.abc import Iterator
 
 import pytest
 import zstandard
+from tests.message.documents import compound
 from tests.message.mails import (
     EXE,
     attachment,
@@ -423,3 +424,17 @@ def test_files_that_a_page_in_an_archive_carries_are_members() -> None:
 )
 def test_shortcuts_and_help_files_are_told_by_their_octets(content: bytes, media: str) -> None:
     assert holding("a.dat", content).sniffed == media
+
+
+@pytest.mark.parametrize(
+    "front",
+    [zipped({"a.txt": b"x"}), tarred({"a.txt": b"x"}), compound({"x": b"y" * 5000})],
+    ids=["zip", "tar", "document"],
+)
+@pytest.mark.parametrize(
+    ("name", "behind"), [("a.rar", rar5(b"run.exe", EXE)), ("a.7z", sevenzipped({"run.exe": EXE}))]
+)
+def test_threat_57_an_archive_behind_another_is_found_where_the_name_asks_for_it(
+    front: bytes, name: str, behind: bytes
+) -> None:
+    assert ("run.exe",) in [member.names for member in holding(name, front + behind).members]

@@ -114,3 +114,24 @@ def test_more_links_in_an_archive_than_are_looked_into_hold_no_mail() -> None:
 def test_threat_61_hostile_files_end_in_time(text: bytes, media: str, kind: str) -> None:
     content = text * (200_000 // len(text))
     assert steps(lambda: Inside().links(content, media, kind, ())) < 20 * len(content)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"/S/URI/#55RI(http://evil.com/x)",
+        b"/S/URI/URI<FEFF" + "http://evil.com/x".encode("utf-16-be").hex().encode() + b">",
+        b"/S/Launch/F(http://evil.com/x.exe)",
+        b"/S/SubmitForm/F<</FS/URL/F(http://evil.com/x)>>",
+        b"/S/JavaScript/JS(app.launchURL\\('http://evil.com/x'\\))",
+    ],
+)
+def test_threat_61_whatever_a_pdf_opens_is_a_link(said: bytes) -> None:
+    found = take_apart(mail(attachment(b"a.pdf", b"%PDF-1.4\n<<" + said + b">>\n")))
+    assert {link.host for link in found.links} == {"evil.com"}
+
+
+def test_threat_61_an_address_that_an_rtf_document_spells_in_digits_is_a_link() -> None:
+    document = b'{\\rtf1 {\\field{\\*\\fldinst HYPERLINK "ht\\\'74p://evil.com/x"}}}'
+    for entity in (attachment(b"a.rtf", document), attachment(b"a.zip", zipped({"a.rtf": document}))):
+        assert [link.host for link in take_apart(mail(entity)).leads] == ["evil.com"]

@@ -76,7 +76,7 @@ class Unpacker:
         )
 
     def _open(self, content: bytes, name: str, path: str, depth: int) -> None:
-        for kind in sniff.containers(content):
+        for kind in sniff.containers(content, name):
             self._open_as(kind, content, name, path, depth)
 
     def _open_as(self, kind: str, content: bytes, name: str, path: str, depth: int) -> None:

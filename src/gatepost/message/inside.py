@@ -27,6 +27,7 @@ HTML_TYPES = frozenset({"text/html", "image/svg+xml", "application/xhtml+xml"})
 _DOCUMENTS = frozenset({"ole", "onenote"})
 _XML_NAMES = (".xml", ".rels")
 _XML_VALUE = re2.compile(rb"\b(?:Target|href|instr|src|url)\s*=\s*[\"']([^\"'<>]+)")
+_RTF_OCTET = re.compile(rb"\\'([0-9A-Fa-f]{2})")
 _XML_TAG = re.compile(rb"<[^<>]*>")
 
 
@@ -80,9 +81,16 @@ def _read_xml(raw: bytes, found: Collector) -> None:
 def _readings(content: bytes) -> Iterator[bytes]:
     """Yield octets as they are, and what of them is ASCII in UTF-16, whichever its order and wherever it begins."""
     yield content
+    if content.startswith(b"{\\rt"):
+        yield rtf_text(content)
     if b"\0" in content:
         yield content[::2]
         yield content[1::2]
+
+
+def rtf_text(content: bytes) -> bytes:
+    """Return an RTF document with the octets that it spells in hexadecimal digits as they are."""
+    return _RTF_OCTET.sub(lambda match: bytes.fromhex(match[1].decode("ascii")), content)
 
 
 def _utf8(content: bytes) -> bytes:

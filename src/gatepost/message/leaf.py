@@ -238,6 +238,8 @@ def _unwrapped(text: bytes, face: Face) -> bytes:
     """Return a text whose lines were broken to be sent as it is read: no URL torn."""
     if wrapped.is_folded(face.media, face.named.all):
         return wrapped.unfolded(text)
+    if text.startswith(b"{\\rt"):
+        return inside.rtf_text(text)
     if face.media == "text/plain" and any(b"delsp" in field.lower() and _del_sp(field) for field in face.type_fields):
         lines = text.replace(b"\r\n", b"\n").decode("utf-8", "replace")
         return flowed.join(lines, delete=True).encode("utf-8", "replace")

@@ -15,9 +15,11 @@ from gatepost.message import decode
 from gatepost.message.meter import Damaged, Entry, Meter, inflate
 from gatepost.message.octets import octets
 
-_URI = re.compile(rb"/URI\s*(?:\(((?:[^()\\]|\\.){4,2000})\)|<([0-9A-Fa-f\s]{8,4000})>)", re.DOTALL)
+_STRING = rb"\s*(?:\(((?:[^()\\]|\\.){4,2000})\)|<([0-9A-Fa-f\s]{8,4000})>)"
+_URI = re.compile(rb"/(?:U|#55)(?:R|#52)(?:I|#49)" + _STRING, re.DOTALL)
+_TARGET = re.compile(rb"/(?:U?F|JS|Base)" + _STRING, re.DOTALL)  # of launched files, forms, scripts (12.6.4)
 _ESCAPED = re.compile(rb"\\([0-7]{1,3}|.)", re.DOTALL)  # 7.3.4.2
-_URI_KEY = octets(rb"/URI")
+_URI_KEY = octets(rb"/(?:U|#55)(?:R|#52)(?:I|#49)")
 _STREAM = octets(rb"stream\r?\n")
 _STREAM_MAX = 1_000_000
 _STREAMS_MAX = 500
@@ -46,10 +48,18 @@ def urls(data: bytes, most: int = STREAMS_BYTES) -> tuple[list[bytes], bool]:
 
 
 def _uris(data: bytes) -> Iterator[bytes]:
-    if _URI_KEY.search(data) is None:
-        return
-    for literal, digits in _URI.findall(data):
-        yield _digits(digits) if digits else _ESCAPED.sub(_unescaped, literal)
+    if _URI_KEY.search(data) is not None:
+        yield from map(_text, _URI.findall(data))
+    for found in _TARGET.findall(data) if b"://" in data or b"<FEFF" in data else ():
+        if b"://" in (text := _text(found)):
+            yield text
+
+
+def _text(found: tuple[bytes, bytes]) -> bytes:
+    """Return what a string says, in UTF-8: written literally, or in hexadecimal digits."""
+    literal, digits = found
+    raw = _digits(digits) if digits else _ESCAPED.sub(_unescaped, literal)
+    return raw.decode("utf-16", "replace").encode() if raw.startswith(decode.UTF_16) else raw
 
 
 def _unescaped(match: re.Match[bytes]) -> bytes:
@@ -125,9 +135,8 @@ def _names(content: bytes, meter: Meter) -> Iterator[str]:
 
 
 def _named(data: bytes) -> Iterator[str]:
-    for literal, digits in _NAME.findall(data):
-        raw = _digits(digits) if digits else _ESCAPED.sub(_unescaped, literal)
-        yield raw[2:].decode("utf-16-be", "replace") if raw[:2] == b"\xfe\xff" else decode.guessed(raw)
+    for found in _NAME.findall(data):
+        yield decode.guessed(_text(found))
 
 
 def _stream(content: bytes, at: int, head: bytes, meter: Meter) -> bytes:

@@ -102,6 +102,7 @@ _DECOYS = 500
 _BURIED_MAX = 4_194_304  # how deep unpackers look for the beginning
 # Kinds whose members may be archives as they stand, which would be found a second time.
 _STORING = frozenset({"zip", "tar", "iso", "udf", "cpio", "ar", "ole", "onenote", "tnef"})
+_SEARCHED = {"zip": "zip", "rar": "rar", "7z": "7z"}  # by whose programs octets are searched for an archive
 _PATTERNS = (
     (re.compile(rb"..-l[hz][0-9sd]-", re.DOTALL), "lha"),
     (re.compile(rb"0707(?:07[0-7]{70}|0[12][0-9a-fA-F]{104})"), "cpio"),
@@ -185,13 +186,14 @@ def container(content: bytes) -> str:
     return next(iter(containers(content)), "")
 
 
-def containers(content: bytes) -> tuple[str, ...]:
+def containers(content: bytes, name: str = "") -> tuple[str, ...]:
     """Return every kind of container that octets may be opened as; the one that they begin as first.
 
-    Archives with something in front of them (self-extracting programs, joined files) count too (threat 57).
+    Archives with something in front of them (self-extracting programs, joined files) count too (threat 57): in what
+    stores other files as they stand only where `name` says so, as the program is chosen by it.
     """
     first = _begun(content)
-    if first in _STORING:
+    if first in _STORING and _SEARCHED.get(name.rpartition(".")[2].lower(), first) == first:
         return (first,)
     return tuple(dict.fromkeys(kind for kind in (first, *_behind(content)) if kind))
 
