@@ -149,6 +149,7 @@ def test_waiting_mails_are_chosen_by_what_they_have_in_common(
     assert moved("hold", "--recipient", "CAROL@example.org") == 1
     assert listed("--sender", "b@*") == ["carol@example.org"]
     assert "carol@example.org" in listed("--state", "held") and "bob@example.org" not in listed("--state", "held")
+    assert "carol@example.org" in listed("--state", "held", *there) and listed("--destination", "@example.org") == []
     assert set(listed("--domain", "example.org")) >= {"bob@example.org", "carol@example.org"}
     assert moved("release", *there, "--state", "queued") == 0
     assert moved("release", *there, "--domain", "example.org", "--recipient", "*carol*") == 1

@@ -80,6 +80,24 @@ async def test_only_the_deliveries_of_a_domain_are_listed_where_one_is_named(
     assert await refused(deliveries.find(ROOT, Query(), domain_id=999)) is Kind.NOT_FOUND
 
 
+async def test_what_waits_for_one_destination_is_listed_by_id(house: House, deliveries: Deliveries) -> None:
+    rows = await queued(house, deliveries, 5)
+    (place,) = await deliveries.destinations(ROOT)
+    await deliveries.move(ROOT, rows[1].id, Move(verb=Verb.HOLD))
+    await deliveries.move(ROOT, rows[2].id, Move(verb=Verb.REROUTE, hop=Hop("192.0.2.9", 25, Transport.SMTP)))
+    there = [row.id for row in rows if row.id != rows[2].id]
+    first = await deliveries.find(ROOT, Query(limit=2), destination=place.name)
+    rest = await deliveries.find(ROOT, Query(limit=9), destination=place.name, after=first.items[-1].id)
+    by_offset = await deliveries.find(ROOT, Query(offset=1, limit=2), destination=place.name)
+    assert [row.id for row in first.items + rest.items] == there
+    assert [row.id for row in by_offset.items] == there[1:3]
+    assert first.total == rest.total == by_offset.total == 4
+    moved = await deliveries.find(ROOT, Query(), destination="192.0.2.9:25/SMTP")
+    assert [row.id for row in moved.items] == [rows[2].id]
+    assert (await deliveries.find(ROOT, Query(), destination="@served.example")).total == 0
+    assert await refused(deliveries.find(ROOT, Query(sort="-due"), destination=place.name)) is Kind.MALFORMED
+
+
 async def test_a_held_delivery_waits_until_it_is_released(house: House, deliveries: Deliveries) -> None:
     (row,) = await queued(house, deliveries)
     await deliveries.move(ROOT, row.id, Move(verb=Verb.HOLD))

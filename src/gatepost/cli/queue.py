@@ -24,31 +24,23 @@ _which_options = (
     click.option("--sender", metavar="ADDRESS", help='Those from ADDRESS, likewise; "" is the null sender.'),
     click.option("--mail", metavar="ID", help="Those of one mail."),
     click.option("--domain", metavar="NAME", help="Those of a served domain."),
-)
-_place_option = click.option(
-    "--destination", metavar="NAME", help="Those that wait for it, as `destinations` names it."
+    click.option("--destination", metavar="NAME", help="Those that wait for it, as `destinations` names it."),
 )
 
 
-def which_options(*more: Callable[[Any], Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def which_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command `which`, what deliveries must have in common in the words of the API, in place of options."""
 
-    def wrap(command: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(command)
-        def run(control: Control, *, mail: str | None, domain: str | None, **named: Any) -> Any:
-            given = {name: named.pop(name, None) for name in ("state", "recipient", "sender", "destination")}
-            given |= {"mailId": mail, "domainId": domain and find_domain(control, domain)["id"]}
-            which = {name: value for name, value in given.items() if value is not None}
-            return command(control=control, which=which, **named)
+    @functools.wraps(command)
+    def run(control: Control, *, mail: str | None, domain: str | None, **named: Any) -> Any:
+        given = {name: named.pop(name) for name in ("state", "recipient", "sender", "destination")}
+        given |= {"mailId": mail, "domainId": domain and find_domain(control, domain)["id"]}
+        which = {name: value for name, value in given.items() if value is not None}
+        return command(control=control, which=which, **named)
 
-        for option in reversed((*_which_options, *more)):
-            run = option(run)
-        return run
-
-    return wrap
-
-
-moved_options = which_options(_place_option)
+    for option in reversed(_which_options):
+        run = option(run)
+    return run
 
 
 @click.group()
@@ -59,9 +51,9 @@ def command() -> None:
 @command.command("list")
 @json_option
 @with_control
-@which_options()
+@which_options
 def list_queue(control: Control, which: dict[str, Any], as_json: bool) -> None:
-    """List what is queued or held; all of it, or what an option says (and --domain)."""
+    """List what is queued or held; of several options only --domain and --destination go with another."""
     deliveries = queued(control, **which)
     if as_json:
         show_json(list(deliveries))
@@ -96,7 +88,7 @@ def flush(control: Control) -> None:
 @command.command()
 @ids_argument
 @with_control
-@moved_options
+@which_options
 def hold(control: Control, ids: Sequence[str], which: dict[str, Any]) -> None:
     """Keep deliveries from being tried until they are released; ID "ALL" means all, options all that match."""
     _move(control, ids, which, "hold", "held")
@@ -105,7 +97,7 @@ def hold(control: Control, ids: Sequence[str], which: dict[str, Any]) -> None:
 @command.command()
 @ids_argument
 @with_control
-@moved_options
+@which_options
 def release(control: Control, ids: Sequence[str], which: dict[str, Any]) -> None:
     """Let held deliveries go; ID "ALL" means all, options all that match."""
     _move(control, ids, which, "release", "released")
@@ -114,7 +106,7 @@ def release(control: Control, ids: Sequence[str], which: dict[str, Any]) -> None
 @command.command()
 @ids_argument
 @with_control
-@moved_options
+@which_options
 def retry(control: Control, ids: Sequence[str], which: dict[str, Any]) -> None:
     """Try deliveries now; ID "ALL" means all, options all that match."""
     _move(control, ids, which, "retry", "tried now")
@@ -124,7 +116,7 @@ def retry(control: Control, ids: Sequence[str], which: dict[str, Any]) -> None:
 @ids_argument
 @click.option("--yes", is_flag=True, help="Don't ask before many are deleted.")
 @with_control
-@moved_options
+@which_options
 def delete(control: Control, ids: Sequence[str], which: dict[str, Any], yes: bool) -> None:
     """Give deliveries up, without a word to their senders; ID "ALL" means all, options all that match."""
     if _is_many(ids, which) and not yes:
@@ -137,7 +129,7 @@ def delete(control: Control, ids: Sequence[str], which: dict[str, Any], yes: boo
 @click.option("--reason", default="", metavar="TEXT", help="What their senders are told.")
 @click.option("--yes", is_flag=True, help="Don't ask before many are given up.")
 @with_control
-@moved_options
+@which_options
 def bounce(control: Control, ids: Sequence[str], which: dict[str, Any], reason: str, yes: bool) -> None:
     """Give deliveries up and tell their senders, where they may be told; ID "ALL" means all, options all that match."""
     if _is_many(ids, which) and not yes:
@@ -150,7 +142,7 @@ def bounce(control: Control, ids: Sequence[str], which: dict[str, Any], reason: 
 @click.option("--to", "to", default="", metavar="HOST[:PORT]", help="The server; without it, their own way again.")
 @click.option("--transport", type=transport_type, default="SMTPS_MAY", show_default=True)
 @with_control
-@moved_options
+@which_options
 def reroute(control: Control, ids: Sequence[str], which: dict[str, Any], to: str, transport: str) -> None:
     """Send deliveries to another server, or by their own way again; ID "ALL" means all, options all that match."""
     _move(control, ids, which, "reroute", "rerouted", {"hop": _server(to, transport) if to else None})

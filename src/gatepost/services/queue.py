@@ -19,6 +19,7 @@ from gatepost.mta.moves import Moves
 from gatepost.services.access import PLATFORM, Scope, found, require, visible
 from gatepost.services.targets import Targets
 from gatepost.store.store import Store
+from gatepost.turns import in_turns
 
 LIVE = Where("state", Op.IN, (State.QUEUED, State.HELD))
 CHUNK = 500  # deliveries that are moved at once
@@ -76,17 +77,35 @@ class Deliveries:
         self._targets = targets
 
     async def find(
-        self, caller: Caller, query: Query, *, domain_id: int | None = None, after: int = 0
+        self, caller: Caller, query: Query, *, destination: str = "", domain_id: int | None = None, after: int = 0
     ) -> Page[Delivery]:
         """Return a page of what is queued or held: of one domain, or of all in scope; `after` goes on behind an id.
 
-        The total counts all matches, whatever `after` is.
+        The total counts all matches, whatever `after` is. Of one `destination` the list goes by id alone.
         """
         where = every(self._scoped(caller, "QUEUE_READ", domain_id), query.where)
+        if destination:
+            return await self._waiting_for(destination, where, query, after)
         total = await self._store.read(lambda reader: reader.count(Delivery, where))
         asked = msgspec.structs.replace(query, where=every(where, Where("id", Op.GT, after)), total=False)
         page = await self._store.read(lambda reader: reader.find(Delivery, asked))
         return Page(page.items, total)
+
+    async def _waiting_for(self, destination: str, where: Condition, query: Query, after: int) -> Page[Delivery]:
+        """Look through all that match, since a destination is no column: it is as the ways are now."""
+        if query.sort != "id":
+            raise Problem(Kind.MALFORMED, "Deliveries to one destination are listed by id.", pointer="/sort")
+        items: list[Delivery] = []
+        total = last = 0
+        most = query.offset + (query.limit or CHUNK)
+        while chunk := await self._chunk(where, last):
+            last = chunk[-1].id
+            async for each in in_turns(chunk):
+                if self._queue.destination(each) == _named(destination):
+                    total += 1
+                    if each.id > after and len(items) < most:
+                        items.append(each)
+        return Page(items[query.offset :], total)
 
     async def get(self, caller: Caller, delivery_id: int) -> tuple[Delivery, str]:
         """Return one delivery that is queued or held, and the name of its destination."""

@@ -34,9 +34,10 @@ Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=LINE)
 
 
 class QueueAsk(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """Which part of the queue: of one domain; behind the delivery `after`."""
+    """Which part of the queue: of one domain; for one destination, by id then; behind the delivery `after`."""
 
     domain_id: Id | None = None
+    destination: str = ""
     after: Id | None = None
 
 
@@ -111,7 +112,9 @@ class QueuedDetail(TracedDelivery, frozen=True, kw_only=True, rename="camel"):
 @endpoint("GET", "/queue", permission="QUEUE_READ", listing=QUEUE, addition=True, problems=(Kind.NOT_FOUND,))
 async def list_queue(deliveries: Deliveries, caller: Caller, query: QueueAsk, listed: Query) -> Page[QueuedDelivery]:
     """List what is queued or held; continue by `after` (the last id seen) rather than by `offset` in long queues."""
-    page = await deliveries.find(caller, listed, domain_id=query.domain_id, after=query.after or 0)
+    page = await deliveries.find(
+        caller, listed, destination=query.destination, domain_id=query.domain_id, after=query.after or 0
+    )
     return await shown(page, partial(show, QueuedDelivery))
 
 
