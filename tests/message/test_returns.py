@@ -39,6 +39,14 @@ def test_a_report_tells_the_fate_of_each_recipient(last: str) -> None:
     assert read(mail("message/delivery-status", STATUS, last)) == Returned(Sort.REPORT, ID, (failed, delayed))
 
 
+def test_a_report_on_many_is_read_to_its_end() -> None:
+    one = STATUS.partition(b"Final-Recipient: rfc822;kim")[0].partition(b"\r\n\r\n")[2]
+    many = b"".join(one.replace(b"zoe@", b"zoe%d@" % at) for at in range(120))
+    found = read(mail("message/delivery-status", b"Reporting-MTA: dns; far.example\r\n\r\n" + many))
+    assert found is not None
+    assert [fate.recipient for fate in found.fates] == [f"zoe{at}@far.example" for at in range(100)]
+
+
 def test_our_own_reports_are_read_too() -> None:
     found = read(report(original=HEAD + b"text\r\n", mail_id=ID))
     assert found is not None

@@ -12,6 +12,9 @@ import msgspec
 HEAD_BYTES = 4096
 """Octets of decoded content that a part or a member keeps as its `head`."""
 
+REPORT_BYTES = 65_536
+"""What a part keeps that reports on deliveries or complains: some hundred recipients."""
+
 TEXT_BYTES = 1_048_576
 """Octets of decoded content that a text part keeps as its `text`; all of them together at most four times this."""
 

@@ -4,12 +4,13 @@ import hashlib
 from functools import lru_cache
 
 from gatepost.message import charsets, decode, flowed, inside, names, office, pdf, qr, scripts, sniff, wrapped
-from gatepost.message.anatomy import HEAD_BYTES, TEXT_BYTES, Part, Source, Symbol
+from gatepost.message.anatomy import HEAD_BYTES, REPORT_BYTES, TEXT_BYTES, Part, Source, Symbol
 from gatepost.message.decode import Reading
 from gatepost.message.entity import Entity, Face, fit
 from gatepost.message.table import Table, Unpacked
 
 _TEXTS = ("text/plain", "text/html")
+_REPORTS = ("message/delivery-status", "message/global-delivery-status", "message/feedback-report")
 _QUIET = frozenset({"application/pgp-signature", "application/pkcs7-signature", "application/x-pkcs7-signature"})
 _CMS = frozenset({"application/pkcs7-mime", "application/x-pkcs7-mime"})
 _MAILS = frozenset({"eml", "mht", "mhtml"})  # a page saved whole is a mail, too (RFC 2557)
@@ -90,7 +91,7 @@ def _keep(table: Table, entity: Entity, face: Face, body: int, reading: Reading)
             sniffed=sniffed,
             size=len(content),
             sha256=hashlib.sha256(content).hexdigest(),
-            head=content[:HEAD_BYTES],
+            head=content[: REPORT_BYTES if face.media in _REPORTS else HEAD_BYTES],
             text=content[:TEXT_BYTES] if text and table.text_fits(min(len(content), TEXT_BYTES)) else b"",
             start=body if entity.outer else -1,
             end=entity.end if entity.outer else -1,

@@ -6,6 +6,7 @@ Lenient, as reports are: what can't be read is left out, and nothing raises.
 import re
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
+from itertools import islice
 
 import msgspec
 
@@ -81,14 +82,14 @@ def _pairs(text: bytes) -> list[tuple[str, str]]:
 
 def _blocks(text: bytes) -> Iterator[dict[str, str]]:
     """The fields of each block, names in lower case; the first is about the whole mail (RFC 3464 2.1)."""
-    for block in re.split(rb"\r?\n\r?\n", text):
+    for block in re.split(rb"\r?\n(?:\r?\n)+", text):
         yield {name.lower(): plain(value, REASON_MAX) for name, value in _pairs(block)}
 
 
 def _fates(text: bytes) -> Iterator[Fate]:
-    for number, fields in enumerate(_blocks(text)):
+    for fields in islice(_blocks(text), FATES_MAX + 1):
         recipient = _address(fields.get("final-recipient", "")) or _address(fields.get("original-recipient", ""))
-        if recipient and number <= FATES_MAX:
+        if recipient:
             status = fields.get("status", "").partition(" ")[0]
             yield Fate(
                 recipient=recipient,
@@ -100,7 +101,7 @@ def _fates(text: bytes) -> Iterator[Fate]:
 
 def _complaint(text: bytes) -> Iterator[Fate]:
     """A complaint is about whom it names; "" stands for the mail's only recipient."""
-    fields = {name: value for block in _blocks(text) for name, value in block.items()}
+    fields = {name: value for block in islice(_blocks(text), FATES_MAX) for name, value in block.items()}
     kind = fields.get("feedback-type", "").lower()
     if kind in ("abuse", "fraud", "virus", "other"):
         recipient = fields.get("original-rcpt-to", "").strip("<> ")
