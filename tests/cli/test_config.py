@@ -138,3 +138,9 @@ source_address = "2001:db8::1"
 """
     )
     assert load(path).settings.smtp.hostname == "[192.0.2.1]"
+
+
+def test_a_byte_order_mark_before_the_settings_is_passed_over(tmp_path: Path) -> None:
+    file = tmp_path / "gatepost.toml"
+    file.write_bytes(b'\xef\xbb\xbf[smtp]\r\nhostname = "mx.example.org"\r\n')
+    assert load(file).settings.smtp.hostname == "mx.example.org"

@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from tests.cli.conftest import Daemon
 
+from gatepost.cli.main import main
+
 
 @pytest.fixture
 def fresh(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Daemon]:
@@ -114,3 +116,23 @@ def test_the_promised_files_are_made_by_init(tmp_path: Path, capsys: pytest.Capt
     assert made.run("init") == os.EX_CANTCREAT
     assert "set up already" in capsys.readouterr().err
     made.close()
+
+
+def test_a_store_without_administrator_is_told_of_at_the_start(tmp_path: Path) -> None:
+    made = Daemon(tmp_path)
+    try:
+        made.start()
+        assert any("there is no administrator yet" in str(line["event"]) for line in made.log())
+        assert made.stop() == os.EX_OK
+        assert made.run("init") == os.EX_OK
+        made.start()
+        assert not any("administrator" in str(line["event"]) for line in made.log())
+    finally:
+        made.close()
+
+
+@pytest.mark.parametrize("login", ["", " ", "a\nb", "x" * 256])
+def test_the_first_administrator_has_a_name_that_can_be_typed(login: str, tmp_path: Path) -> None:
+    (tmp_path / "gatepost.toml").write_text('[store]\ndirectory = "state"\n')
+    assert main(["init", "--login", login, "--config", str(tmp_path / "gatepost.toml")]) == os.EX_USAGE
+    assert not (tmp_path / "state").exists()

@@ -4,20 +4,30 @@ import os
 from pathlib import Path
 
 import click
+import msgspec
 
 from gatepost.cli.failure import Failure
 from gatepost.cli.options import json_option, with_settings
 from gatepost.cli.output import show_json
 from gatepost.events import Metrics, wall_clock
 from gatepost.model.problem import Problem
+from gatepost.services.records import Name
 from gatepost.services.setup import First, set_up
 from gatepost.settings import Settings
 from gatepost.store.health import StoreProblem
 from gatepost.store.store import Store
 
 
+def _name(_context: click.Context, _option: click.Parameter, text: str) -> str:
+    """Return a login that the API would take, too."""
+    try:
+        return msgspec.convert(text, Name)
+    except msgspec.ValidationError as error:
+        raise click.BadParameter(f"{text!r}: {error}") from error
+
+
 @click.command()
-@click.option("--login", default="admin", show_default=True, help="The administrator's name.")
+@click.option("--login", default="admin", show_default=True, callback=_name, help="The administrator's name.")
 @json_option
 @with_settings
 def command(settings: Settings, login: str, as_json: bool) -> None:

@@ -13,6 +13,8 @@ from gatepost.cli.notify import notify, watchdog_seconds
 from gatepost.cli.options import with_settings
 from gatepost.cli.running import run
 from gatepost.events import log
+from gatepost.model.access import Admin
+from gatepost.model.query import All
 from gatepost.process import keep_the_heap, spare_the_collector
 from gatepost.settings import Settings
 
@@ -33,6 +35,8 @@ async def serve(settings: Settings) -> None:
     async with Gatepost(settings) as gatepost:
         spare_the_collector()
         stopped = heed_signals(gatepost.reload)
+        if gatepost.store.reader.first(Admin, All(())) is None:
+            log.warning("there is no administrator yet: stop the service, run `gatepost init`, and start it again")
         notify("READY=1", f"STATUS=ready; store in {settings.store.directory}")
         watchdog = asyncio.create_task(feed_watchdog())
         await stopped.wait()
