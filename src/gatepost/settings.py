@@ -78,7 +78,7 @@ class Smtp(Section, frozen=True):
         "advertise_dsn": "offer DSN (RFC 3461)",
         "advertise_requiretls": "offer REQUIRETLS (RFC 8689) to clients under TLS",
         "auth_mechanisms": "how one signs in on a submission listener; a token takes PLAIN or LOGIN",
-        "postmaster": "where mail for a domainless postmaster goes; empty: postmaster at the first domain",
+        "postmaster": "address here that a domainless postmaster stands for; empty: postmaster at the first domain",
         "gateway_names": "names and addresses that are this gateway, for MX checks and loop detection",
     }
     hostname: str = ""

@@ -9,7 +9,7 @@ from tests.house import NOW, StillClock, World, client, open_store, settings
 from gatepost.model.address import Address, parse_address
 from gatepost.model.envelope import Dsn, Login, Role
 from gatepost.model.problem import Kind, Problem
-from gatepost.model.route import Platform
+from gatepost.model.route import Platform, Transport
 from gatepost.model.rules import SenderRule, SenderType
 from gatepost.model.tenant import Domain, DomainAlias, DomainStatus, Group, GroupMember, User, UserStatus
 from gatepost.mta import srs
@@ -152,6 +152,24 @@ async def test_a_domainless_postmaster_is_always_taken(world: World, directory: 
     await world.domain("served.example")
     (found,) = await directory.resolve(Address("Postmaster", ""), client(), WORLD)
     assert found.address.text == "Postmaster@served.example" or found.address.text == "postmaster@served.example"
+
+
+async def test_a_domainless_postmaster_is_whoever_the_postmasters_address_stands_for(
+    world: World, directory: Directory
+) -> None:
+    domain = await world.domain("served.example")
+    kind = {"transport_type": Transport.SMTP, "transport_port": 25}
+    own = await world.add(Platform(domain_id=domain.id, name="own", transport_dest="own.example", **kind))
+    assert isinstance(own, Platform)
+    for name in ("ann", "bob"):
+        await world.user(f"{name}@served.example", platform_id=own.id)
+    await group(world, "postmaster@served.example", "ann@served.example", "bob@served.example")
+    found = await directory.resolve(Address("postmaster", ""), client(), WORLD)
+    assert [(each.address.text, each.platform_id) for each in found] == [
+        ("ann@served.example", own.id),
+        ("bob@served.example", own.id),
+    ]
+    assert {each.given for each in found} == {Address("postmaster", "")}
 
 
 async def group(world: World, email: str, *members: str) -> Group:

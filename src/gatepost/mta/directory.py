@@ -1,6 +1,7 @@
 """Who an address is: recipient -> domain -> user or group, with policy, platform and rules; and who may send what."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import msgspec
 
@@ -91,7 +92,7 @@ class Directory:
     ) -> tuple[Recipient, ...]:
         """Return the recipients that an address stands for (a group: several); raise Problem where it is refused."""
         if not address.domain:
-            return (self._postmaster(address, dsn),)
+            return await self._postmaster(address, client, sender, dsn)
         view = self.served(address.domain)
         if view is None:
             return (self._outside(address, client, sender, dsn),)
@@ -242,26 +243,27 @@ class Directory:
             raise Problem(Kind.UNKNOWN_USER, "no such mailbox")
         return self._leaving(back, given, view, view.policy, dsn)
 
-    def _postmaster(self, address: Address, dsn: Dsn) -> Recipient:
+    async def _postmaster(self, at: Address, client: Client, sender: Address | None, dsn: Dsn) -> tuple[Recipient, ...]:
         """`<postmaster>` without a domain is always taken (RFC 5321 4.5.1): the setting's, else the first domain's."""
         name = self._settings.smtp.postmaster
         target = parse_address(name) if name else Address("postmaster", self._first_domain())
         view = self.served(target.domain)
         if view is None or view.policy is None or view.platform_id is None:
             raise Problem(Kind.UNVERIFIED, "no domain is set up for the postmaster yet")
-        own = Address(target.local, view.domain.name)
-        user = self._user(own.key)
-        return Recipient(
-            address=own,
-            given=address,
+        with suppress(Problem):  # as if he were named himself, where that is taken
+            named = await self.resolve(target, client, sender, dsn)
+            return tuple(msgspec.structs.replace(each, given=at) for each in named)
+        plain = Recipient(
+            address=Address(target.local, view.domain.name),
+            given=at,
             domain_id=view.domain.id,
             domain=view.domain.name,
-            user_id=user.id if user else None,
             policy=view.policy,
             platform_id=view.platform_id,
-            sender_verify=_verifies(view, user),
+            sender_verify=view.domain.sender_verify_on,
             dsn=dsn,
         )
+        return (plain,)
 
     # Groups (rules 9).
 
