@@ -366,6 +366,10 @@ PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         says("My next of kin is my sister. She has a bank account number and a solicitor."),
     ),
     "SAYS_LOTTERY": (says("You have won the lottery."), says("We won the match.")),
+    "SAYS_CHOSEN": (
+        says("Answer 5 short questions and receive a voucher."),
+        says("Please answer 5 short questions on your stay."),
+    ),
     "SAYS_PHARMA": (says("Buy V1agra here."), says("Buy a viola here.")),
     "SAYS_PHARMA_WHOLE": (says("Buy Viagra, no prescription, and lose weight."), says("Buy Viagra.")),
     "SAYS_SEX": (says("Hot girls wait."), says("Hot soup waits.")),

@@ -88,7 +88,7 @@ def test_a_list_may_say_what_it_is_by_its_precedence() -> None:
         ("SAYS_EARN", "Пассивный доход без опыта."),
         ("SAYS_CHAT", "加微信 ann77"),
         ("SAYS_GOODS", "代开发票"),
-        ("SAYS_LOTTERY", "Sie wurden ausgewählt."),
+        ("SAYS_CHOSEN", "Sie wurden ausgewählt."),
         ("SAYS_BANK_CHANGE", "Our usual account can not receive payments, use our new account below."),
         ("SAYS_COLD_OFFER", "Our products are exported to Europe."),
     ],
@@ -132,3 +132,24 @@ def test_what_is_said_far_apart_in_a_long_text_does_not_hold_together() -> None:
 def test_to_confirm_an_address_is_no_lure() -> None:
     assert "SAYS_ACCOUNT" not in found(f"{TEXT}Please confirm your email address to finish signing up.\r\n")
     assert "SAYS_ACCOUNT" in found(f"{TEXT}Please confirm your mailbox.\r\n")
+
+
+@pytest.mark.parametrize(
+    ("symbol", "said"),
+    [
+        ("SAYS_COLD_OFFER", "I hope this email finds you well. I found your website and would like a quote."),
+        ("SAYS_LOTTERY", "Please complete our short survey on your stay."),
+        ("SAYS_ACCOUNT", "Le nombre de places est limité."),
+        ("SAYS_ACCOUNT", "El aforo está limitado a 20 plazas."),
+        ("SAYS_DATING", "She is a 3 years old girl."),
+        ("SAYS_INVEST", "You are eligible to vote."),
+        ("SAYS_EARN", "Support costs £600 a month."),
+    ],
+)
+def test_what_people_usually_say_is_no_lure(symbol: str, said: str) -> None:
+    assert symbol not in found(f"{TEXT}{said}\r\n")
+
+
+def test_a_server_s_notice_may_name_its_program() -> None:
+    assert "FROM_NAME_BRAND" not in found(From="cPanel on host17 <cpanel@host17.a.test>")
+    assert "FROM_NAME_BRAND" in found(From="cPanel Support <cpanel@host17.a.test>")

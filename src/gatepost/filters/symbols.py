@@ -18,7 +18,7 @@ from gatepost.message.recent import Recent
 MAX_MEMORY = 8 << 20
 """Octets that an engine for phrases may take; what it does not need it does not take."""
 
-TOGETHER, WIDE = 10, 4
+TOGETHER, WIDE = 12, 5
 """Patterns that are sought at once, and those with gaps: more have too many states between them, fewer make too many
 passes."""
 
