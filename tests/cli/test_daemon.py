@@ -237,7 +237,7 @@ def test_dkim_keys_are_made_installed_shown_and_replaced(served: Daemon, capsys:
     assert served.run("dkim", "create", "example.org") == os.EX_OK
     first = shown(capsys)
     assert re.fullmatch(r"protect\._domainkey\.example\.org TXT v=DKIM1; p=[\w+/=]+\n", first)
-    assert served.run("dkim", "create", "example.org") == os.EX_TEMPFAIL  # a conflict, as of every name in use
+    assert served.run("dkim", "create", "example.org") == os.EX_CANTCREAT
     made = generate(Algorithm.ED25519)
     file = served.config.parent / "key.pem"
     file.write_text(made.private)

@@ -79,7 +79,8 @@ class Dkim:
             domain = found(caller, "DKIM_WRITE", writer.get(Domain, domain_id), "domain")
             known = keys_of(writer, domain.id)
             if of_algorithm(known, pair.algorithm):
-                raise Problem(Kind.CONFLICT, f"The domain has a DKIM key ({pair.algorithm.value}); PUT replaces it.")
+                text = f"The domain has a DKIM key ({pair.algorithm.value}), which can be replaced."
+                raise Problem(Kind.CONFLICT, text, pointer="/algorithm")
             return self._add(writer, domain, known, pair, wanted)
 
         return await self._store.write(change)
