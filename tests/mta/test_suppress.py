@@ -13,7 +13,7 @@ from tests.peers.sink import Sink
 
 from gatepost.model.envelope import Role
 from gatepost.model.policy import Policy
-from gatepost.model.query import Query
+from gatepost.model.query import Query, eq
 from gatepost.model.stored import Delivery, State
 from gatepost.model.suppression import Cause, Suppression
 from gatepost.model.tenant import Domain
@@ -95,6 +95,25 @@ async def test_who_would_send_is_told_why_there_is_no_mail_to_the_address(
     entry = Suppression(domain_id=1, address="zoe@far.example", cause=cause, reason=reason, created_at=0)
     await house.store.write(lambda writer: writer.add(entry))
     assert await send(house) == f"550 5.1.1 {words}"
+
+
+async def test_whether_an_address_is_listed_is_remembered_until_the_list_changes(house: House) -> None:
+    domain = house.store.reader.domain("served.example")
+    assert domain is not None
+    asked: list[str] = []
+    house.store.reader._connection.set_trace_callback(lambda sql: asked.append(sql) if "suppression" in sql else None)
+    entry = Suppression(domain_id=domain.id, address="zoe@far.example", cause=Cause.MANUAL, created_at=0)
+    assert len(await send(house)) == len(await send(house)) == 32
+    assert len(asked) == 1
+    row = await house.add(entry)
+    assert isinstance(row, Suppression)
+    assert (await send(house)).startswith("550 ")
+    assert (await send(house)).startswith("550 ")
+    await house.store.write(lambda writer: writer.change(Suppression, row.id, expires_at=house.clock() + DAY))
+    assert (await send(house)).startswith("550 ")
+    await house.store.write(lambda writer: writer.remove(Suppression, eq("id", row.id)))
+    assert len(await send(house)) == 32
+    assert len(asked) == 4
 
 
 async def test_a_report_that_comes_back_changes_what_is_known_of_the_mail(house: House) -> None:

@@ -17,7 +17,7 @@ from gatepost.model.rules import AttachmentRule, UriRule
 from gatepost.model.tenant import Domain, DomainStatus, Group, GroupMember, User, UserStatus
 from gatepost.mta import srs
 from gatepost.mta.rulebook import Claims, Rulebook
-from gatepost.mta.suppress import suppressed
+from gatepost.mta.suppress import Suppressed
 from gatepost.settings import Settings
 from gatepost.store.remembered import Remembered
 from gatepost.store.store import Store
@@ -58,6 +58,7 @@ class Directory:
         self._srs_key = srs_key
         self._verify = verify if settings.smtp.verify_recipients else None
         self._has_mail = has_mail
+        self._suppressed = Suppressed(store)
         memory = Remembered(store)
         self._known = memory.known
         self._domains: dict[str, DomainView | None] = memory.cache()
@@ -227,7 +228,7 @@ class Directory:
         view = self.may_relay(client, sender)
         if view is None or address.literal:
             raise Problem(Kind.RELAYING_DENIED, "relaying denied")
-        listed = suppressed(self._store.reader, view.domain.id, address, self._clock())
+        listed = self._suppressed.find(view.domain.id, address, self._clock())
         if listed is not None:
             raise Problem(Kind.SUPPRESSED, listed.words)
         policy = self._sender_policy(sender, view) if sender else view.policy

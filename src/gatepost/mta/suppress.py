@@ -11,14 +11,15 @@ from gatepost.model.address import Address, BadAddress, parse_address
 from gatepost.model.auth import AuthResults
 from gatepost.model.envelope import Direction, Envelope
 from gatepost.model.problem import Problem
-from gatepost.model.query import All, Any, Op, Query, Where, eq, every
+from gatepost.model.query import All, Query, eq, every
 from gatepost.model.stored import Delivery, Message, State, TraceEvent
 from gatepost.model.suppression import Cause, Suppression
 from gatepost.model.webhook import HookCall, HookEvent
 from gatepost.mta.believed import believed
 from gatepost.mta.bounce import Settled
 from gatepost.mta.hooks import Hooks
-from gatepost.store.store import Reader, Store
+from gatepost.store.remembered import Remembered
+from gatepost.store.store import Store
 from gatepost.store.writer import Writer
 
 DAY = 86_400_000
@@ -50,10 +51,19 @@ def enter(writer: Writer, entries: Sequence[Suppression]) -> None:
         log.info("suppressed", address=entry.address, cause=entry.cause.value, why=entry.reason)
 
 
-def suppressed(reader: Reader, domain_id: int, address: Address, now: int) -> Suppression | None:
-    """Return the entry that keeps a domain's mail from an address."""
-    lasts = Any((Where("expires_at", Op.NULL), Where("expires_at", Op.GT, now)))
-    return reader.first(Suppression, every(_same(domain_id, address.key), lasts))
+class Suppressed:
+    """Tells who gets no mail of a domain. Most addresses are not listed, so that is remembered, too."""
+
+    def __init__(self, store: Store) -> None:
+        self._reader = store.reader
+        self._memory = Remembered(store, exact=True)
+        self._entries: dict[tuple[int, str], Suppression | None] = self._memory.cache()
+
+    def find(self, domain_id: int, address: Address, now: int) -> Suppression | None:
+        """Return the entry that keeps a domain's mail from an address."""
+        key = domain_id, address.key
+        entry = self._memory.known(self._entries, key, lambda: self._reader.first(Suppression, _same(*key)))
+        return None if entry is None or (entry.expires_at is not None and entry.expires_at <= now) else entry
 
 
 class Returns:

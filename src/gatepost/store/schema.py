@@ -65,6 +65,8 @@ class Hidden(msgspec.Struct, frozen=True):
 class Table(Generic[T]):
     """Where a struct lives. `quiet` columns change without a new generation; `unique` keys and `indexes` are SQL.
 
+    What is no configuration and `stirs` has a new revision with each row that is added, changed or removed by itself.
+
     The audit masks `secret` columns and leaves `inner` ones out, which only the store and the services understand.
     """
 
@@ -75,6 +77,7 @@ class Table(Generic[T]):
         unique: Sequence[str] = (),
         indexes: Sequence[str] = (),
         config: bool = True,
+        stirs: bool = False,
         quiet: Sequence[str] = (),
         secret: Sequence[str] = (),
         inner: Sequence[str] = (),
@@ -84,6 +87,7 @@ class Table(Generic[T]):
         self.kind = kind
         self.name = re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower()
         self.config = config
+        self.stirs = config or stirs
         self.quiet = frozenset(quiet)
         self.secret = frozenset(secret)
         self.inner = frozenset(inner).union(quiet)
@@ -322,6 +326,7 @@ TABLES: dict[type[Any], Table[Any]] = {
         Table(
             Suppression,
             config=False,
+            stirs=True,
             unique=["domain_id, address"],
             indexes=["(expires_at) WHERE expires_at IS NOT NULL"],
         ),

@@ -103,7 +103,7 @@ class Store:
 
     @property
     def revision(self) -> int:
-        """Grows with each commit that changed a row of configuration, be it in a quiet column alone."""
+        """Grows with each commit that changed a row of configuration, be it in a quiet column, or one that `stirs`."""
         return self._committer.revision
 
     @property

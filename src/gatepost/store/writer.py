@@ -41,7 +41,7 @@ class Writer(Reader):
         self._refused_bytes = refused_bytes
         self.mail = Mail(connection)
         self.touched = False  # a configuration table was changed
-        self.stirred = False  # the same, or quiet columns of one
+        self.stirred = False  # the same, or quiet columns of one, or what else stirs
         self._journal: Journal | None = None  # of the write at hand, where somebody answers for it
 
     # Any struct.
@@ -94,7 +94,7 @@ class Writer(Reader):
 
     def _touch(self, changed: Table[Any], *, quietly: bool = False) -> None:
         self.touched |= changed.config and not quietly
-        self.stirred |= changed.config
+        self.stirred |= changed.stirs
 
     def _remove_copies(self, where: Condition) -> int:
         kept = every(where, eq("folder", Folder.ARCHIVE.value), Where("expires_at", Op.GT, self._clock()))
