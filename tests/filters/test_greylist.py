@@ -40,8 +40,10 @@ class Gate:
         return run(examine())
 
 
-def rule(kind: SenderType, *, spf_on: bool | None) -> RuleSet:
-    made = SenderRule(domain_id=1, owner="ours.test", value="a.test", type=kind, created_date=0, spf_on=spf_on)
+def rule(kind: SenderType, *, spf_on: bool | None, **members: Any) -> RuleSet:
+    made = SenderRule(
+        domain_id=1, owner="ours.test", value="a.test", type=kind, created_date=0, spf_on=spf_on, **members
+    )
     return RuleSet(senders=(made,))
 
 
@@ -119,6 +121,8 @@ def test_a_network_that_passed_often_with_a_domain_is_known() -> None:
         ({"ip": "2001:db8:0:1::1"}, False),
         ({"ip": "2001:db8:1::1"}, True),
         ({"rules": rule(SenderType.ALLOW, spf_on=False)}, False),
+        ({"rules": rule(SenderType.ALLOW, spf_on=False, expire_at=NOW + 1)}, False),
+        ({"rules": rule(SenderType.ALLOW, spf_on=False, expire_at=NOW)}, True),
         ({"rules": rule(SenderType.ALLOW, spf_on=True)}, True),
         ({"rules": rule(SenderType.PROTECTED, spf_on=None)}, True),
     ],

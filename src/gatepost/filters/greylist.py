@@ -13,7 +13,7 @@ from gatepost.message.mail import Mail
 from gatepost.model.envelope import Recipient, Role
 from gatepost.model.memory import DAY, Room, key_of
 from gatepost.model.network import network
-from gatepost.model.rules import SenderType
+from gatepost.model.rules import SenderRule, SenderType
 from gatepost.model.verdict import Category, Finding, OnError
 
 HOUR = 3_600_000
@@ -102,9 +102,14 @@ class Greylist:
             return True
         if self._options.proven_pass and mail.auth is not None and (mail.auth.proven or mail.auth.sender_proven):
             return True
-        if any(rule.type is SenderType.ALLOW and not rule.spf_on for rule in recipient.rules.senders):
+        if any(_lets_in(rule, mail.envelope.received) for rule in recipient.rules.senders):
             return True
         return bool(self._networks) and _inside(client.ip, self._networks)
+
+
+def _lets_in(rule: SenderRule, now: int) -> bool:
+    """Tell whether a rule lets its sender in whoever he is; what expires while it is remembered does so no more."""
+    return rule.type is SenderType.ALLOW and not rule.spf_on and (rule.expire_at is None or rule.expire_at > now)
 
 
 def _inside(ip: str, networks: Iterable[object]) -> bool:
