@@ -197,6 +197,9 @@ def test_mails_in_files_are_judged_and_compared_with_what_is_expected(
     assert served.run("explain", str(folder / "clean.eml"), "--as", "alice@example.org", "--json") == os.EX_OK
     events = json.loads(shown(capsys))
     assert events[0]["data"] | {"client": "192.0.2.7", "helo": "mx.a.test", "sender": "ann@a.test"} == events[0]["data"]
+    for null in ("", "<>"):
+        command = ("explain", str(folder / "clean.eml"), "--as", "alice@example.org", "--sender", null)
+        assert served.run(*command) == os.EX_OK
     assert served.run("explain", str(folder / "spam" / "gtube.eml"), "--as", "alice@example.org") == os.EX_OK
     assert "without GTUBE (+1000 points) it would be delivered as CLEAN" in shown(capsys)
     assert served.run("explain", "0" * 32, "--sender", "a@b.test") == os.EX_USAGE

@@ -16,7 +16,9 @@ from gatepost.cli.story import lines, story
 @click.command()
 @click.argument("mail_id", metavar="ID|FILE")
 @click.option("--as", "to", metavar="ADDRESS", help="Judge FILE as a mail that comes in now for this recipient.")
-@click.option("--sender", metavar="ADDRESS", help="With --as: MAIL FROM; else what Return-Path or From say.")
+@click.option(
+    "--sender", metavar="ADDRESS", help="With --as: MAIL FROM, <> for none; else what Return-Path or From say."
+)
 @click.option("--client-ip", metavar="IP", help="With --as: who brings it; else what the newest Received says.")
 @click.option("--helo", metavar="NAME", help="With --as: his name; else what the newest Received says.")
 @json_option

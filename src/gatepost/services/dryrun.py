@@ -27,7 +27,7 @@ AT_ONCE = 2  # mails that are tried at the same time, so that those that come in
 
 
 class Arrival(msgspec.Struct, frozen=True, kw_only=True):
-    """How the mail is to come in: for whom (one address), from whom ("" for the null sender), from which client."""
+    """How the mail is to come in: for whom (an address), from whom ("" or "<>": the null sender), from which client."""
 
     recipient: str
     sender: str = ""
@@ -60,7 +60,7 @@ class DryRuns:
         """Return the trace that the mail would have; raise Problem where it would be refused before its content."""
         recipient = self.check(caller, arrival)
         client = Client(ip=_ip(arrival.client_ip), helo=arrival.helo, esmtp=True)
-        sender = _address(arrival.sender, "/sender") if arrival.sender else None
+        sender = _address(arrival.sender, "/sender") if arrival.sender not in ("", "<>") else None
         try:
             await self._directory.admit(client, sender)
             recipients = await self._directory.resolve(recipient, client, sender)
