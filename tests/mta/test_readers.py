@@ -37,7 +37,7 @@ from gatepost.mta.directory import Directory
 from gatepost.mta.pipeline import Pipeline, Report
 from gatepost.mta.reader import Reader
 from gatepost.mta.readers import Readers
-from gatepost.mta.reading import Frames, Job, Setup, frame, job_decoder
+from gatepost.mta.reading import Frames, Job, Setup, bare, frame, job_decoder
 from gatepost.settings import Auth, Dns, Filters, Limits
 
 pytestmark = pytest.mark.anyio
@@ -394,6 +394,18 @@ async def test_what_fails_in_a_reader_is_asked_here(tmp_path: Path) -> None:
     impossible = msgspec.structs.replace(nobody, client=None)
     proving = msgspec.structs.replace(setup, auth=Auth())
     assert await Reader(proving).read(Job(1, impossible, PLAIN)) is None
+
+
+async def test_a_reader_is_told_nothing_that_it_need_not_know(make: Any) -> None:
+    bench = make()
+    login = Login(user_id=1, domain_id=1, email="bob@served.example", mark="of a password", token_id=7)
+    mail = await bench.mail(client=client(login=login))
+    told = bare(mail.envelope)
+    assert mail.envelope.recipients[0].policy is not None
+    assert [(each.address.text, each.policy, each.domain_id) for each in told.recipients] == [
+        ("bob@served.example", None, None)
+    ]
+    assert told.client.login == Login(user_id=1, domain_id=1, email="bob@served.example")
 
 
 async def test_a_reader_asks_only_what_hangs_on_the_mail_alone(tmp_path: Path) -> None:

@@ -96,9 +96,12 @@ class Frames:
 
 
 def bare(envelope: Envelope) -> Envelope:
-    """Return an envelope with the addresses of its recipients alone: their policies and rules are not a reader's."""
+    """Return an envelope without what is not a reader's: policies and rules of recipients, what a login went by."""
     recipients = tuple(Recipient(address=each.address, given=each.given) for each in envelope.recipients)
-    return msgspec.structs.replace(envelope, recipients=recipients)
+    client, login = envelope.client, envelope.client.login
+    if login is not None:
+        client = msgspec.structs.replace(client, login=msgspec.structs.replace(login, mark="", token_id=None))
+    return msgspec.structs.replace(envelope, recipients=recipients, client=client)
 
 
 def from_the_world(envelope: Envelope) -> bool:
