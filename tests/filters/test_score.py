@@ -96,7 +96,6 @@ ACCOUNT = "Please verify your account."
 HOMEWARD = "".join(f'<a href="https://a.test/{number}">a</a>' for number in range(3))
 PLACES = "".join(f'<a href="https://b{number}.test/x">a</a>' for number in range(8))
 ABROAD = HOMEWARD.replace("a.test", "b.test")
-COINS = "Send it to 1BoatSLRHtKNngkdXEeobR76b53LETtpyT."
 BANK = "We have new bank account details."
 OFFER = "We are a professional manufacturer. May I send you our catalogue?"
 FEE = (
@@ -405,15 +404,9 @@ PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         says("Guaranteed returns with crypto trading."),
         says("Guaranteed returns with old stamps."),
     ),
-    "SAYS_LURE": (
-        says("Your parcel is on hold: settle the fee of 2 euros today."),
-        says("Your parcel comes on Friday, for a fee."),
-    ),
     "SAYS_SALARY": (says("Your salary increase was approved."), says("I got my salary.")),
     "SAYS_CREDENTIALS": (says("Sign in with your work email to view it."), says("Sign in to view it.")),
     "SAYS_PAYROLL": (says("Before the next payroll is run."), says("Before the next train.")),
-    "SAYS_IDENTITY": (says("Send a copy of your passport."), says("Send a copy of your letter.")),
-    "SAYS_CHIEF": (says("Susan Hale, Chief Executive Officer"), says("The chief executive officer is ill. Susan Hale")),
     "SAYS_PARCEL": (says("Votre colis n'a pas pu être livré."), says("Votre colis sera livré demain.")),
     "SAYS_DOCUMENT": (says("You have a new voicemail."), says("You have a voice.")),
     "SAYS_PAYMENT": (says("Your invoice is unpaid: final notice."), says("The bill is paid.")),
@@ -470,17 +463,9 @@ PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "LURE_ULTIMATUM": (says(f"{ACCOUNT} It will be deleted within 24 hours."), says(ACCOUNT)),
     "LURE_NAMES_READER": (lure("https://b.test/?e=bob@ours.test"), lure("https://a.test/?e=bob@ours.test")),
     "LURE_SCAN": (says(f"{ACCOUNT} Scan the QR code with your phone."), says("Scan the QR code with your phone.")),
-    "LURE_ROUGH": (
-        {**says("Your parcel is on hold: settle the fee today."), "From": "PayPal <a@a.test>"},
-        says("Your parcel is on hold: settle the fee today."),
-    ),
     "LURE_FILE": (
         {"text": f"{TEXT}Your invoice is unpaid: final notice.", "files": (file("invoice.exe"),)},
         {"files": (file("invoice.exe"),)},
-    ),
-    "COIN_DEMAND": (
-        {**says(COINS), "From": "Ann <ann@gmail.com>"},
-        says(COINS),
     ),
     "LURE_ABUSED": ({**says(ACCOUNT), "From": "Ann <a@b.top>"}, {**says("Hello."), "From": "Ann <a@b.top>"}),
     "FEIGNED_ROUGHLY": (
@@ -493,14 +478,6 @@ PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "OFFER_STRANGER": (says(f"Dear Sir, {OFFER}"), says(f"Dear Bob, {OFFER}")),
     "PITCH_UNASKED": (says("200 free spins. Act now!"), says("200 free spins.")),
     "PITCH_WRITE_ELSEWHERE": (says(f"{EARN} Write to ann77@gmail.com."), says(f"{EARN} Write to ann@a.test.")),
-    "PITCH_ASKS_IDENTITY": (
-        says("You have been pre-approved. Send a copy of your passport."),
-        says("Send a copy of your passport."),
-    ),
-    "FREEMAIL_ERRAND": (
-        {**says("Are you at your desk right now?"), "From": "The CEO <ann@gmail.com>"},
-        {**says("Are you at your desk right now?"), "From": "Ann <ann@gmail.com>"},
-    ),
     "LURE_ASKS_CARD": (
         says("You are eligible for a tax refund. Enter your card details."),
         says("Enter your card details."),
