@@ -338,6 +338,27 @@ async def test_no_refusal_stands_within_an_answer_that_has_begun(api: Api) -> No
     assert body == b"a" * 500
 
 
+async def test_a_refusal_comes_behind_what_waited_to_be_written(api: Api) -> None:
+    faults: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, fault: faults.append(fault))
+
+    async def reading(scope: Any, receive: Any, send: Any) -> None:
+        (guard,) = door._server.server_state.connections
+        asked = asyncio.ensure_future(receive())  # which bids the client continue
+        asyncio.get_running_loop().call_soon(guard.data_received, b"no chunk\r\n")  # in the same turn of the loop
+        await asked
+
+    door = HttpDoor(reading, listen("127.0.0.1:0"), **options(api.settings.http, api.gatepost.site.spoken))
+    await door.start()
+    reader, writer = await asyncio.open_connection(*door.addresses[0])
+    writer.write(request("Expect: 100-continue", "Transfer-Encoding: chunked", method="POST"))
+    said = await asyncio.wait_for(reader.read(), 60)
+    writer.close()
+    await door.stop(2)
+    assert said.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 400 ")
+    assert faults == []
+
+
 async def test_only_named_proxies_are_believed(tmp_path: Path) -> None:
     lines = ("X-Forwarded-For: 203.0.113.9", "Authorization: Bearer wrong")
     for trusted, blocked in (([], True), (["127.0.0.1"], False)):

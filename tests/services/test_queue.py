@@ -91,7 +91,7 @@ async def test_what_waits_for_one_destination_is_listed_by_id(house: House, deli
     by_offset = await deliveries.find(ROOT, Query(offset=1, limit=2), destination=place.name)
     assert [row.id for row in first.items + rest.items] == there
     assert [row.id for row in by_offset.items] == there[1:3]
-    assert first.total == rest.total == by_offset.total == 4
+    assert (first.total, by_offset.total, rest.total) == (4, 4, None)
     moved = await deliveries.find(ROOT, Query(), destination="192.0.2.9:25/SMTP")
     assert [row.id for row in moved.items] == [rows[2].id]
     assert (await deliveries.find(ROOT, Query(), destination="@served.example")).total == 0

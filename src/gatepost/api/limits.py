@@ -212,6 +212,7 @@ class Guard(HttpToolsProtocol):
             return
         self._cancel()
         self._refused = True
+        self._outlet.flush()
         self.pipeline.clear()
         waiting = [each for each in self._unanswered if not each.response_complete]
         for each in waiting:

@@ -2,8 +2,9 @@
 
 import asyncio
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -18,7 +19,7 @@ from gatepost.mta.line import NOWHERE, Destination
 from gatepost.mta.moves import Moves
 from gatepost.services.access import PLATFORM, Scope, found, require, visible
 from gatepost.services.targets import Targets
-from gatepost.store.store import Store
+from gatepost.store.store import Reader, Store
 from gatepost.turns import in_turns
 
 LIVE = Where("state", Op.IN, (State.QUEUED, State.HELD))
@@ -81,7 +82,8 @@ class Deliveries:
     ) -> Page[Delivery]:
         """Return a page of what is queued or held: of one domain, or of all in scope; `after` goes on behind an id.
 
-        The total counts all matches, whatever `after` is. Of one `destination` the list goes by id alone.
+        The total counts all matches, whatever `after` is. Of one `destination` the list goes by id alone, and behind an
+        id without a total: what was looked through for a page is not looked through again for the next.
         """
         where = every(self._scoped(caller, "QUEUE_READ", domain_id), query.where)
         if destination:
@@ -92,20 +94,17 @@ class Deliveries:
         return Page(page.items, total)
 
     async def _waiting_for(self, destination: str, where: Condition, query: Query, after: int) -> Page[Delivery]:
-        """Look through all that match, since a destination is no column: it is as the ways are now."""
         if query.sort != "id":
             raise Problem(Kind.MALFORMED, "Deliveries to one destination are listed by id.", pointer="/sort")
         items: list[Delivery] = []
-        total = last = 0
+        total = 0
         most = query.offset + (query.limit or CHUNK)
-        while chunk := await self._chunk(where, last):
-            last = chunk[-1].id
-            async for each in in_turns(chunk):
-                if self._queue.destination(each) == _named(destination):
-                    total += 1
-                    if each.id > after and len(items) < most:
-                        items.append(each)
-        return Page(items[query.offset :], total)
+        async for chunk in self._chunks(where, destination, after):
+            total += len(chunk)
+            items += chunk[: most - len(items)]
+            if after and len(items) == most:
+                break
+        return Page(items[query.offset :], None if after else total)
 
     async def get(self, caller: Caller, delivery_id: int) -> tuple[Delivery, str]:
         """Return one delivery that is queued or held, and the name of its destination."""
@@ -124,11 +123,9 @@ class Deliveries:
         """Do one thing to all that match, of one domain or of all in scope; what is under way is left alone."""
         scoped = every(self._scoped(caller, "QUEUE_WRITE", domain_id), where)
         verb = self._verb(caller, move)
-        moved, last = Moved(), 0
+        moved = Moved()
         mails: list[str] = []
-        while chunk := await self._chunk(scoped, last):
-            last = chunk[-1].id
-            meant = [each for each in chunk if not destination or self._queue.destination(each) == _named(destination)]
+        async for meant in self._chunks(scoped, destination):
             free = [each for each in meant if not self._queue.is_under_way(each.id)]
             moved += Moved(busy=len(meant) - len(free)) + await self._at_once_or_singly(
                 verb, [each.id for each in free]
@@ -197,10 +194,15 @@ class Deliveries:
             return Moved(busy=1)
         return sum([await self._at_once_or_singly(verb, [each]) for each in ids], Moved())
 
-    async def _chunk(self, where: Condition, last: int) -> list[Delivery]:
-        asked = Query(where=every(where, Where("id", Op.GT, last)), sort="id", limit=CHUNK)
-        page = await self._store.read(lambda reader: reader.find(Delivery, asked))
-        return page.items
+    async def _chunks(self, where: Condition, destination: str, last: int = 0) -> AsyncIterator[list[Delivery]]:
+        """Yield what matches behind the id `last`, piece by piece; of one destination, where one is named.
+
+        A destination is no column: it is as the ways are now.
+        """
+        name = _named(destination)
+        while rows := await self._store.read(partial(_chunk, where, last)):
+            last = rows[-1].id
+            yield [row async for row in in_turns(rows) if not name or self._queue.destination(row) == name]
 
     def _scoped(self, caller: Caller, permission: str, domain_id: int | None) -> Condition:
         if domain_id is None:
@@ -220,6 +222,10 @@ class Deliveries:
             return None
         domain = self._store.reader.get(Domain, delivery.domain_id) if delivery.domain_id else None
         return domain or PLATFORM
+
+
+def _chunk(where: Condition, last: int, reader: Reader) -> list[Delivery]:
+    return reader.find(Delivery, Query(where=every(where, Where("id", Op.GT, last)), limit=CHUNK)).items
 
 
 def _named(destination: str) -> str:

@@ -111,7 +111,10 @@ class QueuedDetail(TracedDelivery, frozen=True, kw_only=True, rename="camel"):
 
 @endpoint("GET", "/queue", permission="QUEUE_READ", listing=QUEUE, addition=True, problems=(Kind.NOT_FOUND,))
 async def list_queue(deliveries: Deliveries, caller: Caller, query: QueueAsk, listed: Query) -> Page[QueuedDelivery]:
-    """List what is queued or held; continue by `after` (the last id seen) rather than by `offset` in long queues."""
+    """List what is queued or held; continue by `after` (the last id seen) rather than by `offset` in long queues.
+
+    Behind an id the list for one destination has no total.
+    """
     page = await deliveries.find(
         caller, listed, destination=query.destination, domain_id=query.domain_id, after=query.after or 0
     )
