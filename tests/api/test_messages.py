@@ -5,12 +5,14 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import quote
 
+import msgspec
 import pytest
 from tests.api.kept import GTUBE, Desk, mail, open_desk
 from tests.house import queued_as
 
 from gatepost.model.query import eq
 from gatepost.model.rules import SenderRule, SenderType
+from gatepost.model.stored import Delivery, State
 from gatepost.model.tenant import User
 
 pytestmark = pytest.mark.anyio
@@ -232,6 +234,15 @@ async def test_the_queue_is_looked_into_and_moved_as_a_whole(desk: Desk) -> None
     assert await bulk(act="retry", sender="nobody@*", state="held", mailId=item["mailId"]) == (200, none)
     assert await bulk(act="bounce", all=True, reason="closed") == (200, one)
     assert await desk.get("/queue") == []
+
+
+async def test_the_queue_is_searched_by_domains_in_their_own_letters(desk: Desk) -> None:
+    there = Delivery(mail_id="m", recipient="Zoe@xn--bcher-kva.example", sender="", due=0, expires=0, created=0)
+    await desk.house.store.write(lambda writer: writer.add(msgspec.structs.replace(there, state=State.HELD)))
+    for recipient, count in (("zoe@bücher.example", 1), ("*@BÜCHER.example", 1), ("zoe@bücherei.example", 0)):
+        assert len(await desk.get(f"/queue?recipient={quote(recipient)}")) == count
+        moved = await desk.ask("POST", "/queue/bulk", {"act": "reroute", "hop": None, "recipient": recipient})
+        assert moved.json() == {"done": count, "busy": 0}
 
 
 async def test_the_queue_is_read_by_key(desk: Desk) -> None:

@@ -122,12 +122,22 @@ def address(name: str) -> Reading:
 
 
 def _as_kept(found: Pattern) -> str:
-    text = normalize("NFC", found.text)
+    composed = replace(found, text=normalize("NFC", found.text.lower()))
     if not (found.open_start or found.open_end):
         with suppress(BadAddress):
-            return parse_address(text).key
-    local, at, host = text.rpartition("@")
-    return text if found.open_end else f"{local}{at}{_in_ascii(host)}"
+            return parse_address(composed.text).key
+    return as_sent(composed).text
+
+
+def sent(name: str) -> Reading:
+    """A filter on mail addresses that are kept as they are sent; the domain may be given in its own letters."""
+    return lambda value, _: Where(name, Op.LIKE, as_sent(Pattern.read(value)))
+
+
+def as_sent(found: Pattern) -> Pattern:
+    """Return what is looked for, an address or the end of one, with its domain in A-labels."""
+    local, at, host = found.text.rpartition("@")
+    return found if found.open_end else replace(found, text=f"{local}{at}{_in_ascii(host)}")
 
 
 def ident(name: str) -> Reading:

@@ -7,7 +7,7 @@ import msgspec
 
 from gatepost.api.admin.messages import QueuedDelivery, TracedDelivery, told
 from gatepost.api.endpoint import endpoint
-from gatepost.api.listing import Listing, text, word
+from gatepost.api.listing import Listing, as_sent, sent, text, word
 from gatepost.model.access import Caller
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import All, Condition, Op, Page, Pattern, Query, Where, every
@@ -23,8 +23,8 @@ QUEUE = Listing(
     sorts=("id", "due", "created", "expires", "attempts", "recipient", "sender", "state"),
     filters={
         "state": word("state", State),
-        "recipient": text("recipient"),
-        "sender": text("sender"),
+        "recipient": sent("recipient"),
+        "sender": sent("sender"),
         "mailId": text("mail_id"),
     },
 )
@@ -206,7 +206,7 @@ def _where(body: BulkMove) -> Condition:
     if body.state is not None:
         stated.append(Where("state", Op.EQ, body.state.value))
     texts = {"recipient": body.recipient, "sender": body.sender, "mail_id": body.mail_id}
-    stated += [Where(name, Op.LIKE, Pattern.read(value)) for name, value in texts.items() if value is not None]
+    stated += [Where(name, Op.LIKE, as_sent(Pattern.read(value))) for name, value in texts.items() if value is not None]
     if not (stated or body.all or body.destination or body.domain_id):
         raise Problem(Kind.MALFORMED, 'Which deliveries? To mean all of them, say "all": true.', pointer="/all")
     return every(*stated) if stated else All(())
