@@ -27,9 +27,10 @@ from tests.peers.sink import Sink
 
 from gatepost.app import Gatepost
 from gatepost.cli.logs import configure
+from gatepost.configuration import load
 from gatepost.model.envelope import Body
 from gatepost.model.stored import Delivery, Message
-from gatepost.settings import Log, load
+from gatepost.settings import Log
 from gatepost.store.store import Writer
 
 CONNECTIONS = 20

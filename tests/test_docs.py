@@ -109,7 +109,7 @@ def test_the_image_and_the_unit_call_commands_that_exist() -> None:
 
 def test_the_promised_file_is_the_one_in_the_readme() -> None:
     """The settings that a newcomer copies are read without complaint."""
-    from gatepost.settings import load
+    from gatepost.configuration import load
 
     (sample,) = re.findall(r"```toml\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
     assert set(tomllib.loads(sample)) == {"store", "http", "smtp"}

@@ -14,6 +14,7 @@ from gatepost.api.limits import options as http_options
 from gatepost.api.probes import Readiness
 from gatepost.api.server import HttpDoor, check_certificate
 from gatepost.api.site import Site, make_app
+from gatepost.configuration import check
 from gatepost.dns import Resolver
 from gatepost.events import Alarms, Clock, Metrics, briefly, log, wall_clock
 from gatepost.filters import registry
@@ -86,7 +87,7 @@ from gatepost.services.users import Users
 from gatepost.services.webhooks import Webhooks
 from gatepost.services.wording import make_wording
 from gatepost.services.writing import make_writing
-from gatepost.settings import Settings, SettingsError, check
+from gatepost.settings import Settings, SettingsError
 from gatepost.smtp.listener import Listeners, endpoints
 from gatepost.sockets import BadEndpoint, listen
 from gatepost.store.search import SearchIndex

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from gatepost.cli.main import main
-from gatepost.settings import load
+from gatepost.configuration import load
 
 
 @pytest.fixture

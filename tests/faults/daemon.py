@@ -16,7 +16,7 @@ from tests.faults.killer import furnish
 from tests.peers.sink import Sink
 
 from gatepost.cli.init import found
-from gatepost.settings import load
+from gatepost.configuration import load
 
 SETTINGS = """
 [smtp]

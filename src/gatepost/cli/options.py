@@ -12,7 +12,8 @@ import click
 
 from gatepost.cli.control import Control
 from gatepost.cli.failure import Failure
-from gatepost.settings import Loaded, Settings, SettingsError, load
+from gatepost.configuration import Loaded, load
+from gatepost.settings import Settings, SettingsError
 
 config_option = click.option(
     "--config",
