@@ -89,7 +89,7 @@ from gatepost.services.wording import make_wording
 from gatepost.services.writing import make_writing
 from gatepost.settings import Settings, SettingsError
 from gatepost.smtp.listener import Listeners, endpoints
-from gatepost.sockets import BadEndpoint, listen
+from gatepost.sockets import BadEndpoint, join_endpoint, listen
 from gatepost.store.search import SearchIndex
 from gatepost.store.store import Store
 from gatepost.web.site import pages
@@ -164,7 +164,9 @@ class Gatepost:
             await self.stop()
             raise
         self._bound = True
-        log.info("ready", smtp=[_joined(host, port) for _, host, port in self.listeners.addresses], http=self.urls)
+        log.info(
+            "ready", smtp=[join_endpoint(host, port) for _, host, port in self.listeners.addresses], http=self.urls
+        )
 
     async def stop(self) -> None:
         """Close the doors, finish what is under way, close the store; may be called twice."""
@@ -188,7 +190,7 @@ class Gatepost:
         """The addresses at which the API is reached."""
         scheme = "https" if self.settings.http.certificate else "http"
         names = [address for door in self.http for address in door.addresses if isinstance(address, tuple)]
-        return [f"{scheme}://{_joined(host, port)}" for host, port, *_ in names]
+        return [f"{scheme}://{join_endpoint(host, port)}" for host, port, *_ in names]
 
     # The rooms.
 
@@ -395,7 +397,3 @@ class Gatepost:
 
 def _derived(salt: bytes, what: str) -> bytes:
     return hashlib.sha256(salt + what.encode()).digest()
-
-
-def _joined(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

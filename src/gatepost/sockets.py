@@ -26,6 +26,11 @@ def split_endpoint(text: str) -> tuple[str, int]:
     return host, int(port)
 
 
+def join_endpoint(host: str, port: int) -> str:
+    """Write an endpoint as `split_endpoint` reads it."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def listen(text: str, environ: Mapping[str, str] = os.environ) -> list[socket.socket]:
     """Open what `text` names, non-blocking; `fd:NAME` may give several sockets. Raises BadEndpoint or OSError."""
     if text.startswith("fd:"):

@@ -5,8 +5,9 @@ from typing import Any
 import click
 
 from gatepost.cli.control import Control
-from gatepost.cli.options import join_host, json_option, language_type, split_host, transport_type, with_control
+from gatepost.cli.options import json_option, language_type, split_host, transport_type, with_control
 from gatepost.cli.output import one, show_json, show_table
+from gatepost.sockets import join_endpoint
 
 HEAD = ("ID", "NAME", "STATUS", "POLICY", "PLATFORM", "USERS")
 
@@ -87,6 +88,6 @@ def find_domain(control: Control, name: str) -> Any:
 
 
 def _row(domain: Any) -> tuple[object, ...]:
-    hops = [join_host(each["transportDest"], each["transportPort"]) for each in domain["platforms"]]
+    hops = [join_endpoint(each["transportDest"], each["transportPort"]) for each in domain["platforms"]]
     policy = domain["policy"]["name"] if domain["policy"] else None
     return domain["id"], domain["name"], domain["status"], policy, " ".join(hops), domain["activeUsersCount"]

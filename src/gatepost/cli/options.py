@@ -48,11 +48,6 @@ def split_host(text: str, default: int) -> tuple[str, int]:
     return match[1].strip("[]"), int(match[2] or default)
 
 
-def join_host(host: str, port: int) -> str:
-    """Write "host:port", as `split_host` reads it."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
 def load_settings(config: Path | None) -> Loaded:
     """Read the settings; raise Failure with EX_CONFIG."""
     try:
