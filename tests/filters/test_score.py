@@ -412,6 +412,10 @@ PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "SAYS_PAYMENT": (says("Your invoice is unpaid: final notice."), says("The bill is paid.")),
     "SAYS_BANK_CHANGE": (says("We have new bank account details."), says("We have a new bench.")),
     "SAYS_GIFT_CARD": (says("Please buy some gift cards for me."), says("Please buy some bread for me.")),
+    "SAYS_GIFT_CARD_WHOLE": (
+        says("Please buy some gift cards. Send pictures of the codes."),
+        says("Please buy some gift cards. Send pictures of the party."),
+    ),
     "SAYS_ERRAND": (says("Are you at your desk right now? I have a quick task."), says("Your desk is here.")),
     "SAYS_ERRAND_WHOLE": (
         says("Are you at your desk? I am in a meeting."),

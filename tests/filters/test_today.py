@@ -4,6 +4,9 @@ import pytest
 from tests.filters.letters import TEXT, document, letter
 from tests.filters.mails import ask, make, symbols
 
+from gatepost.filters.symbols import Weights, load
+from gatepost.message.hosts import registered
+
 SCORE = make("score")
 LOAN = "You have been pre-approved, bad credit is OK."
 
@@ -28,6 +31,28 @@ def test_a_name_that_only_begins_alike_is_none(name: str) -> None:
 def test_a_brand_s_own_site_claims_nothing_false() -> None:
     assert "FROM_NAME_BRAND" not in found(From="Amazon.co.jp <info@amazon.co.jp>")
     assert "FROM_NAME_BRAND" not in found(From="Booking.com <noreply@booking.com>")
+
+
+@pytest.mark.parametrize(
+    "author",
+    [
+        "Receita Federal <a@receita.fazenda.gov.br>",
+        "Service Canada <a@hrsdc-rhdcc.gc.ca>",
+        "HMRC <a@notifications.service.gov.uk>",
+        "myGov <a@ato.gov.au>",
+        "Impots <a@dgfip.finances.gouv.fr>",
+        "楽天証券 <a@mail.rakuten-sec.co.jp>",
+        "三井住友海上 <a@ms-ins.com>",
+    ],
+)
+def test_offices_and_firms_write_from_all_their_domains(author: str) -> None:
+    assert "FROM_NAME_BRAND" not in found(From=author)
+
+
+def test_no_domain_of_a_brand_s_is_one_that_is_never_asked_for() -> None:
+    _, lists = load(Weights(), "symbols")
+    owned = {domain for domains in lists.brands.values() for domain in domains if "*" not in domain}
+    assert {domain for domain in owned if registered(domain) != domain} == set()
 
 
 def test_a_short_name_of_a_brand_is_seen_in_a_domain_s_words_unless_it_is_a_word() -> None:
@@ -144,10 +169,35 @@ def test_to_confirm_an_address_is_no_lure() -> None:
         ("SAYS_DATING", "She is a 3 years old girl."),
         ("SAYS_INVEST", "You are eligible to vote."),
         ("SAYS_EARN", "Support costs £600 a month."),
+        ("SAYS_EARN", "Die Miete beträgt 900 Euro im Monat."),
+        ("SAYS_EARN", "Le poste est payé 1 900 € par mois."),
+        ("SAYS_BANK_CHANGE", "Salut, voici mon nouveau numéro de téléphone."),
+        ("SAYS_DATING", "I wanted to send you my photos of the hike."),
+        ("SAYS_OPT_OUT", "Please pay, or the draft will be deleted: it takes room."),
     ],
 )
 def test_what_people_usually_say_is_no_lure(symbol: str, said: str) -> None:
     assert symbol not in found(f"{TEXT}{said}\r\n")
+
+
+@pytest.mark.parametrize(
+    "domain", ["hr-online.de", "taxi-online.de", "idea-bank.pl", "carte-online.fr", "tank-card.eu"]
+)
+def test_what_a_firm_sells_in_a_domain_is_no_lure(domain: str) -> None:
+    assert "FROM_DOMAIN_LURE" not in found(From=f"Ann <a@{domain}>")
+
+
+@pytest.mark.parametrize(
+    ("host", "shortened"), [("photos.app.goo.gl", False), ("maps.app.goo.gl", False), ("goo.gl", True)]
+)
+def test_a_link_to_somebody_s_photos_hides_nothing(host: str, shortened: bool) -> None:
+    assert ("LINK_SHORTENED" in found(html=document(f'<a href="https://{host}/Xyz1">photos</a>'))) is shortened
+
+
+def test_gift_cards_are_bought_by_parents_too() -> None:
+    asked = "We buy gift cards for our teachers, it's a surprise."
+    assert "FREEMAIL_PITCH" not in found(asked, From="Laura <laura.diaz@gmail.com>")
+    assert "SAYS_GIFT_CARD_WHOLE" in found(f"{asked} Scratch the back.", From="Laura <laura.diaz@gmail.com>")
 
 
 def test_a_server_s_notice_may_name_its_program() -> None:

@@ -160,6 +160,14 @@ def test_threat_55_all_archives_of_a_mail_share_the_limits() -> None:
     assert opened(Limits(archive_entries=119), many, many) == ("a.zip: the mail's archives have more than 119 entries",)
 
 
+@pytest.mark.parametrize(("name", "packed"), [(b"AHx", b"41" * 3000 + b">"), (b"A85", base64.a85encode(b"A" * 3000))])
+def test_threat_55_what_filters_of_a_pdf_undo_counts(name: bytes, packed: bytes) -> None:
+    stream = b"%PDF-1.7\n1 0 obj <</Type/EmbeddedFile /Filter/" + name + b">>\nstream\n" + packed + b"~>\nendstream"
+    limits = Limits(archive_bytes=2000)
+    found = dissect(mail(attachment(b"a.pdf", stream)), limits, unpack=Unpacker(limits))
+    assert found.unscannable == ("a.pdf: the mail's archives unpack to more than 2000 octets",)
+
+
 def test_threat_55_archives_deeper_than_five_are_told() -> None:
     content = zipped({"evil.exe": EXE})
     for _ in range(4):

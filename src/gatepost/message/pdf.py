@@ -67,7 +67,7 @@ def _unescaped(match: re.Match[bytes]) -> bytes:
 
 
 def _digits(digits: bytes) -> bytes:
-    packed = b"".join(digits.split())
+    packed = digits.translate(None, b"\0\t\n\v\f\r ")
     return bytes.fromhex(packed[: len(packed) // 2 * 2].decode("ascii"))
 
 
@@ -112,19 +112,27 @@ def _filtered(content: bytes, at: int, head: bytes, meter: Meter) -> bytes:
     end = content.find(b"endstream", at)
     data = content[at : end if end >= 0 else len(content)]
     named = _FILTERS.findall(head.rpartition(b" obj")[2])
-    for name in _FILTER.findall(named[-1]) if named else ():
-        if name in (b"FlateDecode", b"Fl"):
-            out = BytesIO()
-            inflate(data, 0, len(data), 15, meter, out)
-            data = out.getvalue()
-        elif name in (b"ASCIIHexDecode", b"AHx"):
-            data = _digits(data.partition(b">")[0])
-        elif name in (b"ASCII85Decode", b"A85"):
-            data = base64.a85decode(data.strip().removeprefix(b"<~").partition(b"~>")[0])
-        else:
-            raise ValueError(name)
-    meter.take(0 if named else len(data))
+    filters = _FILTER.findall(named[-1]) if named else []
+    for name in filters:
+        data = _undone(name, data, meter)
+    meter.take(0 if filters else len(data))
     return data
+
+
+def _undone(name: bytes, data: bytes, meter: Meter) -> bytes:
+    """Return what a filter's output was made of, counted."""
+    if name in (b"FlateDecode", b"Fl"):
+        out = BytesIO()
+        inflate(data, 0, len(data), 15, meter, out)
+        return out.getvalue()
+    if name in (b"ASCIIHexDecode", b"AHx"):
+        plain = _digits(data.partition(b">")[0])
+    elif name in (b"ASCII85Decode", b"A85"):
+        plain = base64.a85decode(data.strip().removeprefix(b"<~").partition(b"~>")[0])
+    else:
+        raise ValueError(name)
+    meter.take(len(plain))
+    return plain
 
 
 def _names(content: bytes, meter: Meter) -> Iterator[str]:

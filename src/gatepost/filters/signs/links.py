@@ -22,6 +22,7 @@ READERS = 20  # whose addresses are sought in them
 _AUTHORITY = re.compile(r"[a-z]+:[/\\]{1,4}([^/\\?#]*)", re.IGNORECASE)
 _SHOWN = re.compile(r"(?:https?://)?((?:[\w-]+\.)+(?:[a-z]{2,6}|xn--[\w-]+))\b(?:[/?#:]\S*)?\Z", re.IGNORECASE)
 _PICTURE = re.compile(r"\.(?:png|jpe?g|gif|webp|svg|ico)(?:\?|\Z)", re.IGNORECASE)  # newsletters keep them there
+_SHARING = {"photos.app.goo.gl", "maps.app.goo.gl"}  # under a shortener's domain, and say what they lead to
 _USUAL_PORTS = {"", "80", "443", "8080", "8443"}
 
 
@@ -92,7 +93,7 @@ def _host(facts: Facts, brands: Brands, host: str, link: Link) -> Iterator[Sign]
         if is_public(host):
             yield "LINK_IP", host
         return
-    if link.domain in lists.shorteners or host in lists.shorteners:
+    if (link.domain in lists.shorteners or host in lists.shorteners) and host not in _SHARING:
         yield "LINK_SHORTENED", host
     elif _free(lists.free_hosts, host, link.url) and not _PICTURE.search(link.url):
         yield "LINK_FREE_HOST", host
