@@ -14,6 +14,7 @@ _HEAP = {_TRIM_THRESHOLD: 32 << 20, _TOP_PAD: 1 << 20, _MMAP_THRESHOLD: 1 << 20}
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    """Return what makes uvloop's loops, where it is installed."""
     try:
         import uvloop
     except ImportError:  # no wheel for this system; asyncio's own loop does the same, slower

@@ -329,7 +329,6 @@ async def test_a_filter_takes_an_address_in_any_spelling_that_an_account_takes(a
         "ju\u0308rg@bücher.example",
         "*@bücher.example",
         "ju\u0308*",
-        "JÜRG*",
         "*rg@BÜCHER*",
     ):
         found = [len(await api.get(place + quote(text))) for place in places]

@@ -122,7 +122,7 @@ def address(name: str) -> Reading:
 
 
 def _as_kept(found: Pattern) -> str:
-    composed = replace(found, text=normalize("NFC", found.text.lower()))
+    composed = replace(found, text=normalize("NFC", found.text))
     if not (found.open_start or found.open_end):
         with suppress(BadAddress):
             return parse_address(composed.text).key
