@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,12 @@ def test_commands_that_a_page_shows_exist(path: Path) -> None:
     assert set(re.findall(r"(?:`|^    )make ([a-z]+)", text, re.M)) <= targets
     shown = re.findall(r"(?:^    |`|/)gatepost ([a-z]+)", text, re.M)
     assert set(shown) <= COMMANDS.keys(), path.name
+
+
+@pytest.mark.parametrize("path", MARKDOWN, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_what_the_code_of_a_page_imports_is_there(path: Path) -> None:
+    for room, name in re.findall(r"^ *from (gatepost[.\w]*) import (\w+)$", path.read_text(), re.M):
+        assert name in vars(import_module(room)), f"{path.name}: {room} has no {name}"
 
 
 def test_the_image_and_the_unit_call_commands_that_exist() -> None:
