@@ -319,8 +319,7 @@ class Filters(msgspec.Struct, frozen=True, kw_only=True):
     DOC: ClassVar[dict[str, str]] = {
         "timeout": "seconds for all filters of one cost",
         "workers": "processes that open large mails and archives",
-        "readers": "most processes that read small mails while many come at once, and never more than there are "
-        "processors beside the daemon's own; 0: none",
+        "readers": "processes that read small mails while many come, one less than the processors at most; 0: none",
         "on_error": "what follows when a filter can't say, unless its own table differs: defer, accept, quarantine",
     }
     timeout: Seconds = 20.0

@@ -119,8 +119,7 @@ def retry(control: Control, ids: Sequence[str], which: dict[str, Any]) -> None:
 @which_options
 def delete(control: Control, ids: Sequence[str], which: dict[str, Any], yes: bool) -> None:
     """Give deliveries up, without a word to their senders; ID "ALL" means all, options all that match."""
-    if _is_many(ids, which) and not yes:
-        click.confirm(f"Give up every delivery {'that matches' if which else 'in the queue'}?", abort=True)
+    _confirm(ids, which, yes=yes)
     _move(control, ids, which, "delete", "deleted")
 
 
@@ -132,8 +131,7 @@ def delete(control: Control, ids: Sequence[str], which: dict[str, Any], yes: boo
 @which_options
 def bounce(control: Control, ids: Sequence[str], which: dict[str, Any], reason: str, yes: bool) -> None:
     """Give deliveries up and tell their senders, where they may be told; ID "ALL" means all, options all that match."""
-    if _is_many(ids, which) and not yes:
-        click.confirm(f"Give up every delivery {'that matches' if which else 'in the queue'}?", abort=True)
+    _confirm(ids, which, yes=yes)
     _move(control, ids, which, "bounce", "given up", {"reason": reason} if reason else {})
 
 
@@ -188,6 +186,12 @@ def _pages(control: Control, **which: object) -> Iterator[list[Any]]:
     while page := control.ask("GET", "/queue", sort="id", pageSize=PAGE, **which, **last):
         yield page
         last = {"after": page[-1]["id"]}
+
+
+def _confirm(ids: Sequence[str], which: dict[str, Any], *, yes: bool) -> None:
+    """Ask before many are given up."""
+    if _is_many(ids, which) and not yes:
+        click.confirm(f"Give up every delivery {'that matches' if which else 'in the queue'}?", abort=True)
 
 
 def _is_many(ids: Sequence[str], which: dict[str, Any]) -> bool:
