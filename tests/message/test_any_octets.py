@@ -118,6 +118,8 @@ def test_any_field_any_charset_any_encoding_is_read(raw: bytes) -> None:
     assert len(names.names([raw, b"attachment; filename=" + raw], [b"a/b; name*=" + raw]).all) < 200
     names.normal([raw.decode("latin-1")])
     decode.text(raw, raw[:9].decode("latin-1"))
+    for text in (decode.text(raw, "utf-7"), *names.names([b"attachment; filename*=utf-7''" + raw], []).all):
+        text.encode()
     for encoding in ("base64", "quoted-printable", "x-uuencode", "x-odd"):
         assert decode.transfer(raw, encoding)
     wrapped.cms(raw)

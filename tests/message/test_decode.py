@@ -163,6 +163,8 @@ def test_texts_that_only_look_encoded_do_no_harm(text: bytes) -> None:
         ("utf-8", b"\xc3\xa4", "\u00e4"),
         ("utf-8", b"\xe4", "\ufffd"),
         ("utf-7", b"+AOQ-", "\u00e4"),
+        ("utf-7", b"+2D3eAA-", "\U0001f600"),
+        ("utf-7", b"a+2AA-b", "a\ufffdb"),
         ("utf-16", b"\xff\xfe\xe4\0", "\u00e4"),
         ("iso-2022-jp", b'\x1b$B$"\x1b(B', "\u3042"),
         ("x-unknown", b"\xe4", "\u00e4"),

@@ -76,6 +76,7 @@ def test_threat_24_received_fields_can_be_counted() -> None:
         (b"\xc3\xa4", "\u00e4"),
         (b"\xe4", "\u00e4"),
         (b"=?utf-7?Q?+AOQ-?=", "\u00e4"),
+        (b"=?utf-7?Q?a+2AA-b?=", "a\ufffdb"),
         (b"x" * 600, "x" * SHOWN_MAX),
     ],
 )

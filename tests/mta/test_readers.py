@@ -6,9 +6,11 @@ import contextlib
 import os
 import select
 import signal
+import socket
 import sys
 import zipfile
 from collections.abc import AsyncIterator, Iterator
+from importlib.metadata import version
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -31,13 +33,13 @@ from gatepost.model.address import parse_address
 from gatepost.model.envelope import Body, Client, Direction, Envelope, Login, Recipient, Role
 from gatepost.model.rules import SenderRule, SenderType
 from gatepost.model.stored import TraceEvent
-from gatepost.model.verdict import OnError
+from gatepost.model.verdict import Category, Finding, OnError
 from gatepost.mta import readers as daemon_side
 from gatepost.mta.directory import Directory
 from gatepost.mta.pipeline import Pipeline, Report
-from gatepost.mta.reader import Reader
+from gatepost.mta.reader import Reader, serve
 from gatepost.mta.readers import Readers
-from gatepost.mta.reading import Frames, Job, Setup, bare, frame, job_decoder
+from gatepost.mta.reading import Answer, Frames, Job, Setup, answer_decoder, bare, frame, job_decoder
 from gatepost.settings import Auth, Dns, Filters, Limits
 
 pytestmark = pytest.mark.anyio
@@ -71,6 +73,7 @@ ODD = {
     "nothing": b"",
     "no header": b"\r\nno header\r\n",
     "8bit": PLAIN.replace(b"Hello", b"H\xe9llo \x00\xff"),
+    "half a pair": PLAIN.replace(b"Subject: x", b"Subject: =?utf-7?Q?a+2AA-b?="),
     "8bit header": PLAIN.replace(b"Subject: x", "Subject: Grüße".encode()),
     "open boundary": PLAIN.replace(b"\r\n\r\n", b"\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n", 1),
     "bad base64": attached(b"x" * 90, "application/octet-stream", "x.bin").replace(b"eHh4", b"e$$4", 1),
@@ -100,7 +103,7 @@ class Bench:
             world.store, self.settings, clock=world.clock, srs_key=b"k", verify=None, has_mail=None
         )
         resolver = Resolver(dns, wall_clock)
-        filters = registry.load(Filters(), registry.Tools(limits=Limits(), resolver=resolver))
+        self.filters = filters = registry.load(Filters(), registry.Tools(limits=Limits(), resolver=resolver))
         self.readers = Readers(self.settings, filters, **{"most": 1, **readers})
         self.here, self.there = Metrics(), Metrics()
         auth = Auth()
@@ -380,6 +383,61 @@ async def test_one_of_another_version_reads_nothing(make: Any, monkeypatch: pyte
     assert bench.readers.pids == []
     assert await bench.readers.read(mail) is None
     assert not lives(), "it rests before the next one"
+
+
+async def test_one_that_cannot_be_told_how_to_read_is_not_started_for_each_mail(make: Any) -> None:
+    bench = make()
+    options = {"headers": {"a number that no frame holds": 1 << 70}}
+    bench.readers = Readers(
+        msgspec.structs.replace(bench.settings, filters=Filters(options=options)), bench.filters, most=1
+    )
+    mail = await bench.mail()
+    assert await bench.readers.read(mail) is None
+    await asyncio.gather(*lives())
+    assert await bench.readers.read(mail) is None
+    assert not lives(), "it rests before the next one"
+
+
+async def test_what_can_be_told_to_nobody_is_found_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_found", lambda: (Odd,))
+    setup = Setup(version("gatepost"), Filters(), Limits(), Dns(), Auth(enabled=False))
+    one = parse_address("bob@served.example")
+    envelope = Envelope(
+        id="0" * 32,
+        client=Client(ip="192.0.2.1"),
+        sender=None,
+        recipients=(Recipient(address=one, given=one),),
+        direction=Direction.IN,
+        received=NOW,
+    )
+    ours, theirs = socket.socketpair()
+    serving = asyncio.create_task(serve(theirs))
+    source, sink = await asyncio.open_connection(sock=ours)
+    sink.write(frame(setup) + frame(Job(1, envelope, PLAIN)))
+    answers: list[Answer] = []
+    frames = Frames()
+    while len(answers) < 2:
+        answers += map(answer_decoder.decode, frames.take(await source.read(65_536)))
+    sink.close()
+    await serving
+    assert answers == [Answer(0), Answer(1)]
+
+
+class Odd:
+    """A filter whose words are no Unicode."""
+
+    name = "odd"
+    cost = registry.Cost.PARSE
+    anywhere = True
+    Options = registry.Options
+    on_error = OnError.DEFER
+
+    def __init__(self, options: registry.Options, tools: registry.Tools) -> None: ...
+
+    def key(self, recipient: Recipient) -> None: ...
+
+    async def examine(self, mail: Mail, recipient: Recipient) -> list[Finding]:
+        return [Finding(category=Category.SCORE, symbol="ODD", reason="\ud800", by="odd")]
 
 
 async def test_what_fails_in_a_reader_is_asked_here(tmp_path: Path) -> None:

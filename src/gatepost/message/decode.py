@@ -240,9 +240,15 @@ def text(raw: bytes, charset: str = "") -> str:
     if name in (None, "ascii"):
         return guessed(raw)
     try:
-        return raw.decode(name or "utf-8", "replace")
+        found = raw.decode(name or "utf-8", "replace")
     except (UnicodeError, ValueError, LookupError):
         return guessed(raw)
+    return _whole(found) if name == "utf-7" else found
+
+
+def _whole(text: str) -> str:
+    """Replace halves of surrogate pairs, which UTF-7 can spell: no text has them, and none can be handed on."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def guessed(raw: bytes) -> str:

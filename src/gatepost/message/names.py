@@ -217,7 +217,7 @@ def _in_charsets(raw: bytes, charset: bytes) -> tuple[str | None, list[str]]:
 
 def _decoded(raw: bytes, codec: str) -> str | None:
     try:
-        return raw.decode(codec)
+        return raw.decode(codec).encode().decode()  # half a surrogate pair, as UTF-7 can spell, is no text
     except (UnicodeError, ValueError, LookupError):
         return raw.decode("latin-1") if codec == "cp1252" else None
 

@@ -104,7 +104,12 @@ class Talk(asyncio.Protocol):
                 task.add_done_callback(self._under_way.discard)
 
     async def _answer(self, reader: Reader, job: Job) -> None:
-        self._transport.write(frame(Answer(job.number, await reader.read(job))))
+        reading = await reader.read(job)
+        try:
+            answer = frame(Answer(job.number, reading))
+        except Exception:  # what can't be told is found again
+            answer = frame(Answer(job.number))
+        self._transport.write(answer)
 
     def connection_lost(self, error: Exception | None) -> None:
         if not self.ended.done():

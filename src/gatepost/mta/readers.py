@@ -92,10 +92,11 @@ class Link(asyncio.Protocol):
         """Have a mail read; None: it could not be. Raises Unscannable when the process ends over it."""
         assert self._transport is not None and mail.body.data is not None  # it is usable, and the mail small
         self._asked += 1
+        job = frame(Job(self._asked, bare(mail.envelope), mail.body.data))
         self._used = self._now()
         future: asyncio.Future[Reading | None] = self._new_future()
         self._pending[self._asked] = self._used, future
-        self._transport.write(frame(Job(self._asked, bare(mail.envelope), mail.body.data)))
+        self._transport.write(job)
         return await future
 
     async def stop(self, fault: str = "") -> None:
@@ -199,8 +200,8 @@ class Readers:
         try:
             await link.start(self._setup)
             fault = await self._watch(link)
-        except OSError as error:
-            fault = f"it can't be started: {error}"
+        except (OSError, TypeError, ValueError, OverflowError) as error:  # or what a frame can't hold
+            fault = f"it can't be started: {error!r}"
         finally:
             await link.stop(fault)
             self._links.remove(link)
