@@ -2,7 +2,7 @@
 
 import sys
 from datetime import UTC, datetime
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import click
@@ -35,7 +35,8 @@ def command(
     """Show who changed what, the newest first; of --login, --kind, --object and --domain one at most."""
     filters = {name: text for name, text in _filters(control, **asked).items() if text is not None}
     times = {name: _millis(when) for name, when in (("since", since), ("until", until)) if when is not None}
-    entries = list(islice(_entries(control, {**filters, **times}, min(limit, PAGE)), min(limit, sys.maxsize)))
+    pages = control.pages("/audit", pageSize=min(limit, PAGE), **filters, **times)
+    entries = list(islice(chain.from_iterable(pages), min(limit, sys.maxsize)))
     if as_json:
         show_json(entries)
     else:
@@ -47,14 +48,6 @@ def _filters(
 ) -> dict[str, str | None]:
     domain_id = find_domain(control, domain)["id"] if domain is not None else None
     return {"login": login, "kind": kind, "objectId": object_id, "domainId": domain_id}
-
-
-def _entries(control: Control, query: dict[str, object], size: int) -> Any:
-    """Yield the entries, page by page behind the last id seen."""
-    last: dict[str, object] = {}
-    while page := control.ask("GET", "/audit", pageSize=size, **query, **last):
-        yield from page
-        last = {"after": page[-1]["id"]}
 
 
 def _millis(when: datetime) -> int:

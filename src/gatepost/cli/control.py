@@ -58,6 +58,13 @@ class Control:
             if not items or offset >= total:
                 return
 
+    def pages(self, path: str, **query: object) -> Iterator[list[Any]]:
+        """Yield a list of the API that goes on behind the last id seen, page by page."""
+        last: dict[str, object] = {}
+        while page := self.ask("GET", path, **query, **last):
+            yield page
+            last = {"after": page[-1]["id"]}
+
     def _ask(
         self, method: str, path: str, body: bytes | None, query: dict[str, object], media: str = "application/json"
     ) -> tuple[Any, int]:

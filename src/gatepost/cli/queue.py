@@ -3,6 +3,7 @@
 import functools
 import os
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 import click
@@ -176,16 +177,11 @@ def resume(control: Control, destination: str) -> None:
 
 def queued(control: Control, **which: object) -> Iterator[Any]:
     """Yield the whole queue, or what of it the API's filters say."""
-    for page in _pages(control, **which):
-        yield from page
+    return chain.from_iterable(_pages(control, **which))
 
 
 def _pages(control: Control, **which: object) -> Iterator[list[Any]]:
-    """Yield the queue, page by page behind the last id seen."""
-    last: dict[str, object] = {}
-    while page := control.ask("GET", "/queue", sort="id", pageSize=PAGE, **which, **last):
-        yield page
-        last = {"after": page[-1]["id"]}
+    return control.pages("/queue", sort="id", pageSize=PAGE, **which)
 
 
 def _confirm(ids: Sequence[str], which: dict[str, Any], *, yes: bool) -> None:
