@@ -45,6 +45,14 @@ def decided(*rules: SenderRule, priority: str = "USER") -> Category | None:
     return outcomes.pop()
 
 
+def test_of_equal_rules_the_first_decides_and_the_next_stands_behind_it() -> None:
+    one, two = rule(BLOCK), rule(BLOCK)
+    deciding = next(each for each in found(one, two) if each.category is Category.BLOCKED)
+    assert deciding.rule_id == one.id
+    assert deciding.instead is not None
+    assert deciding.instead.rule_id == two.id
+
+
 def test_without_a_rule_there_is_nothing_to_say() -> None:
     assert found() == []
 

@@ -156,3 +156,19 @@ def test_a_finding_says_what_the_rule_for_another_host_would_come_to() -> None:
     assert finding.rule_id == 1
     assert finding.instead is not None
     assert (finding.instead.rule_id, finding.instead.score) == (2, 100.0)
+
+
+def test_a_finding_says_what_the_rule_for_a_domain_above_would_come_to() -> None:
+    (finding,) = found(b"http://www.one.test/\r\n", (BLOCK, "www.one.test"), (BLOCK, "one.test"))
+    assert finding.instead is not None
+    assert (finding.instead.rule_id, finding.instead.score) == (2, 100.0)
+    (blocked,) = found(b"http://www.one.test/\r\n", (BLOCK, "www.one.test"), (WELCOME, "one.test"))
+    assert blocked.instead is not None
+    assert (blocked.instead.rule_id, blocked.instead.score) == (2, -100.0)
+
+
+def test_what_is_done_to_another_host_already_does_not_count_twice() -> None:
+    text = b"http://www.one.test/ http://two.test/\r\n"
+    blocked, welcome = found(text, (BLOCK, "www.one.test"), (WELCOME, "one.test"), (WELCOME, "two.test"))
+    assert (blocked.score, blocked.instead) == (100.0, None)
+    assert (welcome.score, welcome.rule_id) == (-100.0, 3)

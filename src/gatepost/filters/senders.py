@@ -106,8 +106,8 @@ def _person_standing(mail: Mail, *, own: bool) -> _Standing:
 
 
 def _weigh(matches: Sequence[_Match], priority: str) -> Iterator[Finding]:
-    deciding = [each for each in matches if each.standing in (_Standing.ACTS, _Standing.UNSURE)]
-    deciding.sort(key=lambda each: _rank(each, priority))
+    deciding = [each for each in reversed(matches) if each.standing in (_Standing.ACTS, _Standing.UNSURE)]
+    deciding.sort(key=lambda each: _rank(each, priority))  # of equals the first comes last
     winner = deciding[-1] if deciding else None
     for each in matches:
         if each.standing is _Standing.DOUBTFUL and (winner is None or _rank(each, priority) > _rank(winner, priority)):

@@ -1,6 +1,6 @@
 """Asks whether a link leads to a host that the domain has welcomed or blocked."""
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Collection, Hashable, Iterable, Sequence
 
 from gatepost.filters import registry
 from gatepost.filters.hosts import Indexed, named, upwards
@@ -13,13 +13,16 @@ from gatepost.model.rules import UriAction, UriRule
 from gatepost.model.verdict import Category, Finding
 
 POINTS = 100.0
-BEHIND = 5  # hosts of which is told what they would come to without the rule for the first of them
+BEHIND = 5  # hosts, and rules for each, of which is told what they would come to without the rule for the first
 
 _SYMBOLS = {
     UriAction.WHITELIST_URI_HOST: ("URI_HOST_IN_WELCOMELIST", Category.SCORE, -POINTS, "is welcome"),
     UriAction.BLACKLIST_URI_HOST: ("URI_HOST_IN_BLOCKLIST", Category.SCORE, POINTS, "is blocked"),
     UriAction.URIDNSBL_SKIP_DOMAIN: ("URI_DNSBL_SKIPPED", Category.NOTE, 0.0, "is not looked up in DNS lists"),
 }
+
+Hit = tuple[str, list[UriRule]]
+"""A host and the rules for it, by priority."""
 
 # host -> the rule that decides its points, and the rule that spares it look-ups
 Index = tuple[dict[str, tuple[int, UriRule]], dict[str, tuple[int, UriRule]]]
@@ -47,12 +50,12 @@ class Uris:
             return ()
         links = (await mail.anatomy()).leads
         points, skips = self._indexes.of(recipient.rules.uris)
-        hit: dict[UriAction, dict[str, UriRule]] = {}
+        hit: dict[UriAction, list[Hit]] = {}
         for host in dict.fromkeys(link.host for link in links):
-            for rule in (_first(points, host), _first(skips, host)):
-                if rule is not None:
-                    hit.setdefault(rule.action, {})[host] = rule
-        return [_finding(action, list(hosts.items()), links) for action, hosts in hit.items()]
+            for rules in (_ranked(points, host), _ranked(skips, host)):
+                if rules:
+                    hit.setdefault(rules[0].action, []).append((host, rules))
+        return [_finding(hosts, links, hit.keys()) for hosts in hit.values()]
 
 
 def _indexed(rules: Sequence[UriRule]) -> Index:
@@ -63,18 +66,19 @@ def _indexed(rules: Sequence[UriRule]) -> Index:
     return index
 
 
-def _first(index: dict[str, tuple[int, UriRule]], host: str) -> UriRule | None:
-    """Return the first rule, by priority, for a host or a domain above it."""
+def _ranked(index: dict[str, tuple[int, UriRule]], host: str) -> list[UriRule]:
+    """Return the rules for a host or a domain above it, by priority."""
     found = [index[name] for name in upwards(host) if name in index]
-    return min(found, key=lambda pair: pair[0])[1] if found else None
+    return [rule for _, rule in sorted(found, key=lambda pair: pair[0])]
 
 
-def _finding(action: UriAction, hosts: Sequence[tuple[str, UriRule]], links: Sequence[Link]) -> Finding:
-    symbol, category, score, said = _SYMBOLS[action]
-    host, rule = hosts[0]
+def _finding(hosts: Sequence[Hit], links: Sequence[Link], taken: Collection[UriAction]) -> Finding:
+    """State what the first rules of hosts do, all the same; `taken`: what is done to some host already."""
+    host, (rule, *_) = hosts[0]
+    symbol, category, score, said = _SYMBOLS[rule.action]
     url = next(link.url for link in links if link.host == host)
     more = f" (and {len(hosts) - 1} more)" if len(hosts) > 1 else ""
-    others = [pair for pair in hosts if pair[1] is not rule][:BEHIND]
+    others = _without(rule, hosts, taken)
     return Finding(
         category=category,
         symbol=symbol,
@@ -83,8 +87,17 @@ def _finding(action: UriAction, hosts: Sequence[tuple[str, UriRule]], links: Seq
         seen=plain(url, 300),
         score=score,
         rule_id=rule.id,
-        instead=_finding(action, others, links) if others else None,
+        instead=_finding(others, links, taken) if others else None,
     )
+
+
+def _without(rule: UriRule, hosts: Sequence[Hit], taken: Collection[UriAction]) -> list[Hit]:
+    """Return the hosts to which the same is done without a rule; else those to which is done what was done to none."""
+    left = [(host, [each for each in rules if each is not rule][:BEHIND]) for host, rules in hosts]
+    for action in (rule.action, *(each for each in UriAction if each not in taken)):
+        if found := [(host, rules) for host, rules in left if rules and rules[0].action is action]:
+            return found[:BEHIND]
+    return []
 
 
 FILTER = Uris
