@@ -157,6 +157,7 @@ def pdf(filters: bytes, data: bytes, more: bytes = b"") -> bytes:
         (b"/Filter[/ASCIIHexDecode]", EXE.hex().encode() + b">"),
         (b"/Filter [/ASCII85Decode /FlateDecode]", base64.a85encode(zlib.compress(EXE)) + b"~>"),
         (b"/Filter/FlateDecode", zlib.compress(EXE)),
+        (b"/Filter/FlateDecode", zlib.compress(EXE)[:-4] + b"oops"),  # a false sum
     ],
 )
 def test_the_files_in_a_pdf_are_unpacked_by_each_of_their_filters(filters: bytes, data: bytes) -> None:

@@ -122,9 +122,7 @@ def _filtered(content: bytes, at: int, head: bytes, meter: Meter) -> bytes:
 def _undone(name: bytes, data: bytes, meter: Meter) -> bytes:
     """Return what a filter's output was made of, counted."""
     if name in (b"FlateDecode", b"Fl"):
-        out = BytesIO()
-        inflate(data, 0, len(data), 15, meter, out)
-        return out.getvalue()
+        return _inflated(data, meter)
     if name in (b"ASCIIHexDecode", b"AHx"):
         plain = _digits(data.partition(b">")[0])
     elif name in (b"ASCII85Decode", b"A85"):
@@ -135,11 +133,24 @@ def _undone(name: bytes, data: bytes, meter: Meter) -> bytes:
     return plain
 
 
+def _inflated(data: bytes, meter: Meter) -> bytes:
+    """Unpack a zlib stream; where its sum is false what it holds, as the programs that open PDFs do."""
+    out = BytesIO()
+    try:
+        inflate(data, 0, len(data), 15, meter, out)
+    except zlib.error:
+        out = BytesIO()
+        inflate(data, 2, len(data), -15, meter, out)
+        if not out.tell():
+            raise
+    return out.getvalue()
+
+
 def _names(content: bytes, meter: Meter) -> Iterator[str]:
     yield from _named(content)
     for match in islice(_STREAM.finditer(content), _STREAMS_MAX):
         if b"/ObjStm" in content[max(0, match.start() - _DICTIONARY) : match.start()]:
-            yield from _named(_stream(content, match.end(), b"/FlateDecode", meter))
+            yield from _named(_begun(content, match.end(), meter))
 
 
 def _named(data: bytes) -> Iterator[str]:
@@ -147,13 +158,9 @@ def _named(data: bytes) -> Iterator[str]:
         yield decode.guessed(_text(found))
 
 
-def _stream(content: bytes, at: int, head: bytes, meter: Meter) -> bytes:
-    if b"/FlateDecode" in head:
-        out = BytesIO()
-        with contextlib.suppress(zlib.error):  # what came out until then
-            inflate(content, at, len(content), 15, meter, out)
-        return out.getvalue()
-    end = content.find(b"endstream", at)
-    data = content[at : end if end >= 0 else len(content)]
-    meter.take(len(data))
-    return data
+def _begun(content: bytes, at: int, meter: Meter) -> bytes:
+    """Unpack what begins as a zlib stream, as far as it goes."""
+    out = BytesIO()
+    with contextlib.suppress(zlib.error):
+        inflate(content, at, len(content), 15, meter, out)
+    return out.getvalue()
