@@ -198,9 +198,13 @@ async def test_a_release_to_an_outside_member_that_fails_tells_nobody_of_him(tmp
         assert house.copies("System") == [msgspec.structs.replace(held, released_at=house.clock())]
 
 
-async def test_what_is_held_of_a_group_is_released_to_its_outside_members(house: House) -> None:
+@pytest.mark.parametrize("stays", [True, False])
+async def test_what_is_held_of_a_group_is_released_to_its_outside_members(house: House, stays: bool) -> None:
+    """Rules 9: from an address of ours, and nobody is told of them, also when the group is gone by then."""
     await group(house, "team@served.example", "out@far.example", "also@far.example")
     mail_id = queued_as(await house.send(written(text=GTUBE), "team@served.example"))
+    if not stays:
+        await house.store.write(lambda writer: writer.remove(Group, eq("email", "team@served.example")))
     (held,) = house.copies("Quarantine")
     assert (held.mailbox, held.held_for) == ("team@served.example", ["out@far.example", "also@far.example"])
     message = house.store.reader.get(Message, mail_id)
@@ -208,6 +212,7 @@ async def test_what_is_held_of_a_group_is_released_to_its_outside_members(house:
     assert await house.gatepost.releases.requeue(held, message)
     (mail,) = await house.sink.wait(1)
     assert (mail.sender[:5], mail.recipients) == ("SRS0=", ["out@far.example", "also@far.example"])
+    assert not any(way.proven for way in deliveries(house, mail_id))
 
 
 @pytest.mark.parametrize("names", [("team@served.example", BOB), (BOB, "team@served.example")])

@@ -10,7 +10,7 @@ from gatepost.model.envelope import Body
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Op, Where, eq, every
 from gatepost.model.stored import Copy, Delivery, Message, State, TraceEvent
-from gatepost.model.tenant import Group, User
+from gatepost.model.tenant import User
 from gatepost.mta.directory import Directory
 from gatepost.mta.hooks import Hooks
 from gatepost.mta.judge import DAY
@@ -73,11 +73,8 @@ class Releases:
         now, life = self._clock(), self._settings.queue.life
         if copy.held_for:
             ways = [release(copy, message, parse_address(to), None, now=now, life=life) for to in copy.held_for]
-            return self._of_group(copy, message, ways) if self._is_group(copy.mailbox) else ways
+            return self._of_group(copy, message, ways) if _is_groups(copy, message) else ways
         return [release(copy, message, parse_address(copy.mailbox), self._platform(copy), now=now, life=life)]
-
-    def _is_group(self, key: str) -> bool:
-        return self._store.reader.first(Group, eq("email", key)) is not None
 
     def _of_group(self, copy: Copy, message: Message, ways: Sequence[Delivery]) -> list[Delivery]:
         """Outside members get it from an address of ours, and its author learns nothing of them (rules 9)."""
@@ -93,6 +90,11 @@ class Releases:
         if platform_id is None:
             raise Problem(Kind.UNPROCESSABLE, "the mailbox has no mail server to release to")
         return platform_id
+
+
+def _is_groups(copy: Copy, message: Message) -> bool:
+    """Tell whether a mail that was to leave was held for a group, which may be gone by now, and not for its author."""
+    return bool(message.sender) and copy.mailbox != (message.login or parse_address(message.sender).key)
 
 
 def _on_its_way(writer: Writer, way: Delivery) -> bool:
