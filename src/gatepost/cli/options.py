@@ -13,6 +13,8 @@ import click
 from gatepost.cli.control import Control
 from gatepost.cli.failure import Failure
 from gatepost.configuration import Loaded, load
+from gatepost.model.route import Transport
+from gatepost.model.tenant import Language
 from gatepost.settings import Settings, SettingsError
 
 config_option = click.option(
@@ -24,8 +26,8 @@ config_option = click.option(
     help="The settings file; /etc/gatepost/gatepost.toml when none is named.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-language_type = click.Choice(["FR", "EN", "DE", "ES", "DA", "NB"], case_sensitive=False)
-transport_type = click.Choice(["SMTP", "SMTPS_MAY", "SMTPS_ENCRYPT"], case_sensitive=False)
+language_type = click.Choice([each.value for each in Language], case_sensitive=False)
+transport_type = click.Choice([each.value for each in Transport], case_sensitive=False)
 
 password_option = click.option(
     "--password-stdin",
