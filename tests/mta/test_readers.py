@@ -38,7 +38,7 @@ from gatepost.mta import readers as daemon_side
 from gatepost.mta.directory import Directory
 from gatepost.mta.pipeline import Pipeline, Report
 from gatepost.mta.reader import Reader, serve
-from gatepost.mta.readers import Readers
+from gatepost.mta.readers import CROWD, Readers
 from gatepost.mta.reading import Answer, Frames, Job, Setup, answer_decoder, bare, frame, job_decoder
 from gatepost.settings import Auth, Dns, Filters, Limits
 
@@ -127,7 +127,7 @@ class Bench:
     async def judged(self, pipeline: Pipeline, mail: Mail) -> tuple[Report, list[TraceEvent]]:
         again = Mail(mail.envelope, mail.body, self.opener)
         trail = Trail(self.world.clock)
-        return await pipeline.run(again, trail, crowded=True), trail.events
+        return await pipeline.run(again, trail, crowd=CROWD), trail.events
 
     async def read(self, mail: Mail) -> tuple[Report, list[TraceEvent]]:
         return await self.judged(self.has_readers, mail)
@@ -258,6 +258,16 @@ async def test_no_reader_is_started_for_mails_that_it_could_not_take(make: Any, 
         mail = Mail((await bench.mail()).envelope, body, bench.opener)
         assert await bench.readers.read(mail) is None
         assert not lives()
+
+
+async def test_eight_mails_start_one_and_then_it_helps_from_the_second_on(make: Any) -> None:
+    bench = make()
+    mail = await bench.mail()
+    assert await bench.readers.read(mail, 7) is None
+    assert not lives()
+    await bench.ready()
+    assert await bench.readers.read(mail, 1) is None
+    assert await bench.readers.read(mail, 2)
 
 
 async def test_there_are_no_more_than_the_settings_and_the_processors_allow(tmp_path: Path) -> None:

@@ -41,7 +41,6 @@ from gatepost.store.bulk import Keep
 from gatepost.store.store import Pace, Store
 
 HOUR = 3_600_000
-CROWDED = 8  # mails under way from which on readers help
 ANY_SIZE = 1_000_000  # megabytes
 
 
@@ -218,7 +217,7 @@ class Intake:
         """Ask the filters, and judge for each recipient; the trail tells how."""
         envelope = mail.envelope
         trail.add("received", **facts(envelope, mail.body))
-        report = await self._pipeline.run(mail, trail, crowded=self._under_way >= CROWDED)
+        report = await self._pipeline.run(mail, trail, crowd=self._under_way)
         judged = [self._judge(envelope, report.anatomy, each) for each in report.found]
         answer = _answer(judged)
         if answer is Answer.ACCEPTED:

@@ -94,12 +94,12 @@ class Pipeline:
         self._tries = Tries()
         self._readers = readers
 
-    async def run(self, mail: Mail, trail: Trail, *, crowded: bool = False) -> Report:
+    async def run(self, mail: Mail, trail: Trail, *, crowd: int = 0) -> Report:
         """Ask every filter; never raises for a filter's failure, which is an UNSURE finding instead.
 
-        `crowded`: many mails are under way, so that a reader may tell what this one tells by itself.
+        `crowd`: how many mails are under way; where they are several a reader may tell what this one tells by itself.
         """
-        reading, opened, unopened = await self._open(mail, trail, crowded=crowded)
+        reading, opened, unopened = await self._open(mail, trail, crowd)
         if self._auth.enabled and from_the_world(mail.envelope):
             await self._prove(mail, opened, reading, trail)
         claims = _claims(mail, opened)
@@ -123,11 +123,11 @@ class Pipeline:
             if filter_name in asked and filter_name not in silent:
                 yield scanner
 
-    async def _open(self, mail: Mail, trail: Trail, *, crowded: bool) -> tuple[Reading, Anatomy | None, list[Finding]]:
+    async def _open(self, mail: Mail, trail: Trail, crowd: int) -> tuple[Reading, Anatomy | None, list[Finding]]:
         """Return what a reader told, the mail taken apart, or what is found instead. The opener keeps its own time."""
         reading = _UNREAD
         try:
-            if crowded and self._readers is not None and (read := await self._readers.read(mail)):
+            if self._readers is not None and (read := await self._readers.read(mail, crowd)):
                 reading = read
                 mail.take(reading.anatomy)
             started = time.perf_counter()

@@ -20,8 +20,14 @@ from gatepost.message.mail import INLINE_MAX, Mail, Unscannable, environment
 from gatepost.mta.reading import Answer, Frames, Job, Reading, Setup, answer_decoder, bare, frame
 from gatepost.settings import Settings
 
-PENDING = 16
+PENDING = 32
 """Mails that wait for one reader; the daemon reads the others meanwhile."""
+
+COMPANY = 2
+"""Mails under way from which on a reader that is there helps."""
+
+CROWD = 8
+"""Mails under way from which on one is started."""
 
 _GRACE = 5.0  # seconds beyond the limits until a silent reader is killed
 _START = 60.0  # seconds until it must be ready
@@ -168,16 +174,19 @@ class Readers:
         self._rest_until = 0.0
         self._closed = False
 
-    async def read(self, mail: Mail) -> Reading | None:
+    async def read(self, mail: Mail, crowd: int = CROWD) -> Reading | None:
         """Have a small mail read by the reader with the fewest; None: nobody can now, or nobody could.
+
+        `crowd`: how many mails are under way.
 
         Raises Unscannable when the reader dies over it or takes too long.
         """
-        if self.most < 1 or mail.body.data is None or mail.body.size >= INLINE_MAX:
+        if crowd < COMPANY or self.most < 1 or mail.body.data is None or mail.body.size >= INLINE_MAX:
             return None
         usable = [link for link in self._links if link.usable and link.load < self._pending]
         if not usable:
-            self._call_another()
+            if crowd >= CROWD:
+                self._call_another()
             return None
         reading = await min(usable, key=_load).ask(mail)
         self._deaths = 0
