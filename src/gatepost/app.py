@@ -49,6 +49,7 @@ from gatepost.mta.ways import Ways
 from gatepost.services.access import Access
 from gatepost.services.admins import Admins
 from gatepost.services.audit import Audits
+from gatepost.services.backups import Backups
 from gatepost.services.content import Contents
 from gatepost.services.counter import Counter
 from gatepost.services.diagnosis import Diagnosis
@@ -315,8 +316,7 @@ class Gatepost:
             runs_per_minute=settings.health.runs_per_minute,
             clock=clock,
         )
-        tickets = Tickets(store, access, clock)
-        options = Options(store)
+        tickets, options = Tickets(store, access, clock), Options(store)
         wording = make_wording(settings.notices)
         rooms = (store, self.intake, self.directory, notices, self.ways, contents, tickets, access, passwords, opener)
         sending, writing = make_writing(*rooms, wording, self.queue.moves, settings, clock)
@@ -334,6 +334,7 @@ class Gatepost:
                 Admins(store, passwords),
                 *make_tenancy(store, passwords, platforms, mx, settings, clock),
                 Audits(store),
+                Backups(store),
                 contents,
                 dkim,
                 Engines(engines, self.metrics),

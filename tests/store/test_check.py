@@ -1,8 +1,10 @@
 """`gatepost check` says what is wrong, all of it, and nothing else; a backup has nothing wrong."""
 
 import asyncio
+import shutil
 import sqlite3
 from contextlib import closing
+from itertools import chain, repeat
 from pathlib import Path
 
 import msgspec
@@ -10,8 +12,10 @@ import pytest
 from tests.store.samples import DAY, NOW, copy, event, keep, mail_id, message, open_store, settings, user
 
 from gatepost.model.envelope import Body
+from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Query, every
 from gatepost.model.stored import Copy, Delivery, State
+from gatepost.store.backup import backup
 from gatepost.store.check import Flaw, verify
 from gatepost.store.health import StoreProblem
 from gatepost.store.store import Store
@@ -188,8 +192,9 @@ async def test_88_a_backup_under_load_is_a_working_store_of_one_moment(directory
 async def test_a_backup_takes_the_key_only_on_demand_and_never_overwrites(filled: Path, tmp_path: Path) -> None:
     store = open_store(filled)
     await store.backup(tmp_path / "with", with_key=True)
-    with pytest.raises(StoreProblem, match="can't be made"):
+    with pytest.raises(Problem, match="something of this name already") as refused:
         await store.backup(tmp_path / "with")
+    assert (refused.value.kind, refused.value.pointer) == (Kind.CONFLICT, "/directory")
     await store.close()
     assert flaws(tmp_path / "with") == []
     again = open_store(tmp_path / "with")
@@ -203,7 +208,44 @@ async def test_a_backup_takes_the_key_only_on_demand_and_never_overwrites(filled
 async def test_a_backup_that_fails_leaves_nothing_behind(filled: Path, tmp_path: Path) -> None:
     store = open_store(filled)
     (filled / "master.key").unlink()
-    with pytest.raises(StoreProblem, match="the backup failed"):
+    with pytest.raises(Problem, match="The backup failed"):
         await store.backup(tmp_path / "copy", with_key=True)
-    assert not (tmp_path / "copy").exists()
+    assert not (tmp_path / "copy").exists() and not (tmp_path / "copy.unfinished").exists()
     await store.close()
+
+
+def test_a_backup_is_given_up_when_the_store_is_closed(filled: Path, tmp_path: Path) -> None:
+    store = open_store(filled)
+    for ending in (iter([True]), chain([False], repeat(True))):  # before the first file, within the database
+        with pytest.raises(Problem, match="the daemon stops"):
+            backup(filled, store.spool, tmp_path / "copy", None, ending.__next__)
+        assert list(tmp_path.glob("copy*")) == []
+    store.close_sync()
+
+
+def test_a_backup_that_ends_last_does_not_check_point_the_database(filled: Path, tmp_path: Path) -> None:
+    store = open_store(filled)
+    newest = store.write_sync(lambda writer: writer.add(copy(1))).id
+    left = tmp_path / "left"
+    left.mkdir()
+    for name in ("gatepost.db", "gatepost.db-wal"):  # as a kill leaves them: no writer, and a log full of pages
+        shutil.copy(filled / name, left)
+    before = {path.name: path.read_bytes() for path in left.iterdir()}
+    assert len(before["gatepost.db-wal"]) > 0
+    backup(left, store.spool, tmp_path / "copy", None, lambda: False)
+    assert {name: (left / name).read_bytes() for name in before} == before
+    with closing(sqlite3.connect(tmp_path / "copy/gatepost.db")) as copied:
+        assert copied.execute("SELECT max(id) FROM copy").fetchone() == (newest,)
+    store.close_sync()
+
+
+@pytest.mark.anyio
+async def test_a_backup_knows_what_the_done_log_knew(filled: Path, tmp_path: Path) -> None:
+    store = open_store(filled)
+    (filled / "done.log").write_bytes(b"what was delivered")
+    copied = await store.backup(tmp_path / "copy")
+    await store.close()
+    assert (tmp_path / "copy/done.log").read_bytes() == b"what was delivered"
+    files = [path for path in (tmp_path / "copy").rglob("*") if path.is_file()]
+    assert copied.octets == sum(path.stat().st_size for path in files)
+    assert copied.bodies == len(files) - 2

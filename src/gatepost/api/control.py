@@ -9,7 +9,7 @@ from gatepost.api.server import HttpDoor
 from gatepost.model.access import Caller
 from gatepost.sockets import forget_local, listen_local
 
-LOCAL = Caller(login="local control", sys_admin=True)
+LOCAL = Caller(login="local control", sys_admin=True, local=True)
 
 
 class Control:

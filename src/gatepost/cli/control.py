@@ -20,8 +20,8 @@ PAGE = 500
 class _LocalConnection(http.client.HTTPConnection):
     """HTTP over the socket file of a directory, which may have a longer path than AF_UNIX allows."""
 
-    def __init__(self, directory: Path) -> None:
-        super().__init__("localhost", timeout=SECONDS)
+    def __init__(self, directory: Path, seconds: float | None) -> None:
+        super().__init__("localhost", timeout=seconds)
         self._directory = directory
 
     def connect(self) -> None:
@@ -48,6 +48,10 @@ class Control:
         """`ask` with a body that is no JSON."""
         return self._ask(method, path, raw, query, media)[0]
 
+    def wait(self, method: str, path: str, body: object) -> Any:
+        """`ask` for what takes as long as it takes."""
+        return self._ask(method, path, _encoded(body), {}, seconds=None)[0]
+
     def every(self, path: str, **query: object) -> Iterator[Any]:
         """Yield all items of a list of the API, page by page."""
         offset = 0
@@ -66,11 +70,17 @@ class Control:
             last = {"after": page[-1]["id"]}
 
     def _ask(
-        self, method: str, path: str, body: bytes | None, query: dict[str, object], media: str = "application/json"
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        query: dict[str, object],
+        media: str = "application/json",
+        seconds: float | None = SECONDS,
     ) -> tuple[Any, int]:
         target = f"{path}?{urlencode(query)}" if query else path
         headers = {} if body is None else {"Content-Type": media}
-        connection = _LocalConnection(self._directory)
+        connection = _LocalConnection(self._directory, seconds)
         try:
             connection.request(method, target, body, headers)
             answer = connection.getresponse()

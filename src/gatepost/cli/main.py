@@ -15,6 +15,7 @@ from gatepost.model.problem import Problem
 COMMANDS = {
     "admin": "List and add administrators, give them access and take it back.",
     "audit": "Show who changed what.",
+    "backup": "Copy the store while the daemon runs.",
     "check": "Check the settings and the store.",
     "config": "Show the settings and where each comes from.",
     "dev": "Run a relay to try things out, with sample mails.",

@@ -119,7 +119,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     """Who asks, and what he may do: read for each request, so that a withdrawn right acts at once.
 
     `temporary`: proven by a temporary token, which makes no tokens and no passwords. `maker` made that token to act for
-    somebody else and bounds what it may do (rules 13).
+    somebody else and bounds what it may do (rules 13). `local`: he asks over the control socket, as the daemon's user.
     """
 
     admin_id: int | None = None
@@ -129,6 +129,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     token_id: int | None = None
     rights: Mapping[str, Reach] = {}  # by permission
     temporary: bool = False
+    local: bool = False
     maker: "Caller | None" = None
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 
 from gatepost.mta.outcome import Outcome, Reply, Result
+from gatepost.store.opening import DONE_LOG
 
 TRIM_BYTES = 1_000_000
 
@@ -45,7 +46,7 @@ class DoneLog:
     """
 
     def __init__(self, directory: Path) -> None:
-        self._path = directory / "done.log"
+        self._path = directory / DONE_LOG
         self._file = self._open(self._path)
         self._size = os.fstat(self._file).st_size
         self._pending: dict[int, bytes] = {}

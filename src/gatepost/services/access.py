@@ -69,6 +69,12 @@ def require_sysadmin(caller: Caller) -> None:
         raise forbidden(caller, "SYSADMIN")
 
 
+def require_local(caller: Caller) -> None:
+    """Raise FORBIDDEN unless the caller asks over the control socket: what touches files is for this machine's user."""
+    if not caller.local:
+        raise forbidden(caller, "local")
+
+
 def forbidden(caller: Caller, permission: str) -> Problem:
     """Return the refusal, the same whether or not there is such an object (threat 107)."""
     return Problem(Kind.FORBIDDEN, "This account may not do that.", permission=permission, login=caller.login)

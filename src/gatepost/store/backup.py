@@ -1,55 +1,123 @@
 """A consistent copy of a store while it works: files linked, the database as of one moment, the key only on demand."""
 
+import errno
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable
+from contextlib import closing, suppress
 from pathlib import Path
 
+import msgspec
+
+from gatepost.model.problem import Kind, Problem
 from gatepost.store.blobs import Spool, sync_folder
-from gatepost.store.health import StoreProblem
-from gatepost.store.opening import DATABASE
-from gatepost.store.sqlite import connect
+from gatepost.store.opening import DATABASE, DONE_LOG
+
+PAGES = 1000  # of the database that are copied at once: 16 MB
+UNFINISHED = ".unfinished"  # behind the name of a copy that is being made
+
+_DENIED = Kind.FORBIDDEN, "The daemon may not write there"
+_REFUSED = {
+    errno.EEXIST: (Kind.CONFLICT, "There is something of this name already"),
+    errno.ENOENT: (Kind.UNPROCESSABLE, "The daemon sees no directory that it could lie in"),
+    errno.ENOTDIR: (Kind.UNPROCESSABLE, "What it would lie in is no directory"),
+    errno.EACCES: _DENIED,
+    errno.EPERM: _DENIED,
+    errno.EROFS: _DENIED,
+}
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
-def backup(directory: Path, spool: Spool, target: Path, key: Path | None) -> None:
-    """Copy a store into `target`, a new directory; with `key` its master key too. Raises StoreProblem.
+class Copied(msgspec.Struct, frozen=True):
+    """What a backup holds: octets in all, and files of large bodies."""
 
-    Removals of files wait while it runs (rules 25), so that the files of every row in the database's moment are
-    there to be linked. A file that comes later than that moment is swept by the first start of the copy.
+    octets: int
+    bodies: int
+
+
+def backup(directory: Path, spool: Spool, target: Path, key: Path | None, ending: Callable[[], bool]) -> Copied:
+    """Copy a store into `target`, a new directory; with `key` its master key too. Raises Problem.
+
+    It bears its name only when it is whole and on the disc. Removals of files wait while it runs (rules 25), so that
+    the files of every row in the database's moment are there to be linked. A file that comes later than that moment is
+    swept by the first start of the copy. Once `ending` says so, the copy is given up.
     """
-    try:
-        target.mkdir(mode=0o700, parents=True)
-    except OSError as error:
-        raise StoreProblem(target, f"can't be made for the backup: {error.strerror}", StoreProblem.DENIED) from error
+    unfinished = _begin(target)
     try:
         with spool.hold():
-            _copy_files(spool, target / "spool")
-            _copy_database(directory / DATABASE, target / DATABASE)
-            _copy_files(spool, target / "spool")
+            _copy_files(spool, unfinished / "spool", ending)
+            _copy_rows(directory, unfinished, ending)
+            _copy_files(spool, unfinished / "spool", ending)
         if key is not None:
-            _copy(key, target / "master.key")
+            _copy(key, unfinished / "master.key")
+        return _finish(unfinished, target)
     except (OSError, sqlite3.Error) as error:
-        shutil.rmtree(target, ignore_errors=True)
-        raise StoreProblem(target, f"the backup failed ({error})", StoreProblem.BROKEN) from error
-    for folder in _folders(target):
+        kind = Kind.FULL if getattr(error, "errno", 0) in _FULL else Kind.UNAVAILABLE
+        raise Problem(kind, f"The backup failed: {error}.") from error
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _begin(target: Path) -> Path:
+    try:
+        if os.path.lexists(target):
+            raise FileExistsError(errno.EEXIST, "", str(target))
+        unfinished = target.with_name(target.name + UNFINISHED)
+        unfinished.mkdir(mode=0o700)
+    except OSError as error:
+        kind, text = _REFUSED.get(error.errno or 0, (Kind.UNAVAILABLE, f"The backup failed ({error.strerror})"))
+        raise Problem(kind, f"{text}: {error.filename}", pointer="/directory") from error
+    return unfinished
+
+
+def _finish(unfinished: Path, target: Path) -> Copied:
+    """Give a copy its name, once all of it is on the disc."""
+    for folder in unfinished.glob("**/"):
         sync_folder(folder)
+    sizes = [path.stat().st_size for path in unfinished.rglob("*") if path.is_file()]
+    unfinished.rename(target)
+    sync_folder(target.parent)
+    return Copied(sum(sizes), sum(1 for _ in (target / "spool").glob("*/*")))
 
 
-def _copy_database(source: Path, target: Path) -> None:
-    os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-    with closing(connect(source, reading=True)) as here, closing(sqlite3.connect(target)) as there:
-        here.backup(there)
+def _copy_rows(source: Path, target: Path, ending: Callable[[], bool]) -> None:
+    """Copy the database, and with it, first, what the done log knows and the database does not know yet."""
+
+    def go_on(*_: int) -> None:
+        _unless(ending)
+
+    os.close(os.open(target / DATABASE, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    with closing(_reading(source / DATABASE)) as here, closing(sqlite3.connect(target / DATABASE)) as there:
+        with suppress(FileNotFoundError):
+            _copy(source / DONE_LOG, target / DONE_LOG)
+        here.backup(there, pages=PAGES, progress=go_on)
 
 
-def _copy_files(spool: Spool, target: Path) -> None:
+def _reading(database: Path) -> sqlite3.Connection:
+    """Return a connection at the database's present moment, which can neither write nor check-point.
+
+    Not even when it is the last one that closes: then any other would put the write-ahead log into the database.
+    """
+    here = sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+    here.execute("BEGIN")
+    here.execute("SELECT count(*) FROM meta").fetchone()  # the moment is that of the first row read
+    return here
+
+
+def _copy_files(spool: Spool, target: Path, ending: Callable[[], bool]) -> None:
     target.mkdir(mode=0o700, exist_ok=True)
     for name, path in spool.files():
+        _unless(ending)
         folder = target / path.parent.name
         folder.mkdir(mode=0o700, exist_ok=True)
         if not (folder / name).exists():
             _link(path, folder / name)
+
+
+def _unless(ending: Callable[[], bool]) -> None:
+    if ending():
+        raise Problem(Kind.UNAVAILABLE, "The backup was broken off: the daemon stops.")
 
 
 def _link(source: Path, target: Path) -> None:
@@ -65,8 +133,3 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copyfileobj(here, there, 1 << 20)
         there.flush()
         os.fsync(there.fileno())
-
-
-def _folders(target: Path) -> Iterator[Path]:
-    yield from (path for path in target.glob("**/") if path.is_dir())
-    yield target.parent

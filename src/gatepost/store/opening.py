@@ -20,6 +20,7 @@ from gatepost.store.secrets import Secrets, open_secrets
 from gatepost.store.sqlite import PAGE, connect
 
 DATABASE = "gatepost.db"
+DONE_LOG = "done.log"
 SMALL = 256_000_000  # octets up to which a start after an unclean stop checks the whole database (rules 24)
 
 
@@ -128,7 +129,7 @@ def _open(directory: Path, lock: int, settings: StoreSettings, health: Health) -
 
 def check_fresh(directory: Path) -> None:
     """Refuse to begin a new database where one has been lost: its mails would be swept, and its domains refused."""
-    remains = [name for name in ("done.log", "search.db") if (directory / name).exists()]
+    remains = [name for name in (DONE_LOG, "search.db") if (directory / name).exists()]
     if remains or any(path.is_file() for path in (directory / "spool").rglob("*")):
         lost = f"the database is lost: here is the rest of a store ({', '.join([*remains, 'spool'])}); put it back"
         raise StoreProblem(directory / DATABASE, lost, StoreProblem.CORRUPT)

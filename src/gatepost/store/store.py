@@ -5,6 +5,7 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import partial
 from math import inf
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,7 +16,7 @@ from gatepost.model.audit import ACTOR
 from gatepost.model.problem import Problem
 from gatepost.settings import StoreSettings
 from gatepost.store import opening
-from gatepost.store.backup import backup
+from gatepost.store.backup import Copied, backup
 from gatepost.store.blobs import Spool
 from gatepost.store.bulk import KINDS
 from gatepost.store.health import Health, StoreProblem
@@ -27,7 +28,7 @@ from gatepost.store.secrets import Secrets
 from gatepost.store.sqlite import Committer, connect
 from gatepost.store.writer import Writer
 
-__all__ = ["FolderCount", "Listed", "Pace", "Reader", "Refusals", "Store", "StoreProblem", "Writer"]
+__all__ = ["Copied", "FolderCount", "Listed", "Pace", "Reader", "Refusals", "Store", "StoreProblem", "Writer"]
 
 T = TypeVar("T")
 
@@ -57,6 +58,8 @@ class Store:
         self._committer = Committer(opened.connection, writer, self.spool, self._health, metrics, opened.wal)
         self.reader = Remembering(*self._reading(), changes=self._committer)
         self._copying = asyncio.Lock()
+        self._copier = ThreadPoolExecutor(1, "copy")
+        self._ending = threading.Event()
         self._local = threading.local()
         self._orders = Orders()
         self._readers: list[Reader] = [self.reader]
@@ -82,12 +85,14 @@ class Store:
         await asyncio.to_thread(self.close_sync)
 
     def close_sync(self) -> None:
-        """`close` for who has no loop; may be called twice."""
+        """`close` for who has no loop; may be called twice. A backup that runs is given up."""
+        self._ending.set()
         self._committer.stop()
         while wait([self._look] if self._look else [], timeout=0.05).not_done:
             for reader in self._readers:
                 reader.interrupt()  # a check of the whole database must not hold up the stop
         self._threads.shutdown()
+        self._copier.shutdown()
         self.spool.close()
         for reader in self._readers:
             reader.close()
@@ -208,11 +213,12 @@ class Store:
             self._look = self._threads.submit(self._look_again)
             return await asyncio.wrap_future(self._look)
 
-    async def backup(self, target: Path, *, with_key: bool = False) -> None:
-        """Copy the store into a new directory while it works; raise StoreProblem. One at a time (rules 19)."""
+    async def backup(self, target: Path, *, with_key: bool = False) -> Copied:
+        """Copy the store into a new directory while it works; raise Problem. One at a time (rules 19)."""
         async with self._copying:
             key = self._opened.key if with_key else None
-            await asyncio.to_thread(backup, self.path, self.spool, target, key)
+            work = partial(backup, self.path, self.spool, target, key, self._ending.is_set)
+            return await asyncio.get_running_loop().run_in_executor(self._copier, work)
 
     def _reclaim(self, mail_id: str) -> None:
         self._committer.submit(Item(lambda writer: writer.reclaim(mail_id), Future(), pace=Pace.SLOW))
