@@ -1,6 +1,6 @@
 """One session's talk about one mail: handed over for all its recipients, in one transaction or a few (RFC 5321 3.3)."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import msgspec
 
@@ -55,9 +55,9 @@ class Parcel(msgspec.Struct, frozen=True, kw_only=True):
             return self
         return msgspec.structs.replace(self, takers=tuple(self.takers[index] for index in indexes))
 
-    def outcomes(self, result: Result, reply: Reply, *, hop: str = "") -> list[Outcome]:
+    def outcomes(self, result: Result, reply: Reply, *, hop: str = "", tls: str | None = None) -> list[Outcome]:
         """Return one outcome for each of its takers."""
-        return [Outcome(result=result, reply=reply, hop=hop)] * len(self.takers)
+        return [Outcome(result=result, reply=reply, hop=hop, tls=tls)] * len(self.takers)
 
 
 async def converse(session: Session, parcel: Parcel) -> list[Outcome]:
@@ -66,48 +66,44 @@ async def converse(session: Session, parcel: Parcel) -> list[Outcome]:
     Those that the server won't take along now (452, 552) follow in a further transaction, as long as each takes some
     (RFC 5321 4.5.3.1.10). What was taken stays taken, whatever becomes of the others.
     """
-    refusal = _unfit(session, parcel)
+    utf8 = parcel.needs_smtputf8
+    refusal = _unfit(session, parcel, utf8)
     if refusal is not None:
-        refused = parcel.outcomes(Result.FAILED, refusal, hop=session.target.text)
+        refused = parcel.outcomes(Result.FAILED, refusal, hop=session.hop, tls=session.tls)
         unmet = refusal.status == NOT_PASSED_ON
-        return [msgspec.structs.replace(each, tls=session.tls, unmet=unmet) for each in refused]
-    outcomes: dict[int, Outcome] = {}
-    waiting = list(range(len(parcel.takers)))
-    while waiting:
-        rest = parcel.only(waiting)
-        try:
-            done = await _transact(session, rest)
-        except Broken as error:
-            if not outcomes:
-                raise
-            done = lost(rest, error)
-        done = [msgspec.structs.replace(each, hop=session.target.text, tls=session.tls) for each in done]
-        outcomes.update(zip(waiting, done, strict=True))
-        again = [index for index, outcome in zip(waiting, done, strict=True) if _too_many(outcome)]
+        return [msgspec.structs.replace(each, unmet=unmet) for each in refused]
+    outcomes = done = await _transact(session, parcel, utf8)
+    waiting: Sequence[int] = range(len(outcomes))
+    while again := [index for index, outcome in zip(waiting, done, strict=True) if _too_many(outcome)]:
         if len(again) == len(waiting) or not any(outcome.result is Result.DELIVERED for outcome in done):
             break
-        waiting = again
-    return [outcomes[index] for index in range(len(parcel.takers))]
+        waiting, rest = again, parcel.only(again)
+        try:
+            done = await _transact(session, rest, rest.needs_smtputf8)
+        except Broken as error:
+            done = lost(rest, error, hop=session.hop, tls=session.tls)
+        for index, outcome in zip(waiting, done, strict=True):
+            outcomes[index] = outcome
+    return outcomes
 
 
-def lost(parcel: Parcel, error: Broken, *, hop: str = "") -> list[Outcome]:
+def lost(parcel: Parcel, error: Broken, *, hop: str, tls: str | None = None) -> list[Outcome]:
     """Return what is left of a session that broke off: another server may be tried, if this one can't have the mail."""
-    outcomes = parcel.outcomes(Result.DEFERRED, error.reply, hop=hop)
+    outcomes = parcel.outcomes(Result.DEFERRED, error.reply, hop=hop, tls=tls)
     after = error.after_dot
     return [msgspec.structs.replace(each, unreachable=not after, doubtful=after, busy=error.busy) for each in outcomes]
 
 
-async def _transact(session: Session, parcel: Parcel) -> list[Outcome]:
+async def _transact(session: Session, parcel: Parcel, utf8: bool) -> list[Outcome]:
     """One transaction (RFC 5321 3.3); raise Broken."""
-    utf8 = parcel.needs_smtputf8
-    commands = [_mail(session, parcel), *(_rcpt(session, taker, utf8=utf8) for taker in parcel.takers)]
+    commands = [_mail(session, parcel, utf8), *[_rcpt(session, taker, utf8) for taker in parcel.takers]]
     pipelined = session.offers("pipelining")
     session.dirty = True
     replies = await session.ask([*commands, b"DATA"] if pipelined else commands)
     if replies[0].code >= 300:
         if pipelined and replies[-1].code == 354:
             await session.lone_dot()
-        return parcel.outcomes(judge_reply(replies[0]), replies[0])
+        return parcel.outcomes(judge_reply(replies[0]), replies[0], hop=session.hop, tls=session.tls)
     answers = replies[1 : len(commands)]
     taken = any(reply.code < 300 for reply in answers)
     final = replies[-1] if pipelined else None
@@ -116,7 +112,7 @@ async def _transact(session: Session, parcel: Parcel) -> list[Outcome]:
     if final is not None and final.code == 354:
         final = await _hand_over(session, parcel, taken)
     elif final is not None and final.code < 400:
-        raise Broken(own(GARBAGE, f"{session.target.text} answers DATA with {final.code}"))
+        raise Broken(own(GARBAGE, f"{session.hop} answers DATA with {final.code}"))
     return [_outcome(session, reply, final) for reply in answers]
 
 
@@ -131,26 +127,32 @@ async def _hand_over(session: Session, parcel: Parcel, taken: bool) -> Reply | N
 
 
 def _outcome(session: Session, rcpt: Reply, final: Reply | None) -> Outcome:
-    if rcpt.code >= 300 or final is None:
-        return Outcome(result=judge_reply(rcpt), reply=rcpt)
-    if final.code < 300:
-        dsn = session.offers("dsn")
-        return Outcome(result=Result.DELIVERED, reply=final, remote_id=remote_id(final.text), takes_dsn=dsn)
-    return Outcome(result=judge_reply(final), reply=final)
+    """What became of a recipient: by what was said to RCPT, else to the mail."""
+    said = final if final is not None and rcpt.code < 300 else rcpt
+    if said is rcpt or said.code >= 300:
+        return Outcome(result=judge_reply(said), reply=said, hop=session.hop, tls=session.tls)
+    return Outcome(
+        result=Result.DELIVERED,
+        reply=said,
+        hop=session.hop,
+        tls=session.tls,
+        remote_id=remote_id(said.text),
+        takes_dsn=session.offers("dsn"),
+    )
 
 
-def _unfit(session: Session, parcel: Parcel) -> Reply | None:
+def _unfit(session: Session, parcel: Parcel, utf8: bool) -> Reply | None:
     """Why this server can't take this mail at all, if it can't (threat 20)."""
     if parcel.tls is TlsWish.REQUIRED and not session.offers("requiretls"):
-        return own(NOT_PASSED_ON, f"REQUIRETLS support required: {session.target.text} does not offer it")
-    if parcel.needs_smtputf8 and not session.offers("smtputf8"):
-        return own("5.6.7", f"{session.target.text} does not take internationalised mail")
+        return own(NOT_PASSED_ON, f"REQUIRETLS support required: {session.hop} does not offer it")
+    if utf8 and not session.offers("smtputf8"):
+        return own("5.6.7", f"{session.hop} does not take internationalised mail")
     if 0 < session.size_limit < parcel.size:
-        return own("5.3.4", f"{session.target.text} takes no mail larger than {session.size_limit} octets")
+        return own("5.3.4", f"{session.hop} takes no mail larger than {session.size_limit} octets")
     return None
 
 
-def _mail(session: Session, parcel: Parcel) -> bytes:
+def _mail(session: Session, parcel: Parcel, utf8: bool) -> bytes:
     line = f"MAIL FROM:<{parcel.sender}>"
     if session.offers("size"):
         line += f" SIZE={parcel.size}"
@@ -158,7 +160,7 @@ def _mail(session: Session, parcel: Parcel) -> bytes:
     # that would mind have become rare.
     if session.offers("8bitmime") and parcel.eightbit:
         line += " BODY=8BITMIME"
-    if parcel.needs_smtputf8:
+    if utf8:
         line += " SMTPUTF8"
     if parcel.tls is TlsWish.REQUIRED:
         line += " REQUIRETLS"
@@ -168,7 +170,7 @@ def _mail(session: Session, parcel: Parcel) -> bytes:
     return line.encode()
 
 
-def _rcpt(session: Session, taker: Taker, *, utf8: bool) -> bytes:
+def _rcpt(session: Session, taker: Taker, utf8: bool) -> bytes:
     line = f"RCPT TO:<{taker.address}>"
     if session.offers("dsn"):
         line += f" NOTIFY={taker.notify}" if taker.notify else ""

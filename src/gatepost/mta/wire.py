@@ -21,6 +21,7 @@ from gatepost.mta.routing import Target
 from gatepost.settings import Relay
 
 GARBAGE = "4.5.0"  # the peer breaks the protocol (RFC 3463 3.6)
+_LOST = (aiosmtplib.SMTPException, OSError, TimeoutError)  # what can befall a connection
 
 
 class Fault(StrEnum):
@@ -75,6 +76,11 @@ class Pipeline(SMTPProtocol):
         return not (self._stray or self._ready or self._buffer or self._owed)
 
     @property
+    def standing(self) -> bool:
+        """Connected, and nothing is left over."""
+        return self.transport is not None and not self.transport.is_closing() and self.clean
+
+    @property
     def answered(self) -> bool:
         """A reply, or the end, is there to be read."""
         return bool(self._ready) or self._response_waiter is None or self._response_waiter.done()
@@ -97,7 +103,7 @@ class Pipeline(SMTPProtocol):
             return
         self._buffer.extend(data)
         try:
-            while (reply := self._read_response_from_buffer()) is not None:
+            while self._buffer and (reply := self._read_response_from_buffer()) is not None:
                 self._ready.append(reply)
             if len(self._buffer) > MAX_RESPONSE_LENGTH:
                 raise aiosmtplib.SMTPResponseException(-1, "Response too long")
@@ -109,7 +115,13 @@ class Pipeline(SMTPProtocol):
 
     async def read_response(self, timeout: float | None = None) -> aiosmtplib.SMTPResponse:  # noqa: ASYNC109
         self._owed = max(self._owed, 1)
-        response = self._ready.popleft() if self._ready else await self._wait(timeout)
+        return self.at_hand() or self._fetched(await self._wait(timeout))
+
+    def at_hand(self) -> aiosmtplib.SMTPResponse | None:
+        """Return the next reply if it is there already."""
+        return self._fetched(self._ready.popleft()) if self._ready else None
+
+    def _fetched(self, response: aiosmtplib.SMTPResponse) -> aiosmtplib.SMTPResponse:
         self._owed -= 1
         self._response_pending = False
         return response
@@ -197,21 +209,26 @@ class Session:
 
     def __init__(self, target: Target, client: Client, settings: Relay) -> None:
         self.target = target
+        self.hop = target.text
         self.uses = 0
         self.dirty = False  # a transaction was left open: RSET before the next
         self.tls = _tls_text(client, target)
         self.fault: Fault | None = None  # what TLS failed of, though the session may be used
+        self.size_limit = _size_limit(client)  # the largest mail that the server says it takes; 0: it doesn't say
         self._client = client
+        self._offered = frozenset(client.esmtp_extensions)  # the client forgets them with the connection
         self._settings = settings
+        self._guard, self._guard_after_dot = _Guard(self, False), _Guard(self, True)
         self._write_timeout = (target.terms and target.terms.write_timeout) or settings.command_timeout
 
     @property
     def alive(self) -> bool:
         """Fit for another mail: connected, and nothing said that was not asked for."""
-        return self._client.is_connected and self._client.pipe.clean
+        return self._client.protocol is not None and self._client.pipe.standing
 
     def offers(self, extension: str) -> bool:
-        return self._client.supports_extension(extension)
+        """Tell whether the server offers an extension, whose name is in lower case."""
+        return extension in self._offered
 
     @property
     def banner(self) -> str:
@@ -221,13 +238,7 @@ class Session:
     @property
     def extensions(self) -> list[str]:
         """What the server offers, as it said after the last EHLO; [] for one that knows only HELO."""
-        return sorted(printable(name.upper()) for name in self._client.esmtp_extensions)
-
-    @property
-    def size_limit(self) -> int:
-        """The largest mail that the server says it takes; 0: it doesn't say (RFC 1870)."""
-        text = self._client.esmtp_extensions.get("size", "")
-        return int(text) if text.isdigit() else 0
+        return sorted(printable(name.upper()) for name in self._offered)
 
     async def ask(self, lines: Sequence[bytes]) -> list[Reply]:
         """Send commands and return their replies; raise Broken.
@@ -235,53 +246,53 @@ class Session:
         Pipelined where the server takes that (RFC 2920; DATA may only be the last), else one after another, and then
         only as far as no MAIL is refused.
         """
-        for line in lines:
-            if COMMAND_INJECTION_REGEX.search(line):
-                raise ValueError("a command holds a control character")
+        if COMMAND_INJECTION_REGEX.search(b"".join(lines)):
+            raise ValueError("a command holds a control character")
         groups = [lines] if self.offers("pipelining") else [[line] for line in lines]
+        timeout = self._settings.command_timeout
         replies: list[Reply] = []
-        with self._guarded():
+        with self._guard:
             for group in groups:
-                self._client.pipe.expect(len(group))
-                self._client.pipe.write(b"\r\n".join(group) + b"\r\n")
+                pipe = self._client.pipe
+                pipe.expect(len(group))
+                pipe.write(b"\r\n".join(group) + b"\r\n")
                 for _ in group:
-                    replies.append(await self._reply(self._settings.command_timeout))
+                    replies.append(self._heard(pipe.at_hand() or await pipe.read_response(timeout)))
                 if group[-1].startswith(b"MAIL") and replies[-1].code >= 400:
                     break
         return replies
 
     async def send(self, head: bytes, body: Body, offset: int) -> Reply:
         """Send what follows 354, dots stuffed, and the dot; return the answer to it. Raise Broken."""
-        with self._guarded():
+        with self._guard:
             self._client.pipe.expect(1)
-        if body.path is None:
-            with self._guarded():
+            if body.path is None:
                 self._client.pipe.write(dots.stuffed(head + (body.data or b"")[offset:]))
-        elif not await self._stream(head, body, offset):
+        if body.path is not None and not await self._stream(head, body, offset):
             return await self._early()
-        with self._guarded(after_dot=True):
-            return await self._reply(self._settings.data_timeout)
+        with self._guard_after_dot:
+            return self._heard(await self._client.pipe.read_response(self._settings.data_timeout))
 
     async def _stream(self, head: bytes, body: Body, offset: int) -> bool:
         """Send a file and the dot as fast as it is taken; False where the server answers, or goes, before the end."""
         async with contextlib.aclosing(dots.stuffed_file(head, body, offset)) as chunks:
             async for chunk in chunks:
-                with self._guarded():
+                with self._guard:
                     self._client.pipe.write(chunk)
                     async with asyncio.timeout(self._write_timeout):
                         await self._client.pipe.drain()
                     if self._client.pipe.answered:
                         return False
-        with self._guarded():
+        with self._guard:
             self._client.pipe.write(b".\r\n")
         return True
 
     async def lone_dot(self) -> None:
         """End a DATA that was opened without a recipient (RFC 2920 3.1); raise Broken."""
-        with self._guarded():
+        with self._guard:
             self._client.pipe.expect(1)
             self._client.pipe.write(b".\r\n")
-            await self._reply(self._settings.command_timeout)
+            self._heard(await self._client.pipe.read_response(self._settings.command_timeout))
 
     async def reset(self) -> None:
         """Forget a transaction that was left open; raise Broken."""
@@ -299,8 +310,8 @@ class Session:
     def close(self) -> None:
         self._client.close()
 
-    async def _reply(self, timeout: float) -> Reply:  # noqa: ASYNC109
-        response = await self._client.pipe.read_response(timeout)
+    def _heard(self, response: aiosmtplib.SMTPResponse) -> Reply:
+        """Return what a server said; one that says 421 is left alone."""
         if not 200 <= response.code < 600:
             raise aiosmtplib.SMTPResponseException(-1, f"{response.code} {response.message}")
         reply = said(response.code, response.message)
@@ -311,15 +322,12 @@ class Session:
 
     async def _early(self) -> Reply:
         """The server answers before the end of the data: a refusal counts, and the session is over."""
-        with self._guarded():
-            reply = await self._reply(self._settings.command_timeout)
+        with self._guard:
+            reply = self._heard(await self._client.pipe.read_response(self._settings.command_timeout))
         self.close()
         if reply.code < 400:
             raise Broken(own(GARBAGE, f"{self.target.text} took the mail before it was sent"))
         return reply
-
-    def _guarded(self, *, after_dot: bool = False) -> "_Guard":
-        return _Guard(self, after_dot)
 
 
 class _Guard:
@@ -335,7 +343,7 @@ class _Guard:
         return None
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if isinstance(error, aiosmtplib.SMTPException | OSError | TimeoutError):
+        if isinstance(error, _LOST):
             self._session.close()
             raise Broken(reason(error, self._session.target), after_dot=self._after_dot) from error
 
@@ -362,6 +370,12 @@ def fault(error: BaseException) -> Fault | None:
     if not isinstance(error, ssl.SSLCertVerificationError):
         return Fault.OTHER if isinstance(error, ssl.SSLError) else None
     return {10: Fault.EXPIRED, 62: Fault.NAME, 64: Fault.NAME}.get(error.verify_code, Fault.UNTRUSTED)
+
+
+def _size_limit(client: Client) -> int:
+    """What SIZE says (RFC 1870)."""
+    text = client.esmtp_extensions.get("size", "")
+    return int(text) if text.isdigit() else 0
 
 
 def _tls_text(client: Client, target: Target) -> str | None:
