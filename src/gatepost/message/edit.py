@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from email.charset import QP, Charset
 from email.errors import HeaderParseError
 from email.header import Header, decode_header
+from functools import lru_cache
 from typing import NamedTuple
 
 from gatepost.message.fields import date
@@ -232,6 +233,7 @@ def _protocol(mail: Message, smtputf8: bool) -> str:
     return ("UTF8SMTP" if smtputf8 else "ESMTP") + ("S" if mail.tls else "") + ("A" if mail.login else "")
 
 
+@lru_cache(maxsize=1000)
 def _domain(text: str) -> str:
     """Return a name as it may stand in Received; what is no name is shown with its odd signs replaced (threat 22)."""
     if _DOMAIN.match(text):

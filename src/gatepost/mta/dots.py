@@ -36,7 +36,7 @@ def stuffed(text: bytes) -> bytes:
     wire = _doubled(text)
     start = b"." if wire.startswith(b".") else b""
     end = b".\r\n" if not wire or wire.endswith(b"\r\n") else b"\r\n.\r\n"
-    return start + wire + end
+    return b"".join((start, wire, end))
 
 
 async def stuffed_file(head: bytes, body: Body, offset: int) -> AsyncGenerator[bytes, None]:

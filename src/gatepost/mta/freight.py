@@ -81,19 +81,21 @@ class Freight:
 
     def gather(self, entries: Sequence[Entry]) -> Load:
         """Read the rows of one mail's deliveries, and sort out those that differ from the first in what is sent."""
-        rows = [(entry, entry.delivery or self._store.reader.get(Delivery, entry.id)) for entry in entries]
-        live = [(entry, row) for entry, row in rows if row is not None and row.state is State.QUEUED]
-        together = [(entry, row) for entry, row in live if _sent(row) == _sent(live[0][1])]
-        chosen = {entry.id for entry, _ in together}
+        together: list[Entry] = []
+        rows: list[Delivery] = []
+        others: list[Entry] = []
+        gone: list[Entry] = []
+        for entry in entries:
+            row = entry.delivery or self._store.reader.get(Delivery, entry.id)
+            if row is None or row.state is not State.QUEUED:
+                gone.append(entry)
+            elif not rows or _sent(row) == _sent(rows[0]):
+                together.append(entry)
+                rows.append(row)
+            else:
+                others.append(entry)
         message, body = self._mail(entries[0].mail_id)
-        return Load(
-            entries=[entry for entry, _ in together],
-            deliveries=[row for _, row in together],
-            message=message,
-            body=body,
-            others=[entry for entry, _ in live if entry.id not in chosen],
-            gone=[entry for entry, row in rows if row is None or row.state is not State.QUEUED],
-        )
+        return Load(together, rows, message, body, others, gone)
 
     def reload(self, delivery: Delivery) -> Load:
         """Return a single delivery's mail, for what is left to say of it."""

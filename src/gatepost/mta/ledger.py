@@ -51,11 +51,11 @@ class Ledger:
         self._settings = settings
         self._clock = clock
         self._done = DoneLog(store.path)
-        self._taken: dict[int, Delivery] = {}  # delivered, the row not settled yet
+        self._taken: dict[int, tuple[Delivery, Outcome]] = {}  # delivered, the row not settled yet
 
     def taken(self, delivery: Delivery, outcome: Outcome) -> None:
         """Note at once that a next hop has taken a mail."""
-        self._taken[delivery.id] = settled(delivery, outcome, self._clock(), self._settings.queue).delivery
+        self._taken[delivery.id] = delivery, outcome
         with suppress(OSError):  # it only spares a repetition after a kill
             self._done.note(delivery.id, outcome)
 
@@ -81,7 +81,9 @@ class Ledger:
 
     async def settle_plainly(self, ids: Sequence[int]) -> None:
         """Settle mail that next hops have, without what follows: that could not be made."""
-        await self._persist(Settle([self._taken[each] for each in ids]))
+        now = self._clock()
+        taken = [settled(*self._taken[each], now, self._settings.queue) for each in ids]
+        await self._persist(Settle([each.delivery for each in taken]))
         for each in ids:
             self._forget(each)
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 import msgspec
 
@@ -45,8 +46,8 @@ class Line:
         metrics: Metrics,
     ) -> None:
         self.schedule = Schedule(settings.queue.concurrency)
-        self.route_of = route_of
-        self.waiting = metrics.queued.labels("queued")
+        self._route_of = route_of
+        metrics.queued.labels("queued").set_function(lambda: len(self.schedule))
         self.held = metrics.queued.labels("held")
         self._store = store
         self._freight = freight
@@ -60,19 +61,26 @@ class Line:
 
     def lane(self, delivery: Delivery) -> Lane:
         """Return the lane of a delivery's destination, as its way is now."""
+        return self.lane_of(self.way(delivery))
+
+    def lane_of(self, way: Route | Problem) -> Lane:
+        """Return the lane of a way's destination."""
         limit = self._settings.relay.connections
-        try:
-            route = self.route_of(delivery)
-        except Problem:
+        if isinstance(way, Problem):
             return self.schedule.lane(NOWHERE, limit)
-        return self.schedule.lane(destination(route), route.max_connections or limit)
+        return self.schedule.lane(destination(way), way.max_connections or limit)
+
+    def way(self, delivery: Delivery) -> Route | Problem:
+        """Return a delivery's way as things stand now, or why it has none."""
+        try:
+            return self._route_of(delivery)
+        except Problem as problem:
+            return problem
 
     def name_of(self, delivery: Delivery) -> str:
         """Return the name of a delivery's destination."""
-        try:
-            return destination(self.route_of(delivery))
-        except Problem:
-            return NOWHERE
+        way = self.way(delivery)
+        return NOWHERE if isinstance(way, Problem) else destination(way)
 
     def go_on(self, entry: Entry, delivery: Delivery) -> None:
         """Line up again what was tried, or forget what is done."""
@@ -124,6 +132,7 @@ class Line:
         return min(delivery.due, now + self._settings.queue.max_retry * 1000)
 
 
+@lru_cache(maxsize=1000)
 def destination(route: Route) -> str:
     """One text for each place that mail may go to."""
     hops = [hop.text for hop in route.hops]

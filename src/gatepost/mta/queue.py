@@ -8,6 +8,7 @@ from gatepost.events import Clock, Metrics, keep, log
 from gatepost.model.envelope import Body
 from gatepost.model.problem import Problem
 from gatepost.model.query import Query
+from gatepost.model.route import Route
 from gatepost.model.stored import Delivery, Message, Pause, State
 from gatepost.mta.bounce import Bounces, Settled
 from gatepost.mta.freight import Freight, Load
@@ -178,7 +179,6 @@ class Queue:
     def _begin_due(self) -> None:
         """Begin as much as may go now. While the store takes no writes nothing goes: it could not be remembered."""
         now = self._now()
-        self.line.waiting.set(len(self.line.schedule))
         while self._running and self._store.healthy and len(self._tasks) < self._most:
             found = self.line.schedule.next(now, TRANSACTION_MAX)
             if found is None:
@@ -212,14 +212,15 @@ class Queue:
             await self._settle(*tried)
 
     def _learn(self, lane: Lane, outcomes: Sequence[Outcome]) -> None:
-        tried = [outcome for outcome in outcomes if outcome.answered or outcome.unreachable or outcome.doubtful]
-        if tried:
-            self.line.schedule.learn(
-                lane,
-                answered=any(outcome.answered for outcome in tried),
-                refused=any(outcome.busy or not outcome.answered for outcome in tried),
-                succeeded=any(outcome.result is Result.DELIVERED for outcome in tried),
-            )
+        told = answered = refused = succeeded = False
+        for outcome in outcomes:
+            if outcome.answered or outcome.unreachable or outcome.doubtful:
+                told = True
+                answered |= outcome.answered
+                refused |= outcome.busy or not outcome.answered
+                succeeded |= outcome.result is Result.DELIVERED
+        if told:
+            self.line.schedule.learn(lane, answered=answered, refused=refused, succeeded=succeeded)
 
     async def _attempt(self, lane: Lane, entries: list[Entry]) -> tuple[Load, list[Outcome]] | None:
         """Hand one mail on for all whom it can go to in one transaction; None where there is none now."""
@@ -230,24 +231,23 @@ class Queue:
         entries[:] = load.entries  # what this transaction answers for
         if not load.deliveries:
             return None
-        if self.line.lane(load.deliveries[0]) is not lane:  # its way has changed since it was lined up
+        way = self.line.way(load.deliveries[0])
+        if self.line.lane_of(way) is not lane:  # it has changed since the mail was lined up
             self.line.give_back(load.entries)
             return None
-        outcomes = await self._hand_on(load)
+        outcomes = await self._hand_on(load, way)
         for delivery, outcome in zip(load.deliveries, outcomes, strict=True):
             if outcome.result is Result.DELIVERED:
                 self._ledger.taken(delivery, outcome)
         return load, outcomes
 
-    async def _hand_on(self, load: Load) -> list[Outcome]:
-        try:
-            route = self.line.route_of(load.deliveries[0])
-        except Problem as problem:
-            return self._deferred(load, own("4.3.5", problem.detail))
+    async def _hand_on(self, load: Load, way: Route | Problem) -> list[Outcome]:
+        if isinstance(way, Problem):
+            return self._deferred(load, own("4.3.5", way.detail))
         parcel = await self._freight.parcel(load)
         if parcel is None:
             return self._deferred(load, own("4.3.0", "the mail's text can't be read"))
-        return await self._relay.deliver(route, parcel)
+        return await self._relay.deliver(way, parcel)
 
     def _deferred(self, load: Load, reply: Reply) -> list[Outcome]:
         return [Outcome(result=Result.DEFERRED, reply=reply, at=self._clock())] * len(load.deliveries)
@@ -281,7 +281,8 @@ class Queue:
             if taken:
                 self._begin(self._settle_plainly(taken), [])
             self.line.put_off([entry for entry in entries if entry not in taken])
-        if full or not self._rests:
+        left = any(entry.id in self.line.schedule for entry in entries)  # else `_deliver` has begun what it made room for
+        if full or (left and not self._rests):
             self._dispatch()
 
     async def _settle_plainly(self, entries: Sequence[Entry]) -> None:

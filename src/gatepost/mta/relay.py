@@ -26,6 +26,8 @@ from gatepost.store.store import Store
 
 T = TypeVar("T")
 
+_SILENCE = own("4.4.1", "no server answers")
+
 
 class Relay:
     """Delivers by route. Internal errors come out as deferrals: no mail is lost for them."""
@@ -46,6 +48,7 @@ class Relay:
         """Raise SettingsError for a smarthost, transport or ca_file that can't be used."""
         self._clock = clock
         self._metrics = metrics
+        self._counters = {result: metrics.deliveries.labels(result.value) for result in Result}
         self._settings = settings
         self._hostname = hostname
         self._results = results
@@ -58,12 +61,14 @@ class Relay:
         """Try the route's servers in turn; return each recipient's outcome, in the order of the parcel's takers."""
         start = self._clock()
         try:
-            outcomes = await self._deliver(route, parcel)
+            outcomes = await self._round(route, parcel)
+            if not parcel.sender and any(outcome.unmet for outcome in outcomes):
+                await self._plainly(route, parcel, outcomes)
         except Exception as error:
             outcomes = _failed_inside(parcel, error)
         took = max(0, self._clock() - start)
         for outcome in outcomes:
-            self._metrics.deliveries.labels(outcome.result.value).inc()
+            self._counters[outcome.result].inc()
         self._metrics.delivery_seconds.observe(took / 1000)
         return [msgspec.structs.replace(outcome, at=start, took=took) for outcome in outcomes]
 
@@ -72,7 +77,7 @@ class Relay:
 
         The reply's status tells: 2.x.x yes, 5.x.x no, 4.x.x nobody can say.
         """
-        last = own("4.4.1", "no server answers")
+        last = _SILENCE
         for target in await self._router.targets(route):
             try:
                 return await self._with(target, lambda session: _ask_about(session, address))
@@ -106,16 +111,12 @@ class Relay:
 
     # One route.
 
-    async def _deliver(self, route: Route, parcel: Parcel) -> list[Outcome]:
-        """Try the servers; a report that none of them may get as it requires TLS goes without that (RFC 8689 5)."""
-        outcomes = await self._round(route, parcel)
+    async def _plainly(self, route: Route, report: Parcel, outcomes: list[Outcome]) -> None:
+        """Try once more for those whom no server may be given a report that requires TLS: without (RFC 8689 5)."""
         again = [index for index, outcome in enumerate(outcomes) if outcome.unmet]
-        if parcel.sender or not again:
-            return outcomes
-        plainly = msgspec.structs.replace(parcel.only(again), tls=TlsWish.NONE)
+        plainly = msgspec.structs.replace(report.only(again), tls=TlsWish.NONE)
         for index, outcome in zip(again, await self._round(route, plainly), strict=True):
             outcomes[index] = msgspec.structs.replace(outcome, skipped=outcomes[index].skipped)
-        return outcomes
 
     async def _round(self, route: Route, parcel: Parcel) -> list[Outcome]:
         try:
@@ -127,7 +128,7 @@ class Relay:
             ]
             return self._unmet(outcomes) if error.unmet else outcomes
         counted = self._router.policy_domain(route) if parcel.tls is TlsWish.NONE else ""
-        outcomes = parcel.outcomes(Result.DEFERRED, own("4.4.1", "no server answers"))
+        outcomes = parcel.outcomes(Result.DEFERRED, _SILENCE)
         open_ones = list(range(len(parcel.takers)))
         for target in targets:
             tried = await self._try(target, parcel.only(open_ones), counted)
@@ -244,6 +245,8 @@ async def _ask_about(session: Session, address: Address) -> Reply:
 def _after(before: Outcome, outcome: Outcome) -> Outcome:
     """What stands of two servers: one that may answer later is not hidden by one that can't be given the mail."""
     stands = before if outcome.unmet and before.unreachable else outcome
+    if stands is outcome and not before.skipped:
+        return outcome
     return msgspec.structs.replace(stands, skipped=(*before.skipped, *outcome.skipped))
 
 

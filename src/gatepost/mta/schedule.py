@@ -173,9 +173,11 @@ class Schedule:
 
     def learn(self, lane: Lane, *, answered: bool, refused: bool, succeeded: bool) -> None:
         """Note what a transaction told of a destination; what else is under way with it counts accordingly."""
-        self._busy[lane.standing] -= lane.busy
-        lane.standing = Standing.ANSWERS if answered else Standing.SILENT
-        self._busy[lane.standing] += lane.busy
+        standing = Standing.ANSWERS if answered else Standing.SILENT
+        if standing is not lane.standing:
+            self._busy[lane.standing] -= lane.busy
+            self._busy[standing] += lane.busy
+            lane.standing = standing
         if refused:
             lane.earned = max(1, lane.earned // 2)
         elif succeeded:

@@ -13,21 +13,23 @@ LOG_MAX = 120  # attempts that a row remembers: all of a life of five days
 
 def settled(delivery: Delivery, outcome: Outcome, now: int, settings: Queue) -> Settled:
     """Return the delivery with what an attempt changes in it; `now` in epoch milliseconds."""
-    tried = msgspec.structs.replace(
+    change: dict[str, object] = {}
+    match outcome.result:
+        case Result.DELIVERED:
+            change = {"state": State.DELIVERED, "done_at": now, "remote_id": outcome.remote_id}
+        case Result.FAILED:
+            change = {"state": State.BOUNCED, "done_at": now}
+        case Result.DEFERRED if _is_over(delivery, now):
+            change = {"state": State.EXPIRED, "done_at": now}
+        case Result.DEFERRED:
+            change = _again(delivery, now, settings)
+    row = msgspec.structs.replace(
         delivery,
         attempts=delivery.attempts + 1,
         last_reply=outcome.reply.line,
         log=[*delivery.log, _attempt(outcome, now)][-LOG_MAX:],
+        **change,
     )
-    match outcome.result:
-        case Result.DELIVERED:
-            row = msgspec.structs.replace(tried, state=State.DELIVERED, done_at=now, remote_id=outcome.remote_id)
-        case Result.FAILED:
-            row = msgspec.structs.replace(tried, state=State.BOUNCED, done_at=now)
-        case Result.DEFERRED if _is_over(delivery, now):
-            row = msgspec.structs.replace(tried, state=State.EXPIRED, done_at=now)
-        case Result.DEFERRED:
-            row = _again(tried, now, settings)
     return Settled(row, outcome, delayed=row.delay_told and not delivery.delay_told)
 
 
@@ -36,10 +38,10 @@ def wait(attempts: int, settings: Queue) -> int:
     return min(settings.first_retry << min(attempts - 1, 30), settings.max_retry) * 1000
 
 
-def _again(tried: Delivery, now: int, settings: Queue) -> Delivery:
-    late = now - tried.created >= settings.delay_notice * 1000
-    told = tried.delay_told or (late and wants_delay(tried))
-    return msgspec.structs.replace(tried, due=now + wait(tried.attempts, settings), delay_told=told)
+def _again(delivery: Delivery, now: int, settings: Queue) -> dict[str, object]:
+    late = now - delivery.created >= settings.delay_notice * 1000
+    told = delivery.delay_told or (late and wants_delay(delivery))
+    return {"due": now + wait(delivery.attempts + 1, settings), "delay_told": told}
 
 
 def _is_over(delivery: Delivery, now: int) -> bool:

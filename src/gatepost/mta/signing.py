@@ -34,6 +34,8 @@ class Signing:
 
         `head` is what is sent in place of the body's first `offset` octets.
         """
+        if not message.signer:
+            return b""
         try:
             known = next(filter(None, map(self._signers, _names(message))), [])
             if not known:
@@ -75,7 +77,7 @@ class Signing:
             self._generation = self._store.generation
             self._known.clear()
         if name not in self._known:
-            self._known[name] = self._find(name) if name else []
+            self._known[name] = self._find(name)
         return self._known[name]
 
     def _find(self, name: str) -> list[sign.Signer]:

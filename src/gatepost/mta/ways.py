@@ -16,30 +16,39 @@ DEFAULT = Where("project_id", Op.NULL)  # the connection that is the platform's 
 
 
 class Ways:
-    """Finds routes; what was read of connections is good until configuration changes."""
+    """Finds routes; what was read of connections and platforms is good until configuration changes."""
 
     def __init__(self, store: Store, directory: Directory) -> None:
         self._store = store
         self._directory = directory
         self._generation = -1
         self._routes: dict[int, Route | None] = {}  # by connection
+        self._to_platforms: dict[int, Route] = {}
         self._default: Connection | None = None
 
     def of(self, delivery: Delivery) -> Route:
         """Return the way of a delivery; raise Problem(UNPROCESSABLE) while there is none."""
         if delivery.via:
             return Route(hops=(read_hop(delivery.via),))
-        if delivery.platform_id is not None:
-            platform = self._directory.platform(delivery.platform_id) or self._platform_now(delivery.recipient)
-            if platform is None:
-                raise Problem(Kind.UNPROCESSABLE, "the recipient's mail server is no longer configured")
-            return platform_route(platform)
         self._refresh()
+        if delivery.platform_id is not None:
+            known = self._to_platforms.get(delivery.platform_id)
+            return known or self._to_platform(delivery.platform_id, delivery.recipient)
         default = self._default.id if self._default else None
         connection_id = delivery.connection_id or default
         if connection_id is None:
             return Route(domain=delivery.recipient.rpartition("@")[2])
         return self._over(connection_id)
+
+    def _to_platform(self, platform_id: int, recipient: str) -> Route:
+        platform = self._directory.platform(platform_id)
+        if platform is not None:
+            route = self._to_platforms[platform_id] = platform_route(platform)
+            return route
+        platform = self._platform_now(recipient)
+        if platform is None:
+            raise Problem(Kind.UNPROCESSABLE, "the recipient's mail server is no longer configured")
+        return platform_route(platform)
 
     def _platform_now(self, recipient: str) -> Platform | None:
         """Return the mail server of a recipient whose former one was taken away; None where there is none."""
@@ -74,4 +83,5 @@ class Ways:
         if self._generation != generation:
             default = self._store.reader.first(Connection, DEFAULT)
             self._routes.clear()
+            self._to_platforms.clear()
             self._generation, self._default = generation, default
