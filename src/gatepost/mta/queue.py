@@ -281,7 +281,7 @@ class Queue:
             if taken:
                 self._begin(self._settle_plainly(taken), [])
             self.line.put_off([entry for entry in entries if entry not in taken])
-        left = any(entry.id in self.line.schedule for entry in entries)  # else `_deliver` has begun what it made room for
+        left = any(entry.id in self.line.schedule for entry in entries)  # else all is as `_deliver` left it
         if full or (left and not self._rests):
             self._dispatch()
 
