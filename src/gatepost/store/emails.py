@@ -3,15 +3,15 @@
 import sqlite3
 from collections.abc import Collection
 
-import msgspec
-
 from gatepost.store.schema import LIVE
+from gatepost.store.wide import Wide
 
 # A release into the sender's own mailbox, of what filters held, is no delivery to whom he wrote to.
 _OF = "FROM delivery d WHERE d.mail_id = email.mail_id AND (NOT d.release OR d.recipient = email.recipient)"
 # What a server says of a member of a group would name him (rules 9); such a delivery is never proven.
 _WORDS = "iif(d.proven OR d.release, d.last_reply, 'a member of the group could not be reached')"
-_TELL = f"""
+_TELL = Wide(
+    f"""
 UPDATE email SET
   status = CASE
     WHEN EXISTS (SELECT 1 {_OF} AND d.{LIVE}) THEN 'PROCESSING'
@@ -22,8 +22,10 @@ UPDATE email SET
   date = (SELECT iif(count(d.done_at) = count(*), max(d.done_at), NULL) {_OF}),
   attempts = (SELECT max(d.attempts) {_OF}),
   updated_date = max(updated_date, coalesce((SELECT max(d.done_at) {_OF}), 0))
-WHERE mail_id IN (SELECT value FROM json_each(?)) AND EXISTS (SELECT 1 {_OF})
-"""  # noqa: S608 - LIVE is our own text
+WHERE mail_id IN ({{rows}}) AND EXISTS (SELECT 1 {_OF})
+""",  # noqa: S608 - LIVE is our own text
+    1,
+)
 _EXPIRE = f"""
 DELETE FROM email WHERE id IN (
   SELECT id FROM email WHERE expires_at <= ? AND NOT EXISTS (SELECT 1 {_OF} AND d.{LIVE}) ORDER BY expires_at LIMIT ?
@@ -33,7 +35,8 @@ DELETE FROM email WHERE id IN (
 
 def tell(connection: sqlite3.Connection, mail_ids: Collection[str]) -> None:
     """Write into the records of some mails how their deliveries stand."""
-    connection.execute(_TELL, (msgspec.json.encode(list(mail_ids)).decode(),))
+    for sql, values in _TELL.over([(mail_id,) for mail_id in mail_ids]):
+        connection.execute(sql, values)
 
 
 def expire(connection: sqlite3.Connection, now: int, limit: int) -> int:

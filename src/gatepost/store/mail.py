@@ -12,6 +12,7 @@ import zstandard
 from gatepost.model.envelope import Body
 from gatepost.model.stored import Copy, Delivery, Message, State, TraceEvent
 from gatepost.store import emails
+from gatepost.store.numbers import Numbers
 from gatepost.store.schema import LIVE, table
 from gatepost.store.wide import Wide
 
@@ -19,8 +20,8 @@ _MESSAGE, _COPY, _DELIVERY = table(Message), table(Copy), table(Delivery)
 _MESSAGES = Wide(_MESSAGE.insert_rows, len(_MESSAGE.columns))
 _COPIES = Wide(_COPY.insert_rows, len(_COPY.columns) + len(_COPY.hidden))
 _DELIVERIES = Wide(_DELIVERY.insert_rows, len(_DELIVERY.columns))
-_BODIES = Wide("INSERT INTO body (mail_id, size, data) VALUES {rows}", 3)
-_TRACES = Wide("INSERT INTO trace (mail_id, until, refused, size, data) VALUES {rows}", 5)
+_BODIES = Wide("INSERT OR FAIL INTO body (mail_id, size, data) VALUES {rows}", 3)
+_TRACES = Wide("INSERT OR FAIL INTO trace (mail_id, until, refused, size, data) VALUES {rows}", 5)
 
 _OPEN = (State.QUEUED, State.HELD)
 # What a try, or an administrator, changes in a delivery.
@@ -28,10 +29,17 @@ _STANDING = (
     *("state", "attempts", "due", "expires", "delay_told", "last_reply", "remote_id", "done_at", "log", "tag"),
     *("proven", "platform_id"),
 )
+
+
+def _settling(value: str) -> str:
+    """Update a delivery by what has its id as the first of such values; what fails is taken back as a whole."""
+    return f"UPDATE OR FAIL delivery SET {', '.join(f'{name} = {value}{at}' for at, name in enumerate(_STANDING, 2))}"
+
+
 _SETTLE = Wide(
-    f"UPDATE delivery SET {', '.join(f'{name} = column{at}' for at, name in enumerate(_STANDING, 2))}"
-    " FROM (VALUES {rows}) WHERE id = column1",
+    f"{_settling('column')} FROM (VALUES {{rows}}) WHERE id = column1",
     len(_STANDING) + 1,
+    one=f"{_settling('?')} WHERE id = ?1",
 )
 _NEEDED = (
     "(EXISTS (SELECT 1 FROM copy WHERE copy.mail_id = {id})"
@@ -39,8 +47,8 @@ _NEEDED = (
 )
 # `data IS NULL` would be answered wrongly there by SQLite 3.40, in STRICT tables.
 _DROP = Wide(
-    "DELETE FROM body WHERE mail_id IN (VALUES {rows})"
-    f" AND NOT {_NEEDED.format(id='body.mail_id')} RETURNING mail_id, typeof(data)",
+    f"DELETE FROM body WHERE mail_id IN ({{rows}}) AND NOT {_NEEDED.format(id='body.mail_id')}"
+    " RETURNING mail_id, typeof(data), EXISTS (SELECT 1 FROM trace WHERE trace.mail_id = body.mail_id)",
     1,
 )
 _UNTOLD = Wide(
@@ -82,6 +90,7 @@ class Mail:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._compressor = zstandard.ZstdCompressor(level=1)
+        self._numbers = Numbers(connection, _DELIVERY.name)
         self.dropped: list[str] = []  # mails whose spool file goes with the commit
 
     def keep(self, arrivals: Sequence[Arrival]) -> list[Kept]:
@@ -98,7 +107,10 @@ class Mail:
         ]
 
     def enqueue(self, deliveries: Sequence[Delivery]) -> list[int]:
-        return self._insert(_DELIVERIES, [_DELIVERY.values(delivery) for delivery in deliveries])
+        """Insert new deliveries and return their ids."""
+        ids = self._numbers.take(len(deliveries))
+        self._insert(_DELIVERIES, [(id, *_DELIVERY.values(each)[1:]) for id, each in zip(ids, deliveries, strict=True)])
+        return list(ids)
 
     def add_message(self, message: Message) -> None:
         self._insert(_MESSAGES, [_MESSAGE.values(message)])
@@ -123,14 +135,29 @@ class Mail:
 
         The bytes stay for copies and deliveries not done; message and done deliveries as long as a trace or these.
         """
-        ids = [(mail_id,) for mail_id in mail_ids]
-        gone = [row for sql, values in _DROP.over(ids) for row in self._connection.execute(sql, values).fetchall()]
-        self.dropped += [mail_id for mail_id, kind in gone if kind == "null"]
-        for sql, values in _UNTOLD.over(ids):
-            for untold in self._connection.execute(sql, values).fetchall():
-                self._connection.execute("DELETE FROM delivery WHERE mail_id = ?", untold)
-                self._connection.execute("DELETE FROM message WHERE id = ?", untold)
+        gone = self._over(_DROP, [(mail_id,) for mail_id in mail_ids])
+        self.dropped += [mail_id for mail_id, kind, _ in gone if kind == "null"]
+        self._forget([mail_id for mail_id, _, told in gone if not told])
         return len(gone)
+
+    def untold(self, mail_ids: Collection[str]) -> int:
+        """`release` for mails that lost a trace: their bytes may have gone long before."""
+        gone = self.release(mail_ids)
+        self._forget([mail_id for (mail_id,) in self._over(_UNTOLD, [(mail_id,) for mail_id in mail_ids])])
+        return gone
+
+    def undone(self, dropped: int = 0) -> None:
+        """Forget what was to follow from changes that were taken back, but for so many files."""
+        del self.dropped[dropped:]
+        self._numbers.forget()
+
+    def _over(self, wide: Wide, rows: Sequence[Sequence[Any]]) -> list[Any]:
+        return [row for sql, values in wide.over(rows) for row in self._connection.execute(sql, values).fetchall()]
+
+    def _forget(self, mail_ids: Sequence[str]) -> None:
+        for mail_id in mail_ids:
+            self._connection.execute("DELETE FROM delivery WHERE mail_id = ?", (mail_id,))
+            self._connection.execute("DELETE FROM message WHERE id = ?", (mail_id,))
 
     def _insert(self, into: Wide, rows: Sequence[Sequence[Any]]) -> list[int]:
         """Insert rows and return their row ids; text that is no Unicode is mended, for a mail must not fail of it."""

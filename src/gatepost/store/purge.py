@@ -112,7 +112,7 @@ def _expired_traces(connection: sqlite3.Connection, mail: Mail, now: int, limit:
 
 def _delete_traces(connection: sqlite3.Connection, mail: Mail, rows: list[tuple[int, str]]) -> int:
     connection.executemany("DELETE FROM trace WHERE id = ?", [(id,) for id, _ in rows])
-    return mail.release({mail_id for _, mail_id in rows})
+    return mail.untold({mail_id for _, mail_id in rows})
 
 
 def _gone_domains(connection: sqlite3.Connection, mail: Mail, now: int, limit: int) -> tuple[bool, int]:

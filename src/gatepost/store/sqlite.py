@@ -229,7 +229,7 @@ class Committer:
         if caught.error is None:
             return True
         self._check(caught.error)
-        self._writer.mail.dropped.clear()
+        self._writer.mail.undone()
         self._connection.execute("ROLLBACK")
         self._connection.execute("BEGIN IMMEDIATE")
         return False
@@ -245,7 +245,7 @@ class Committer:
         else:
             self._check(item.error)
             self._connection.execute("ROLLBACK TO item")
-            del self._writer.mail.dropped[dropped:]
+            self._writer.mail.undone(dropped)
             item.error = _meaning(item.error)
         self._connection.execute("RELEASE item")
 
@@ -261,7 +261,7 @@ class Committer:
             raise sqlite3.OperationalError("the transaction was rolled back") from error
 
     def _fail(self, batch: list[Item[Any]], error: Problem | sqlite3.Error | MemoryError) -> None:
-        self._writer.mail.dropped.clear()
+        self._writer.mail.undone()
         problem = error if isinstance(error, Problem) else self._health.blame(error)
         if self._connection.in_transaction:
             with suppress(sqlite3.Error):  # it writes nothing, so nothing is lost if it fails

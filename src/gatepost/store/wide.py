@@ -11,12 +11,14 @@ class Wide:
     """A statement with `{rows}` where the rows stand, each of so many columns.
 
     A call costs more than what SQLite does in it, as each gives the interpreter's lock away and has to win it back.
+    `one` is the statement for a row that comes alone, where it can be had without the table that SQLite makes of many.
     """
 
-    def __init__(self, sql: str, columns: int) -> None:
+    def __init__(self, sql: str, columns: int, *, one: str = "") -> None:
         self.columns = columns
         row = f"({', '.join('?' * columns)})"
         self._texts = {size: sql.replace("{rows}", ", ".join([row] * size)) for size in _sizes(MOST)}
+        self._texts[1] = one or self._texts[1]
 
     def over(self, rows: Sequence[Sequence[Any]]) -> Iterator[tuple[str, list[Any]]]:
         """Yield statements that together are over all rows, in order, with what each binds."""
