@@ -37,6 +37,12 @@ _PROBE_BYTES = 65_536
 _DISC = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
+# Values of other types than int, float and str are asked three ways whether they adapt, unless an adapter is known.
+sqlite3.register_adapter(type(None), lambda none: none)
+sqlite3.register_adapter(bool, int)
+sqlite3.register_adapter(bytes, bytes)
+
+
 def connect(path: Path, *, reading: bool) -> sqlite3.Connection:
     """Open a connection; only the writing one may check-point (two that do can corrupt a WAL before SQLite 3.51.3)."""
     connection = sqlite3.connect(
