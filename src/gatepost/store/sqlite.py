@@ -59,7 +59,8 @@ def connect(path: Path, *, reading: bool) -> sqlite3.Connection:
 _WRITING = (
     "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;"
     f"PRAGMA wal_autocheckpoint={CHECKPOINT}; PRAGMA journal_size_limit={CHECKPOINT * PAGE}; PRAGMA cache_size=-65536;"
-    "PRAGMA temp_store=MEMORY"
+    # What is deleted is wiped, but no page is written for that alone: a large body would be written twice.
+    "PRAGMA temp_store=MEMORY; PRAGMA secure_delete=FAST"
 )
 
 
