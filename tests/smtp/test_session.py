@@ -2,7 +2,9 @@
 
 import asyncio
 import errno
+import gc
 import socket
+import struct
 from base64 import b64encode
 from pathlib import Path
 
@@ -265,6 +267,20 @@ async def test_a_client_that_says_all_and_closes_its_half_is_answered(tmp_path: 
         talk.writer.write_eof()
         said = await talk.rest()
         assert said.startswith(b"250 2.0.0 Ok: queued") and said.endswith(b"221 2.0.0 Bye\r\n")
+
+
+async def test_a_client_that_resets_its_connection_leaves_no_error_that_nobody_looks_at(tmp_path: Path) -> None:
+    """Threat 28: asyncio complains of a future that is collected with an error which nobody has asked it for."""
+    async with front(tmp_path) as opened:
+        talk = await opened.hello()
+        (session,) = opened.listeners.sessions
+        sock = talk.writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        talk.writer.transport.abort()
+        await emptied(opened)
+        assert isinstance(session.reader.exception(), ConnectionResetError)
+        futures = [each for each in gc.get_objects() if isinstance(each, asyncio.Future)]
+        assert not [future for future in futures if future._log_traceback]
 
 
 async def emptied(opened: Front) -> None:

@@ -17,6 +17,8 @@ from gatepost.smtp.replies import Reply
 from gatepost.smtp.throttle import Awaits, Conduct, Watch, bare_ip
 from gatepost.smtp.wire import BUFFER, TLS_HANDSHAKE, Reader, foreign
 
+NOBODY = Client(ip="")
+
 _serial = itertools.count(1)
 
 
@@ -27,19 +29,19 @@ class Gone(Exception):
 class Connection(SMTP):
     """aiosmtpd's protocol with its own life: strict reading, lingering close, no cancelling of what is being kept.
 
-    Attributes are few and aiosmtpd's `__init__` is not called: it inspects the whole object for each connection.
+    Attributes are few, and no `__init__` above is called: aiosmtpd's inspects the whole object for each connection,
+    asyncio's makes a future of the end that nobody waits for, and that complains of a reset which nobody asked about.
     """
 
     transport: asyncio.Transport
 
     def __init__(self, door: Door, loop: asyncio.AbstractEventLoop) -> None:
         self.reader = Reader(limit=BUFFER, loop=loop)
-        asyncio.StreamReaderProtocol.__init__(self, self.reader, loop=loop)
         self.loop = loop
         self.door = door
         self.conduct = Conduct(door.limits)
         self.watch = Watch(door.limits, door.window, loop.time())
-        self.client = Client(ip="")
+        self.client = NOBODY
         self.task: asyncio.Task[None] | None = None
         self._clock = Lookout(loop, self._look)
         self._farewell: asyncio.TimerHandle | None = None
@@ -53,10 +55,9 @@ class Connection(SMTP):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
+        self.reader.move(transport)
         if self._plain is not None:
-            self.reader.move(transport)
             return
-        asyncio.StreamReaderProtocol.connection_made(self, transport)
         peer = transport.get_extra_info("peername")
         if not peer:  # gone already
             self.transport.abort()
@@ -114,7 +115,10 @@ class Connection(SMTP):
         if self._farewell is not None:
             self._farewell.cancel()
         self.resume_writing()
-        asyncio.StreamReaderProtocol.connection_lost(self, error)
+        if error is None:
+            self.reader.feed_eof()
+        else:
+            self.reader.set_exception(error)
 
     def pause_writing(self) -> None:
         self._clogged = self.loop.create_future()
@@ -210,7 +214,8 @@ class Connection(SMTP):
             return peer
 
     def _claim(self, ip: str, port: int) -> bool:
-        self.client = msgspec.structs.replace(self.client, ip=ip, port=port)
+        if ip != self.client.ip or port != self.client.port:
+            self.client = msgspec.structs.replace(self.client, ip=ip, port=port)
         refusal = self.door.throttle.claim(ip)
         if refusal is None:
             self._claimed = ip

@@ -17,8 +17,10 @@ TLS_HANDSHAKE = b"\x16"
 class Reader(asyncio.StreamReader):
     """A StreamReader that tells what it holds, takes octets back and can move to another transport."""
 
-    # asyncio.StreamReader keeps what it holds in `_buffer` (3.11 to 3.14).
+    # asyncio.StreamReader keeps what it holds in `_buffer`, and what ended it in these two (3.11 to 3.14).
     _buffer: bytearray
+    _eof: bool
+    _exception: Exception | None
     _transport: asyncio.BaseTransport | None
     _loop: asyncio.AbstractEventLoop
     _waiting: asyncio.Future[bytes] | None = None  # who waits for what comes next
@@ -59,28 +61,29 @@ class Reader(asyncio.StreamReader):
         self._hand_over(b"")
 
     def _hand_over(self, data: bytes) -> bool:
-        if self._waiting is None or self._waiting.done():
+        waiting, self._waiting = self._waiting, None
+        if waiting is None or waiting.done():
             return False
-        self._waiting.set_result(data)
+        waiting.set_result(data)
         return True
 
     async def chunk(self) -> bytes:
         """Return what has come, or what comes next, which is not copied; b"" at the end. Raises what ended it."""
-        return await self._next() or await self.read(CHUNK)
+        coming = self._coming()
+        data = await coming if coming else b""
+        return data or await self.read(CHUNK)
 
-    async def _next(self) -> bytes:
-        """Return what comes next as it comes; b"" where something is held already, or nothing comes any more."""
-        if self._buffer or self.at_eof() or self.exception():
-            return b""
+    def _coming(self) -> asyncio.Future[bytes] | None:
+        """Return what comes next as it comes; None where something is held already, or nothing comes any more."""
+        if self._buffer or self._eof or self._exception:
+            return None
         self._waiting = self._loop.create_future()
-        try:
-            return await self._waiting
-        finally:
-            self._waiting = None
+        return self._waiting
 
     async def line(self) -> bytes:
         """Return the next line with its end, b"" when the peer has gone; of an endless one (swallowed) a part."""
-        data = await self._next()
+        coming = self._coming()
+        data = await coming if coming else b""
         if data and data.find(b"\n") == len(data) - 1:  # a command in a segment of its own, as most are
             return data
         self.unread(data)
