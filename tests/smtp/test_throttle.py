@@ -131,7 +131,7 @@ def test_patience_with_commands_data_and_the_house() -> None:
     assert watch.late(3560.0) is None  # enough
     watch.heard(29_999)
     assert watch.late(3620.0) is replies.TOO_SLOW
-    watch.turn(Awaits.NOTHING, 3620.0)
+    watch.rest()
     assert watch.late(10_000.0) is None
     watch.turn(Awaits.COMMAND, 10_001.0)
     assert watch.late(10_001.0) is replies.TOO_LONG_HERE

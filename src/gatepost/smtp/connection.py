@@ -142,8 +142,9 @@ class Connection(SMTP):
 
     def expect(self, awaits: Awaits) -> None:
         """Say what the client must do next, which starts its time anew."""
-        self.watch.turn(awaits, self.loop.time())
-        self._clock.by(self.watch.due)
+        watch = self.watch
+        watch.turn(awaits, self.loop.time())
+        self._clock.by(watch.due)
 
     def _look(self, now: float) -> float:
         reply = self.watch.late(now)
@@ -259,7 +260,7 @@ class Connection(SMTP):
             line = await self.reader.line()
         except OSError as error:
             raise Gone from error
-        self.expect(Awaits.NOTHING)
+        self.watch.rest()
         return b"" if self.over else line
 
     async def next_chunk(self) -> bytes:

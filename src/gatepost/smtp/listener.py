@@ -194,21 +194,17 @@ async def serve(session: Connection) -> None:
             if session.door.stopping:
                 session.hang_up(replies.STOPPING)
                 return
-            await _step(session)
+            try:
+                await session.step()
+            except Gone:
+                raise
+            except Exception:
+                log.exception("session failed", session=session.client.session, ip=session.client.ip)
+                await session.stumble()
     except Gone:
         pass
     finally:
         session.hang_up()
-
-
-async def _step(session: Connection) -> None:
-    try:
-        await session.step()
-    except Gone:
-        raise
-    except Exception:
-        log.exception("session failed", session=session.client.session, ip=session.client.ip)
-        await session.stumble()
 
 
 def tls_context(settings: Settings, listener: Listener) -> ssl.SSLContext | None:

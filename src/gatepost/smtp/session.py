@@ -276,7 +276,7 @@ class Session(Connection):
             raise
         finally:
             self.mail = None
-        self.expect(Awaits.NOTHING)
+        self.watch.rest()
         reply = await incoming.receive()
         if reply.refuses:
             self.door.refusals.labels(str(reply.code)).inc()

@@ -5,6 +5,7 @@ import ipaddress
 from collections import OrderedDict, deque
 from enum import Enum, auto
 from functools import lru_cache
+from math import inf
 
 from gatepost.events import Clock
 from gatepost.settings import Limits
@@ -188,7 +189,8 @@ class Share:
 
     async def claim(self, declared: int, patience: float) -> None:
         """Wait for room; raises TimeoutError."""
-        self._held = await self._budget.take(min(declared or self._cut, self._cut), patience)
+        octets = min(declared or self._cut, self._cut)
+        self._held = octets if self._budget.more(octets) else await self._budget.take(octets, patience)
 
     def grow(self, size: int) -> bool:
         """Make room for a mail that has reached `size`; False: there is none."""
@@ -222,36 +224,40 @@ class Watch:
     may last: the session's end is looked at between commands only.
     """
 
-    __slots__ = ("_awaits", "_limits", "_octets", "_session", "_since", "_window", "due")
+    __slots__ = ("_idle", "_idle_at", "_least", "_octets", "_session", "_window", "awaits", "due")
 
     def __init__(self, limits: Limits, window: float, now: float) -> None:
-        self._limits = limits
+        self._idle = limits.idle
+        self._least = limits.min_data_rate * window  # octets of a mail within a window
         self._window = window
         self._session = now + limits.session
+        self._octets = 0
         self.turn(Awaits.COMMAND, now)
 
     def turn(self, awaits: Awaits, now: float) -> None:
-        """From now on something else is awaited."""
-        self._awaits = awaits
-        self._since = now
-        self._octets = 0
-        self.due = now + self._window  # when to look again
+        """From now on a command or data are awaited."""
+        self.awaits = awaits
         if awaits is Awaits.COMMAND:
-            self.due = min(now + self._limits.idle, self._session)
+            self._idle_at = now + self._idle
+            self.due = min(self._idle_at, self._session)  # when to look again
+        else:
+            self._octets = 0
+            self.due = now + self._window
+
+    def rest(self) -> None:
+        """From now on nothing is awaited."""
+        self.awaits = Awaits.NOTHING
+        self.due = inf
 
     def heard(self, octets: int) -> None:
         self._octets += octets
-
-    @property
-    def awaits(self) -> Awaits:
-        return self._awaits
 
     def late(self, now: float) -> Reply | None:
         """Return what to say to a peer whose time is over."""
         if now < self.due:
             return None
-        if self._awaits is Awaits.COMMAND:
-            return replies.TOO_IDLE if now >= self._since + self._limits.idle else replies.TOO_LONG_HERE
-        slow = self._awaits is Awaits.DATA and self._octets < self._limits.min_data_rate * self._window
-        self.turn(self._awaits, now)
+        if self.awaits is Awaits.COMMAND:
+            return replies.TOO_IDLE if now >= self._idle_at else replies.TOO_LONG_HERE
+        slow = self._octets < self._least
+        self.turn(self.awaits, now)
         return replies.TOO_SLOW if slow else None
