@@ -16,9 +16,9 @@ from gatepost.model.memory import Memory
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.tenant import Domain, Language
 from gatepost.model.verdict import Verdict
-from gatepost.mta.directory import DomainView
 from gatepost.mta.keeping import Judged
 from gatepost.mta.outgoing import Outgoing
+from gatepost.mta.served import DomainView
 from gatepost.settings import Outgoing as Settings
 
 MINUTE = 60_000

@@ -13,10 +13,10 @@ from gatepost.model.policy import Policy
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Query, eq
 from gatepost.model.route import Platform
-from gatepost.model.rules import AttachmentRule, UriRule
 from gatepost.model.tenant import Domain, DomainStatus, Group, GroupMember, User, UserStatus
 from gatepost.mta import srs
 from gatepost.mta.rulebook import Claims, Rulebook
+from gatepost.mta.served import DomainView, check_status, read_domain
 from gatepost.mta.suppress import Suppressed
 from gatepost.settings import Settings
 from gatepost.store.remembered import Remembered
@@ -27,16 +27,6 @@ Verify = Callable[[Address, Platform], Awaitable[None]]
 
 HasMail = Callable[[str], Awaitable[bool]]
 """Says whether a domain takes mail at all: False for a null MX (RFC 7505); unknown counts as True."""
-
-
-class DomainView(msgspec.Struct, frozen=True):
-    """A served domain with what resolving an address in it needs."""
-
-    domain: Domain
-    policy: Policy | None
-    platform_id: int | None
-    attachments: tuple[AttachmentRule, ...]
-    uris: tuple[UriRule, ...]
 
 
 class Directory:
@@ -62,6 +52,7 @@ class Directory:
         memory = Remembered(store)
         self._known = memory.known
         self._domains: dict[str, DomainView | None] = memory.cache()
+        self._ours: dict[Address, Recipient | Group] = memory.cache()  # by what a client names
         self._users: dict[str, User | None] = memory.cache()
         self._groups: dict[str, Group | None] = memory.cache()
         self._policies: dict[int, Policy | None] = memory.cache()
@@ -97,19 +88,18 @@ class Directory:
         view = self.served(address.domain)
         if view is None:
             return (self._outside(address, client, sender, dsn),)
-        _check_status(view.domain)
+        check_status(view.domain)
         back = srs.reverse(address, key=self._srs_key, now=self._clock()) if sender is None else None
         if back is not None:
             return (self._way_back(back, address, view, dsn),)
-        own = Address(address.local, view.domain.name)
-        group = self._group(own.key)
-        if group is not None and self._user(own.key) is None:
-            return await self._expand(group, address, view, client, sender, dsn)
-        return (await self._mailbox(own, address, view, dsn),)
+        found = self._known(self._ours, address, lambda: self._find(address, view))
+        if isinstance(found, Group):
+            return await self._expand(found, address, view, client, sender, dsn)
+        return (await self._verified(found, dsn),)
 
     def served(self, name: str) -> DomainView | None:
         """Return the domain that `name` is, or is another name of; None where it isn't served."""
-        return self._known(self._domains, name, lambda: self._read_domain(name))
+        return self._known(self._domains, name, lambda: read_domain(self._store.reader, name))
 
     def enabled(self, name: str) -> Domain | None:
         """Return the domain that `name` is, or is another name of, if mail is taken for it now."""
@@ -198,19 +188,22 @@ class Directory:
 
     # How an address is resolved.
 
-    async def _mailbox(self, own: Address, given: Address, view: DomainView, dsn: Dsn) -> Recipient:
+    def _find(self, address: Address, view: DomainView) -> Recipient | Group:
+        own = Address(address.local, view.domain.name)
+        group = self._group(own.key)
+        if group is not None and self._user(own.key) is None:
+            return group
+        return self._mailbox(own, address, view)
+
+    def _mailbox(self, own: Address, given: Address, view: DomainView) -> Recipient:
+        """Return who a mailbox is; without an account he may not exist."""
         user = self._user(own.key)
         if user is not None and user.status is UserStatus.DISABLED:
             raise Problem(Kind.DISABLED_USER, "the mailbox is disabled")
         policy = self._policy_of(user, view)
         if policy is None or not policy.incoming:
             raise Problem(Kind.POLICY_REFUSED, "the mailbox takes no mail from here")
-        platform_id = (user.platform_id if user else None) or view.platform_id
-        platform = self.platform(platform_id) if platform_id else None
-        if platform is None:
-            raise Problem(Kind.UNVERIFIED, "the domain has no mail server configured yet")
-        if user is None and self._verify is not None:
-            await self._verify(own, platform)
+        platform = self._platform_of((user.platform_id if user else None) or view.platform_id)
         return Recipient(
             address=own,
             given=given,
@@ -221,8 +214,13 @@ class Directory:
             platform_id=platform.id,
             provision=user is None and view.domain.auto_provisioning_on,
             sender_verify=_verifies(view, user),
-            dsn=dsn,
         )
+
+    async def _verified(self, recipient: Recipient, dsn: Dsn) -> Recipient:
+        """Return a mailbox, once it is known to exist, with what the mail's sender asked for."""
+        if recipient.user_id is None and self._verify is not None:
+            await self._verify(recipient.address, self._platform_of(recipient.platform_id))
+        return msgspec.structs.replace(recipient, dsn=dsn)
 
     def _outside(self, address: Address, client: Client, sender: Address | None, dsn: Dsn) -> Recipient:
         view = self.may_relay(client, sender)
@@ -299,8 +297,8 @@ class Directory:
         address = parse_address(text)
         inside = self.served(address.domain)
         if inside is not None:
-            _check_status(inside.domain)
-            return await self._mailbox(Address(address.local, inside.domain.name), given, inside, dsn)
+            check_status(inside.domain)
+            return await self._verified(self._mailbox(Address(address.local, inside.domain.name), given, inside), dsn)
         if view.policy is None or not view.policy.incoming:
             raise Problem(Kind.POLICY_REFUSED, "the group takes no mail from here")
         leaving, verify = self._leaving(address, given, view, view.policy, dsn), view.domain.sender_verify_on
@@ -357,24 +355,14 @@ class Directory:
     def _policy_of(self, user: User | None, view: DomainView) -> Policy | None:
         return (self._policy(user.policy_id) if user and user.policy_id else None) or view.policy
 
+    def _platform_of(self, platform_id: int | None) -> Platform:
+        platform = self.platform(platform_id) if platform_id else None
+        if platform is None:
+            raise Problem(Kind.UNVERIFIED, "the domain has no mail server configured yet")
+        return platform
+
     def _sender_policy(self, sender: Address, view: DomainView) -> Policy | None:
         return self._policy_of(self._user(Address(sender.local, view.domain.name).key), view)
-
-    def _read_domain(self, name: str) -> DomainView | None:
-        reader = self._store.reader
-        domain = reader.domain(name)
-        if domain is None:
-            return None
-        platforms = reader.find(Platform, Query(where=eq("domain_id", domain.id))).items
-        default = next((platform for platform in platforms if platform.default), None)
-        by_priority = Query(where=eq("domain_id", domain.id), sort="priority")
-        return DomainView(
-            domain=domain,
-            policy=reader.get(Policy, domain.policy_id),
-            platform_id=default.id if default else None,
-            attachments=tuple(reader.find(AttachmentRule, by_priority).items),
-            uris=tuple(reader.find(UriRule, by_priority).items),
-        )
 
     def _first_domain(self) -> str:
         first = self._store.reader.first(Domain, eq("status", DomainStatus.ENABLED))
@@ -389,12 +377,3 @@ def _verifies(view: DomainView, user: User | None) -> bool:
 
 def _is_enabled(domain: Domain) -> bool:
     return domain.status is DomainStatus.ENABLED
-
-
-def _check_status(domain: Domain) -> None:
-    if domain.status is DomainStatus.DISABLED:
-        raise Problem(Kind.DISABLED_DOMAIN, "the domain is disabled")
-    if domain.status is DomainStatus.PENDING:
-        raise Problem(Kind.PENDING_DOMAIN, "the domain is not active yet")
-    if domain.status is DomainStatus.DELETED:
-        raise Problem(Kind.DELETED_DOMAIN, "no such domain")

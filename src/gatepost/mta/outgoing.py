@@ -12,9 +12,9 @@ from gatepost.model.envelope import Client, Envelope, Role
 from gatepost.model.memory import DAY, Memory, Room, key_of
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.verdict import Action, Category
-from gatepost.mta.directory import DomainView
 from gatepost.mta.keeping import Judged
 from gatepost.mta.rates import HOUR, Limit, Rates, seconds_left
+from gatepost.mta.served import DomainView
 from gatepost.settings import Outgoing as Settings
 
 TERM = 90 * DAY  # that an account's habit is remembered after its last mail
@@ -71,6 +71,8 @@ class Outgoing:
         Raises Problem(SLOWED) for an account that has sent, for now, what it may while it is slowed, and as
         `Rates.check`.
         """
+        if not _is_ours(client):
+            return
         account = self._account(client, sender)
         if account and self.slowed(account):
             hour = self._hour(account)
@@ -82,6 +84,8 @@ class Outgoing:
 
     def take(self, envelope: Envelope) -> None:
         """Count a mail that comes in against the limits of its hour; raise as `check`."""
+        if not _is_ours(envelope.client):
+            return
         self.check(envelope.client, envelope.sender, len(envelope.recipients))
         self.rates.count(self._limits(envelope.client, envelope.sender), len(envelope.recipients))
 
@@ -98,7 +102,7 @@ class Outgoing:
 
         What has the null sender goes on the account of the first domain that names the network.
         """
-        if client.login is not None or client.role is not Role.TRUSTED:
+        if client.login is not None or not _is_ours(client):
             return ""
         view = self._may_relay(client, sender)
         return view.domain.name if view else ""
@@ -180,6 +184,11 @@ class Outgoing:
         more = hour.recipients - (usual.first if usual else 0.0)
         if more > 0:
             self._habits.count(key, now, first=more)
+
+
+def _is_ours(client: Client) -> bool:
+    """Tell whether somebody of ours may answer for what a client sends; nothing is counted of the world."""
+    return client.login is not None or client.role is Role.TRUSTED
 
 
 def _is_bad(judged: Judged) -> bool:

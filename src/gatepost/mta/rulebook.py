@@ -57,7 +57,7 @@ class Rulebook:
         self._domain = domain
         self._user = user
         self._known = memory.known
-        self._rules: dict[tuple[str, str, frozenset[str]], tuple[SenderRule, ...]] = memory.cache()
+        self._rules: dict[tuple[str, str, frozenset[str]], RuleSet] = memory.cache()
         self._persons: dict[str, tuple[Person, ...]] = memory.cache()
 
     def applied(
@@ -71,21 +71,22 @@ class Rulebook:
         """Return the recipient with the sender rules that bear on a mail, and the other rules of its `domain`."""
         owners = (domain.name, recipient.address.key)
         values = frozenset(value for sender in claims.senders for value in (sender.key, sender.domain))
-        matched = self._sender_rules(*owners, values)
-        persons = tuple(self._named(owners, claims, matched)) if claims.shown else ()
-        key = (domain.id, *sorted(rule.id for rule in matched), 0, *sorted(rule.id for rule in persons))
-        rules = RuleSet(key, matched, attachments, uris, domain.wblist_priority, persons)
+
+        def find() -> RuleSet:
+            matched = self._sender_rules(owners, values)
+            key = (domain.id, *sorted(rule.id for rule in matched), 0)
+            return RuleSet(key, matched, attachments, uris, domain.wblist_priority)
+
+        rules = find() if len(values) > USUAL else self._known(self._rules, (*owners, values), find)
+        persons = tuple(self._named(owners, claims, rules.senders)) if claims.shown else ()
+        if persons:
+            key = (*rules.key, *sorted(rule.id for rule in persons))
+            rules = msgspec.structs.replace(rules, key=key, persons=persons)
         return msgspec.structs.replace(recipient, rules=rules)
 
-    def _sender_rules(self, domain: str, mailbox: str, values: frozenset[str]) -> tuple[SenderRule, ...]:
+    def _sender_rules(self, owners: tuple[str, str], values: frozenset[str]) -> tuple[SenderRule, ...]:
         """The domain's and the mailbox's rules about some senders; those that expire while kept are the filter's."""
-        if not values:
-            return ()
-
-        def find() -> tuple[SenderRule, ...]:
-            return tuple(self._store.reader.sender_rules({domain, mailbox}, values, self._clock()))
-
-        return find() if len(values) > USUAL else self._known(self._rules, (domain, mailbox, values), find)
+        return tuple(self._store.reader.sender_rules(set(owners), values, self._clock())) if values else ()
 
     # Protected persons.
 
