@@ -45,7 +45,10 @@ class Address(msgspec.Struct, frozen=True):
     @property
     def key(self) -> str:
         """The address for comparing: lower case, needless quotes removed, letters composed (NFC, RFC 6532 3.1)."""
-        local = _plain_local(self.local).lower()
+        local = self.local
+        if local.startswith('"'):
+            local = _plain_local(local)
+        local = local.lower()
         return f"{local if local.isascii() else normalize('NFC', local)}@{self.domain}"
 
     @property
@@ -58,8 +61,7 @@ class Address(msgspec.Struct, frozen=True):
 
 
 def _plain_local(local: str) -> str:
-    if not local.startswith('"'):
-        return local
+    """Return a quoted local part without its quotes, where it needs none."""
     bare = re.sub(r"\\(.)", r"\1", local[1:-1])
     return bare if _DOT_ATOM_UTF8.match(bare) else local
 
@@ -104,6 +106,7 @@ def _literal(text: str) -> str:
         raise BadAddress("the address literal is malformed") from error
 
 
+@lru_cache(maxsize=8192)
 def parse_address(text: str) -> Address:
     """Read `local@domain` strictly (no display name, no comments, no blanks); raise BadAddress."""
     plain = _PLAIN.match(text)

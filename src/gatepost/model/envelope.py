@@ -92,9 +92,10 @@ class Recipient(msgspec.Struct, frozen=True, kw_only=True):
 def gather(known: dict[str, Recipient], more: Iterable[Recipient]) -> None:
     """Add recipients to those known by address key: nobody twice, and who is named himself not through a group."""
     for each in more:
-        before = known.get(each.address.key)
+        key = each.address.key
+        before = known.get(key)
         if before is None or (before.group is not None and each.group is None):
-            known[each.address.key] = each
+            known[key] = each
 
 
 def direction_of(client: Client, recipients: tuple[Recipient, ...]) -> Direction:

@@ -217,13 +217,19 @@ class NullMx:
         if self._clock() < self._silent_until:
             return True
         try:
-            async with asyncio.timeout(None if self._resolver.good_until(domain, "MX") else NULL_MX_PATIENCE):
-                return any(mx.host for mx in await self._resolver.mx(domain))
+            if self._resolver.good_until(domain, "MX"):
+                return _has_host(await self._resolver.mx(domain))
+            async with asyncio.timeout(NULL_MX_PATIENCE):
+                return _has_host(await self._resolver.mx(domain))
         except Missing:
             return True
         except (DnsFailure, TimeoutError):
             self._silent_until = self._clock() + NULL_MX_PAUSE
             return True
+
+
+def _has_host(found: Sequence[Mx]) -> bool:
+    return any(mx.host for mx in found)
 
 
 def smarthost(settings: Relay) -> Hop | None:

@@ -61,6 +61,7 @@ class Door:
         self.extensions_plain = self._extensions(secure=False)
         self.extensions_secure = self._extensions(secure=True)
         self._connections = metrics.connections
+        self._accepted = metrics.connections.labels(self.name, "accepted")
         self._open = metrics.sessions.labels(self.name)
         self.refusals = metrics.refusals
 
@@ -71,10 +72,12 @@ class Door:
     def enter(self, session: "Connection") -> Reply | None:
         """Take a session in, or say why not; each one taken in needs one `leave`."""
         reply = self._closed() or self.throttle.enter()
-        self._connections.labels(self.name, str(reply.code) if reply else "accepted").inc()
         if reply is None:
+            self._accepted.inc()
             self.sessions.add(session)
             self._open.inc()
+        else:
+            self._connections.labels(self.name, str(reply.code)).inc()
         return reply
 
     def leave(self, session: "Connection") -> None:

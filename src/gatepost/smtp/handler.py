@@ -28,17 +28,17 @@ class Transaction:
         self.recipients: dict[str, Recipient] = {}
         self._named: set[str] = set()
 
-    def knows(self, address: Address) -> bool:
-        return address.key in self._named
+    def knows(self, key: str) -> bool:
+        return key in self._named
 
     @property
     def named(self) -> int:
         """How many addresses the client gave."""
         return len(self._named)
 
-    def add(self, address: Address, recipients: tuple[Recipient, ...]) -> None:
+    def add(self, key: str, recipients: tuple[Recipient, ...]) -> None:
         """Note whom an address stands for."""
-        self._named.add(address.key)
+        self._named.add(key)
         gather(self.recipients, recipients)
 
 
@@ -88,7 +88,8 @@ class Handler:
 
     async def name(self, client: Client, mail: Transaction, address: Address, dsn: Dsn) -> None:
         """Add a recipient to the envelope."""
-        if mail.knows(address):
+        key = address.key
+        if mail.knows(key):
             return
         if mail.named >= self._limits.recipients:
             raise Refusal(replies.TOO_MANY_RECIPIENTS)
@@ -104,7 +105,7 @@ class Handler:
             raise Refusal(replies.TOO_MANY_RECIPIENTS)
         if self._split and _differs(mail, found):
             raise Refusal(replies.SPLIT)
-        mail.add(address, found)
+        mail.add(key, found)
 
     def _remember(
         self, problem: Problem, client: Client, sender: Address | None, recipient: Address | None = None

@@ -36,13 +36,15 @@ class Draft:
     def write(self, data: bytes) -> None:
         """Append octets; raise Problem(FULL) or Problem(UNAVAILABLE), after which nothing of the draft is kept."""
         self.size += len(data)
+        if self.size < self._cut and self._failure is None:
+            self._parts.append(data)
+            return
         with self.guarded():
             if self._file is not None:
                 self._file.write(data)
                 return
             self._parts.append(data)
-            if self.size >= self._cut:
-                self._spill()
+            self._spill()
 
     def _spill(self) -> None:
         self.path = self._spool.fresh()
@@ -53,7 +55,9 @@ class Draft:
         self._parts.clear()
 
     def data(self) -> bytes:
-        """Return what is in memory, as one."""
+        """Return what is in memory, as one; raise what a write failed by."""
+        if self._failure is not None:
+            raise self._failure
         return b"".join(self._parts)
 
     def sync(self) -> None:
@@ -111,9 +115,8 @@ class Spool:
 
     async def finish(self, draft: Draft) -> Body:
         """Close a draft: its octets, or its file once that is on disc. Raises Problem(FULL | UNAVAILABLE)."""
-        with draft.guarded():
-            if draft.path is None:
-                return Body(draft.size, draft.data())
+        if draft.path is None:
+            return Body(draft.size, draft.data())
         await self._off_loop(draft.sync)
         return Body(draft.size, path=str(draft.path), start=draft.start)
 
