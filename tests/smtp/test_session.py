@@ -278,9 +278,9 @@ async def test_a_client_that_resets_its_connection_leaves_no_error_that_nobody_l
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         talk.writer.transport.abort()
         await emptied(opened)
-        assert isinstance(session.reader.exception(), ConnectionResetError)
-        futures = [each for each in gc.get_objects() if isinstance(each, asyncio.Future)]
-        assert not [future for future in futures if future._log_traceback]
+        error = session.reader.exception()
+        assert isinstance(error, ConnectionResetError)
+        assert not [each for each in gc.get_referrers(error) if isinstance(each, asyncio.Future)]
 
 
 async def emptied(opened: Front) -> None:
