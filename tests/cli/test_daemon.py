@@ -120,6 +120,22 @@ def test_a_waiting_mail_is_held_released_explained_and_deleted(
     assert served.run("queue", "hold", "zzzzz") == os.EX_NOINPUT
 
 
+@pytest.mark.parametrize("words", [("queue", "show"), ("queue", "hold"), ("queue", "delete"), ("token", "delete")])
+@pytest.mark.parametrize("typed", ["a b", "a\nb", "\u00f6", "a/b", "a?b", "destinations", "flush", "%", ".."])
+def test_what_is_no_id_is_told_to_be_none(
+    served: Daemon, words: tuple[str, str], typed: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert served.run(*words, typed) == os.EX_NOINPUT
+    assert "there is no such" in capsys.readouterr().err.lower()
+
+
+def test_of_several_deliveries_the_one_that_is_refused_is_named(
+    served: Daemon, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert served.run("queue", "hold", "zzzzz", "yyyyy") == os.EX_NOINPUT
+    assert capsys.readouterr().err == "Error: zzzzz: There is no such delivery in the queue. (404)\n"
+
+
 def test_waiting_mails_are_chosen_by_what_they_have_in_common(
     served: Daemon, capsys: pytest.CaptureFixture[str]
 ) -> None:

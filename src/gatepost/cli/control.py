@@ -96,6 +96,11 @@ class Control:
         return (msgspec.json.decode(data) if data else None), int(answer.headers.get("X-Total-Count") or 0)
 
 
+def segment(typed: str) -> str:
+    """Return what somebody typed for an id as a segment of a path, encoded whole: no word of the API is like it."""
+    return "".join(f"%{octet:02X}" for octet in typed.encode())
+
+
 def _encoded(body: object) -> bytes | None:
     return None if body is None else msgspec.json.encode(body)
 

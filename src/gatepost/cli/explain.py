@@ -2,11 +2,10 @@
 
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import click
 
-from gatepost.cli.control import Control
+from gatepost.cli.control import Control, segment
 from gatepost.cli.eml import Journey, judged
 from gatepost.cli.options import json_option, with_control
 from gatepost.cli.output import columns, show_json
@@ -43,7 +42,7 @@ def command(
         return
     if (sender, client_ip, helo) != (None, None, None):
         raise click.UsageError("--sender, --client-ip and --helo go with --as")
-    life = control.ask("GET", f"/messages/{quote(mail_id, safe='')}/trace")
+    life = control.ask("GET", f"/messages/{segment(mail_id)}/trace")
     if as_json:
         show_json(life)
         return

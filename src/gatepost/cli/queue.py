@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from gatepost.cli.control import PAGE, Control
+from gatepost.cli.control import PAGE, Control, segment
 from gatepost.cli.domain import find_domain
 from gatepost.cli.failure import Failure
 from gatepost.cli.options import json_option, split_host, transport_type, with_control
@@ -68,7 +68,7 @@ def list_queue(control: Control, which: dict[str, Any], as_json: bool) -> None:
 @with_control
 def show(control: Control, delivery_id: str, as_json: bool) -> None:
     """Show one delivery: where it goes, and every try of it."""
-    found = control.ask("GET", f"/queue/{delivery_id}")
+    found = control.ask("GET", f"/queue/{segment(delivery_id)}")
     if as_json:
         show_json(found)
         return
@@ -207,7 +207,7 @@ def _move(
     done: str,
     body: dict[str, Any] | None = None,
 ) -> None:
-    """Do one thing to each delivery and say so; the first refusal ends it.
+    """Do one thing to each delivery and say so; the first refusal ends it, and names its delivery.
 
     Of all, or all that match, those that are under way are left alone, and what left meanwhile is no fault.
     """
@@ -222,7 +222,10 @@ def _move(
         return
     for delivery_id in ids:
         method, verb = ("DELETE", "") if act == "delete" else ("POST", f"/{act}")
-        control.ask(method, f"/queue/{delivery_id}{verb}", body)
+        try:
+            control.ask(method, f"/queue/{segment(delivery_id)}{verb}", body)
+        except Failure as failure:
+            raise Failure(f"{clean(delivery_id)}: {failure}", failure.code) from failure
         click.echo(f"{delivery_id}: {done}")
 
 

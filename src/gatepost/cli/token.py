@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from gatepost.cli.admin import find_admin
-from gatepost.cli.control import Control
+from gatepost.cli.control import Control, segment
 from gatepost.cli.options import json_option, with_control
 from gatepost.cli.output import moment, show_json, show_table
 
@@ -57,7 +57,7 @@ def add(control: Control, name: str, days: int | None, login: str, as_json: bool
 @with_control
 def delete(control: Control, token_id: str, login: str) -> None:
     """Revoke the token ID."""
-    control.ask("DELETE", f"{_tokens(control, login)}/{token_id}")
+    control.ask("DELETE", f"{_tokens(control, login)}/{segment(token_id)}")
     click.echo(f"{token_id}: revoked")
 
 
