@@ -68,16 +68,31 @@ class Tlsa(NamedTuple):
     data: str
 
 
+class _Said(NamedTuple):
+    """What a question came to: what was read, or the error that it is, its life in milliseconds, whether DNSSEC proves
+    it, and whose records they are."""
+
+    found: object
+    life: int
+    secure: bool = False
+    name: str = ""
+
+
 class _Kept(NamedTuple):
     until: int
     found: object
     secure: bool
+    name: str
 
     @property
     def octets(self) -> int:
         """About what it takes."""
         records = self.found if isinstance(self.found, list) else ()
-        return RECORD + sum(RECORD + (len(each) if isinstance(each, bytes | str) else 0) for each in records)
+        return (
+            RECORD
+            + len(self.name)
+            + sum(RECORD + (len(each) if isinstance(each, bytes | str) else 0) for each in records)
+        )
 
 
 class Resolver:
@@ -149,6 +164,13 @@ class Resolver:
         kept = await self._look(name, kind, _READERS[kind])
         return kept.secure and not isinstance(kept.found, Exception)
 
+    async def proven_host(self, host: str) -> str | None:
+        """Return the name that a host's aliases lead to, its own if it is none; None where DNSSEC proves no address."""
+        for kind in ("A", "AAAA"):
+            if await self.is_secure(host, kind):
+                return (await self._look(host, kind, _texts)).name
+        return None
+
     async def knows_all(self) -> bool:
         """Tell whether a name that is not found exists nowhere.
 
@@ -195,8 +217,8 @@ class Resolver:
         return kept
 
     async def _fetch(self, key: tuple[str, str], read: Callable[[dns.resolver.Answer], object]) -> _Kept:
-        found, ttl, secure = await self._question(key, read)
-        kept = _Kept(self._clock() + min(ttl, TTL_MAX), found, secure)
+        found, life, secure, name = await self._question(key, read)
+        kept = _Kept(self._clock() + min(life, TTL_MAX), found, secure, name)
         if key in self._kept:
             self._forget(key)
         self._kept[key] = kept
@@ -208,28 +230,26 @@ class Resolver:
     def _forget(self, key: tuple[str, str]) -> None:
         self._room += self._kept.pop(key).octets
 
-    async def _question(
-        self, key: tuple[str, str], read: Callable[[dns.resolver.Answer], object]
-    ) -> tuple[object, int, bool]:
-        """The answer or the error that it is, its life in milliseconds, and whether DNSSEC proves it."""
+    async def _question(self, key: tuple[str, str], read: Callable[[dns.resolver.Answer], object]) -> _Said:
         try:
             async with asyncio.timeout(self._timeout + 1):
                 answer = await self._ask(*key)
         except dns.resolver.NXDOMAIN as error:
-            return NoName(f"{key[0]} does not exist"), _negative_ttl(error), False
+            return _Said(NoName(f"{key[0]} does not exist"), _negative_ttl(error))
         except (dns.name.LabelTooLong, dns.name.NameTooLong, dns.name.EmptyLabel, dns.name.BadEscape, UnicodeError):
-            return Missing(f"{key[0]} is no name"), TTL_MAX, False
+            return _Said(Missing(f"{key[0]} is no name"), TTL_MAX)
         except dns.resolver.NoNameservers as error:
             if _looped(error):
-                return Missing(f"the aliases of {key[0]} go round in a circle"), FAILURE_TTL, False
+                return _Said(Missing(f"the aliases of {key[0]} go round in a circle"), FAILURE_TTL)
             life = 0 if _rested(error) else FAILURE_TTL
-            return DnsFailure(f"no name server answers for {key[0]} ({key[1]})"), life, False
+            return _Said(DnsFailure(f"no name server answers for {key[0]} ({key[1]})"), life)
         except (dns.exception.DNSException, OSError, TimeoutError, EOFError):
-            return DnsFailure(f"no answer in time for {key[0]} ({key[1]})"), FAILURE_TTL, False
+            return _Said(DnsFailure(f"no answer in time for {key[0]} ({key[1]})"), FAILURE_TTL)
         ttl = answer.chaining_result.minimum_ttl * 1000
         if answer.rrset is None:
-            return Missing(f"{key[0]} has no {key[1]} record"), ttl, False
-        return read(answer), ttl, self.validates and bool(answer.response.flags & dns.flags.AD)
+            return _Said(Missing(f"{key[0]} has no {key[1]} record"), ttl)
+        proven = self.validates and bool(answer.response.flags & dns.flags.AD)
+        return _Said(read(answer), ttl, proven, _name(answer.canonical_name))
 
 
 @lru_cache(maxsize=4096)

@@ -168,6 +168,33 @@ async def test_what_dnssec_does_not_prove_is_no_demand(far: Far, unsigned: str) 
         assert (await far.deliver(sink)).result is Result.DELIVERED
 
 
+@pytest.mark.parametrize(
+    ("end", "own", "result"),
+    [
+        (f"TLSA 3 0 1 {OWN}", None, Result.DELIVERED),
+        (f"TLSA 3 0 1 {'0' * 64}", None, Result.DEFERRED),
+        (f"TLSA 3 0 1 {OWN}", f"TLSA 3 0 1 {'0' * 64}", Result.DELIVERED),
+        (None, f"TLSA 3 0 1 {OWN}", Result.DELIVERED),
+        (None, f"TLSA 3 0 1 {'0' * 64}", Result.DEFERRED),
+    ],
+)
+async def test_records_where_the_aliases_of_a_host_lead_to_come_first(
+    far: Far, end: str | None, own: str | None, result: Result
+) -> None:
+    """RFC 7672 2.2.3, 8.1."""
+    asked: list[str | None] = []
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    LEAF.configure_cert(tls)
+    tls.sni_callback = lambda _secured, name, _context: asked.append(name)
+    async with Sink(tls=tls) as sink:
+        far.names.zone |= {HOST: ["CNAME host.far.example."], "host.far.example": ["A 127.0.0.1"]}
+        for host, record in (("host.far.example", end), (HOST, own)):
+            if record:
+                far.names.zone[f"_{sink.port}._tcp.{host}"] = [record]
+        assert (await far.deliver(sink)).result is result
+    assert asked == ["host.far.example" if end else HOST]
+
+
 async def test_dane_can_be_switched_off_and_needs_a_resolver_that_is_trusted(far: Far) -> None:
     async with Sink() as sink:
         far.tlsa(sink, f"TLSA 3 0 1 {OWN}")

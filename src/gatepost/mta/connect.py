@@ -122,7 +122,8 @@ async def _secure(client: Client, target: Target, transport: Transport, context:
             raise Unusable(refusal, fault=Fault.NOT_OFFERED, lasting=True)
         return
     try:
-        await client.starttls(tls_context=context)
+        named = target.demand.names[0] if target.demand and target.demand.names else None  # RFC 7672 8.1
+        await client.starttls(server_hostname=named, tls_context=context)
         if not client.pipe.clean:  # said in the clear, by whoever: it must answer nothing under TLS (RFC 3207 4.2)
             raise aiosmtplib.SMTPResponseException(-1, "more than one reply to STARTTLS")
     except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:

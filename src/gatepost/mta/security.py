@@ -37,7 +37,7 @@ class Demand(msgspec.Struct, frozen=True):
 
     by: By
     records: tuple[Tlsa, ...] = ()
-    names: tuple[str, ...] = ()  # that a certificate below a trust anchor may bear
+    names: tuple[str, ...] = ()  # that a certificate below a trust anchor may bear; the first is asked for (SNI)
     enforced: bool = True
 
     @property
@@ -124,8 +124,14 @@ class Security:
         return {host: Barred(_unnamed(host), unmet=True) for host in hosts if not policy.names(host)}
 
     async def _by_dane(self, domain: str, host: str) -> Demand | Barred | None:
-        if not (await self._is_secure(host, "A") or await self._is_secure(host, "AAAA")):
-            return None
+        """By the records where the host's aliases lead to, else by those of its own name (RFC 7672 2.2.3)."""
+        end = await self._resolver.proven_host(host)
+        for name in dict.fromkeys((end, host)) if end else ():
+            if found := await self._by_records(domain, name):
+                return found
+        return None
+
+    async def _by_records(self, domain: str, host: str) -> Demand | Barred | None:
         name = f"_{self._port}._tcp.{host}"
         try:
             records = await self._resolver.tlsa(name)
