@@ -69,9 +69,9 @@ def outgoing(
     end = head_end(data)
     offset = end if end >= 0 else len(data)
     head = data[:offset]
-    front = "".join(f"{name}: {value}\r\n" for name, value in fields).encode()
+    front = "".join([f"{name}: {value}\r\n" for name, value in fields]).encode()
     lower = head.lower()
-    if any(name in lower for name in _SUSPECT):
+    if any(map(lower.__contains__, _SUSPECT)):
         head = b"".join(field for field in _fields(head) if not _forged(field, authserv_id.lower().encode()))
     if authored:
         head = unblinded(head)

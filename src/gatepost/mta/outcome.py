@@ -2,6 +2,7 @@
 
 import re
 from enum import StrEnum
+from functools import lru_cache
 
 import msgspec
 
@@ -62,6 +63,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
         return bool(self.hop) and (self.busy or not (self.unreachable or self.doubtful or self.crowded))
 
 
+@lru_cache(maxsize=64)  # most replies but the last one of a mail are always the same
 def said(code: int, text: str) -> Reply:
     """Make a Reply of a server's words; its enhanced status, or one that fits the code."""
     line = printable(text)

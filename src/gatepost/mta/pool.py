@@ -54,7 +54,7 @@ class Pool:
         """Return a session, an idle one unless `fresh`; raise Unusable or Crowded."""
         lane = self._lane(target)
         self._check_rest(lane)
-        if lane.free.locked() and lane.waiting >= self._settings.connections:
+        if lane.waiting >= self._settings.connections and lane.free.locked():
             raise Crowded(target.text)
         lane.waiting += 1
         try:

@@ -251,6 +251,6 @@ class Schedule:
             del mails[entry.mail_id]
 
     def _offer(self, lane: Lane) -> None:
-        if lane.open and not lane.in_turn:
+        if not lane.in_turn and lane.open:
             lane.in_turn = True
             self._turns[lane.standing].append(lane)
