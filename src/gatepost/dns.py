@@ -191,7 +191,8 @@ class Resolver:
 
     def is_past(self, until: int) -> bool:
         """Tell whether such a time is over."""
-        return not self._clock() < until <= self._clock() + TTL_MAX
+        now = self._clock()
+        return not now < until <= now + TTL_MAX
 
     async def _find(self, name: str, kind: str, read: Callable[[dns.resolver.Answer], T]) -> T:
         kept = await self._look(name, kind, read)

@@ -111,9 +111,12 @@ def _fields(facts: Facts) -> Iterator[str]:
         yield "ADVERT_PRECEDENCE"
     if b"feedback-id" in fields:
         yield "ADVERT_FEEDBACK"
-    mailer = facts.text(b"x-mailer").lower()
-    if not _CAMPAIGN.isdisjoint(fields) or any(program in mailer for program in _PROGRAMS):
+    if not _CAMPAIGN.isdisjoint(fields) or _of_program(facts.text(b"x-mailer").lower()):
         yield "ADVERT_CAMPAIGN"
+
+
+def _of_program(mailer: str) -> bool:
+    return bool(mailer) and any(program in mailer for program in _PROGRAMS)
 
 
 FILTER = Advert

@@ -103,7 +103,7 @@ class Score:
         """Yield the symbols that hold where others do, each of which may be one that stands before it in the table."""
         held = set(signs)
         for symbol, rows in self._joint.items():
-            if not any(held.isdisjoint(row) for row in rows):
+            if not any(map(held.isdisjoint, rows)):
                 found = [next(part for part in row if part in held) for row in rows]
                 held.add(symbol)
                 yield symbol, " and ".join(found)
@@ -146,7 +146,8 @@ def carries_gtube(mail: Mail, anatomy: Anatomy) -> bool:
     if mail.body.data is not None and mail.body.data.find(GTUBE, anatomy.header_end) >= 0:
         return True
     # UTF-16 puts a NUL beside each octet of the pattern.
-    return any(GTUBE in part.text or GTUBE in part.text.replace(b"\0", b"") for part in anatomy.parts if part.text)
+    texts = (part.text for part in anatomy.parts if part.text)
+    return any(GTUBE in (text.replace(b"\0", b"") if b"\0" in text else text) for text in texts)
 
 
 FILTER = Score

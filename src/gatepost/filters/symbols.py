@@ -18,9 +18,9 @@ from gatepost.message.recent import Recent
 MAX_MEMORY = 8 << 20
 """Octets that an engine for phrases may take; what it does not need it does not take."""
 
-TOGETHER, WIDE = 12, 5
-"""Patterns that are sought at once, and those with gaps: more have too many states between them, fewer make too many
-passes."""
+TOGETHER, WIDE = 6, 3
+"""Patterns that are sought at once, and those with gaps: of more the states between them are so many that each new text
+needs some that no other needed; fewer make too many passes."""
 
 _PIECE = re.compile(r"\\.|\[\^?\]?(?:\[:\^?[a-z]+:\]|\\.|[^\]\\])*\]|\.\{[0-9]*,?[0-9]*\}")
 """What of a pattern begins with more than a letter: an escape, a class, or a gap."""

@@ -18,6 +18,7 @@ from gatepost.model.envelope import Body, Envelope
 
 HEAD_MAX = 262_144  # octets of a header over which signatures are looked at
 INLINE_MAX = 65_536  # octets of a mail that is hashed in the loop
+_NAMELESS = "HELO is no domain name"
 
 
 _Signed = tuple[tuple[Signature, ...], Arc]
@@ -65,22 +66,23 @@ class Examiner:
         envelope = mail.envelope
         ip, helo = envelope.client.ip, _host(envelope.client.helo)
         signed = partial(_signatures, mail.body, envelope.received // 1000, self._resolver)
-        if self._knows(envelope, helo):
-            return (
-                await self._mail_from(envelope, helo),
-                await self._helo(ip, helo),
-                await self._reverse.check(ip),
-                await signed(),
-            )
+        if (known := self._remembered(envelope, helo)) is not None:
+            return (*known, await signed())
         return await asyncio.gather(
             self._mail_from(envelope, helo), self._helo(ip, helo), self._reverse.check(ip), signed()
         )
 
-    def _knows(self, envelope: Envelope, helo: str) -> bool:
-        """Tell whether the client, what it calls itself and MAIL FROM were examined a moment ago."""
+    def _remembered(self, envelope: Envelope, helo: str) -> tuple[Spf | None, Spf, Iprev] | None:
+        """Return what was found a moment ago of MAIL FROM, HELO and the client, None unless it was of all of them."""
         ip, sender = envelope.client.ip, envelope.sender
-        names = [name for name in (helo, sender.domain if sender else "") if name]
-        return self._reverse.known(ip) is not None and all(self._spf.known(ip, name) for name in names)
+        reverse = self._reverse.known(ip)
+        of_helo = self._spf.known(ip, helo) if helo else _none(_NAMELESS)
+        if reverse is None or of_helo is None:
+            return None
+        if sender is None:
+            return None, of_helo, reverse
+        mail_from = self._spf.known(ip, sender.domain)
+        return None if mail_from is None else (mail_from, of_helo, reverse)
 
     # SPF.
 
@@ -94,7 +96,7 @@ class Examiner:
         return await self._spf.check(envelope.client.ip, sender.text, helo or sender.domain)
 
     async def _helo(self, ip: str, name: str) -> Spf:
-        return await self._spf.check(ip, f"postmaster@{name}", name) if name else _none("HELO is no domain name")
+        return await self._spf.check(ip, f"postmaster@{name}", name) if name else _none(_NAMELESS)
 
 
 def _proofs(mail_from: Spf, signatures: Sequence[Signature]) -> list[dmarc.Proof]:

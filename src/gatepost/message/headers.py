@@ -136,6 +136,8 @@ def readable(value: bytes, charset: str = "") -> str:
 
     Reads at most 8 KB of it and returns at most 512 characters.
     """
+    if not value:
+        return ""
     if value.isascii() and b"=?" not in value:
         shown = value[:_RAW_MAX].decode("ascii")
         if shown.isprintable():

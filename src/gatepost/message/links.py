@@ -61,6 +61,11 @@ class Collector:
         self.full = False
 
     @property
+    def count(self) -> int:
+        """How many links and asides there are."""
+        return len(self._found) + sum(map(len, self._aside.values()))
+
+    @property
     def links(self) -> tuple[Link, ...]:
         return tuple(self._found.values())
 
@@ -214,7 +219,7 @@ def _gather_html(raw: bytes) -> Collector:
 
 
 def _weight(found: Collector) -> int:
-    return _LINK * (len(found.links) + len(found.asides))
+    return _LINK * found.count
 
 
 _of_text = Recent(_gather_text, weight=_weight)

@@ -27,7 +27,7 @@ class Recent(Generic[K, V]):
     ) -> None:
         self._make = make
         self._weight = weight
-        self._known: dict[K, V] = {}
+        self._known: dict[K, tuple[V, int]] = {}  # with what each takes
         self._left = octets
         self._keeping = threading.Lock()
 
@@ -35,20 +35,18 @@ class Recent(Generic[K, V]):
         if len(text) > LONGEST:
             return self._make(text)
         known = self._known.get(text)
-        if known is None:
-            known = self._make(text)
-            with self._keeping:
-                self._keep(text, known)
-        return known
+        if known is not None:
+            return known[0]
+        made = self._make(text)
+        with self._keeping:
+            self._keep(text, made)
+        return made
 
     def _keep(self, text: K, made: V) -> None:
         if text in self._known:  # another thread was quicker
             return
-        self._known[text] = made
-        self._left -= self._size(text, made)
+        size = len(text) + self._weight(made) + _ENTRY
+        self._known[text] = made, size
+        self._left -= size
         while self._left < 0:
-            oldest = next(iter(self._known))
-            self._left += self._size(oldest, self._known.pop(oldest))
-
-    def _size(self, text: K, made: V) -> int:
-        return len(text) + self._weight(made) + _ENTRY
+            self._left += self._known.pop(next(iter(self._known)))[1]

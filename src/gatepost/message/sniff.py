@@ -91,7 +91,7 @@ _TOLD = (  # what libmagic calls octets or text, by how it begins
     (b"[InternetShortcut]", "application/x-ms-shortcut"),
     (b"ITSF\3\0\0\0", "application/vnd.ms-htmlhelp"),
 )
-_PDF = re.compile(rb"(?<![^\0\s])%PDF-[0-9]")  # among the first octets, as its readers take it
+_PDF = re.compile(rb"%PDF-(?<![^\0\s]%PDF-)[0-9]")  # among the first octets, as its readers take it
 PDF_AT = 1024
 _DISC_AT = 32_769  # the first volume descriptor of an optical disc
 _DISCS = {b"CD001": "iso", b"BEA01": "udf"}

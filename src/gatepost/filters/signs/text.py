@@ -13,10 +13,12 @@ MIXED_READ = 3000  # characters whose alphabets are asked for
 FEW = 120  # characters of a text that says little
 APART = 6  # letters in a row that stand alone
 _APART = re.compile(r"(?:[^\W\d_][.*_-]){3,}[^\W\d_]\Z")
+_MARKED = re.compile(r"[.*_-][^\W\d_][.*_-]")  # what stands in each of these
 _TAIL = re.compile(
     r"(?:\A|[\s>])(?:[A-Za-z]{0,3}[0-9]{2,5}[A-Za-z]{2,6}[0-9]*[-A-Za-z0-9]{12,}"
     r"|[a-z]{24,}|(?:[a-z]{2,9} ){1,6}[bcdfghjklmnpqrstvwxz]{6,})\s*\Z"
 )
+_RUN = re.compile(r"[-A-Za-z0-9]{12}|[bcdfghjklmnpqrstvwxz]{6}")  # what all of these end in
 _GREETING = re.compile(
     r"\A\W{0,5}(?:dear|hello|hi|attention|attn|bonjour|cher|hallo|hola|ciao|guten tag)?[\s,:]{0,3}"
     r"([\w.+-]+@[\w-]+\.[\w.-]+)",
@@ -32,8 +34,9 @@ def text(facts: Facts) -> Iterator[Sign]:
         yield "TEXT_NONE", ""
         return
     yield from _manner(some)
-    if _TAIL.search(shown[-80:]):
-        yield "TEXT_TAIL", shown.rsplit(None, 1)[-1]
+    last = shown.rsplit(None, 1)[-1]
+    if _RUN.search(last) and _TAIL.search(shown[-80:]):
+        yield "TEXT_TAIL", last
     greeted = _GREETING.match(some)
     if greeted and greeted[1].lower().rstrip(".") in facts.recipients:
         yield "GREETS_ADDRESS", ""
@@ -63,7 +66,7 @@ def _written(some: str) -> tuple[Sign, ...]:
         if len(odd := mixed(some[:MIXED_READ])) > 1:
             found.append(("TEXT_MIXED", odd[0]))
     pieces = some.split()
-    if gappy := _gappy(pieces):
+    if (_MARKED.search(some) or list(map(len, pieces)).count(1) >= APART) and (gappy := _gappy(pieces)):
         found.append(("TEXT_GAPPY", gappy))
     return (*found, *_loud(some, pieces))
 
