@@ -20,6 +20,13 @@ def test_each_of_more_patterns_than_are_sought_at_once_is_found() -> None:
         assert phrases.found(f"from{number}x here and there to{number}x") == ()
 
 
+def test_what_is_found_is_told_in_the_order_of_the_table_wherever_it_stands() -> None:
+    names = [f"SAYS_{number}" for number in range(TOGETHER + 2)]
+    phrases = Phrases({name: symbol(f"word{name[5:]}x") for name in names}, "text")
+    said = [f"word{name[5:]}x" for name in names]
+    assert phrases.found(" ".join(said)) == phrases.found(" ".join(reversed(said))) == tuple(names)
+
+
 @pytest.mark.parametrize(
     ("pattern", "said", "found"),
     [

@@ -216,11 +216,16 @@ class Phrases:
         hits: list[Pattern] = []
         foreign = self._foreign if not text.isascii() and _OTHER.search(text) else []
         for together, members in (*self._wide, *foreign):
-            likely = [members[index] for index in together.Match(octets) or ()]
+            likely = [members[index] for index in _hit(together, octets)]
             hits += [each for each in likely if each.compiled.search(octets)]
         for together, members in self._sets:
-            hits += [members[index] for index in together.Match(octets) or ()]
+            hits += [members[index] for index in _hit(together, octets)]
         return tuple(hits)
+
+
+def _hit(together: Any, octets: bytes) -> list[int]:
+    """Return the patterns of a set that stand in a text, in the order of the table, wherever they stand."""
+    return sorted(together.Match(octets) or ())
 
 
 def _latin(pattern: str) -> bool:
