@@ -151,6 +151,16 @@ async def test_a_policy_in_testing_is_tried_and_its_faults_counted_but_mail_goes
     assert (testing.host, testing.ip) == (HOST, "127.0.0.1")
 
 
+async def test_a_host_that_a_policy_in_testing_does_not_name_is_one_fault_for_a_session(far: Far) -> None:
+    far.tell_policy()
+    far.web.said = answer(POLICY.replace("enforce", "testing").replace(HOST, "else.far.example"))
+    async with Sink(tls=GOOD) as sink:
+        outcome = await far.deliver(sink)
+    assert outcome.result is Result.DELIVERED
+    assert not (outcome.tls or "").endswith("MTA-STS")
+    assert await counted(far) == {("sts", "validation-failure"): 1}
+
+
 async def test_faults_before_there_is_a_session_are_counted_too(far: Far) -> None:
     async with Sink(tls=GOOD) as sink:
         far.tlsa(sink, Fault.SERVFAIL)

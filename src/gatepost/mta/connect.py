@@ -54,7 +54,9 @@ async def open_session(target: Target, settings: Relay, hostname: str, contexts:
     if target.demand is None:
         return await _as_offered(target, settings, hostname, contexts)
     try:
-        return await _open(target, Transport.SMTPS_ENCRYPT, settings, hostname, contexts)
+        session = await _open(target, Transport.SMTPS_ENCRYPT, settings, hostname, contexts)
+        session.fault = None if target.demand.named else Fault.OTHER
+        return session
     except Unusable as error:
         if error.fault is None or target.demand.enforced:
             raise

@@ -39,6 +39,7 @@ class Demand(msgspec.Struct, frozen=True):
     records: tuple[Tlsa, ...] = ()
     names: tuple[str, ...] = ()  # that a certificate below a trust anchor may bear; the first is asked for (SNI)
     enforced: bool = True
+    named: bool = True  # the policy names the host; in mode testing another one gets mail, too
 
     @property
     def policy(self) -> list[str]:
@@ -94,12 +95,11 @@ class Security:
             return None
 
     def _by_sts(self, domain: str, policy: Policy, host: str) -> Demand | Barred:
-        enforced = policy.mode == "enforce"
-        if not policy.names(host):
+        enforced, named = policy.mode == "enforce", policy.names(host)
+        if enforced and not named:
             self._note(domain, PolicyType.STS, UNNAMED, host)
-            if enforced:
-                return Barred(_unnamed(host))
-        return Demand(By.STS, enforced=enforced)
+            return Barred(_unnamed(host))
+        return Demand(By.STS, enforced=enforced, named=named)
 
     def _note(self, domain: str, policy_type: PolicyType, fault: str, host: str = "") -> None:
         if self._results is not None and fault:

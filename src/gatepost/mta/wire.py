@@ -384,5 +384,5 @@ def _tls_text(client: Client, target: Target) -> str | None:
         return None
     secured = client.get_transport_info("ssl_object")
     version = secured.version() if secured else cipher[1]
-    by = f", {target.demand.by}" if target.demand else ""
+    by = f", {target.demand.by}" if target.demand and target.demand.named else ""
     return f"{version} with cipher {cipher[0]} ({cipher[2]}/{cipher[2]} bits){by}"
