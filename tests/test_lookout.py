@@ -1,6 +1,8 @@
 """One timer for many waits."""
 
 import asyncio
+import gc
+import weakref
 from math import inf
 
 import pytest
@@ -54,3 +56,25 @@ async def test_it_looks_no_more_after_its_end() -> None:
     loop.call_later(0.01, after.set)
     await after.wait()
     assert len(seen) == 1
+
+
+async def test_who_looked_goes_without_the_collector_once_it_ended() -> None:
+    """A session holds its lookout, and the lookout the session's method: each mail would leave a circle behind."""
+
+    class Waiting:
+        def __init__(self) -> None:
+            self.lookout = Lookout(asyncio.get_running_loop(), self.look)
+
+        def look(self, now: float) -> float:
+            return inf
+
+    waiting = Waiting()
+    waiting.lookout.by(asyncio.get_running_loop().time() + 60)
+    gone = weakref.ref(waiting)
+    gc.disable()
+    try:
+        waiting.lookout.end()
+        del waiting
+        assert gone() is None
+    finally:
+        gc.enable()

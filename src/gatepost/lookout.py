@@ -28,9 +28,10 @@ class Lookout:
             self._timer = self.loop.call_at(due, self._wake)
 
     def end(self) -> None:
-        """Look no more, whoever asks."""
+        """Look no more, whoever asks, and let go of who looked: where he holds this, he needs no collector to go."""
         self._stop()
         self._next = -inf
+        self._look = _never
 
     def _stop(self) -> None:
         if self._timer is not None:
@@ -41,3 +42,7 @@ class Lookout:
         self._timer = None
         self._next = inf
         self.by(self._look(self.loop.time()))
+
+
+def _never(now: float) -> float:
+    return inf
