@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import errno
 import os
+import re
 from collections.abc import AsyncGenerator
 from functools import partial
 from pathlib import Path
@@ -12,21 +13,23 @@ from gatepost.model.envelope import Body
 
 CHUNK = 262_144
 _WINDOW = 4096
+_DOTTED = {end: re.compile(end + rb"\.") for end in (b"\r\n", b"\n")}
 _NOWAIT: int | None = getattr(os, "RWF_NOWAIT", None)
 
 
 def find(text: bytes, line_end: bytes) -> int:
     """Return where a line end with a dot behind it first stands, -1 where there is none.
 
-    Base64 has no dots, and one octet is found fifty times as fast as two: only from dot to dot are both looked for.
+    Base64 has no dots, and one octet is found fifty times as fast as two: only from dot to dot are both looked for, by
+    an expression, which hops from line end to line end.
     """
-    before = len(line_end)
+    before, dotted = len(line_end), _DOTTED[line_end]
     dot = text.find(b".")
     while dot >= 0:
         end = dot + _WINDOW
-        found = text.find(line_end + b".", max(dot - before, 0), end)
-        if found >= 0:
-            return found
+        found = dotted.search(text, max(dot - before, 0), end)
+        if found:
+            return found.start()
         dot = text.find(b".", end)
     return -1
 

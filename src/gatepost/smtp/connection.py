@@ -79,7 +79,7 @@ class Connection(SMTP):
         self.task = self.loop.create_task(self.door.serve(self))
         self.task.add_done_callback(self._left)
         self._clock.by(self.watch.due)
-        log.debug("connect", session=self.client.session, ip=self.client.ip, listener=self.door.name)
+        self.door.log.debug("connect", session=self.client.session, ip=self.client.ip, listener=self.door.name)
 
     def _turn_away(self, refusal: Reply) -> None:
         if not self.door.implicit:
@@ -91,7 +91,7 @@ class Connection(SMTP):
         self.door.leave(self)
         if self._claimed:
             self.door.throttle.release(self._claimed)
-        log.debug("disconnect", session=self.client.session, ip=self.client.ip)
+        self.door.log.debug("disconnect", session=self.client.session, ip=self.client.ip)
 
     def data_received(self, data: bytes) -> None:
         if self.over:

@@ -81,7 +81,7 @@ class DataReader:
             self._write(piece)
 
     def _flaw(self, piece: bytes) -> Reply | None:
-        if b"\0" in piece or not _is_clean(piece):
+        if 0 in piece or not _is_clean(piece):
             return replies.BARE_IN_DATA
         if len(piece) > self._line and _has_long_line(piece, self._line):
             return replies.BODY_LINE_TOO_LONG

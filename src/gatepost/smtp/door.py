@@ -4,7 +4,7 @@ import ssl
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
-from gatepost.events import Metrics
+from gatepost.events import Metrics, log
 from gatepost.model.envelope import Role
 from gatepost.settings import Listener, Settings
 from gatepost.smtp import proxy, replies
@@ -62,8 +62,9 @@ class Door:
         self.extensions_secure = self._extensions(secure=True)
         self._connections = metrics.connections
         self._accepted = metrics.connections.labels(self.name, "accepted")
-        self._open = metrics.sessions.labels(self.name)
+        metrics.sessions.labels(self.name).set_function(lambda: len(self.sessions))
         self.refusals = metrics.refusals
+        self.log = log.bind()  # its methods stand, the module's looks each one up anew
 
     @property
     def signs_in(self) -> bool:
@@ -75,7 +76,6 @@ class Door:
         if reply is None:
             self._accepted.inc()
             self.sessions.add(session)
-            self._open.inc()
         else:
             self._connections.labels(self.name, str(reply.code)).inc()
         return reply
@@ -83,7 +83,6 @@ class Door:
     def leave(self, session: "Connection") -> None:
         self.sessions.discard(session)
         self.throttle.leave()
-        self._open.dec()
 
     def _closed(self) -> Reply | None:
         if self.stopping:

@@ -120,7 +120,7 @@ class Conduct:
             self.errors > limits.errors
             or self.junk > limits.junk_commands
             or self.long_lines >= self.LONG_LINES
-            or self.harvests
+            or self.unknown > limits.unknown_recipients
         )
 
     @property

@@ -110,7 +110,7 @@ def flaw(line: bytes, most: int = COMMAND_MAX) -> Reply | None:
     """Return the reply to a line that is none, whatever it says; it may have `most` octets."""
     if len(line) > most:
         return replies.LINE_TOO_LONG
-    if b"\0" in line:
+    if 0 in line:  # an integer is looked for at once, a NUL of bytes after it was tried as one
         return replies.NUL_IN_COMMAND
     if line[-2:] != b"\r\n" or line.count(b"\r") != 1:
         return replies.BARE_NEWLINE
