@@ -103,9 +103,9 @@ class Table(Generic[T]):
         self.fields = ", ".join(f'"{name}"' for name in self.columns)
         self.insert = self._insert({name: each.value for name, each in self.hidden.items()})
         names = ", ".join(f'"{name}"' for name in [*self.columns, *self.hidden])
-        self.insert_rows = (
-            f'INSERT OR FAIL INTO "{self.name}" ({names}) VALUES {{rows}}'  # hidden ones bound after the others
-        )
+        # Hidden ones are bound after the others. Who inserts many takes all back where one fails: else SQLite copies
+        # each page that it changes, to do so by itself.
+        self.insert_rows = f'INSERT OR FAIL INTO "{self.name}" ({names}) VALUES {{rows}}'
 
     def values(self, item: T) -> list[Any]:
         """Return what `insert` binds for an item; id 0 means: give it one."""
