@@ -12,7 +12,10 @@ from gatepost.model.verdict import Category
 
 SCORE, ADVERT = make("score"), make("advert")
 LABELS = ("clean", "advert", "spam")
-FOUND = {"improved": 0.95, "held": 0.9, "fresh": 0.8, "later": 0.85, "wide": 0.9, "last": 0.7, "check": 0.75}
+FOUND = {
+    **{"improved": 0.95, "held": 0.9, "fresh": 0.8, "later": 0.85, "wide": 0.9, "last": 0.7, "check": 0.75},
+    **{"blind": 0.9, "notices": 0.0, "odd": 0.7, "third": 0.8},
+}
 """The share of spam that is found at least, by lot."""
 
 

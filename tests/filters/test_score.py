@@ -40,6 +40,10 @@ def lure(url: str) -> dict[str, Any]:
     return link(url, "Please verify your account.")
 
 
+def digest(url: str) -> dict[str, Any]:
+    return link(url, "Your spam report for today.")
+
+
 def picture(url: str) -> dict[str, Any]:
     return {"html": f'<html><body><a href="{url}"><img src="https://a.test/1.jpg"></a></body></html>'}
 
@@ -98,6 +102,9 @@ PLACES = "".join(f'<a href="https://b{number}.test/x">a</a>' for number in range
 ABROAD = HOMEWARD.replace("a.test", "b.test")
 BANK = "We have new bank account details."
 OFFER = "We are a professional manufacturer. May I send you our catalogue?"
+COIN = "1BoatSLRHtKNngkdXEeobR76b53LETtpyT"
+CHARGE = "$399 was charged to your card. If you did not authorise this, call +1 (888) 555-0190."
+PROVEN = auth(proven=True)
 FEE = (
     "I am the next of kin of the late Mr Johnson, who died in a plane crash. I need your assistance to transfer the sum"
     " of US$ 25 million dollars into your bank account."
@@ -109,6 +116,14 @@ PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     # who says that he wrote it
     "FROM_NAME_ADDRESS": ({"From": '"ceo@ours.test" <ann@a.test>'}, {"From": '"ann@mail.a.test" <ann@a.test>'}),
     "FROM_NAME_BRAND": ({"From": "PayPal Service <ann@a.test>"}, {"From": "PayPal Service <x@mail.paypal.com>"}),
+    "FROM_NAME_BRAND_ALONE": (
+        {**link("https://b.test/x"), "From": "PayPal Service <ann@a.test>"},
+        {**link("https://www.paypal.com/x"), "From": "PayPal Service <ann@a.test>"},
+    ),
+    "SIGNED_AS_BRAND": (
+        says("Your file waits at https://b.test/x The Netflix Team"),
+        says("Your film waits at https://www.netflix.com/x The Netflix Team"),
+    ),
     "FROM_NAME_CONTROLS": ({"From": "An\u202en Lee <ann@a.test>"}, {"From": "Anné Lee <ann@a.test>"}),
     "FROM_NAME_MIXED": ({"From": "Pаypаl Team <ann@a.test>"}, {"From": "Паша Lee <ann@a.test>"}),
     "FROM_NAME_PITCH": ({"From": "Hot Casino <ann@a.test>"}, {"From": "Ann Casimir <ann@a.test>"}),
@@ -303,6 +318,19 @@ PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "LINK_IP": (link("http://93.184.216.34/x"), link("http://192.168.1.1/x")),
     "LINKS_HOME": ({"html": document(HOMEWARD)}, {"html": document(f"{HOMEWARD}{ABROAD}")}),
     "LINKS_WIDE": ({"html": document(f"{'word ' * 500}{PLACES}")}, {"html": document(PLACES)}),
+    "LINKS_NONE": ({"mail_auth": PROVEN}, {**says("Call 0541 555 0144."), "mail_auth": PROVEN}),
+    "LINKS_OURS": (
+        {**link("https://mail.ours.test/x"), "From": "Ann <a@ours.test>", "mail_auth": PROVEN},
+        {**link("https://mail.ours.test/x"), "From": "Ann <a@ours.test>"},
+    ),
+    "LINKS_WITHIN": (
+        {**link("https://mail.a.test:8443/x"), "From": "Ann <a@mail.a.test>", "mail_auth": PROVEN},
+        {**link("https://a.test/x"), "From": "Ann <a@a.test>", "mail_auth": PROVEN},
+    ),
+    "LINKS_BRAND": (
+        {**link("https://www.netflix.com/x"), "mail_auth": PROVEN},
+        {**link("https://docs.google.com/forms/x"), "mail_auth": PROVEN},
+    ),
     "NEWS_AT_HOME": (
         {"Received": HOME, "html": document(f"{HOMEWARD} To unsubscribe, click.")},
         {"Received": HOME, "html": document(HOMEWARD)},
@@ -353,6 +381,7 @@ PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"files": (file("a.htm", b"<html>x"),)},
     ),
     "FILE_IMAGE_OF_DISK": ({"files": (file("a.iso"),)}, {"files": (file("a.is"),)}),
+    "FILE_ARCHIVE_ODD": ({"files": (file("quote.r00"),)}, {"files": (file("quote.rar"),)}),
     "FILE_PASSWORD_TOLD": (
         {**says("The password is 1234."), "files": (file("a.zip", encrypted()),)},
         {"files": (file("a.zip", encrypted()),)},
@@ -387,6 +416,10 @@ PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     ),
     "SAYS_SUMMONS": (says("There is an arrest warrant against you."), says("I wait for the court to be free.")),
     "SAYS_COIN_ADDRESS": (says("Send to 1BoatSLRHtKNngkdXEeobR76b53LETtpyT"), says("Send to DE89370400440532013000")),
+    "SAYS_PAY_COINS": (says("Send me $900 in bitcoin."), says("I read about bitcoin.")),
+    "SAYS_SELLER_NOTE": (says("Note from seller: thanks."), says("A note from Ann.")),
+    "SAYS_QUARANTINE": (says("Your spam report for today."), says("Your report for today.")),
+    "SAYS_DETAILS": (says("Send your full name, address, phone number."), says("What is your name?")),
     "SAYS_ACCOUNT": (
         says("Your mailbox is almost full; verify your account."),
         says("The account of my trip is long."),
@@ -459,6 +492,44 @@ PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "FEIGNED_HIDDEN_TARGET": (
         {**link("https://bit.ly/x"), "From": "PayPal Service <ann@a.test>"},
         {**link("https://a.test/x"), "From": "PayPal Service <ann@a.test>"},
+    ),
+    "FEIGNED_OURS": (
+        {"From": "ours.test mail <ann@a.test>", "Subject": "Space for bob@ours.test"},
+        {"From": "ours.test mail <ann@a.test>", "Subject": "Space for you"},
+    ),
+    "SHORT_ABUSED": (
+        {"From": "Ann <a@b.top>", "text": "see https://b.top/x\r\n"},
+        {"text": "see https://b.test/x\r\n"},
+    ),
+    "CREDENTIALS_ASKED": (
+        {**says("User name: Password: Date of birth:"), "Reply_To": "<ann@gmail.com>"},
+        says("User name: Password: Date of birth:"),
+    ),
+    "COINS_DEMANDED": (
+        {**says(f"Send me $900 in bitcoin: {COIN}"), "From": "Ann <ann@gmail.com>"},
+        says(f"Send me $900 in bitcoin: {COIN}"),
+    ),
+    "CHARGE_RELAYED": (says(f"Note from seller: {CHARGE}"), says(CHARGE)),
+    "DETAILS_FOR_MONEY": (
+        says(f"{EARN} Send your full name, address, phone number."),
+        says("Send your full name, address, phone number."),
+    ),
+    "NOTICE_OF_OURS": (
+        {**link("https://mail.ours.test/x"), "From": "Ann <a@ours.test>", "mail_auth": PROVEN},
+        {**link("https://b.test/x"), "From": "Ann <a@ours.test>", "mail_auth": PROVEN},
+    ),
+    "NOTICE_AT_HOME": (
+        {**lure("https://mail.a.test/x"), "From": "Ann <a@mail.a.test>", "mail_auth": PROVEN},
+        {**lure("https://mail.a.test/x"), "From": "PayPal Service <a@mail.a.test>", "mail_auth": PROVEN},
+    ),
+    "DIGEST_AT_HOME": (
+        {**digest("https://mail.a.test/x"), "From": "Ann <a@mail.a.test>", "mail_auth": PROVEN},
+        {**digest("https://b.test/x"), "From": "Ann <a@mail.a.test>", "mail_auth": PROVEN},
+    ),
+    "LURE_TO_NOWHERE": ({**says(ACCOUNT), "mail_auth": PROVEN}, says(ACCOUNT)),
+    "LURE_TO_BRAND": (
+        {**lure("https://www.netflix.com/x"), "From": "Netflix <a@netflix.com>", "mail_auth": PROVEN},
+        {**lure("https://b.test/x"), "From": "Netflix <a@netflix.com>", "mail_auth": PROVEN},
     ),
     "FEIGNED_TWICE": (
         {"From": "PayPal Service <ann@secure-billing.example>"},

@@ -1,8 +1,9 @@
 """What senders of today do: names of web sites, other writings, odd suffixes, programs' ways, quoted words."""
 
 import pytest
-from tests.filters.letters import TEXT, document, letter
+from tests.filters.letters import TEXT, document, file, letter
 from tests.filters.mails import ask, make, symbols
+from tests.filters.test_score import auth
 
 from gatepost.filters.symbols import Weights, load
 from gatepost.message.hosts import registered
@@ -206,3 +207,40 @@ def test_gift_cards_are_bought_by_parents_too() -> None:
 def test_a_server_s_notice_may_name_its_program() -> None:
     assert "FROM_NAME_BRAND" not in found(From="cPanel on host17 <cpanel@host17.a.test>")
     assert "FROM_NAME_BRAND" in found(From="cPanel Support <cpanel@host17.a.test>")
+
+
+@pytest.mark.parametrize(
+    ("author", "leads", "feigned"),
+    [
+        ("Zimbra Administrator <admin@mail.a.test>", "https://mail.a.test/", False),
+        ("Zimbra Administrator <admin@a.test>", "https://b.test/", True),
+        ("Zimbra Administrator <admin@a.test>", "https://a.test/", True),  # such a domain may be bought for a day
+        ("Microsoft Outlook <postmaster@a.test>", "https://go.microsoft.com/fwlink/", False),
+        ("Microsoft Outlook <postmaster@a.test>", "https://mail.ours.test/owa", False),
+        ("PayPal Service <service@mail.a.test>", "https://mail.a.test/", True),
+    ],
+)
+def test_a_proven_server_bears_its_program_s_name_where_it_leads_nobody_away(
+    author: str, leads: str, feigned: bool
+) -> None:
+    data = letter(html=document(f'<a href="{leads}">Sign in</a>'), From=author)
+    assert ("FROM_NAME_BRAND" in symbols(ask(SCORE, data, auth=auth(proven=True)))) is feigned
+    assert "FROM_NAME_BRAND" in symbols(ask(SCORE, data, auth=auth()))
+
+
+def test_a_code_to_scan_or_a_file_may_lead_anywhere() -> None:
+    author = "Microsoft Outlook <postmaster@a.test>"
+    data = letter("Hi\r\n", From=author, files=(file("scan.png", kind="image/png"),))
+    assert "FROM_NAME_BRAND" in symbols(ask(SCORE, data, auth=auth(proven=True)))
+    assert "FROM_NAME_BRAND" not in symbols(ask(SCORE, data, auth=auth(proven=True), sender=None))
+
+
+def test_the_address_that_exchange_reports_by_is_not_thrown_together() -> None:
+    name = "MicrosoftExchange329e71ec88ae4615bbc36ab6ce41109e"
+    assert "FROM_LOCAL_RANDOM" not in found(From=f"Ann <{name}@a.test>")
+    assert "FROM_LOCAL_RANDOM" in found(From=f"Ann <{name[9:]}@a.test>")
+
+
+@pytest.mark.parametrize(("domain", "lures"), [("dmv-citation-gov.cc", True), ("irs-gov.com", True), ("a.gov", False)])
+def test_an_office_s_suffix_inside_a_name_lures(domain: str, lures: bool) -> None:
+    assert ("FROM_DOMAIN_LURE" in found(From=f"Ann <a@{domain}>")) is lures

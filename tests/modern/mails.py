@@ -43,10 +43,18 @@ FILES = {
     "last_clean": ("clean", "last"),
     "check_spam": ("spam", "check"),
     "check_clean": ("clean", "check"),
+    "blind_spam": ("spam", "blind"),
+    "blind_clean": ("clean", "blind"),
+    "blind_adverts": ("advert", "blind"),
+    "notices": ("clean", "notices"),
+    "odd_spam": ("spam", "odd"),
+    "odd_clean": ("clean", "odd"),
+    "third_spam": ("spam", "third"),
+    "third_clean": ("clean", "third"),
 }
 """The files: what their mails are, and their lot; those without are halved by their names."""
 
-LOTS = ("improved", "held", "fresh", "later", "wide", "last", "check")
+LOTS = ("improved", "held", "fresh", "later", "wide", "last", "check", "blind", "notices", "odd", "third")
 """Those looked at while the rules were improved, those held back, those written then, two of other hands, the last."""
 
 BOB = "Bob Hale <bob@ours.test>"

@@ -103,7 +103,7 @@ class Score:
         """Yield the symbols that hold where others do, each of which may be one that stands before it in the table."""
         held = set(signs)
         for symbol, rows in self._joint.items():
-            if not any(map(held.isdisjoint, rows)):
+            if not any(map(held.isdisjoint, rows)) and held.isdisjoint(self._symbols[symbol].without):
                 found = [next(part for part in row if part in held) for row in rows]
                 held.add(symbol)
                 yield symbol, " and ".join(found)

@@ -36,8 +36,8 @@ Part = Literal["symbols", "adverts"]
 class Symbol(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A symbol: its points, a line on what it says; the phrases that it goes by, if any, or whose (`like`).
 
-    `together`: it holds where of each row a symbol holds. `unlisted`: it says nothing of the mail of a list, which may
-    speak so. `judged` is what the weight was before it was fitted; nothing but the fit reads it.
+    `together`: it holds where of each row a symbol holds, and of `without` none. `unlisted`: it says nothing of mail of
+    lists, which may speak so. `judged` is what the weight was before it was fitted; nothing but the fit reads it.
     """
 
     weight: float
@@ -48,15 +48,22 @@ class Symbol(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     patterns: tuple[str, ...] = ()
     like: str = ""
     together: tuple[tuple[str, ...], ...] = ()
+    without: frozenset[str] = frozenset()
     unlisted: bool = False
 
 
 class Lists(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Names that rules go by. `brands`: each with its domains; a `common` one is a word, too, and needs a `service`."""
+    """Names that rules go by. `brands`: each with its domains; a `common` one is a word, too, and needs a `service`.
+
+    `software`: brands whose programs servers run, which write mail by that name. `shared`: hosts and domains of brands
+    where strangers' pages and files lie.
+    """
 
     brands: dict[str, tuple[str, ...]]
     common: frozenset[str]
     services: frozenset[str]
+    software: frozenset[str]
+    shared: frozenset[str]
     tlds: frozenset[str]
     shorteners: frozenset[str]
     free_hosts: frozenset[str]
@@ -97,8 +104,10 @@ def load(options: Weights, part: Part) -> tuple[dict[str, Symbol], Lists]:
             raise ValueError(f"weights.{name}: there is no such symbol")
         symbols[name] = msgspec.structs.replace(symbols[name], weight=weight)
     for name, symbol in symbols.items():
-        if strange := {part for row in symbol.together for part in row} - symbols.keys():
-            raise ValueError(f"file: symbols.{name}.together: there is no symbol {min(strange)}")
+        rows = {"together": {part for row in symbol.together for part in row}, "without": symbol.without}
+        for key, parts in rows.items():
+            if strange := parts - symbols.keys():
+                raise ValueError(f"file: symbols.{name}.{key}: there is no symbol {min(strange)}")
     return symbols, table.lists
 
 

@@ -4,7 +4,7 @@ from functools import cached_property
 from itertools import islice
 
 from gatepost.filters.symbols import Lists
-from gatepost.message.anatomy import Anatomy
+from gatepost.message.anatomy import Anatomy, Link, Part, Source
 from gatepost.message.authors import Box, box
 from gatepost.message.headers import readable
 from gatepost.message.hosts import registered
@@ -17,6 +17,7 @@ Sign = tuple[str, str]
 """A symbol, and what of the mail shows it ("" if that goes without saying)."""
 
 READERS_MAX = 200
+LINKS_MAX = 200
 _LISTED = frozenset({b"list-unsubscribe", b"list-id", b"list-post", b"mailing-list", b"x-mailing-list", b"x-beenthere"})
 _DISCUSSED = frozenset({b"list-post", b"x-beenthere", b"mailing-list", b"x-mailing-list", b"x-mailman-version"})
 _ANSWERS = frozenset({b"in-reply-to", b"references"})
@@ -70,6 +71,35 @@ class Facts:
         pieces = (piece for value in values for piece in value.split(b","))
         return [found for piece in islice(pieces, READERS_MAX) if (found := box(piece)).domain]
 
+    @cached_property
+    def links(self) -> list[Link]:
+        """The links that a mail program shows; those inside of files are not."""
+        return [link for link in islice(self.anatomy.links, LINKS_MAX) if link.source is not Source.FILE]
+
+    @property
+    def answered_elsewhere(self) -> bool:
+        """Whether answers go to another registered domain than the author's."""
+        return (
+            self.reply is not None and bool(self.reply.domain) and registered(self.reply.domain) != self.author_domain
+        )
+
+    def within(self, link: Link) -> bool:
+        """Tell whether a link leads to the reader's own domain, or to the very server that the author's address names.
+
+        An address right under a registered domain names no server: such a domain may be bought for a day.
+        """
+        named = self.author.domain if self.author.domain != self.author_domain else ""
+        return link.host == named or self.ours(link.domain)
+
+    def ours(self, domain: str) -> bool:
+        """Tell whether a registered domain is a recipient's."""
+        return domain in map(registered, self.our_domains)
+
+    @cached_property
+    def bare(self) -> bool:
+        """Whether neither a file nor a picture comes along, so that its links are all that a mail can lead by."""
+        return not any(part.attachment or _pictured(part) for part in self.anatomy.parts)
+
     @property
     def proven(self) -> bool:
         """Whether the author is proven; False where nobody looked."""
@@ -92,6 +122,10 @@ class Facts:
 
     def freemail(self, domain: str) -> bool:
         return domain in self.lists.freemail
+
+
+def _pictured(part: Part) -> bool:
+    return any(kind.startswith("image/") for kind in part.types)
 
 
 async def facts_of(mail: Mail, lists: Lists) -> Facts:

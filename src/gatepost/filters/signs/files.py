@@ -22,6 +22,7 @@ _DOUBLE = re.compile(
 )
 _PAGE = re.compile(r"\.(?:html?|xhtml|shtml|svg|mht|mhtml)\Z", re.IGNORECASE)
 _DISK = re.compile(r"\.(?:iso|img|vhdx?|udf|dmg)\Z", re.IGNORECASE)
+_ODD_ARCHIVE = re.compile(r"\.(?:r\d\d|z|ace|arj|lzh|lha|cab|uue?|xxe|tar\.?lz|lz|bz2?|001|wim)\Z", re.IGNORECASE)
 _PROGRAM_TYPES = ("application/x-dosexec", "application/x-executable", "application/vnd.microsoft.portable-executable")
 _TELLS_PASSWORD = re.compile(
     r"(?i)\b(?:pass(?:word|code|wort)|pwd|mot de passe|kennwort|contraseña|parola d.ordine|senha|пароль|hasło"
@@ -55,6 +56,8 @@ def _part(part: Part) -> Iterator[Sign]:
         yield "FILE_MACROS", part.shown
     if found := _named(_DISK, names):
         yield "FILE_IMAGE_OF_DISK", found
+    if found := _named(_ODD_ARCHIVE, names):
+        yield "FILE_ARCHIVE_ODD", found
     found = _named(_PAGE, names)
     if found or (part.attachment and "text/html" in part.types):
         yield "FILE_HTML", found

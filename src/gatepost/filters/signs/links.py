@@ -15,7 +15,6 @@ from gatepost.message.hosts import host_of, registered
 from gatepost.message.look import Anchor
 from gatepost.model.network import is_public
 
-LOOKED_AT = 200  # links
 SOME, MOST = 3, 0.6  # links, and the share of them that lead home
 LONG, PLACES = 2000, 8  # characters of a digest, and the domains that it leads to
 READERS = 20  # whose addresses are sought in them
@@ -23,16 +22,18 @@ _AUTHORITY = re.compile(r"[a-z]+:[/\\]{1,4}([^/\\?#]*)", re.IGNORECASE)
 _SHOWN = re.compile(r"(?:https?://)?((?:[\w-]+\.)+(?:[a-z]{2,6}|xn--[\w-]+))\b(?:[/?#:]\S*)?\Z", re.IGNORECASE)
 _PICTURE = re.compile(r"\.(?:png|jpe?g|gif|webp|svg|ico)(?:\?|\Z)", re.IGNORECASE)  # newsletters keep them there
 _SHARING = {"photos.app.goo.gl", "maps.app.goo.gl"}  # under a shortener's domain, and say what they lead to
+_TO_REACH = re.compile(r"\S@\w|\d[\d ()/.-]{6,}\d")  # an address, a telephone number
 _USUAL_PORTS = {"", "80", "443", "8080", "8443"}
 
 
 def links(facts: Facts, brands: Brands) -> Iterator[Sign]:
-    found = [link for link in islice(facts.anatomy.links, LOOKED_AT) if link.source is not Source.FILE]
+    found = facts.links
     yield from _first_of_each(_each(facts, brands, found))
     if facts.author_domain and _homeward(facts.author_domain, found):
         yield "LINKS_HOME", facts.author_domain
     if len(facts.prose.text) >= LONG and len(places := {link.domain for link in found if link.domain}) >= PLACES:
         yield "LINKS_WIDE", f"{len(places)} domains"
+    yield from _led(facts, brands, [link for link in found if link.domain])
     page = facts.prose.page
     if page is not None:
         yield from _first_of_each(_worded(page.anchors, facts, brands))
@@ -46,6 +47,19 @@ def links(facts: Facts, brands: Brands) -> Iterator[Sign]:
 def _homeward(own: str, found: list[Link]) -> bool:
     led = [link.domain == own for link in found if link.source is not Source.REDIRECT and link.domain]
     return len(led) >= SOME and sum(led) >= MOST * len(led)
+
+
+def _led(facts: Facts, brands: Brands, led: list[Link]) -> Iterator[Sign]:
+    """Tell where a proven mail leads that holds neither file nor picture."""
+    if not facts.proven or not facts.bare:
+        return
+    if not led:
+        if not facts.answered_elsewhere and not _TO_REACH.search(facts.prose.text):
+            yield "LINKS_NONE", ""
+    elif all(map(facts.within, led)):
+        yield "LINKS_OURS" if facts.ours(facts.author_domain) else "LINKS_WITHIN", led[0].host
+    elif all(brands.of(link.domain) and facts.lists.shared.isdisjoint(upwards(link.host)) for link in led):
+        yield "LINKS_BRAND", led[0].host
 
 
 def _first_of_each(signs: Iterable[Sign]) -> Iterator[Sign]:

@@ -3,6 +3,8 @@
 import re
 from collections.abc import Iterator
 
+import re2  # type: ignore[import-untyped]
+
 from gatepost.filters.signs.brands import NEAR, Brands, near, unpunycoded
 from gatepost.filters.signs.facts import Facts, Sign
 from gatepost.filters.signs.scripts import UNSEEN, mixed
@@ -12,10 +14,11 @@ from gatepost.message.skeleton import folded, skeleton
 NEAR_REPLY = 6  # letters of a name from which on one wrong letter is taken for intent
 _ADDRESS = re.compile(r"[\w.+-]+@([\w-]+(?:\.[\w-]+)+)")
 _RANDOM = re.compile(
+    r"(?!microsoftexchange[0-9a-f]{32}\Z)(?:"  # Exchange reports by that name
     r"(?=[a-z0-9]{9,}\Z)(?:[a-z]*+[0-9]++){3,}[a-z]*+\Z"  # digits strewn over it
     r"|[a-z]{2,}[0-9]{5,}\Z"
     r"|[a-z]*[bcdfghjklmnpqrstvwxz]{7,}[a-z0-9]*\Z"
-    r"|[a-z0-9]*[0-9]{3,}[a-z]{1,3}[0-9]*\Z"
+    r"|[a-z0-9]*[0-9]{3,}[a-z]{1,3}[0-9]*\Z)"
 )
 LOCAL_MAX = 64
 HYPHENS = 2  # in a domain's own label, from which on it is put together
@@ -30,6 +33,12 @@ _CHIEF = re.compile(
     r"|geschäftsführ\w+|rechtsanwalt|kundendienst|kreditservice|avocat|notaire|brigade|gendarmerie|police|directeur"
     r"|abogado|notario|director[a]? general)\b"
 )
+_END = 400  # characters of a text in which somebody signs
+_SIGNED = re2.compile(
+    r"(?:©|\([Cc]\)|[Cc]opyright)[\s0-9-]{0,12}(\pL[\pL\pN' ]{2,30})"
+    r"|\b([A-Z]\w+(?: [A-Z]\w+){0,2}[ -](?:[Tt]eam|Support|Security|Corporation|Customer (?:Care|Service)))\b"
+    r"|(?i:équipe|equipo(?: de)?|equipe|il team|zespół) ([A-Z]\w+(?: [A-Z]\w+)?)"
+)
 _BASE64_WORD = re.compile(rb"=\?[^?\s]{1,40}\?[Bb]\?")
 
 
@@ -39,6 +48,8 @@ def sender(facts: Facts, brands: Brands) -> Iterator[Sign]:
         yield from _domain(facts, brands)
         yield from _address(facts)
     yield from _replies(facts)
+    if brand := _signed(facts, brands):
+        yield "SIGNED_AS_BRAND", brand
 
 
 def _name(facts: Facts, brands: Brands) -> Iterator[Sign]:
@@ -47,8 +58,10 @@ def _name(facts: Facts, brands: Brands) -> Iterator[Sign]:
     if shown and registered(shown[1].lower()) != domain and not facts.discussed:
         yield "FROM_NAME_ADDRESS", f"{shown[0]} for {facts.author.address}"
     brand = brands.claimed(name) if name and not shown else ""
-    if brand and domain and not brands.owns(brand, domain) and not facts.discussed:
+    if brand and domain and not (brands.owns(brand, domain) or facts.discussed or _serves(facts, brands, brand)):
         yield "FROM_NAME_BRAND", f"{name} with {facts.author.address}"
+        if facts.links and not any(brands.owns(brand, link.domain) for link in facts.links):
+            yield "FROM_NAME_BRAND_ALONE", facts.links[0].host
     if facts.freemail(facts.author.domain):
         yield "FROM_FREEMAIL", facts.author.domain
         if _CHIEF.search(name):
@@ -64,6 +77,17 @@ def _name(facts: Facts, brands: Brands) -> Iterator[Sign]:
         if text.isascii() and len(text) > 3 and _BASE64_WORD.search(facts.raw(field)):
             yield "FROM_ENCODED_IDLY", field.decode().title()
             break
+
+
+def _serves(facts: Facts, brands: Brands, brand: str) -> bool:
+    """Tell whether a server writes in the name of the software that it runs, and leads nowhere but to itself."""
+    if brand not in facts.lists.software or not facts.proven or facts.freemail(facts.author.domain):
+        return False
+    if facts.answered_elsewhere:
+        return False
+    if not facts.bare:
+        return facts.envelope.sender is None  # a report brings what it reports on
+    return all(facts.within(link) or brands.owns(brand, link.domain) for link in facts.links if link.domain)
 
 
 def _ours(facts: Facts, name: str) -> bool:
@@ -131,17 +155,28 @@ def _seen_at(facts: Facts, domain: str) -> bool:
 
 def _replies(facts: Facts) -> Iterator[Sign]:
     reply, author = facts.reply, facts.author
-    if reply is None or not reply.domain or facts.listed:
+    if reply is None or not facts.answered_elsewhere or facts.listed:
         return
     domain = registered(reply.domain)
-    if domain == facts.author_domain:
-        return
     if facts.freemail(reply.domain):
         yield "REPLY_TO_FREEMAIL", f"{reply.address} for {author.address}"
     else:
         yield "REPLY_TO_ELSEWHERE", f"{reply.domain} for {author.domain}"
     if facts.author_domain and _alike(domain, facts.author_domain):
         yield "REPLY_TO_ALIKE", f"{domain} for {facts.author_domain}"
+
+
+def _signed(facts: Facts, brands: Brands) -> str:
+    """Return the brand that a mail is signed by though neither its author nor any link is the brand's, "" if none."""
+    if facts.listed or facts.answers or not facts.author_domain:
+        return ""
+    for found in _SIGNED.finditer(facts.prose.text[-_END:]):
+        brand = brands.claimed(found[1] or found[2] or found[3])
+        if brand:
+            domains = (facts.author_domain, *(link.domain for link in facts.links))
+            own = any(brands.owns(brand, domain) for domain in domains)
+            return "" if own or _serves(facts, brands, brand) else brand
+    return ""
 
 
 def _alike(one: str, other: str) -> bool:
