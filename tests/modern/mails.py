@@ -55,7 +55,8 @@ FILES = {
 """The files: what their mails are, and their lot; those without are halved by their names."""
 
 LOTS = ("improved", "held", "fresh", "later", "wide", "last", "check", "blind", "notices", "odd", "third")
-"""Those looked at while the rules were improved, those held back, those written then, two of other hands, the last."""
+"""Those looked at while the rules were improved, those held back, those written then, two of other hands, the last, and
+those that were judged unseen."""
 
 BOB = "Bob Hale <bob@ours.test>"
 FIRST = datetime(2025, 10, 14, 7, 12, 44, tzinfo=UTC)

@@ -35,7 +35,7 @@ _CHIEF = re.compile(
 )
 _END = 400  # characters of a text in which somebody signs
 _SIGNED = re2.compile(
-    r"(?:©|\([Cc]\)|[Cc]opyright)[\s0-9-]{0,12}(\pL[\pL\pN' ]{2,30})"
+    r"(?:©|\([Cc]\)|[Cc]opyright)[\s0-9-]{0,12}([A-Za-z][A-Za-z ]{2,30})"
     r"|\b([A-Z]\w+(?: [A-Z]\w+){0,2}[ -](?:[Tt]eam|Support|Security|Corporation|Customer (?:Care|Service)))\b"
     r"|(?i:équipe|equipo(?: de)?|equipe|il team|zespół) ([A-Z]\w+(?: [A-Z]\w+)?)"
 )
