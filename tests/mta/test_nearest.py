@@ -23,7 +23,7 @@ def score(symbol: str, points: float) -> Finding:
 
 
 def told(*findings: Finding, case: Case = CASE) -> list[str]:
-    return [change.told()["text"] for change in nearest(findings, case, judge(findings, case))]
+    return [change.told["text"] for change in nearest(findings, case, judge(findings, case))]
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_every_change_that_is_told_gives_another_verdict() -> None:
 def test_rules_that_would_have_changed_it_are_named_by_their_ids() -> None:
     rule = finding(Category.BLOCKED, rule_id=7)
     (change,) = nearest([rule], CASE, judge([rule], CASE))
-    assert change.told() == {
+    assert change.told == {
         "action": Action.DELIVER,
         "category": "CLEAN",
         "without": ["BLOCKED"],
@@ -107,7 +107,7 @@ def test_what_is_said_of_rules_comes_true_when_they_are_taken_away(order: tuple[
         changes = nearest(findings, CASE, judge(findings, CASE))
         changed = [change for change in changes if change.without]
         for change in changed:
-            gone = change.told()["rules"]
+            gone = change.told["rules"]
             left = with_rules(*(rule for rule in rules if rule.id not in gone))
             verdict = judge(left, CASE)
             assert (verdict.action, verdict.category) == (change.action, change.category)
@@ -117,5 +117,5 @@ def test_what_is_said_of_rules_comes_true_when_they_are_taken_away(order: tuple[
 def test_a_rule_is_left_out_with_all_that_it_did() -> None:
     both = [msgspec.structs.replace(finding(Category.BAD_ATTACHMENT), rule_id=7) for _ in range(2)]
     (change,) = [each for each in nearest(both, CASE, judge(both, CASE)) if each.without]
-    assert change.told()["rules"] == [7]
+    assert change.told["rules"] == [7]
     assert change.category is Category.CLEAN

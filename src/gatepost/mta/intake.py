@@ -3,7 +3,7 @@
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from enum import StrEnum
-from functools import partial
+from functools import cache, partial
 
 import msgspec
 
@@ -107,7 +107,8 @@ class Intake:
         days, life = settings.quarantine.system_days, settings.queue.life
         self._bounces = Bounces(settings.hostname, life=life, system_days=days, new_id=self.new_id)
         self._clock = clock
-        self._metrics = metrics
+        self._received_bytes = metrics.received_bytes
+        self._counter = cache(metrics.messages.labels)
         self._new_id = new_id
         self._under_way = 0  # mails that are judged or written just now
         self._provisioned: dict[int, deque[int]] = defaultdict(deque)
@@ -188,7 +189,7 @@ class Intake:
         report, judged, answer = await self._weigh(mail, trail)
         summary = report.anatomy.summary if report.anatomy else Summary()
         for each in judged:
-            verdicts.announce(envelope, each, self._metrics)
+            verdicts.announce(envelope, each, self._counter)
         self._standing.saw(mail, judged)
         self._outgoing.saw(mail, judged)
         proofs = fields(mail.auth, envelope, self._settings.hostname) if mail.auth else ()
@@ -323,7 +324,7 @@ class Intake:
         else:
             kept = await self._store.write(arrival, pace=Pace.TOGETHER)
         ids = kept.deliveries
-        self._metrics.received_bytes.inc(message.size)
+        self._received_bytes.inc(message.size)
         if ids:
             ready = [msgspec.structs.replace(each, id=id) for each, id in zip(deliveries, ids, strict=True)]
             self._queue.push(message, ready, body)

@@ -69,16 +69,17 @@ class _Bench:
         self.findings = findings
         self.case = case
         self.policy = case.policy
-        self.score = round(sum(finding.score for finding in findings), 3)
+        self.score = round(sum([finding.score for finding in findings]), 3)
         self.path: list[str] = []
+        self.stated = {finding.category for finding in findings}
         self.found: set[Category] = set()
 
     def decide(self) -> Verdict:
-        if any(finding.category is Category.OVERSIZE for finding in self.findings):
+        if Category.OVERSIZE in self.stated:
             return self._verdict(Action.REJECT, Category.OVERSIZE, ("larger than the policy allows: refused",))
-        unsure = [f for f in self.findings if f.category is Category.UNSURE and f.on_error is OnError.DEFER]
+        unsure = self._first(Category.UNSURE, OnError.DEFER)
         if unsure:
-            return self._verdict(Action.DEFER, Category.UNSURE, (f"{unsure[0].symbol}: deferred",))
+            return self._verdict(Action.DEFER, Category.UNSURE, (f"{unsure.symbol}: deferred",))
         found = self.found = self._found()
         held_back = [category for category in found if not self._relays(category)]
         if held_back:
@@ -87,13 +88,13 @@ class _Bench:
 
     def _found(self) -> set[Category]:
         """The categories that hold against this mail, after the score and ALLOW have spoken."""
-        found = {finding.category for finding in self.findings if finding.category > Category.CLEAN}
+        found = {category for category in self.stated if category > Category.CLEAN}
         if self._unsure_hold():
             found.add(Category.BAD_ATTACHMENT)
         if self.score >= self.policy.spam_score:
             self.path.append(f"score {self.score:g} reaches the spam score {self.policy.spam_score:g}")
             found.add(Category.SPAM)
-        allow = next((f for f in self.findings if f.category is Category.ALLOWED and f.on_error is None), None)
+        allow = self._first(Category.ALLOWED, None)
         outweighed = found & OUTWEIGHED
         if allow and outweighed:
             self.path.append(f"{allow.symbol} outweighs {_names(outweighed)}")
@@ -101,7 +102,12 @@ class _Bench:
         return found
 
     def _unsure_hold(self) -> bool:
-        return any(f.category is Category.UNSURE and f.on_error is OnError.QUARANTINE for f in self.findings)
+        return self._first(Category.UNSURE, OnError.QUARANTINE) is not None
+
+    def _first(self, category: Category, on_error: OnError | None) -> Finding | None:
+        if category not in self.stated:
+            return None
+        return next((f for f in self.findings if f.category is category and f.on_error is on_error), None)
 
     def _relays(self, category: Category) -> bool:
         if self.case.clean_only:
@@ -117,14 +123,14 @@ class _Bench:
 
     def _deliver(self, found: set[Category]) -> Verdict:
         props = self.policy.relay_props
-        tags = tuple(tag for category, read in TAGS.items() if category in found and (tag := read(props)))
+        tags = tuple([tag for category, read in TAGS.items() if category in found and (tag := read(props))])
         gravest = max(found, default=Category.CLEAN)
         keep = self._keep_clean() if gravest is Category.CLEAN else self._archive(gravest)
         return self._verdict(Action.DELIVER, gravest, ("delivered",), tags=tags, keep=keep)
 
     def _doubted(self, held_back: Sequence[Category]) -> Verdict | None:
         """Put the mail off where it would pass by a rule of which it can't be said now whether it allows."""
-        doubt = next((f for f in self.findings if f.category is Category.ALLOWED and f.on_error is OnError.DEFER), None)
+        doubt = self._first(Category.ALLOWED, OnError.DEFER)
         if doubt is None or not OUTWEIGHED.issuperset(held_back):
             return None
         told = msgspec.structs.replace(doubt, category=Category.UNSURE)
@@ -194,7 +200,7 @@ class _Bench:
             found=tuple(sorted(self.found)),
             tags=tags,
             keep=keep,
-            because=tuple(f for f in self.findings if f.category is not Category.NOTE),
+            because=tuple([f for f in self.findings if f.category is not Category.NOTE]),
             path=(*self.path, *said),
         )
 

@@ -4,6 +4,7 @@ Pure, beside the judge, who is asked again with one thing changed; nothing here 
 """
 
 from collections.abc import Collection, Iterator, Sequence
+from functools import cached_property, lru_cache
 from typing import Any
 
 import msgspec
@@ -17,7 +18,7 @@ DECIDING = 50  # findings, of those that may decide, that are tried one by one
 RULES = 20  # that are left out one after the other, each because the one before it is gone
 
 
-class Change(msgspec.Struct, frozen=True, kw_only=True):
+class Change(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """A change, and what becomes of the mail with it: `without` these findings, or with `points` more (or fewer)."""
 
     without: tuple[Finding, ...] = ()
@@ -25,8 +26,9 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     action: Action
     category: Category
 
+    @cached_property
     def told(self) -> dict[str, Any]:
-        """Return what the trace tells of it."""
+        """What the trace tells of it."""
         told: dict[str, Any] = {"action": self.action.value, "category": self.category.name}
         if self.without:
             told["without"] = list(dict.fromkeys(finding.symbol for finding in self.without))
@@ -61,7 +63,15 @@ def nearest(findings: Sequence[Finding], case: Case, verdict: Verdict) -> tuple[
     findings the one with the least points counts; where neither one of them nor points would do, all that
     speak for the category that decided.
     """
-    tried = _Trial(findings, case, verdict)
+    timeless = msgspec.structs.replace(case, received=0)  # which no outcome hangs on
+    return _nearest(tuple(findings), timeless, verdict.action, verdict.category, verdict.score)
+
+
+@lru_cache(maxsize=256)  # of most mails nothing is found, or what was found of the one before
+def _nearest(
+    findings: tuple[Finding, ...], case: Case, action: Action, category: Category, score: float
+) -> tuple[Change, ...]:
+    tried = _Trial(findings, case, (action, category), score)
     found = [tried.without_one(), tried.with_points()]
     if found == [None, None]:
         found = [tried.without_the_case()]
@@ -69,10 +79,11 @@ def nearest(findings: Sequence[Finding], case: Case, verdict: Verdict) -> tuple[
 
 
 class _Trial:
-    def __init__(self, findings: Sequence[Finding], case: Case, verdict: Verdict) -> None:
+    def __init__(self, findings: Sequence[Finding], case: Case, outcome: tuple[Action, Category], score: float) -> None:
         self.findings = findings
         self.case = case
-        self.verdict = verdict
+        self.outcome = outcome
+        self.score = score
         self.bounds = _bounds(case.policy)
         self.side = self._side(0.0)
 
@@ -93,7 +104,7 @@ class _Trial:
 
     def without_the_case(self) -> Change | None:
         """The verdict without anything of the category that decided."""
-        decided = tuple(finding for finding in self.findings if _speaks_for(finding, self.verdict.category))
+        decided = tuple(finding for finding in self.findings if _speaks_for(finding, self.outcome[1]))
         return self._without(decided) if len(decided) > 1 else None
 
     def with_points(self) -> Change | None:
@@ -101,7 +112,7 @@ class _Trial:
         for points in sorted(self._steps(), key=abs):
             more = Finding(category=Category.SCORE, symbol="POINTS", reason="", by="nearest", score=points)
             verdict = judge((*self.findings, more), self.case)
-            if _differs(verdict, self.verdict):
+            if self._differs(verdict):
                 return Change(points=points, action=verdict.action, category=verdict.category)
         return None
 
@@ -113,7 +124,7 @@ class _Trial:
             rules = {(each.by, each.rule_id) for each in gone}
             places = tuple(filter(None, (_behind(each, rules) for each in places)))
             verdict = judge((*rest, *places), self.case)
-            if _differs(verdict, self.verdict):
+            if self._differs(verdict):
                 return Change(without=tuple(gone), action=verdict.action, category=verdict.category)
             if not places:
                 break
@@ -126,13 +137,16 @@ class _Trial:
         return finding.category is not Category.SCORE or self._side(finding.score) != self.side
 
     def _side(self, less: float) -> tuple[bool, ...]:
-        return tuple(self.verdict.score - less >= bound for bound in self.bounds)
+        return tuple(self.score - less >= bound for bound in self.bounds)
 
     def _steps(self) -> Iterator[float]:
         """Yield the points that lead to each bound from below, or just under it from above."""
         for bound in self.bounds:
-            score = self.verdict.score
+            score = self.score
             yield round(bound - score if score < bound else bound - score - STEP, 3)
+
+    def _differs(self, verdict: Verdict) -> bool:
+        return (verdict.action, verdict.category) != self.outcome
 
 
 def _behind(finding: Finding, rules: Collection[tuple[str, int | None]]) -> Finding | None:
@@ -149,10 +163,6 @@ def _symbol(finding: Finding) -> str:
 
 def _bounds(policy: Policy) -> tuple[float, ...]:
     return policy.spam_score, policy.relay_props.spam_score_limit
-
-
-def _differs(one: Verdict, other: Verdict) -> bool:
-    return (one.action, one.category) != (other.action, other.category)
 
 
 def _speaks_for(finding: Finding, category: Category) -> bool:

@@ -1,6 +1,10 @@
 """Tells a verdict: to the mail's trace, to the log, and to the metrics."""
 
-from gatepost.events import Metrics, Trail, log
+from collections.abc import Callable
+
+from prometheus_client import Counter
+
+from gatepost.events import Trail, log
 from gatepost.model.envelope import Envelope
 from gatepost.mta.keeping import Judged
 
@@ -12,20 +16,20 @@ def trace(judged: Judged, trail: Trail) -> None:
         "verdict",
         verdict.path[-1] if verdict.path else "",
         mailbox=recipient.address.key,
-        action=verdict.action.value,
+        action=verdict.action,
         category=verdict.category.name,
         score=verdict.score,
         path=list(verdict.path),
         policy=recipient.policy.name if recipient.policy else None,
-        keep=[{"folder": keep.folder.value, "until": keep.until} for keep in verdict.keep],
-        nearest=[change.told() for change in judged.near],
+        keep=[{"folder": keep.folder, "until": keep.until} for keep in verdict.keep],
+        nearest=[change.told for change in judged.near],
     )
 
 
-def announce(envelope: Envelope, judged: Judged, metrics: Metrics) -> None:
-    """Count the verdict and log it."""
+def announce(envelope: Envelope, judged: Judged, counter: Callable[[str, str, str], Counter]) -> None:
+    """Count the verdict by direction, category and action, and log it."""
     verdict = judged.verdict
-    metrics.messages.labels(envelope.direction.value, verdict.category.name, verdict.action.value).inc()
+    counter(envelope.direction, verdict.category.name, verdict.action).inc()
     log.info(
         "verdict",
         id=envelope.id,
