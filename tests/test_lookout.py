@@ -4,10 +4,11 @@ import asyncio
 import gc
 import weakref
 from math import inf
+from typing import Any
 
 import pytest
 
-from gatepost.lookout import Lookout
+from gatepost.lookout import Lookout, within
 
 pytestmark = pytest.mark.anyio
 
@@ -78,3 +79,68 @@ async def test_who_looked_goes_without_the_collector_once_it_ended() -> None:
         assert gone() is None
     finally:
         gc.enable()
+
+
+class Loop(asyncio.SelectorEventLoop):
+    """Counts the timers that are set."""
+
+    timers = 0
+
+    def call_at(self, *args: Any, **kwargs: Any) -> asyncio.TimerHandle:
+        self.timers += 1
+        return super().call_at(*args, **kwargs)
+
+
+def test_work_that_waits_for_nothing_has_no_timer() -> None:
+    async def work() -> str:
+        return "done"
+
+    async def failing() -> str:
+        raise ValueError("no")
+
+    async def ask(loop: Loop) -> None:
+        assert await within(9.0, work()) == "done"
+        with pytest.raises(ValueError, match="no"):
+            await within(9.0, failing())
+        assert loop.timers == 0
+
+    with asyncio.Runner(loop_factory=Loop) as runner:
+        runner.run(ask(runner.get_loop()))  # type: ignore[arg-type]  # it is ours
+
+
+async def test_work_that_waits_goes_on_to_its_end() -> None:
+    async def work(queue: asyncio.Queue[int]) -> list[int]:
+        found = [await queue.get(), await queue.get()]
+        try:
+            await asyncio.wait_for(queue.get(), 0.001)
+        except TimeoutError:
+            return found
+        return []
+
+    queue: asyncio.Queue[int] = asyncio.Queue()
+    asked = asyncio.create_task(within(30.0, work(queue)))
+    await asyncio.sleep(0)
+    queue.put_nowait(1)
+    await asyncio.sleep(0)
+    queue.put_nowait(2)
+    assert await asked == [1, 2]
+
+
+async def test_work_that_takes_too_long_is_broken_off_where_it_waits() -> None:
+    met: list[str] = []
+
+    async def work() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            met.append("broken off")
+            raise
+
+    with pytest.raises(TimeoutError):
+        await within(0.001, work())
+    task = asyncio.create_task(within(30.0, work()))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert met == ["broken off"] * 2

@@ -1,8 +1,38 @@
 """Looks at the clock for those who wait: one timer, seldom set, where each wait would set its own and take it back."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Generator
 from math import inf
+from typing import Any, TypeVar, cast
+
+T = TypeVar("T")
+
+
+async def within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
+    """Return what some work comes to; raise TimeoutError after `seconds`. What waits for nothing has no timer."""
+    try:
+        awaited = work.send(None)
+    except StopIteration as ended:
+        return cast("T", ended.value)
+    async with asyncio.timeout(seconds):
+        return await _Begun(work, awaited)
+
+
+class _Begun(Generator[Any, Any, T]):
+    """Work that waits for something already, to go on with as `await` does."""
+
+    def __init__(self, work: Coroutine[Any, Any, T], awaited: object) -> None:
+        self._work = work
+        self._awaited = [awaited]
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        return self
+
+    def send(self, value: object) -> Any:
+        return self._awaited.pop() if self._awaited else self._work.send(value)
+
+    def throw(self, *error: Any) -> Any:
+        return self._work.throw(*error)
 
 
 class Lookout:

@@ -6,7 +6,7 @@ has one class and `FILTER = <that class>`; nothing else needs to be edited.
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Coroutine, Hashable, Iterable, Iterator, Mapping
 from enum import IntEnum
 from functools import cache
 from importlib.metadata import entry_points
@@ -105,7 +105,7 @@ class Filter(Protocol):
         """Return what the answer depends on beside the mail; recipients with equal keys share one run."""
         ...
 
-    async def examine(self, mail: Mail, recipient: Recipient) -> Iterable[Finding]:
+    def examine(self, mail: Mail, recipient: Recipient) -> Coroutine[Any, Any, Iterable[Finding]]:
         """Return what was found; an exception counts as UNSURE."""
         ...
 

@@ -233,7 +233,7 @@ class Mail:
 
         All who ask share one run, which goes on when one of them gives up.
         """
-        if (known := self.glance()) is not None:
+        if (known := self._anatomy or self.glance()) is not None:
             return known
         if self._opening is None:
             self._opening = asyncio.create_task(self._opener.delegate(self.body))

@@ -10,6 +10,7 @@ import msgspec
 from gatepost.dns import Resolver
 from gatepost.events import Metrics, Trail, log
 from gatepost.filters.registry import Cost, Filter
+from gatepost.lookout import within
 from gatepost.mailauth.examine import Examiner, unknown
 from gatepost.mailauth.report import facts
 from gatepost.message.anatomy import Anatomy
@@ -175,14 +176,16 @@ class Pipeline:
         """Ask one filter for all recipients; return the milliseconds that it took."""
         said = this.said.get(one.name)
         if said is not None:
-            self._note(one, said.findings, range(len(this.recipients)), said.seconds, this)
+            if said.findings:
+                self._note(one, said.findings, range(len(this.recipients)), said.seconds, this)
             took = said.seconds
         else:
             started = asked = time.perf_counter()
             for members in _alike(one, this.recipients):
                 findings = await self._examine(one, this.mail, this.recipients[members[0]])
                 done = time.perf_counter()
-                self._note(one, findings, members, done - asked, this)
+                if findings:
+                    self._note(one, findings, members, done - asked, this)
                 asked = done
             took = asked - started
         self._seconds[one.name].observe(took)
@@ -192,12 +195,11 @@ class Pipeline:
         self, one: Filter, findings: Sequence[Finding], members: Sequence[int], took: float, this: _Round
     ) -> None:
         """Note what a filter found for some of the recipients."""
-        if findings:
-            for index in members:
-                this.found[index].extend(findings)
-            shared = len(members) == len(this.recipients)
-            told_to = (None,) if shared else [this.recipients[index].address.key for index in members]
-            self._tell(one, findings, told_to, took, this.trail)
+        for index in members:
+            this.found[index].extend(findings)
+        shared = len(members) == len(this.recipients)
+        told_to = (None,) if shared else [this.recipients[index].address.key for index in members]
+        self._tell(one, findings, told_to, took, this.trail)
 
     def _tell(
         self, one: Filter, findings: Sequence[Finding], mailboxes: Iterable[str | None], took: float, trail: Trail
@@ -212,10 +214,8 @@ class Pipeline:
 
     async def _examine(self, one: Filter, mail: Mail, recipient: Recipient) -> list[Finding]:
         try:
-            if one.cost <= Cost.PARSE:
-                return list(await one.examine(mail, recipient))
-            async with asyncio.timeout(self._timeout):
-                return list(await one.examine(mail, recipient))
+            asked = one.examine(mail, recipient)
+            return list(await (asked if one.cost <= Cost.PARSE else within(self._timeout, asked)))
         except Exception as error:  # a failing filter defers, or what its on_error says; never passes by accident
             log.error("filter failed", filter=one.name, id=mail.envelope.id, error=repr(error), exc_info=True)
             return [
