@@ -19,7 +19,10 @@ def fields(found: AuthResults, envelope: Envelope, host: str) -> list[tuple[str,
     """Return Authentication-Results and Received-SPF, folded; `host` is our authserv-id."""
     return [
         ("Authentication-Results", ";\r\n\t".join([host, *_results(found, envelope)])),
-        ("Received-SPF", _received_spf(found.mail_from, envelope, host)),
+        (
+            "Received-SPF",
+            _received_spf(found.mail_from, envelope.sender, envelope.client.ip, envelope.client.helo, host),
+        ),
     ]
 
 
@@ -31,8 +34,8 @@ def facts(found: AuthResults) -> dict[str, Any]:
         "helo": _spf_facts(found.helo),
         "dkim": [_signature_facts(each) for each in found.signatures],
         "dmarc": _dmarc_facts(found.dmarc),
-        "arc": {"result": found.arc.result.value, "sealers": list(found.arc.sealers), "reason": found.arc.reason},
-        "iprev": {"result": found.iprev.result.value, "name": found.iprev.name, "reason": found.iprev.reason},
+        "arc": {"result": found.arc.result, "sealers": list(found.arc.sealers), "reason": found.arc.reason},
+        "iprev": {"result": found.iprev.result, "name": found.iprev.name, "reason": found.iprev.reason},
     }
 
 
@@ -61,7 +64,7 @@ def _signature_properties(each: Signature) -> list[tuple[str, str, str]]:
 
 
 def _result(method: str, result: Result, reason: str, *properties: tuple[str, str, str]) -> str:
-    some = ((kind, name, value[: VALUE + 1]) for kind, name, value in properties)
+    some = [(kind, name, value[: VALUE + 1]) for kind, name, value in properties]
     return _clause(method, result, reason[: REASON + 1], *some)
 
 
@@ -93,14 +96,15 @@ _SAID = {
 }
 
 
-def _received_spf(spf: Spf, envelope: Envelope, host: str) -> str:
+@lru_cache(maxsize=1024)
+def _received_spf(spf: Spf, sender: Address | None, ip: str, helo: str, host: str) -> str:
     said = _SAID.get(spf.result, "has no usable record for")
     told = {
-        "client-ip": envelope.client.ip,
-        "envelope-from": _quoted(envelope.sender.text if envelope.sender else ""),
-        "helo": _quoted(envelope.client.helo),
+        "client-ip": ip,
+        "envelope-from": _quoted(sender.text if sender else ""),
+        "helo": _quoted(helo),
         "receiver": host,
-        "identity": "mailfrom" if envelope.sender else "helo",
+        "identity": "mailfrom" if sender else "helo",
         "mechanism": _mechanism(spf),
         "problem": _quoted(spf.reason) if spf.result in (Result.PERMERROR, Result.TEMPERROR) else "",
     }
@@ -121,8 +125,9 @@ def _quoted(text: str) -> str:
     return f'"{shown}"'
 
 
+@lru_cache(maxsize=1024)
 def _spf_facts(spf: Spf) -> dict[str, object]:
-    told: dict[str, object] = {"result": spf.result.value, "domain": spf.domain}
+    told: dict[str, object] = {"result": spf.result, "domain": spf.domain}
     optional = {
         "reason": spf.reason,
         "steps": list(spf.steps),
@@ -143,6 +148,7 @@ def _signature_facts(each: Signature) -> dict[str, object]:
     return {name: value for name, value in told.items() if value}
 
 
+@lru_cache(maxsize=1024)
 def _dmarc_facts(dmarc: Dmarc) -> dict[str, object]:
     told = {
         "result": dmarc.result.value,

@@ -71,15 +71,19 @@ _usual_claims = lru_cache(maxsize=1024)(_claims)  # several ask of one mail, and
 
 def shown(anatomy: Anatomy) -> tuple[str, ...]:
     """Return what each From field shows: names, comments and addresses, encoded words decoded."""
-    texts = (_visible(readable(unfold(value[:VALUE_MAX]))) for value in anatomy.values(b"from"))
-    return tuple(text for text in texts if text)
+    texts = [(_usual_shown if len(value) <= _SHORT else _shown)(value) for value in anatomy.values(b"from")]
+    return tuple(filter(None, texts))
 
 
-def _visible(value: str) -> str:
+def _shown(field: bytes) -> str:
+    value = readable(unfold(field[:VALUE_MAX]))
     if not value.isascii():
         value = _UNSEEN.sub("", _FILLERS.sub(" ", value))
         value = "".join(char for char in value if unicodedata.category(char) != "Cf")  # of no width
     return value
+
+
+_usual_shown = lru_cache(maxsize=1024)(_shown)
 
 
 def _read(text: str) -> Address | None:
