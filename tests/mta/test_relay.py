@@ -311,6 +311,15 @@ async def test_a_refused_mail_is_the_outcome_of_those_that_were_taken(
     assert sink.mails == []
 
 
+@pytest.mark.parametrize("extensions", [EXTENSIONS, ()])
+async def test_a_mail_is_delivered_though_its_recipient_was_answered_in_the_same_words(
+    make: Make, extensions: tuple[str, ...]
+) -> None:
+    async with Sink({"MAIL": "250 OK", "RCPT": "250 OK", "dot": "250 OK"}, extensions=extensions) as sink:
+        outcomes = await make().deliver(to(sink), parcel("a@t.test", "b@t.test"))
+    assert results(outcomes) == ["delivered 250 2.0.0"] * 2
+
+
 @pytest.mark.parametrize("full", ["452 4.5.3 too many", "552 Too many recipients"])
 async def test_recipients_too_many_for_one_transaction_follow_in_the_next(make: Make, full: str) -> None:
     """RFC 5321 4.5.3.1.10: by 452, or by 552, as RFC 821 had it."""

@@ -128,15 +128,16 @@ async def _hand_over(session: Session, parcel: Parcel, taken: bool) -> Reply | N
 
 def _outcome(session: Session, rcpt: Reply, final: Reply | None) -> Outcome:
     """What became of a recipient: by what was said to RCPT, else to the mail."""
-    said = final if final is not None and rcpt.code < 300 else rcpt
-    if said is rcpt or said.code >= 300:
-        return Outcome(result=judge_reply(said), reply=said, hop=session.hop, tls=session.tls)
+    if rcpt.code >= 300 or final is None:
+        return Outcome(result=judge_reply(rcpt), reply=rcpt, hop=session.hop, tls=session.tls)
+    if final.code >= 300:
+        return Outcome(result=judge_reply(final), reply=final, hop=session.hop, tls=session.tls)
     return Outcome(
         result=Result.DELIVERED,
-        reply=said,
+        reply=final,
         hop=session.hop,
         tls=session.tls,
-        remote_id=remote_id(said.text),
+        remote_id=remote_id(final.text),
         takes_dsn=session.offers("dsn"),
     )
 
