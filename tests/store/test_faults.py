@@ -182,3 +182,17 @@ async def test_80_a_broken_store_answers_at_once_and_reads_on(directory: Path) -
     await store.close()
     async with opened(directory) as again:
         assert again.healthy and again.reader.count(User, every()) == 1
+
+
+async def test_79_a_backup_for_which_there_is_no_room_says_so_and_leaves_nothing(
+    small_disc: Path, tmp_path: Path
+) -> None:
+    async with opened(tmp_path / "state") as store:
+        for number in range(1, 80):
+            await store.write(lambda writer, n=number: keep(writer, n, copies=1, body=Body(100_000, bytes(100_000))))
+        with pytest.raises(Problem) as raised:
+            await store.backup(small_disc / "copy")
+        assert raised.value.kind is Kind.FULL
+        assert store.healthy
+        assert not (small_disc / "copy").exists() and not (small_disc / "copy.unfinished").exists()
+        await store.write(lambda writer: keep(writer, 100, copies=1))

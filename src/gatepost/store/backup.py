@@ -12,6 +12,7 @@ import msgspec
 
 from gatepost.model.problem import Kind, Problem
 from gatepost.store.blobs import Spool, sync_folder
+from gatepost.store.health import is_full
 from gatepost.store.opening import DATABASE, DONE_LOG
 
 PAGES = 1000  # of the database that are copied at once: 16 MB
@@ -26,7 +27,6 @@ _REFUSED = {
     errno.EPERM: _DENIED,
     errno.EROFS: _DENIED,
 }
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class Copied(msgspec.Struct, frozen=True):
@@ -53,7 +53,7 @@ def backup(directory: Path, spool: Spool, target: Path, key: Path | None, ending
             _copy(key, unfinished / "master.key")
         return _finish(unfinished, target)
     except (OSError, sqlite3.Error) as error:
-        kind = Kind.FULL if getattr(error, "errno", 0) in _FULL else Kind.UNAVAILABLE
+        kind = Kind.FULL if is_full(error) else Kind.UNAVAILABLE
         raise Problem(kind, f"The backup failed: {error}.") from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)

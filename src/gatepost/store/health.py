@@ -70,7 +70,7 @@ class Health:
 
     def blame(self, error: sqlite3.Error | OSError | MemoryError) -> Problem:
         """Judge a failure to write: note what it says of the disc, return the Problem for who asked."""
-        if _is_full(error):
+        if is_full(error):
             self._mark("full", error)
             return Problem(Kind.FULL, "no space left for mail", error=str(error))
         if _is_broken(error):
@@ -100,7 +100,8 @@ def primary_code(error: sqlite3.Error) -> int:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
-def _is_full(error: Exception) -> bool:
+def is_full(error: Exception) -> bool:
+    """Tell whether an error says that the disc, or what its owner may take of it, is full."""
     if isinstance(error, sqlite3.Error):
         return primary_code(error) == sqlite3.SQLITE_FULL
     return isinstance(error, OSError) and error.errno in _FULL
