@@ -75,3 +75,15 @@ def test_phrases_of_another_writing_are_found_beside_latin_ones() -> None:
         assert phrases.found(said) == ("SAID",), said
     assert phrases.found("您的包裹已经被完全滞留") == ()
     assert phrases.found("a “letter”") == ()
+
+
+def test_symbols_are_told_in_the_order_of_the_table_wherever_their_phrases_stand() -> None:
+    table = {
+        "FIRST": symbol("one"),
+        "SECOND": symbol("two.{0,3}three"),
+        "THIRD": symbol("посылк"),
+        "LAST": symbol("four"),
+    }
+    phrases = Phrases(table, "text")
+    assert phrases.found("four, посылка, two three, one") == tuple(table)
+    assert phrases.found("four", "посылка", "two three", "one") == tuple(table)

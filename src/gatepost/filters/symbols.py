@@ -213,28 +213,24 @@ class Phrases:
         members.append(known)
 
     def found(self, *texts: str) -> tuple[str, ...]:
-        """Return the symbols whose phrases stand in texts; what stands in several counts once."""
+        """Return the symbols whose phrases stand in texts, in the table's order; what stands in several counts once."""
         hits = [pattern for text in texts if text for pattern in self._recent(text)]
         if not hits:
             return ()
-        counts = Counter(pattern.owner for pattern in dict.fromkeys(hits)).items()
-        return tuple(name for owner, count in counts for least, name in self._least[owner] if count >= least)
+        counts = Counter(pattern.owner for pattern in set(hits))
+        told = [(counts[owner], decided) for owner, decided in self._least.items() if owner in counts]
+        return tuple(name for count, decided in told for least, name in decided if count >= least)
 
     def _sought(self, text: str) -> tuple[Pattern, ...]:
         octets = text.encode("utf-8", "replace")
         hits: list[Pattern] = []
         foreign = self._foreign if not text.isascii() and _OTHER.search(text) else []
         for together, members in (*self._wide, *foreign):
-            likely = [members[index] for index in _hit(together, octets)]
+            likely = [members[index] for index in together.Match(octets) or ()]
             hits += [each for each in likely if each.compiled.search(octets)]
         for together, members in self._sets:
-            hits += [members[index] for index in _hit(together, octets)]
+            hits += [members[index] for index in together.Match(octets) or ()]
         return tuple(hits)
-
-
-def _hit(together: Any, octets: bytes) -> list[int]:
-    """Return the patterns of a set that stand in a text, in the order of the table, wherever they stand."""
-    return sorted(together.Match(octets) or ())
 
 
 def _latin(pattern: str) -> bool:
