@@ -241,6 +241,29 @@ def test_the_address_that_exchange_reports_by_is_not_thrown_together() -> None:
     assert "FROM_LOCAL_RANDOM" in found(From=f"Ann <{name[9:]}@a.test>")
 
 
-@pytest.mark.parametrize(("domain", "lures"), [("dmv-citation-gov.cc", True), ("irs-gov.com", True), ("a.gov", False)])
+@pytest.mark.parametrize(
+    ("domain", "lures"),
+    [
+        *[(domain, True) for domain in ("dmv-citation-gov.cc", "irs-gov.com", "gov.online", "gouv-amende.info")],
+        *[(domain, False) for domain in ("a.gov", "dian.gov.co", "gov.scot", "gov.wales", "sa.gov.au", "gov.taipei")],
+    ],
+)
 def test_an_office_s_suffix_inside_a_name_lures(domain: str, lures: bool) -> None:
     assert ("FROM_DOMAIN_LURE" in found(From=f"Ann <a@{domain}>")) is lures
+
+
+@pytest.mark.parametrize(
+    ("href", "nowhere"),
+    [("", True), ("mailto:ann@b.test", False), ("tel:+18885550190", False), ("data:text/html;base64,PGI+", False)],
+)
+def test_a_link_that_is_no_web_page_s_leads_somewhere_too(href: str, nowhere: bool) -> None:
+    shown = f'<a href="{href}">here</a>' if href else "here"
+    data = letter(html=document(f"<p>Your password expires today, change it {shown}.</p>"))
+    assert ("LURE_TO_NOWHERE" in symbols(ask(SCORE, data, auth=auth(proven=True)))) is nowhere
+
+
+def test_a_report_of_held_mail_asks_for_no_password() -> None:
+    page = document('<p>Your spam report for today. {} <a href="https://mail.a.test/">Release</a></p>')
+    for asks, held in (("", True), ("Sign in with your e-mail password.", False)):
+        data = letter(html=page.replace("{}", asks), From="Ann <a@mail.a.test>")
+        assert ("DIGEST_AT_HOME" in symbols(ask(SCORE, data, auth=auth(proven=True)))) is held

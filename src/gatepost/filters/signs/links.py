@@ -54,7 +54,8 @@ def _led(facts: Facts, brands: Brands, led: list[Link]) -> Iterator[Sign]:
     if not facts.proven or not facts.bare:
         return
     if not led:
-        if not facts.answered_elsewhere and not _TO_REACH.search(facts.prose.text):
+        anchored = facts.prose.page is not None and facts.prose.page.anchors  # by a telephone, mail or data: link, too
+        if not (anchored or facts.answered_elsewhere or _TO_REACH.search(facts.prose.text)):
             yield "LINKS_NONE", ""
     elif all(map(facts.within, led)):
         yield "LINKS_OURS" if facts.ours(facts.author_domain) else "LINKS_WITHIN", led[0].host
