@@ -11,10 +11,11 @@ from gatepost.model.envelope import Dsn, Login, Role
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.route import Platform, Transport
 from gatepost.model.rules import SenderRule, SenderType
-from gatepost.model.tenant import Domain, DomainAlias, DomainStatus, Group, GroupMember, User, UserStatus
+from gatepost.model.tenant import Domain, DomainAlias, DomainStatus, Group, GroupMember, Priority, User, UserStatus
 from gatepost.mta import srs
 from gatepost.mta.directory import Directory
 from gatepost.mta.rulebook import Claims
+from gatepost.store.store import Store
 
 KEY = b"k" * 32
 WORLD = parse_address("ada@world.example")
@@ -117,6 +118,33 @@ async def test_a_change_acts_at_once(world: World, directory: Directory) -> None
     assert await refusal(directory, "bob@served.example") is Kind.DISABLED_USER
     await world.store.write(lambda writer: writer.change(Domain, domain.id, status=DomainStatus.DISABLED))
     assert await refusal(directory, "bob@served.example") is Kind.DISABLED_DOMAIN
+
+
+@pytest.mark.parametrize("at", range(8))
+async def test_a_change_that_comes_while_an_address_is_looked_up_acts_on_the_next_mail(
+    world: World, directory: Directory, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    domain = await world.domain("served.example")
+    await world.user("bob@served.example")
+    policy = await world.policy(domain)
+    claims = Claims((WORLD,))
+    left, generation = at, Store.generation.fget
+
+    def ask(store: Store) -> int:
+        nonlocal left
+        left -= 1
+        if left == -1:  # as the writer's thread may, at any moment
+            fields = {"policy_id": policy.id, "wblist_priority": Priority.DOMAIN}
+            store.write_sync(lambda writer: writer.change(Domain, domain.id, **fields))
+        return generation(store)
+
+    with monkeypatch.context() as watched:
+        watched.setattr(Store, "generation", property(ask))
+        while left >= 0:
+            directory.with_rules(await only(directory, "bob@served.example"), claims)
+    found = directory.with_rules(await only(directory, "bob@served.example"), claims)
+    assert found.policy == policy
+    assert found.rules.wblist_priority == Priority.DOMAIN
 
 
 async def test_an_address_without_account_is_asked_of_the_platform(

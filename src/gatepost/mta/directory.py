@@ -60,7 +60,7 @@ class Directory:
         self._senders: dict[str, list[Domain]] = memory.cache()  # those that name outgoing subnets
         self._networks: dict[str, DomainView | None] = memory.cache()  # by a client's address: the first of them
         self._trusted: dict[str, Subnets] = memory.cache()
-        self._rulebook = Rulebook(store, memory, clock, domain=self._domain_of, user=self._user)
+        self._rulebook = Rulebook(store, memory, clock, served=self.served, user=self._user)
 
     # What the front door asks.
 
@@ -92,7 +92,7 @@ class Directory:
         back = srs.reverse(address, key=self._srs_key, now=self._clock()) if sender is None else None
         if back is not None:
             return (self._way_back(back, address, view, dsn),)
-        found = self._known(self._ours, address, lambda: self._find(address, view))
+        found = self._known(self._ours, address, lambda: self._find(address))
         if isinstance(found, Group):
             return await self._expand(found, address, view, client, sender, dsn)
         return (await self._verified(found, dsn),)
@@ -166,10 +166,7 @@ class Directory:
 
     def with_rules(self, recipient: Recipient, claims: Claims) -> Recipient:
         """Return the recipient with the sender rules that bear on a mail, and its domain's other rules."""
-        view = self.served(recipient.domain) if recipient.domain else None
-        if view is None:
-            return recipient
-        return self._rulebook.applied(recipient, claims, view.domain, view.attachments, view.uris)
+        return self._rulebook.applied(recipient, recipient.domain, claims) if recipient.domain else recipient
 
     def stand_in(self, sender: Address | None, domain: str) -> str | None:
         """Return the address in `domain` that stands for a foreign sender (SRS); None where the sender may stay."""
@@ -188,7 +185,10 @@ class Directory:
 
     # How an address is resolved.
 
-    def _find(self, address: Address, view: DomainView) -> Recipient | Group:
+    def _find(self, address: Address) -> Recipient | Group:
+        view = self.served(address.domain)  # what is kept is made of nothing that was read before a commit
+        if view is None:
+            raise Problem(Kind.RELAYING_DENIED, "relaying denied")
         own = Address(address.local, view.domain.name)
         group = self._group(own.key)
         if group is not None and self._user(own.key) is None:
@@ -338,10 +338,6 @@ class Directory:
         return [member.email for member in page.items]
 
     # What is read from the store.
-
-    def _domain_of(self, name: str) -> Domain | None:
-        view = self.served(name)
-        return view.domain if view else None
 
     def _user(self, key: str) -> User | None:
         return self._known(self._users, key, lambda: self._store.reader.first(User, eq("email", key)))

@@ -10,8 +10,9 @@ from gatepost.message.skeleton import skeleton
 from gatepost.message.words import words
 from gatepost.model.address import Address
 from gatepost.model.envelope import Recipient
-from gatepost.model.rules import AttachmentRule, RuleSet, SenderRule, UriRule
+from gatepost.model.rules import RuleSet, SenderRule
 from gatepost.model.tenant import Domain, User
+from gatepost.mta.served import DomainView
 from gatepost.store.remembered import Remembered
 from gatepost.store.store import Store
 
@@ -40,7 +41,7 @@ class Person(msgspec.Struct, frozen=True):
 class Rulebook:
     """Reads rules from the store.
 
-    `domain` returns the domain that a name is or is another name of, `user` an account by its address.
+    `served` returns the domain that a name is or is another name of, `user` an account by its address.
     """
 
     def __init__(
@@ -49,40 +50,42 @@ class Rulebook:
         memory: Remembered,
         clock: Clock,
         *,
-        domain: Callable[[str], Domain | None],
+        served: Callable[[str], DomainView | None],
         user: Callable[[str], User | None],
     ) -> None:
         self._store = store
         self._clock = clock
-        self._domain = domain
+        self._served = served
         self._user = user
         self._known = memory.known
-        self._rules: dict[tuple[str, str, frozenset[str]], RuleSet] = memory.cache()
+        self._rules: dict[tuple[str, str, frozenset[str]], RuleSet | None] = memory.cache()
         self._persons: dict[str, tuple[Person, ...]] = memory.cache()
 
-    def applied(
-        self,
-        recipient: Recipient,
-        claims: Claims,
-        domain: Domain,
-        attachments: tuple[AttachmentRule, ...],
-        uris: tuple[UriRule, ...],
-    ) -> Recipient:
+    def applied(self, recipient: Recipient, domain: str, claims: Claims) -> Recipient:
         """Return the recipient with the sender rules that bear on a mail, and the other rules of its `domain`."""
-        owners = (domain.name, recipient.address.key)
+        owners = (domain, recipient.address.key)
         values = frozenset(value for sender in claims.senders for value in (sender.key, sender.domain))
 
-        def find() -> RuleSet:
-            matched = self._sender_rules(owners, values)
-            key = (domain.id, *sorted(rule.id for rule in matched), 0)
-            return RuleSet(key, matched, attachments, uris, domain.wblist_priority)
+        def find() -> RuleSet | None:
+            return self._found(owners, values)
 
         rules = find() if len(values) > USUAL else self._known(self._rules, (*owners, values), find)
+        if rules is None:
+            return recipient
         persons = tuple(self._named(owners, claims, rules.senders)) if claims.shown else ()
         if persons:
             key = (*rules.key, *sorted(rule.id for rule in persons))
             rules = msgspec.structs.replace(rules, key=key, persons=persons)
         return msgspec.structs.replace(recipient, rules=rules)
+
+    def _found(self, owners: tuple[str, str], values: frozenset[str]) -> RuleSet | None:
+        """Return the rules of a domain and a mailbox about some senders; None where the domain is gone."""
+        view = self._served(owners[0])
+        if view is None:
+            return None
+        matched = self._sender_rules(owners, values)
+        key = (view.domain.id, *sorted(rule.id for rule in matched), 0)
+        return RuleSet(key, matched, view.attachments, view.uris, view.domain.wblist_priority)
 
     def _sender_rules(self, owners: tuple[str, str], values: frozenset[str]) -> tuple[SenderRule, ...]:
         """The domain's and the mailbox's rules about some senders; those that expire while kept are the filter's."""
@@ -121,6 +124,10 @@ class Rulebook:
         if user and mine and theirs and mine.customer_id == theirs.customer_id:  # no tenant learns another's names
             names.append(_name(f"{user.firstname or ''} {user.lastname or ''}"))
         return Person(rule, address, tuple(filter(None, names)))
+
+    def _domain(self, name: str) -> Domain | None:
+        view = self._served(name)
+        return view.domain if view else None
 
     def _own_spelling(self, address: Address) -> str:
         """Return an address by the first of its domain's names, as accounts have it."""
