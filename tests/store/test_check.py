@@ -239,6 +239,32 @@ def test_a_backup_that_ends_last_does_not_check_point_the_database(filled: Path,
     store.close_sync()
 
 
+def test_a_file_whose_removal_began_before_the_backup_does_not_end_it(filled: Path, tmp_path: Path) -> None:
+    store = open_store(filled)
+    going = store.spool.path(mail_id(0xCD))  # its row is gone already
+    going.parent.mkdir(mode=0o700)
+    going.write_bytes(b"x")
+
+    def goes() -> bool:  # after the files of its folder were listed
+        going.unlink(missing_ok=True)
+        return False
+
+    assert backup(filled, store.spool, tmp_path / "copy", filled / "master.key", goes).bodies == 1
+    store.close_sync()
+    assert flaws(tmp_path / "copy") == []
+
+
+def test_a_backup_is_not_made_where_the_next_start_would_sweep_it(filled: Path, tmp_path: Path) -> None:
+    store = open_store(filled)
+    (tmp_path / "link").symlink_to(filled / "spool")
+    for place in (filled / "spool/copy", tmp_path / "link/copy", tmp_path / ("x" * 250)):
+        with pytest.raises(Problem) as refused:
+            backup(filled, store.spool, place, None, lambda: False)
+        assert (refused.value.kind, refused.value.pointer) == (Kind.UNPROCESSABLE, "/directory")
+    store.close_sync()
+    open_store(filled).close_sync()
+
+
 @pytest.mark.anyio
 async def test_a_backup_knows_what_the_done_log_knew(filled: Path, tmp_path: Path) -> None:
     store = open_store(filled)

@@ -23,6 +23,7 @@ _REFUSED = {
     errno.EEXIST: (Kind.CONFLICT, "There is something of this name already"),
     errno.ENOENT: (Kind.UNPROCESSABLE, "The daemon sees no directory that it could lie in"),
     errno.ENOTDIR: (Kind.UNPROCESSABLE, "What it would lie in is no directory"),
+    errno.ENAMETOOLONG: (Kind.UNPROCESSABLE, "Its name is too long"),
     errno.EACCES: _DENIED,
     errno.EPERM: _DENIED,
     errno.EROFS: _DENIED,
@@ -43,7 +44,7 @@ def backup(directory: Path, spool: Spool, target: Path, key: Path | None, ending
     the files of every row in the database's moment are there to be linked. A file that comes later than that moment is
     swept by the first start of the copy. Once `ending` says so, the copy is given up.
     """
-    unfinished = _begin(target)
+    unfinished = _begin(spool, target)
     try:
         with spool.hold():
             _copy_files(spool, unfinished / "spool", ending)
@@ -59,7 +60,9 @@ def backup(directory: Path, spool: Spool, target: Path, key: Path | None, ending
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def _begin(target: Path) -> Path:
+def _begin(spool: Spool, target: Path) -> Path:
+    if Path(os.path.realpath(target)).is_relative_to(os.path.realpath(spool.directory)):
+        raise Problem(Kind.UNPROCESSABLE, "The next start would sweep it out of the spool.", pointer="/directory")
     try:
         if os.path.lexists(target):
             raise FileExistsError(errno.EEXIST, "", str(target))
@@ -112,7 +115,8 @@ def _copy_files(spool: Spool, target: Path, ending: Callable[[], bool]) -> None:
         folder = target / path.parent.name
         folder.mkdir(mode=0o700, exist_ok=True)
         if not (folder / name).exists():
-            _link(path, folder / name)
+            with suppress(FileNotFoundError):  # its removal had begun before, and its row is gone
+                _link(path, folder / name)
 
 
 def _unless(ending: Callable[[], bool]) -> None:

@@ -37,10 +37,10 @@ _PROBE_BYTES = 65_536
 _DISC = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
-# Values of other types than int, float and str are asked three ways whether they adapt, unless an adapter is known.
-sqlite3.register_adapter(type(None), lambda none: none)
-sqlite3.register_adapter(bool, int)
-sqlite3.register_adapter(bytes, bytes)
+# Values of other types than int, float and str are asked three ways whether they adapt, unless an adapter is known. The
+# table is the whole process's: what a program that embeds this one has put there stays.
+for _kind, _adapter in ((type(None), lambda none: none), (bool, int), (bytes, bytes)):
+    sqlite3.adapters.setdefault((_kind, sqlite3.PrepareProtocol), _adapter)
 
 
 def connect(path: Path, *, reading: bool) -> sqlite3.Connection:
@@ -59,7 +59,8 @@ def connect(path: Path, *, reading: bool) -> sqlite3.Connection:
 _WRITING = (
     "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;"
     f"PRAGMA wal_autocheckpoint={CHECKPOINT}; PRAGMA journal_size_limit={CHECKPOINT * PAGE}; PRAGMA cache_size=-65536;"
-    # What is deleted is wiped, but no page is written for that alone: a large body would be written twice.
+    # What is deleted is wiped in pages that are written anyway, and stays in those that become free: else a large body
+    # would be written twice.
     "PRAGMA temp_store=MEMORY; PRAGMA secure_delete=FAST"
 )
 
