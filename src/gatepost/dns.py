@@ -153,11 +153,17 @@ class Resolver:
         return await self._find(name, "PTR", _texts)
 
     async def tlsa(self, name: str) -> list[Tlsa]:
-        """Return the TLSA records of `_port._tcp.host`; whether they are signed tells `is_secure`."""
+        """Return the TLSA records of `_port._tcp.host`, signed or not."""
         return await self._find(name, "TLSA", _tlsa)
 
+    async def proven_tlsa(self, name: str) -> list[Tlsa] | None:
+        """Return what `tlsa` does, None where DNSSEC does not prove it; by one answer, since a next one may fail."""
+        kept = await self._look(name, "TLSA", _tlsa)
+        found = _opened(cast("list[Tlsa] | Exception", kept.found))
+        return found if kept.secure else None
+
     async def is_secure(self, name: str, kind: str) -> bool:
-        """Tell whether the MX, A, AAAA or TLSA records of a name are proven by DNSSEC.
+        """Tell whether the MX, A or AAAA records of a name are proven by DNSSEC.
 
         They are where a resolver that is trusted to validate (`validates`) says so by the AD bit (RFC 4035 3.2.3).
         """
@@ -167,8 +173,9 @@ class Resolver:
     async def proven_host(self, host: str) -> str | None:
         """Return the name that a host's aliases lead to, its own if it is none; None where DNSSEC proves no address."""
         for kind in ("A", "AAAA"):
-            if await self.is_secure(host, kind):
-                return (await self._look(host, kind, _texts)).name
+            kept = await self._look(host, kind, _texts)
+            if kept.secure:
+                return kept.name
         return None
 
     async def knows_all(self) -> bool:

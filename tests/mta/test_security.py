@@ -131,6 +131,16 @@ async def test_a_proven_tlsa_record_is_enough_for_a_certificate_that_nobody_else
     assert far.counted("DANE", "success") == 1
 
 
+async def test_records_and_their_proof_are_one_answer_however_short_its_life(far: Far) -> None:
+    """Were the proof asked for again, an answer that fails then would let the mail go in the clear."""
+    async with Sink(tls=GOOD) as sink:
+        far.tlsa(sink, f"TLSA 3 0 1 {OWN}")
+        assert (await far.deliver(sink)).result is Result.DELIVERED
+        assert far.names.ttl == 0
+        assert far.names.count(f"_{sink.port}._tcp.{HOST}", "TLSA") == 1
+        assert far.names.count(HOST, "A") == 2  # for the proof, and for the way
+
+
 @pytest.mark.parametrize("tls", [server_tls(authority(), HOST), None], ids=["other", "plain"])
 async def test_a_server_that_does_not_fit_its_tlsa_record_gets_nothing_99(far: Far, tls: ssl.SSLContext | None) -> None:
     async with Sink(tls=tls) as sink:

@@ -134,14 +134,14 @@ class Security:
     async def _by_records(self, domain: str, host: str) -> Demand | Barred | None:
         name = f"_{self._port}._tcp.{host}"
         try:
-            records = await self._resolver.tlsa(name)
+            records = await self._resolver.proven_tlsa(name)
         except Missing:
             return None
         except DnsFailure:
             # Without the answer nobody knows whether plain text is allowed (RFC 7672 2.1.2).
             self._note(domain, PolicyType.TLSA, UNANSWERED, host)
             return Barred(f"whether {host} has TLSA records can't be told: no answer from DNS")
-        if not await self._is_secure(name, "TLSA"):
+        if records is None:
             return None
         return Demand(By.DANE, dane.usable(records), tuple(dict.fromkeys((host, domain))))
 
