@@ -18,13 +18,25 @@ def found(text: str = TEXT, **made: object) -> list[str]:
 
 @pytest.mark.parametrize(
     "name",
-    ["Amazon.co.jp", "Aruba.it", "Booking.com", "Госуслуги", "Почта России", "三井住友カード", "ETC利用照会サービス"],
+    [
+        "Amazon.co.jp",
+        "Aruba.it",
+        "Booking.com",
+        "BT Support",
+        "ING",
+        "Госуслуги",
+        "Почта России",
+        "三井住友カード",
+        "ETC利用照会サービス",
+    ],
 )
 def test_a_name_that_is_a_web_site_or_in_another_writing_is_a_brand_s(name: str) -> None:
     assert "FROM_NAME_BRAND" in found(From=f"{name} <info@a.test>")
 
 
-@pytest.mark.parametrize("name", ["Amazon Jones", "Wise Owl", "a.test", "三井寺", "Anna.it", "Почта Анны"])
+@pytest.mark.parametrize(
+    "name", ["Amazon Jones", "BT", "Ing. Jan Novák", "Wise Owl", "a.test", "三井寺", "Anna.it", "Почта Анны"]
+)
 def test_a_name_that_only_begins_alike_is_none(name: str) -> None:
     assert "FROM_NAME_BRAND" not in found(From=f"{name} <info@a.test>")
 

@@ -14,6 +14,7 @@ _WORDS = re.compile(r"[^\W_]+")
 _SITE = re.compile(
     r"\s*([^\W_]+)\.(?:com|net|org|co\.[a-z]{2}|com\.[a-z]{2}|[a-z]{2})\b"
 )  # a name that is a web site's
+INITIALS = 2  # letters, that people sign by, too
 _CLAIMS_MAX = 12  # words beyond which a name is a sentence
 
 
@@ -51,7 +52,7 @@ class Brands:
         alike = {skeleton(word) for word in words}
         for shown, brand in self._names.items():
             if brand in self._lists.common:
-                if joined == shown or (shown in words and served):
+                if (joined == shown and len(shown) > INITIALS) or (shown in words and served):
                     return brand
             elif shown in words or (_long(brand) and (skeleton(brand) in alike or joined.startswith(shown))):
                 return brand
