@@ -433,6 +433,22 @@ async def test_nothing_is_sent_while_the_store_takes_no_writes_80(road: Road) ->
         await sink.wait(1)
 
 
+async def test_what_waited_for_the_store_goes_soon_after_it_takes_writes_again_79(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gatepost.mta.queue.LOOK_AGAIN", 3600.0)
+    monkeypatch.setattr("gatepost.mta.queue.LOOK_SOON", 0.02)
+    road = await make()
+    async with Sink() as sink:
+        road.to("to.test", sink)
+        message, ways, body = await road.keep("b@to.test")
+        road.store._health.full = True
+        road.queue.push(message, ways, body)
+        await road.until(lambda: not road.queue._rests)  # it was looked at, and could not go
+        road.store._health.recovered()
+        await asyncio.wait_for(sink.wait(1), 20)
+
+
 async def test_an_outcome_is_written_as_soon_as_there_is_room_again_79(
     road: Road, monkeypatch: pytest.MonkeyPatch
 ) -> None:

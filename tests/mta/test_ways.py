@@ -77,3 +77,11 @@ async def test_each_way_has_its_turn(api: Api) -> None:
     assert good is not None
     await api.store.write(lambda writer: writer.change(Connection, good.id, host="moved.example"))
     assert way(api, "good") == "moved.example"
+
+
+async def test_a_way_that_was_taken_once_is_told_anew_when_its_platform_changes(api: Api) -> None:
+    assert [way(api, platform_id=1) for _ in range(2)] == ["platform.example"] * 2
+    await api.store.write(lambda writer: writer.change(Platform, 1, transport_dest="moved.example"))
+    assert way(api, platform_id=1) == "moved.example"
+    await api.store.write(lambda writer: writer.remove(Platform, eq("id", 1)))
+    assert way(api, platform_id=1) == "the recipient's mail server is no longer configured"

@@ -157,12 +157,16 @@ class Queue:
     async def _run(self) -> None:
         while True:
             self._begin_due()
-            longest = LOOK_AGAIN if self._store.healthy else LOOK_SOON
-            self._looks = min(self._next_due() or FAR, self._seen + int(longest * 1000))
+            self._looks = self._next_look()
             with suppress(TimeoutError):
                 async with asyncio.timeout(max(0.0, (self._looks - self._clock()) / 1000)):
                     await self._wake.wait()
             self._wake.clear()
+
+    def _next_look(self) -> int:
+        """When the clockwork looks again: when the next delivery comes due, or soon while the store takes no writes."""
+        longest = LOOK_AGAIN if self._store.healthy else LOOK_SOON
+        return min(self._next_due() or FAR, self._seen + int(longest * 1000))
 
     def _next_due(self) -> int | None:
         """When the next delivery comes due. What was due at the last look and could not go waits for its chance."""
@@ -170,10 +174,10 @@ class Queue:
         return due if due is not None and due > self._seen else None
 
     def _dispatch(self) -> None:
-        """Begin as much as may go now, and have the clockwork look no later than the next delivery comes due."""
+        """Begin as much as may go now, and have the clockwork look again in time for the rest."""
         self._rests = False
         self._begin_due()
-        if (self._next_due() or FAR) < self._looks:
+        if self._next_look() < self._looks:
             self._wake.set()
 
     def _begin_due(self) -> None:
