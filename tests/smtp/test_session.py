@@ -17,6 +17,7 @@ from gatepost.model.problem import Kind, Problem
 from gatepost.model.tenant import Group, GroupMember
 from gatepost.model.verdict import Category
 from gatepost.mta.intake import Answer, Receipt
+from gatepost.smtp.wire import BUFFER
 
 pytestmark = pytest.mark.anyio
 MAIL = b"Subject: x\r\n\r\nx\r\n.\r\n"
@@ -338,6 +339,23 @@ async def test_commands_sent_in_bulk_end_with_421_not_with_a_reset(tmp_path: Pat
         said = await talk.rest()
         assert said.count(b"500 5.5.1 ") == 20
         assert said.splitlines()[-1] == b"421 4.7.0 too many errors; closing"
+
+
+async def test_what_is_sent_in_bulk_while_the_house_works_is_read_to_its_end(tmp_path: Path) -> None:
+    """Threat 13: so much is held then that no more is read, and the rest would end in a reset."""
+    async with front(tmp_path) as opened:
+        talk = await opened.hello()
+        opened.keeper.wait = asyncio.Event()
+        await talk.begin()
+        (session,) = opened.listeners.sessions
+        sending = asyncio.create_task(talk.send(MAIL, b"FROBNICATE\r\n" * 400_000))
+        await opened.keeper.began.wait()
+        for _ in range(1000):
+            await asyncio.sleep(0)
+        assert len(session.reader.pending) > 2 * BUFFER
+        opened.keeper.wait.set()
+        await sending
+        assert (await talk.rest()).splitlines()[-1] == b"421 4.7.0 too many errors; closing"
 
 
 async def test_who_says_nothing_is_told_to_go(tmp_path: Path) -> None:

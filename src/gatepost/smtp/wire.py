@@ -1,6 +1,7 @@
 """Reads command lines strictly: CR LF ends them, nothing else; no NUL, no broken UTF-8, no endless line."""
 
 import asyncio
+from collections.abc import Callable
 
 from gatepost.smtp import replies
 from gatepost.smtp.replies import Reply
@@ -17,12 +18,14 @@ TLS_HANDSHAKE = b"\x16"
 class Reader(asyncio.StreamReader):
     """A StreamReader that tells what it holds, takes octets back and can move to another transport."""
 
-    # asyncio.StreamReader keeps what it holds in `_buffer`, and what ended it in these two (3.11 to 3.14).
+    # asyncio.StreamReader keeps what it holds in `_buffer`, and what ended it in these two (3.11 to 3.14). Its
+    # `_maybe_resume_transport` goes on to read where so much was held that it had stopped.
     _buffer: bytearray
     _eof: bool
     _exception: Exception | None
     _transport: asyncio.BaseTransport | None
     _loop: asyncio.AbstractEventLoop
+    _maybe_resume_transport: Callable[[], None]
     _waiting: asyncio.Future[bytes] | None = None  # who waits for what comes next
 
     @property
@@ -37,9 +40,10 @@ class Reader(asyncio.StreamReader):
         self._buffer[:0] = data
 
     def drop(self) -> bytes:
-        """Forget what it holds, and return it."""
+        """Forget what it holds, and return it; there is room again for what comes."""
         held = bytes(self._buffer)
         self._buffer.clear()
+        self._maybe_resume_transport()
         return held
 
     def move(self, transport: asyncio.BaseTransport) -> None:
