@@ -16,7 +16,7 @@ from gatepost.mta.served import DomainView
 from gatepost.store.remembered import Remembered
 from gatepost.store.store import Store
 
-USUAL = 10  # addresses and domains that a mail is said to be from; of more, what was found is not remembered
+USUAL = 4  # addresses and domains of MAIL FROM and one author; of more senders, what was found is not remembered
 PROTECTED = 1000  # rules of one owner, the first made, whose persons are looked for in display names
 
 _ADDRESS = re.compile(r"[^\s<>()\"',;:@]+@[^\s<>()\"',;:@]+")
