@@ -166,16 +166,27 @@ class Resolver:
         """Tell whether the MX, A or AAAA records of a name are proven by DNSSEC.
 
         They are where a resolver that is trusted to validate (`validates`) says so by the AD bit (RFC 4035 3.2.3).
+        Raises DnsFailure, but not Missing.
         """
         kept = await self._look(name, kind, _READERS[kind])
-        return kept.secure and not isinstance(kept.found, Exception)
+        if isinstance(kept.found, DnsFailure):
+            raise kept.found
+        return kept.secure
 
     async def proven_host(self, host: str) -> str | None:
-        """Return the name that a host's aliases lead to, its own if it is none; None where DNSSEC proves no address."""
+        """Return the name that a host's aliases lead to, its own if it is none; None where DNSSEC proves no address.
+
+        Raises DnsFailure where no address is found and one question has no answer.
+        """
+        failure = None
         for kind in ("A", "AAAA"):
             kept = await self._look(host, kind, _texts)
-            if kept.secure:
-                return kept.name
+            if isinstance(kept.found, DnsFailure):
+                failure = kept.found
+            elif not isinstance(kept.found, Missing):
+                return kept.name if kept.secure else None
+        if failure is not None:
+            raise failure
         return None
 
     async def knows_all(self) -> bool:

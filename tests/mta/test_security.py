@@ -2,7 +2,7 @@
 
 import hashlib
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -129,6 +129,26 @@ async def test_a_proven_tlsa_record_is_enough_for_a_certificate_that_nobody_else
     assert outcome.result is Result.DELIVERED
     assert (outcome.tls or "").endswith(", DANE")
     assert far.counted("DANE", "success") == 1
+
+
+@pytest.mark.parametrize(("name", "kind"), [("far.example", "MX"), (HOST, "A")])
+async def test_what_was_answered_and_then_is_not_holds_the_mail_back(
+    far: Far, monkeypatch: pytest.MonkeyPatch, name: str, kind: str
+) -> None:
+    """Who may cut lives of answers short, and then keep answers away, gets no mail in the clear."""
+    respond = far.names.respond
+
+    def respond_once(request: bytes, via: str) -> Sequence[bytes]:
+        packets = respond(request, via)
+        if far.names.count(name, kind):
+            far.names.zone[name] = [Fault.SERVFAIL]
+        return packets
+
+    monkeypatch.setattr(far.names, "respond", respond_once)
+    async with Sink() as sink:
+        far.tlsa(sink, f"TLSA 3 0 1 {OWN}")
+        assert (await far.deliver(sink)).result is Result.DEFERRED
+        assert sink.mails == []
 
 
 async def test_records_and_their_proof_are_one_answer_however_short_its_life(far: Far) -> None:

@@ -78,7 +78,11 @@ class Security:
     async def demands(self, domain: str, hosts: Sequence[str], *, by_mx: bool) -> list[Demand | Barred | None]:
         """Return what each MX host of a domain must prove, in their order; `by_mx`: they come from MX records."""
         found: list[Demand | Barred | None] = [None] * len(hosts)
-        if self._dane and await self._is_secure(domain, "MX" if by_mx else "A"):
+        try:
+            proven = self._dane and await self._proven(domain, by_mx=by_mx)
+        except DnsFailure:
+            return [_untold(domain)] * len(hosts)
+        if proven:
             found = list(await asyncio.gather(*(self._by_dane(domain, host) for host in hosts)))
         if self._policies is None or all(found):
             return found
@@ -108,7 +112,10 @@ class Security:
     async def proofs(self, domain: str, hosts: Sequence[str], *, by_mx: bool) -> list[Demand | Barred]:
         """Return the same for a mail with REQUIRETLS: hosts whose names DNSSEC or the domain's MTA-STS policy proves,
         and whose certificates DANE or the authorities prove (RFC 8689 2)."""
-        barred = await self._unproven(domain, hosts) if by_mx and not await self._is_secure(domain, "MX") else {}
+        try:
+            barred = {} if not by_mx or await self._proven(domain) else await self._unproven(domain, hosts)
+        except DnsFailure:
+            return [_untold(domain)] * len(hosts)
         asked = await self.demands(domain, hosts, by_mx=by_mx)
         return [barred.get(host) or _proof(demand) for host, demand in zip(hosts, asked, strict=True)]
 
@@ -125,7 +132,10 @@ class Security:
 
     async def _by_dane(self, domain: str, host: str) -> Demand | Barred | None:
         """By the records where the host's aliases lead to, else by those of its own name (RFC 7672 2.2.3)."""
-        end = await self._resolver.proven_host(host)
+        try:
+            end = await self._resolver.proven_host(host)
+        except DnsFailure:
+            return _untold(host)
         for name in dict.fromkeys((end, host)) if end else ():
             if found := await self._by_records(domain, name):
                 return found
@@ -145,8 +155,15 @@ class Security:
             return None
         return Demand(By.DANE, dane.usable(records), tuple(dict.fromkeys((host, domain))))
 
-    async def _is_secure(self, name: str, kind: str) -> bool:
-        return await self._resolver.is_secure(name, kind)
+    async def _proven(self, domain: str, *, by_mx: bool = True) -> bool:
+        """Tell whether DNSSEC proves which hosts a domain has; raise DnsFailure: no answer is no denial."""
+        if by_mx:
+            return await self._resolver.is_secure(domain, "MX")
+        return await self._resolver.proven_host(domain) is not None
+
+
+def _untold(name: str) -> Barred:
+    return Barred(f"whether DNSSEC proves {name} can't be told: no answer from DNS")
 
 
 def _unnamed(host: str) -> str:
