@@ -207,6 +207,7 @@ async def test_what_dnssec_does_not_prove_is_no_demand(far: Far, unsigned: str) 
         (None, f"TLSA 3 0 1 {OWN}", Result.DELIVERED),
         (None, f"TLSA 3 0 1 {'0' * 64}", Result.DEFERRED),
     ],
+    ids=["its own", "another's", "its own before another's", "its own at the host", "another's at the host"],
 )
 async def test_records_where_the_aliases_of_a_host_lead_to_come_first(
     far: Far, end: str | None, own: str | None, result: Result
