@@ -6,8 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.complete
 PYTEST := $(BIN)/pytest
-# Many tests wait for a peer now and then, so one worker more than there are processors.
-export PYTEST_XDIST_AUTO_NUM_WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+# Many tests wait for a peer now and then, so two workers more than there are processors; real daemons beside them use more.
+export PYTEST_XDIST_AUTO_NUM_WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 2)
 # Compiled code is kept, whatever was asked for: each worker and each daemon would compile everything anew.
 unexport PYTHONDONTWRITEBYTECODE
 # The public suites, where they lie beside the clone; tests that read them say so when they are missing.
@@ -36,7 +36,7 @@ check: venv  ## format, lint, types, architecture
 	$(PYTEST) -n 0 tests/test_architecture.py tests/test_docs.py
 
 conformance: venv  ## public suites and real daemons
-	$(PYTEST) -n auto --dist worksteal -m conformance
+	$(PYTEST) -n $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1) --dist worksteal -m conformance
 
 soak: venv  ## the long form of everything
 	$(PYTEST) -n 2 -m soak --timeout 3600
