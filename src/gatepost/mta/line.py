@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 
 import msgspec
 
@@ -132,7 +131,6 @@ class Line:
         return min(delivery.due, now + self._settings.queue.max_retry * 1000)
 
 
-@lru_cache(maxsize=1000)
 def destination(route: Route) -> str:
     """One text for each place that mail may go to."""
     hops = [hop.text for hop in route.hops]

@@ -17,7 +17,7 @@ from gatepost.smtp.replies import Reply
 from gatepost.smtp.throttle import Awaits, Conduct, Watch, bare_ip
 from gatepost.smtp.wire import BUFFER, TLS_HANDSHAKE, Reader, foreign
 
-NOBODY = Client(ip="")
+_NOBODY = Client(ip="")
 
 _serial = itertools.count(1)
 
@@ -41,7 +41,7 @@ class Connection(SMTP):
         self.door = door
         self.conduct = Conduct(door.limits)
         self.watch = Watch(door.limits, door.window, loop.time())
-        self.client = NOBODY
+        self.client = _NOBODY
         self.task: asyncio.Task[None] | None = None
         self._clock = Lookout(loop, self._look)
         self._farewell: asyncio.TimerHandle | None = None
