@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.faults.daemon import Served
 
-PAGE = 16_384
+PAGE = 8_192
 
 
 @pytest.fixture

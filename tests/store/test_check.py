@@ -18,6 +18,7 @@ from gatepost.model.stored import Copy, Delivery, State
 from gatepost.store.backup import backup
 from gatepost.store.check import Flaw, verify
 from gatepost.store.health import StoreProblem
+from gatepost.store.sqlite import PAGE
 from gatepost.store.store import Store
 
 
@@ -122,8 +123,8 @@ def test_92_loose_rights_are_told(filled: Path) -> None:
 
 def test_82_damage_is_told_with_the_file(filled: Path) -> None:
     with (filled / "gatepost.db").open("r+b") as file:
-        file.seek(16_384 * 8)
-        file.write(b"\xee" * 16_384 * 4)
+        file.seek(PAGE * 8)
+        file.write(b"\xee" * PAGE * 4)
     assert "gatepost.db: the database is damaged" in texts(filled)
     (filled / "gatepost.db").write_bytes(b"garbage" * 1000)
     assert "gatepost.db: the database is damaged" in texts(filled)

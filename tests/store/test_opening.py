@@ -25,6 +25,7 @@ from gatepost.store.health import StoreProblem
 from gatepost.store.migrations import APPLICATION_ID, VERSION, migrate
 from gatepost.store.reader import Reader
 from gatepost.store.schema import TABLES
+from gatepost.store.sqlite import PAGE, connect
 from gatepost.store.store import Store
 from gatepost.store.writer import Writer
 
@@ -59,7 +60,7 @@ def test_a_new_store_is_made_with_its_folders(directory: Path) -> None:
 
 
 def test_its_pragmas_are_those_of_the_design(store: Store) -> None:
-    asked = {"journal_mode": "wal", "synchronous": 2, "page_size": 16_384, "wal_autocheckpoint": 4000}
+    asked = {"journal_mode": "wal", "synchronous": 2, "page_size": 8_192, "wal_autocheckpoint": 8_000}
     for name, wanted in asked.items():
         assert store._committer._connection.execute(f"PRAGMA {name}").fetchone()[0] == wanted
     reading = store.reader._connection
@@ -68,6 +69,15 @@ def test_its_pragmas_are_those_of_the_design(store: Store) -> None:
         reading.execute("DELETE FROM user")
     assert reading.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID
     assert reading.execute("PRAGMA user_version").fetchone()[0] == VERSION
+
+
+def test_a_store_of_larger_pages_has_as_large_a_log(tmp_path: Path) -> None:
+    made = sqlite3.connect(tmp_path / "one.db")
+    made.executescript("PRAGMA page_size = 16384; CREATE TABLE one (id)")
+    made.close()
+    connection = connect(tmp_path / "one.db", reading=False)
+    assert connection.execute("PRAGMA wal_autocheckpoint").fetchone()[0] == 4_000
+    connection.close()
 
 
 def test_every_table_has_the_members_of_its_struct_and_is_strict(store: Store) -> None:
@@ -136,7 +146,7 @@ def test_82_a_damaged_root_is_found_at_any_start(directory: Path) -> None:
     connection = sqlite3.connect(directory / "gatepost.db")
     (root,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'message'").fetchone()
     connection.close()
-    overwrite(directory / "gatepost.db", (root - 1) * 16_384)
+    overwrite(directory / "gatepost.db", (root - 1) * PAGE)
     with pytest.raises(StoreProblem, match=r"gatepost\.db: the database is damaged"):
         open_store(directory)
 
@@ -163,7 +173,7 @@ def damage_index(directory: Path) -> None:
     connection = sqlite3.connect(directory / "gatepost.db")
     (root,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'copy_by0'").fetchone()
     connection.close()
-    overwrite(directory / "gatepost.db", (root - 1) * 16_384)
+    overwrite(directory / "gatepost.db", (root - 1) * PAGE)
 
 
 def test_82_damage_found_while_it_works_stops_the_writing(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:

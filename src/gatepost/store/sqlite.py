@@ -24,8 +24,8 @@ from gatepost.store.item import GATHERED, Caught, Item, Pace
 from gatepost.store.meanwhile import Meanwhile
 from gatepost.store.writer import Writer
 
-PAGE = 16_384
-CHECKPOINT = 4000  # pages: 64 MB
+PAGE = 8_192  # octets, of a store that is made; the log has each page that a commit touches as a whole
+LOG = 65_536_000  # octets of the write-ahead log after which it goes into the database
 BATCH = 500  # items of one transaction
 WAL_ALARM = 1_000_000_000  # octets (rules 19)
 WAL_LOOK = 1.0  # seconds between two looks at it
@@ -48,17 +48,20 @@ def connect(path: Path, *, reading: bool) -> sqlite3.Connection:
     connection = sqlite3.connect(
         path, isolation_level=None, check_same_thread=False, cached_statements=512, timeout=5.0
     )
-    pragmas = "PRAGMA query_only=1; PRAGMA wal_autocheckpoint=0;" if reading else _WRITING
-    for pragma in pragmas.split(";"):
+    for pragma in (_READING if reading else _WRITING).split(";"):
         connection.execute(pragma).fetchall()
+    if not reading:
+        (page,) = connection.execute("PRAGMA page_size").fetchone()  # as it was when the store was made
+        connection.execute(f"PRAGMA wal_autocheckpoint = {LOG // page}")
     connection.create_function("fold", 1, _fold, deterministic=True)
     connection.create_function("likes", 2, _likes, deterministic=True)
     return connection
 
 
+_READING = "PRAGMA query_only=1; PRAGMA wal_autocheckpoint=0"
 _WRITING = (
     "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;"
-    f"PRAGMA wal_autocheckpoint={CHECKPOINT}; PRAGMA journal_size_limit={CHECKPOINT * PAGE}; PRAGMA cache_size=-65536;"
+    f"PRAGMA journal_size_limit={LOG}; PRAGMA cache_size=-65536;"
     # What is deleted is wiped in pages that are written anyway, and stays in those that become free: else a large body
     # would be written twice.
     "PRAGMA temp_store=MEMORY; PRAGMA secure_delete=FAST"
