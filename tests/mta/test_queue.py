@@ -628,6 +628,18 @@ async def test_a_held_mail_waits_until_it_is_released(road: Road) -> None:
         await road.until(lambda: road.state(way) == "delivered")
 
 
+async def test_a_mail_that_is_held_as_soon_as_it_came_stays(road: Road) -> None:
+    async with Sink() as sink:
+        road.to("to.test", sink)
+        message, ways, body = await road.keep("b@to.test")
+        road.queue.push(message, ways, body)
+        assert len(road.queue) == 1
+        assert await road.queue.moves.hold([ways[0].id]) == 1  # in the same round of the loop
+        await road.later(0)
+    assert sink.mails == []
+    assert road.state(ways[0].id) == "held"
+
+
 async def test_a_held_mail_stays_held_over_a_restart(make: Make) -> None:
     road = await make()
     (way,) = await road.send("b@nowhere.test")

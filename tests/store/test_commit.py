@@ -176,6 +176,37 @@ async def test_what_can_be_done_meanwhile_is_done_though_nothing_is_written(stor
     await done.wait()
 
 
+async def test_a_lull_comes_behind_what_is_done_meanwhile(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gatepost.store.meanwhile.PATIENCE", 60.0)
+    done: list[str] = []
+
+    async def wait() -> None:
+        await store.lull()
+        done.append("lull")
+
+    waiting = asyncio.ensure_future(wait())
+    await asyncio.sleep(0)
+    store.meanwhile(lambda: done.append("work"))
+    await store.write(lambda writer: keep(writer, 1))
+    await waiting
+    assert done == ["work", "lull"]
+
+
+async def test_a_lull_comes_though_nothing_is_written(store: Store) -> None:
+    await store.lull()
+
+
+async def test_who_waits_for_a_commit_is_told_before_those_who_have_time(store: Store) -> None:
+    told: list[str] = []
+
+    async def write(name: str, number: int, pace: Pace) -> None:
+        await store.write(lambda writer: keep(writer, number), pace=pace)
+        told.append(name)
+
+    await asyncio.gather(write("soon", 1, Pace.SOON), write("together", 2, Pace.TOGETHER))
+    assert told == ["together", "soon"]
+
+
 async def test_a_hundred_writers_need_few_commits(store: Store) -> None:
     async def mails(first: int) -> None:
         for number in range(first, first + 10):

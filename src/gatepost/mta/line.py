@@ -1,6 +1,7 @@
 """The line: what waits for each destination, and by which way it will go."""
 
-from collections import Counter
+import asyncio
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -44,7 +45,8 @@ class Line:
         clock: Clock,
         metrics: Metrics,
     ) -> None:
-        self.schedule = Schedule(settings.queue.concurrency)
+        self._schedule = Schedule(settings.queue.concurrency)
+        self._fresh: deque[Delivery] = deque()  # just committed, and not lined up yet
         self._route_of = route_of
         metrics.queued.labels("queued").set_function(lambda: len(self.schedule))
         self.held = metrics.queued.labels("held")
@@ -53,10 +55,27 @@ class Line:
         self._settings = settings
         self._clock = clock
 
+    @property
+    def schedule(self) -> Schedule:
+        """What waits, and what is under way."""
+        if self._fresh:
+            self._line_up()
+        return self._schedule
+
+    def welcome(self, deliveries: Sequence[Delivery]) -> None:
+        """Let new deliveries wait, with their rows at hand; they are lined up when somebody looks, or in a moment."""
+        if not self._fresh:
+            asyncio.get_running_loop().call_soon(self._line_up)
+        self._fresh += deliveries
+
+    def _line_up(self) -> None:
+        while self._fresh:
+            self.admit(self._fresh.popleft(), row=True)
+
     def admit(self, delivery: Delivery, *, row: bool) -> None:
         """Let a delivery wait; `row` keeps its row at hand."""
         now = self._clock()
-        self.schedule.add(Entry(delivery, self.lane(delivery), self._due(delivery, now), row=row), now)
+        self._schedule.add(Entry(delivery, self.lane(delivery), self._due(delivery, now), row=row), now)
 
     def lane(self, delivery: Delivery) -> Lane:
         """Return the lane of a delivery's destination, as its way is now."""
@@ -66,8 +85,8 @@ class Line:
         """Return the lane of a way's destination."""
         limit = self._settings.relay.connections
         if isinstance(way, Problem):
-            return self.schedule.lane(NOWHERE, limit)
-        return self.schedule.lane(destination(way), way.max_connections or limit)
+            return self._schedule.lane(NOWHERE, limit)
+        return self._schedule.lane(destination(way), way.max_connections or limit)
 
     def way(self, delivery: Delivery) -> Route | Problem:
         """Return a delivery's way as things stand now, or why it has none."""

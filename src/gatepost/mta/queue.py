@@ -133,8 +133,7 @@ class Queue:
         They begin when the loop has time for them: its answer to who sent the mail goes first.
         """
         self._freight.load(mail, body, [delivery.id for delivery in deliveries])
-        for delivery in deliveries:
-            self.line.admit(delivery, row=True)
+        self.line.welcome(deliveries)
         self._rests = True
         self._store.meanwhile(self._dispatch)
 
@@ -213,6 +212,7 @@ class Queue:
             self.line.schedule.free(lane)
         self._dispatch()
         if tried is not None:
+            await self._store.lull()
             await self._settle(*tried)
 
     def _learn(self, lane: Lane, outcomes: Sequence[Outcome]) -> None:

@@ -18,19 +18,30 @@ class Meanwhile:
         self._waiting: list[Callable[[], None]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._behind: list[asyncio.Future[None]] = []
 
     def wait(self, act: Callable[[], None]) -> None:
         """Have `act` called once, soon."""
+        self._watch()
+        if act not in self._waiting:
+            self._waiting.append(act)
+
+    async def lull(self) -> None:
+        """Return soon, behind what is called then."""
+        self._watch()
+        waiter = asyncio.get_running_loop().create_future()
+        self._behind.append(waiter)
+        await waiter
+
+    def _watch(self) -> None:
         loop = asyncio.get_running_loop()
         if self._timer is None or self._loop is not loop:
             self._loop = loop
             self._timer = loop.call_later(PATIENCE, self._over)
-        if act not in self._waiting:
-            self._waiting.append(act)
 
     def begins(self) -> None:
         """Say, from any thread, that the loop has nothing to do for now."""
-        if self._waiting and self._loop is not None:
+        if (self._waiting or self._behind) and self._loop is not None:
             with suppress(RuntimeError):  # it is closed
                 self._loop.call_soon_threadsafe(self._over)
 
@@ -41,3 +52,7 @@ class Meanwhile:
         waiting, self._waiting = self._waiting, []
         for act in waiting:
             act()
+        behind, self._behind = self._behind, []
+        for waiter in behind:
+            if not waiter.done():
+                waiter.set_result(None)

@@ -296,9 +296,9 @@ class Committer:
         self._watch_wal()
 
     def _settle(self, batch: list[Item[Any]]) -> None:
-        """Wake who waits: one call into each loop for the whole batch."""
+        """Wake who waits, the most pressing first: one call into each loop for the whole batch."""
         loops: dict[asyncio.AbstractEventLoop | None, list[Item[Any]]] = {}
-        for item in batch:
+        for item in sorted(batch, key=_unhurried):
             loops.setdefault(item.loop, []).append(item)
         for loop, items in loops.items():
             if loop is None:
@@ -335,6 +335,10 @@ class Committer:
             self._wal_large = not self._wal_large
             if self._wal_large:
                 log.warning("the write-ahead log is large: a long reader holds it", bytes=size)
+
+
+def _unhurried(item: Item[Any]) -> bool:
+    return item.pace is Pace.SOON
 
 
 def _hand_over(items: list[Item[Any]]) -> None:

@@ -201,6 +201,10 @@ class Store:
         """Call `act` once, in this loop: while the next commit is on its way to the disc, or a moment later."""
         self._committer.meanwhile.wait(act)
 
+    async def lull(self) -> None:
+        """Return when the loop has time, as `meanwhile`, but behind what was to be called then."""
+        await self._committer.meanwhile.lull()
+
     def write_sync(self, change: Callable[[Writer], T]) -> T:
         """`write` for who has no loop (first set-up, tools); blocks."""
         waiter: Future[T] = Future()
