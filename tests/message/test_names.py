@@ -63,10 +63,18 @@ def test_threat_45_the_set_holds_what_a_client_shows_in_all_70_mozilla_cases() -
         "attachment; filename='evil.exe'",
         "attachment; filename(a comment)=evil.exe",
         "attachment; filename*0*=utf-8''evil%2; filename*1*=Eexe",
+        'attachment; filename="evil.\r\n exe"',
+        'attachment; filename="evi\r\n\tl.exe"',
     ],
 )
 def test_threats_45_and_46_one_of_the_readings_is_the_bad_name(disposition: str) -> None:
     assert "evil.exe" in of(disposition)
+
+
+def test_a_name_that_was_folded_is_shown_with_its_blank() -> None:
+    found = names([b'attachment;\r\n filename="my long\r\n report.pdf"'], [])
+    assert found.shown == "my long report.pdf"
+    assert found.all == ("my long report.pdf", "my longreport.pdf")
 
 
 def test_threat_46_the_name_of_the_content_type_counts_too() -> None:

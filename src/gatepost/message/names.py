@@ -25,6 +25,7 @@ _STRICT = re.compile(
 _LOOSE = re.compile(rb"(?<![A-Za-z0-9_-])((?:file)?name)(\*[^\s=;]{0,70})?\s*=\s*([^;]*)", re.IGNORECASE)
 _ONE_QUOTED = re.compile(rb'[^"]*;\s*(?:file)?name="[^"\\;]*"[^"]*\Z', re.IGNORECASE)
 _AFTER_BLANK = re.compile(rb"[^;\s]\s+(?:file)?name[*\s=]", re.IGNORECASE)
+_FOLD_WITHIN = re.compile(rb"(?<=[^;\s])[ \t]*\r?\n[ \t]+")
 _ESCAPE = re.compile(rb"\\(.)", re.DOTALL)
 _COMMENT = re.compile(rb"\([^()]*\)")
 _INDEX = re.compile(r"\*([0-9]{1,9})(\*?)\Z")
@@ -109,12 +110,19 @@ def names(disposition: Iterable[bytes], content_type: Iterable[bytes]) -> Named:
         for field in fields:
             if b"name" not in field and b"NAME" not in field.upper():
                 continue
-            found = parameters(field)
-            for key in keys:
-                best, rest = _of_field(field, found, key)
-                shown = shown or best
-                collected.update(dict.fromkeys(rest))
+            for reading in _unfolded(field):
+                found = parameters(reading)
+                for key in keys:
+                    best, rest = _of_field(reading, found, key)
+                    shown = shown or best
+                    collected.update(dict.fromkeys(rest))
     return _named(shown, collected)
+
+
+def _unfolded(field: bytes) -> tuple[bytes, ...]:
+    """Return a field with the blanks of its folds, and without: some programs fold within a name, some mend that."""
+    closed = _FOLD_WITHIN.sub(b"", field) if b"\n" in field else field
+    return (field,) if closed == field else (field, closed)
 
 
 def normal(raw: Iterable[str]) -> Named:
