@@ -410,6 +410,16 @@ SHOWN: list[tuple[str, str, bool]] = [  # what From shows, its address, and whet
     ("Ada", "x@evil.example", False),
     ("ada@served.example", "x@evil.example", True),
     ("Mail <ada@served.example>", "x@evil.example", True),
+    ("\u0430da@s\u0435rved.example", "x@evil.example", True),
+    ("ada\uff20served.example", "x@evil.example", True),
+    ("ada @ served.example", "x@evil.example", True),
+    ("ada@also.example", "x@evil.example", True),  # her address by another name of the domain
+    ("tea@b\u00fccher.example", "x@evil.example", True),
+    ("tea@xn--bcher-kva.example", "x@evil.example", True),
+    ("tea@bucher.example", "tea@bucher.example", False),  # who bears a name that is like the protected one
+    ("AdaLovelace", "x@evil.example", True),
+    ("LovelaceAda", "x@evil.example", True),
+    ("Adalbert Lovelacey", "x@evil.example", False),
     ("Ada Lovelace", "ada@served.example", False),
     ("Ada Lovelace", "ada@also.example", False),  # her address by another name of the domain
     ("Ann Lovelace", "x@evil.example", False),
@@ -430,6 +440,7 @@ async def test_a_protected_person_is_known_by_name(
     ada = SenderRule(value="ada@served.example", description='our "Countess"', **common)
     await world.add(ada)
     await world.add(SenderRule(value="boss@bank.example", description='"Boss of the Bank"', **common))
+    await world.add(SenderRule(value="xn--bcher-kva.example", **common))
     await world.add(SenderRule(value="served.example", **{**common, "type": SenderType.BLOCK}))
     (found,) = await directory.resolve(parse_address("bob@served.example"), client(), WORLD)
     claims = Claims((parse_address(author),), (text,) if text else ())

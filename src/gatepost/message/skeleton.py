@@ -45,3 +45,18 @@ def skeleton(name: str) -> str:
     for pair, letter in _PAIRS:
         found = found.replace(pair, letter)
     return found
+
+
+def seen_labels(name: str) -> str:
+    """Return labels as a reader sees them: A-labels decoded, look-alikes as what they look like."""
+    return ".".join(folded(unpunycoded(label)) for label in name.split("."))
+
+
+def unpunycoded(label: str) -> str:
+    """Return an A-label as a U-label; what is none, or a broken one, stays."""
+    if not label.startswith("xn--"):
+        return label
+    try:
+        return label[4:].encode("ascii").decode("punycode")
+    except (UnicodeError, ValueError):
+        return label

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 import msgspec
 
 from gatepost.events import Clock
-from gatepost.message.skeleton import skeleton
+from gatepost.message.skeleton import folded, seen_labels, skeleton
 from gatepost.message.words import words
 from gatepost.model.address import Address
 from gatepost.model.envelope import Recipient
@@ -20,6 +20,7 @@ USUAL = 4  # addresses and domains of MAIL FROM and one author; of more senders,
 PROTECTED = 1000  # rules of one owner, the first made, whose persons are looked for in display names
 
 _ADDRESS = re.compile(r"[^\s<>()\"',;:@]+@[^\s<>()\"',;:@]+")
+_SPACED = re.compile(r"(?<=\S)[^\S\n]{0,9}@[^\S\n]{0,9}(?=\S)")
 _QUOTED = re.compile(r'"([^"]+)"')
 
 
@@ -31,10 +32,14 @@ class Claims(msgspec.Struct, frozen=True):
 
 
 class Person(msgspec.Struct, frozen=True):
-    """A PROTECTED rule with the names of who it protects, each as its words; `address` is spelled as the mailbox's."""
+    """A PROTECTED rule with the names of who it protects, each as its words.
+
+    `address` is spelled as the mailbox's, `seen` is how that and the rule's value look to a reader.
+    """
 
     rule: SenderRule
     address: str
+    seen: tuple[str, str]
     names: tuple[frozenset[str], ...]
 
 
@@ -99,14 +104,25 @@ class Rulebook:
         if not known:
             return
         authors = {self._own_spelling(sender) for sender in claims.senders}
-        text = " ".join(claims.shown).lower()
-        addresses = {value for found in _ADDRESS.findall(text) for value in (found, found.rpartition("@")[2])}
+        written, seen = self._shown_addresses(claims)
         shown = [_name(_ADDRESS.sub(" ", each)) for each in claims.shown]
         for person in known:
             if person.rule in matched or person.address in authors:
                 continue
-            if person.rule.value in addresses or any(_names(name, each) for name in person.names for each in shown):
+            named = (_names(name, each) for name in person.names for each in shown)
+            exactly = not written.isdisjoint((person.rule.value, person.address))
+            if exactly or not seen.isdisjoint(person.seen) or any(named):
                 yield person.rule
+
+    def _shown_addresses(self, claims: Claims) -> tuple[set[str], set[str]]:
+        """Return the addresses that From shows, and their domains: as written, also by their domains' first names; and
+        as a reader sees them, without those that are seen as the senders' own."""
+        text = " ".join(claims.shown)
+        written = _addresses(text.lower())
+        split = [value.rpartition("@") for value in written if "@" in value]
+        own = {_seen(value) for sender in claims.senders for value in (sender.key, sender.domain)}
+        seen = {_seen(value) for value in _addresses(folded(text))} - own
+        return written | {self._own_spelling(Address(local, domain)) for local, _, domain in split}, seen
 
     def _protected(self, owner: str) -> tuple[Person, ...]:
         find = self._store.reader.protected
@@ -123,7 +139,7 @@ class Rulebook:
         user = self._user(address) if local else None
         if user and mine and theirs and mine.customer_id == theirs.customer_id:  # no tenant learns another's names
             names.append(_name(f"{user.firstname or ''} {user.lastname or ''}"))
-        return Person(rule, address, tuple(filter(None, names)))
+        return Person(rule, address, (_seen(rule.value), _seen(address)), tuple(filter(None, names)))
 
     def _domain(self, name: str) -> Domain | None:
         view = self._served(name)
@@ -141,5 +157,19 @@ def _name(text: str) -> frozenset[str]:
 
 
 def _names(name: frozenset[str], shown: frozenset[str]) -> bool:
-    """Tell whether a text names a person: by all the words of a name, or by the only one and no other."""
-    return name <= shown if len(name) > 1 else name == shown
+    """Tell whether a text names a person: by all the words of a name, also as one, or by the only one and no other."""
+    if len(name) == 1:
+        return name == shown
+    length = sum(map(len, name))
+    return name <= shown or any(len(word) == length and all(part in word for part in name) for word in shown)
+
+
+def _addresses(text: str) -> set[str]:
+    """Return the addresses in a text, blanks around the sign let pass, and their domains."""
+    return {value for found in _ADDRESS.findall(_SPACED.sub("@", text)) for value in (found, found.rpartition("@")[2])}
+
+
+def _seen(value: str) -> str:
+    """Return an address or a domain in the form that it shares with all that look like it."""
+    local, sign, domain = value.rpartition("@")
+    return folded(local) + sign + seen_labels(domain)

@@ -5,7 +5,7 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 
 from gatepost.filters.symbols import Lists
-from gatepost.message.skeleton import folded, skeleton
+from gatepost.message.skeleton import folded, seen_labels, skeleton
 
 NEAR = 8  # letters of a name from which on one wrong letter is taken for intent
 TOKEN = 5  # letters from which on a name inside a host, or like a brand's, is taken for the brand's
@@ -60,7 +60,7 @@ class Brands:
 
     def _alike(self, domain: str) -> str:
         """Return the brand that a registered domain looks like and is not, "" if none."""
-        label = _shown(domain.partition(".")[0])
+        label = seen_labels(domain.partition(".")[0])
         if domain in self._domains or label in self._lists.brands:
             return ""
         found = self._skeletons.get(skeleton(label))
@@ -72,7 +72,7 @@ class Brands:
         """Return the brand that a host names in one of its words though its domain is another's, "" if none."""
         if domain in self._domains:
             return ""
-        words = re.split(r"[.-]", _shown(host.removesuffix(domain.partition(".")[2])))
+        words = re.split(r"[.-]", seen_labels(host.removesuffix(domain.partition(".")[2])))
         for word in words:
             if len(word) < WORD:
                 continue
@@ -85,21 +85,6 @@ class Brands:
 def _long(brand: str) -> bool:
     """Tell whether a name can begin others by no chance: a sign of Chinese or Japanese says more than a letter."""
     return len(brand) >= TOKEN or not brand.isascii()
-
-
-def _shown(name: str) -> str:
-    """Return labels as a reader sees them: A-labels decoded, look-alikes as what they look like."""
-    return ".".join(folded(unpunycoded(label)) for label in name.split("."))
-
-
-def unpunycoded(label: str) -> str:
-    """Return an A-label as a U-label; what is none, or a broken one, stays."""
-    if not label.startswith("xn--"):
-        return label
-    try:
-        return label[4:].encode("ascii").decode("punycode")
-    except (UnicodeError, ValueError):
-        return label
 
 
 def near(one: str, other: str) -> bool:

@@ -7,12 +7,13 @@ from functools import lru_cache
 from itertools import islice
 
 from gatepost.filters.hosts import is_address, upwards
-from gatepost.filters.signs.brands import Brands, unpunycoded
+from gatepost.filters.signs.brands import Brands
 from gatepost.filters.signs.facts import Facts, Sign
 from gatepost.filters.signs.scripts import mixed
 from gatepost.message.anatomy import Link, Source
 from gatepost.message.hosts import host_of, registered
 from gatepost.message.look import Anchor
+from gatepost.message.skeleton import unpunycoded
 from gatepost.model.network import is_public
 
 SOME, MOST = 3, 0.6  # links, and the share of them that lead home

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 
 import re2  # type: ignore[import-untyped]
 
-from gatepost.filters.signs.brands import NEAR, Brands, near, unpunycoded
+from gatepost.filters.signs.brands import NEAR, Brands, near
 from gatepost.filters.signs.facts import Facts, Sign
 from gatepost.filters.signs.scripts import UNSEEN, mixed
 from gatepost.message.hosts import registered
-from gatepost.message.skeleton import folded, skeleton
+from gatepost.message.skeleton import folded, skeleton, unpunycoded
 
 NEAR_REPLY = 6  # letters of a name from which on one wrong letter is taken for intent
 _ADDRESS = re.compile(r"[\w.+-]+@([\w-]+(?:\.[\w-]+)+)")
