@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import io
+import quopri
 import random
 import zipfile
 from collections.abc import AsyncIterator
@@ -477,6 +478,19 @@ async def test_file_names_of_strangers_are_made_harmless(desk: Desk) -> None:
         assert [each.name for each in await contents.attachments(mail_id)] == ["one.png", shown]
         with zipfile.ZipFile(io.BytesIO(b"".join(await contents.archive(mail_id)))) as archive:
             assert archive.namelist() == ["one.png", shown]
+
+
+@pytest.mark.parametrize("encoding", ["7bit", "base64", "quoted-printable"])
+async def test_an_attached_mail_comes_whole_however_it_is_encoded(desk: Desk, encoding: str) -> None:
+    inner = b"From: ann@a.example\r\nSubject: inner\r\n\r\n1 + 1 = 2\r\n"
+    coded = {"base64": base64.encodebytes, "quoted-printable": quopri.encodestring}.get(encoding, bytes)(inner)
+    part = f"--b\r\nContent-Type: message/rfc822\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n".encode()
+    mail_id = await take(desk, mail(body=part + coded + b"\r\n--b--", headers=MIXED[0]))
+    contents = desk.house.gatepost.services.of(Contents)
+    (found,) = await contents.attachments(mail_id)
+    assert found.size == len(inner)
+    assert (await contents.attachment(mail_id, found.number)).data == inner
+    assert "1 + 1 = 2" in await contents.text(mail_id)
 
 
 async def test_many_attachments_are_packed_one_after_the_other(desk: Desk) -> None:

@@ -8,6 +8,7 @@ from tests.steps import steps
 
 from gatepost.message.anatomy import Anatomy, Symbol
 from gatepost.message.parse import dissect
+from gatepost.message.reading import said
 from gatepost.message.table import Heavy
 from gatepost.settings import Limits
 
@@ -217,6 +218,20 @@ def test_threat_52_a_mail_twenty_mails_deep_is_reached() -> None:
 )
 def test_threat_52_mails_inside_attachments_are_read(part: bytes) -> None:
     assert "evil.exe" in shown(take_apart(mail(multipart(part))))
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body", "text"),
+    [
+        ("base64", in_base64(mail(b"\r\ninner words")), "inner words"),
+        ("quoted-printable", mail(b"\r\ninner =\r\nwords"), "inner words"),
+        ("base64", mail(b"\r\nnot encoded at all"), "not encoded at all"),
+    ],
+    ids=["base64", "quoted-printable", "said alone"],
+)
+def test_an_encoded_mail_is_shown_decoded(encoding: str, body: bytes, text: str) -> None:
+    head = f"Content-Type: message/rfc822\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n"
+    assert said(take_apart(mail(multipart(head.encode() + body)))).strip() == text
 
 
 def der(tag: int, *content: bytes) -> bytes:

@@ -165,19 +165,25 @@ def _open_multipart(table: Table, entity: Entity, seen: Face, body: int) -> list
 
 
 def _regions(table: Table, entity: Entity, seen: Face, body: int, default: str) -> list[Entity]:
-    """Append a container; return its body as it stands, and decoded where an encoding is named (threat 51)."""
+    """Append a container; return its body as it stands, and decoded where an encoding is named (threat 51).
+
+    Decent programs attach mails encoded, and clients show them decoded: then what stands there is the hidden reading.
+    """
     index = _add_container(table, entity, seen, body)
+    mail = all(kind.startswith("message/") for kind in seen.types)
     plain = Entity(entity.data, body, entity.end, index, entity.depth + 1, entity.hidden, entity.outer, default)
     found = [plain]
     for encoding in seen.encodings:
         if encoding in decode.IDENTITY:
             continue
-        if not all(kind.startswith("message/") for kind in seen.types):  # mails are attached so by decent programs
+        if not mail:
             table.flaw(Symbol.CTE_WRONG, f"part {index} is a container in {fit(encoding)}", index)
         for reading in decode.transfer(entity.data[body : entity.end], encoding):
             if reading.data and reading.encoding not in decode.IDENTITY and table.spend(len(reading.data)):
                 data = table.keep(reading.data)
-                found.append(Entity(data, 0, len(data), index, entity.depth + 1, True, False, default))
+                hidden = plain.hidden or not (mail and headers.begins(data))
+                found.append(Entity(data, 0, len(data), index, entity.depth + 1, hidden, False, default))
+                plain.hidden = plain.hidden or not hidden
     return found
 
 

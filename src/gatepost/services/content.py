@@ -92,7 +92,9 @@ class Contents:
 
     async def attachments(self, mail_id: str) -> list[Attachment]:
         """Return the attachments in their order."""
-        return [_attachment(part) for part in _attached(await self._opener.opened(await self._body(mail_id)))]
+        body = await self._body(mail_id)
+        parts = _attached(await self._opener.opened(body))
+        return await asyncio.to_thread(lambda: [_attachment(body, part) for part in parts])
 
     async def attachment(self, mail_id: str, number: int) -> File:
         """Return one attachment; raise NOT_FOUND where the mail has none of that number."""
@@ -144,15 +146,18 @@ def _attached(anatomy: Anatomy) -> list[Part]:
     return [part for part in anatomy.parts if part.attachment and 0 <= part.start <= part.end]
 
 
-def _attachment(part: Part) -> Attachment:
-    return Attachment(part.index, _name(part), part.types[0], part.size)
+def _attachment(body: Body, part: Part) -> Attachment:
+    """Blocking where it is an attached mail, of which no size is known."""
+    size = len(_file(body, part).data) if part.container else part.size
+    return Attachment(part.index, _name(part), part.types[0], size)
 
 
 def _file(body: Body, part: Part) -> File:
     """Blocking: reads a spooled mail's file, though no more of it than the part."""
     content = _read(body, part.start, part.end - part.start)
-    decoded = content if part.container else decode.transfer(content, part.encoding)[0].data
-    return File(_name(part), part.types[0], decoded)
+    decoded = decode.transfer(content, part.encoding)[0].data
+    taken = decoded if not part.container or headers.begins(decoded) else content  # as the mail was taken apart
+    return File(_name(part), part.types[0], taken)
 
 
 def _name(part: Part) -> str:
