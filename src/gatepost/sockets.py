@@ -70,7 +70,13 @@ def load_certificate(context: ssl.SSLContext, certificate: str, key: str | None)
 
     An encrypted key raises it as well, where OpenSSL would stop everything to ask for its passphrase at the terminal.
     """
-    context.load_cert_chain(certificate, key or None, password=_passphrase)
+    try:
+        context.load_cert_chain(certificate, key or None, password=_passphrase)
+    except ssl.SSLError as error:
+        if "PEM lib" not in str(error):
+            raise
+        what = f"no certificate there, or no private key in {key or 'that file'}, that can be read"
+        raise OSError(what) from error
 
 
 def _passphrase() -> str:

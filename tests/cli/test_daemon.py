@@ -219,6 +219,7 @@ def test_mails_in_files_are_judged_and_compared_with_what_is_expected(
     assert served.run("explain", str(folder / "spam" / "gtube.eml"), "--as", "alice@example.org") == os.EX_OK
     assert "without GTUBE (+1000 points) it would be delivered as CLEAN" in shown(capsys)
     assert served.run("explain", "0" * 32, "--sender", "a@b.test") == os.EX_USAGE
+    assert served.run("explain", str(folder / "clean.eml")) == os.EX_USAGE, "for whom?"
     assert served.run("explain", "<1@a.test>") == os.EX_NOINPUT, "nothing is left of what was tried"
 
 

@@ -80,6 +80,7 @@ async def test_a_socket_from_systemd_is_listened_on(tmp_path: Path) -> None:
         ({"tls": "implicit"}, "needs a certificate"),
         ({"role": "submission"}, "needs TLS and a certificate"),
         ({"certificate": "/nowhere.pem"}, "/nowhere.pem"),
+        ({"certificate": __file__}, "no private key in that file"),
         ({"proxy_protocol_from": ["balancer"]}, "proxy_protocol_from"),
     ],
 )

@@ -42,6 +42,8 @@ def command(
         return
     if (sender, client_ip, helo) != (None, None, None):
         raise click.UsageError("--sender, --client-ip and --helo go with --as")
+    if Path(mail_id).is_file():
+        raise click.UsageError("a file is judged for a recipient: --as ADDRESS")
     life = control.ask("GET", f"/messages/{segment(mail_id)}/trace")
     if as_json:
         show_json(life)
