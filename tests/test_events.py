@@ -53,3 +53,19 @@ async def test_an_alarm_counts_each_time_and_is_logged_once_in_a_while() -> None
     ]
     labels = {"source": "zen.test", "why": "refused"}
     assert metrics.registry.get_sample_value("gatepost_alarms_total", labels) == 3
+
+
+def test_durations_are_counted_up_to_each_bound_and_summed_up() -> None:
+    metrics = Metrics()
+    seconds = metrics.scan_seconds.labels("score")
+    for each in (0.0, 0.005, 0.006, 0.5, 11.0):
+        seconds.observe(each)
+    assert metrics.scan_seconds.labels("score") is seconds
+
+    def counted(name: str, **labels: str) -> float | None:
+        labels["filter"] = "score"
+        return metrics.registry.get_sample_value(f"gatepost_scan_duration_seconds_{name}", labels)
+
+    bounds = {"0.005": 2, "0.01": 3, "0.25": 3, "0.5": 4, "10.0": 4, "+Inf": 5}
+    assert {bound: counted("bucket", le=bound) for bound in bounds} == bounds
+    assert (counted("count"), counted("sum")) == (5, 11.511)

@@ -49,6 +49,7 @@ class Relay:
         self._clock = clock
         self._metrics = metrics
         self._counters = {result: metrics.deliveries.labels(result.value) for result in Result}
+        self._seconds = metrics.delivery_seconds.labels()
         self._settings = settings
         self._hostname = hostname
         self._results = results
@@ -69,7 +70,7 @@ class Relay:
         took = max(0, self._clock() - start)
         for outcome in outcomes:
             self._counters[outcome.result].inc()
-        self._metrics.delivery_seconds.observe(took / 1000)
+        self._seconds.observe(took / 1000)
         return [msgspec.structs.replace(outcome, at=start, took=took) for outcome in outcomes]
 
     async def probe(self, route: Route, address: Address) -> Reply:
