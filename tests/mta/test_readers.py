@@ -481,12 +481,10 @@ async def test_a_reader_is_told_nothing_that_it_need_not_know(make: Any) -> None
 async def test_a_reader_asks_only_what_hangs_on_the_mail_alone(tmp_path: Path) -> None:
     table = tmp_path / "own.toml"
     table.write_text("")
+    own = {"score": {"file": str(table)}, "virus": {"sums_file": str(table)}, "icap": {"servers": ["127.0.0.1:1"]}}
     for options, names in (
-        ({}, ["advert", "encoding", "headers", "score"]),
-        (
-            {"score": {"file": str(table)}, "icap": {"servers": ["127.0.0.1:1"]}},
-            ["advert", "encoding", "headers"],
-        ),
+        ({}, ["advert", "encoding", "headers", "score", "virus"]),
+        (own, ["advert", "encoding", "headers"]),
     ):
         chosen = Filters(options=options)
         tools = registry.Tools(limits=Limits(), resolver=Resolver(Dns(), wall_clock))

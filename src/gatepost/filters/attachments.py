@@ -91,7 +91,7 @@ class Attachments:
         parts, members = self._rulesets(rules)
         denied: list[Finding] = []
         allowed: list[Finding] = []
-        for number, thing in enumerate(_objects(anatomy), 1):
+        for number, thing in enumerate(_objects(anatomy, typed=parts.typed), 1):
             matching = _deciding(thing, members if thing.member else parts)
             rule = next(matching, None)
             if rule is not None:
@@ -135,9 +135,11 @@ def _ruleset(rules: Sequence[AttachmentRule], kinds: Sequence[CheckType]) -> Rul
     return Ruleset(chosen, compile_any(tuple(rule.filter for rule, _ in chosen)), typed)
 
 
-def _objects(anatomy: Anatomy) -> Iterator[Object]:
+def _objects(anatomy: Anatomy, *, typed: bool) -> Iterator[Object]:
+    """Yield what rules are held against; parts that have no name only if some rule for parts asks for types."""
     for part in anatomy.parts:
-        yield _part(anatomy, part)
+        if typed or part.names or part.attachment:
+            yield _part(anatomy, part)
         for member in part.members:
             if member.kind is not Kind.FOLDER or member.size:
                 yield _member(anatomy, part, member)

@@ -1,6 +1,6 @@
 """Asks whether a mail from the world can be from who it says: DMARC, our own domains, domains that do not exist."""
 
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import ClassVar
 
 from gatepost.dns import DnsFailure, Missing, NoName, Resolver, side_by_side
@@ -11,6 +11,7 @@ from gatepost.message.plain import plain
 from gatepost.model.auth import AuthResults, Policy, Result
 from gatepost.model.envelope import Recipient
 from gatepost.model.problem import Kind
+from gatepost.model.tenant import Domain
 from gatepost.model.verdict import Category, Finding, OnError
 
 DOMAINS = 10  # senders' domains that DNS is asked about
@@ -47,43 +48,28 @@ class SenderVerify:
         auth = mail.auth
         if not recipient.sender_verify or auth is None:
             return ()
-        vouched = self._vouched(auth)
-        return [*_dmarc(auth, vouched), *self._claims(mail, auth, vouched), *await self._check_domains(mail, auth)]
+        sender = mail.envelope.sender
+        authors = list(dict.fromkeys([author.rpartition("@")[2] for author in auth.authors]))
+        named = dict.fromkeys([sender.domain, *authors] if sender else authors)
+        served = {name: domain for name in named if (domain := self._served(name)) is not None}
+        vouched = self._vouched(auth, authors)
+        found = [*_dmarc(auth, vouched)]
+        if served:
+            found += _claims(mail, auth, authors, vouched, served)
+        # A proof from DNS shows that a domain exists. Hosts that report often name themselves as nobody else does.
+        names = dict.fromkeys([sender.domain] if auth.proven else named) if sender else ()
+        asked = [name for name in names if name not in served and not name.startswith("[")]
+        return found + await self._check_domains(asked[:DOMAINS]) if asked else found
 
-    def _vouched(self, auth: AuthResults) -> str:
+    def _vouched(self, auth: AuthResults, authors: Sequence[str]) -> str:
         """Return the author's domain for which a whole chain of trusted sealers stands (RFC 8617 7.2)."""
         holds = auth.arc.result is Result.PASS and self._trusted.issuperset(auth.arc.sealers)
-        return auth.arc.author if holds and _domains(auth) == [auth.arc.author] else ""
+        return auth.arc.author if holds and authors == [auth.arc.author] else ""
 
-    def _claims(self, mail: Mail, auth: AuthResults, vouched: str) -> Iterator[Finding]:
-        """Yield what is wrong with the names of ours that a stranger uses."""
-        ip, sender = mail.envelope.client.ip, mail.envelope.sender
-        if sender is not None and self._is_ours(sender.domain, ip) and not _sender_proven(sender.domain, auth):
-            unsure = auth.unsure or auth.mail_from.result is Result.TEMPERROR
-            yield _claim("MAIL FROM", sender.domain, unsure=unsure)
-        ours = [name for name in _domains(auth) if self._is_ours(name, ip) and name != vouched]
-        if ours and not auth.proven:
-            yield _claim("From", ours[0], unsure=auth.unsure)
-
-    def _is_ours(self, name: str, ip: str) -> bool:
-        domain = self._served(name)
-        return domain is not None and not domain.sends_from(ip)
-
-    async def _check_domains(self, mail: Mail, auth: AuthResults) -> list[Finding]:
-        """Return what is wrong with the senders' domains by themselves; a proof from DNS shows that one exists.
-
-        Reports come from hosts that often name themselves as nobody else does.
-        """
-        if mail.envelope.sender is None:
-            return []
-        names = [mail.envelope.sender.domain, *(() if auth.proven else _domains(auth))]
-        asked = [name for name in dict.fromkeys(names) if not name.startswith("[") and self._served(name) is None]
-        found = await side_by_side([_unreal(self._resolver, name, self._alarm) for name in asked[:DOMAINS]])
+    async def _check_domains(self, names: Sequence[str]) -> list[Finding]:
+        """Return what is wrong with some domains by themselves."""
+        found = await side_by_side([_unreal(self._resolver, name, self._alarm) for name in names])
         return [finding for finding in found if finding is not None]
-
-
-def _domains(auth: AuthResults) -> list[str]:
-    return list(dict.fromkeys(author.rpartition("@")[2] for author in auth.authors))
 
 
 # DMARC.
@@ -108,6 +94,20 @@ def _dmarc(auth: AuthResults, vouched: str) -> Iterator[Finding]:
 
 
 # Domains that are served here.
+
+
+def _claims(
+    mail: Mail, auth: AuthResults, authors: Sequence[str], vouched: str, served: Mapping[str, Domain]
+) -> Iterator[Finding]:
+    """Yield what is wrong with the names of ours that a stranger uses."""
+    ip, sender = mail.envelope.client.ip, mail.envelope.sender
+    ours = {name for name, domain in served.items() if not domain.sends_from(ip)}
+    if sender is not None and sender.domain in ours and not _sender_proven(sender.domain, auth):
+        unsure = auth.unsure or auth.mail_from.result is Result.TEMPERROR
+        yield _claim("MAIL FROM", sender.domain, unsure=unsure)
+    written = [name for name in authors if name in ours and name != vouched]
+    if written and not auth.proven:
+        yield _claim("From", written[0], unsure=auth.unsure)
 
 
 def _sender_proven(name: str, auth: AuthResults) -> bool:

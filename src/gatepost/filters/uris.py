@@ -51,8 +51,9 @@ class Uris:
         links = (await mail.anatomy()).leads
         points, skips = self._indexes.of(recipient.rules.uris)
         hit: dict[UriAction, list[Hit]] = {}
-        for host in dict.fromkeys(link.host for link in links):
-            for rules in (_ranked(points, host), _ranked(skips, host)):
+        for host in dict.fromkeys([link.host for link in links]):
+            names = list(upwards(host))
+            for rules in (_ranked(points, names), _ranked(skips, names)):
                 if rules:
                     hit.setdefault(rules[0].action, []).append((host, rules))
         return [_finding(hosts, links, hit.keys()) for hosts in hit.values()]
@@ -66,10 +67,10 @@ def _indexed(rules: Sequence[UriRule]) -> Index:
     return index
 
 
-def _ranked(index: dict[str, tuple[int, UriRule]], host: str) -> list[UriRule]:
-    """Return the rules for a host or a domain above it, by priority."""
-    found = [index[name] for name in upwards(host) if name in index]
-    return [rule for _, rule in sorted(found, key=lambda pair: pair[0])]
+def _ranked(index: dict[str, tuple[int, UriRule]], names: Sequence[str]) -> list[UriRule]:
+    """Return the rules for some names, by priority."""
+    found = [index[name] for name in names if name in index]
+    return [rule for _, rule in sorted(found, key=lambda pair: pair[0])] if found else []
 
 
 def _finding(hosts: Sequence[Hit], links: Sequence[Link], taken: Collection[UriAction]) -> Finding:

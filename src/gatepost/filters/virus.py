@@ -42,6 +42,7 @@ class Virus:
     Options = VirusOptions
 
     def __init__(self, options: VirusOptions, tools: Tools) -> None:
+        self.anywhere = not options.sums_file  # which may change before another process reads it
         self._sums = _watched(Path(options.sums_file)) if options.sums_file else None
 
     def key(self, recipient: Recipient) -> Hashable:

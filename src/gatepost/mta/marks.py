@@ -5,6 +5,7 @@ What the names of symbols say comes from filters and engines, so nothing but wor
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 from gatepost.model.verdict import Category, Finding
 from gatepost.mta.keeping import Judged
@@ -26,6 +27,7 @@ def marks(judged: Judged, settings: Headers, scanners: Sequence[str]) -> list[tu
     if judged.recipient.platform_id is None or policy is None:
         return []
     verdict = judged.verdict
+    stated = {finding.category for finding in verdict.because}
     spam = Category.SPAM in verdict.found
     fields = {
         "X-Spam-Flag": ("YES" if spam else "NO") if settings.spam_flag else "",
@@ -38,19 +40,20 @@ def marks(judged: Judged, settings: Headers, scanners: Sequence[str]) -> list[tu
     if settings.spam_status:
         points = f"score={verdict.score:.1f} required={policy.spam_score:.1f}"
         fields["X-Spam-Status"] = f"{'Yes' if spam else 'No'}, {points}\r\n\ttests=[{_tests(verdict.because)}]"
-    if settings.virus_scanned and not any(finding.category is Category.UNSURE for finding in verdict.because):
+    if settings.virus_scanned and Category.UNSURE not in stated:
         fields["X-Virus-Scanned"] = ", ".join(scanners)
     return [(name, value) for name, value in fields.items() if value]
 
 
 def _tests(findings: tuple[Finding, ...]) -> str:
     """The symbols with their points, as many as fit a line, and lines as many as it takes."""
-    said = list(dict.fromkeys(_test(finding) for finding in findings[:TESTS]))
+    said = list(dict.fromkeys([_test(finding.symbol, finding.score) for finding in findings[:TESTS]]))
     return ",\r\n\t".join(_lines(said))
 
 
-def _test(finding: Finding) -> str:
-    return f"{_ODD.sub('_', finding.symbol)[: LINE - 12]}={finding.score:g}"
+@lru_cache(maxsize=1024)  # most symbols count the same points in each mail
+def _test(symbol: str, points: float) -> str:
+    return f"{_ODD.sub('_', symbol)[: LINE - 12]}={points:g}"
 
 
 def _lines(words: list[str]) -> Iterator[str]:

@@ -21,7 +21,7 @@ class Standing:
     def saw(self, mail: Mail, judged: Sequence[Judged]) -> None:
         """Count a mail once, by the gravest that was found for any of its recipients."""
         tallies = self._memory.tallies.get(Room.REPUTATION)
-        if tallies is None or any(each.verdict.action is Action.DEFER for each in judged):
+        if tallies is None or Action.DEFER in [each.verdict.action for each in judged]:
             return
         weighed = [_weighed(each) for each in judged]
         bad = max(weighed, default=0.0)
@@ -34,11 +34,11 @@ class Standing:
 def _weighed(judged: Judged) -> float:
     """Return what a mail counts as bad; 0 for clean, less for what is neither."""
     verdict, policy = judged.verdict, judged.recipient.policy
-    if any(finding.category is Category.VIRUS for finding in verdict.because):
+    stated = {finding.category for finding in verdict.because}
+    if Category.VIRUS in stated:
         return VIRUS
     limit = policy.spam_score if policy else 5.0
-    score = sum(finding.score for finding in verdict.because if finding.by != Reputation.name)
-    spam = score >= limit or any(finding.category is Category.SPAM for finding in verdict.because)
-    if spam:
+    score = sum([finding.score for finding in verdict.because if finding.by != Reputation.name])
+    if score >= limit or Category.SPAM in stated:
         return 1.0
     return 0.0 if verdict.category is Category.CLEAN and score < limit * CLEAR else -1.0
