@@ -16,10 +16,13 @@ settings.register_profile("others", deadline=None)
 settings.load_profile("same")
 
 
+gc.disable()  # while tests are collected, nearly all of which stays
+
+
 def pytest_collection_finish() -> None:
     """Leave what was loaded for the tests out of the search for garbage, which would go through all of it each time."""
-    gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture

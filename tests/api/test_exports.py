@@ -192,24 +192,21 @@ async def test_a_file_has_all_of_the_list_unless_a_window_is_asked_for_contract_
 SORTS = ["email", "firstname", "lastname", "status", "creationDate", "lastConnectionDate", "id"]
 
 
-@pytest.mark.parametrize("sort", [*SORTS, *(f"-{name}" for name in SORTS)])
-async def test_the_order_holds_over_all_chunks(tenant: Tenant, sort: str) -> None:
-    await many(tenant.api, tenant, 1234)
-    expected = []
-    for offset in (0, 1000):
-        page = await tenant.api.get(f"{tenant.lists[4]}?sort={sort}&offset={offset}&pageSize=1000")
-        expected += [entry["id"] for entry in page]
-    given = [row[0] for row in (await rows(tenant.api, f"{tenant.lists[4]}?sort={sort}"))[1:]]
-    assert given == expected and len(set(given)) == 1235
+async def test_the_order_holds_over_all_chunks(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exports, "CHUNK", 50)
+    await many(tenant.api, tenant, 123)
+    for sort in (*SORTS, *(f"-{name}" for name in SORTS)):
+        page = await tenant.api.get(f"{tenant.lists[4]}?sort={sort}&pageSize=1000")
+        given = [row[0] for row in (await rows(tenant.api, f"{tenant.lists[4]}?sort={sort}"))[1:]]
+        assert given == [entry["id"] for entry in page], sort
+        assert len(set(given)) == 124
 
 
-@pytest.mark.parametrize(
-    ("filter", "count"),
-    [("email=u00*", 100), ("email=*9@got.com", 70), ("platformName=platform", 701), ("platformName=x", 0)],
-)
-async def test_filters_hold_over_all_chunks(tenant: Tenant, filter: str, count: int) -> None:
+async def test_filters_hold_over_all_chunks(tenant: Tenant) -> None:
     await many(tenant.api, tenant, 700)
-    assert len(await rows(tenant.api, f"{tenant.lists[4]}?{filter}")) == 1 + count
+    asked = {"email=u00*": 100, "email=*9@got.com": 70, "platformName=platform": 701, "platformName=x": 0}
+    for filter, count in asked.items():
+        assert len(await rows(tenant.api, f"{tenant.lists[4]}?{filter}")) == 1 + count, filter
 
 
 async def test_a_filter_on_recipients_holds_over_all_chunks(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:

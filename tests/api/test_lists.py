@@ -147,7 +147,7 @@ def test_a_list_is_what_a_naive_reader_finds(listed: Listed, wanted: str, sort: 
     assert [each["name"] for each in items] == [row.name for row in matching[offset : offset + size]]
 
 
-@WHOLE
+@settings(WHOLE, max_examples=60)
 @given(sort=ORDERS, size=st.integers(1, 15))
 def test_pages_laid_end_to_end_are_the_whole_list_once(listed: Listed, sort: str, size: int) -> None:
     laid: list[Any] = []

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 WANTED = {
     "a clean mail": "250 delivered",
     "from a blocked sender": "550 refused",
@@ -31,19 +33,28 @@ def fates(out: str) -> dict[str, str]:
     return {row[0]: f"{row[1].split()[0]} {row[2]}" for row in rows if row[0] in WANTED}
 
 
-def test_every_sample_meets_its_fate_and_the_second_start_is_like_the_first(tmp_path: Path) -> None:
-    first = dev(tmp_path / "state")
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("dev") / "state"
+
+
+@pytest.fixture(scope="module")
+def first(directory: Path) -> str:
+    """What the first start on the directory told."""
+    return dev(directory)
+
+
+def test_every_sample_meets_its_fate_and_the_second_start_is_like_the_first(first: str, directory: Path) -> None:
     assert fates(first) == WANTED
     assert re.search(r"curl -H 'Authorization: Bearer [0-9a-f]{32}' http://127.0.0.1:\d+/domains", first)
-    second = dev(tmp_path / "state")
-    assert fates(second) == WANTED
+    assert fates(dev(directory)) == WANTED
 
 
-def test_a_second_one_on_the_same_directory_is_told_why_it_cannot_be(tmp_path: Path) -> None:
-    dev(tmp_path / "state")
-    port = json.loads((tmp_path / "state" / "dev.json").read_bytes())["hop_port"]
+@pytest.mark.usefixtures("first")
+def test_a_second_one_on_the_same_directory_is_told_why_it_cannot_be(directory: Path) -> None:
+    port = json.loads((directory / "dev.json").read_bytes())["hop_port"]
     with socket.create_server(("127.0.0.1", port)):
-        command = [sys.executable, "-m", "gatepost", "dev", "--once", "--directory", str(tmp_path / "state")]
+        command = [sys.executable, "-m", "gatepost", "dev", "--once", "--directory", str(directory)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == os.EX_UNAVAILABLE
     assert f"port {port}, its next hop's, is taken: end the `gatepost dev` that runs on it" in done.stderr

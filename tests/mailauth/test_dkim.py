@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.mailauth.pairs import PAIRS
 from tests.mailauth.post import envelope, long_txt, results
 from tests.peers.names import Fault, Zone
 
@@ -94,7 +95,7 @@ async def test_an_absent_key_is_permanent_and_a_silent_server_temporary() -> Non
 
 # Signatures of our own making.
 
-PAIR = keys.generate(Algorithm.RSA)
+PAIR = PAIRS[Algorithm.RSA]
 PRIVATE = keys.load(PAIR.private).private_bytes(
     serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
 )

@@ -1,6 +1,7 @@
 """Seals, checked as a receiver would: chains that grow, and those that may not."""
 
 import pytest
+from tests.mailauth.pairs import PAIRS
 from tests.mailauth.post import envelope, long_txt, results
 from tests.peers.names import Zone
 
@@ -12,7 +13,6 @@ from gatepost.model.auth import Arc, Result
 from gatepost.model.dkim import Algorithm
 from gatepost.model.envelope import Body
 
-PAIRS = {algorithm: keys.generate(algorithm) for algorithm in Algorithm}
 ZONE: Zone = {
     f"{algorithm.value}._domainkey.gate.example": [long_txt(f"v=DKIM1; k={algorithm.value}; p={pair.public}")]
     for algorithm, pair in PAIRS.items()

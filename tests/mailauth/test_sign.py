@@ -5,6 +5,7 @@ from pathlib import Path
 
 import dkim
 import pytest
+from tests.mailauth.pairs import PAIRS
 
 from gatepost.mailauth import keys, sign
 from gatepost.model.dkim import Algorithm
@@ -14,7 +15,6 @@ HEAD = (
     b"Received: from x\r\n\tby y; z\r\nFrom: Ada <ada@a.test>\r\nTo: b@b.test\r\nSubject:  long\r\n\t subject \r\n"
     b"Date: Fri, 20 Nov 2026 09:00:00 +0000\r\nMessage-ID: <1@a.test>\r\n\r\n"
 )
-PAIRS = {algorithm: keys.generate(algorithm) for algorithm in Algorithm}
 
 
 def signer(algorithm: Algorithm) -> sign.Signer:

@@ -11,7 +11,7 @@ import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import zstandard
@@ -49,6 +49,7 @@ def paths(part: Part) -> list[str]:
 
 
 FILES = {"run.exe": EXE, "docs/read.txt": b"hello"}
+SEVENZIPPED = sevenzipped(FILES)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +65,7 @@ FILES = {"run.exe": EXE, "docs/read.txt": b"hello"}
         ("a.tar.xz", lzma.compress(tarred(FILES))),
         ("a.tar.lzma", lzma.compress(tarred(FILES), lzma.FORMAT_ALONE)),
         ("a.tar.zst", zstandard.compress(tarred(FILES))),
-        ("a.7z", sevenzipped(FILES)),
+        ("a.7z", SEVENZIPPED),
     ],
     ids=["zip", "stored", "zip bzip2", "zip lzma", "tar", "tgz", "tar.bz2", "tar.xz", "tar.lzma", "tar.zst", "7z"],
 )
@@ -102,7 +103,7 @@ def test_a_gzip_s_own_name_counts_too_and_joined_streams_are_one() -> None:
 
 
 def test_archives_in_archives_are_opened() -> None:
-    part = holding("a.zip", zipped({"b.tgz": gzip.compress(tarred({"c.7z": sevenzipped(FILES)}))}))
+    part = holding("a.zip", zipped({"b.tgz": gzip.compress(tarred({"c.7z": SEVENZIPPED}))}))
     assert paths(part)[-2:] == ["b.tgz > c.7z > run.exe", "b.tgz > c.7z > docs/read.txt"]
     assert part.members[-1].depth == 4 - 1
 
@@ -126,20 +127,23 @@ def test_threat_55_a_bomb_is_stopped_by_its_ratio_and_its_names_are_kept() -> No
     )
 
 
+ZEROS = bytes(20_000_000)
+
+
 @pytest.mark.parametrize(
-    ("name", "content"),
+    ("name", "pack"),
     [
-        ("a.gz", gzip.compress(bytes(20_000_000))),
-        ("a.bz2", bz2.compress(bytes(20_000_000))),
-        ("a.xz", lzma.compress(bytes(20_000_000))),
-        ("a.zst", zstandard.compress(bytes(20_000_000))),
-        ("a.tar.gz", gzip.compress(tarred({"x": bytes(20_000_000)}))),
-        ("a.7z", sevenzipped({"x": bytes(20_000_000)})),
+        ("a.gz", gzip.compress),
+        ("a.bz2", bz2.compress),
+        ("a.xz", lzma.compress),
+        ("a.zst", zstandard.compress),
+        ("a.tar.gz", lambda content: gzip.compress(tarred({"x": content}))),
+        ("a.7z", lambda content: sevenzipped({"x": content})),
     ],
     ids=["gz", "bz2", "xz", "zst", "tgz", "7z"],
 )
-def test_threat_55_every_kind_of_bomb_is_stopped(name: str, content: bytes) -> None:
-    assert any("expands to more than 200 times its size" in text for text in problems(name, content))
+def test_threat_55_every_kind_of_bomb_is_stopped(name: str, pack: Callable[[bytes], bytes]) -> None:
+    assert any("expands to more than 200 times its size" in text for text in problems(name, pack(ZEROS)))
 
 
 def test_threat_55_small_files_of_one_letter_are_no_bombs() -> None:
@@ -286,7 +290,7 @@ def test_threat_58_dangerous_members_are_listed_and_nothing_is_written(tmp_path,
 
 @pytest.mark.parametrize(
     ("name", "content"),
-    [("a.zip", zipped(FILES)), ("a.tgz", gzip.compress(tarred(FILES))), ("a.7z", sevenzipped(FILES))],
+    [("a.zip", zipped(FILES)), ("a.tgz", gzip.compress(tarred(FILES))), ("a.7z", SEVENZIPPED)],
 )
 def test_the_workers_alarm_is_no_damage_of_an_archive(name: str, content: bytes) -> None:
     """Threat 54: it comes at any step."""
@@ -323,8 +327,8 @@ CLOSED = "damaged or split" if foreign.available() else "no libarchive"
         ("a.bz2", bz2.compress(EXE)[:-60], "not complete"),
         ("a.xz", lzma.compress(EXE)[:-60], "not complete"),
         ("a.gz", b"\x1f\x8b\x08\0" + b"junk" * 9, "damaged"),
-        ("a.7z", sevenzipped(FILES)[:-20], "damaged"),
-        ("a.7z.001", sevenzipped(FILES)[:64], "damaged"),
+        ("a.7z", SEVENZIPPED[:-20], "damaged"),
+        ("a.7z.001", SEVENZIPPED[:64], "damaged"),
         ("a.rar", b"Rar!\x1a\x07\0" + b"junk" * 30, "no entries"),
         ("a.cab", b"MSCF\0\0\0\0" + bytes(40), CLOSED),
         ("a.lzh", b"\x20\x10-lh5-" + bytes(40), CLOSED),

@@ -12,9 +12,9 @@ import msgspec
 import pytest
 from prometheus_client import generate_latest
 from tests.house import House, client, living
+from tests.mailauth.pairs import PAIRS
 from tests.peers.sink import Mail, Sink
 
-from gatepost.mailauth import keys
 from gatepost.message.compose import Party
 from gatepost.model.address import parse_address
 from gatepost.model.dkim import Algorithm, DkimKey
@@ -26,7 +26,6 @@ from gatepost.services.sending import Notice, Sending
 
 pytestmark = pytest.mark.anyio
 
-PAIRS = {algorithm: keys.generate(algorithm) for algorithm in Algorithm}
 OUTSIDE = "zoe@far.example"
 FAILED = 'gatepost_dkim_signatures_total{result="failed"} 1.0'
 

@@ -2,6 +2,8 @@
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
+from functools import cache
 
 import pytest
 from tests.store.samples import NOW, copy, message
@@ -20,19 +22,26 @@ MANY = 2 * orders.NEAR + 500
 SORTS = ("subject", "-subject", "size", "-header_from", "received", "-sent")
 
 
+@cache
+def _folder() -> bytes:
+    """Make a database with a folder of more mails than lie near an end; some share a subject and all a size."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as made:
+        migrate(made)
+        made.execute("BEGIN")
+        mail = Mail(made)
+        for number in range(1, MANY + 1):
+            row = message(number, subject=f"{'aBc'[number % 3]}{number % 700}")
+            mail.keep([Arrival(row, Body(1, b"x"), [copy(number, mailbox=BOX)], [], [], NOW)])
+        made.execute("COMMIT")
+        return made.serialize()
+
+
 @pytest.fixture
 def connection() -> Iterator[sqlite3.Connection]:
-    """A folder with more mails than lie near an end, of which some share a subject and all a size."""
-    made = sqlite3.connect(":memory:", isolation_level=None)
-    migrate(made)
-    made.execute("BEGIN")
-    mail = Mail(made)
-    for number in range(1, MANY + 1):
-        row = message(number, subject=f"{'aBc'[number % 3]}{number % 700}")
-        mail.keep([Arrival(row, Body(1, b"x"), [copy(number, mailbox=BOX)], [], [], NOW)])
-    made.execute("COMMIT")
-    yield made
-    made.close()
+    """The folder, for this test alone."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as made:
+        made.deserialize(_folder())
+        yield made
 
 
 def listed(reader: Reader) -> Listed:
@@ -47,7 +56,7 @@ def test_pages_are_the_same_whether_or_not_the_list_was_sorted_as_a_whole(
     alone, beside = Reader(connection, str), Reader(connection, str, orders=Orders())
     whole = alone.letters(Query(where=INSIDE, sort=sort)).items
     for offset in (0, 40, orders.NEAR - 1, orders.NEAR, MANY // 2, MANY - orders.NEAR - 40, MANY - 40, MANY, 0, 40):
-        for limit in (1, 40, None):
+        for limit in (1, 40, None) if offset in (0, MANY // 2) else (40,):
             query = Query(where=INSIDE, sort=sort, offset=offset, limit=limit)
             page = beside.letters(query, listed(beside))
             assert page.items == alone.letters(query, listed(alone)).items == whole[offset:][:limit]

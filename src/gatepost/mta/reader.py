@@ -11,7 +11,6 @@ import resource
 import signal
 import socket
 import time
-from importlib.metadata import version
 from typing import cast
 
 import structlog
@@ -32,6 +31,7 @@ from gatepost.mta.reading import (
     Setup,
     frame,
     from_the_world,
+    installed,
     job_decoder,
     setup_decoder,
 )
@@ -117,7 +117,7 @@ class Talk(asyncio.Protocol):
 
 
 def _make(setup: Setup) -> Reader:
-    if setup.version != version("gatepost"):
+    if setup.version != installed():
         raise SystemExit(os.EX_CONFIG)  # another one was installed since the daemon began
     reader = Reader(setup)
     spare_the_collector()

@@ -10,14 +10,13 @@ import os
 import socket
 import sys
 from collections.abc import Iterable
-from importlib.metadata import version
 from typing import cast
 
 from gatepost.events import log
 from gatepost.filters import registry
 from gatepost.filters.registry import Filter
 from gatepost.message.mail import INLINE_MAX, Mail, Unscannable, environment
-from gatepost.mta.reading import Answer, Frames, Job, Reading, Setup, answer_decoder, bare, frame
+from gatepost.mta.reading import Answer, Frames, Job, Reading, Setup, answer_decoder, bare, frame, installed
 from gatepost.settings import Settings
 
 PENDING = 32
@@ -156,7 +155,7 @@ class Readers:
         look: float = _LOOK,
     ) -> None:
         self._setup = Setup(
-            version("gatepost"),
+            installed(),
             registry.alone(settings.filters, registry.anywhere(filters)),
             settings.limits,
             settings.dns,
@@ -174,7 +173,7 @@ class Readers:
         self._rest_until = 0.0
         self._closed = False
 
-    async def read(self, mail: Mail, crowd: int = CROWD) -> Reading | None:
+    async def read(self, mail: Mail, crowd: int) -> Reading | None:
         """Have a small mail read by the reader with the fewest; None: nobody can now, or nobody could.
 
         `crowd`: how many mails are under way.

@@ -5,6 +5,8 @@ Frames go through a socket: four octets of length, then msgpack.
 
 import struct
 from collections.abc import Iterator
+from functools import cache
+from importlib.metadata import version
 
 import msgspec
 
@@ -107,3 +109,9 @@ def bare(envelope: Envelope) -> Envelope:
 def from_the_world(envelope: Envelope) -> bool:
     """Tell whether a stranger brought a mail: who signed in, or sends from our networks, needs no proof."""
     return envelope.client.role is Role.MX and envelope.client.login is None
+
+
+@cache
+def installed() -> str:
+    """Return the version that was there when this process first asked; one that begins later may find another."""
+    return version("gatepost")
