@@ -1,8 +1,15 @@
 """Phrases: what is sought together is found as if it were sought alone."""
 
+import msgspec
 import pytest
+import re2  # type: ignore[import-untyped]
+from tests.modern.mails import mails
 
-from gatepost.filters.symbols import TOGETHER, WIDE, Phrases, Symbol
+from gatepost.filters.symbols import MANY, TOGETHER, WIDE, Phrases, Symbol, Table, shipped
+from gatepost.message.parse import dissect
+from gatepost.message.prose import prose
+from gatepost.message.table import Unpacked
+from gatepost.settings import Limits
 
 
 def symbol(*patterns: str, least: int = 1) -> Symbol:
@@ -87,3 +94,46 @@ def test_symbols_are_told_in_the_order_of_the_table_wherever_their_phrases_stand
     phrases = Phrases(table, "text")
     assert phrases.found("four, посылка, two three, one") == tuple(table)
     assert phrases.found("four", "посылка", "two three", "one") == tuple(table)
+
+
+def test_the_shipped_patterns_are_found_in_mails_as_if_each_were_sought_alone() -> None:
+    table = msgspec.convert(shipped(), Table).symbols
+    phrases = Phrases(table, "text")
+    options = re2.Options()
+    options.case_sensitive = False
+    alone = {
+        name: [re2.compile(pattern.encode(), options) for pattern in table[symbol.like or name].patterns]
+        for name, symbol in table.items()
+        if symbol.where == "text" and (symbol.patterns or symbol.like)
+    }
+    for made in mails():
+        if made.lot in ("improved", "odd"):
+            text = prose(dissect(made.data, Limits(), unpack=lambda *_: Unpacked())).text
+            counts = {name: sum(bool(each.search(text.encode())) for each in found) for name, found in alone.items()}
+            assert set(phrases.found(text)) == {name for name in alone if counts[name] >= table[name].least}, made.name
+
+
+@pytest.mark.parametrize("others", [0, MANY], ids=["few patterns", "many patterns"])
+@pytest.mark.parametrize(
+    ("pattern", "said", "found"),
+    [
+        (r"[0-9]+ ?€", "only 100 €", True),
+        (r"[0-9]+ ?€", "only 100 $", False),
+        (r"(your|the) parcel.{0,5}waits", "The PARCEL: it waits", True),
+        (r"(your|the) parcel.{0,5}waits", "The parcel never waits", False),
+        (r"\Qa.b\E", "A.B", True),
+        (r"stra(ß|ss)e", "STRASSE", True),
+        (r"\d{4}", "1234", True),
+        (r"перевод|kilo", "ПЕРЕВОД", True),
+        (r"перевод|kilo", "one \u212aILO", True),  # the sign of Kelvin is a k
+    ],
+)
+def test_a_pattern_is_found_among_few_and_among_many(pattern: str, said: str, found: bool, others: int) -> None:
+    table = {f"OTHER_{number}": symbol(f"other{number}x") for number in range(others)}
+    assert bool(Phrases({**table, "SAID": symbol(pattern)}, "text").found(said)) is found
+
+
+def test_a_pattern_of_very_many_words_is_found() -> None:
+    words = "|".join(f"word{number}x" for number in range(5000))
+    table = {f"OTHER_{number}": symbol(f"other{number}x") for number in range(MANY)}
+    assert Phrases({**table, "SAID": symbol(words)}, "text").found("a word4999x") == ("SAID",)

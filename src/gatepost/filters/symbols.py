@@ -3,7 +3,7 @@
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -13,21 +13,24 @@ import msgspec
 import re2  # type: ignore[import-untyped]
 
 from gatepost.filters import registry
+from gatepost.filters.literals import literals, telling
 from gatepost.message.recent import Recent
 
 MAX_MEMORY = 8 << 20
 """Octets that an engine for phrases may take; what it does not need it does not take."""
 
-TOGETHER, WIDE = 6, 3
-"""Patterns that are sought at once, and those with gaps: of more the states between them are so many that each new text
-needs some that no other needed; fewer make too many passes."""
+MANY = 12
+"""Patterns of one place from which on they are sought by their literals."""
+
+LEAST = 3
+"""Octets of a word in each literal of a pattern that is sought by them."""
+
+TOGETHER, WIDE, MARKS = 6, 3, 24_000
+"""Patterns that are sought at once, those with gaps, and octets of literals: of more the states between them are so
+many that each new text needs some that no other needed; fewer make too many passes."""
 
 _PIECE = re.compile(r"\\.|\[\^?\]?(?:\[:\^?[a-z]+:\]|\\.|[^\]\\])*\]|\.\{[0-9]*,?[0-9]*\}")
 """What of a pattern begins with more than a letter: an escape, a class, or a gap."""
-
-_LATIN = re.compile(r"\\.|[a-z]", re.IGNORECASE)
-_OTHER = re.compile("[\u0370-\u1fff\u2e80-\ufaff]")
-"""A letter of another writing than the Latin one."""
 
 Where = Literal["text", "subject", "links", "sender"]
 Part = Literal["symbols", "adverts"]
@@ -149,21 +152,27 @@ def _decoded(raw: dict[str, Any]) -> Table:
 
 
 class Pattern:
-    """A phrase, by the symbol that it counts for; one with gaps is `compiled` by itself, too."""
+    """A phrase, by the symbol that it counts for; `wide` has gaps of any length in place of measured ones, if any."""
 
-    __slots__ = ("compiled", "owner")
+    __slots__ = ("compiled", "owner", "wide")
 
-    def __init__(self, owner: str, compiled: Any = None) -> None:
+    def __init__(self, owner: str, compiled: Any, wide: Any = None) -> None:
         self.owner = owner
         self.compiled = compiled
+        self.wide = wide
+
+    def found(self, octets: bytes) -> bool:
+        if self.wide is not None and self.wide.search(octets) is None:
+            return False
+        return self.compiled.search(octets) is not None
 
 
 class Phrases:
     """Finds the symbols that go by phrases, of one `where`, in linear time.
 
-    Some patterns at a time are sought at once. Those with a gap (`.{0,40}`) are first sought with gaps of any length: a
-    measured one has a state for each way in which it can overlap. Those without a Latin letter (Cyrillic, Chinese) are
-    sought in texts that have letters of other writings, and nowhere else.
+    Where they are many, those are sought of whose literals one stands in the text: literals have few states. The others
+    are sought some at a time. Those with a gap (`.{0,40}`) are first sought with gaps of any length: a measured one has
+    a state for each way in which it can overlap.
     """
 
     def __init__(self, symbols: Mapping[str, Symbol], where: Where) -> None:
@@ -176,41 +185,52 @@ class Phrases:
         self._lines = "(?m)" if where == "links" else ""
         self._sets: list[tuple[Any, list[Pattern]]] = []
         self._wide: list[tuple[Any, list[Pattern]]] = []
-        self._foreign: list[tuple[Any, list[Pattern]]] = []
+        self._marked: list[tuple[Any, list[Pattern]]] = []  # by their literals
+        self._room = 0  # for those of further patterns in the last of these sets
         self._least: dict[str, list[tuple[int, str]]] = {}  # owner -> the symbols it decides, with their numbers
         for name, symbol in symbols.items():
             if symbol.where == where and (symbol.patterns or symbol.like):
                 self._least.setdefault(symbol.like or name, []).append((symbol.least, name))
-        for owner in self._least:
-            for pattern in _patterns(symbols, owner):
-                self._add(owner, pattern)
+        patterns = [(owner, pattern) for owner in self._least for pattern in _patterns(symbols, owner)]
+        for owner, pattern in patterns:
+            self._add(owner, pattern, many=len(patterns) >= MANY)
         try:
-            for each, _ in (*self._sets, *self._wide, *self._foreign):
+            for each, _ in (*self._sets, *self._wide, *self._marked):
                 each.Compile()
         except re2.error as error:
             raise ValueError(f"file: patterns of {where} are too large to be sought together") from error
         self._recent = Recent(self._sought)
 
-    def _add(self, owner: str, pattern: str) -> None:
+    def _made(self, owner: str, pattern: str) -> Pattern:
         try:
-            octets = f"{self._lines}{pattern}".encode()
-            compiled = re2.compile(octets, self._options)
+            compiled = re2.compile(self._octets(pattern), self._options)
         except re2.error as error:
             raise ValueError(f"file: symbols.{owner}.patterns: {error.args[0].decode('utf-8', 'replace')}") from error
-        wide = _PIECE.sub(lambda piece: ".*" if piece[0].startswith(".{") else piece[0], pattern)
-        if not pattern.isascii() and not _latin(pattern):
-            self._join(self._foreign, TOGETHER, f"{self._lines}{wide}".encode(), Pattern(owner, compiled))
-        elif wide != pattern:
-            self._join(self._wide, WIDE, f"{self._lines}{wide}".encode(), Pattern(owner, compiled))
-        else:
-            self._join(self._sets, TOGETHER, octets, Pattern(owner))
+        wide = _widened(pattern)
+        return Pattern(owner, compiled, None if wide == pattern else re2.compile(self._octets(wide), self._options))
 
-    def _join(self, sets: list[tuple[Any, list[Pattern]]], most: int, octets: bytes, known: Pattern) -> None:
-        if not sets or len(sets[-1][1]) == most:
+    def _octets(self, pattern: str) -> bytes:
+        return f"{self._lines}{pattern}".encode()
+
+    def _add(self, owner: str, pattern: str, *, many: bool) -> None:
+        made = self._made(owner, pattern)
+        known = literals(pattern) if many else None
+        size = sum(len(each.encode()) for each in known or ())
+        if known and size <= MARKS and telling(known) >= LEAST:
+            new = size > self._room
+            self._room = (MARKS if new else self._room) - size
+            self._join(self._marked, "|".join(map(re2.escape, sorted(known))), made, new=new)
+        elif made.wide is None:
+            self._join(self._sets, pattern, made, new=_full(self._sets, TOGETHER))
+        else:
+            self._join(self._wide, _widened(pattern), made, new=_full(self._wide, WIDE))
+
+    def _join(self, sets: list[tuple[Any, list[Pattern]]], pattern: str, member: Pattern, *, new: bool) -> None:
+        if new:
             sets.append((re2.Set.SearchSet(self._options), []))
         together, members = sets[-1]
-        together.Add(octets)
-        members.append(known)
+        together.Add(self._octets(pattern))
+        members.append(member)
 
     def found(self, *texts: str) -> tuple[str, ...]:
         """Return the symbols whose phrases stand in texts, in the table's order; what stands in several counts once."""
@@ -224,8 +244,9 @@ class Phrases:
     def _sought(self, text: str) -> tuple[Pattern, ...]:
         octets = text.encode("utf-8", "replace")
         hits: list[Pattern] = []
-        foreign = self._foreign if not text.isascii() and _OTHER.search(text) else []
-        for together, members in (*self._wide, *foreign):
+        for together, members in self._marked:
+            hits += [members[index] for index in together.Match(octets) or () if members[index].found(octets)]
+        for together, members in self._wide:
             likely = [members[index] for index in together.Match(octets) or ()]
             hits += [each for each in likely if each.compiled.search(octets)]
         for together, members in self._sets:
@@ -233,9 +254,14 @@ class Phrases:
         return tuple(hits)
 
 
-def _latin(pattern: str) -> bool:
-    """Tell whether a pattern names a Latin letter, outside of escapes."""
-    return any(piece.isalpha() for piece in _LATIN.findall(pattern))
+def _full(sets: Sequence[tuple[Any, list[Pattern]]], most: int) -> bool:
+    """Tell whether the last of some sets has as many patterns as it may, or there is none yet."""
+    return not sets or len(sets[-1][1]) == most
+
+
+def _widened(pattern: str) -> str:
+    """Return a pattern with gaps of any length in place of measured ones."""
+    return _PIECE.sub(lambda piece: ".*" if piece[0].startswith(".{") else piece[0], pattern)
 
 
 def phrases(file: str, part: Part, where: Where) -> Phrases:
