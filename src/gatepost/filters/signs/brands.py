@@ -1,6 +1,7 @@
 """Brands in names and hosts: whose domain it is, and what only looks like it."""
 
 import re
+from collections import defaultdict
 from fnmatch import fnmatchcase
 from functools import lru_cache
 
@@ -26,6 +27,16 @@ class Brands:
         self._domains = {domain: brand for brand, each in lists.brands.items() for domain in each}
         self._names = {folded(brand): brand for brand in lists.brands}
         self._skeletons = {skeleton(brand): brand for brand in lists.brands if len(brand) >= TOKEN}
+        self._near: dict[str, list[str]] = defaultdict(list)  # first letter -> brands that one wrong letter may mean
+        for brand in self._skeletons.values():
+            if len(brand) >= NEAR:
+                self._near[brand[:1]].append(brand)
+        self._ranks = {shown: rank for rank, shown in enumerate(self._names)}
+        self._common = {shown for shown, brand in self._names.items() if brand in lists.common}
+        long = [(shown, brand) for shown, brand in self._names.items() if shown not in self._common and _long(brand)]
+        self._long = {shown for shown, _ in long}
+        self._lengths = sorted({len(shown) for shown in self._long})
+        self._looks = {skeleton(brand): shown for shown, brand in reversed(long)}
         self.alike = lru_cache(maxsize=4096)(self._alike)
         self.borne = lru_cache(maxsize=4096)(self._borne)
         self.claimed = lru_cache(maxsize=1024)(self._claimed)
@@ -49,14 +60,12 @@ class Brands:
             return self._names[site[1]]
         joined = "".join(words)
         served = len(words) <= 4 and not self._lists.services.isdisjoint(words)
-        alike = {skeleton(word) for word in words}
-        for shown, brand in self._names.items():
-            if brand in self._lists.common:
-                if (joined == shown and len(shown) > INITIALS) or (shown in words and served):
-                    return brand
-            elif shown in words or (_long(brand) and (skeleton(brand) in alike or joined.startswith(shown))):
-                return brand
-        return ""
+        common, looks = self._common, self._looks
+        found = [word for word in words if word in self._names and (served or word not in common)]
+        found += [joined] if joined in common and len(joined) > INITIALS else []
+        found += [looks[form] for form in map(skeleton, words) if form in looks]
+        found += [joined[:length] for length in self._lengths if joined[:length] in self._long]
+        return self._names[min(found, key=self._ranks.__getitem__)] if found else ""
 
     def _alike(self, domain: str) -> str:
         """Return the brand that a registered domain looks like and is not, "" if none."""
@@ -66,7 +75,7 @@ class Brands:
         found = self._skeletons.get(skeleton(label))
         if found:
             return found
-        return next((brand for brand in self._skeletons.values() if len(brand) >= NEAR and near(label, brand)), "")
+        return next((brand for brand in self._near.get(label[:1], ()) if near(label, brand)), "")
 
     def _borne(self, host: str, domain: str) -> str:
         """Return the brand that a host names in one of its words though its domain is another's, "" if none."""
