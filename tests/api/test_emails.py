@@ -290,6 +290,31 @@ async def test_bodies_are_searched_by_their_owner_alone(desk: Desk) -> None:
         assert sorted(await subjects(desk, "INBOX", f"?{query}", token=desk.bob)) == sorted(expected), query
 
 
+async def test_kept_mail_goes_along_with_a_new_address(desk: Desk) -> None:
+    """Of every folder, the archive's too, and found by its words as before; the old address is free for another."""
+    kept = await take(desk, mail("One", b"the secret word", message_id="1"))
+    held = await take(desk, mail("Two", GTUBE, message_id="2"))
+    assert await subjects(desk, "INBOX", "?body=secret", token=desk.bob) == ["One"]
+    user = desk.house.store.reader.first(User, eq("email", "bob@served.example"))
+    assert user
+    before = {each["path"]: each["messageCount"] for each in await desk.get(f"{BOB}/folders?fields=STATS")}
+    assert before["INBOX"] == before["Quarantine"] == 1 and before["Archive"] == 2
+    number = desk.ids.show(user.id)
+    answer = await desk.ask("PATCH", f"/users/{number}", {"email": "robert@served.example"})
+    assert answer.status_code == 204
+    assert (await desk.ask("GET", f"{BOB}/folders")).status_code == 404
+
+    new = "/users/robert@served.example/emails"
+    after = {each["path"]: each["messageCount"] for each in await desk.get(f"{new}/folders?fields=STATS")}
+    assert after == before
+    assert [each["id"] for each in await desk.get(f"{new}/INBOX?body=secret", token=desk.bob)] == [kept]
+    assert await desk.get(f"{new}/Quarantine/{held}", token=desk.bob)
+    assert (await desk.ask("POST", f"{new}/Quarantine/{held}/release", token=desk.bob)).status_code == 204
+    made = {"email": "bob@served.example", "domainId": desk.ids.show(user.domain_id), "status": "ENABLED"}
+    assert (await desk.ask("POST", "/users", made)).status_code == 201
+    assert await subjects(desk, "INBOX") == []
+
+
 async def test_a_body_search_that_can_not_work_says_so_and_is_in_nobodys_way(tmp_path: Path) -> None:
     """Rules 22."""
     (tmp_path / "state" / "search.db").mkdir(parents=True)

@@ -102,6 +102,22 @@ async def test_the_last_delivery_takes_the_bytes_along_and_leaves_the_story(stor
     assert nothing_left(store, 1)
 
 
+async def test_copies_move_to_another_mailbox_a_slice_at_a_time_and_stay_as_they_are(store: Store) -> None:
+    for number in (1, 2, 3):
+        await kept(store, number, copies=1)
+    await store.write(lambda writer: writer.change(Copy, 2, seen=True, released_at=NOW))
+    before = store.reader.find(Copy, Query()).items
+    old, new = "bob@in.test", "robert@in.test"
+    assert {copy.mailbox for copy in before} == {old}
+    moved = [await store.write(lambda writer: writer.move_copies(old, new, 2)) for _ in range(3)]
+    assert moved == [2, 1, 0]
+    after = store.reader.find(Copy, Query()).items
+    assert [copy.id for copy in after] == [4, 5, 6]
+    expected = {copy.mail_id: msgspec.structs.replace(copy, mailbox=new) for copy in before}
+    assert {copy.mail_id: msgspec.structs.replace(copy, id=expected[copy.mail_id].id) for copy in after} == expected
+    assert [each.mailbox for each in store.reader.uncopied(9)] == [old] * 3, "the body search hears of it"
+
+
 @pytest.mark.parametrize("state", [State.QUEUED, State.HELD])
 async def test_87_what_is_queued_or_held_outlives_every_term(store: Store, state: State) -> None:
     await kept(store, copies=1)

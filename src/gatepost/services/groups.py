@@ -12,7 +12,7 @@ from gatepost.model.query import All, Condition, Op, Page, Query, Where, eq, eve
 from gatepost.model.tenant import Domain, DomainAlias, DomainStatus, Group, GroupMember, User
 from gatepost.model.values import Id
 from gatepost.services.access import found, require
-from gatepost.services.members import leave, rename
+from gatepost.services.members import leave, move_mail, rename
 from gatepost.services.records import Line, read_address, unprocessable
 from gatepost.services.users import own_address
 from gatepost.store.store import Reader, Store, Writer
@@ -103,19 +103,21 @@ class Groups:
     async def update(self, caller: Caller, domain_id: int, group_id: int, change: GroupUpdate) -> None:
         """Change the address, in the groups that name it too, and replace the recipients when they are given.
 
-        Recipients that stay keep their ids.
+        Recipients that stay keep their ids; mail kept for the group goes along.
         """
 
-        def alter(writer: Writer) -> None:
+        def alter(writer: Writer) -> tuple[str, str]:
             domain, group = _find(writer, caller, "GROUPS_WRITE", domain_id, group_id)
+            email = group.email
             if change.email is not None:
                 email = own_address(writer, domain, change.email, but=group)
                 writer.change(Group, group.id, email=email)
                 rename(writer, group, email)
             if change.recipients is not None:
                 self._set(writer, group, change.recipients, "/recipients")
+            return group.email, email
 
-        await self._store.write(alter)
+        await move_mail(self._store, *await self._store.write(alter))
 
     async def delete(self, caller: Caller, group_id: int) -> None:
         """Delete a group, and its places in other groups of the domain."""

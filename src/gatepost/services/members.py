@@ -1,8 +1,8 @@
-"""The places that an account's or a group's address has in the groups of its domain, kept true when it changes."""
+"""What an account's or a group's address bears, kept true when it changes: places in groups of its domain, and mail."""
 
 from gatepost.model.query import Op, Query, Where, eq, every
 from gatepost.model.tenant import Group, GroupMember, User
-from gatepost.store.store import Reader, Writer
+from gatepost.store.store import Reader, Store, Writer
 
 
 def rename(writer: Writer, owner: User | Group, email: str) -> None:
@@ -14,6 +14,15 @@ def rename(writer: Writer, owner: User | Group, email: str) -> None:
             writer.change(GroupMember, member.id, email=email)
         else:
             writer.remove(GroupMember, eq("id", member.id))
+
+
+async def move_mail(store: Store, before: str, after: str) -> None:
+    """Give the mail kept under an address to the one that it has become, a slice at a time (rules 17).
+
+    What a crash leaves behind comes along with the next change of the address, there and back.
+    """
+    while before != after and await store.prepare(lambda writer: writer.move_copies(before, after) > 0):
+        pass
 
 
 def leave(writer: Writer, owner: User | Group) -> None:

@@ -17,7 +17,7 @@ from gatepost.model.tenant import Domain, DomainStatus, Group, Language, User, U
 from gatepost.model.values import CLEARED, Id
 from gatepost.services.access import found, require, visible
 from gatepost.services.letters import WELCOME, Letters
-from gatepost.services.members import leave, rename
+from gatepost.services.members import leave, move_mail, rename
 from gatepost.services.passwords import Passwords
 from gatepost.services.platforms import Platforms
 from gatepost.services.records import Line, Text, emptied, given, read_address, unprocessable
@@ -186,7 +186,8 @@ class Users:
             fields["status"] = UserStatus(change.status.value)
         if change.password:
             fields |= await self._verifiers.members(User, change.password)
-        await self._store.write(lambda writer: _update(writer, caller, user_id, change, fields))
+        before, after = await self._store.write(lambda writer: _update(writer, caller, user_id, change, fields))
+        await move_mail(self._store, before, after)
         if change.send_notification:
             await self._welcome(user_id, base)
 
@@ -235,7 +236,10 @@ def _references(reader: Reader, domain: Domain, part: UserAdd | UserUpdate) -> d
     return fields
 
 
-def _update(writer: Writer, caller: Caller, user_id: int, change: UserUpdate, fields: dict[str, Any]) -> None:
+def _update(
+    writer: Writer, caller: Caller, user_id: int, change: UserUpdate, fields: dict[str, Any]
+) -> tuple[str, str]:
+    """Return the address before and after."""
     user = found(caller, "USERS_WRITE", writer.get(User, user_id), "user")
     domain = writer.get(Domain, user.domain_id)
     assert domain
@@ -246,6 +250,7 @@ def _update(writer: Writer, caller: Caller, user_id: int, change: UserUpdate, fi
         fields["email"] = own_address(writer, domain, change.email, but=user)
         _move(writer, user, fields["email"])
     writer.change(User, user.id, **fields)
+    return user.email, fields.get("email", user.email)
 
 
 def _move(writer: Writer, user: User, email: str) -> None:

@@ -177,6 +177,24 @@ class Mail:
         return mail_id, until, int(refused), len(data) + more, data
 
 
+def move_copies(connection: sqlite3.Connection, old: str, new: str, limit: int) -> int:
+    """Give so many copies of one mailbox to another, under ids of their own; return their number.
+
+    To the body search the new ones have come and the old ones are gone.
+    """
+    rows = connection.execute(
+        "SELECT id FROM copy WHERE mailbox = ? ORDER BY folder, sent, id LIMIT ?", (old, limit)
+    ).fetchall()
+    ids = ", ".join(str(row[0]) for row in rows)
+    names = ", ".join(f'"{name}"' for name in [*_COPY.columns, *_COPY.hidden] if name not in ("id", "mailbox"))
+    moved = (
+        f"INSERT INTO copy (mailbox, {names}) SELECT ?, {names} FROM copy WHERE id IN ({ids}) ORDER BY folder, sent, id"
+    )
+    connection.execute(moved, (new,))
+    connection.execute(f"DELETE FROM copy WHERE id IN ({ids})")
+    return len(rows)
+
+
 def _copy_rows(arrival: Arrival) -> list[list[Any]]:
     message = arrival.message
     # In the order of the hidden columns.

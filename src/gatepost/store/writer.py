@@ -20,7 +20,7 @@ from gatepost.model.verdict import Folder
 from gatepost.store import memory, uploads
 from gatepost.store import query as compiler
 from gatepost.store.journal import Journal
-from gatepost.store.mail import Arrival, Kept, Mail
+from gatepost.store.mail import Arrival, Kept, Mail, move_copies
 from gatepost.store.purge import Purged, forget_audit, forget_refused, purge
 from gatepost.store.reader import Reader
 from gatepost.store.schema import Column, Table, table
@@ -189,6 +189,10 @@ class Writer(Reader):
     def forget(self, room: Room, keys: Collection[int], before: int) -> None:
         """Remove rows of a filter's memory that were of no use since."""
         memory.forget(self._connection, room, keys, before)
+
+    def move_copies(self, old: str, new: str, limit: int = 200) -> int:
+        """Give one slice of a mailbox's copies, those of the archive too, to another mailbox; return their number."""
+        return move_copies(self._connection, old, new, limit)
 
     def forget_uncopied(self, upto: int) -> None:
         """Note that the mails up to that one of `uncopied` can't be searched for any more."""
