@@ -249,10 +249,7 @@ class Gatepost:
         self.refusals = Refusals(self.store, settings.trace, clock=clock)
         readers = Readers(settings, filters)
         self._open.append(readers.close)
-        auth, timeout = settings.auth, settings.filters.timeout
-        pipeline = Pipeline(
-            filters, self.directory, resolver, auth=auth, timeout=timeout, metrics=metrics, readers=readers
-        )
+        pipeline = Pipeline(filters, self.directory, resolver, settings, metrics=metrics, readers=readers)
         self.outgoing = Outgoing(settings.outgoing, memory, self.directory.may_relay, alarms, metrics, clock)
         self.intake = Intake(
             self.store,

@@ -13,8 +13,8 @@ from gatepost.model.route import Platform, Transport
 from gatepost.model.rules import SenderRule, SenderType
 from gatepost.model.tenant import Domain, DomainAlias, DomainStatus, Group, GroupMember, Priority, User, UserStatus
 from gatepost.mta import srs
+from gatepost.mta.claims import Claims
 from gatepost.mta.directory import Directory
-from gatepost.mta.rulebook import Claims
 from gatepost.store.store import Store
 
 KEY = b"k" * 32

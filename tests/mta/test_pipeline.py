@@ -19,7 +19,7 @@ from gatepost.model.envelope import Body, Direction, Envelope, Recipient
 from gatepost.model.verdict import Category, Finding, OnError
 from gatepost.mta.directory import Directory
 from gatepost.mta.pipeline import Pipeline, Report
-from gatepost.settings import Auth, Dns, Filters, Limits
+from gatepost.settings import Dns, Filters, Limits, Settings
 
 pytestmark = pytest.mark.anyio
 RAW = b"From: ada@world.example\r\nTo: bob@served.example\r\nSubject: x\r\n\r\nHello\r\n"
@@ -67,8 +67,8 @@ async def opener() -> AsyncIterator[Opener]:
 def make(filters: list[Asked], directory: Directory, *, timeout: float, servers: tuple[str, ...] = ()) -> Pipeline:
     """Make a pipeline that looks at senders where there is a name server to ask."""
     resolver = Resolver(Dns(servers=list(servers), timeout=0.5), wall_clock)
-    auth = Auth(enabled=bool(servers))
-    return Pipeline(filters, directory, resolver, auth=auth, timeout=timeout, metrics=Metrics())
+    chosen = msgspec.convert({"auth": {"enabled": bool(servers)}, "filters": {"timeout": timeout}}, Settings)
+    return Pipeline(filters, directory, resolver, chosen, metrics=Metrics())
 
 
 async def run(

@@ -106,11 +106,9 @@ class Bench:
         self.filters = filters = registry.load(Filters(), registry.Tools(limits=Limits(), resolver=resolver))
         self.readers = Readers(self.settings, filters, **{"most": 1, **readers})
         self.here, self.there = Metrics(), Metrics()
-        auth = Auth()
-        self.asks_itself = Pipeline(filters, self.directory, resolver, auth=auth, timeout=20.0, metrics=self.here)
-        self.has_readers = Pipeline(
-            filters, self.directory, resolver, auth=auth, timeout=20.0, metrics=self.there, readers=self.readers
-        )
+        rooms = (filters, self.directory, resolver, self.settings)
+        self.asks_itself = Pipeline(*rooms, metrics=self.here)
+        self.has_readers = Pipeline(*rooms, metrics=self.there, readers=self.readers)
 
     async def mail(self, raw: bytes = PLAIN, sender: str = "ada@world.example", **about: Any) -> Mail:
         by = about.pop("client", client(ip="127.0.0.1", helo="out.world.example"))
@@ -420,7 +418,7 @@ async def test_one_that_cannot_be_told_how_to_read_is_not_started_for_each_mail(
 
 async def test_what_can_be_told_to_nobody_is_found_here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "_found", lambda: (Odd,))
-    setup = Setup(installed(), Filters(), Limits(), Dns(), Auth(enabled=False))
+    setup = Setup(installed(), "gate.example", Filters(), Limits(), Dns(), Auth(enabled=False))
     one = parse_address("bob@served.example")
     envelope = Envelope(
         id="0" * 32,
@@ -461,7 +459,7 @@ class Odd:
 
 
 async def test_what_fails_in_a_reader_is_asked_here(tmp_path: Path) -> None:
-    setup = Setup("", registry.alone(Filters(), ["headers", "score"]), Limits(), Dns(), Auth(enabled=False))
+    setup = Setup("", "", registry.alone(Filters(), ["headers", "score"]), Limits(), Dns(), Auth(enabled=False))
     nobody = Envelope(
         id="0" * 32, client=Client(ip="192.0.2.1"), sender=None, recipients=(), direction=Direction.IN, received=NOW
     )

@@ -28,6 +28,10 @@ class Category(IntEnum):
     NOTE = -4  # for the trace alone
 
 
+NAMES = {category: category.name for category in Category}
+"""What categories are called; to ask one for its name takes three calls, which each mail would make several times."""
+
+
 class OnError(StrEnum):
     """What follows when a filter can't say."""
 

@@ -15,7 +15,8 @@ from gatepost.model.query import Query, eq
 from gatepost.model.route import Platform
 from gatepost.model.tenant import Domain, DomainStatus, Group, GroupMember, User, UserStatus
 from gatepost.mta import srs
-from gatepost.mta.rulebook import Claims, Rulebook
+from gatepost.mta.claims import Claims
+from gatepost.mta.rulebook import Rulebook
 from gatepost.mta.served import DomainView, check_status, read_domain
 from gatepost.mta.suppress import Suppressed
 from gatepost.settings import Settings

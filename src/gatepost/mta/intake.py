@@ -8,7 +8,6 @@ from functools import cache, partial
 import msgspec
 
 from gatepost.events import Clock, Metrics, Trail, log
-from gatepost.mailauth.report import fields
 from gatepost.message.anatomy import Anatomy, Summary
 from gatepost.message.authors import claims
 from gatepost.message.mail import Mail, Opener
@@ -192,8 +191,8 @@ class Intake:
             verdicts.announce(envelope, each, self._counter)
         self._standing.saw(mail, judged)
         self._outgoing.saw(mail, judged)
-        proofs = fields(mail.auth, envelope, self._settings.hostname) if mail.auth else ()
-        message = message_row(envelope, body, summary, self._signer(envelope, report.anatomy), mail.auth, proofs)
+        signer = self._signer(envelope, report.anatomy)
+        message = message_row(envelope, body, summary, signer, mail.auth, report.proofs)
         if answer is not Answer.ACCEPTED:
             return await self._refuse(message, judged, answer, trail)
         proven = mail.auth is not None and mail.auth.sender_proven

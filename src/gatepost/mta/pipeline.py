@@ -12,18 +12,17 @@ from gatepost.events import Metrics, Trail, log
 from gatepost.filters.registry import Cost, Filter
 from gatepost.lookout import within
 from gatepost.mailauth.examine import Examiner, unknown
-from gatepost.mailauth.report import facts
+from gatepost.mailauth.report import facts, fields
 from gatepost.message.anatomy import Anatomy
-from gatepost.message.authors import authors, shown
 from gatepost.message.mail import Busy, Mail
 from gatepost.message.tries import TRIES, Tries
 from gatepost.model.envelope import Recipient
-from gatepost.model.verdict import Category, Finding, OnError
+from gatepost.model.verdict import NAMES, Category, Finding, OnError
+from gatepost.mta.claims import claims_of
 from gatepost.mta.directory import Directory
 from gatepost.mta.readers import Readers
 from gatepost.mta.reading import Reading, Said, from_the_world
-from gatepost.mta.rulebook import Claims
-from gatepost.settings import Auth
+from gatepost.settings import Settings
 
 _UNREAD = Reading()  # what no reader told
 
@@ -36,12 +35,13 @@ class Findings(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """What came of a run: the mail taken apart (None: it could not be), each recipient's findings, and the names of
-    those that looked through it for viruses."""
+    """What came of a run: the mail taken apart (None: it could not be), each recipient's findings, the names of those
+    that looked through it for viruses, and the fields that tell what is proven of its sender."""
 
     anatomy: Anatomy | None
     found: tuple[Findings, ...]
     scanners: tuple[str, ...] = ()
+    proofs: tuple[tuple[str, str], ...] = ()
 
 
 class _Round:
@@ -74,9 +74,8 @@ class Pipeline:
         filters: Sequence[Filter],
         directory: Directory,
         resolver: Resolver,
+        settings: Settings,
         *,
-        auth: Auth,
-        timeout: float,
         metrics: Metrics,
         readers: Readers | None = None,
     ) -> None:
@@ -85,9 +84,10 @@ class Pipeline:
             (one.name, scanner) for _, tier in self._tiers for one in tier if (scanner := getattr(one, "scanner", ""))
         ]
         self._directory = directory
-        self._examiner = Examiner(resolver, auth.timeout)
-        self._auth = auth
-        self._timeout = timeout
+        self._examiner = Examiner(resolver, settings.auth.timeout)
+        self._hostname = settings.hostname
+        self._auth = settings.auth
+        self._timeout = settings.filters.timeout
         self._seconds = {
             name: metrics.scan_seconds.labels(name) for name in ("open", "auth", *(one.name for one in filters))
         }
@@ -101,21 +101,22 @@ class Pipeline:
         `crowd`: how many mails are under way; where they are several a reader may tell what this one tells by itself.
         """
         reading, opened, unopened = await self._open(mail, trail, crowd)
+        proofs: tuple[tuple[str, str], ...] = ()
         if self._auth.enabled and from_the_world(mail.envelope):
-            await self._prove(mail, opened, reading, trail)
-        claims = _claims(mail, opened)
+            proofs = await self._prove(mail, opened, reading, trail)
+        claims = reading.claims or claims_of(mail, opened)
         recipients = [self._directory.with_rules(recipient, claims) for recipient in mail.envelope.recipients]
         this = _Round(mail, recipients, unopened, trail, reading.said)
         for cost, filters in self._tiers:
             if cost >= Cost.PARSE and opened is None:
                 break
             await self._ask(filters, this)
-            if all(_settled(findings) for findings in this.found):
+            if all(map(_settled, this.found)):
                 break
         trail.add("scanned", ms=this.times)
         each = [Findings(recipient, tuple(found)) for recipient, found in zip(recipients, this.found, strict=True)]
         first = this.found[0] if this.found else ()
-        return Report(opened, tuple(each), self._heard(this.times, first))
+        return Report(opened, tuple(each), self._heard(this.times, first), proofs)
 
     def _heard(self, asked: Container[str], findings: Sequence[Finding]) -> tuple[str, ...]:
         """Return the names of the scanners that were asked and did say; what they say is the same for all."""
@@ -140,8 +141,13 @@ class Pipeline:
         self._seconds["open"].observe(reading.opening or time.perf_counter() - started)
         return reading, anatomy, []
 
-    async def _prove(self, mail: Mail, opened: Anatomy | None, reading: Reading, trail: Trail) -> None:
-        """Look at who sent the mail; when that fails nothing is known, so that it waits where a proof decides."""
+    async def _prove(
+        self, mail: Mail, opened: Anatomy | None, reading: Reading, trail: Trail
+    ) -> tuple[tuple[str, str], ...]:
+        """Look at who sent the mail, and return the fields that tell it.
+
+        When that fails nothing is known, so that the mail waits where a proof decides.
+        """
         started = time.perf_counter()
         try:
             mail.auth = reading.auth or await self._examiner.examine(mail, opened)
@@ -149,10 +155,11 @@ class Pipeline:
             log.error("sender could not be examined", id=mail.envelope.id, error=repr(error), exc_info=True)
             trail.add("examined", "the sender could not be examined", error=type(error).__name__)
             mail.auth = unknown(mail.envelope, opened, f"it could not be examined ({type(error).__name__})")
-            return
+            return tuple(fields(mail.auth, mail.envelope, self._hostname))
         took = reading.proving if reading.auth else time.perf_counter() - started
         self._seconds["auth"].observe(took)
         trail.add("examined", **facts(mail.auth), ms={"auth": _milliseconds(took)})
+        return reading.proofs or tuple(fields(mail.auth, mail.envelope, self._hostname))
 
     async def _tried(self, mail: Mail) -> Finding:
         tries = await self._tries.count(mail)
@@ -235,12 +242,6 @@ def _alike(one: Filter, recipients: Sequence[Recipient]) -> Collection[Sequence[
     return groups.values()
 
 
-def _claims(mail: Mail, anatomy: Anatomy | None) -> Claims:
-    """The identities that sender rules are held against."""
-    envelope = [mail.envelope.sender] if mail.envelope.sender else []
-    return Claims((*envelope, *authors(anatomy)), shown(anatomy)) if anatomy else Claims(tuple(envelope))
-
-
 def _milliseconds(seconds: float) -> float:
     """Return a time to the nearest hundredth of a millisecond; `round` takes ten times as long."""
     return int(seconds * 100_000 + 0.5) / 100
@@ -259,7 +260,7 @@ def _settled(findings: Sequence[Finding]) -> bool:
 def _told(finding: Finding) -> dict[str, object]:
     told: dict[str, object] = {
         "symbol": finding.symbol,
-        "category": finding.category.name,
+        "category": NAMES[finding.category],
         "reason": finding.reason,
     }
     if finding.seen:

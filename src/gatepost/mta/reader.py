@@ -20,8 +20,10 @@ from gatepost.events import wall_clock
 from gatepost.filters import registry
 from gatepost.filters.registry import Filter
 from gatepost.mailauth.examine import Examiner
+from gatepost.mailauth.report import fields
 from gatepost.message.mail import Mail, Opener
 from gatepost.model.envelope import Body
+from gatepost.mta.claims import claims_of
 from gatepost.mta.reading import (
     Answer,
     Frames,
@@ -50,6 +52,7 @@ class Reader:
         self._opener = Opener(setup.filters, setup.limits)
         self._examiner = Examiner(resolver, setup.auth.timeout)
         self._auth = setup.auth
+        self._hostname = setup.hostname
 
     async def read(self, job: Job) -> Reading | None:
         """Return what a mail tells by itself, None where that can't be said."""
@@ -66,9 +69,11 @@ class Reader:
         opened = _clock()
         if self._auth.enabled and from_the_world(mail.envelope):
             mail.auth = await self._examiner.examine(mail, anatomy)
+        proofs = tuple(fields(mail.auth, mail.envelope, self._hostname)) if mail.auth else ()
         proved = _clock()
         said = {one.name: answer for one in self._filters if (answer := await _asked(one, mail))}
-        return Reading(anatomy, opened - started, mail.auth, proved - opened, said)
+        claims = claims_of(mail, anatomy)
+        return Reading(anatomy, opened - started, mail.auth, proved - opened, said, claims, proofs)
 
 
 async def _asked(one: Filter, mail: Mail) -> Said | None:

@@ -93,8 +93,8 @@ class Link(asyncio.Protocol):
         """Seconds without any mail."""
         return 0.0 if self._pending else self._now() - self._used
 
-    async def ask(self, mail: Mail) -> Reading | None:
-        """Have a mail read; None: it could not be. Raises Unscannable when the process ends over it."""
+    def ask(self, mail: Mail) -> "asyncio.Future[Reading | None]":
+        """Have a mail read. It comes to None where it could not be, to Unscannable when the process ends over it."""
         assert self._transport is not None and mail.body.data is not None  # it is usable, and the mail small
         self._asked += 1
         job = frame(Job(self._asked, bare(mail.envelope), mail.body.data))
@@ -102,7 +102,7 @@ class Link(asyncio.Protocol):
         future: asyncio.Future[Reading | None] = self._new_future()
         self._pending[self._asked] = self._used, future
         self._transport.write(job)
-        return await future
+        return future
 
     async def stop(self, fault: str = "") -> None:
         """Kill the process and wait for its end; what waited for it is Unscannable. Twice is harmless."""
@@ -156,6 +156,7 @@ class Readers:
     ) -> None:
         self._setup = Setup(
             installed(),
+            settings.hostname,
             registry.alone(settings.filters, registry.anywhere(filters)),
             settings.limits,
             settings.dns,

@@ -14,6 +14,7 @@ from gatepost.message.anatomy import Anatomy
 from gatepost.model.auth import AuthResults
 from gatepost.model.envelope import Envelope, Recipient, Role
 from gatepost.model.verdict import Finding
+from gatepost.mta.claims import Claims
 from gatepost.settings import Auth, Dns, Filters, Limits
 
 LENGTH = struct.Struct(">I")
@@ -23,6 +24,7 @@ class Setup(msgspec.Struct, frozen=True, array_like=True):
     """What a reader goes by, in its first frame. `version` is the daemon's: a reader of another one reads nothing."""
 
     version: str
+    hostname: str
     filters: Filters
     limits: Limits
     dns: Dns
@@ -48,7 +50,7 @@ class Reading(msgspec.Struct, frozen=True, array_like=True):
     """What a mail tells by itself; `opening` and `proving` are the seconds that it took.
 
     `anatomy` None: it is work for a worker. `auth` None: there was nobody to examine. `said`, by the names of filters,
-    lacks those that failed.
+    lacks those that failed. `proofs` are the fields that tell what `auth` holds.
     """
 
     anatomy: Anatomy | None = None
@@ -56,6 +58,8 @@ class Reading(msgspec.Struct, frozen=True, array_like=True):
     auth: AuthResults | None = None
     proving: float = 0.0
     said: dict[str, Said] = {}
+    claims: Claims | None = None
+    proofs: tuple[tuple[str, str], ...] = ()
 
 
 class Answer(msgspec.Struct, frozen=True, array_like=True):

@@ -27,7 +27,7 @@ def facts(envelope: Envelope, body: Body) -> dict[str, Any]:
         "helo": client.helo,
         "sender": envelope.sender.text if envelope.sender else "",
         "size": body.size,
-        "listener": client.role.value,
+        "listener": client.role,
     }
     if client.tls:
         told["tls"] = client.tls

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -12,6 +13,7 @@ from gatepost.model.address import Address
 from gatepost.model.envelope import Recipient
 from gatepost.model.rules import RuleSet, SenderRule
 from gatepost.model.tenant import Domain, User
+from gatepost.mta.claims import Claims
 from gatepost.mta.served import DomainView
 from gatepost.store.remembered import Remembered
 from gatepost.store.store import Store
@@ -24,13 +26,6 @@ _SPACED = re.compile(r"(?<=\S)[^\S\n]{0,9}@[^\S\n]{0,9}(?=\S)")
 _QUOTED = re.compile(r'"([^"]+)"')
 
 
-class Claims(msgspec.Struct, frozen=True):
-    """Whom a mail is said to be from: MAIL FROM and the addresses of From, and all that From shows."""
-
-    senders: tuple[Address, ...] = ()
-    shown: tuple[str, ...] = ()
-
-
 class Person(msgspec.Struct, frozen=True):
     """A PROTECTED rule with the names of who it protects, each as its words.
 
@@ -41,6 +36,13 @@ class Person(msgspec.Struct, frozen=True):
     address: str
     seen: tuple[str, str]
     names: tuple[frozenset[str], ...]
+
+
+class Known(NamedTuple):
+    """The rules of a domain and a mailbox about some senders; `guarded`: one of the two protects persons."""
+
+    rules: RuleSet
+    guarded: bool
 
 
 class Rulebook:
@@ -63,34 +65,36 @@ class Rulebook:
         self._served = served
         self._user = user
         self._known = memory.known
-        self._rules: dict[tuple[str, str, frozenset[str]], RuleSet | None] = memory.cache()
+        self._rules: dict[tuple[str, str, frozenset[str]], Known | None] = memory.cache()
         self._persons: dict[str, tuple[Person, ...]] = memory.cache()
 
     def applied(self, recipient: Recipient, domain: str, claims: Claims) -> Recipient:
         """Return the recipient with the sender rules that bear on a mail, and the other rules of its `domain`."""
         owners = (domain, recipient.address.key)
-        values = frozenset(value for sender in claims.senders for value in (sender.key, sender.domain))
+        values = frozenset([value for sender in claims.senders for value in (sender.key, sender.domain)])
 
-        def find() -> RuleSet | None:
+        def find() -> Known | None:
             return self._found(owners, values)
 
-        rules = find() if len(values) > USUAL else self._known(self._rules, (*owners, values), find)
-        if rules is None:
+        found = find() if len(values) > USUAL else self._known(self._rules, (*owners, values), find)
+        if found is None:
             return recipient
-        persons = tuple(self._named(owners, claims, rules.senders)) if claims.shown else ()
+        rules = found.rules
+        persons = tuple(self._named(owners, claims, rules.senders)) if found.guarded and claims.shown else ()
         if persons:
             key = (*rules.key, *sorted(rule.id for rule in persons))
             rules = msgspec.structs.replace(rules, key=key, persons=persons)
         return msgspec.structs.replace(recipient, rules=rules)
 
-    def _found(self, owners: tuple[str, str], values: frozenset[str]) -> RuleSet | None:
+    def _found(self, owners: tuple[str, str], values: frozenset[str]) -> Known | None:
         """Return the rules of a domain and a mailbox about some senders; None where the domain is gone."""
         view = self._served(owners[0])
         if view is None:
             return None
         matched = self._sender_rules(owners, values)
         key = (view.domain.id, *sorted(rule.id for rule in matched), 0)
-        return RuleSet(key, matched, view.attachments, view.uris, view.domain.wblist_priority)
+        rules = RuleSet(key, matched, view.attachments, view.uris, view.domain.wblist_priority)
+        return Known(rules, any(map(self._protected, owners)))
 
     def _sender_rules(self, owners: tuple[str, str], values: frozenset[str]) -> tuple[SenderRule, ...]:
         """The domain's and the mailbox's rules about some senders; those that expire while kept are the filter's."""
@@ -101,8 +105,6 @@ class Rulebook:
     def _named(self, owners: Iterable[str], claims: Claims, matched: Sequence[SenderRule]) -> Iterable[SenderRule]:
         """Yield the PROTECTED rules whom From shows though the mail comes from another address."""
         known = [person for owner in owners for person in self._protected(owner)]
-        if not known:
-            return
         authors = {self._own_spelling(sender) for sender in claims.senders}
         written, seen = self._shown_addresses(claims)
         shown = [_name(_ADDRESS.sub(" ", each)) for each in claims.shown]

@@ -6,6 +6,7 @@ from prometheus_client import Counter
 
 from gatepost.events import Trail, log
 from gatepost.model.envelope import Envelope
+from gatepost.model.verdict import NAMES
 from gatepost.mta.keeping import Judged
 
 
@@ -17,7 +18,7 @@ def trace(judged: Judged, trail: Trail) -> None:
         verdict.path[-1] if verdict.path else "",
         mailbox=recipient.address.key,
         action=verdict.action,
-        category=verdict.category.name,
+        category=NAMES[verdict.category],
         score=verdict.score,
         path=list(verdict.path),
         policy=recipient.policy.name if recipient.policy else None,
@@ -29,12 +30,13 @@ def trace(judged: Judged, trail: Trail) -> None:
 def announce(envelope: Envelope, judged: Judged, counter: Callable[[str, str, str], Counter]) -> None:
     """Count the verdict by direction, category and action, and log it."""
     verdict = judged.verdict
-    counter(envelope.direction, verdict.category.name, verdict.action).inc()
+    category = NAMES[verdict.category]
+    counter(envelope.direction, category, verdict.action).inc()
     log.info(
         "verdict",
         id=envelope.id,
-        action=verdict.action.value,
-        category=verdict.category.name,
+        action=verdict.action,
+        category=category,
         score=verdict.score,
         rules=[finding.symbol for finding in verdict.because],
         to=judged.recipient.address.text,
