@@ -5,7 +5,7 @@ import pytest
 import re2  # type: ignore[import-untyped]
 from tests.modern.mails import mails
 
-from gatepost.filters.symbols import MANY, TOGETHER, WIDE, Phrases, Symbol, Table, shipped
+from gatepost.filters.symbols import TOGETHER, WIDE, Phrases, Symbol, Table, shipped
 from gatepost.message.parse import dissect
 from gatepost.message.prose import prose
 from gatepost.message.table import Unpacked
@@ -113,7 +113,6 @@ def test_the_shipped_patterns_are_found_in_mails_as_if_each_were_sought_alone() 
             assert set(phrases.found(text)) == {name for name in alone if counts[name] >= table[name].least}, made.name
 
 
-@pytest.mark.parametrize("others", [0, MANY], ids=["few patterns", "many patterns"])
 @pytest.mark.parametrize(
     ("pattern", "said", "found"),
     [
@@ -128,12 +127,10 @@ def test_the_shipped_patterns_are_found_in_mails_as_if_each_were_sought_alone() 
         (r"перевод|kilo", "one \u212aILO", True),  # the sign of Kelvin is a k
     ],
 )
-def test_a_pattern_is_found_among_few_and_among_many(pattern: str, said: str, found: bool, others: int) -> None:
-    table = {f"OTHER_{number}": symbol(f"other{number}x") for number in range(others)}
-    assert bool(Phrases({**table, "SAID": symbol(pattern)}, "text").found(said)) is found
+def test_a_pattern_is_found_wherever_it_is_sought_by_its_literals_or_not(pattern: str, said: str, found: bool) -> None:
+    assert bool(Phrases({"SAID": symbol(pattern)}, "text").found(said)) is found
 
 
 def test_a_pattern_of_very_many_words_is_found() -> None:
     words = "|".join(f"word{number}x" for number in range(5000))
-    table = {f"OTHER_{number}": symbol(f"other{number}x") for number in range(MANY)}
-    assert Phrases({**table, "SAID": symbol(words)}, "text").found("a word4999x") == ("SAID",)
+    assert Phrases({"SAID": symbol(words)}, "text").found("a word4999x") == ("SAID",)

@@ -51,8 +51,8 @@ def literals(expression: str) -> frozenset[str] | None:
 
 
 def telling(found: Iterable[str]) -> int:
-    """Return how much some literals tell: the octets of the longest word of the one that has the shortest."""
-    return min(max((len(word.encode()) for word in literal.split()), default=0) for literal in found)
+    """Return how much some literals tell: the octets of the shortest, blanks around it left out."""
+    return min(len(literal.strip().encode()) for literal in found)
 
 
 def _better(one: frozenset[str] | None, other: frozenset[str] | None) -> frozenset[str] | None:

@@ -16,16 +16,13 @@ from gatepost.filters import registry
 from gatepost.filters.literals import literals, telling
 from gatepost.message.recent import Recent
 
-MAX_MEMORY = 8 << 20
-"""Octets that an engine for phrases may take; what it does not need it does not take."""
+MAX_MEMORY, MARKS_MEMORY = 8 << 20, 16 << 20
+"""Octets that an engine may take for phrases, and for literals; what it does not need it does not take."""
 
-MANY = 12
-"""Patterns of one place from which on they are sought by their literals."""
+LEAST = 4
+"""Octets of each literal of a pattern that is sought by them: shorter ones stand in most texts."""
 
-LEAST = 3
-"""Octets of a word in each literal of a pattern that is sought by them."""
-
-TOGETHER, WIDE, MARKS = 6, 3, 24_000
+TOGETHER, WIDE, MARKS = 6, 3, 36_000
 """Patterns that are sought at once, those with gaps, and octets of literals: of more the states between them are so
 many that each new text needs some that no other needed; fewer make too many passes."""
 
@@ -170,18 +167,14 @@ class Pattern:
 class Phrases:
     """Finds the symbols that go by phrases, of one `where`, in linear time.
 
-    Where they are many, those are sought of whose literals one stands in the text: literals have few states. The others
-    are sought some at a time. Those with a gap (`.{0,40}`) are first sought with gaps of any length: a measured one has
+    Those are sought of whose literals one stands in the text: literals have few states. Others, whose literals say
+    little, are sought some at a time; with a gap (`.{0,40}`) first with gaps of any length, as a measured one has
     a state for each way in which it can overlap.
     """
 
     def __init__(self, symbols: Mapping[str, Symbol], where: Where) -> None:
-        self._options = re2.Options()
-        self._options.case_sensitive = False
-        self._options.never_capture = True
-        self._options.max_mem = MAX_MEMORY
-        self._options.log_errors = False
-        self._options.never_nl = where == "links"  # a URL a line
+        self._options = _options(where, MAX_MEMORY)
+        self._options_of_marks = _options(where, MARKS_MEMORY)
         self._lines = "(?m)" if where == "links" else ""
         self._sets: list[tuple[Any, list[Pattern]]] = []
         self._wide: list[tuple[Any, list[Pattern]]] = []
@@ -191,9 +184,9 @@ class Phrases:
         for name, symbol in symbols.items():
             if symbol.where == where and (symbol.patterns or symbol.like):
                 self._least.setdefault(symbol.like or name, []).append((symbol.least, name))
-        patterns = [(owner, pattern) for owner in self._least for pattern in _patterns(symbols, owner)]
-        for owner, pattern in patterns:
-            self._add(owner, pattern, many=len(patterns) >= MANY)
+        for owner in self._least:
+            for pattern in _patterns(symbols, owner):
+                self._add(owner, pattern)
         try:
             for each, _ in (*self._sets, *self._wide, *self._marked):
                 each.Compile()
@@ -212,9 +205,9 @@ class Phrases:
     def _octets(self, pattern: str) -> bytes:
         return f"{self._lines}{pattern}".encode()
 
-    def _add(self, owner: str, pattern: str, *, many: bool) -> None:
+    def _add(self, owner: str, pattern: str) -> None:
         made = self._made(owner, pattern)
-        known = literals(pattern) if many else None
+        known = literals(pattern)
         size = sum(len(each.encode()) for each in known or ())
         if known and size <= MARKS and telling(known) >= LEAST:
             new = size > self._room
@@ -227,7 +220,8 @@ class Phrases:
 
     def _join(self, sets: list[tuple[Any, list[Pattern]]], pattern: str, member: Pattern, *, new: bool) -> None:
         if new:
-            sets.append((re2.Set.SearchSet(self._options), []))
+            options = self._options_of_marks if sets is self._marked else self._options
+            sets.append((re2.Set.SearchSet(options), []))
         together, members = sets[-1]
         together.Add(self._octets(pattern))
         members.append(member)
@@ -252,6 +246,16 @@ class Phrases:
         for together, members in self._sets:
             hits += [members[index] for index in together.Match(octets) or ()]
         return tuple(hits)
+
+
+def _options(where: Where, memory: int) -> Any:
+    options = re2.Options()
+    options.case_sensitive = False
+    options.never_capture = True
+    options.max_mem = memory
+    options.log_errors = False
+    options.never_nl = where == "links"  # a URL a line
+    return options
 
 
 def _full(sets: Sequence[tuple[Any, list[Pattern]]], most: int) -> bool:

@@ -29,6 +29,7 @@ _URL = rf"(?i)(?:{_SCHEME_START}|\bwww[0-9]{{0,3}}{_DOT}){_REST}+".encode()
 _URL_IN_ASCII = re.compile(_URL)
 _URL_IN_UTF8 = re2.compile(_URL)
 _BEGINNINGS = (b"http", b"hxxp", b"h**p", b"ftp", b"fxp", b"www", b"file:", b"webcal:")
+_BARE_BEGINNINGS = (b"www",)  # that no colon need follow
 _BEGINNING_MAX = 16  # octets of what comes before a URL's host
 _WINDOW = 1_048_576  # octets of a text that are looked at in lower case at once
 _DEFANGED = re2.compile(
@@ -244,7 +245,8 @@ def _signs(raw: bytes) -> tuple[list[int], bool]:
     dotted = False
     for begin in range(0, len(raw), _WINDOW):
         lower = raw[begin : begin + _WINDOW + _BEGINNING_MAX].lower()
-        places = (at for word in _BEGINNINGS for at in _places(lower, word) if at < _WINDOW)
+        words = _BEGINNINGS if b":" in lower else _BARE_BEGINNINGS
+        places = (at for word in words for at in _places(lower, word) if at < _WINDOW)
         starts += sorted(begin + at for at in places)
         dotted = dotted or b"dot" in lower
     return starts, dotted
