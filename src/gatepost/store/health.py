@@ -53,7 +53,7 @@ class Health:
     def trouble(self) -> Problem | None:
         """Why nothing can be kept now; None while all is well."""
         if self.full and not self.broken:
-            return Problem(Kind.FULL, "no space left for mail")
+            return Problem(Kind.FULL, "no space left")
         return None if self.ok else self.unavailable()
 
     def recovered(self) -> None:
@@ -72,7 +72,7 @@ class Health:
         """Judge a failure to write: note what it says of the disc, return the Problem for who asked."""
         if is_full(error):
             self._mark("full", error)
-            return Problem(Kind.FULL, "no space left for mail", error=str(error))
+            return Problem(Kind.FULL, "no space left", error=str(error))
         if _is_broken(error):
             self._mark("broken", error)
         return self.unavailable(error)
