@@ -151,7 +151,7 @@ async def test_the_signature_stands_under_a_mail_where_retention_is_on(desk: Des
     signed, own, plain = [mail for _, mail in await arrived(desk, 3)]
     assert "<b>Bob</b>" in part(signed, "html")
     assert "script" not in part(signed, "html")
-    assert part(signed, "plain") == "Good day\n\n--\nBob\n"
+    assert part(signed, "plain") == "Good day\n\n-- \nBob\n"
     assert part(own, "html").count("<b>Bob</b>") == 1
     assert "Bob" not in part(plain, "html")
 

@@ -25,6 +25,7 @@ from gatepost.message.spoken import spoken
         ("<pre>a\n  b\n\nc</pre>", "a\n  b\n\nc\n"),
         ('<img src="x" alt="a  logo"><img src="y">', "[a logo]\n"),
         ("a<script>b()</script><style>p{}</style><title>t</title><template>u</template>", "a\n"),
+        ("<p>a</p><div>-- <br>Bob<br>--</div>", "a\n\n-- \nBob\n--\n"),  # the line above a signature keeps its blank
         ("<h1>a</h1><hr>b", "a\n\n" + "-" * 40 + "\n\nb\n"),
     ],
 )

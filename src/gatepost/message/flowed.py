@@ -6,7 +6,8 @@ from collections.abc import Iterator
 LINE = 78  # characters, the blank at the end of a line that goes on included
 LONGEST = 998  # of a line that has no blanks (RFC 5322 2.1.1)
 _QUOTED = re.compile(r">*")
-_SIGNATURE = "-- "
+SIGNATURE = "-- "
+"""The line above a signature (RFC 3676 4.3); its blank is part of it."""
 
 
 def flow(text: str) -> str | None:
@@ -15,7 +16,7 @@ def flow(text: str) -> str | None:
     if max(map(len, lines)) <= LINE or any(_is_unfit(line) for line in lines):
         return None
     broken = [(line, list(_broken(line))) for line in lines]
-    if any(_SIGNATURE in pieces for line, pieces in broken if line != _SIGNATURE):
+    if any(SIGNATURE in pieces for line, pieces in broken if line != SIGNATURE):
         return None
     pieces = [piece for _, pieces in broken for piece in pieces]
     return "\n".join(pieces) if max(map(len, pieces)) <= LONGEST else None
@@ -23,7 +24,7 @@ def flow(text: str) -> str | None:
 
 def _is_unfit(line: str) -> bool:
     """A blank at the end would join a line to the next; what is quoted has its breaks already."""
-    return (line.endswith(" ") and line != _SIGNATURE) or (line.startswith(">") and len(line) > LINE)
+    return (line.endswith(" ") and line != SIGNATURE) or (line.startswith(">") and len(line) > LINE)
 
 
 def _broken(line: str) -> Iterator[str]:
@@ -52,8 +53,8 @@ def join(text: str, *, delete: bool = False) -> str:
         quotes = _QUOTED.match(line)
         marks = quotes[0] if quotes else ""
         said = line[len(marks) :].removeprefix(" ")
-        goes_on = said.endswith(" ") and said != _SIGNATURE
-        if depth == len(marks) and said != _SIGNATURE:
+        goes_on = said.endswith(" ") and said != SIGNATURE
+        if depth == len(marks) and said != SIGNATURE:
             out[-1] += said
         else:
             out.append(line if marks and not goes_on else f"{marks} {said}" if marks else said)

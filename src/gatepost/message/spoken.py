@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
+from gatepost.message.flowed import SIGNATURE
 from gatepost.message.markup import PARSED_MAX, slow
 
 _SILENT_NAMES = "head script style title template textarea select object svg math"
@@ -173,7 +174,8 @@ class _Scribe:
         if self._mark and self._margin:
             margin = "".join(self._margin[:-1]) + self._mark
             self._mark = ""
-        self._lines.append((margin + line).rstrip())
+        ended = " " if line == SIGNATURE else ""
+        self._lines.append((margin + line).rstrip() + ended)
 
 
 def _flat(text: str | None) -> str:
