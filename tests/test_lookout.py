@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gatepost.lookout import Lookout, within
+from gatepost.lookout import Lookout, Term, within
 
 pytestmark = pytest.mark.anyio
 
@@ -144,3 +144,27 @@ async def test_work_that_takes_too_long_is_broken_off_where_it_waits() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert met == ["broken off"] * 2
+
+
+async def test_a_term_ends_for_who_is_still_there_in_the_order_in_which_they_came() -> None:
+    loop = asyncio.get_running_loop()
+    over: list[str] = []
+    last = asyncio.Event()
+
+    def ended(who: str) -> None:
+        over.append(who)
+        term.drop("fourth")
+        if who == "sixth":
+            last.set()
+        elif who == "fifth":
+            term.add("sixth")
+
+    term = Term(loop, 0.01, ended)
+    began = loop.time()
+    for who in ("first", "second", "third", "fourth", "fifth"):
+        term.add(who)
+    term.drop("second")
+    term.drop("nobody")
+    await last.wait()
+    assert over == ["first", "third", "fifth", "sixth"]
+    assert loop.time() - began >= 0.02

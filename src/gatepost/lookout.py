@@ -1,11 +1,13 @@
 """Looks at the clock for those who wait: one timer, seldom set, where each wait would set its own and take it back."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Hashable
+from itertools import takewhile
 from math import inf
-from typing import Any, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 T = TypeVar("T")
+K = TypeVar("K", bound=Hashable)
 
 
 async def within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
@@ -72,6 +74,35 @@ class Lookout:
         self._timer = None
         self._next = inf
         self.by(self._look(self.loop.time()))
+
+
+class Term(Generic[K]):
+    """Calls `over` with each of those who were added and are still there after `seconds`, as the loop counts them.
+
+    The same time for all: they stand in the order in which it ends.
+    """
+
+    __slots__ = ("_lookout", "_over", "_seconds", "_there")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float, over: Callable[[K], object]) -> None:
+        self._seconds = seconds
+        self._over = over
+        self._there: dict[K, float] = {}  # until when
+        self._lookout = Lookout(loop, self._look)
+
+    def add(self, who: K) -> None:
+        self._there[who] = due = self._lookout.loop.time() + self._seconds
+        self._lookout.by(due)
+
+    def drop(self, who: K) -> None:
+        """Forget somebody; he may be gone already."""
+        self._there.pop(who, None)
+
+    def _look(self, now: float) -> float:
+        for who, _ in list(takewhile(lambda each: each[1] <= now, self._there.items())):
+            if self._there.pop(who, None) is not None:
+                self._over(who)
+        return next(iter(self._there.values()), inf)
 
 
 def _never(now: float) -> float:

@@ -12,7 +12,7 @@ from gatepost.events import log
 from gatepost.lookout import Lookout
 from gatepost.model.envelope import Client
 from gatepost.smtp import proxy, replies, tls
-from gatepost.smtp.door import LINGER, Door
+from gatepost.smtp.door import Door
 from gatepost.smtp.replies import Reply
 from gatepost.smtp.throttle import Awaits, Conduct, Watch, bare_ip
 from gatepost.smtp.wire import BUFFER, TLS_HANDSHAKE, Reader, foreign
@@ -43,8 +43,7 @@ class Connection(SMTP):
         self.watch = Watch(door.limits, door.window, loop.time())
         self.client = _NOBODY
         self.task: asyncio.Task[None] | None = None
-        self._clock = Lookout(loop, self._look)
-        self._farewell: asyncio.TimerHandle | None = None
+        self._clock: Lookout | None = None  # once it has lasted for a while
         self._plain: asyncio.Transport | None = None  # what lies under TLS
         self._claimed = ""  # the address that counts for this connection
         self._clogged: asyncio.Future[None] | None = None  # set while the client reads too slowly
@@ -78,7 +77,7 @@ class Connection(SMTP):
             return
         self.task = self.loop.create_task(self.door.serve(self))
         self.task.add_done_callback(self._left)
-        self._clock.by(self.watch.due)
+        self.door.fresh.add(self)
         self.door.log.debug("connect", session=self.client.session, ip=self.client.ip, listener=self.door.name)
 
     def _turn_away(self, refusal: Reply) -> None:
@@ -111,9 +110,8 @@ class Connection(SMTP):
     def connection_lost(self, error: Exception | None) -> None:
         # Nothing is cancelled: reading ends by itself, and what the house is keeping is kept whole.
         self.over = True
-        self._clock.end()
-        if self._farewell is not None:
-            self._farewell.cancel()
+        self._stop_clock()
+        self.door.leaving.drop(self)
         self.resume_writing()
         if error is None:
             self.reader.feed_eof()
@@ -144,7 +142,18 @@ class Connection(SMTP):
         """Say what the client must do next, which starts its time anew."""
         watch = self.watch
         watch.turn(awaits, self.loop.time())
-        self._clock.by(watch.due)
+        if self._clock is not None:
+            self._clock.by(watch.due)
+
+    def start_clock(self) -> None:
+        """Hold the client to its times from now on; a session that is fresh has broken none yet."""
+        self._clock = Lookout(self.loop, self._look)
+        self._clock.by(self.watch.due)
+
+    def _stop_clock(self) -> None:
+        self.door.fresh.drop(self)
+        if self._clock is not None:
+            self._clock.end()
 
     def _look(self, now: float) -> float:
         reply = self.watch.late(now)
@@ -173,7 +182,7 @@ class Connection(SMTP):
         if self.over:
             return
         self.over = True
-        self._clock.end()
+        self._stop_clock()
         if self._plain is self.transport:  # TLS is being made: nothing can be said
             self.transport.abort()
             return
@@ -182,7 +191,7 @@ class Connection(SMTP):
             self.door.refusals.labels(str(reply.code)).inc()
         self.reader.drop()
         self.reader.feed_eof()
-        self._farewell = self.loop.call_later(LINGER, self.transport.abort)
+        self.door.leaving.add(self)
         if reply is None or not self._half_close():
             self.transport.close()
 

@@ -1,10 +1,12 @@
 """What all sessions of one listener share."""
 
+import asyncio
 import ssl
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from gatepost.events import Metrics, log
+from gatepost.lookout import Term
 from gatepost.model.envelope import Role
 from gatepost.settings import Listener, Settings
 from gatepost.smtp import proxy, replies
@@ -55,6 +57,9 @@ class Door:
         self.budget = budget
         self.serve = serve
         self.sessions: set[Connection] = set()
+        loop = asyncio.get_running_loop()
+        self.fresh: Term[Connection] = Term(loop, self._calm(), lambda session: session.start_clock())
+        self.leaving: Term[Connection] = Term(loop, LINGER, lambda session: session.transport.abort())
         self.stopping = False
         self.greeting = Reply(220, "", f"{self.hostname} ESMTP Gatepost")
         self.hello = Reply(250, "", self.hostname)
@@ -69,6 +74,10 @@ class Door:
     @property
     def signs_in(self) -> bool:
         return self.role is Role.SUBMISSION
+
+    def _calm(self) -> float:
+        """Return the seconds within which no fresh session can break a time, so that most need no timer."""
+        return min(self.limits.idle, self.limits.session, self.window)
 
     def enter(self, session: "Connection") -> Reply | None:
         """Take a session in, or say why not; each one taken in needs one `leave`."""
