@@ -221,7 +221,7 @@ class Directory:
         """Return a mailbox, once it is known to exist, with what the mail's sender asked for."""
         if recipient.user_id is None and self._verify is not None:
             await self._verify(recipient.address, self._platform_of(recipient.platform_id))
-        return msgspec.structs.replace(recipient, dsn=dsn)
+        return recipient if dsn == recipient.dsn else msgspec.structs.replace(recipient, dsn=dsn)
 
     def _outside(self, address: Address, client: Client, sender: Address | None, dsn: Dsn) -> Recipient:
         view = self.may_relay(client, sender)

@@ -9,6 +9,7 @@ import msgspec
 
 from gatepost.dns import DnsFailure, Missing, Mx, Resolver
 from gatepost.events import Clock
+from gatepost.lookout import within
 from gatepost.model.envelope import TlsWish
 from gatepost.model.network import is_public
 from gatepost.model.route import Hop, Route, Terms, Transport
@@ -217,10 +218,7 @@ class NullMx:
         if self._clock() < self._silent_until:
             return True
         try:
-            if self._resolver.good_until(domain, "MX"):
-                return _has_host(await self._resolver.mx(domain))
-            async with asyncio.timeout(NULL_MX_PATIENCE):
-                return _has_host(await self._resolver.mx(domain))
+            return _has_host(await within(NULL_MX_PATIENCE, self._resolver.mx(domain)))
         except Missing:
             return True
         except (DnsFailure, TimeoutError):

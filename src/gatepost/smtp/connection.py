@@ -76,7 +76,6 @@ class Connection(SMTP):
             self._turn_away(refusal)
             return
         self.task = self.loop.create_task(self.door.serve(self))
-        self.task.add_done_callback(self._left)
         self.door.fresh.add(self)
         self.door.log.debug("connect", session=self.client.session, ip=self.client.ip, listener=self.door.name)
 
@@ -86,7 +85,8 @@ class Connection(SMTP):
         self.transport.close()
         log.info("turned away", ip=self.client.ip, listener=self.door.name, reply=refusal.text)
 
-    def _left(self, task: "asyncio.Task[None]") -> None:
+    def left(self) -> None:
+        """Give its place free: nothing runs for it any more."""
         self.door.leave(self)
         if self._claimed:
             self.door.throttle.release(self._claimed)

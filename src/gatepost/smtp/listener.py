@@ -205,6 +205,7 @@ async def serve(session: Connection) -> None:
         pass
     finally:
         session.hang_up()
+        session.left()
 
 
 def tls_context(settings: Settings, listener: Listener) -> ssl.SSLContext | None:

@@ -26,6 +26,9 @@ class MailOptions(msgspec.Struct, frozen=True):
     dsn: Dsn = Dsn()
 
 
+NO_OPTIONS = MailOptions()
+
+
 def _wrong(text: str) -> Refusal:
     return Refusal(Reply(501, "5.5.4", text))
 
@@ -60,7 +63,7 @@ _RCPT_DSN = frozenset(("NOTIFY", "ORCPT"))
 def mail_options(text: str, *, dsn: bool, requiretls: bool = False) -> MailOptions:
     """Read the parameters of MAIL; `dsn` and `requiretls` are offered. Raises Refusal."""
     if not text:
-        return MailOptions()
+        return NO_OPTIONS
     given = split(text)
     _known(given, _MAIL | (_MAIL_DSN if dsn else frozenset()) | (_MAIL_TLS if requiretls else frozenset()))
     if "AUTH" in given and given["AUTH"] != "<>":

@@ -13,7 +13,7 @@ from gatepost.smtp.connection import Connection
 from gatepost.smtp.data import DataReader
 from gatepost.smtp.door import BUDGET_PATIENCE, Door
 from gatepost.smtp.handler import Incoming, Transaction
-from gatepost.smtp.parameters import MailOptions, mail_options, rcpt_options
+from gatepost.smtp.parameters import NO_OPTIONS, MailOptions, mail_options, rcpt_options
 from gatepost.smtp.replies import Refusal, Reply
 from gatepost.smtp.throttle import Awaits, Share
 from gatepost.smtp.wire import HTTP_VERBS, RESPONSE_MAX, flaw, read_command
@@ -200,7 +200,7 @@ class Session(Connection):
         """MAIL."""
         self._may_mail()
         sender, rest = _sender(_after("FROM:", argument, replies.MAIL_SYNTAX))
-        options = self._mail_options(rest) if self._takes_options(rest) else MailOptions()
+        options = self._mail_options(rest) if self._takes_options(rest) else NO_OPTIONS
         if not (options.smtputf8 or argument.isascii()):
             raise Refusal(replies.NEEDS_SMTPUTF8)
         self.client = self.door.handler.placed(self.client, self.door.role)

@@ -224,30 +224,31 @@ class Watch:
     may last: the session's end is looked at between commands only.
     """
 
-    __slots__ = ("_idle", "_idle_at", "_least", "_octets", "_session", "_window", "awaits", "due")
+    __slots__ = ("_idle", "_least", "_octets", "_session", "_since", "_window", "awaits")
 
     def __init__(self, limits: Limits, window: float, now: float) -> None:
         self._idle = limits.idle
         self._least = limits.min_data_rate * window  # octets of a mail within a window
         self._window = window
         self._session = now + limits.session
-        self._octets = 0
         self.turn(Awaits.COMMAND, now)
 
     def turn(self, awaits: Awaits, now: float) -> None:
         """From now on a command or data are awaited."""
         self.awaits = awaits
-        if awaits is Awaits.COMMAND:
-            self._idle_at = now + self._idle
-            self.due = min(self._idle_at, self._session)  # when to look again
-        else:
-            self._octets = 0
-            self.due = now + self._window
+        self._since = now
+        self._octets = 0
 
     def rest(self) -> None:
         """From now on nothing is awaited."""
         self.awaits = Awaits.NOTHING
-        self.due = inf
+
+    @property
+    def due(self) -> float:
+        """When to look again; `inf` for not before something is awaited."""
+        if self.awaits is Awaits.COMMAND:
+            return min(self._since + self._idle, self._session)
+        return self._since + self._window if self.awaits is Awaits.DATA else inf
 
     def heard(self, octets: int) -> None:
         self._octets += octets
@@ -257,7 +258,7 @@ class Watch:
         if now < self.due:
             return None
         if self.awaits is Awaits.COMMAND:
-            return replies.TOO_IDLE if now >= self._idle_at else replies.TOO_LONG_HERE
+            return replies.TOO_IDLE if now >= self._since + self._idle else replies.TOO_LONG_HERE
         slow = self._octets < self._least
         self.turn(self.awaits, now)
         return replies.TOO_SLOW if slow else None
