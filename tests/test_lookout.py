@@ -16,22 +16,21 @@ pytestmark = pytest.mark.anyio
 async def test_it_looks_by_the_nearest_time_and_again_when_it_is_told() -> None:
     loop = asyncio.get_running_loop()
     over = asyncio.Event()
-    asked = [loop.time() + 0.03, loop.time() + 0.01]
     seen: list[float] = []
 
     def look(now: float) -> float:
         seen.append(now)
-        late = [due for due in asked if now < due]
-        if not late:
-            over.set()
-        return min(late, default=inf)
+        if len(seen) == 1:
+            return now + 0.01
+        over.set()
+        return inf
 
     lookout = Lookout(loop, look)
-    for due in asked:
+    soon = loop.time() + 0.01
+    for due in (soon + 3600, soon, soon + 1800):
         lookout.by(due)
     await over.wait()
-    assert len(seen) >= 2
-    assert seen[-1] >= max(asked)
+    assert len(seen) == 2
 
 
 async def test_it_looks_no_more_after_its_end() -> None:
@@ -160,11 +159,9 @@ async def test_a_term_ends_for_who_is_still_there_in_the_order_in_which_they_cam
             term.add("sixth")
 
     term = Term(loop, 0.01, ended)
-    began = loop.time()
     for who in ("first", "second", "third", "fourth", "fifth"):
         term.add(who)
     term.drop("second")
     term.drop("nobody")
     await last.wait()
     assert over == ["first", "third", "fifth", "sixth"]
-    assert loop.time() - began >= 0.02
