@@ -23,7 +23,9 @@ LINGER = 1.0  # seconds in which a client that was cut off can read why
 
 
 class Door:
-    """A listener as its sessions see it. `context` changes when certificates are read again."""
+    """A listener as its sessions see it. `name` is what logs and figures call it by, `context` changes when
+    certificates are read again.
+    """
 
     def __init__(
         self,
@@ -32,6 +34,7 @@ class Door:
         context: ssl.SSLContext | None,
         hostname: str,
         *,
+        name: str,
         handler: Handler,
         throttle: Throttle,
         budget: Budget,
@@ -39,7 +42,7 @@ class Door:
         serve: "Callable[[Connection], Coroutine[Any, Any, None]]",
         window: float = DATA_WINDOW,
     ) -> None:
-        self.name = listener.listen
+        self.name = name
         self.role = listener.role
         self.hostname = hostname
         self.implicit = listener.tls == "implicit"

@@ -22,7 +22,7 @@ from gatepost.smtp.door import DATA_WINDOW, Door
 from gatepost.smtp.handler import Handler
 from gatepost.smtp.session import Session
 from gatepost.smtp.throttle import Awaits, Budget, Throttle
-from gatepost.sockets import BACKLOG, BadEndpoint, listen, split_endpoint
+from gatepost.sockets import BACKLOG, BadEndpoint, join_endpoint, listen, split_endpoint
 
 FILES_FOR_THE_HOUSE = 0.25  # share of the open files that connections leave to store, queue and API
 TLS_WORDS = ("none", "starttls", "implicit")
@@ -73,11 +73,16 @@ class Listeners:
 
     def _open(self, listener: Listener) -> None:
         context = tls_context(self._settings, listener)
+        try:
+            sockets = listen(listener.listen, self._environ)
+        except BadEndpoint as error:
+            raise SettingsError(f"smtp.listener: {error}") from error
         door = Door(
             self._settings,
             listener,
             context,
             self._hostname,
+            name=_name(listener.listen, sockets),
             handler=self._handler,
             throttle=self._throttle,
             budget=self._budget,
@@ -85,10 +90,6 @@ class Listeners:
             serve=serve,
             window=self._window,
         )
-        try:
-            sockets = listen(listener.listen, self._environ)
-        except BadEndpoint as error:
-            raise SettingsError(f"smtp.listener: {error}") from error
         self._doors.append((listener, door))
         self._sockets.extend((door, sock) for sock in sockets)
 
@@ -154,6 +155,11 @@ class Listeners:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _name(written: str, sockets: list[socket.socket]) -> str:
+    """Return what a listener is called: by the address that was bound, or the name that systemd gave its sockets."""
+    return written if written.startswith("fd:") else join_endpoint(*sockets[0].getsockname()[:2])
 
 
 class Hush:
