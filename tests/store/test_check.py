@@ -3,8 +3,10 @@
 import asyncio
 import shutil
 import sqlite3
+import threading
 from contextlib import closing
 from itertools import chain, repeat
+from math import inf
 from pathlib import Path
 
 import msgspec
@@ -20,6 +22,15 @@ from gatepost.store.check import Flaw, verify
 from gatepost.store.health import StoreProblem
 from gatepost.store.sqlite import PAGE
 from gatepost.store.store import Store
+
+
+def copies(folder: Path) -> list[Path]:
+    """Return what there is of a backup, whole or not."""
+    return list(folder.glob("copy*"))
+
+
+def plenty() -> float:
+    return inf
 
 
 def flaws(directory: Path) -> list[Flaw]:
@@ -218,10 +229,38 @@ async def test_a_backup_that_fails_leaves_nothing_behind(filled: Path, tmp_path:
 def test_a_backup_is_given_up_when_the_store_is_closed(filled: Path, tmp_path: Path) -> None:
     store = open_store(filled)
     for ending in (iter([True]), chain([False], repeat(True))):  # before the first file, within the database
-        with pytest.raises(Problem, match="the daemon stops"):
-            backup(filled, store.spool, tmp_path / "copy", None, ending.__next__)
+        with pytest.raises(Problem, match="broken off"):
+            backup(filled, store.spool, tmp_path / "copy", None, plenty, ending.__next__)
         assert list(tmp_path.glob("copy*")) == []
     store.close_sync()
+
+
+@pytest.mark.anyio
+async def test_a_backup_that_nobody_waits_for_ends_and_leaves_nothing(filled: Path, tmp_path: Path) -> None:
+    store = open_store(filled)
+    busy = threading.Event()
+    store._copier.submit(busy.wait)  # so that it has not ended before it is given up
+    copying = asyncio.create_task(store.backup(tmp_path / "copy"))
+    await asyncio.sleep(0)
+    copying.cancel()
+    await asyncio.sleep(0)
+    assert not copying.done(), "what was copied is still to be removed"
+    busy.set()
+    with pytest.raises(asyncio.CancelledError):
+        await copying
+    assert copies(tmp_path) == []
+    await store.backup(tmp_path / "copy")
+    await store.close()
+
+
+@pytest.mark.anyio
+async def test_a_backup_beside_the_store_leaves_the_reserve_alone(filled: Path, tmp_path: Path) -> None:
+    store = open_store(filled, reserve_percent=100.0)
+    with pytest.raises(Problem, match="has 0 beyond the store's reserve") as refused:
+        await store.backup(tmp_path / "copy")
+    assert (refused.value.kind, refused.value.pointer) == (Kind.FULL, "/directory")
+    assert copies(tmp_path) == []
+    await store.close()
 
 
 def test_a_backup_that_ends_last_does_not_check_point_the_database(filled: Path, tmp_path: Path) -> None:
@@ -233,7 +272,7 @@ def test_a_backup_that_ends_last_does_not_check_point_the_database(filled: Path,
         shutil.copy(filled / name, left)
     before = {path.name: path.read_bytes() for path in left.iterdir()}
     assert len(before["gatepost.db-wal"]) > 0
-    backup(left, store.spool, tmp_path / "copy", None, lambda: False)
+    backup(left, store.spool, tmp_path / "copy", None, plenty, lambda: False)
     assert {name: (left / name).read_bytes() for name in before} == before
     with closing(sqlite3.connect(tmp_path / "copy/gatepost.db")) as copied:
         assert copied.execute("SELECT max(id) FROM copy").fetchone() == (newest,)
@@ -250,7 +289,7 @@ def test_a_file_whose_removal_began_before_the_backup_does_not_end_it(filled: Pa
         going.unlink(missing_ok=True)
         return False
 
-    assert backup(filled, store.spool, tmp_path / "copy", filled / "master.key", goes).bodies == 1
+    assert backup(filled, store.spool, tmp_path / "copy", filled / "master.key", plenty, goes).bodies == 1
     store.close_sync()
     assert flaws(tmp_path / "copy") == []
 
@@ -260,7 +299,7 @@ def test_a_backup_is_not_made_where_the_next_start_would_sweep_it(filled: Path, 
     (tmp_path / "link").symlink_to(filled / "spool")
     for place in (filled / "spool/copy", tmp_path / "link/copy", tmp_path / ("x" * 250)):
         with pytest.raises(Problem) as refused:
-            backup(filled, store.spool, place, None, lambda: False)
+            backup(filled, store.spool, place, None, plenty, lambda: False)
         assert (refused.value.kind, refused.value.pointer) == (Kind.UNPROCESSABLE, "/directory")
     store.close_sync()
     open_store(filled).close_sync()

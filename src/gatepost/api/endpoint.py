@@ -14,7 +14,7 @@ it is, anything else is JSON.
 import asyncio
 import inspect
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property, partial
 from typing import Any, Generic, TypeVar, get_args, get_origin, get_type_hints
@@ -110,6 +110,22 @@ class Call:
         text = given.encode("latin-1").decode("utf-8", "replace")
         return "".join(char for char in text if char.isprintable()).strip()[:REASON] or None
 
+    async def awaited(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do what takes long, its body read already, as long as the client waits for it; raise UNAVAILABLE after."""
+        doing = asyncio.create_task(work)
+        leaving = asyncio.ensure_future(self.request.receive())  # nothing comes after a body but that its sender leaves
+        try:
+            await asyncio.wait((doing, leaving), return_when=asyncio.FIRST_COMPLETED)
+            if not doing.done():
+                doing.cancel()
+                await asyncio.wait((doing,))
+            if doing.cancelled():
+                raise Problem(Kind.UNAVAILABLE, "Nobody waits for it any more.")
+            return doing.result()
+        finally:
+            leaving.cancel()
+            doing.cancel()
+
     def flag(self, header: str) -> bool:
         """Tell whether a header without a value is there; "false" counts as absent (contract A33)."""
         value = self.request.headers.get(header)
@@ -145,6 +161,7 @@ class Endpoint:
     headers: tuple[str, ...]
     problems: tuple[Kind, ...]
     public: bool
+    local: bool
     addition: bool
     max_body: int
     dialect: Dialect
@@ -297,6 +314,7 @@ def endpoint(
     headers: tuple[str, ...] = (),
     problems: tuple[Kind, ...] = (),
     public: bool = False,
+    local: bool = False,
     addition: bool = False,
     max_body: int = 0,
     dialect: Dialect = NATIVE,
@@ -306,7 +324,8 @@ def endpoint(
     Who holds `permission` nowhere is refused before his body is read, unless `others` may ask, too; whether it reaches
     the object the service checks. `status` 0 is the method's usual one, `also` are further
     ones of success. `location` is a template over the path's names and the result's `id`. `exports` offers a list as
-    files, too. `headers` are request flags and `problems` further refusals, both for OpenAPI. `public` needs no token.
+    files, too. `headers` are request flags and `problems` further refusals, both for OpenAPI. `public` needs no token,
+    `local` is refused but over the control socket, and not described.
     `addition` marks what the contract does not have. `max_body` in octets replaces the setting.
     """
 
@@ -328,6 +347,7 @@ def endpoint(
             headers=headers,
             problems=problems,
             public=public,
+            local=local,
             addition=addition,
             max_body=max_body,
             dialect=dialect,

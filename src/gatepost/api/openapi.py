@@ -43,8 +43,8 @@ async def get_openapi() -> Response:
 
 @cache
 def encoded() -> bytes:
-    """Return the description of every operation as JSON."""
-    return msgspec.json.encode(describe(site.operations()))
+    """Return the description of every operation that a token reaches as JSON."""
+    return msgspec.json.encode(describe(each for each in site.operations() if not each.local))
 
 
 def describe(operations: Iterable[Endpoint]) -> dict[str, Any]:

@@ -37,8 +37,17 @@ class Copied(msgspec.Struct, frozen=True):
     bodies: int
 
 
-def backup(directory: Path, spool: Spool, target: Path, key: Path | None, ending: Callable[[], bool]) -> Copied:
+def backup(
+    directory: Path,
+    spool: Spool,
+    target: Path,
+    key: Path | None,
+    room: Callable[[], float],
+    ending: Callable[[], bool],
+) -> Copied:
     """Copy a store into `target`, a new directory; with `key` its master key too. Raises Problem.
+
+    `room` says how many octets the store's file system has beyond the reserve: a copy there takes no more.
 
     It bears its name only when it is whole and on the disc. Removals of files wait while it runs (rules 25), so that
     the files of every row in the database's moment are there to be linked. A file that comes later than that moment is
@@ -46,6 +55,7 @@ def backup(directory: Path, spool: Spool, target: Path, key: Path | None, ending
     """
     unfinished = _begin(spool, target)
     try:
+        _require_room(directory, unfinished, room)
         with spool.hold():
             _copy_files(spool, unfinished / "spool", ending)
             _copy_rows(directory, unfinished, ending)
@@ -72,6 +82,17 @@ def _begin(spool: Spool, target: Path) -> Path:
         kind, text = _REFUSED.get(error.errno or 0, (Kind.UNAVAILABLE, f"The backup failed ({error.strerror})"))
         raise Problem(kind, f"{text}: {error.filename}", pointer="/directory") from error
     return unfinished
+
+
+def _require_room(source: Path, target: Path, room: Callable[[], float]) -> None:
+    """Raise FULL where a copy beside the store would eat into its reserve; files of large bodies are links there."""
+    if target.stat().st_dev != source.stat().st_dev:
+        return
+    files = (source / name for name in (DATABASE, f"{DATABASE}-wal", DONE_LOG))
+    needed, left = sum(path.stat().st_size for path in files if path.exists()), max(room(), 0)
+    if needed > left:
+        text = f"The copy takes {needed} octets, and its file system has {left:.0f} beyond the store's reserve."
+        raise Problem(Kind.FULL, text, pointer="/directory")
 
 
 def _finish(unfinished: Path, target: Path) -> Copied:
@@ -121,7 +142,7 @@ def _copy_files(spool: Spool, target: Path, ending: Callable[[], bool]) -> None:
 
 def _unless(ending: Callable[[], bool]) -> None:
     if ending():
-        raise Problem(Kind.UNAVAILABLE, "The backup was broken off: the daemon stops.")
+        raise Problem(Kind.UNAVAILABLE, "The backup was broken off.")
 
 
 def _link(source: Path, target: Path) -> None:

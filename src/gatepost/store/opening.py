@@ -73,11 +73,11 @@ def open_directory(directory: Path, settings: StoreSettings, health: Health) -> 
         raise
 
 
-def has_room(directory: Path, settings: StoreSettings) -> bool:
-    """Tell whether the file system has more room than the reserve."""
+def room(directory: Path, settings: StoreSettings) -> float:
+    """Return how many octets the file system of the store has beyond the reserve; fewer than none where it is eaten."""
     space = os.statvfs(directory)
     free, total = space.f_bavail * space.f_frsize, space.f_blocks * space.f_frsize
-    return free >= settings.reserve_bytes and free >= total * settings.reserve_percent / 100
+    return free - max(settings.reserve_bytes, total * settings.reserve_percent / 100)
 
 
 def key_path(directory: Path, settings: StoreSettings) -> Path:

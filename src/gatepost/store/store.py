@@ -130,7 +130,7 @@ class Store:
         """Tell whether the file system has more room than the reserve; looked at once a second (threat 79)."""
         now = self._clock()
         if abs(now - self._space[0]) >= 1000:
-            self._space = (now, opening.has_room(self.path, self._settings))
+            self._space = (now, opening.room(self.path, self._settings) >= 0)
         return self._space[1]
 
     # Reading and writing.
@@ -218,11 +218,27 @@ class Store:
             return await asyncio.wrap_future(self._look)
 
     async def backup(self, target: Path, *, with_key: bool = False) -> Copied:
-        """Copy the store into a new directory while it works; raise Problem. One at a time (rules 19)."""
+        """Copy the store into a new directory while it works; raise Problem. One at a time (rules 19).
+
+        Who cancels it waits until what was copied is removed.
+        """
+        given_up = threading.Event()
         async with self._copying:
             key = self._opened.key if with_key else None
-            work = partial(backup, self.path, self.spool, target, key, self._ending.is_set)
-            return await asyncio.get_running_loop().run_in_executor(self._copier, work)
+            room = partial(opening.room, self.path, self._settings)
+
+            def ending() -> bool:
+                return self._ending.is_set() or given_up.is_set()
+
+            work = partial(backup, self.path, self.spool, target, key, room, ending)
+            copying = asyncio.get_running_loop().run_in_executor(self._copier, work)
+            try:
+                await asyncio.wait((copying,))
+            except asyncio.CancelledError:
+                given_up.set()
+                await asyncio.gather(copying, return_exceptions=True)
+                raise
+            return copying.result()
 
     def _reclaim(self, mail_id: str) -> None:
         self._committer.submit(Item(lambda writer: writer.reclaim(mail_id), Future(), pace=Pace.SLOW))

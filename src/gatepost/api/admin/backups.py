@@ -2,7 +2,7 @@
 
 import msgspec
 
-from gatepost.api.endpoint import endpoint
+from gatepost.api.endpoint import Call, endpoint
 from gatepost.model.access import Caller
 from gatepost.model.problem import Kind
 from gatepost.services.backups import Backups
@@ -27,10 +27,11 @@ class BackupView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 @endpoint(
     "POST",
     "/backups",
+    local=True,
     addition=True,
     problems=(Kind.CONFLICT, Kind.UNPROCESSABLE, Kind.FORBIDDEN, Kind.FULL, Kind.UNAVAILABLE),
 )
-async def make_backup(backups: Backups, caller: Caller, body: BackupAsk) -> BackupView:
-    """Copy the store into a new directory of the machine; over the control socket alone."""
-    copied = await backups.make(caller, body.directory, with_key=body.with_key)
+async def make_backup(backups: Backups, call: Call, caller: Caller, body: BackupAsk) -> BackupView:
+    """Copy the store into a new directory of the machine, as long as somebody waits; over the control socket alone."""
+    copied = await call.awaited(backups.make(caller, body.directory, with_key=body.with_key))
     return BackupView(directory=body.directory, octets=copied.octets, bodies=copied.bodies)
