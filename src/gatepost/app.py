@@ -355,7 +355,7 @@ class Gatepost:
                 Traces(store, settings.filters),
                 training,
                 Users(store, platforms, passwords, letters, clock),
-                Webhooks(store, targets, clock),
+                Webhooks(store, targets, clock, private=settings.webhooks.private),
                 wording,
             ]
         )

@@ -2,6 +2,7 @@
 
 import secrets
 from functools import partial
+from ipaddress import ip_address
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -9,13 +10,14 @@ import msgspec
 
 from gatepost.events import Clock
 from gatepost.model.access import Caller
+from gatepost.model.network import is_public
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Op, Page, Query, Where, eq, every
 from gatepost.model.tenant import Domain
 from gatepost.model.values import Id, Millis
 from gatepost.model.webhook import CallState, HookCall, HookEvent, Webhook
 from gatepost.services.access import found
-from gatepost.services.records import Line, given, show
+from gatepost.services.records import Line, given, show, unprocessable
 from gatepost.services.targets import Targets
 from gatepost.store.store import Reader, Store, Writer
 from gatepost.turns import shown
@@ -78,9 +80,11 @@ class CallView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 class Webhooks:
     """The counter for webhooks."""
 
-    def __init__(self, store: Store, targets: Targets, clock: Clock) -> None:
+    def __init__(self, store: Store, targets: Targets, clock: Clock, *, private: bool) -> None:
+        """`private`: are private and loopback addresses called?"""
         self._store = store
         self._targets = targets
+        self._private = private
         self._clock = clock
 
     async def find(self, caller: Caller, domain_id: int) -> list[WebhookView]:
@@ -177,14 +181,39 @@ class Webhooks:
 
     def _check(self, caller: Caller, text: str) -> None:
         """Raise MALFORMED for what is no URL, UNPROCESSABLE for one into a network that is not the caller's."""
-        try:
-            url = urlsplit(text)
-            usable = url.scheme in ("http", "https") and url.hostname and "@" not in url.netloc and url.port != 0
-        except ValueError:
-            usable = False
-        if not usable or not text.isascii() or " " in text:
-            raise Problem(Kind.MALFORMED, "A webhook needs an http or https URL without credentials.", pointer="/url")
-        self._targets.host(caller, url.hostname or "", "/url")
+        if wrong := _wrong(text):
+            raise Problem(Kind.MALFORMED, f"A webhook needs a URL that can be called: {wrong}.", pointer="/url")
+        host = urlsplit(text).hostname or ""
+        self._targets.host(caller, host, "/url")
+        if not self._private and (host == "localhost" or (_is_address(host) and not is_public(host))):
+            text = "Private and loopback addresses are not called: [webhooks] private does not allow it."
+            raise unprocessable(text, "/url")
+
+
+def _wrong(text: str) -> str:
+    """Say what keeps a text from being the URL of a webhook; "" if nothing does."""
+    try:
+        url = urlsplit(text)
+        port = url.port
+    except ValueError:
+        return "its host or port can't be read"
+    if not text.isascii() or " " in text:
+        return "it has a blank or a letter beyond ASCII, which a URL holds encoded"
+    if url.scheme not in ("http", "https"):
+        return "it begins with neither https:// nor http://"
+    if "@" in url.netloc:
+        return "it names credentials"
+    if not url.hostname:
+        return "it names no host"
+    return "its port is 0" if port == 0 else ""
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _get(reader: Reader, domain_id: int, webhook_id: int) -> Webhook:
