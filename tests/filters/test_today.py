@@ -279,3 +279,12 @@ def test_a_report_of_held_mail_asks_for_no_password() -> None:
     for asks, held in (("", True), ("Sign in with your e-mail password.", False)):
         data = letter(html=page.replace("{}", asks), From="Ann <a@mail.a.test>")
         assert ("DIGEST_AT_HOME" in symbols(ask(SCORE, data, auth=auth(proven=True)))) is held
+
+
+def test_a_server_that_anybody_may_have_excuses_what_is_said_and_earns_nothing_else() -> None:
+    for said, points in (("", 0.0), ("Your mailbox is almost full and will be deactivated.", 1.8)):
+        page = document(f'<p>Your spam report for today. {said} <a href="https://mail.a.test/">Release</a></p>')
+        found = ask(SCORE, letter(html=page, From="Ann <a@mail.a.test>"), auth=auth(proven=True))
+        scores = {each.symbol: each.score for each in found}
+        assert sum(score for symbol, score in scores.items() if symbol.startswith("SAYS_") and score > 0) == points
+        assert scores["DIGEST_AT_HOME"] == pytest.approx(-points - 0.01)

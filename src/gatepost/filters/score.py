@@ -24,6 +24,8 @@ from gatepost.model.verdict import Category, Finding
 GTUBE = b"XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X"
 HEAD, TAIL = 4000, 1500  # characters of a long text that are held against phrases
 _HOME = {"AUTHOR_AT_HOME", "LINKS_HOME"}
+_SAYS = "SAYS_"  # how symbols begin that phrases of the text are found for
+_HARDLY = 0.01  # points of what is told and counts for nothing
 _WAYS_TO_LEAVE = {"SAYS_OPT_OUT", "LINK_OPT_OUT"}
 _FEIGNS = {
     *("FROM_NAME_BRAND", "FROM_NAME_OURS", "FROM_NAME_ADDRESS", "FROM_NAME_MIXED", "FROM_DOMAIN_ALIKE"),
@@ -73,7 +75,8 @@ class Score:
             for sign in self._together(signs)
             if self._counts(sign[0], lawful=lawful) and not (long and sign[0] in self._worded)
         ]
-        return [self._finding(symbol, shown) for symbol, shown in (*signs.items(), *joint)]
+        said = sum(max(self._symbols[symbol].weight, 0) for symbol in signs if symbol.startswith(_SAYS))
+        return [self._finding(symbol, shown, said) for symbol, shown in (*signs.items(), *joint)]
 
     def _counts(self, symbol: str, *, lawful: bool) -> bool:
         known = self._symbols[symbol]
@@ -108,21 +111,23 @@ class Score:
                 held.add(symbol)
                 yield symbol, " and ".join(found)
 
-    def _finding(self, symbol: str, shown: str) -> Finding:
+    def _finding(self, symbol: str, shown: str, said: float) -> Finding:
+        """`said`: the points of what the text says."""
         known = self._symbols[symbol]
+        score = max(known.weight, -said - _HARDLY) if known.excuses else known.weight
         return Finding(
             category=Category.SCORE,
             symbol=symbol,
             reason=plain(known.about),
             seen=plain(shown),
             by=self.name,
-            score=known.weight,
+            score=score,
         )
 
 
 def _all_said(row: Iterable[str]) -> bool:
     """Tell whether a row of what holds together is of phrases alone, which in a long text stand apart."""
-    return all(part.startswith("SAYS_") for part in row)
+    return all(part.startswith(_SAYS) for part in row)
 
 
 def _news(signs: Set[str]) -> bool:

@@ -37,7 +37,8 @@ class Symbol(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """A symbol: its points, a line on what it says; the phrases that it goes by, if any, or whose (`like`).
 
     `together`: it holds where of each row a symbol holds, and of `without` none. `unlisted`: it says nothing of mail of
-    lists, which may speak so. `judged` is what the weight was before it was fitted; nothing but the fit reads it.
+    lists, which may speak so. `excuses`: it takes away no more than what the text says adds. `judged` is what the
+    weight was before it was fitted; nothing but the fit reads it.
     """
 
     weight: float
@@ -50,6 +51,7 @@ class Symbol(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     together: tuple[tuple[str, ...], ...] = ()
     without: frozenset[str] = frozenset()
     unlisted: bool = False
+    excuses: bool = False
 
 
 class Lists(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
