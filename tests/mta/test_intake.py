@@ -112,6 +112,22 @@ async def test_a_login_writes_only_in_its_own_name_to_colleagues_too(house: Hous
 
 
 @pytest.mark.parametrize(
+    ("sender", "kind"),
+    [
+        ("Boss <boss@served.example>", Kind.SENDER_REFUSED),
+        ("boss@bank.example", Kind.SENDER_REFUSED),
+        ("boss@bank..example", Kind.SENDER_REFUSED),
+        ("Eve <eve@served.example>", None),
+        ("Eve", None),
+    ],
+)
+async def test_a_login_names_nobody_else_as_who_sent_it(house: House, sender: str, kind: Kind | None) -> None:
+    eve = await login(house, "eve@served.example")
+    mail = f"Sender: {sender}\r\n".encode() + written("Eve <eve@served.example>")
+    assert (await receive(house, eve, parse_address("eve@served.example"), BOB, mail)).kind is kind
+
+
+@pytest.mark.parametrize(
     ("author", "answer"),
     [
         ("eve@served.example, boss@bank..example", Answer.REJECTED),

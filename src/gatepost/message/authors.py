@@ -52,9 +52,12 @@ def authors(anatomy: Anatomy) -> list[Address]:
     return [claim for claim in claims(anatomy) if claim is not None]
 
 
-def claims(anatomy: Anatomy) -> list[Address | None]:
-    """Return `authors`, with None for each that looks like an address and is none, or lies beyond what is read."""
-    values = anatomy.values(b"from")
+def claims(anatomy: Anatomy, field: bytes = b"from") -> list[Address | None]:
+    """Return `authors`, with None for each that looks like an address and is none, or lies beyond what is read.
+
+    `field`: "sender" for who is said to have sent it, in their place.
+    """
+    values = anatomy.values(field)
     return [claim for value in values for claim in (_usual_claims if len(value) <= _SHORT else _claims)(value)]
 
 

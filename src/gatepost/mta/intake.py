@@ -60,14 +60,14 @@ class Receipt(msgspec.Struct, frozen=True):
 
 
 _FINDING = Finding(
-    category=Category.BLOCKED, symbol="FROM_MISALIGNED", reason="From is not an address of the sender", by="intake"
+    category=Category.BLOCKED, symbol="FROM_MISALIGNED", reason="From or Sender is somebody else's", by="intake"
 )
 _MISALIGNED = Verdict(
     action=Action.REJECT,
     category=Category.BLOCKED,
     score=0.0,
     because=(_FINDING,),
-    path=("From is not an address of the sender: refused",),
+    path=("From or Sender is somebody else's: refused",),
 )
 
 
@@ -255,11 +255,11 @@ class Intake:
         return bool(self._authors(envelope, anatomy))
 
     def _authors(self, envelope: Envelope, anatomy: Anatomy) -> list[Address]:
-        """Return whom From names, if the client may write as each of them."""
-        written = claims(anatomy)
+        """Return whom From names, if the client may write as each of them, and who signed in as each in Sender, too."""
+        written, sent = claims(anatomy), claims(anatomy, b"sender") if envelope.client.login else []
         may = partial(self._directory.may_write, envelope.client, envelope.sender)
-        found = [author for author in written if author is not None and may(author)]
-        return found if len(found) == len(written) else []
+        found = [each for each in (*written, *sent) if each is not None and may(each)]
+        return found[: len(written)] if len(found) == len(written) + len(sent) else []
 
     def _signer(self, envelope: Envelope, anatomy: Anatomy | None) -> str:
         """Return the domain of the author, "" unless one of ours sends it and may write as him (rules 28)."""
