@@ -99,13 +99,19 @@ def test_a_waiting_mail_is_held_released_explained_and_deleted(
     assert (delivery["recipient"], delivery["mailId"]) == ("alice@example.org", mail_id[0])
 
     assert served.run("queue", "flush") == os.EX_OK
+    assert re.fullmatch(r"[01] tried now\n", shown(capsys))  # none while it is under way
+    assert served.run("queue", "flush", "--json") == os.EX_OK
+    assert json.loads(shown(capsys)) in ({"done": 0, "busy": 0}, {"done": 1, "busy": 0})
     assert served.run("queue", "hold", delivery["id"]) in (os.EX_OK, os.EX_TEMPFAIL)
     assert served.run("queue", "show", delivery["id"]) == os.EX_OK
     assert "to 127.0.0.1:9/SMTP, until" in shown(capsys)
+    shown(capsys)
     assert served.run("queue", "pause", "127.0.0.1:9/SMTP") == os.EX_OK
+    assert shown(capsys) == "127.0.0.1:9/SMTP: paused\n"
     assert served.run("queue", "destinations") == os.EX_OK
     assert re.search(r"^127.0.0.1:9/SMTP .* paused$", shown(capsys), re.M)
-    assert served.run("queue", "resume", "127.0.0.1:9/SMTP") == os.EX_OK
+    assert served.run("queue", "resume", "127.0.0.1:9/SMTP", "--json") == os.EX_OK
+    assert json.loads(shown(capsys)) == {"destination": "127.0.0.1:9/SMTP", "paused": False}
     assert served.run("queue", "reroute", delivery["id"], "--to", "[::1]:x") == os.EX_USAGE
     assert served.run("queue", "reroute", "zzzzz", "--to", "[::1]:9", "--transport", "SMTP") == os.EX_NOINPUT
     assert served.run("queue", "bounce", "zzzzz") == os.EX_NOINPUT

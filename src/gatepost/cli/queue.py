@@ -80,10 +80,15 @@ def show(control: Control, delivery_id: str, as_json: bool) -> None:
 
 
 @command.command()
+@json_option
 @with_control
-def flush(control: Control) -> None:
-    """Try everything that waits now; what is held stays held."""
-    control.ask("POST", "/queue/flush")
+def flush(control: Control, as_json: bool) -> None:
+    """Try everything that waits now; what is held, or under way, stays as it is."""
+    moved = control.ask("POST", "/queue/flush")
+    if as_json:
+        show_json(moved)
+    else:
+        click.echo(_told([moved], "tried now"))
 
 
 @command.command()
@@ -161,18 +166,20 @@ def destinations(control: Control, as_json: bool) -> None:
 
 @command.command()
 @click.argument("destination", metavar="DESTINATION")
+@json_option
 @with_control
-def pause(control: Control, destination: str) -> None:
+def pause(control: Control, destination: str, as_json: bool) -> None:
     """Let nothing go to a destination until it is resumed; named as `destinations` names it."""
-    control.ask("POST", "/queue/pause", {"destination": destination})
+    _set(control, destination, "pause", "paused", as_json)
 
 
 @command.command()
 @click.argument("destination", metavar="DESTINATION")
+@json_option
 @with_control
-def resume(control: Control, destination: str) -> None:
+def resume(control: Control, destination: str, as_json: bool) -> None:
     """Let mail go to a destination again."""
-    control.ask("POST", "/queue/resume", {"destination": destination})
+    _set(control, destination, "resume", "resumed", as_json)
 
 
 def queued(control: Control, **which: object) -> Iterator[Any]:
@@ -217,8 +224,7 @@ def _move(
             control.ask("POST", "/queue/bulk", {**asked, "ids": [each["id"] for each in page]})
             for page in _pages(control)
         ]
-        busy = sum(each["busy"] for each in moved)
-        click.echo(f"{sum(each['done'] for each in moved)} {done}" + (f", {busy} under way left alone" if busy else ""))
+        click.echo(_told(moved, done))
         return
     for delivery_id in ids:
         method, verb = ("DELETE", "") if act == "delete" else ("POST", f"/{act}")
@@ -227,6 +233,21 @@ def _move(
         except Failure as failure:
             raise Failure(f"{clean(delivery_id)}: {failure}", failure.code) from failure
         click.echo(f"{delivery_id}: {done}")
+
+
+def _told(moved: Sequence[Any], done: str) -> str:
+    """Say how many were moved, and how many were let be."""
+    busy = sum(each["busy"] for each in moved)
+    return f"{sum(each['done'] for each in moved)} {done}" + (f", {busy} under way left alone" if busy else "")
+
+
+def _set(control: Control, destination: str, act: str, done: str, as_json: bool) -> None:
+    """Pause or resume a destination, and say so."""
+    control.ask("POST", f"/queue/{act}", {"destination": destination})
+    if as_json:
+        show_json({"destination": destination, "paused": act == "pause"})
+    else:
+        click.echo(f"{clean(destination)}: {done}")
 
 
 def _row(delivery: Any) -> tuple[object, ...]:

@@ -136,11 +136,12 @@ class Deliveries:
         await self._store.record(move.verb.value, "queue", after=after)
         return moved
 
-    async def flush(self, caller: Caller) -> None:
+    async def flush(self, caller: Caller) -> Moved:
         """Try everything that waits now; what is held stays held."""
         require(caller, "QUEUE_WRITE")
-        await self._queue.flush()
+        done = await self._queue.flush()
         await self._store.record("flush", "queue")
+        return Moved(done=done)
 
     async def destinations(self, caller: Caller) -> Sequence[Destination]:
         """Tell what waits for each destination, the fullest first."""

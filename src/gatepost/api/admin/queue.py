@@ -121,10 +121,10 @@ async def list_queue(deliveries: Deliveries, caller: Caller, query: QueueAsk, li
     return await shown(page, partial(show, QueuedDelivery))
 
 
-@endpoint("POST", "/queue/flush", permission="QUEUE_WRITE", addition=True)
-async def flush_queue(deliveries: Deliveries, caller: Caller) -> None:
-    """Try everything that waits now; what is held stays held."""
-    await deliveries.flush(caller)
+@endpoint("POST", "/queue/flush", permission="QUEUE_WRITE", status=200, addition=True)
+async def flush_queue(deliveries: Deliveries, caller: Caller) -> Moved:
+    """Try everything that waits now; what is held, or under way, stays as it is."""
+    return await deliveries.flush(caller)
 
 
 @endpoint("GET", "/queue/destinations", permission="QUEUE_READ", addition=True)
