@@ -280,6 +280,16 @@ async def test_counts_and_flags_are_those_of_the_domain(api: Api) -> None:
     assert (await api.get(f"/domains/{made['id']}"))["activeUsersCount"] == 1
 
 
+@pytest.fixture(scope="module")
+async def three(shared: Api) -> Api:
+    """An API with three domains."""
+    platform = {"name": "spare", "transportDest": "mx.beta.example", "transportType": "SMTPS_MAY", "transportPort": 25}
+    await shared.domain("alpha.example", externalId="ref-1")
+    await shared.domain("beta.example", platforms=[platform])
+    await shared.domain("gamma.test")
+    return shared
+
+
 @pytest.mark.parametrize(
     ("query", "names"),
     [
@@ -306,12 +316,8 @@ async def test_counts_and_flags_are_those_of_the_domain(api: Api) -> None:
         ("pageSize=1000000", ["alpha.example", "beta.example", "gamma.test"]),
     ],
 )
-async def test_lists_are_filtered_sorted_and_paged_threats_125_126(api: Api, query: str, names: list[str]) -> None:
-    platform = {"name": "spare", "transportDest": "mx.beta.example", "transportType": "SMTPS_MAY", "transportPort": 25}
-    await api.domain("alpha.example", externalId="ref-1")
-    await api.domain("beta.example", platforms=[platform])
-    await api.domain("gamma.test")
-    answer = await api.ask("GET", f"/domains?{query}")
+async def test_lists_are_filtered_sorted_and_paged_threats_125_126(three: Api, query: str, names: list[str]) -> None:
+    answer = await three.ask("GET", f"/domains?{query}")
     assert answer.status_code == 200, answer.text
     assert [each["name"] for each in answer.json()] == names
     paged = "offset" in query or "pageSize" in query

@@ -85,10 +85,10 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize("raw", MALFORMED.values(), ids=MALFORMED)
-async def test_a_body_that_is_no_strict_json_is_refused_threat_123(api: Api, raw: bytes) -> None:
-    answer = await api.ask("POST", "/domains", raw=raw)
+async def test_a_body_that_is_no_strict_json_is_refused_threat_123(shared: Api, raw: bytes) -> None:
+    answer = await shared.ask("POST", "/domains", raw=raw)
     assert answer.status_code == answer.json()["status"] == 400, answer.text
-    assert await api.get("/domains") == []
+    assert await shared.get("/domains") == []
 
 
 async def test_64_levels_are_read_threat_123(api: Api) -> None:
@@ -117,8 +117,8 @@ async def test_a_large_body_is_read_beside_the_loop_and_a_larger_one_refused_thr
         ("", 415),
     ],
 )
-async def test_a_body_of_another_type_is_refused_threat_123(api: Api, media: str, status: int) -> None:
-    answer = await api.ask("POST", "/domains", raw=b"{}", headers={"Content-Type": media})
+async def test_a_body_of_another_type_is_refused_threat_123(shared: Api, media: str, status: int) -> None:
+    answer = await shared.ask("POST", "/domains", raw=b"{}", headers={"Content-Type": media})
     assert answer.status_code == status
 
 
@@ -137,8 +137,8 @@ async def test_a_packed_body_is_refused_threat_123(api: Api) -> None:
         ({"platforms": {"a": 1}}, "/platforms"),
     ],
 )
-async def test_the_member_at_fault_is_named_contract_f8(api: Api, change: dict[str, Any], pointer: str) -> None:
-    answer = await api.ask("POST", "/domains", {**DOMAIN, **change})
+async def test_the_member_at_fault_is_named_contract_f8(shared: Api, change: dict[str, Any], pointer: str) -> None:
+    answer = await shared.ask("POST", "/domains", {**DOMAIN, **change})
     assert (answer.status_code, answer.json()["pointer"]) == (400, pointer)
 
 
@@ -264,10 +264,10 @@ async def test_every_operation_says_what_it_needs() -> None:
         "%25",
     ],
 )
-async def test_odd_path_segments_are_found_nowhere_threat_121(api: Api, segment: str) -> None:
+async def test_odd_path_segments_are_found_nowhere_threat_121(shared: Api, segment: str) -> None:
     for path in ("/domains/{}", "/domains/{}/aliases", "/policies/{}", "/groups/{}"):
         method = "DELETE" if "groups" in path else "GET"
-        answer = await api.ask(method, path.format(segment))
+        answer = await shared.ask(method, path.format(segment))
         assert answer.status_code == 404, path
 
 
@@ -331,8 +331,8 @@ def test_ids_and_moments_have_one_form_on_the_wire() -> None:
         ("name=%ff", None),
     ],
 )
-async def test_list_parameters_are_checked_threats_125_126(api: Api, query: str, pointer: str | None) -> None:
-    answer = await api.ask("GET", f"/domains?{query}")
+async def test_list_parameters_are_checked_threats_125_126(shared: Api, query: str, pointer: str | None) -> None:
+    answer = await shared.ask("GET", f"/domains?{query}")
     assert (answer.status_code, answer.json().get("pointer")) == (400, pointer)
 
 
@@ -413,8 +413,8 @@ async def test_naughty_texts_round_trip_threat_130(api: Api, text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["\x00", "\x1b[31m", "a\rb", "\x7f", "a\u2028b", "\x85"])
-async def test_controls_in_a_line_are_refused_threat_130(api: Api, text: str) -> None:
-    answer = await api.ask("POST", "/domains", {**DOMAIN, "externalId": text})
+async def test_controls_in_a_line_are_refused_threat_130(shared: Api, text: str) -> None:
+    answer = await shared.ask("POST", "/domains", {**DOMAIN, "externalId": text})
     assert (answer.status_code, answer.json()["pointer"]) == (400, "/externalId")
 
 

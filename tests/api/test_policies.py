@@ -75,6 +75,11 @@ async def test_the_limit_of_delivered_spam_never_lies_below_the_spam_score(api: 
     assert (answer.status_code, answer.json()["pointer"]) == (422, "/relayProps/spamScoreLimit")
 
 
+@pytest.fixture(scope="module")
+async def got(shared: Api) -> Any:
+    return await shared.domain("got.com")
+
+
 @pytest.mark.parametrize(
     ("change", "status", "pointer"),
     [
@@ -94,14 +99,13 @@ async def test_the_limit_of_delivered_spam_never_lies_below_the_spam_score(api: 
     ],
 )
 async def test_a_policy_is_checked_member_by_member_threat_119(
-    api: Api, change: dict[str, Any], status: int, pointer: str
+    shared: Api, got: Any, change: dict[str, Any], status: int, pointer: str
 ) -> None:
-    made = await api.domain("got.com")
-    new = await api.ask("POST", f"/domains/{made['id']}/policies", {"name": "n", **BARE, "archive": True, **change})
+    new = await shared.ask("POST", f"/domains/{got['id']}/policies", {"name": "n", **BARE, "archive": True, **change})
     assert (new.status_code, new.json()["pointer"]) == (status, pointer), new.text
-    old = await api.ask("PATCH", f"/policies/{made['policy']['id']}", change)
+    old = await shared.ask("PATCH", f"/policies/{got['policy']['id']}", change)
     assert (old.status_code, old.json()["pointer"]) == (status, pointer)
-    assert await api.get(f"/policies/{made['policy']['id']}") == made["policy"]
+    assert await shared.get(f"/policies/{got['policy']['id']}") == got["policy"]
 
 
 async def test_a_control_character_is_refused_in_words_for_people_threat_119(api: Api) -> None:

@@ -122,6 +122,16 @@ async def test_addresses_are_kept_in_their_one_form_threat_128(api: Api, given: 
     assert (answer.status_code, answer.json()["pointer"]) == (409, "/email")
 
 
+@pytest.fixture(scope="module")
+async def got(shared: Api) -> str:
+    """Make a domain in which two addresses are taken, and another; return its id."""
+    domain = await shared.domain("got.com")
+    await shared.domain("other.example")
+    await shared.user("arya@got.com", domain["id"])
+    await shared.make(f"/domains/{domain['id']}/groups", {"email": "group@got.com"})
+    return str(domain["id"])
+
+
 @pytest.mark.parametrize(
     ("change", "status", "pointer"),
     [
@@ -150,16 +160,12 @@ async def test_addresses_are_kept_in_their_one_form_threat_128(api: Api, given: 
     ],
 )
 async def test_a_new_account_is_checked_member_by_member(
-    api: Api, change: dict[str, Any], status: int, pointer: str
+    shared: Api, got: str, change: dict[str, Any], status: int, pointer: str
 ) -> None:
-    domain = await api.domain("got.com")
-    await api.domain("other.example")
-    await api.user("arya@got.com", domain["id"])
-    await api.make(f"/domains/{domain['id']}/groups", {"email": "group@got.com"})
-    body = {"email": "jon@got.com", "domainId": domain["id"], "status": "ENABLED", **change}
-    answer = await api.ask("POST", "/users", body)
+    body = {"email": "jon@got.com", "domainId": got, "status": "ENABLED", **change}
+    answer = await shared.ask("POST", "/users", body)
     assert (answer.status_code, answer.json()["pointer"]) == (status, pointer), answer.text
-    assert len(await api.get("/users")) == 1
+    assert len(await shared.get("/users")) == 1
 
 
 async def test_policy_and_platform_of_another_domain_are_refused(api: Api) -> None:
