@@ -210,8 +210,8 @@ async def serve(session: Connection) -> None:
     except Gone:
         pass
     finally:
+        session.left()  # first: whatever becomes of the last word, its place is free
         session.hang_up()
-        session.left()
 
 
 def tls_context(settings: Settings, listener: Listener) -> ssl.SSLContext | None:
