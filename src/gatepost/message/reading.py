@@ -1,5 +1,7 @@
 """What a mail says: its text parts, or the text of its HTML, as a reader would see it."""
 
+from collections.abc import Iterator
+
 import msgspec
 import re2  # type: ignore[import-untyped]
 
@@ -19,12 +21,28 @@ _UNSEEN = re2.compile(rb"(?is)<script\b.*?</script\s*>|<style\b.*?</style\s*>|<t
 
 
 def said(anatomy: Anatomy) -> str:
-    """Return what the mail says, as plain text; attachments and what clients hide are left out."""
-    shown = [part for part in anatomy.parts if not (part.container or part.attachment or part.hidden)]
-    plains = [_plain(part) for part in shown if part.types[0] == "text/plain" and part.text]
-    if plains:
-        return "\n".join(plains)
-    return "\n".join(stripped(part) for part in shown if part.types[0] == "text/html" and part.text)
+    """Return what the mail says, as plain text; attachments and what clients hide are left out.
+
+    HTML is left out where a text says the same beside it; one without a word, as some programs send it, does not.
+    """
+    shown = [part for part in anatomy.parts if not (part.container or part.attachment or part.hidden) and part.text]
+    plains = {part.index: text for part in shown if part.types[0] == "text/plain" and (text := _plain(part)).strip()}
+    told = {each for part in shown if part.index in plains for each in _choices(anatomy, part)}
+    texts = []
+    for part in shown:
+        if part.index in plains:
+            texts.append(plains[part.index])
+        elif part.types[0] == "text/html" and told.isdisjoint(_choices(anatomy, part)):
+            texts.append(stripped(part))
+    return "\n".join(texts)
+
+
+def _choices(anatomy: Anatomy, part: Part) -> Iterator[int]:
+    """Yield the parts around one of which a client shows one alternative."""
+    while part.parent >= 0:
+        part = anatomy.parts[part.parent]
+        if "multipart/alternative" in part.types:
+            yield part.index
 
 
 def _plain(part: Part) -> str:
