@@ -597,6 +597,25 @@ async def test_a_reply_too_many_is_never_the_word_on_a_mail(make: Make) -> None:
             assert sink.mails == []
 
 
+@pytest.mark.parametrize(
+    ("reply", "line"),
+    [
+        (b"550 \t5.7.1  no \t\r\n", "550 5.7.1  no"),
+        (b"550\r\n", "550 "),
+        (b"550 5.7.1 bare\n", "550 5.7.1 bare"),
+        (b"550x5.7.1 no\r\n", "550 5.7.1 no"),
+        (b"550-5.7.1 no\r\n550-\r\n550 5.7.1 never\r\n", "550 5.7.1 no  5.7.1 never"),
+        (b"550-5.7.1 no\r\n551 moved\r\n", "551 5.7.1 no moved"),
+        (b"550 5.7.1 caf\xe9\r\n", r"550 5.7.1 caf\xe9"),
+    ],
+    ids=["padded", "code alone", "bare line feed", "no blank", "many lines", "two codes", "no UTF-8"],
+)
+async def test_a_reply_is_read_whatever_its_form(make: Make, reply: bytes, line: str) -> None:
+    async with Sink({"dot": reply}) as sink:
+        (outcome,) = await make().deliver(to(sink), parcel())
+    assert (outcome.result, outcome.reply.line) == (Result.FAILED, line)
+
+
 async def test_a_dead_server_rests_and_is_woken_100(make: Make) -> None:
     relay = make()
     async with Sink({"banner": ["421 4.3.2 down"]}) as sink:

@@ -1,6 +1,7 @@
 """Where mail goes next: a platform's transports, and the ways to reach one."""
 
 from enum import StrEnum
+from functools import cached_property
 
 import msgspec
 
@@ -79,12 +80,19 @@ def read_hop(text: str) -> Hop:
     return Hop(host.strip("[]"), int(port), Transport(transport))
 
 
-class Route(msgspec.Struct, frozen=True):
+class Route(msgspec.Struct, frozen=True, dict=True):
     """The way of a mail to a recipient: given hops in order of trial, or the MX of `domain` when there are none."""
 
     hops: tuple[Hop, ...] = ()
     domain: str | None = None
     max_connections: int | None = None  # None: the queue's own limit
+
+    @cached_property
+    def destination(self) -> str:
+        """One text for each place that mail may go to."""
+        hops = [hop.text for hop in self.hops]
+        hops += [hop.terms.name for hop in self.hops if hop.terms]
+        return ",".join(hops) or f"@{(self.domain or '').lower()}"
 
 
 def platform_route(platform: Platform) -> Route:

@@ -86,7 +86,7 @@ class Line:
         limit = self._settings.relay.connections
         if isinstance(way, Problem):
             return self._schedule.lane(NOWHERE, limit)
-        return self._schedule.lane(destination(way), way.max_connections or limit)
+        return self._schedule.lane(way.destination, way.max_connections or limit)
 
     def way(self, delivery: Delivery) -> Route | Problem:
         """Return a delivery's way as things stand now, or why it has none."""
@@ -98,7 +98,7 @@ class Line:
     def name_of(self, delivery: Delivery) -> str:
         """Return the name of a delivery's destination."""
         way = self.way(delivery)
-        return NOWHERE if isinstance(way, Problem) else destination(way)
+        return NOWHERE if isinstance(way, Problem) else way.destination
 
     def go_on(self, entry: Entry, delivery: Delivery) -> None:
         """Line up again what was tried, or forget what is done."""
@@ -148,10 +148,3 @@ class Line:
     def _due(self, delivery: Delivery, now: int) -> int:
         """No honest wait is longer than the longest: else the clock was set back meanwhile (threat 86)."""
         return min(delivery.due, now + self._settings.queue.max_retry * 1000)
-
-
-def destination(route: Route) -> str:
-    """One text for each place that mail may go to."""
-    hops = [hop.text for hop in route.hops]
-    hops += [hop.terms.name for hop in route.hops if hop.terms]
-    return ",".join(hops) or f"@{(route.domain or '').lower()}"

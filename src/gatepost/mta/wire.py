@@ -6,12 +6,13 @@ import ssl
 from collections import deque
 from collections.abc import Sequence
 from enum import StrEnum
+from functools import lru_cache
 from math import inf
 from types import TracebackType
 from typing import cast
 
 import aiosmtplib
-from aiosmtplib.protocol import COMMAND_INJECTION_REGEX, MAX_RESPONSE_LENGTH, SMTPProtocol
+from aiosmtplib.protocol import COMMAND_INJECTION_REGEX, MAX_LINE_LENGTH, MAX_RESPONSE_LENGTH, SMTPProtocol
 
 from gatepost.lookout import Lookout
 from gatepost.model.envelope import Body
@@ -111,11 +112,25 @@ class Pipeline(SMTPProtocol):
             self._stray = True
             if not self._response_waiter.done():
                 self._set_response_exception(self._response_waiter, error)
-        self._hand_over()
+        if self._waits and self._ready and not self._response_waiter.done():
+            self._response_waiter.set_result(self._ready.popleft())
 
     async def read_response(self, timeout: float | None = None) -> aiosmtplib.SMTPResponse:  # noqa: ASYNC109
+        """What aiosmtplib's does, by one clock for all replies: `wait_for` costs as much as all the rest of one."""
         self._owed = max(self._owed, 1)
-        return self.at_hand() or self._fetched(await self._wait(timeout))
+        if self._ready:
+            return self._fetched(self._ready.popleft())
+        waiter = self._response_waiter
+        if waiter is None:
+            raise aiosmtplib.SMTPServerDisconnected("Connection lost")
+        self._due = inf if timeout is None else self._loop.time() + timeout
+        self._clock.by(self._due)
+        self._waits = True
+        try:
+            return self._fetched(await waiter)
+        finally:
+            self._waits = False
+            self._response_waiter = None if self.transport is None else self._loop.create_future()
 
     def at_hand(self) -> aiosmtplib.SMTPResponse | None:
         """Return the next reply if it is there already."""
@@ -126,19 +141,13 @@ class Pipeline(SMTPProtocol):
         self._response_pending = False
         return response
 
-    async def _wait(self, timeout: float | None) -> aiosmtplib.SMTPResponse:  # noqa: ASYNC109
-        """What aiosmtplib's does, by one clock for all replies: `wait_for` costs as much as all the rest of one."""
-        waiter = self._response_waiter
-        if waiter is None:
-            raise aiosmtplib.SMTPServerDisconnected("Connection lost")
-        self._due = inf if timeout is None else self._loop.time() + timeout
-        self._clock.by(self._due)
-        self._waits = True
-        try:
-            return await waiter
-        finally:
-            self._waits = False
-            self._response_waiter = None if self.transport is None else self._loop.create_future()
+    def _read_response_from_buffer(self) -> aiosmtplib.SMTPResponse | None:
+        """Take the next reply out of the buffer: the usual one, of a single line, in fewer steps than aiosmtplib's."""
+        line = bytes(self._buffer[: self._buffer.find(b"\n") + 1])
+        if not line[:3].isdigit() or line[3:4] == b"-" or len(line) > MAX_LINE_LENGTH:
+            return super()._read_response_from_buffer()
+        del self._buffer[: len(line)]
+        return _of_one_line(line)
 
     def _look(self, now: float) -> float:
         waiter = self._response_waiter
@@ -158,9 +167,10 @@ class Pipeline(SMTPProtocol):
         with contextlib.suppress(ConnectionError):
             await self._drain_helper()
 
-    def _hand_over(self) -> None:
-        if self._waits and self._ready and self._response_waiter is not None and not self._response_waiter.done():
-            self._response_waiter.set_result(self._ready.popleft())
+
+@lru_cache(maxsize=64)  # most replies but the last one of a mail are always the same
+def _of_one_line(line: bytes) -> aiosmtplib.SMTPResponse:
+    return aiosmtplib.SMTPResponse(int(line[:3]), line[4:].strip(b" \t\r\n").decode("utf-8", "surrogateescape"))
 
 
 class Client(aiosmtplib.SMTP):
