@@ -1,6 +1,7 @@
 """Changes that many ask for at once are made together; each has its own answer all the same."""
 
 import asyncio
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -21,11 +22,19 @@ from gatepost.store.writer import Writer
 pytestmark = pytest.mark.anyio
 
 
-def arrival(number: int, *, copies: int = 0, deliveries: int = 1, body: Body | None = None, **changes: Any) -> Keep:
+def arrival(
+    number: int,
+    *,
+    copies: int = 0,
+    deliveries: int = 1,
+    body: Body | None = None,
+    beside: Sequence[Callable[[Writer], object]] = (),
+    **changes: Any,
+) -> Keep:
     body = body or Body(5, b"mail\n")
     row = message(number, size=body.size, spooled=body.path is not None, **changes)
     held = [copy(number, mailbox=f"bob{each}@in.test") for each in range(copies)]
-    return Keep(row, body, held, [delivery(number)] * deliveries, [event(f"mail {number}")], NOW + 30 * DAY)
+    return Keep(row, body, held, [delivery(number)] * deliveries, [event(f"mail {number}")], NOW + 30 * DAY, beside)
 
 
 def settled(number: int, delivery_id: int, state: State = State.DELIVERED) -> Settle:
@@ -150,20 +159,20 @@ async def test_what_goes_beside_a_mail_shares_its_fate(store: Store) -> None:
         raise Problem(Kind.TOO_LARGE, "too much")
 
     said = statements(store)
-    beside = [msgspec.structs.replace(arrival(each), beside=[adds(suppression(each))]) for each in (1, 2, 3)]
-    answers = await together(store, *beside, msgspec.structs.replace(arrival(4), beside=[adds(suppression(4)), refuse]))
+    beside = [arrival(each, beside=[adds(suppression(each))]) for each in (1, 2, 3)]
+    answers = await together(store, *beside, arrival(4, beside=[adds(suppression(4)), refuse]))
     assert [type(each).__name__ for each in answers] == ["Kept", "Kept", "Kept", "Problem"]
     kept = [number for number in (1, 2, 3, 4) if store.reader.get(Message, mail_id(number))]
     listed = [row.address for row in store.reader.find(Suppression, Query()).items]
     assert (kept, listed) == ([1, 2, 3], [f"u{number}@far.test" for number in kept])
     said.clear()
-    await together(store, *(msgspec.structs.replace(arrival(n), beside=[adds(suppression(n))]) for n in (5, 6)))
+    await together(store, *(arrival(n, beside=[adds(suppression(n))]) for n in (5, 6)))
     assert sum(each.startswith('INSERT OR FAIL INTO "message"') for each in said) == 1
 
 
 async def test_what_goes_beside_a_mail_counts_as_a_change_of_configuration_where_it_is_one(store: Store) -> None:
     before = store.generation
-    await together(store, arrival(1), msgspec.structs.replace(arrival(2), beside=[adds(domain())]))
+    await together(store, arrival(1), arrival(2, beside=[adds(domain())]))
     assert store.generation == before + 1
 
 

@@ -316,12 +316,12 @@ class Intake:
 
         calls = self._hooks.of_mail(message, deliveries, copies)
         beside = [*([calling(calls)] if calls else []), *also]
-        arrival = Keep(message, body, copies, deliveries, trail.events, until, beside)
+        arrival = partial(Keep, message, body, deliveries=deliveries, trace=trail.events, until=until, beside=beside)
         if newcomers:
-            now = self._clock()
-            kept = await self._store.write(lambda writer: welcome(writer, arrival, newcomers, now), pace=Pace.TOGETHER)
+            change = partial(welcome, arrival=arrival, copies=copies, newcomers=newcomers, now=self._clock())
+            kept = await self._store.write(change, pace=Pace.TOGETHER)
         else:
-            kept = await self._store.write(arrival, pace=Pace.TOGETHER)
+            kept = await self._store.write(arrival(copies), pace=Pace.TOGETHER)
         ids = kept.deliveries
         self._received_bytes.inc(message.size)
         if ids:

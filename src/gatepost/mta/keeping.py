@@ -73,11 +73,17 @@ def calling(calls: Sequence[HookCall]) -> Also:
     return add
 
 
-def welcome(writer: Writer, arrival: Keep, newcomers: Sequence[Recipient], now: int) -> Kept:
-    """Keep a mail, and make the accounts of those who get their first."""
+def welcome(
+    writer: Writer,
+    arrival: Callable[[Sequence[Copy]], Keep],
+    copies: Sequence[Copy],
+    newcomers: Sequence[Recipient],
+    now: int,
+) -> Kept:
+    """Keep a mail, and make the accounts of those who get their first; the copies are theirs."""
     users = {recipient.address.key: _provision(writer, recipient, now) for recipient in newcomers}
-    owned = [msgspec.structs.replace(copy, user_id=users.get(copy.mailbox, copy.user_id)) for copy in arrival.copies]
-    return msgspec.structs.replace(arrival, copies=owned)(writer)
+    owned = [msgspec.structs.replace(copy, user_id=users.get(copy.mailbox, copy.user_id)) for copy in copies]
+    return arrival(owned)(writer)
 
 
 def _provision(writer: Writer, recipient: Recipient, now: int) -> int | None:

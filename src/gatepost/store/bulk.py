@@ -5,15 +5,27 @@ from typing import Any
 
 import msgspec
 
-from gatepost.model.stored import Delivery
+from gatepost.model.envelope import Body
+from gatepost.model.stored import Copy, Delivery, Message, TraceEvent
 from gatepost.store.mail import Arrival, Kept
 from gatepost.store.writer import Writer
 
 
-class Keep(Arrival, frozen=True):
+class Keep(Arrival):
     """Keep a mail; returns the ids of its rows. What is written `beside` it is no configuration."""
 
-    beside: Sequence[Callable[[Writer], object]] = ()
+    def __init__(
+        self,
+        message: Message,
+        body: Body,
+        copies: Sequence[Copy],
+        deliveries: Sequence[Delivery],
+        trace: Sequence[TraceEvent],
+        until: int,
+        beside: Sequence[Callable[[Writer], object]] = (),
+    ) -> None:
+        super().__init__(message, body, copies, deliveries, trace, until)
+        self.beside = beside
 
     def __call__(self, writer: Writer) -> Kept:
         return self.together([self], writer)[0]

@@ -3,6 +3,7 @@
 # ruff: noqa: S608 - names come from schema.py alone, values are bound
 
 import sqlite3
+import threading
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -56,7 +57,7 @@ _UNTOLD = Wide(
     f" AND NOT {_NEEDED.format(id='column1')}",
     1,
 )
-_PACK = msgspec.json.Encoder(enc_hook=str)
+_PACK = msgspec.json.Encoder(enc_hook=str)  # this may be used by several threads
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -66,19 +67,37 @@ class Kept(msgspec.Struct, frozen=True):
     deliveries: list[int]
 
 
-class Arrival(msgspec.Struct, frozen=True):
-    """A mail to keep with all that follows from it; its trace is kept until `until`."""
+class _Thread(threading.local):
+    def __init__(self) -> None:
+        self.compress = zstandard.ZstdCompressor(level=1).compress  # not to be used by two threads at once
 
-    message: Message
-    body: Body
-    copies: Sequence[Copy]
-    deliveries: Sequence[Delivery]
-    trace: Sequence[TraceEvent]
-    until: int
 
-    @property
-    def needs_body(self) -> bool:
-        return bool(self.copies) or any(delivery.state in _OPEN for delivery in self.deliveries)
+_thread = _Thread()
+
+
+class Arrival:
+    """A mail to keep with all that follows from it, made into rows by who asks: his thread has it all at hand.
+
+    Its trace is kept until `until`. Raises what a member can't be encoded by.
+    """
+
+    def __init__(
+        self,
+        message: Message,
+        body: Body,
+        copies: Sequence[Copy],
+        deliveries: Sequence[Delivery],
+        trace: Sequence[TraceEvent],
+        until: int,
+    ) -> None:
+        self.id = message.id
+        self.message = _MESSAGE.values(message)
+        self.body = message.id, body.size, body.data
+        self.copies = _copy_rows(message, copies)
+        self.ways = [_DELIVERY.values(each)[1:] for each in deliveries]
+        self.trace = _told(message.id, trace, until)
+        self.needs_body = bool(copies) or any(delivery.state in _OPEN for delivery in deliveries)
+        self.spooled = body.data is None
 
 
 class Mail:
@@ -89,28 +108,27 @@ class Mail:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self._compressor = zstandard.ZstdCompressor(level=1)
         self._numbers = Numbers(connection, _DELIVERY.name)
         self.dropped: list[str] = []  # mails whose spool file goes with the commit
 
     def keep(self, arrivals: Sequence[Arrival]) -> list[Kept]:
         """Store mails; a body with a path must have been adopted by the spool."""
-        self._insert(_MESSAGES, [_MESSAGE.values(each.message) for each in arrivals])
-        needed = [each for each in arrivals if each.needs_body]
-        self._insert(_BODIES, [(each.message.id, each.body.size, each.body.data) for each in needed])
-        self.dropped += [each.message.id for each in arrivals if each.body.data is None and not each.needs_body]
-        copies = iter(self._insert(_COPIES, [row for each in arrivals for row in _copy_rows(each)]))
-        deliveries = iter(self.enqueue([delivery for each in arrivals for delivery in each.deliveries]))
-        self._insert(_TRACES, [self._told(each.message.id, each.trace, each.until) for each in arrivals])
-        return [
-            Kept([next(copies) for _ in each.copies], [next(deliveries) for _ in each.deliveries]) for each in arrivals
-        ]
+        self._insert(_MESSAGES, [each.message for each in arrivals])
+        self._insert(_BODIES, [each.body for each in arrivals if each.needs_body])
+        self.dropped += [each.id for each in arrivals if each.spooled and not each.needs_body]
+        copies = iter(self._insert(_COPIES, [row for each in arrivals for row in each.copies]))
+        deliveries = iter(self._enqueue([row for each in arrivals for row in each.ways]))
+        self._insert(_TRACES, [each.trace for each in arrivals])
+        return [Kept([next(copies) for _ in each.copies], [next(deliveries) for _ in each.ways]) for each in arrivals]
 
     def enqueue(self, deliveries: Sequence[Delivery]) -> list[int]:
         """Insert new deliveries and return their ids."""
-        ids = self._numbers.take(len(deliveries))
-        self._insert(_DELIVERIES, [(id, *_DELIVERY.values(each)[1:]) for id, each in zip(ids, deliveries, strict=True)])
-        return list(ids)
+        return list(self._enqueue([_DELIVERY.values(each)[1:] for each in deliveries]))
+
+    def _enqueue(self, rows: Sequence[Sequence[Any]]) -> range:
+        ids = self._numbers.take(len(rows))
+        self._insert(_DELIVERIES, [(id, *row) for id, row in zip(ids, rows, strict=True)])
+        return ids
 
     def add_message(self, message: Message) -> None:
         self._insert(_MESSAGES, [_MESSAGE.values(message)])
@@ -119,7 +137,7 @@ class Mail:
         self, mail_id: str, trace: Sequence[TraceEvent], until: int, *, refused: bool = False, more: int = 0
     ) -> None:
         """Append events; `more` counts towards the budget of refused mail beside them."""
-        self._insert(_TRACES, [self._told(mail_id, trace, until, refused, more)])
+        self._insert(_TRACES, [_told(mail_id, trace, until, refused=refused, more=more)])
 
     def settle(self, deliveries: Sequence[Delivery]) -> None:
         """Write how deliveries stand; what nobody needs of their mails goes."""
@@ -170,12 +188,6 @@ class Mail:
             ids += range(last - len(values) // into.columns + 1, last + 1)
         return ids
 
-    def _told(
-        self, mail_id: str, trace: Sequence[TraceEvent], until: int, refused: bool = False, more: int = 0
-    ) -> tuple[Any, ...]:
-        data = self._compressor.compress(_packed(trace))
-        return mail_id, until, int(refused), len(data) + more, data
-
 
 def move_copies(connection: sqlite3.Connection, old: str, new: str, limit: int) -> int:
     """Give so many copies of one mailbox to another, under ids of their own; return their number.
@@ -195,8 +207,7 @@ def move_copies(connection: sqlite3.Connection, old: str, new: str, limit: int) 
     return len(rows)
 
 
-def _copy_rows(arrival: Arrival) -> list[list[Any]]:
-    message = arrival.message
+def _copy_rows(message: Message, copies: Sequence[Copy]) -> list[list[Any]]:
     # In the order of the hidden columns.
     sent = message.received if message.sent is None else message.sent
     listed = (
@@ -208,7 +219,14 @@ def _copy_rows(arrival: Arrival) -> list[list[Any]]:
         message.header_to,
         message.header_cc,
     )
-    return [[*_COPY.values(copy), *listed] for copy in arrival.copies]
+    return [[*_COPY.values(copy), *listed] for copy in copies]
+
+
+def _told(
+    mail_id: str, trace: Sequence[TraceEvent], until: int, *, refused: bool = False, more: int = 0
+) -> tuple[Any, ...]:
+    data = _thread.compress(_packed(trace))
+    return mail_id, until, int(refused), len(data) + more, data
 
 
 def _standing(delivery: Delivery) -> tuple[Any, ...]:

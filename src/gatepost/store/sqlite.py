@@ -184,9 +184,9 @@ class Committer:
             items = self._queue.get(timeout=self._patience())
             while items is not None:
                 self._claim(items, batch)
-                if len(batch) >= BATCH:
+                if len(batch) >= BATCH or self._queue.empty():  # nobody else takes from it
                     break
-                items = self._queue.get_nowait()
+                items = self._queue.get()
         going = items is not None
         if batch or not going:
             with self._door:

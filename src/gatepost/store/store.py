@@ -169,11 +169,11 @@ class Store:
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[T] = loop.create_future()
         item = Item(change, waiter, loop, pace=pace)
-        self._committer.submit(item)
         if pace is not Pace.SLOW:
             self._waiting[item] = due = loop.time() + SLOW
             self._watched(loop).by(due)
         try:
+            self._committer.submit(item)  # last of all: the writer needs the interpreter's lock as soon as it is awake
             return await waiter
         except asyncio.CancelledError:
             item.take()

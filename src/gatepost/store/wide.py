@@ -1,6 +1,6 @@
 """Statements over many rows: one call into SQLite for all of them; few different ones, so that each stays prepared."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
@@ -20,8 +20,11 @@ class Wide:
         self._texts = {size: sql.replace("{rows}", ", ".join([row] * size)) for size in _sizes(MOST)}
         self._texts[1] = one or self._texts[1]
 
-    def over(self, rows: Sequence[Sequence[Any]]) -> Iterator[tuple[str, list[Any]]]:
-        """Yield statements that together are over all rows, in order, with what each binds."""
+    def over(self, rows: Sequence[Sequence[Any]]) -> Iterable[tuple[str, Sequence[Any]]]:
+        """Return statements that together are over all rows, in order, with what each binds."""
+        return ((self._texts[1], rows[0]),) if len(rows) == 1 else self._many(rows)
+
+    def _many(self, rows: Sequence[Sequence[Any]]) -> Iterator[tuple[str, Sequence[Any]]]:
         at = 0
         while at < len(rows):
             size = min(MOST, 1 << (len(rows) - at).bit_length() - 1)  # the largest power of two that is left
