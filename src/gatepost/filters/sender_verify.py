@@ -6,6 +6,7 @@ from typing import ClassVar
 from gatepost.dns import DnsFailure, Missing, NoName, Resolver, side_by_side
 from gatepost.filters import registry
 from gatepost.filters.registry import Alarm, Cost, Tools
+from gatepost.mailauth.lasting import Lasting
 from gatepost.message.mail import Mail
 from gatepost.message.plain import plain
 from gatepost.model.auth import AuthResults, Policy, Result
@@ -40,6 +41,7 @@ class SenderVerify:
         self._resolver = tools.resolver
         self._served = tools.served
         self._alarm = tools.alarm
+        self._real: Lasting[str, bool] = Lasting(tools.resolver)  # domains that name a mail server
 
     def key(self, recipient: Recipient) -> Hashable:
         return recipient.sender_verify
@@ -58,7 +60,8 @@ class SenderVerify:
             found += _claims(mail, auth, authors, vouched, served)
         # A proof from DNS shows that a domain exists. Hosts that report often name themselves as nobody else does.
         names = dict.fromkeys([sender.domain] if auth.proven else named) if sender else ()
-        asked = [name for name in names if name not in served and not name.startswith("[")]
+        strange = [name for name in names if name not in served and not name.startswith("[")]
+        asked = [name for name in strange if not self._real.get(name)]
         return found + await self._check_domains(asked[:DOMAINS]) if asked else found
 
     def _vouched(self, auth: AuthResults, authors: Sequence[str]) -> str:
@@ -68,8 +71,31 @@ class SenderVerify:
 
     async def _check_domains(self, names: Sequence[str]) -> list[Finding]:
         """Return what is wrong with some domains by themselves."""
-        found = await side_by_side([_unreal(self._resolver, name, self._alarm) for name in names])
+        found = await side_by_side([self._unreal(name) for name in names])
         return [finding for finding in found if finding is not None]
+
+    async def _unreal(self, name: str) -> Finding | None:
+        """Return why no mail can come from a domain; None where some may."""
+        resolver = self._resolver
+        try:
+            if all(not mx.host for mx in await resolver.mx(name)):
+                return _failed("SENDER_NULL_MX", f"{name} takes no mail (null MX)", Kind.NULL_MX)
+            self._real.keep(name, True, resolver.good_until(name, "MX"))
+            return None
+        except NoName:
+            return await _absent(resolver, name, self._alarm, "SENDER_NO_DOMAIN", f"{name} does not exist")
+        except Missing:
+            pass
+        except DnsFailure as error:
+            return _note("SENDER_DOMAIN_UNSURE", str(error))
+        try:
+            await resolver.addresses(name)
+        except Missing:
+            reason = f"{name} has neither a mail server nor an address"
+            return await _absent(resolver, name, self._alarm, "SENDER_NO_HOST", reason)
+        except DnsFailure as error:
+            return _note("SENDER_DOMAIN_UNSURE", str(error))
+        return None
 
 
 # DMARC.
@@ -123,28 +149,6 @@ def _claim(where: str, name: str, *, unsure: bool) -> Finding:
 
 
 # Domains that can't be.
-
-
-async def _unreal(resolver: Resolver, name: str, alarm: Alarm) -> Finding | None:
-    """Return why no mail can come from a domain; None where some may."""
-    try:
-        if all(not mx.host for mx in await resolver.mx(name)):
-            return _failed("SENDER_NULL_MX", f"{name} takes no mail (null MX)", Kind.NULL_MX)
-        return None
-    except NoName:
-        return await _absent(resolver, name, alarm, "SENDER_NO_DOMAIN", f"{name} does not exist")
-    except Missing:
-        pass
-    except DnsFailure as error:
-        return _note("SENDER_DOMAIN_UNSURE", str(error))
-    try:
-        await resolver.addresses(name)
-    except Missing:
-        reason = f"{name} has neither a mail server nor an address"
-        return await _absent(resolver, name, alarm, "SENDER_NO_HOST", reason)
-    except DnsFailure as error:
-        return _note("SENDER_DOMAIN_UNSURE", str(error))
-    return None
 
 
 async def _absent(resolver: Resolver, name: str, alarm: Alarm, symbol: str, reason: str) -> Finding:
