@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 from tests.filters.mails import NOW, mail, plain, recipient
+from tests.house import StillClock
 from tests.peers.names import Fault, Names, Zone
 
 from gatepost.dns import Resolver
@@ -220,3 +221,21 @@ async def test_hostile_names_are_escaped_and_short() -> None:
     name = "x\u202e" * 200
     (one,) = await found(auth(dmarc=Dmarc(result=Result.TEMPERROR, reason=name)))
     assert one.reason.isprintable() and len(one.reason) <= 200
+
+
+async def test_a_domain_with_a_mail_server_is_asked_for_again_when_its_answer_is_old() -> None:
+    clock = StillClock()
+    async with Names({"a.test": ["MX 10 mx.a.test."]}) as names:
+        resolver = Resolver(Dns(servers=[names.address], timeout=10.0), clock)
+        loaded = load(Filters(), Tools(limits=Limits(), resolver=resolver))
+        (asked,) = [one for one in loaded if one.name == "sender_verify"]
+        one = mail(plain(), auth(), sender=Address("ann", "a.test"))
+
+        async def symbols() -> list[str]:
+            return [each.symbol for each in await asked.examine(one, recipient(sender_verify=True))]
+
+        assert await symbols() == []
+        names.zone["a.test"] = ["MX 0 ."]
+        assert await symbols() == []
+        clock.now = resolver.good_until("a.test", "MX") + 1
+        assert await symbols() == ["SENDER_NULL_MX"]
