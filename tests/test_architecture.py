@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "lookout": set(),
     "process": set(),
     "message": {"model", "settings"},
-    "mailauth": {"model", "settings", "message", "dns"},
+    "mailauth": {"model", "settings", "message", "dns", "lookout"},
     "store": {"model", "settings", "events", "turns", "lookout"},
     "filters": {"model", "settings", "message", "mailauth", "dns"},
     "mta": GROUND | {"message", "mailauth", "store", "filters"},

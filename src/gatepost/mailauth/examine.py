@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from gatepost.dns import DnsFailure, Missing, Resolver, side_by_side
+from gatepost.lookout import within
 from gatepost.mailauth import arc, dkim, dmarc, iprev, spf
 from gatepost.mailauth.verify import Answer, Checker, Text
 from gatepost.message.anatomy import Anatomy
@@ -37,8 +38,7 @@ class Examiner:
     async def examine(self, mail: Mail, anatomy: Anatomy | None) -> AuthResults:
         """Return what is proven of a mail; `anatomy` None: it could not be opened, so nobody knows its authors."""
         try:
-            async with asyncio.timeout(self._seconds):
-                return await self._examine(mail, anatomy)
+            return await within(self._seconds, self._examine(mail, anatomy))
         except TimeoutError:
             return unknown(mail.envelope, anatomy, f"no result within {self._seconds:g} s")
 

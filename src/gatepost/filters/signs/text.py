@@ -94,7 +94,9 @@ def _loud(some: str, pieces: list[str]) -> Iterator[Sign]:
     words = sum(len(piece) >= 3 for piece in pieces) if capitals else 0
     if words >= 20 and capitals > 0.2 * words:
         yield "TEXT_SHOUTS", f"{capitals} of {words} words"
-    exclaims = some.count("!") + 2 * some.count("!!") + 2 * some.count("$$")
+    exclaims = some.count("!")
+    exclaims += 2 * some.count("!!") if exclaims > 1 else 0
+    exclaims += 2 * some.count("$$") if "$" in some else 0
     if exclaims >= 5 and exclaims * 120 > len(some):
         yield "TEXT_EXCLAIMS", f"{exclaims} times"
 
