@@ -1,6 +1,7 @@
 """The description of the API: held against the contract, against what is served, and against random requests."""
 
 import csv
+import re
 from pathlib import Path
 from typing import Any
 
@@ -40,18 +41,17 @@ def row_of(name: str) -> dict[str, str] | None:
     return next((row for row in rows if (row["method"], row["path"]) == (method, path)), None)
 
 
-@pytest.mark.parametrize("name", sorted(OURS))
-def test_every_operation_is_the_contracts_or_marked_as_an_addition(name: str) -> None:
-    method, path, operation = OURS[name]
-    addition = operation.get("x-gatepost-addition", False)
-    row = row_of(name)
-    assert addition is (row is None)
-    if row is not None:
-        assert (method, path) == (row["method"], row["path"])
-        assert row["success_status"] in operation["responses"]
-        assert set(row["error_statuses"].split()) <= set(operation["responses"])
-    else:
-        assert (method, path) not in {(row["method"], row["path"]) for row in ROWS.values()}
+def test_every_operation_is_the_contracts_or_marked_as_an_addition() -> None:
+    known = {(row["method"], row["path"]) for row in ROWS.values()}
+    for name, (method, path, operation) in OURS.items():
+        row = row_of(name)
+        assert operation.get("x-gatepost-addition", False) is (row is None), name
+        if row is not None:
+            assert (method, path) == (row["method"], row["path"])
+            assert row["success_status"] in operation["responses"], name
+            assert set(row["error_statuses"].split()) <= set(operation["responses"]), name
+        else:
+            assert (method, path) not in known
 
 
 def test_a_dialect_that_is_spoken_is_spoken_whole() -> None:
@@ -66,17 +66,14 @@ def test_the_sections_of_this_issue_are_whole(section: str) -> None:
     assert wanted <= set(OURS)
 
 
-@pytest.mark.parametrize("name", sorted(OURS))
-def test_every_operation_says_what_it_does_and_what_it_needs(name: str) -> None:
-    _, path, operation = OURS[name]
-    assert operation["summary"].endswith((".", ";"))
-    assert len(operation["summary"]) > 10
-    own = path.startswith(("/version", "/admins", "/account/", "/options", "/roles")) or "/tokens" in path
-    assert own or "x-permission" in operation or operation.get("security") == []
-    declared = [each["name"] for each in operation["parameters"] if each["in"] == "path"]
-    assert "/".join(f"{{{each}}}" for each in declared) == "/".join(
-        part for part in path.split("/") if part.startswith("{")
-    )
+def test_every_operation_says_what_it_does_and_what_it_needs() -> None:
+    for name, (_, path, operation) in OURS.items():
+        assert operation["summary"].endswith((".", ";")), name
+        assert len(operation["summary"]) > 10, name
+        own = path.startswith(("/version", "/admins", "/account/", "/options", "/roles")) or "/tokens" in path
+        assert own or "x-permission" in operation or operation.get("security") == [], name
+        declared = [each["name"] for each in operation["parameters"] if each["in"] == "path"]
+        assert declared == re.findall(r"(?<=/)\{(\w+)\}(?=/|$)", path), name
 
 
 async def test_the_description_is_served_without_a_token_and_its_schemas_are_sound(api: Api) -> None:

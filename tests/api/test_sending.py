@@ -188,14 +188,14 @@ async def test_threat_114_nobody_sends_as_another(desk: Desk) -> None:
 # What is refused.
 
 
-@pytest.mark.parametrize("bad", ["\r\nBcc: v@world.example", "\n", "\0", "\u2028"])
 @pytest.mark.parametrize("member", ["subject", "to", "cc", "bcc"])
-async def test_threat_119_no_member_brings_a_line_of_its_own(desk: Desk, member: str, bad: str) -> None:
-    texts = [f"x{bad}"] if member == "subject" else [f"a{bad} <ada@world.example>", f"ada@world.example{bad}"]
-    for text in texts:
-        answer = await send(desk, **{member: text if member == "subject" else [text]})
-        assert answer.status_code == 400, answer.text
-        assert answer.json()["pointer"].startswith(f"/{member}")
+async def test_threat_119_no_member_brings_a_line_of_its_own(desk: Desk, member: str) -> None:
+    for bad in ("\r\nBcc: v@world.example", "\n", "\0", "\u2028"):
+        texts = [f"x{bad}"] if member == "subject" else [f"a{bad} <ada@world.example>", f"ada@world.example{bad}"]
+        for text in texts:
+            answer = await send(desk, **{member: text if member == "subject" else [text]})
+            assert answer.status_code == 400, answer.text
+            assert answer.json()["pointer"].startswith(f"/{member}")
     assert mails(desk) == 0
 
 
