@@ -38,7 +38,7 @@ def test_an_expression_that_is_found_without_any_literal_has_none(expression: st
 
 
 @pytest.mark.parametrize(
-    "expression", [r"\Qa|b\E", r"\pL", r"\x41bc", "(?-i:Parcel)", "x{,2}", "(?!no)yes", "a)b", "(a"]
+    "expression", [r"\Qa|b\E", r"\pL", r"\x41bc", "(?-i:Parcel)", "x{,2}", "(?!no)yes", "a)b", "(a", "parcel(?U)*?"]
 )
 def test_an_expression_in_which_something_is_not_understood_has_none(expression: str) -> None:
     assert literals(expression) is None

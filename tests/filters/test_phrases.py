@@ -50,6 +50,8 @@ def test_what_is_found_is_told_in_the_order_of_the_table_wherever_it_stands() ->
         (r"x[].{2}]y.{1,2}z", "x]y.z", True),
         (r"x\[.{1,2}y\]", "x[..y]", True),
         (r"x\[.{1,2}y\]", "x[...y]", False),
+        (r"x\Q.{1,2}\E.{1,2}y", "x.{1,2}zy", True),  # quoted, it is no gap
+        (r"x.{,2}*y", "xz{,2y", True),  # without a least number it is none either
     ],
 )
 def test_a_gap_is_as_wide_as_it_says(pattern: str, said: str, found: bool) -> None:
@@ -123,6 +125,7 @@ def test_the_shipped_patterns_are_found_in_mails_as_if_each_were_sought_alone() 
         (r"\Qa.b\E", "A.B", True),
         (r"stra(ß|ss)e", "STRASSE", True),
         (r"\d{4}", "1234", True),
+        (r"parcels(?U)*", "a parcel", True),  # flags don't keep what repeats from what it repeats
         (r"перевод|kilo", "ПЕРЕВОД", True),
         (r"перевод|kilo", "one \u212aILO", True),  # the sign of Kelvin is a k
     ],

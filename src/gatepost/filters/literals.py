@@ -130,6 +130,8 @@ def _one(text: str, at: int) -> tuple[_Piece, int]:
 
 def _group(text: str, at: int) -> tuple[_Piece, int]:
     if flags := _FLAGS.match(text, at):
+        if _REPEAT.match(text, flags.end()):
+            raise _Unknown  # it repeats what stands before the flags
         return _NOTHING, flags.end()
     begin = _GROUP.match(text, at)
     if begin is None:

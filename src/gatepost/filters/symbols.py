@@ -26,7 +26,7 @@ TOGETHER, WIDE, MARKS = 6, 3, 36_000
 """Patterns that are sought at once, those with gaps, and octets of literals: of more the states between them are so
 many that each new text needs some that no other needed; fewer make too many passes."""
 
-_PIECE = re.compile(r"\\.|\[\^?\]?(?:\[:\^?[a-z]+:\]|\\.|[^\]\\])*\]|\.\{[0-9]*,?[0-9]*\}")
+_PIECE = re.compile(r"\\.|\[\^?\]?(?:\[:\^?[a-z]+:\]|\\.|[^\]\\])*\]|\.\{[0-9]+,?[0-9]*\}")
 """What of a pattern begins with more than a letter: an escape, a class, or a gap."""
 
 Where = Literal["text", "subject", "links", "sender"]
@@ -266,7 +266,9 @@ def _full(sets: Sequence[tuple[Any, list[Pattern]]], most: int) -> bool:
 
 
 def _widened(pattern: str) -> str:
-    """Return a pattern with gaps of any length in place of measured ones."""
+    """Return a pattern with gaps of any length in place of measured ones; one with quoted text stays as it is."""
+    if r"\Q" in pattern:
+        return pattern
     return _PIECE.sub(lambda piece: ".*" if piece[0].startswith(".{") else piece[0], pattern)
 
 
