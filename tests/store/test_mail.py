@@ -109,7 +109,7 @@ async def test_copies_move_to_another_mailbox_a_slice_at_a_time_and_stay_as_they
     before = store.reader.find(Copy, Query()).items
     old, new = "bob@in.test", "robert@in.test"
     assert {copy.mailbox for copy in before} == {old}
-    moved = [await store.write(lambda writer: writer.move_copies(old, new, 2)) for _ in range(3)]
+    moved = [await store.write(lambda writer: writer.move_copies(old, new, 3, 2)) for _ in range(3)]
     assert moved == [2, 1, 0]
     after = store.reader.find(Copy, Query()).items
     assert [copy.id for copy in after] == [4, 5, 6]

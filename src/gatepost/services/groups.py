@@ -106,16 +106,15 @@ class Groups:
         Recipients that stay keep their ids; mail kept for the group goes along.
         """
 
-        def alter(writer: Writer) -> tuple[str, str]:
+        def alter(writer: Writer) -> tuple[Group, int]:
             domain, group = _find(writer, caller, "GROUPS_WRITE", domain_id, group_id)
-            email = group.email
             if change.email is not None:
                 email = own_address(writer, domain, change.email, but=group)
                 writer.change(Group, group.id, email=email)
                 rename(writer, group, email)
             if change.recipients is not None:
                 self._set(writer, group, change.recipients, "/recipients")
-            return group.email, email
+            return group, 0 if change.email is None else writer.newest_copy()
 
         await move_mail(self._store, *await self._store.write(alter))
 

@@ -16,12 +16,19 @@ def rename(writer: Writer, owner: User | Group, email: str) -> None:
             writer.remove(GroupMember, eq("id", member.id))
 
 
-async def move_mail(store: Store, before: str, after: str) -> None:
-    """Give the mail kept under an address to the one that it has become, a slice at a time (rules 17).
+async def move_mail(store: Store, owner: User | Group, upto: int) -> None:
+    """Give the mail kept under an owner's former address to the one that it has now, a slice at a time (rules 17).
 
-    What a crash leaves behind comes along with the next change of the address, there and back.
+    `owner` as it was before the change, `upto` the newest copy then: what comes later is the next holder's of the
+    address. What a crash leaves behind comes along with the next change of the address, there and back.
     """
-    while before != after and await store.prepare(lambda writer: writer.move_copies(before, after) > 0):
+
+    def move(writer: Writer) -> bool:
+        now = writer.get(type(owner), owner.id)
+        changed = now is not None and now.email != owner.email  # it may have changed again, or gone, meanwhile
+        return bool(now and changed and writer.move_copies(owner.email, now.email, upto))
+
+    while upto and await store.prepare(move):
         pass
 
 

@@ -186,8 +186,8 @@ class Users:
             fields["status"] = UserStatus(change.status.value)
         if change.password:
             fields |= await self._verifiers.members(User, change.password)
-        before, after = await self._store.write(lambda writer: _update(writer, caller, user_id, change, fields))
-        await move_mail(self._store, before, after)
+        before, upto = await self._store.write(lambda writer: _update(writer, caller, user_id, change, fields))
+        await move_mail(self._store, before, upto)
         if change.send_notification:
             await self._welcome(user_id, base)
 
@@ -238,8 +238,8 @@ def _references(reader: Reader, domain: Domain, part: UserAdd | UserUpdate) -> d
 
 def _update(
     writer: Writer, caller: Caller, user_id: int, change: UserUpdate, fields: dict[str, Any]
-) -> tuple[str, str]:
-    """Return the address before and after."""
+) -> tuple[User, int]:
+    """Return the account as it was, and the newest copy that goes along with a new address; 0 without one."""
     user = found(caller, "USERS_WRITE", writer.get(User, user_id), "user")
     domain = writer.get(Domain, user.domain_id)
     assert domain
@@ -250,7 +250,7 @@ def _update(
         fields["email"] = own_address(writer, domain, change.email, but=user)
         _move(writer, user, fields["email"])
     writer.change(User, user.id, **fields)
-    return user.email, fields.get("email", user.email)
+    return user, 0 if change.email is None else writer.newest_copy()
 
 
 def _move(writer: Writer, user: User, email: str) -> None:

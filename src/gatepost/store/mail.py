@@ -189,13 +189,13 @@ class Mail:
         return ids
 
 
-def move_copies(connection: sqlite3.Connection, old: str, new: str, limit: int) -> int:
-    """Give so many copies of one mailbox to another, under ids of their own; return their number.
+def move_copies(connection: sqlite3.Connection, old: str, new: str, upto: int, limit: int) -> int:
+    """Give so many copies of one mailbox, the newest being `upto`, to another, under new ids; return their number.
 
     To the body search the new ones have come and the old ones are gone.
     """
     rows = connection.execute(
-        "SELECT id FROM copy WHERE mailbox = ? ORDER BY folder, sent, id LIMIT ?", (old, limit)
+        "SELECT id FROM copy WHERE mailbox = ? AND id <= ? ORDER BY folder, sent, id LIMIT ?", (old, upto, limit)
     ).fetchall()
     ids = ", ".join(str(row[0]) for row in rows)
     names = ", ".join(f'"{name}"' for name in [*_COPY.columns, *_COPY.hidden] if name not in ("id", "mailbox"))

@@ -190,9 +190,12 @@ class Writer(Reader):
         """Remove rows of a filter's memory that were of no use since."""
         memory.forget(self._connection, room, keys, before)
 
-    def move_copies(self, old: str, new: str, limit: int = 200) -> int:
-        """Give one slice of a mailbox's copies, those of the archive too, to another mailbox; return their number."""
-        return move_copies(self._connection, old, new, limit)
+    def move_copies(self, old: str, new: str, upto: int, limit: int = 200) -> int:
+        """Give one slice of a mailbox's copies, those of the archive too, to another mailbox; return their number.
+
+        `upto` is the newest that goes along.
+        """
+        return move_copies(self._connection, old, new, upto, limit)
 
     def forget_uncopied(self, upto: int) -> None:
         """Note that the mails up to that one of `uncopied` can't be searched for any more."""
