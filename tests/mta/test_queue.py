@@ -14,7 +14,7 @@ from tests.peers.sink import Act, Late, Sink
 from gatepost.events import wall_clock
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.route import Hop, Route, Transport
-from gatepost.model.stored import State
+from gatepost.model.stored import Delivery, State
 from gatepost.mta.queue import LOOK_AGAIN
 from gatepost.mta.settle import wait
 from gatepost.store.writer import Writer
@@ -502,6 +502,25 @@ async def test_an_error_inside_defers(road: Road, monkeypatch: pytest.MonkeyPatc
         await road.later(5)
         await sink.wait(1)
         await road.until(lambda: road.state(way) == "delivered")
+
+
+async def test_a_mail_whose_way_cannot_be_read_as_it_comes_is_tried_again(road: Road) -> None:
+    async with Sink() as sink:
+        road.to("to.test", sink)
+        message, ways, body = await road.keep("b@to.test", "c@to.test")
+        reading = road.queue.line._route_of
+
+        def broken(delivery: Delivery) -> Route:
+            raise RuntimeError("a fault of ours")
+
+        road.queue.line._route_of = broken
+        road.queue.push(message, ways, body)
+        assert len(road.queue) == 2
+        await road.later(0)
+        road.queue.line._route_of = reading
+        await road.later(5)
+        await sink.wait(1)
+        await road.until(lambda: {road.state(way.id) for way in ways} == {"delivered"})
 
 
 async def test_an_error_after_the_delivery_does_not_repeat_it(road: Road, monkeypatch: pytest.MonkeyPatch) -> None:
