@@ -422,7 +422,6 @@ SHOWN: list[tuple[str, str, bool]] = [  # what From shows, its address, and whet
     ("Adalbert Lovelacey", "x@evil.example", False),
     ("Susan Miller", "susan@miller.example", False),  # no Su San
     ("San Su", "x@evil.example", True),
-    ("Annemarie Miller", "annemarie@miller.example", True),  # of 9 letters
     ("\u041b\u044f\u042e\u044d", "x@evil.example", True),
     ("Ada Lovelace", "ada@served.example", False),
     ("Ada Lovelace", "ada@also.example", False),  # her address by another name of the domain
@@ -443,7 +442,7 @@ async def test_a_protected_person_is_known_by_name(
     common = {"domain_id": domain.id, "owner": "served.example", "type": SenderType.PROTECTED, "created_date": NOW}
     ada = SenderRule(value="ada@served.example", description='our "Countess"', **common)
     await world.add(ada)
-    others = '"Boss of the Bank", "Su San", "Anne Marie", "\u041b\u044f \u042e\u044d"'
+    others = '"Boss of the Bank", "Su San", "\u041b\u044f \u042e\u044d"'
     await world.add(SenderRule(value="boss@bank.example", description=others, **common))
     await world.add(SenderRule(value="xn--bcher-kva.example", **common))
     await world.add(SenderRule(value="served.example", **{**common, "type": SenderType.BLOCK}))

@@ -20,6 +20,7 @@ from gatepost.store.store import Store
 
 USUAL = 4  # addresses and domains of MAIL FROM and one author; of more senders, what was found is not remembered
 PROTECTED = 1000  # rules of one owner, the first made, whose persons are looked for in display names
+JOINED = 8  # letters from which on a name that is written as one word is seen: Susan is no Su San
 
 _ADDRESS = re.compile(r"[^\s<>()\"',;:@]+@[^\s<>()\"',;:@]+")
 _SPACED = re.compile(r"(?<=\S)[^\S\n]{0,9}@[^\S\n]{0,9}(?=\S)")
@@ -162,8 +163,11 @@ def _names(name: frozenset[str], shown: frozenset[str]) -> bool:
     """Tell whether a text names a person: by all the words of a name, also as one, or by the only one and no other."""
     if len(name) == 1:
         return name == shown
+    if name <= shown:
+        return True
     length = sum(map(len, name))
-    return name <= shown or any(len(word) == length and all(part in word for part in name) for word in shown)
+    telling = length >= JOINED or not all(map(str.isascii, name))
+    return telling and any(len(word) == length and all(part in word for part in name) for word in shown)
 
 
 def _addresses(text: str) -> set[str]:
