@@ -99,9 +99,9 @@ def test_a_waiting_mail_is_held_released_explained_and_deleted(
     assert (delivery["recipient"], delivery["mailId"]) == ("alice@example.org", mail_id[0])
 
     assert served.run("queue", "flush") == os.EX_OK
-    assert re.fullmatch(r"[01] tried now\n", shown(capsys))  # none while it is under way
+    assert shown(capsys) in ("1 tried now\n", "0 tried now, 1 under way left alone\n")
     assert served.run("queue", "flush", "--json") == os.EX_OK
-    assert json.loads(shown(capsys)) in ({"done": 0, "busy": 0}, {"done": 1, "busy": 0})
+    assert json.loads(shown(capsys)) in ({"done": 0, "busy": 1}, {"done": 1, "busy": 0})
     assert served.run("queue", "hold", delivery["id"]) in (os.EX_OK, os.EX_TEMPFAIL)
     assert served.run("queue", "show", delivery["id"]) == os.EX_OK
     assert "to 127.0.0.1:9/SMTP, until" in shown(capsys)

@@ -727,6 +727,7 @@ async def test_a_mail_under_way_cannot_be_touched_18(road: Road) -> None:
             with pytest.raises(Problem) as caught:
                 await verb([way])
             assert caught.value.kind is Kind.CONFLICT
+        assert await road.queue.moves.flush() == (0, 1)
         await road.until(lambda: road.state(way) == "delivered")
 
 
@@ -740,7 +741,7 @@ async def test_flush_and_retry_try_at_once_what_waits(road: Road) -> None:
         await road.until(lambda: road.row(first).attempts == 2)
         assert road.row(second).attempts == 1
         await road.quiet()
-        assert await road.queue.moves.flush() == 2
+        assert await road.queue.moves.flush() == (2, 0)
         await sink.wait(2)
         await road.quiet()
 

@@ -91,10 +91,12 @@ class Moves:
         self._go()
         return len(known)
 
-    async def flush(self) -> int:
-        """Try everything that waits now; what is under way or held stays as it is. Return how many."""
+    async def flush(self) -> tuple[int, int]:
+        """Try everything that waits now; what is under way or held stays as it is. Return how many, and under way."""
         schedule = self._line.schedule
-        return await self.retry([entry.id for entry in schedule if not self.is_under_way(entry.id)])
+        waiting = [entry.id for entry in schedule if not self.is_under_way(entry.id)]
+        busy = len(schedule) - len(waiting)
+        return await self.retry(waiting), busy
 
     async def bounce(self, ids: Sequence[int], reason: str) -> int:
         """Give deliveries up, held ones too; their senders are told `reason` where they may be. Return how many."""

@@ -137,11 +137,11 @@ class Deliveries:
         return moved
 
     async def flush(self, caller: Caller) -> Moved:
-        """Try everything that waits now; what is held stays held."""
+        """Try everything that waits now; what is held, or under way, stays as it is."""
         require(caller, "QUEUE_WRITE")
-        done = await self._queue.flush()
+        done, busy = await self._queue.flush()
         await self._store.record("flush", "queue")
-        return Moved(done=done)
+        return Moved(done=done, busy=busy)
 
     async def destinations(self, caller: Caller) -> Sequence[Destination]:
         """Tell what waits for each destination, the fullest first."""
