@@ -11,7 +11,8 @@ from gatepost.model.envelope import Body
 from gatepost.model.query import Query
 from gatepost.model.stored import Copy
 from gatepost.model.tenant import User
-from gatepost.services.members import move_mail
+from gatepost.services import members
+from gatepost.services.members import move_first, move_mail
 
 pytestmark = pytest.mark.anyio
 
@@ -46,6 +47,24 @@ async def rename(world: World, user: User, email: str) -> int:
 def mailboxes(world: World) -> dict[str, str]:
     """Whose copy there is of each mail."""
     return {each.mail_id[-1]: each.mailbox for each in world.store.reader.find(Copy, Query()).items}
+
+
+async def test_a_few_mails_change_hands_with_the_address_at_once(world: World, bob: User) -> None:
+    await keep_mail(world, 1, BOB)
+    assert await world.store.write(lambda writer: move_first(writer, bob, ROBERT)) == 0, "nothing is left"
+    assert mailboxes(world) == {"1": ROBERT}
+    assert await world.store.write(lambda writer: move_first(writer, bob, BOB)) == 0
+
+
+async def test_many_mails_go_along_a_slice_at_a_time(world: World, bob: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(members, "SLICE", 2)
+    for number in range(1, 6):
+        await keep_mail(world, number, BOB)
+    await rename(world, bob, ROBERT)
+    upto = await world.store.write(lambda writer: move_first(writer, bob, ROBERT))
+    assert list(mailboxes(world).values()).count(ROBERT) == 2
+    await move_mail(world.store, bob, upto)
+    assert set(mailboxes(world).values()) == {ROBERT} and len(mailboxes(world)) == 5
 
 
 async def test_what_comes_for_the_next_holder_of_an_address_is_not_the_former_ones(world: World, bob: User) -> None:

@@ -12,7 +12,7 @@ from gatepost.model.query import All, Condition, Op, Page, Query, Where, eq, eve
 from gatepost.model.tenant import Domain, DomainAlias, DomainStatus, Group, GroupMember, User
 from gatepost.model.values import Id
 from gatepost.services.access import found, require
-from gatepost.services.members import leave, move_mail, rename
+from gatepost.services.members import leave, move_first, move_mail, rename
 from gatepost.services.records import Line, read_address, unprocessable
 from gatepost.services.users import own_address
 from gatepost.store.store import Reader, Store, Writer
@@ -108,13 +108,14 @@ class Groups:
 
         def alter(writer: Writer) -> tuple[Group, int]:
             domain, group = _find(writer, caller, "GROUPS_WRITE", domain_id, group_id)
+            email = group.email
             if change.email is not None:
                 email = own_address(writer, domain, change.email, but=group)
                 writer.change(Group, group.id, email=email)
                 rename(writer, group, email)
             if change.recipients is not None:
                 self._set(writer, group, change.recipients, "/recipients")
-            return group, 0 if change.email is None else writer.newest_copy()
+            return group, move_first(writer, group, email)
 
         await move_mail(self._store, *await self._store.write(alter))
 

@@ -17,7 +17,7 @@ from gatepost.model.tenant import Domain, DomainStatus, Group, Language, User, U
 from gatepost.model.values import CLEARED, Id
 from gatepost.services.access import found, require, visible
 from gatepost.services.letters import WELCOME, Letters
-from gatepost.services.members import leave, move_mail, rename
+from gatepost.services.members import leave, move_first, move_mail, rename
 from gatepost.services.passwords import Passwords
 from gatepost.services.platforms import Platforms
 from gatepost.services.records import Line, Text, emptied, given, read_address, unprocessable
@@ -239,7 +239,7 @@ def _references(reader: Reader, domain: Domain, part: UserAdd | UserUpdate) -> d
 def _update(
     writer: Writer, caller: Caller, user_id: int, change: UserUpdate, fields: dict[str, Any]
 ) -> tuple[User, int]:
-    """Return the account as it was, and the newest copy that goes along with a new address; 0 without one."""
+    """Return the account as it was, and what `move_first` left."""
     user = found(caller, "USERS_WRITE", writer.get(User, user_id), "user")
     domain = writer.get(Domain, user.domain_id)
     assert domain
@@ -250,7 +250,7 @@ def _update(
         fields["email"] = own_address(writer, domain, change.email, but=user)
         _move(writer, user, fields["email"])
     writer.change(User, user.id, **fields)
-    return user, 0 if change.email is None else writer.newest_copy()
+    return user, move_first(writer, user, fields.get("email", user.email))
 
 
 def _move(writer: Writer, user: User, email: str) -> None:

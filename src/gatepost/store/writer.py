@@ -190,8 +190,8 @@ class Writer(Reader):
         """Remove rows of a filter's memory that were of no use since."""
         memory.forget(self._connection, room, keys, before)
 
-    def move_copies(self, old: str, new: str, upto: int, limit: int = 200) -> int:
-        """Give one slice of a mailbox's copies, those of the archive too, to another mailbox; return their number.
+    def move_copies(self, old: str, new: str, upto: int, limit: int) -> int:
+        """Give so many of a mailbox's copies, those of the archive too, to another mailbox; return their number.
 
         `upto` is the newest that goes along.
         """
