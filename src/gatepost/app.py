@@ -24,6 +24,7 @@ from gatepost.model.memory import Memory
 from gatepost.model.problem import Problem
 from gatepost.model.route import Route
 from gatepost.model.stored import Delivery
+from gatepost.mta.authorship import Authorship
 from gatepost.mta.caller import Caller
 from gatepost.mta.directory import Directory
 from gatepost.mta.hooks import Hooks
@@ -35,6 +36,7 @@ from gatepost.mta.notices import Notices
 from gatepost.mta.outgoing import Outgoing
 from gatepost.mta.pipeline import Pipeline
 from gatepost.mta.probe import Prober
+from gatepost.mta.providers import Providers
 from gatepost.mta.queue import Queue
 from gatepost.mta.readers import Readers
 from gatepost.mta.refusals import Refusals
@@ -231,6 +233,7 @@ class Gatepost:
         self.keeper = Keeper(self.store, memory, settings.memory, clock=clock)
         self.lessons = Lessons(self.store, opener, memory.tokens, settings.memory, clock=clock)
         self._open.append(lambda: briefly(self.lessons.settle(), self._grace(1 / 2)))
+        providers = Providers(self.store, resolver)
         self.directory = Directory(
             self.store,
             settings,
@@ -238,6 +241,7 @@ class Gatepost:
             srs_key=_derived(self.store.salt, "srs"),
             verify=Verifier(relay, clock).verify,
             has_mail=NullMx(resolver, clock).takes_mail,
+            providers=providers,
         )
         self.ways = Ways(self.store, self.directory)
         self.caller = Caller(self.store, resolver, settings.webhooks, clock)
@@ -262,16 +266,12 @@ class Gatepost:
             standing=Standing(memory),
             hooks=hooks,
             outgoing=self.outgoing,
+            authorship=Authorship(self.directory, providers),
             clock=clock,
             metrics=metrics,
         )
-        self.sweep = Sweep(
-            self.store,
-            period=settings.quarantine.purge_seconds,
-            audit_days=settings.audit.days,
-            clock=clock,
-            metrics=metrics,
-        )
+        period, days = settings.quarantine.purge_seconds, settings.audit.days
+        self.sweep = Sweep(self.store, period=period, audit_days=days, clock=clock, metrics=metrics)
         index = SearchIndex(self.store.path)
         self._open.append(index.close)
         self.indexer = Indexer(self.store, index, settings.limits, metrics)

@@ -436,6 +436,13 @@ async def test_a_mail_counts_as_read_once_its_owner_read_it(desk: Desk) -> None:
     assert counted["INBOX"]["unreadMessageCount"] == 0
 
 
+async def test_the_secret_of_a_connector_is_shown_to_nobody(desk: Desk) -> None:
+    mail_id = await take(desk, mail(body=b"Hello", headers=b"X-Gatepost-Connector: sixteen letters!\r\n"))
+    own = await desk.get(f"{BOB}/INBOX/{mail_id}?fields=HEADERS,SOURCE", token=desk.bob)
+    assert "Subject" in own["headers"] and "X-Gatepost-Connector" not in own["headers"]
+    assert own["source"].encode() == mail(body=b"Hello")
+
+
 async def test_a_source_that_is_no_utf8_is_shown_octet_by_octet(desk: Desk) -> None:
     raw = mail(body=b"\xe9t\xe9", headers=b"Content-Type: text/plain; charset=iso-8859-1\r\n")
     mail_id = await take(desk, raw)

@@ -107,6 +107,13 @@ def test_only_the_values_that_the_definition_allows_are_taken(kind: OptionType) 
         read_value(allowed, "#cccccc")
 
 
+def test_a_secret_that_could_be_guessed_is_too_short() -> None:
+    connector = DEFINITIONS["CONNECTOR_SECRET"]
+    with pytest.raises(Problem, match="CONNECTOR_SECRET has at least 16 characters"):
+        read_value(connector, "fifteen letters")
+    assert read_value(connector, "sixteen letters!") == "sixteen letters!"
+
+
 @pytest.mark.parametrize("definition", DEFINITIONS.values(), ids=lambda each: each.name)
 def test_every_definition_fits_its_own_rule(definition: Definition) -> None:
     assert definition.scopes and (definition.type is not OptionType.LIST or definition.values)

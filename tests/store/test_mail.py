@@ -404,7 +404,7 @@ async def test_a_domain_is_found_by_each_of_its_names(store: Store) -> None:
     await store.write(lambda writer: writer.add(DomainAlias(domain_id=row.id, name="alias.test")))
     assert store.reader.domain("in.test") == store.reader.domain("ALIAS.test") == row
     assert store.reader.domain("no.test") is None
-    assert store.reader.senders() == [row]
+    assert store.reader.naming("outgoing_subnets") == [row]
     assert store.reader.trusted_subnets() == ["192.0.2.0/24"]
     await store.write(lambda writer: writer.change(Domain, row.id, status=DomainStatus.DISABLED))
     assert store.reader.trusted_subnets() == []

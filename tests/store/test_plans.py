@@ -81,7 +81,7 @@ def contains(field: str) -> Where:
 
 ASKED: dict[str, Callable[[Reader], Any]] = {
     "domain": lambda r: r.domain("d77.test"),
-    "senders": lambda r: r.senders(),
+    "senders": lambda r: r.naming("outgoing_subnets"),
     "trusted_subnets": lambda r: r.trusted_subnets(),
     "sender_rules": lambda r: r.sender_rules({"d1.test", "u@d1.test"}, {"sender7@out.test", "out.test"}, NOW),
     "protected": lambda r: r.protected("d1.test", NOW, 100),

@@ -11,7 +11,7 @@ from gatepost.message.authors import authors
 from gatepost.message.hosts import registered
 from gatepost.message.mail import Mail
 from gatepost.model.address import Address
-from gatepost.model.envelope import Recipient, Role
+from gatepost.model.envelope import Recipient
 from gatepost.model.network import is_public
 from gatepost.model.verdict import Finding
 
@@ -58,7 +58,7 @@ class Dnsbl:
 
     async def examine(self, mail: Mail, recipient: Recipient) -> Iterable[Finding]:
         client = mail.envelope.client
-        if client.role is not Role.MX or client.login is not None:
+        if client.is_ours:
             return ()
         written = authors(await mail.anatomy())
         questions: list[Question] = []

@@ -10,7 +10,7 @@ from gatepost.filters import registry
 from gatepost.filters.registry import Cost, Tools
 from gatepost.message.hosts import registered
 from gatepost.message.mail import Mail
-from gatepost.model.envelope import Recipient, Role
+from gatepost.model.envelope import Recipient
 from gatepost.model.memory import DAY, Room, key_of
 from gatepost.model.network import network
 from gatepost.model.rules import SenderRule, SenderType
@@ -98,7 +98,7 @@ class Greylist:
     def _is_known(self, mail: Mail, recipient: Recipient) -> bool:
         """Tell whether nobody need ask: ours, proven, of a known network, or let in by a rule."""
         client = mail.envelope.client
-        if client.role is not Role.MX or client.login is not None:
+        if client.is_ours:
             return True
         if self._options.proven_pass and mail.auth is not None and (mail.auth.proven or mail.auth.sender_proven):
             return True

@@ -8,7 +8,7 @@ from gatepost.filters import registry
 from gatepost.filters.registry import Cost, Tools
 from gatepost.message.hosts import registered
 from gatepost.message.mail import Mail
-from gatepost.model.envelope import Recipient, Role
+from gatepost.model.envelope import Recipient
 from gatepost.model.memory import DAY, Room, Tally, key_of
 from gatepost.model.network import is_public, network
 from gatepost.model.verdict import Category, Finding
@@ -80,7 +80,7 @@ class Reputation:
 def origins(mail: Mail) -> Iterator[tuple[str, str]]:
     """Yield what a mail from the world is counted by: (NETWORK, net), and (SENDER, domain) where he is proven."""
     client, sender = mail.envelope.client, mail.envelope.sender
-    if client.role is not Role.MX or client.login is not None:
+    if client.is_ours:
         return
     if _is_public(client.ip):  # behind any other there is a relay of ours, or all the world
         yield "NETWORK", network(client.ip)

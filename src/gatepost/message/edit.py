@@ -30,6 +30,8 @@ _ESCAPE = re.compile(rb"\\(.)", re.DOTALL)
 _SUBJECT = re.compile(rb"(Subject[ \t]*:[ \t]*(?:\r\n[ \t]+)*)(.*)", re.IGNORECASE | re.DOTALL)
 _NAMED = re.compile(rb"(?:\A|\r\n)(Date|Message-ID)[ \t]*:", re.IGNORECASE)
 _SUSPECT = (b"x-gatepost", b"x-fuglu", b"x-spam", b"x-virus", b"authentication-results", b"received-spf")
+CONNECTOR = b"x-gatepost-connector"  # by which a provider shows for which domain it sends; never shown on
+_HIDDEN = re.compile(rb"X-Gatepost-Connector[ \t]*:", re.IGNORECASE)
 _BLIND = re.compile(rb"(?:Resent-)?Bcc[ \t]*:", re.IGNORECASE)
 _DOMAIN = re.compile(r"[A-Za-z0-9._-]+\Z|\[[A-Za-z0-9.:]+\]\Z")
 
@@ -86,6 +88,13 @@ def unblinded(head: bytes) -> bytes:
     if b"bcc" not in head.lower():
         return head
     return b"".join(field for field in _fields(head) if not _BLIND.match(field))
+
+
+def disconnected(head: bytes) -> bytes:
+    """Return a header section without the secret of a domain's connector."""
+    if CONNECTOR not in head.lower():
+        return head
+    return b"".join(field for field in _fields(head) if not _HIDDEN.match(field))
 
 
 def _fields(head: bytes) -> Iterator[bytes]:

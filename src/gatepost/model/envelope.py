@@ -8,6 +8,7 @@ import msgspec
 from gatepost.model.address import Address
 from gatepost.model.policy import Policy
 from gatepost.model.rules import RuleSet
+from gatepost.model.tenant import Provider
 
 
 class Role(StrEnum):
@@ -53,6 +54,17 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     listener: str = ""
     role: Role = Role.MX
     session: str = ""  # id for the log
+    providers: tuple[Provider, ...] = ()  # in whose networks it is, of those that MAIL FROM's domain sends through
+
+    @property
+    def is_stranger(self) -> bool:
+        """Nobody signed in, and no network of ours: what it says of itself has to be proven."""
+        return self.role is Role.MX and self.login is None
+
+    @property
+    def is_ours(self) -> bool:
+        """Somebody of ours may answer for what it sends: an account, or a domain that names its network or provider."""
+        return not self.is_stranger or bool(self.providers)
 
 
 class Dsn(msgspec.Struct, frozen=True):
@@ -88,6 +100,11 @@ class Recipient(msgspec.Struct, frozen=True, kw_only=True):
     sender: str | None = None  # an SRS sender, where the envelope's can't be used
     dsn: Dsn = Dsn()
 
+    @property
+    def leaves(self) -> bool:
+        """Mail to it goes outside on somebody's account; that to a group's outside member goes on the group's."""
+        return self.platform_id is None and not self.clean_only
+
 
 def gather(known: dict[str, Recipient], more: Iterable[Recipient]) -> None:
     """Add recipients to those known by address key: nobody twice, and who is named himself not through a group."""
@@ -100,9 +117,8 @@ def gather(known: dict[str, Recipient], more: Iterable[Recipient]) -> None:
 
 def direction_of(client: Client, recipients: tuple[Recipient, ...]) -> Direction:
     """A mail goes out when one of ours sends it to somebody outside; a group's outside members don't make it so."""
-    ours = client.login is not None or client.role is Role.TRUSTED
-    leaves = any(recipient.platform_id is None and not recipient.clean_only for recipient in recipients)
-    return Direction.OUT if ours and leaves else Direction.IN
+    leaves = any(recipient.leaves for recipient in recipients)
+    return Direction.OUT if client.is_ours and leaves else Direction.IN
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):

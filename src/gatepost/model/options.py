@@ -43,7 +43,7 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     """One option: `scopes` is where it can be set, `default` what holds where no value is.
 
     `restricted` ones only a sysadmin may set. `values` are the only ones allowed, None: any that the type takes, and
-    that are numbers where they must be.
+    that are numbers where they must be, and of `least` characters at least.
     """
 
     name: str
@@ -53,6 +53,7 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     group: str | None = None
     values: tuple[str, ...] | None = None
     number: bool = False
+    least: int = 0
     description: str | None = None
     default: str | None = None
 
@@ -81,6 +82,8 @@ def _per_hour(name: str, lowest: Scope, text: str) -> Definition:
         number=True,
     )
 
+
+CONNECTOR_SECRET = "CONNECTOR_SECRET"  # noqa: S105 - the name of an option
 
 _WIDE = frozenset({Scope.PLATFORM, Scope.URL, Scope.CUSTOMER, Scope.DOMAIN})
 
@@ -134,6 +137,14 @@ DEFINITIONS: Mapping[str, Definition] = {
             group="NOTIFICATIONS",
             description="The time zone of dates in mails and pages.",
             default="UTC",
+        ),
+        Definition(
+            name=CONNECTOR_SECRET,
+            type=OptionType.PASSWORD,
+            scopes=frozenset({Scope.DOMAIN}),
+            group="SENDING",
+            least=16,
+            description="With this text in X-Gatepost-Connector a mail from an outgoing provider is the domain's.",
         ),
         _per_hour("USER_MAILS_PER_HOUR", Scope.USER, "How many mails an account may hand in"),
         _per_hour("USER_RECIPIENTS_PER_HOUR", Scope.USER, "To how many recipients an account may write"),

@@ -4,6 +4,7 @@ Dates are epoch milliseconds (UTC). Names of domains are lower-case A-labels; ad
 `address.Address.key` texts, so that equality in the store is equality in the mail world.
 """
 
+from collections.abc import Iterable
 from enum import StrEnum
 from ipaddress import ip_address
 
@@ -90,6 +91,10 @@ class Domain(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
             return any(address in subnet(each) for each in self.outgoing_subnets)
         except ValueError:
             return False
+
+    def sends_through(self, providers: Iterable["Provider"]) -> bool:
+        """Tell whether the domain names one of some outgoing providers."""
+        return any(each.id in self.outgoing_provider_ids for each in providers)
 
 
 class DomainAlias(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

@@ -10,7 +10,7 @@ from gatepost.store.store import Reader
 
 def bound(reader: Reader, envelope: Envelope, recipient: Recipient) -> int | None:
     """Return the id of the connection that a mail leaves by; None for mail that stays, or by no connection."""
-    if envelope.direction is not Direction.OUT or recipient.platform_id is not None or recipient.clean_only:
+    if envelope.direction is not Direction.OUT or not recipient.leaves:
         return None
     if envelope.connection_id is not None:
         return envelope.connection_id

@@ -2,20 +2,22 @@
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from itertools import islice
 
 import msgspec
 
 from gatepost.events import Clock, log
 from gatepost.model.address import Address, parse_address
 from gatepost.model.envelope import Client, Dsn, Recipient, Role
-from gatepost.model.network import Subnets
 from gatepost.model.policy import Policy
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Query, eq
 from gatepost.model.route import Platform
-from gatepost.model.tenant import Domain, DomainStatus, Group, GroupMember, User, UserStatus
+from gatepost.model.tenant import Domain, DomainStatus, Group, GroupMember, Provider, User, UserStatus
 from gatepost.mta import srs
 from gatepost.mta.claims import Claims
+from gatepost.mta.networks import Networks
+from gatepost.mta.providers import Providers
 from gatepost.mta.rulebook import Rulebook
 from gatepost.mta.served import DomainView, check_status, read_domain
 from gatepost.mta.suppress import Suppressed
@@ -42,6 +44,7 @@ class Directory:
         srs_key: bytes,
         verify: Verify | None,
         has_mail: HasMail | None,
+        providers: Providers | None = None,
     ) -> None:
         self._store = store
         self._settings = settings
@@ -58,9 +61,8 @@ class Directory:
         self._groups: dict[str, Group | None] = memory.cache()
         self._policies: dict[int, Policy | None] = memory.cache()
         self._platforms: dict[int, Platform | None] = memory.cache()
-        self._senders: dict[str, list[Domain]] = memory.cache()  # those that name outgoing subnets
-        self._networks: dict[str, DomainView | None] = memory.cache()  # by a client's address: the first of them
-        self._trusted: dict[str, Subnets] = memory.cache()
+        self._speakers: dict[tuple[str, tuple[Provider, ...]], DomainView | None] = memory.cache()
+        self._networks = Networks(store, memory, providers)
         self._rulebook = Rulebook(store, memory, clock, served=self.served, user=self._user)
 
     # What the front door asks.
@@ -72,7 +74,7 @@ class Directory:
         if client.login is not None:
             if not self.may_send(client.login.user_id, sender):
                 raise Problem(Kind.SENDER_REFUSED, "this login may not send as that address")
-        elif client.role is Role.MX and not await self._takes_mail(sender):
+        elif client.is_stranger and not await self._takes_mail(sender):
             raise Problem(Kind.NULL_MX, "the sender's domain takes no mail (null MX)")
 
     async def _takes_mail(self, sender: Address) -> bool:
@@ -131,14 +133,15 @@ class Directory:
     def may_relay(self, client: Client, sender: Address | None) -> DomainView | None:
         """Return the domain on whose account this client may send mail to the outside; None where there is none.
 
-        The null sender (a report, a receipt) speaks for nobody yet: it leaves on the account of the login, or of the
-        first domain that names the client's network; its From is held to that network once it is read.
+        The null sender (a report, a receipt) speaks for nobody yet: it leaves on the account of the login, of the
+        first domain that names the client's network, or of the only one that sends through its provider; its From is
+        held to that once it is read.
         """
         if sender is None and client.login is not None:
             sender = parse_address(client.login.email)
         if sender is None:
-            trusted = client.role is Role.TRUSTED
-            return self._known(self._networks, client.ip, lambda: self._of_network(client)) if trusted else None
+            network = (client.ip, client.providers)
+            return self._known(self._speakers, network, lambda: self._speaks_for(client)) if client.is_ours else None
         view = self.served(sender.domain)
         if view is None or view.domain.status is not DomainStatus.ENABLED:
             return None
@@ -149,21 +152,21 @@ class Directory:
             return view if client.login.domain_id == view.domain.id else None
         if client.role is Role.TRUSTED and view.domain.sends_from(client.ip):
             return view
-        return None
+        return view if view.domain.sends_through(client.providers) else None
 
-    def _of_network(self, client: Client) -> DomainView | None:
-        """Return the first domain that names the client's network and may send from it."""
-        named = (domain for domain in self._sending() if domain.sends_from(client.ip))
-        own = (self.may_relay(client, Address("postmaster", domain.name)) for domain in named)
-        return next((view for view in own if view is not None), None)
+    def _speaks_for(self, client: Client) -> DomainView | None:
+        """Return the first domain that names the client's subnet, or the only one that sends through its provider."""
+        own = (self.may_relay(client, Address("postmaster", domain.name)) for domain in self._networks.senders(client))
+        found = list(islice(filter(None, own), 2))
+        return found[0] if len(found) == 1 or (found and client.role is Role.TRUSTED) else None
 
     def trusts(self, ip: str) -> bool:
         """Tell whether an address lies in the outgoing subnets of a domain that takes mail now."""
-        return ip in self._known(self._trusted, "", lambda: Subnets(self._store.reader.trusted_subnets()))
+        return self._networks.trusts(ip)
 
-    def _sending(self) -> list[Domain]:
-        """Return the enabled domains that name outgoing subnets."""
-        return self._known(self._senders, "", lambda: list(filter(_is_enabled, self._store.reader.senders())))
+    async def through(self, client: Client, sender: Address | None) -> tuple[Provider, ...]:
+        """Return the providers by whose network a client may send as `sender`; raise Problem(UNAVAILABLE)."""
+        return await self._networks.through(client, sender, self.enabled(sender.domain) if sender else None)
 
     def with_rules(self, recipient: Recipient, claims: Claims) -> Recipient:
         """Return the recipient with the sender rules that bear on a mail, and its domain's other rules."""
@@ -370,7 +373,3 @@ class Directory:
 
 def _verifies(view: DomainView, user: User | None) -> bool:
     return view.domain.sender_verify_on and (user is None or user.sender_verify_on)
-
-
-def _is_enabled(domain: Domain) -> bool:
-    return domain.status is DomainStatus.ENABLED

@@ -9,15 +9,15 @@ import msgspec
 
 from gatepost.events import Clock, Metrics, Trail, log
 from gatepost.message.anatomy import Anatomy, Summary
-from gatepost.message.authors import claims
 from gatepost.message.mail import Mail, Opener
 from gatepost.model.address import Address, parse_address
-from gatepost.model.envelope import Body, Client, Direction, Envelope, Recipient
+from gatepost.model.envelope import Body, Client, Envelope, Recipient
 from gatepost.model.policy import Policy
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.stored import Delivery, Message, TraceEvent
-from gatepost.model.verdict import Action, Category, Finding, Verdict
+from gatepost.model.verdict import Action, Category
 from gatepost.mta import verdicts
+from gatepost.mta.authorship import MISALIGNED, Authorship, is_unproven
 from gatepost.mta.bounce import Bounces
 from gatepost.mta.bound import bound
 from gatepost.mta.directory import Directory
@@ -59,18 +59,6 @@ class Receipt(msgspec.Struct, frozen=True):
     kind: Kind | None = None  # of a refusal that has a code of its own
 
 
-_FINDING = Finding(
-    category=Category.BLOCKED, symbol="FROM_MISALIGNED", reason="From or Sender is somebody else's", by="intake"
-)
-_MISALIGNED = Verdict(
-    action=Action.REJECT,
-    category=Category.BLOCKED,
-    score=0.0,
-    because=(_FINDING,),
-    path=("From or Sender is somebody else's: refused",),
-)
-
-
 class Intake:
     """The one call into the house: a mail is the caller's until `receive` returns ACCEPTED, then it is ours."""
 
@@ -86,6 +74,7 @@ class Intake:
         refusals: Refusals,
         standing: Standing,
         outgoing: Outgoing,
+        authorship: Authorship,
         hooks: Hooks,
         clock: Clock,
         metrics: Metrics,
@@ -100,6 +89,7 @@ class Intake:
         self._refusals = refusals
         self._standing = standing
         self._outgoing = outgoing
+        self._authorship = authorship
         self._hooks = hooks
         days, trace_days = settings.sending.suppress_days, settings.trace.days
         self._returns = Returns(store, hooks, clock, days=days, trace_days=trace_days)
@@ -161,10 +151,11 @@ class Intake:
         envelope = msgspec.structs.replace(envelope, recipients=tuple(map(_unlimited, envelope.recipients)))
         body = await self._store.spool.finish(draft)
         try:
-            report = await self._pipeline.run(Mail(envelope, body, self._opener, on_trial=True), Trail(self._clock))
+            mail = Mail(envelope, body, self._opener, on_trial=True)
+            report = await self._pipeline.run(mail, Trail(self._clock))
         finally:
             self._store.spool.forget(body)
-        judged = [self._judge(envelope, report.anatomy, each) for each in report.found]
+        judged = [self._judge(mail, report.anatomy, each) for each in report.found]
         stopped = [each for each in judged if each.verdict.action is not Action.DELIVER]
         if not stopped:
             return Receipt(envelope.id, Answer.ACCEPTED)
@@ -190,8 +181,11 @@ class Intake:
         for each in judged:
             verdicts.announce(envelope, each, self._counter)
         self._standing.saw(mail, judged)
-        self._outgoing.saw(mail, judged)
-        signer = self._signer(envelope, report.anatomy)
+        if not any(map(is_unproven, judged)):
+            self._outgoing.saw(mail, judged)
+        elif answer is not Answer.DEFERRED:  # it may be anybody's who is with that provider: the account pays nothing
+            self._outgoing.give_back(envelope)
+        signer = self._authorship.signer(envelope, report.anatomy)
         message = message_row(envelope, body, summary, signer, mail.auth, report.proofs)
         if answer is not Answer.ACCEPTED:
             return await self._refuse(message, judged, answer, trail)
@@ -218,7 +212,7 @@ class Intake:
         envelope = mail.envelope
         trail.add("received", **facts(envelope, mail.body))
         report = await self._pipeline.run(mail, trail, crowd=self._under_way)
-        judged = [self._judge(envelope, report.anatomy, each) for each in report.found]
+        judged = [self._judge(mail, report.anatomy, each) for each in report.found]
         answer = _answer(judged)
         if answer is Answer.ACCEPTED:
             judged = [self._hold_refused(envelope, each) for each in judged]
@@ -226,46 +220,21 @@ class Intake:
             verdicts.trace(each, trail)
         return report, judged, answer
 
-    def _judge(self, envelope: Envelope, anatomy: Anatomy | None, found: Findings) -> Judged:
-        recipient = found.recipient
-        leaves = recipient.platform_id is None and not recipient.clean_only
-        answers_for_it = leaves or envelope.client.login is not None
-        if answers_for_it and not self._aligned(envelope, recipient, anatomy):
-            return Judged(recipient, _MISALIGNED)
+    def _judge(self, mail: Mail, anatomy: Anatomy | None, found: Findings) -> Judged:
+        envelope, recipient = mail.envelope, found.recipient
+        if wrong := self._authorship.wrong(mail, recipient, anatomy):
+            return Judged(recipient, wrong)
         if recipient.policy is None:
             raise Problem(Kind.UNAVAILABLE, "the recipient's policy is gone; try again")
         case = Case(
             policy=recipient.policy,
             received=envelope.received,
-            outgoing=leaves,
+            outgoing=recipient.leaves,
             clean_only=recipient.clean_only,
             system_days=self._settings.quarantine.system_days,
         )
         verdict = judge(found.findings, case)
         return Judged(recipient, verdict, nearest(found.findings, case, verdict))
-
-    def _aligned(self, envelope: Envelope, recipient: Recipient, anatomy: Anatomy | None) -> bool:
-        """Mail of a login, or that leaves on somebody's account, must name him in From too (rules 10, 11).
-
-        A bounce to an address of ours that stands for a foreign sender goes back whoever wrote it.
-        """
-        foreign = envelope.sender is None and envelope.client.login is None
-        if anatomy is None or (foreign and recipient.given != recipient.address):
-            return True
-        return bool(self._authors(envelope, anatomy))
-
-    def _authors(self, envelope: Envelope, anatomy: Anatomy) -> list[Address]:
-        """Return whom From names, if the client may write as each of them, and who signed in as each in Sender, too."""
-        written, sent = claims(anatomy), claims(anatomy, b"sender") if envelope.client.login else []
-        may = partial(self._directory.may_write, envelope.client, envelope.sender)
-        found = [each for each in (*written, *sent) if each is not None and may(each)]
-        return found[: len(written)] if len(found) == len(written) + len(sent) else []
-
-    def _signer(self, envelope: Envelope, anatomy: Anatomy | None) -> str:
-        """Return the domain of the author, "" unless one of ours sends it and may write as him (rules 28)."""
-        ours = envelope.client.login is not None or envelope.direction is Direction.OUT
-        authors = self._authors(envelope, anatomy) if ours and anatomy is not None else []
-        return authors[0].domain if len(authors) == 1 else ""
 
     def _hold_refused(self, envelope: Envelope, judged: Judged) -> Judged:
         verdict = judged.verdict
@@ -392,7 +361,7 @@ def _said(judged: Judged) -> str:
 
 def _kind(judged: Judged, message: Message) -> Kind | None:
     """Return the kind of a refusal that has a code of its own."""
-    if judged.verdict is _MISALIGNED:
+    if judged.verdict is MISALIGNED:
         return Kind.SENDER_REFUSED if message.login else None
     found = deciding(judged.verdict)
     return found.kind if found else None

@@ -8,7 +8,7 @@ import msgspec
 from gatepost.events import Alarms, Clock, Metrics, log
 from gatepost.message.mail import Mail
 from gatepost.model.address import Address
-from gatepost.model.envelope import Client, Envelope, Role
+from gatepost.model.envelope import Client, Envelope
 from gatepost.model.memory import DAY, Memory, Room, key_of
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.verdict import Action, Category
@@ -71,7 +71,7 @@ class Outgoing:
         Raises Problem(SLOWED) for an account that has sent, for now, what it may while it is slowed, and as
         `Rates.check`.
         """
-        if not _is_ours(client):
+        if not client.is_ours:
             return
         account = self._account(client, sender)
         if account and self.slowed(account):
@@ -84,7 +84,7 @@ class Outgoing:
 
     def take(self, envelope: Envelope) -> None:
         """Count a mail that comes in against the limits of its hour; raise as `check`."""
-        if not _is_ours(envelope.client):
+        if not envelope.client.is_ours:
             return
         self.check(envelope.client, envelope.sender, len(envelope.recipients))
         self.rates.count(self._limits(envelope.client, envelope.sender), len(envelope.recipients))
@@ -102,7 +102,7 @@ class Outgoing:
 
         What has the null sender goes on the account of the first domain that names the network.
         """
-        if client.login is not None or not _is_ours(client):
+        if client.login is not None or not client.is_ours:
             return ""
         view = self._may_relay(client, sender)
         return view.domain.name if view else ""
@@ -184,11 +184,6 @@ class Outgoing:
         more = hour.recipients - (usual.first if usual else 0.0)
         if more > 0:
             self._habits.count(key, now, first=more)
-
-
-def _is_ours(client: Client) -> bool:
-    """Tell whether somebody of ours may answer for what a client sends; nothing is counted of the world."""
-    return client.login is not None or client.role is Role.TRUSTED
 
 
 def _is_bad(judged: Judged) -> bool:

@@ -12,7 +12,7 @@ import msgspec
 
 from gatepost.message.anatomy import Anatomy
 from gatepost.model.auth import AuthResults
-from gatepost.model.envelope import Envelope, Recipient, Role
+from gatepost.model.envelope import Envelope, Recipient
 from gatepost.model.verdict import Finding
 from gatepost.mta.claims import Claims
 from gatepost.settings import Auth, Dns, Filters, Limits
@@ -112,7 +112,7 @@ def bare(envelope: Envelope) -> Envelope:
 
 def from_the_world(envelope: Envelope) -> bool:
     """Tell whether a stranger brought a mail: who signed in, or sends from our networks, needs no proof."""
-    return envelope.client.role is Role.MX and envelope.client.login is None
+    return envelope.client.is_stranger
 
 
 @cache

@@ -33,6 +33,8 @@ def facts(envelope: Envelope, body: Body) -> dict[str, Any]:
         told["tls"] = client.tls
     if client.login:
         told["login"] = client.login.email
+    if client.providers:
+        told["provider"] = ", ".join(each.name for each in client.providers)
     return told
 
 

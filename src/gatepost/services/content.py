@@ -9,7 +9,7 @@ from zipstream import ZIP_DEFLATED, ZipStream  # type: ignore[import-untyped]
 
 from gatepost.message import decode, headers
 from gatepost.message.anatomy import Anatomy, Header, Part
-from gatepost.message.edit import head_end, unblinded
+from gatepost.message.edit import CONNECTOR, disconnected, head_end, unblinded
 from gatepost.message.filename import safe_name
 from gatepost.message.mail import Opener
 from gatepost.message.reading import said
@@ -19,6 +19,7 @@ from gatepost.settings import Limits
 from gatepost.store.store import Store
 
 _BLIND = ("bcc", "resent-bcc")
+_CONNECTOR = CONNECTOR.decode()
 SOURCE_MAX = 10_000_000  # octets of a mail whose source is shown as one text
 
 
@@ -53,7 +54,7 @@ class Contents:
         fields: dict[str, str | list[str]] = {}
         for field in await self._fields(mail_id):
             name, value = field.name.decode("ascii", "replace"), headers.readable(field.value)
-            if not blind and name.lower() in _BLIND:
+            if name.lower() == _CONNECTOR or (not blind and name.lower() in _BLIND):
                 continue
             before = fields.get(name)
             if before is None:
@@ -82,9 +83,10 @@ class Contents:
         if body.size > SOURCE_MAX:
             raise Problem(Kind.UNPROCESSABLE, f"A source of more than {SOURCE_MAX} octets is not shown.")
         raw = await _octets(body)
-        if not blind:
-            end = head_end(raw)
-            raw = unblinded(raw[:end]) + raw[end:] if end >= 0 else unblinded(raw)
+        end = head_end(raw)
+        head, rest = (raw[:end], raw[end:]) if end >= 0 else (raw, b"")
+        head = disconnected(head)
+        raw = (head if blind else unblinded(head)) + rest
         try:
             return raw.decode("utf-8")
         except UnicodeDecodeError:

@@ -29,6 +29,9 @@ def read_value(definition: Definition, text: str) -> str:
         raise Problem(Kind.MALFORMED, detail, pointer="/value") from error
     if definition.number and not re.fullmatch(r"[0-9]{1,9}", value):
         raise Problem(Kind.MALFORMED, f"{definition.name} is a number of at most nine digits.", pointer="/value")
+    if len(value) < definition.least:
+        detail = f"{definition.name} has at least {definition.least} characters."
+        raise Problem(Kind.MALFORMED, detail, pointer="/value")
     if definition.values is not None and value not in definition.values:
         detail = f"{definition.name} must be one of {', '.join(definition.values)}."
         raise Problem(Kind.MALFORMED, detail, pointer="/value")

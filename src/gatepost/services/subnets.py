@@ -33,7 +33,7 @@ def check_subnets(reader: Reader, caller: Caller, customer_id: int, networks: Se
         return
     if any(network.prefixlen < NARROW[network.version] for network in networks):
         raise unprocessable("Subnets wider than /24 (IPv6: /48) are given by a sysadmin.", "/outgoingSubnets")
-    for domain in reader.senders():
+    for domain in reader.naming("outgoing_subnets"):
         foreign = [ipaddress.ip_network(text) for text in domain.outgoing_subnets if domain.customer_id != customer_id]
         if any(_overlap(mine, theirs) for mine in networks for theirs in foreign):
             raise unprocessable("A subnet overlaps another customer's.", "/outgoingSubnets")

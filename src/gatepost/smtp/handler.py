@@ -63,12 +63,22 @@ class Handler:
         self._clock = clock
         self.trouble = trouble  # why no mail can be kept now
 
-    def placed(self, client: Client, listener: Role) -> Client:
-        """Return the client in its role as things stand: from no network of ours one is a stranger at any listener."""
-        if listener is not Role.TRUSTED or client.login is not None:
+    async def placed(self, client: Client, sender: Address | None) -> Client:
+        """Return the client of a trusted listener as things stand: from no network of ours one is a stranger there.
+
+        Raises Problem(UNAVAILABLE) where it can't be said now whether it is a provider of the sender's domain.
+        """
+        if client.login is not None:
             return client
-        role = Role.TRUSTED if self._directory.trusts(client.ip) else Role.MX
-        return client if role is client.role else msgspec.structs.replace(client, role=role)
+        try:
+            providers = await self._directory.through(client, sender)
+        except Problem as problem:
+            self._remember(problem, client, sender)
+            raise
+        role = Role.TRUSTED if not providers and self._directory.trusts(client.ip) else Role.MX
+        if role is client.role and providers == client.providers:
+            return client
+        return msgspec.structs.replace(client, role=role, providers=providers)
 
     async def begin(self, client: Client, sender: Address | None, options: MailOptions) -> Transaction:
         """Open a mail's envelope."""

@@ -7,6 +7,7 @@ import msgspec
 
 from gatepost.events import log
 from gatepost.model.address import Address, BadAddress, BareIp, parse_path
+from gatepost.model.envelope import Role
 from gatepost.model.problem import Kind, Problem
 from gatepost.smtp import replies
 from gatepost.smtp.connection import Connection
@@ -203,7 +204,8 @@ class Session(Connection):
         options = self._mail_options(rest) if self._takes_options(rest) else NO_OPTIONS
         if not (options.smtputf8 or argument.isascii()):
             raise Refusal(replies.NEEDS_SMTPUTF8)
-        self.client = self.door.handler.placed(self.client, self.door.role)
+        if self.door.role is Role.TRUSTED:
+            self.client = await self.door.handler.placed(self.client, sender)
         self.mail = await self.door.handler.begin(self.client, sender, options)
         return replies.SENDER_OK
 

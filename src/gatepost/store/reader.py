@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 import zstandard
@@ -243,10 +243,10 @@ class Reader:
         )
         return dict(self._rows(sql, [UserStatus.ENABLED.value, msgspec.json.encode(list(domain_ids)).decode()]))
 
-    def senders(self) -> list[Domain]:
-        """Return the domains that name outgoing subnets."""
+    def naming(self, column: Literal["outgoing_subnets", "outgoing_provider_ids"]) -> list[Domain]:
+        """Return the domains that name outgoing subnets, or providers."""
         known = table(Domain)
-        rows = self._rows(f"SELECT {known.fields} FROM domain WHERE outgoing_subnets != '[]' ORDER BY id")
+        rows = self._rows(f"SELECT {known.fields} FROM domain WHERE {column} != '[]' ORDER BY id")
         return [known.row(row) for row in rows]
 
     def trusted_subnets(self) -> list[str]:

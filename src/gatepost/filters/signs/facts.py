@@ -11,7 +11,7 @@ from gatepost.message.hosts import registered
 from gatepost.message.mail import Mail
 from gatepost.message.prose import Prose
 from gatepost.model.auth import AuthResults, Result
-from gatepost.model.envelope import Envelope, Role
+from gatepost.model.envelope import Envelope
 
 Sign = tuple[str, str]
 """A symbol, and what of the mail shows it ("" if that goes without saying)."""
@@ -48,7 +48,7 @@ class Facts:
             address.key for each in envelope.recipients for address in (each.address, each.given)
         )
         self.our_domains = frozenset(address.rpartition("@")[2] for address in self.recipients)
-        self.from_the_world = envelope.client.role is Role.MX and envelope.client.login is None
+        self.from_the_world = envelope.client.is_stranger
         self.listed = not _LISTED.isdisjoint(self.fields)
         announced = self.raw(b"list-post").strip().upper().startswith(b"NO")  # RFC 2369 3.4: for announcements
         listing = b"list-id" in self.fields and self.raw(b"precedence").strip().lower() == b"list"
