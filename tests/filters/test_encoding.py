@@ -1,5 +1,6 @@
 """Bad encodings: each ground, and that ordinary oddities are none."""
 
+import quopri
 from base64 import b64encode
 
 import pytest
@@ -12,6 +13,16 @@ PARTS = HEADER + b'Content-Type: multipart/mixed; boundary="b"\r\n\r\n--b\r\n\r\
 ENCODED = b'Content-Type: multipart/mixed; boundary="b"\r\nContent-Transfer-Encoding: base64\r\n'
 ATTACHED_MAIL = (
     b"Content-Type: message/rfc822\r\nContent-Transfer-Encoding: base64\r\n\r\n" + b64encode(plain()) + b"\r\n"
+)
+ATTACHED_PARTS = (
+    b"Content-Type: message/rfc822\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
+    + quopri.encodestring(
+        mixed(
+            "Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\nGrüße\r\n".encode(),
+            attached(b"\x00\xff" * 500, "attachment; filename=x.bin"),
+        )
+    )
+    + b"\r\n"
 )
 ENCODED_PARTS = ENCODED + b"\r\nLS1iDQoNCkhlbGxvDQotLWItLQ0K\r\n"
 
@@ -37,8 +48,22 @@ def found(data: bytes) -> set[str]:
         plain(b"", b"X-Odd: =?x?x?x?=\r\n"),
         mixed(b"\r\nHello\r\n", attached(b"\x00\xff" * 500, "attachment; filename=x.bin")),
         mixed(b"\r\nSee the mail.\r\n", ATTACHED_MAIL),
+        mixed(b"\r\nSee the mail.\r\n", ATTACHED_PARTS),
     ],
-    ids=["plain", "empty", "utf-8", "latin-1", "quoted-printable", "base64", "words", "8-bit", "other", "file", "mail"],
+    ids=[
+        "plain",
+        "empty",
+        "utf-8",
+        "latin-1",
+        "quoted-printable",
+        "base64",
+        "words",
+        "8-bit",
+        "other",
+        "file",
+        "mail",
+        "parts",
+    ],
 )
 def test_what_is_right_is_no_ground(data: bytes) -> None:
     assert found(data) == set()

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import msgspec
 
 from gatepost.message import decode, headers, leaf, names, structure
-from gatepost.message.anatomy import Anatomy, Defect, Header, Part, Symbol
+from gatepost.message.anatomy import Anatomy, Header, Part, Symbol
 from gatepost.message.entity import Entity, Face, face, file_face, fit, holds_parts
 from gatepost.message.meter import Stop
 from gatepost.message.table import Heavy, Table, Unpack
@@ -270,6 +270,7 @@ def _guessed(table: Table, region: Entity, start: int, end: int) -> list[Entity]
     boundary = structure.guess(region.data, start, end)
     if boundary is None:
         return []
-    table.defects.append(Defect(Symbol.HIDDEN_PART, f"part {region.parent} has parts out of place", region.parent))
+    if not region.hidden:
+        table.flaw(Symbol.HIDDEN_PART, f"part {region.parent} has parts out of place", region.parent)
     found = structure.cut(region.data, start, end, boundary, table.limits.parts)
     return [_child(region, piece, True) for piece in found.pieces]
