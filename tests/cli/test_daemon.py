@@ -227,6 +227,7 @@ def test_mails_in_files_are_judged_and_compared_with_what_is_expected(
     assert served.run("explain", "0" * 32, "--sender", "a@b.test") == os.EX_USAGE
     assert served.run("explain", str(folder / "clean.eml")) == os.EX_USAGE, "for whom?"
     assert served.run("explain", "<1@a.test>") == os.EX_NOINPUT, "nothing is left of what was tried"
+    assert served.run("explain", f"<{'1' * 300}@a.test>") == os.EX_NOINPUT, "no name of a file is so long"
 
 
 def test_addresses_are_suppressed_and_let_go(served: Daemon, capsys: pytest.CaptureFixture[str]) -> None:

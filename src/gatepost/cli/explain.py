@@ -1,5 +1,6 @@
 """`gatepost explain`: what became of a mail, and why, from its trace."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ def command(
         return
     if (sender, client_ip, helo) != (None, None, None):
         raise click.UsageError("--sender, --client-ip and --helo go with --as")
-    if Path(mail_id).is_file():
+    if _is_file(mail_id):
         raise click.UsageError("a file is judged for a recipient: --as ADDRESS")
     life = control.ask("GET", f"/messages/{segment(mail_id)}/trace")
     if as_json:
@@ -50,6 +51,12 @@ def command(
         return
     for line in story(life):
         click.echo(line)
+
+
+def _is_file(text: str) -> bool:
+    with suppress(OSError):  # an id may be too long for a file's name
+        return Path(text).is_file()
+    return False
 
 
 def _show_judged(events: list[Any], as_json: bool) -> None:
