@@ -7,6 +7,7 @@ import socket
 import struct
 from base64 import b64encode
 from pathlib import Path
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -17,6 +18,8 @@ from gatepost.model.problem import Kind, Problem
 from gatepost.model.tenant import Group, GroupMember
 from gatepost.model.verdict import Category
 from gatepost.mta.intake import Answer, Receipt
+from gatepost.smtp.connection import Connection
+from gatepost.smtp.listener import serve
 from gatepost.smtp.wire import BUFFER
 
 pytestmark = pytest.mark.anyio
@@ -275,13 +278,43 @@ async def test_a_client_that_resets_its_connection_leaves_no_error_that_nobody_l
     async with front(tmp_path) as opened:
         talk = await opened.hello()
         (session,) = opened.listeners.sessions
-        sock = talk.writer.get_extra_info("socket")
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        talk.writer.transport.abort()
+        reset(talk)
         await emptied(opened)
         error = session.reader.exception()
         assert isinstance(error, ConnectionResetError)
         assert not [each for each in gc.get_referrers(error) if isinstance(each, asyncio.Future)]
+
+
+def reset(talk: Talk) -> None:
+    """End a connection as a crash does."""
+    sock = talk.writer.get_extra_info("socket")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    talk.writer.transport.abort()
+
+
+@pytest.mark.parametrize(
+    "listener", [{"proxy_protocol_from": ["127.0.0.1"]}, {"tls": "implicit"}], ids=["before its PROXY header", "in TLS"]
+)
+async def test_a_client_that_leaves_before_it_is_greeted_is_no_error(tmp_path: Path, listener: dict[str, Any]) -> None:
+    """Threat 28: asyncio tells of a task that failed and nobody asked, with all its frames."""
+    async with front(tmp_path, certificate=True, listeners=[listener], limits={"idle": 0.3}) as opened:
+        begun: asyncio.Future[Connection] = asyncio.get_running_loop().create_future()
+        ((_, door),) = opened.listeners._doors
+
+        async def watched(session: Connection) -> None:
+            begun.set_result(session)
+            await serve(session)
+
+        door.serve = watched
+        talk = await opened.connect()
+        session = await begun
+        if door.implicit:
+            assert await talk.rest() == b""  # its patience ends while TLS is being made
+        else:
+            reset(talk)
+        assert session.task is not None
+        await session.task
+        assert opened.listeners.sessions == []
 
 
 async def emptied(opened: Front) -> None:

@@ -80,6 +80,7 @@ def killed_after(directory: Path, first: int, lines: int) -> str:
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("there", [False, True])
 def test_77_a_kill_at_every_call_that_writes_loses_nothing(tmp_path: Path, *, there: bool) -> None:
     for call in POINTS[there]:

@@ -222,6 +222,8 @@ class Connection(SMTP):
             log.warning("bad PROXY header", ip=peer[0], listener=self.door.name, why=replies.printable(str(error)))
             self.hang_up(None if self.door.implicit else replies.NO_PROXY)
             return peer
+        except OSError as error:
+            raise Gone from error
 
     def _claim(self, ip: str, port: int) -> bool:
         if ip != self.client.ip or port != self.client.port:
@@ -258,6 +260,8 @@ class Connection(SMTP):
             log.info("TLS failed", session=self.client.session, ip=self.client.ip, why=replies.printable(str(error)))
             self._plain.abort()
             raise Gone from error
+        if self.transport is self._plain:  # it was cut off before TLS stood
+            raise Gone
         self.client = msgspec.structs.replace(self.client, tls=tls.describe(self.transport), helo="", esmtp=False)
 
     # What the client says.
