@@ -82,6 +82,7 @@ def contains(field: str) -> Where:
 ASKED: dict[str, Callable[[Reader], Any]] = {
     "domain": lambda r: r.domain("d77.test"),
     "senders": lambda r: r.naming("outgoing_subnets"),
+    "customers of providers": lambda r: r.naming("outgoing_provider_ids"),
     "trusted_subnets": lambda r: r.trusted_subnets(),
     "sender_rules": lambda r: r.sender_rules({"d1.test", "u@d1.test"}, {"sender7@out.test", "out.test"}, NOW),
     "protected": lambda r: r.protected("d1.test", NOW, 100),
@@ -161,6 +162,7 @@ ASKED: dict[str, Callable[[Reader], Any]] = {
 WHOLE_INDEX = {
     "what left a mailbox": "SCAN u",
     "senders": "domain_by2",
+    "customers of providers": "domain_by4",
     "trusted_subnets": "domain_by2",
     "all users by lastname": "COVERING INDEX user_by4",
     "all users by firstname": "COVERING INDEX user_by6",

@@ -46,10 +46,9 @@ class Authorship:
         Who answers for it must be named in From too; what comes through a provider must show besides that it is his.
         A bounce to an address of ours that stands for a foreign sender goes back whoever wrote it.
         """
-        envelope, login = mail.envelope, mail.envelope.client.login
-        if login is None and (
-            not recipient.leaves or (envelope.sender is None and recipient.given != recipient.address)
-        ):
+        envelope = mail.envelope
+        way_back = envelope.sender is None and recipient.given != recipient.address
+        if envelope.client.login is None and (way_back or not recipient.leaves):
             return None
         if anatomy is not None and not self._authors(envelope, anatomy):
             return MISALIGNED

@@ -97,12 +97,11 @@ def _tls_wish(envelope: Envelope, summary: Summary) -> TlsWish:
 def copy_row(envelope: Envelope, recipient: Recipient, verdict: Verdict, keep: Keep) -> Copy:
     """Return the copy that one `keep` asks for: sent mail is its sender's, a group's outside members' the group's."""
     login = envelope.client.login
-    leaves = recipient.platform_id is None and not recipient.clean_only
     held = verdict.action is Action.HOLD
     mailbox, user_id = recipient.address.key, recipient.user_id
     if recipient.clean_only:
         mailbox = recipient.group or mailbox
-    elif leaves and envelope.sender is not None:
+    elif recipient.leaves and envelope.sender is not None:
         mailbox, user_id = (login.email, login.user_id) if login else (envelope.sender.key, None)
     return Copy(
         mail_id=envelope.id,
@@ -117,7 +116,7 @@ def copy_row(envelope: Envelope, recipient: Recipient, verdict: Verdict, keep: K
         reason=reason(verdict),
         stored_at=envelope.received,
         expires_at=keep.until,
-        held_for=[recipient.address.text] if recipient.clean_only or (leaves and held) else [],
+        held_for=[recipient.address.text] if recipient.clean_only or (recipient.leaves and held) else [],
     )
 
 
