@@ -12,11 +12,14 @@ from tests.house import House, living, queued_as
 from tests.mailauth.pairs import PAIRS
 from tests.mailauth.post import long_txt
 from tests.peers.names import Fault, Names
+from tests.peers.sink import Sink
 
+from gatepost.model.address import parse_address
 from gatepost.model.dkim import Algorithm
 from gatepost.model.envelope import Role
 from gatepost.model.options import CONNECTOR_SECRET, OptionValue, Scope
 from gatepost.model.policy import Policy
+from gatepost.model.stored import Message
 from gatepost.model.tenant import Domain, DomainStatus, Provider
 
 pytestmark = pytest.mark.anyio
@@ -240,3 +243,69 @@ async def test_what_proves_nothing_costs_the_account_nothing(tmp_path: Path, nam
         assert (await leave(house, written())).code == 550
         assert (await leave(house, signed(written()))).code == 250
         assert (await leave(house, signed(written()))).code == 450
+
+
+async def inside(house: House, *more: str) -> aiosmtplib.SMTPResponse:
+    """Send a mail that shows nothing to an address of ours, and to `more`."""
+    return await house.send(written(), "amy@served.example", *more, sender="bob@served.example", role=Role.TRUSTED)
+
+
+async def test_what_proves_nothing_goes_to_nobody_once_it_is_to_leave(house: House, names: Names) -> None:
+    """Inside it would pass for a mail of ours: signed, by some engines unasked, and kept in its sender's mailbox."""
+    names.zone["served.example"] = [f'TXT "v=spf1 include:{NETWORK} -all"']
+    await provide(house)
+    assert (await inside(house)).code == 250
+    await house.sink.wait(1)
+    both = await inside(house, OUTSIDE)
+    assert (both.code, both.message[:5]) == (550, "5.7.1")
+    assert {each.mailbox for each in house.copies()} == {"amy@served.example"}
+
+
+async def test_a_bounce_that_goes_back_by_a_provider_is_not_signed(house: House) -> None:
+    await provide(house)
+    back = house.gatepost.directory.stand_in(parse_address(OUTSIDE), "served.example")
+    reply = await house.send(written(), str(back), sender="", role=Role.TRUSTED)
+    assert reply.code == 250, reply
+    mail = house.store.reader.get(Message, queued_as(reply))
+    assert mail is not None
+    assert (mail.signer, mail.direction) == ("", "in")
+
+
+async def test_the_null_sender_writes_for_no_other_domain_of_the_provider(house: House) -> None:
+    """Eve's is the only domain that sends by its own policy; at the other one a single account may."""
+    other = await house.domain("other.example")
+    policy = await house.policy(other, outgoing=True)
+    await house.user("amy@other.example", policy_id=policy.id)
+    await provide(house, "served.example", "other.example")
+    await house.store.write(lambda writer: writer.change(Policy, other.policy_id, outgoing=False))
+    await connect(house)
+    mine = await leave(house, written(connector=SECRET), sender="")
+    assert mine.code == 250, mine
+    hers = await leave(house, written("amy@other.example", connector=SECRET), sender="")
+    assert (hers.code, hers.message[:5]) == (550, "5.7.1")
+
+
+async def test_what_stays_inside_costs_the_account_nothing(tmp_path: Path, names: Names) -> None:
+    outgoing = {"domain_mails_per_hour": 1}
+    names.zone["served.example"] = [f'TXT "v=spf1 include:{NETWORK} -all"']
+    async with living(tmp_path, dns={"servers": [names.address], "timeout": 0.5}, outgoing=outgoing) as house:
+        await provide(house)
+        assert (await inside(house)).code == 250
+        assert (await leave(house, signed(written("Ada <ada@else.example>"), "else.example"))).code == 550
+        assert (await leave(house, signed(written()))).code == 250
+        assert (await leave(house, signed(written()))).code == 450
+
+
+@pytest.mark.parametrize("ret", ["HDRS", "FULL"])
+async def test_a_report_gives_the_secret_to_nobody(tmp_path: Path, names: Names, ret: str) -> None:
+    sink = Sink({f"RCPT <{OUTSIDE}>": "550 5.1.1 no such user"})
+    async with living(tmp_path, dns={"servers": [names.address], "timeout": 0.5}, sink=sink) as house:
+        await provide(house)
+        await connect(house)
+        raw = written(connector=SECRET)
+        reply = await house.send(raw, OUTSIDE, sender="bob@served.example", role=Role.TRUSTED, options=f"RET={ret}")
+        assert reply.code == 250, reply
+        (report,) = await house.sink.wait(1)
+        assert report.recipients == ["bob@served.example"]
+        assert b"Subject: Hi" in report.data
+        assert SECRET.encode() not in report.data and b"onnector" not in report.data

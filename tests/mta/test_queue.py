@@ -504,16 +504,16 @@ async def test_an_error_inside_defers(road: Road, monkeypatch: pytest.MonkeyPatc
         await road.until(lambda: road.state(way) == "delivered")
 
 
-def broken_route(delivery: Delivery) -> Route:
-    raise RuntimeError("a fault of ours")
-
-
 async def test_a_mail_whose_way_cannot_be_read_as_it_comes_is_tried_again(road: Road) -> None:
     async with Sink() as sink:
         road.to("to.test", sink)
         message, ways, body = await road.keep("b@to.test", "c@to.test")
         reading = road.queue.line._route_of
-        road.queue.line._route_of = broken_route
+
+        def broken(delivery: Delivery) -> Route:
+            raise RuntimeError("a fault of ours")
+
+        road.queue.line._route_of = broken
         road.queue.push(message, ways, body)
         assert len(road.queue) == 2
         await road.later(0)
@@ -521,19 +521,6 @@ async def test_a_mail_whose_way_cannot_be_read_as_it_comes_is_tried_again(road: 
         await road.later(5)
         await sink.wait(1)
         await road.until(lambda: {road.state(way.id) for way in ways} == {"delivered"})
-
-
-async def test_a_mail_whose_way_cannot_be_read_as_it_is_released_is_tried_again(road: Road) -> None:
-    async with Sink() as sink:
-        road.to("to.test", sink)
-        _, (held,), _ = await road.keep("b@to.test", state=State.HELD)
-        reading = road.queue.line._route_of
-        road.queue.line._route_of = broken_route
-        assert await road.queue.moves.release([held.id]) == 1
-        await road.later(0)
-        road.queue.line._route_of = reading
-        await road.later(5)
-        await road.until(lambda: road.state(held.id) == "delivered")
 
 
 async def test_an_error_after_the_delivery_does_not_repeat_it(road: Road, monkeypatch: pytest.MonkeyPatch) -> None:

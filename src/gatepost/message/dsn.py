@@ -7,7 +7,7 @@ from enum import StrEnum
 
 import msgspec
 
-from gatepost.message.edit import head_end
+from gatepost.message.edit import disconnected, head_end
 from gatepost.message.fields import date
 from gatepost.message.plain import plain, plain_ascii
 
@@ -205,11 +205,12 @@ def _name(remote: str) -> str:
 
 
 def _returned(notice: Notice, utf8: bool) -> bytes:
+    data = disconnected(notice.original)
     if _whole(notice):
-        kind, data = ("message/global" if utf8 else "message/rfc822"), notice.original
+        kind = "message/global" if utf8 else "message/rfc822"
         described = "Undelivered message"
     else:
-        kind, data = ("message/global-headers" if utf8 else "text/rfc822-headers"), _header(notice.original)
+        kind, data = "message/global-headers" if utf8 else "text/rfc822-headers", _header(data)
         described = "Header of the message"
     eight = "" if data.isascii() else "Content-Transfer-Encoding: 8bit\r\n"
     return f"Content-Description: {described}\r\nContent-Type: {kind}\r\n{eight}\r\n".encode() + data

@@ -90,11 +90,13 @@ def unblinded(head: bytes) -> bytes:
     return b"".join(field for field in _fields(head) if not _BLIND.match(field))
 
 
-def disconnected(head: bytes) -> bytes:
-    """Return a header section without the secret of a domain's connector."""
+def disconnected(data: bytes) -> bytes:
+    """Return a mail, or the start of one, without the secret of a domain's connector in its header section."""
+    end = head_end(data)
+    head, rest = (data[:end], data[end:]) if end >= 0 else (data, b"")
     if CONNECTOR not in head.lower():
-        return head
-    return b"".join(field for field in _fields(head) if not _HIDDEN.match(field))
+        return data
+    return b"".join(field for field in _fields(head) if not _HIDDEN.match(field)) + rest
 
 
 def _fields(head: bytes) -> Iterator[bytes]:

@@ -105,6 +105,11 @@ class Recipient(msgspec.Struct, frozen=True, kw_only=True):
         """Mail to it goes outside on somebody's account; that to a group's outside member goes on the group's."""
         return self.platform_id is None and not self.clean_only
 
+    @property
+    def goes_back(self) -> bool:
+        """A bounce to an address of ours that stands for a foreign sender (SRS) leaves for him, on nobody's account."""
+        return self.leaves and self.given != self.address
+
 
 def gather(known: dict[str, Recipient], more: Iterable[Recipient]) -> None:
     """Add recipients to those known by address key: nobody twice, and who is named himself not through a group."""
@@ -116,8 +121,11 @@ def gather(known: dict[str, Recipient], more: Iterable[Recipient]) -> None:
 
 
 def direction_of(client: Client, recipients: tuple[Recipient, ...]) -> Direction:
-    """A mail goes out when one of ours sends it to somebody outside; a group's outside members don't make it so."""
-    leaves = any(recipient.leaves for recipient in recipients)
+    """A mail goes out when one of ours sends it to somebody outside; a group's outside members don't make it so.
+
+    Nor do bounces that go back, unless a network of ours sends them.
+    """
+    leaves = any(each.leaves and not (each.goes_back and client.is_stranger) for each in recipients)
     return Direction.OUT if client.is_ours and leaves else Direction.IN
 
 

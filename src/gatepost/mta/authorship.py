@@ -43,18 +43,23 @@ class Authorship:
     def wrong(self, mail: Mail, recipient: Recipient, anatomy: Anatomy | None) -> Verdict | None:
         """Return why a mail may not go to a recipient on that account; None where it may.
 
-        Who answers for it must be named in From too; what comes through a provider must show besides that it is his.
-        A bounce to an address of ours that stands for a foreign sender goes back whoever wrote it.
+        Who answers for it must be named in From too. A bounce to an address of ours that stands for a foreign sender
+        goes back whoever wrote it. What is to leave through a provider must show besides that it is his, else it goes
+        to nobody: inside it would pass for a mail of ours.
         """
-        envelope = mail.envelope
-        way_back = envelope.sender is None and recipient.given != recipient.address
-        if envelope.client.login is None and (way_back or not recipient.leaves):
+        envelope, client = mail.envelope, mail.envelope.client
+        needs_author = recipient.leaves and not recipient.goes_back
+        if client.providers:
+            needs_author = envelope.direction is Direction.OUT
+        if client.login is None and not needs_author:
             return None
         if anatomy is not None and not self._authors(envelope, anatomy):
             return MISALIGNED
-        if not envelope.client.providers or recipient.domain_id is None:
-            return None
-        proof = self._providers.proof(recipient.domain_id, mail.auth, anatomy)
+        return self._unproven(mail, anatomy) if client.providers else None
+
+    def _unproven(self, mail: Mail, anatomy: Anatomy | None) -> Verdict | None:
+        account = self._directory.may_relay(mail.envelope.client, mail.envelope.sender)
+        proof = self._providers.proof(account.domain.id, mail.auth, anatomy) if account else Result.FAIL
         return {Result.PASS: None, Result.TEMPERROR: _UNSURE}.get(proof, UNPROVEN)
 
     def signer(self, envelope: Envelope, anatomy: Anatomy | None) -> str:
@@ -71,6 +76,7 @@ class Authorship:
         return found[: len(written)] if len(found) == len(written) + len(sent) else []
 
 
-def is_unproven(judged: Judged) -> bool:
+def is_unproven(envelope: Envelope, judged: Judged) -> bool:
     """Tell whether a mail out of a provider's network showed for nobody that it is his."""
-    return any(finding in UNPROVEN.because for finding in judged.verdict.because)
+    wrong = (*UNPROVEN.because, *MISALIGNED.because) if envelope.client.providers else ()
+    return any(finding in wrong for finding in judged.verdict.because)

@@ -125,9 +125,11 @@ class Directory:
         """Tell whether mail that leaves on the account of `sender` may name `author` in From (rules 10, 11)."""
         if client.login is not None:
             return self.may_send(client.login.user_id, author)
-        if sender is None:
-            return self.may_relay(client, author) is not None
-        ours, theirs = self.served(sender.domain), self.served(author.domain)
+        if sender is not None:
+            ours, theirs = self.served(sender.domain), self.served(author.domain)
+        else:  # whoever names a trusted network may be meant; of a provider's, who pays for it alone
+            theirs = self.may_relay(client, author)
+            ours = self.may_relay(client, None) if client.is_stranger else theirs
         return ours is not None and theirs is not None and ours.domain.id == theirs.domain.id
 
     def may_relay(self, client: Client, sender: Address | None) -> DomainView | None:

@@ -181,14 +181,16 @@ class Intake:
         for each in judged:
             verdicts.announce(envelope, each, self._counter)
         self._standing.saw(mail, judged)
-        if not any(map(is_unproven, judged)):
+        unproven = any(is_unproven(envelope, each) for each in judged)
+        if not unproven:
             self._outgoing.saw(mail, judged)
-        elif answer is not Answer.DEFERRED:  # it may be anybody's who is with that provider: the account pays nothing
-            self._outgoing.give_back(envelope)
         signer = self._authorship.signer(envelope, report.anatomy)
         message = message_row(envelope, body, summary, signer, mail.auth, report.proofs)
         if answer is not Answer.ACCEPTED:
-            return await self._refuse(message, judged, answer, trail)
+            receipt = await self._refuse(message, judged, answer, trail)
+            if unproven and answer is Answer.REJECTED:  # it may be anybody's: the account pays nothing
+                self._outgoing.give_back(envelope)
+            return receipt
         proven = mail.auth is not None and mail.auth.sender_proven
         deliveries = self._deliveries(envelope, judged, report.scanners, proven=proven)
         told = reached(self._bounces, envelope, message, body, deliveries, self._settings.trace.days, proven=proven)

@@ -70,20 +70,25 @@ class Line:
 
     def _line_up(self) -> None:
         while self._fresh:
-            self.admit(self._fresh.popleft(), row=True)
+            delivery = self._fresh.popleft()
+            try:
+                lane = self.lane(delivery)
+            except Exception as error:  # the mail is acknowledged: at its try the way is asked for again
+                log.error("way can't be read", id=delivery.mail_id, why=repr(error), exc_info=True)
+                lane = self._nowhere()
+            self._add(delivery, lane, row=True)
 
     def admit(self, delivery: Delivery, *, row: bool) -> None:
         """Let a delivery wait; `row` keeps its row at hand."""
+        self._add(delivery, self.lane(delivery), row=row)
+
+    def _add(self, delivery: Delivery, lane: Lane, *, row: bool) -> None:
         now = self._clock()
-        self._schedule.add(Entry(delivery, self.lane(delivery), self._due(delivery, now), row=row), now)
+        self._schedule.add(Entry(delivery, lane, self._due(delivery, now), row=row), now)
 
     def lane(self, delivery: Delivery) -> Lane:
-        """Return the lane of a delivery's destination, as its way is now; one unread is asked for at the try."""
-        try:
-            return self.lane_of(self.way(delivery))
-        except Exception as error:  # the mail is acknowledged: it must not be missing in the line
-            log.error("way can't be read", id=delivery.mail_id, why=repr(error), exc_info=True)
-            return self._nowhere()
+        """Return the lane of a delivery's destination, as its way is now."""
+        return self.lane_of(self.way(delivery))
 
     def lane_of(self, way: Route | Problem) -> Lane:
         """Return the lane of a way's destination."""

@@ -8,7 +8,7 @@ import msgspec
 from gatepost.events import Alarms, Clock, Metrics, log
 from gatepost.message.mail import Mail
 from gatepost.model.address import Address
-from gatepost.model.envelope import Client, Envelope
+from gatepost.model.envelope import Client, Direction, Envelope
 from gatepost.model.memory import DAY, Memory, Room, key_of
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.verdict import Action, Category
@@ -84,14 +84,15 @@ class Outgoing:
 
     def take(self, envelope: Envelope) -> None:
         """Count a mail that comes in against the limits of its hour; raise as `check`."""
-        if not envelope.client.is_ours:
+        if not _counts(envelope):
             return
         self.check(envelope.client, envelope.sender, len(envelope.recipients))
         self.rates.count(self._limits(envelope.client, envelope.sender), len(envelope.recipients))
 
     def give_back(self, envelope: Envelope) -> None:
-        """Take back that a mail was counted, since it has to come again."""
-        self.rates.count(self._limits(envelope.client, envelope.sender), -len(envelope.recipients), -1)
+        """Take back that a mail was counted, since it has to come again, or may be anybody's."""
+        if _counts(envelope):
+            self.rates.count(self._limits(envelope.client, envelope.sender), -len(envelope.recipients), -1)
 
     def _limits(self, client: Client, sender: Address | None) -> Sequence[Limit]:
         domain = self._domain(client, sender)
@@ -121,7 +122,7 @@ class Outgoing:
     def saw(self, mail: Mail, judged: Sequence[Judged]) -> None:
         """Count a mail of an account; slow it where that is too much."""
         account = self._account(mail.envelope.client, mail.envelope.sender)
-        if not account or any(each.verdict.action is Action.DEFER for each in judged):
+        if not (account and _counts(mail.envelope)) or any(each.verdict.action is Action.DEFER for each in judged):
             return
         hour = self._hour(account)
         hour.mails += 1
@@ -184,6 +185,12 @@ class Outgoing:
         more = hour.recipients - (usual.first if usual else 0.0)
         if more > 0:
             self._habits.count(key, now, first=more)
+
+
+def _counts(envelope: Envelope) -> bool:
+    """Tell whether somebody of ours is known to answer for a mail: not for what a provider brings and stays inside."""
+    client = envelope.client
+    return client.is_ours and not (client.is_stranger and envelope.direction is Direction.IN)
 
 
 def _is_bad(judged: Judged) -> bool:

@@ -82,11 +82,10 @@ class Contents:
         body = await self._body(mail_id)
         if body.size > SOURCE_MAX:
             raise Problem(Kind.UNPROCESSABLE, f"A source of more than {SOURCE_MAX} octets is not shown.")
-        raw = await _octets(body)
-        end = head_end(raw)
-        head, rest = (raw[:end], raw[end:]) if end >= 0 else (raw, b"")
-        head = disconnected(head)
-        raw = (head if blind else unblinded(head)) + rest
+        raw = disconnected(await _octets(body))
+        if not blind:
+            end = head_end(raw)
+            raw = unblinded(raw[:end]) + raw[end:] if end >= 0 else unblinded(raw)
         try:
             return raw.decode("utf-8")
         except UnicodeDecodeError:
