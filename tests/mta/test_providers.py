@@ -146,6 +146,13 @@ async def test_a_signature_that_cant_be_looked_at_puts_a_mail_off(house: House, 
     assert reply.code == 451, reply
 
 
+async def test_a_mail_that_nobody_can_open_now_is_put_off(house: House) -> None:
+    await provide(house)
+    await house.gatepost.intake._opener.close()  # no worker will open it
+    large = written() + b"Hello\r\n" * 50_000
+    assert (await leave(house, signed(large))).code == 451
+
+
 async def test_from_must_be_the_domains_too(house: House) -> None:
     await provide(house)
     await connect(house)

@@ -48,9 +48,10 @@ class Providers:
         """Say whether a mail out of a provider's network is a domain's: PASS, FAIL, or TEMPERROR for not now.
 
         It is by a DKIM signature that is aligned with each author, or by the domain's secret in X-Gatepost-Connector.
+        `anatomy` None: the mail could not be opened, which may be our own trouble.
         """
         if anatomy is None:
-            return Result.FAIL
+            return Result.TEMPERROR
         if self._connected(domain_id, anatomy.values(CONNECTOR)):
             return Result.PASS
         written = [each.domain for each in authors(anatomy)]
