@@ -25,7 +25,7 @@ from gatepost.model.tenant import Domain, DomainStatus, Provider
 pytestmark = pytest.mark.anyio
 
 OUTSIDE = "zoe@far.example"
-SECRET = "plain words, sixteen of them"
+SECRET = "a-word-of-sixteen-letters-or-more"
 NETWORK = "spf.cloud.example"
 
 
@@ -316,3 +316,13 @@ async def test_a_report_gives_the_secret_to_nobody(tmp_path: Path, names: Names,
         assert report.recipients == ["bob@served.example"]
         assert b"Subject: Hi" in report.data
         assert SECRET.encode() not in report.data and b"onnector" not in report.data
+
+
+async def test_a_fault_in_the_connectors_field_is_told_without_the_secret(house: House) -> None:
+    await provide(house)
+    await connect(house)
+    reply = await leave(house, written(connector=f"\v{SECRET}"))
+    told = str(house.trace(queued_as(reply)))
+    assert "control characters: x-gatepost-connector" in told.lower()
+    assert SECRET not in told
+    assert not any(SECRET in copy.reason for copy in house.copies())

@@ -107,11 +107,16 @@ def test_only_the_values_that_the_definition_allows_are_taken(kind: OptionType) 
         read_value(allowed, "#cccccc")
 
 
-def test_a_secret_that_could_be_guessed_is_too_short() -> None:
-    connector = DEFINITIONS["CONNECTOR_SECRET"]
-    with pytest.raises(Problem, match="CONNECTOR_SECRET has at least 16 characters"):
-        read_value(connector, "fifteen letters")
-    assert read_value(connector, "sixteen letters!") == "sixteen letters!"
+@pytest.mark.parametrize(
+    "given", ["fifteen-letters", "sixteen letters!", "sixteen-lettres-é", "sixteen-letters!\t"], ids=range(4)
+)
+def test_a_secret_that_could_be_guessed_or_does_not_fit_a_field_is_refused(given: str) -> None:
+    with pytest.raises(Problem, match=r"at least 16 ASCII|of the type"):
+        read_value(DEFINITIONS["CONNECTOR_SECRET"], given)
+
+
+def test_a_word_of_sixteen_letters_is_a_secret() -> None:
+    assert read_value(DEFINITIONS["CONNECTOR_SECRET"], "sixteen-letters!") == "sixteen-letters!"
 
 
 @pytest.mark.parametrize("definition", DEFINITIONS.values(), ids=lambda each: each.name)

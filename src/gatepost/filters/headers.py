@@ -12,6 +12,7 @@ from gatepost.filters import registry
 from gatepost.filters.registry import Cost, Tools
 from gatepost.message.anatomy import Anatomy, Symbol
 from gatepost.message.authors import authors
+from gatepost.message.edit import CONNECTOR
 from gatepost.message.mail import Mail
 from gatepost.message.plain import plain
 from gatepost.model.envelope import Recipient
@@ -119,6 +120,8 @@ def _defects(anatomy: Anatomy) -> Iterator[Finding]:
 
 
 def _shown(octets: bytes) -> str:
+    if octets[: len(CONNECTOR)].lower() == CONNECTOR:
+        octets = octets[: len(CONNECTOR)]  # its value is a secret
     return plain(octets[:80].decode("utf-8", "backslashreplace"), 60)
 
 

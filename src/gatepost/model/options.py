@@ -43,7 +43,7 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     """One option: `scopes` is where it can be set, `default` what holds where no value is.
 
     `restricted` ones only a sysadmin may set. `values` are the only ones allowed, None: any that the type takes, and
-    that are numbers where they must be, and of `least` characters at least.
+    that are numbers where they must be; with `least` single words of so many ASCII characters at least.
     """
 
     name: str

@@ -29,8 +29,8 @@ def read_value(definition: Definition, text: str) -> str:
         raise Problem(Kind.MALFORMED, detail, pointer="/value") from error
     if definition.number and not re.fullmatch(r"[0-9]{1,9}", value):
         raise Problem(Kind.MALFORMED, f"{definition.name} is a number of at most nine digits.", pointer="/value")
-    if len(value) < definition.least:
-        detail = f"{definition.name} has at least {definition.least} characters."
+    if definition.least and not re.fullmatch(rf"[!-~]{{{definition.least},}}", value):
+        detail = f"{definition.name} is a word of at least {definition.least} ASCII characters, none of them a blank."
         raise Problem(Kind.MALFORMED, detail, pointer="/value")
     if definition.values is not None and value not in definition.values:
         detail = f"{definition.name} must be one of {', '.join(definition.values)}."
