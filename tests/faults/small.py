@@ -20,6 +20,7 @@ from tests.faults import mails
 
 from gatepost.api.site import operations
 from gatepost.app import Gatepost
+from gatepost.dns import Resolver
 from gatepost.events import wall_clock
 from gatepost.filters import registry
 from gatepost.message.anatomy import Anatomy
@@ -33,13 +34,13 @@ from gatepost.model.route import Route
 from gatepost.model.stored import Copy, Delivery, Message
 from gatepost.mta.intake import Answer
 from gatepost.mta.sweep import Sweep
-from gatepost.settings import Filters, Settings
+from gatepost.settings import Dns, Filters, Limits, Settings
 
 DAY = 86_400_000
 Line = Sequence[str]
 
 # Loaded once, for all processes that are forked from here.
-registry.entries(Filters())
+registry.load(Filters(), registry.Tools(limits=Limits(), resolver=Resolver(Dns(), wall_clock)))
 operations()
 
 
