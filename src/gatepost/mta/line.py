@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from gatepost.events import Clock, Metrics, log
+from gatepost.events import Clock, Metrics
 from gatepost.model.problem import Problem
 from gatepost.model.route import Route
 from gatepost.model.stored import Delivery, State
 from gatepost.mta.freight import Freight
+from gatepost.mta.relay import way_of
 from gatepost.mta.schedule import Entry, Lane, Schedule
 from gatepost.settings import Settings
 from gatepost.store.store import Store
@@ -70,21 +71,12 @@ class Line:
 
     def _line_up(self) -> None:
         while self._fresh:
-            delivery = self._fresh.popleft()
-            try:
-                lane = self.lane(delivery)
-            except Exception as error:  # the mail is acknowledged: at its try the way is asked for again
-                log.error("way can't be read", id=delivery.mail_id, why=repr(error), exc_info=True)
-                lane = self._nowhere()
-            self._add(delivery, lane, row=True)
+            self.admit(self._fresh.popleft(), row=True)
 
     def admit(self, delivery: Delivery, *, row: bool) -> None:
         """Let a delivery wait; `row` keeps its row at hand."""
-        self._add(delivery, self.lane(delivery), row=row)
-
-    def _add(self, delivery: Delivery, lane: Lane, *, row: bool) -> None:
         now = self._clock()
-        self._schedule.add(Entry(delivery, lane, self._due(delivery, now), row=row), now)
+        self._schedule.add(Entry(delivery, self.lane(delivery), self._due(delivery, now), row=row), now)
 
     def lane(self, delivery: Delivery) -> Lane:
         """Return the lane of a delivery's destination, as its way is now."""
@@ -93,18 +85,12 @@ class Line:
     def lane_of(self, way: Route | Problem) -> Lane:
         """Return the lane of a way's destination."""
         if isinstance(way, Problem):
-            return self._nowhere()
+            return self._schedule.lane(NOWHERE, self._settings.relay.connections)
         return self._schedule.lane(way.destination, way.max_connections or self._settings.relay.connections)
-
-    def _nowhere(self) -> Lane:
-        return self._schedule.lane(NOWHERE, self._settings.relay.connections)
 
     def way(self, delivery: Delivery) -> Route | Problem:
         """Return a delivery's way as things stand now, or why it has none."""
-        try:
-            return self._route_of(delivery)
-        except Problem as problem:
-            return problem
+        return way_of(self._route_of, delivery)
 
     def name_of(self, delivery: Delivery) -> str:
         """Return the name of a delivery's destination."""

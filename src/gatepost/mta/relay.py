@@ -10,7 +10,9 @@ from gatepost.dns import Resolver
 from gatepost.events import Clock, Metrics, log
 from gatepost.model.address import Address
 from gatepost.model.envelope import TlsWish
+from gatepost.model.problem import Kind, Problem
 from gatepost.model.route import Route
+from gatepost.model.stored import Delivery
 from gatepost.model.tls_reports import PolicyType
 from gatepost.mta.connect import Contexts, open_session
 from gatepost.mta.outcome import Outcome, Reply, Result, own
@@ -259,3 +261,14 @@ def _failed_inside(parcel: Parcel, error: Exception) -> list[Outcome]:
 def _soft(reply: Reply) -> Result:
     """A refusal at the door is no word on this mail; only 521 says that no mail is ever taken (RFC 7504)."""
     return Result.FAILED if reply.code == 521 else Result.DEFERRED
+
+
+def way_of(route_of: Callable[[Delivery], Route], delivery: Delivery) -> Route | Problem:
+    """Return a delivery's way, or why it has none now; whatever befalls, it is asked for again at the next try."""
+    try:
+        return route_of(delivery)
+    except Problem as problem:
+        return problem
+    except Exception as error:  # the mail is acknowledged
+        log.error("way can't be read", id=delivery.mail_id, why=repr(error), exc_info=True)
+        return Problem(Kind.UNAVAILABLE, "the way can't be read now")
