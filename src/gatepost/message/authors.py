@@ -1,8 +1,8 @@
 """The addresses in From: who claims to have written a mail."""
 
+import email.utils
 import re
 import unicodedata
-from email.utils import getaddresses
 from functools import lru_cache
 
 import msgspec
@@ -18,6 +18,8 @@ _SHORT = 200  # octets of a field that is remembered
 _USUAL = re.compile(
     r'(?:[^<>,"():;\\]++|"[^"\\]*+")*+<([^<>\s"(),]+)>\s*\Z|\s*([^<>\s"(),:;\\]+@[^<>\s"(),:;\\]+)\s*\Z'
 )
+# Read as mail clients do: a newer Python, and Debian's, finds no address at all where it finds two without a comma.
+_LENIENT = {"strict": False} if hasattr(email.utils, "supports_strict_parsing") else {}
 
 _FILLERS = re.compile("[\u115f\u1160\u3164\uffa0]")  # letters that are shown as a blank
 _UNSEEN = re.compile("[\u034f\u17b4\u17b5\u180b-\u180d\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]")
@@ -101,7 +103,7 @@ def _addresses(value: str) -> list[str]:
     if usual:
         return [usual[1] or usual[2]]
     try:
-        found = [address for _, address in getaddresses([value]) if "@" in address]
+        found = [address for _, address in email.utils.getaddresses([value], **_LENIENT) if "@" in address]
         return found or (["@"] if "@" in value else [])
     except (ValueError, IndexError, TypeError, RecursionError):  # hostile fields, of the library's making
         return ["@"]
