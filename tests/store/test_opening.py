@@ -311,6 +311,26 @@ def test_a_new_member_of_a_struct_becomes_a_column(directory: Path) -> None:
     store.close_sync()
 
 
+def test_84_a_new_table_comes_with_its_keys_or_not_at_all(directory: Path) -> None:
+    filled(directory)
+    connection = connect(directory / "gatepost.db", reading=False)
+    connection.execute("DROP TABLE submission")
+
+    def broken_off(action: int, name: str | None, *_: str | None) -> int:
+        key = action == sqlite3.SQLITE_CREATE_INDEX and name == "submission_key0"
+        return sqlite3.SQLITE_DENY if key else sqlite3.SQLITE_OK
+
+    connection.set_authorizer(broken_off)
+    with pytest.raises(sqlite3.DatabaseError, match="not authorized"):
+        migrate(connection)
+    connection.close()
+    open_store(directory).close_sync()
+    connection = connect(directory / "gatepost.db", reading=False)
+    keys = [row[1] for row in connection.execute("PRAGMA index_list(submission)") if row[2]]
+    assert "submission_key0" in keys
+    connection.close()
+
+
 def test_a_store_of_the_first_form_is_brought_to_the_present_one(directory: Path) -> None:
     """`first.sql` is what the first build wrote."""
     written(directory, FIRST)

@@ -333,7 +333,8 @@ def migrate(connection: sqlite3.Connection) -> None:
     db = Database(connection, execute_plugins=False)
     if MIGRATIONS.pending(db):
         MIGRATIONS.apply(db)
-    _grow(connection)
+    with db.atomic():  # a table that a crash left without its unique keys would be taken for whole ever after
+        _grow(connection)
     if connection.execute("PRAGMA user_version").fetchone()[0] != VERSION:
         connection.execute(f"PRAGMA user_version = {VERSION}")
 
