@@ -536,6 +536,27 @@ async def test_an_error_after_the_delivery_does_not_repeat_it(road: Road, monkey
     assert len(sink.mails) == 1
 
 
+async def test_an_outcome_that_cannot_be_written_keeps_no_other_from_it_16(make: Make) -> None:
+    """They are written in one go; the one that fails is left to the done log."""
+    road = await make()
+    async with Sink() as sink:
+        road.to("to.test", sink)
+        mails = [await road.keep(f"u{number}@to.test") for number in range(3)]
+        ids = [way.id for _, ways, _ in mails for way in ways]
+        refusing = f"BEFORE UPDATE ON delivery WHEN new.id = {ids[1]} BEGIN SELECT RAISE(ABORT, 'no'); END"
+        await road.store.write(lambda writer: writer.mail._connection.execute(f"CREATE TEMP TRIGGER no {refusing}"))
+        for message, ways, body in mails:
+            road.queue.push(message, ways, body)
+        await sink.wait(3)
+        await road.queue.idle()
+        assert [road.state(each) for each in ids] == ["delivered", "queued", "delivered"]
+        assert road.queue.under_way == 1  # it is not sent again
+        await road.close()
+        again = await make(to=("to.test", sink))
+        assert again.state(ids[1]) == "delivered"
+    assert len(sink.mails) == 3
+
+
 async def test_a_row_that_cannot_be_read_now_is_tried_again(road: Road) -> None:
     async with Sink({"MAIL": ["451 4.3.0 later"]}) as sink:
         road.to("to.test", sink)

@@ -88,6 +88,8 @@ def wants_delay(delivery: Delivery) -> bool:
 
 def _asks(delivery: Delivery, what: str, *, unsaid: bool = False) -> bool:
     """What NOTIFY says; where nothing was said, failures are told (RFC 3461 4.1)."""
+    if not delivery.notify:
+        return unsaid
     words = set(filter(None, delivery.notify.upper().split(",")))
     return what in words if words else unsaid
 

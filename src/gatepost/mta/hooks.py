@@ -54,6 +54,10 @@ class Hooks:
             return []
         return self._calls(event, delivery.domain_id, {**_about(message), **_way(delivery), **_answer(delivery)})
 
+    def listen(self, domain_id: int | None) -> bool:
+        """Tell whether anybody wants to hear of a domain's mail."""
+        return self._current() and (domain_id or 0) in self._by_domain
+
     def of_return(self, event: HookEvent, delivery: Delivery, text: str) -> list[HookCall]:
         """Tell what came back of a mail that had left."""
         return self._calls(event, delivery.domain_id, {**_way(delivery), "reply": text}) if self._current() else []

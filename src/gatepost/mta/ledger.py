@@ -79,13 +79,26 @@ class Ledger:
             self._forget(each.delivery.id)
         return [Sent(report, way) for report, way in zip(aftermath.reports, ways, strict=True)]
 
-    async def settle_plainly(self, ids: Sequence[int]) -> None:
-        """Settle mail that next hops have, without what follows: that could not be made."""
-        now = self._clock()
-        taken = [settled(*self._taken[each], now, self._settings.queue) for each in ids]
-        await self._persist(Settle([each.delivery for each in taken]))
-        for each in ids:
-            self._forget(each)
+    def ends(self, each: Settled) -> bool:
+        """Tell whether a delivery is done and nothing follows from it but that its row is written."""
+        delivery = each.delivery
+        if delivery.state is not State.DELIVERED or self._hooks.listen(delivery.domain_id):
+            return False
+        return bounce.step(each) is Step.NOTHING
+
+    async def end(self, done: Sequence[Settled]) -> None:
+        """Write how deliveries of any mails stand which `ends` was told of."""
+        for each in done:
+            _tell(each)
+        await self._persist(Settle([each.delivery for each in done]), Pace.SOON)
+        for each in done:
+            self._forget(each.delivery.id)
+
+    async def settle_plainly(self, delivery_id: int) -> None:
+        """Settle mail that a next hop has, without what follows: that could not be made."""
+        taken = settled(*self._taken[delivery_id], self._clock(), self._settings.queue)
+        await self._persist(Settle([taken.delivery]))
+        self._forget(delivery_id)
 
     async def replay(self) -> None:
         """Settle what next hops had taken when the process was killed (threat 95)."""

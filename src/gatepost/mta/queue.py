@@ -31,6 +31,18 @@ LOOK_SOON = 1.0  # the same while the store takes no writes
 FAR = 1 << 62  # a time that never comes
 CROWDED = 2_000  # milliseconds until a destination that was full is tried again
 SET_BACK = 60_000  # milliseconds by which a clock must go back to count as set anew
+ROUND_MAX = 200  # deliveries whose rows are written in one go, so that the writer is not held up (rules 17)
+
+
+class _Round:
+    """What was delivered just now, to be written in one go: the entries, how they stand, in how many transactions."""
+
+    __slots__ = ("done", "entries", "size")
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.done: list[Settled] = []
+        self.size = 0
 
 
 class Queue:
@@ -80,6 +92,8 @@ class Queue:
         )
         self._most = sum(shares(settings.queue.concurrency).values())
         self._tasks: dict[asyncio.Task[None], list[Entry]] = {}
+        self._round: _Round | None = None  # the one that takes more
+        self._closing = 0  # transactions in rounds that are not written yet
         self._wake = asyncio.Event()
         self._clockwork: asyncio.Task[None] | None = None
         self._running = False
@@ -120,11 +134,14 @@ class Queue:
         if self._clockwork is not None:
             self._clockwork.cancel()
             await asyncio.gather(self._clockwork, return_exceptions=True)
-        if self._tasks:
-            _, late = await asyncio.wait(list(self._tasks), timeout=grace)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(grace):
+                while self._tasks:  # one that ends may have its outcome written by another
+                    await asyncio.wait(list(self._tasks))
+        late = list(self._tasks)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
         self._ledger.close()
 
     def push(self, mail: Message, deliveries: Sequence[Delivery], body: Body) -> None:
@@ -182,12 +199,17 @@ class Queue:
     def _begin_due(self) -> None:
         """Begin as much as may go now. While the store takes no writes nothing goes: it could not be remembered."""
         now = self._now()
-        while self._running and self._store.healthy and len(self._tasks) < self._most:
+        while self._running and self._store.healthy and not self._full:
             found = self.line.schedule.next(now, TRANSACTION_MAX)
             if found is None:
                 return
             lane, entries = found
             self._begin(self._deliver(lane, entries), entries)
+
+    @property
+    def _full(self) -> bool:
+        """Whether as much is being tried, or settled, as may be at once."""
+        return len(self._tasks) + self._closing >= self._most
 
     def _begin(self, work: Coroutine[None, None, None], entries: list[Entry]) -> None:
         task = asyncio.create_task(work)
@@ -211,7 +233,7 @@ class Queue:
         finally:
             self.line.schedule.free(lane)
         self._dispatch()
-        if tried is not None:
+        if tried is not None and not self._ends(entries, *tried):
             await self._store.lull()
             await self._settle(*tried)
 
@@ -270,26 +292,60 @@ class Queue:
             self.line.go_on(entry, each.delivery)
         self._send(sent)
 
+    def _ends(self, entries: list[Entry], load: Load, outcomes: Sequence[Outcome]) -> bool:
+        """Let what was delivered be written with its like where nothing follows from it; else say False."""
+        if any(outcome.result is not Result.DELIVERED for outcome in outcomes):
+            return False
+        now = self._clock()
+        done = [
+            settled(delivery, outcome, now, self._settings.queue)
+            for delivery, outcome in zip(load.deliveries, outcomes, strict=True)
+        ]
+        if not all(map(self._ledger.ends, done)):
+            return False
+        if self._round is None or len(self._round.done) + len(done) > ROUND_MAX:
+            self._round = _Round()
+            self._begin(self._close(self._round), self._round.entries)
+        self._round.entries += load.entries
+        self._round.done += done
+        self._round.size += 1
+        self._closing += 1
+        entries.clear()  # it is the round that answers for them now
+        return True
+
+    async def _close(self, this: _Round) -> None:
+        try:
+            await self._store.lull()
+            if self._round is this:
+                self._round = None
+            await self._ledger.end(this.done)
+            for entry, each in zip(this.entries, this.done, strict=True):
+                self.line.go_on(entry, each.delivery)
+        finally:
+            full = self._full
+            self._closing -= this.size
+            if full:
+                self._dispatch()
+
     def _send(self, reports: Sequence[Sent]) -> None:
         for report, way in reports:
             self.push(report.message, [way], report.body)
 
     def _landed(self, task: asyncio.Task[None]) -> None:
         """A transaction is over. What an internal error left claimed is tried again, or settled if it was taken."""
-        full = len(self._tasks) >= self._most
+        full = self._full
         entries = self._tasks.pop(task)
         error = None if task.cancelled() else task.exception()
         if error is not None:
             log.error("delivery failed inside", why=repr(error), exc_info=error)
             taken = [entry for entry in entries if self._ledger.was_taken(entry.id)]
-            if taken:
-                self._begin(self._settle_plainly(taken), [])
+            for entry in taken:
+                self._begin(self._settle_plainly(entry), [])
             self.line.put_off([entry for entry in entries if entry not in taken])
         left = any(entry.id in self.line.schedule for entry in entries)  # else all is as `_deliver` left it
         if full or (left and not self._rests):
             self._dispatch()
 
-    async def _settle_plainly(self, entries: Sequence[Entry]) -> None:
-        await self._ledger.settle_plainly([entry.id for entry in entries])
-        for entry in entries:
-            self.line.drop(entry)
+    async def _settle_plainly(self, entry: Entry) -> None:
+        await self._ledger.settle_plainly(entry.id)
+        self.line.drop(entry)
