@@ -633,6 +633,13 @@ def test_nothing_in_front_of_a_text_hides_that_the_page_says_something_else(firs
     assert "PARTS_DIFFER" in found({"raw": both(first + plain, document(page))})
 
 
+@pytest.mark.parametrize(("words", "differ"), [(20, False), (21, True)])
+def test_texts_of_few_words_say_nothing_else(words: int, differ: bool) -> None:
+    few, many = (" ".join(f"{word}{n}x" for n in range(count)) for word, count in (("alpha", words), ("beta", 40)))
+    for plain, page in ((few, many), (many, few)):
+        assert ("PARTS_DIFFER" in found({"raw": both(plain, f"<p>{page}</p>")})) is differ
+
+
 def test_every_symbol_has_its_pair() -> None:
     assert PAIRS.keys() == KNOWN.keys()
 
@@ -684,6 +691,26 @@ def test_a_symbol_of_others_names_them_and_falls_with_them() -> None:
     assert one.seen == "SAYS_ACCOUNT and LINK_SHORTENED"
     for part in ("SAYS_ACCOUNT", "LINK_SHORTENED"):
         assert "LURE_HIDDEN_TARGET" not in symbols(ask(make("score", weights={part: 0}), mail))
+
+
+def test_a_symbol_of_others_may_be_of_one_that_stands_before_it_and_of_none_behind(tmp_path: Path) -> None:
+    own = tmp_path / "own.toml"
+    rows = {
+        "EARLY": [["LATE"]],
+        "A": [["LINK_PORT"], ["TEXT_SHORT_LINK"]],
+        "B": [["A", "NO"], ["LINK_PORT", "LINK_IP"]],
+    }
+    rows |= {"C": [["B"]], "NO": [[]], "NEITHER": [["A"], ["LINK_IP"]], "LATE": [["C"]]}
+    own.write_text(
+        "".join(f'[symbols.{name}]\nweight = 1\nabout = "x"\ntogether = {row}\n' for name, row in rows.items())
+    )
+    found = ask(make("score", file=str(own)), letter(**link("http://b.test:81/x")))
+    assert [(one.symbol, one.seen) for one in found if one.symbol in rows] == [
+        ("A", "LINK_PORT and TEXT_SHORT_LINK"),
+        ("B", "A and LINK_PORT"),
+        ("C", "B"),
+        ("LATE", "C"),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import pytest
 from tests.filters.letters import both, document, file, letter
 
+from gatepost.message import markup
 from gatepost.message.look import Anchor, colour, look
 from gatepost.message.parse import dissect
 from gatepost.message.prose import Prose, prose
@@ -107,3 +108,29 @@ def test_names_that_look_alike_have_one_skeleton(name: str) -> None:
 def test_other_writing_stays() -> None:
     assert skeleton("example") != skeleton("paypal")
     assert folded("Ελλάδα Москва") != folded("Ellada Moskva")
+
+
+PAGES = (
+    b"<p>a <b>b</b></p>",
+    b'<style>p{}</style><p>a<a href="http://x.test/">x</a><a href>y</a><a>z</a></p><style>b{}</style>',
+    b'<svg><style><a href="http://s.test/">s</a></style></svg><p style="display:none">hid<img src=x></p>seen',
+    b"<script>var x = 1</script><template><a href=http://t.test/>t</a></template><p>v<!-- -->iagra</p>",
+    b"<html><head><title>t</title></head><body bgcolor=white><font color=white>faint</font><form></form></body></html>",
+)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_looks_the_same_whether_its_links_were_gathered_before_or_not(page: bytes) -> None:
+    read_before, alone = b"<p>1</p>" + page, b"<p>1 </p>" + page
+    markup.read(read_before)
+    assert look(read_before) == look(alone)
+
+
+def test_the_tree_of_a_page_is_left_once_and_only_as_it_was() -> None:
+    whole, styled = b"<p>left</p>", b"<p>left</p><style>p{}</style>"
+    markup.read(whole)
+    assert markup.left_tree(whole) is not None
+    assert markup.left_tree(whole) is None
+    markup.read(whole)
+    markup.read(styled)
+    assert (markup.left_tree(whole), markup.left_tree(styled)) == (None, None)

@@ -1,6 +1,6 @@
 """Asks how much a mail looks like spam: many small signs, each with its points and its reason."""
 
-from collections.abc import Collection, Hashable, Iterable, Iterator, Set
+from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence, Set
 
 from gatepost.filters.registry import Cost, Tools
 from gatepost.filters.signs.brands import Brands
@@ -51,8 +51,13 @@ class Score:
     def __init__(self, options: Weights, tools: Tools) -> None:
         self.anywhere = not options.file  # which may change before another process reads it
         self._symbols, self._lists = load(options, "symbols")
-        self._joint = {name: known.together for name, known in self._symbols.items() if known.together}
-        self._worded = {name for name, rows in self._joint.items() if any(map(_all_said, rows))}
+        self._joint = [(name, known.together) for name, known in self._symbols.items() if known.together]
+        self._opens = _opens(self._joint)
+        self._worded = {name for name, rows in self._joint if any(map(_all_said, rows))}
+        self._reasons = {name: plain(known.about) for name, known in self._symbols.items()}
+        self._usual = {  # of those that show nothing
+            name: self._told(name, "", known.weight) for name, known in self._symbols.items() if not known.excuses
+        }
         self._brands = Brands(self._lists)
         self._in_text = phrases(options.file, "symbols", "text")
         self._in_subject = phrases(options.file, "symbols", "subject")
@@ -75,7 +80,7 @@ class Score:
             for sign in self._together(signs)
             if self._counts(sign[0], lawful=lawful) and not (long and sign[0] in self._worded)
         ]
-        said = sum(max(self._symbols[symbol].weight, 0) for symbol in signs if symbol.startswith(_SAYS))
+        said = sum([max(self._symbols[symbol].weight, 0) for symbol in signs if symbol.startswith(_SAYS)])
         return [self._finding(symbol, shown, said) for symbol, shown in (*signs.items(), *joint)]
 
     def _counts(self, symbol: str, *, lawful: bool) -> bool:
@@ -105,24 +110,45 @@ class Score:
     def _together(self, signs: Collection[str]) -> Iterator[Sign]:
         """Yield the symbols that hold where others do, each of which may be one that stands before it in the table."""
         held = set(signs)
-        for symbol, rows in self._joint.items():
+        likely = 0
+        for each in held:
+            likely |= self._opens.get(each, 0)
+        while likely:
+            last = likely & -likely
+            likely ^= last
+            symbol, rows = self._joint[last.bit_length() - 1]
             if not any(map(held.isdisjoint, rows)) and held.isdisjoint(self._symbols[symbol].without):
                 found = [next(part for part in row if part in held) for row in rows]
                 held.add(symbol)
+                likely |= self._opens.get(symbol, 0) & -last << 1  # those behind it
                 yield symbol, " and ".join(found)
 
     def _finding(self, symbol: str, shown: str, said: float) -> Finding:
         """`said`: the points of what the text says."""
+        if not shown and (usual := self._usual.get(symbol)):
+            return usual
         known = self._symbols[symbol]
         score = max(known.weight, -said - _HARDLY) if known.excuses else known.weight
+        return self._told(symbol, plain(shown), score)
+
+    def _told(self, symbol: str, seen: str, score: float) -> Finding:
         return Finding(
             category=Category.SCORE,
             symbol=symbol,
-            reason=plain(known.about),
-            seen=plain(shown),
+            reason=self._reasons[symbol],
+            seen=seen,
             by=self.name,
             score=score,
         )
+
+
+def _opens(joint: Sequence[tuple[str, tuple[tuple[str, ...], ...]]]) -> dict[str, int]:
+    """Return for each part of the shortest row of each symbol where, as bits, those stand that it is needed for."""
+    opens: dict[str, int] = {}
+    for place, (_, rows) in enumerate(joint):
+        for part in min(rows, key=len):
+            opens[part] = opens.get(part, 0) | 1 << place
+    return opens
 
 
 def _all_said(row: Iterable[str]) -> bool:

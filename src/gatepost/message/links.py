@@ -246,7 +246,7 @@ def _signs(raw: bytes) -> tuple[list[int], bool]:
     for begin in range(0, len(raw), _WINDOW):
         lower = raw[begin : begin + _WINDOW + _BEGINNING_MAX].lower()
         words = _BEGINNINGS if b":" in lower else _BARE_BEGINNINGS
-        places = (at for word in words for at in _places(lower, word) if at < _WINDOW)
+        places = (at for word in words if word in lower for at in _places(lower, word) if at < _WINDOW)
         starts += sorted(begin + at for at in places)
         dotted = dotted or b"dot" in lower
     return starts, dotted

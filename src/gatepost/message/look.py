@@ -7,12 +7,13 @@ import html
 import re
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import islice
 from typing import NamedTuple
 
 import msgspec
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
-from gatepost.message.markup import slow
+from gatepost.message.markup import left_tree, slow
 from gatepost.message.octets import octets
 from gatepost.message.recent import Recent
 
@@ -43,7 +44,6 @@ _CODED = re.compile(rb"&#(?:6[5-9]|[78][0-9]|9[07-9]|1[01][0-9]|12[0-2]|x[46][1-
 _ANY_TAG = re.compile(r"<[^<>]*>")
 _USUAL = 200  # characters of a style that is likely to come again
 _BRIGHT = 190  # of 255; darker text is seen on what mails have for paper
-_STYLED = (b"style", b"color", b"hidden")
 _DEVICES = octets(rb"refresh|password|<(?:script|form|iframe|object|embed)")
 
 Colour = tuple[int, int, int]
@@ -87,19 +87,21 @@ def look(raw: bytes) -> Look:
 
 def _looked(raw: bytes) -> Look:
     splits, coded = _splits(raw), len(_CODED.findall(raw)) if b"&#" in raw else 0
-    if slow(raw):
+    tree = left_tree(raw)
+    if tree is None and slow(raw):
         text = html.unescape(_ANY_TAG.sub(" ", raw.decode("utf-8", "replace")))
         return Look(text=_flat(text), splits=splits, coded=coded)
-    tree = LexborHTMLParser(raw)
+    if tree is None:
+        tree = LexborHTMLParser(raw)
     lower = raw.lower()
-    images = [_dot(node) for node in tree.css("img")] if b"<img" in lower else []
+    images = [_dot(node) for node in tree.tags("img")] if b"<img" in lower else []
     anchors = tuple(_anchors(tree)) if b"<a" in lower else ()
     devices = _DEVICES.search(lower) is not None
     scripts = devices and b"<script" in lower and any(map(_runs, tree.css("script")))
     refresh = devices and b"refresh" in lower and bool(tree.css("meta[http-equiv='refresh' i]"))
     tree.strip_tags(_SILENT)
     styles = _Styles()
-    if any(word in lower for word in _STYLED):
+    if b"style" in lower or b"color" in lower or b"hidden" in lower:
         styles.read(tree)
     return Look(
         text=_flat(tree.body.text(separator=" ")) if tree.body is not None else "",
@@ -128,7 +130,7 @@ _recent = Recent(_looked, weight=_weight)
 
 def _splits(raw: bytes) -> int:
     """Count comments and empty elements that stand inside a word."""
-    if _TORN.search(raw) is None:
+    if (b"<!" not in raw and b"></" not in raw) or _TORN.search(raw) is None:
         return 0
     return sum(raw[match.start() - 1 : match.start()].isalpha() for match in _BETWEEN.finditer(raw))
 
@@ -139,8 +141,9 @@ def _flat(text: str) -> str:
 
 def _anchors(tree: LexborHTMLParser) -> Iterator[Anchor]:
     left = _TEXTS_MAX  # links in links, which tables allow, have the same text again and again
-    for node in tree.css("a[href]")[:_ANCHORS_MAX]:
-        href = node.attributes.get("href") or ""
+    targets = ((node, attributes["href"]) for node in tree.tags("a") if "href" in (attributes := node.attributes))
+    for node, target in islice(targets, _ANCHORS_MAX):
+        href = target or ""
         if href and not href.startswith("#"):
             text = node.text(separator=" ")
             yield Anchor(_flat(text)[:300], href[:1000])

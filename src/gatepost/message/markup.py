@@ -13,6 +13,8 @@ import msgspec
 import re2  # type: ignore[import-untyped]
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
+from gatepost.message.recent import LONGEST
+
 PARSED_MAX = 2_000_000  # octets that Lexbor gets (libraries 6); what follows is read by pattern
 _DEPTH_MAX = 256
 _SUSPECT = 2000  # tags from which on the depth is estimated
@@ -116,6 +118,7 @@ def _depth(raw: bytes) -> int:
 
 def _parsed(raw: bytes) -> Page:
     tree = LexborHTMLParser(raw)
+    whole = True
     values: list[str] = []
     base = ""
     lower = raw.lower()
@@ -128,13 +131,28 @@ def _parsed(raw: bytes) -> Page:
     if body is not None and b"<style" in lower:
         for style in body.css("style"):
             style.decompose()  # no text: "td.name" is no host
+            whole = False
     texts = [body.text(separator="\n", strip=False)] if body is not None else []
     scripts = [node.text() for node in tree.css("script")] if devices and b"<script" in lower else []
     if devices:
         scripts += _handlers(raw)
     if devices and b"<template" in lower:  # Lexbor's selectors do not look into it
         values += _by_pattern(raw).attributes
+    _left.clear()
+    if whole and len(raw) <= LONGEST:
+        _left[raw] = tree
     return Page(tuple(values), base, _in_utf8(texts), _in_utf8(scripts))
+
+
+_left: dict[bytes, LexborHTMLParser] = {}
+
+
+def left_tree(raw: bytes) -> LexborHTMLParser | None:
+    """Return the tree of a document if it was the last that was read, once: whoever takes it may change it.
+
+    A mail's links are gathered first, then it is looked at how it looks; most have one document.
+    """
+    return _left.pop(raw, None)
 
 
 def _in_utf8(texts: list[str]) -> tuple[bytes, ...]:

@@ -11,6 +11,7 @@ from gatepost.message.recent import Recent
 READ = 4096  # characters over which the manner of writing is judged
 MIXED_READ = 3000  # characters whose alphabets are asked for
 FEW = 120  # characters of a text that says little
+LITTLE = 20  # words of one that is held against no other
 APART = 6  # letters in a row that stand alone
 _APART = re.compile(r"(?:[^\W\d_][.*_-]){3,}[^\W\d_]\Z")
 _MARKED = re.compile(r"[.*_-][^\W\d_][.*_-]")  # what stands in each of these
@@ -120,8 +121,12 @@ def _differ(facts: Facts) -> Iterator[Sign]:
 
 def _unlike(both: str) -> bool:
     """Tell whether what a page shows, in one line, and the text behind it share too few of their words."""
-    shown, plain = (set(each.split()) for each in both.lower().split("\n", 1))
-    return len(plain) > 20 and len(shown) > 20 and len(plain & shown) < 0.3 * min(len(plain), len(shown))
+    shown, _, plain = both.lower().partition("\n")
+    words = set(plain.split())
+    if len(words) <= LITTLE:
+        return False
+    others = set(shown.split())
+    return len(others) > LITTLE and len(words & others) < 0.3 * min(len(words), len(others))
 
 
 _apart = Recent(_unlike)
