@@ -62,3 +62,23 @@ async def test_a_server_stops_answering(tmp_path: Path) -> None:
     await door.stop(1.0)
     with pytest.raises(OSError):
         await asyncio.open_connection(*address)
+
+
+async def test_a_stop_breaks_off_a_request_that_hangs() -> None:
+    asked = asyncio.Event()
+
+    async def hanging(
+        scope: Event, receive: Callable[[], Awaitable[Event]], send: Callable[[Event], Awaitable[None]]
+    ) -> None:
+        asked.set()
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    door = HttpDoor(hanging, listen("127.0.0.1:0"))
+    await door.start()
+    reader, writer = await asyncio.open_connection(*door.addresses[0][:2])
+    writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    await asked.wait()
+    await door.stop(0.01)
+    assert await reader.read() == b""
+    writer.close()

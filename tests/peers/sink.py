@@ -266,13 +266,13 @@ class _Talk:
 
     async def _auth(self, rest: str) -> bool:
         name, password = self.sink.login or ("", "")
-        given = b64decode(rest.removeprefix("PLAIN ")).decode()
+        given = b64decode(rest.partition(" ")[2]).decode()
         self.session.signed_in = given == f"\0{name}\0{password}"
         usual = "235 2.7.0 Ok" if self.session.signed_in else "535 5.7.8 Who are you?"
         return await self._say("AUTH", usual)
 
     async def _mail(self, rest: str) -> bool:
-        address, params = _path(rest, "FROM:")
+        address, params = _path(rest)
         if not await self._say("MAIL", "250 2.1.0 Ok"):
             return False
         if self._accepted():
@@ -280,7 +280,7 @@ class _Talk:
         return True
 
     async def _rcpt(self, rest: str) -> bool:
-        address, params = _path(rest, "TO:")
+        address, params = _path(rest)
         key = f"RCPT <{address}>" if f"RCPT <{address}>" in self.sink.script else "RCPT"
         usual = "250 2.1.5 Ok" if self.sender is not None else "503 5.5.1 MAIL first"
         if not await self._say(key, usual):
@@ -388,6 +388,7 @@ class _Talk:
         return bool(chunk)
 
 
-def _path(rest: str, word: str) -> tuple[str, list[str]]:
-    path, _, params = rest.removeprefix(word).partition("> ")
+def _path(rest: str) -> tuple[str, list[str]]:
+    """The address and the parameters after `FROM:` or `TO:`, in whichever case it came."""
+    path, _, params = rest.partition(":")[2].partition("> ")
     return path.lstrip("<").rstrip(">"), params.split()

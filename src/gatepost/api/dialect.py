@@ -36,7 +36,12 @@ STATUS: Mapping[Kind, int] = {
 
 JSON = "application/json"
 TEXT = "text/plain"
-PHRASE = {413: "Content Too Large", 422: "Unprocessable Content"}  # RFC 9110; the standard library lags behind
+PHRASE = {  # as RFC 9110 has them; the standard library does since Python 3.13
+    413: "Content Too Large",
+    414: "URI Too Long",
+    416: "Range Not Satisfiable",
+    422: "Unprocessable Content",
+}
 RETRY_AFTER = {429: 60, 503: 5}
 
 

@@ -1,5 +1,6 @@
 """OpenAPI 3.1, read off the operations themselves: their paths, types, marks and first lines."""
 
+import inspect
 from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import version
@@ -80,6 +81,9 @@ class _Schemas:
             kinds, schema_hook=Ids(b"").schema_hook, ref_template=REF
         )
         self._known: dict[Any, dict[str, Any]] = dict(zip(kinds, found, strict=True))
+        for told in self.components.values():
+            if "description" in told:  # a docstring, indented as in the code before Python 3.13
+                told["description"] = inspect.cleandoc(told["description"])
 
     def of(self, kind: Any) -> dict[str, Any]:
         return self._known[kind]

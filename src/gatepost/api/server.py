@@ -26,6 +26,11 @@ class _Server(uvicorn.Server):
         self.should_exit = True
         self._told.set()
 
+    def break_off(self) -> None:
+        """Drop the connections: since Python 3.12 a server of asyncio's is closed only when the last of them is."""
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
@@ -73,13 +78,14 @@ class HttpDoor:
                 raise OSError("the HTTP server ended while starting")
 
     async def stop(self, grace: float) -> None:
-        """Finish the requests under way, at most `grace` seconds, then close."""
+        """Finish the requests under way, at most `grace` seconds, then close; what hangs is broken off."""
         if self._task is None:
             return
         self._server.end()
         _, late = await asyncio.wait([self._task], timeout=grace)
         if late:
             self._server.force_exit = True
+            self._server.break_off()
             await asyncio.wait(late, timeout=1.0)
 
     def reload(self) -> None:

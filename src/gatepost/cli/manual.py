@@ -1,5 +1,6 @@
 """Writes the manual's page of commands from their own help, and names every page that is made from the code."""
 
+import inspect
 from collections.abc import Callable, Iterator
 
 import click
@@ -48,7 +49,8 @@ def _sections(group: click.Group, context: click.Context, names: Iterator[str] |
 
 def _section(command: click.Command, context: click.Context) -> str:
     usage = command.collect_usage_pieces(context)
-    lines = [f"## {context.command_path}", "", f"    {context.command_path} {' '.join(usage)}", "", command.help or ""]
+    told = inspect.cleandoc(command.help or "")  # Python 3.13 takes the indentation away by itself
+    lines = [f"## {context.command_path}", "", f"    {context.command_path} {' '.join(usage)}", "", told]
     rows = [_row(param, context) for param in command.params if isinstance(param, click.Option)]
     if rows:
         lines += ["", "| option | meaning |", "| --- | --- |", *rows]

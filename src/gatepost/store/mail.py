@@ -32,15 +32,17 @@ _STANDING = (
 )
 
 
-def _settling(value: str) -> str:
-    """Update a delivery by what has its id as the first of such values; what fails is taken back as a whole."""
-    return f"UPDATE OR FAIL delivery SET {', '.join(f'{name} = {value}{at}' for at, name in enumerate(_STANDING, 2))}"
+def _settling(values: Sequence[str]) -> str:
+    """Update a delivery by such values; what fails is taken back as a whole."""
+    members = ", ".join(f"{name} = {value}" for name, value in zip(_STANDING, values, strict=True))
+    return f"UPDATE OR FAIL delivery SET {members}"
 
 
+*_MEMBERS, _ID = (f"column{at}" for at in range(1, len(_STANDING) + 2))
 _SETTLE = Wide(
-    f"{_settling('column')} FROM (VALUES {{rows}}) WHERE id = column1",
+    f"{_settling(_MEMBERS)} FROM (VALUES {{rows}}) WHERE id = {_ID}",
     len(_STANDING) + 1,
-    one=f"{_settling('?')} WHERE id = ?1",
+    one=f"{_settling('?' * len(_STANDING))} WHERE id = ?",
 )
 _NEEDED = (
     "(EXISTS (SELECT 1 FROM copy WHERE copy.mail_id = {id})"
@@ -231,7 +233,6 @@ def _told(
 
 def _standing(delivery: Delivery) -> tuple[Any, ...]:
     return (
-        delivery.id,
         delivery.state.value,
         delivery.attempts,
         delivery.due,
@@ -244,6 +245,7 @@ def _standing(delivery: Delivery) -> tuple[Any, ...]:
         delivery.tag,
         delivery.proven,
         delivery.platform_id,
+        delivery.id,
     )
 
 

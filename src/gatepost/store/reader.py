@@ -139,11 +139,11 @@ class Reader:
         bare = key.strip().removeprefix("<").removesuffix(">")
         known = table(Message)
         sql = (
-            f"SELECT {known.fields} FROM message WHERE id IN (SELECT id FROM message WHERE id = ?1"
-            " UNION SELECT id FROM message WHERE message_id IN (?2, ?3)"
-            " UNION SELECT mail_id FROM delivery WHERE remote_id = ?2) ORDER BY id DESC LIMIT ?4"
+            f"SELECT {known.fields} FROM message WHERE id IN (SELECT id FROM message WHERE id = ?"
+            " UNION SELECT id FROM message WHERE message_id IN (?, ?)"
+            " UNION SELECT mail_id FROM delivery WHERE remote_id = ?) ORDER BY id DESC LIMIT ?"
         )
-        found = [compiler.bind(each) for each in (bare.lower(), bare, f"<{bare}>", limit)]
+        found = [compiler.bind(each) for each in (bare.lower(), bare, f"<{bare}>", bare, limit)]
         return [known.row(row) for row in self._rows(sql, found)]
 
     def letters(self, query: Query, listed: Listed | None = None) -> Page[Letter]:
@@ -184,8 +184,8 @@ class Reader:
 
     def uploaded(self, user_id: int | None = None, kind: type[Upload] | type[Share] = Upload) -> tuple[int, int]:
         """Return how many files are uploaded, or shared, and their octets: a user's, or all."""
-        sql = f"SELECT count(*), coalesce(sum(size), 0) FROM {table(kind).name} WHERE ?1 IS NULL OR user_id = ?1"
-        count, octets = self._rows(sql, [user_id])[0]
+        sql = f"SELECT count(*), coalesce(sum(size), 0) FROM {table(kind).name} WHERE ? IS NULL OR user_id = ?"
+        count, octets = self._rows(sql, [user_id, user_id])[0]
         return count, octets
 
     def emails(self, query: Query, octets: int, *, seconds: float = PATIENCE) -> Page[Email]:
@@ -230,10 +230,10 @@ class Reader:
         """Return the domain that bears a name, be it as an alias."""
         known = table(Domain)
         sql = (
-            f"SELECT {known.fields} FROM domain WHERE id = coalesce((SELECT id FROM domain WHERE name = ?1),"
-            " (SELECT domain_id FROM domain_alias WHERE name = ?1))"
+            f"SELECT {known.fields} FROM domain WHERE id = coalesce((SELECT id FROM domain WHERE name = ?),"
+            " (SELECT domain_id FROM domain_alias WHERE name = ?))"
         )
-        rows = self._rows(sql, [compiler.bind(name)])
+        rows = self._rows(sql, [compiler.bind(name)] * 2)
         return known.row(rows[0]) if rows else None
 
     def active_users(self, domain_ids: Collection[int]) -> dict[int, int]:

@@ -34,8 +34,8 @@ def drop(connection: sqlite3.Connection, mail: Mail, ids: Collection[str]) -> in
 
 def expire(connection: sqlite3.Connection, mail: Mail, now: int, limit: int) -> int:
     """Remove at most `limit` files, and as many keys of requests, that are past their day; return how many went."""
-    due = " UNION ALL ".join(f"SELECT id FROM {name} WHERE expires_at <= ?1" for name in ("upload", "share"))
-    rows = connection.execute(f"{due} LIMIT ?2", (now, limit)).fetchall()
+    due = " UNION ALL ".join(f"SELECT id FROM {name} WHERE expires_at <= ?" for name in ("upload", "share"))
+    rows = connection.execute(f"{due} LIMIT ?", (now, now, limit)).fetchall()
     gone = drop(connection, mail, [row[0] for row in rows])
     old = "SELECT id FROM submission WHERE expires_at <= ? LIMIT ?"
     keys = connection.execute(f"DELETE FROM submission WHERE id IN ({old})", (now, limit)).rowcount
