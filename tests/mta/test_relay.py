@@ -479,6 +479,30 @@ async def test_who_is_gone_while_a_connection_is_made_ready_leaves_none_open(mak
     server.close()
 
 
+async def test_places_at_a_server_go_in_turn_and_past_those_who_left(make: Make) -> None:
+    relay = make(connections=1)
+    async with Sink() as sink, asyncio.timeout(60):
+        await relay.deliver(to(sink), parcel())
+        (target,) = await relay._router.targets(to(sink))
+        session = relay.pool.at_hand(target)
+        assert session is not None
+        assert relay.pool.at_hand(target) is None
+        gone = asyncio.ensure_future(relay.deliver(to(sink), parcel("gone@to.test")))
+        await asyncio.sleep(0)
+        assert results(await relay.deliver(to(sink), parcel())) == ["deferred 0 4.4.5"]  # another one waits
+        gone.cancel()
+        await asyncio.gather(gone, return_exceptions=True)
+        late = asyncio.ensure_future(relay.deliver(to(sink), parcel("late@to.test")))
+        await asyncio.sleep(0)
+        relay.pool.give(session)
+        late.cancel()  # its place has come, but it has not heard of that
+        await asyncio.gather(late, return_exceptions=True)
+        assert gone.cancelled()
+        assert late.cancelled()
+        assert results(await relay.deliver(to(sink), parcel())) == ["delivered 250 2.0.0"]
+    assert len(sink.mails) == 2
+
+
 @pytest.mark.parametrize("act", [Act.DROP, Act.RESET, Act.HANG])
 async def test_a_mail_lost_after_the_dot_is_tried_again_later_and_nowhere_else_94(make: Make, act: Act) -> None:
     relay = make(data_timeout=1.0)

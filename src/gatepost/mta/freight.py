@@ -105,7 +105,7 @@ class Freight:
     async def parcel(self, load: Load) -> Parcel | None:
         """Return what goes on the wire, signed and sealed last of all; None where the mail's text can't be read."""
         message, body = load.message, load.body
-        start = await _header(body)
+        start = body.data if body is not None and body.data is not None else await _header(body)
         if message is None or body is None or start is None:
             return None
         first = load.deliveries[0]
@@ -113,7 +113,9 @@ class Freight:
         if message.login:
             fields += completing(start, message)
         head = outgoing(start, fields, tag=first.tag, authserv_id=self._host, authored=message.login is not None)
-        signatures = await self._signing.fields(message, head.data, body, head.offset)
+        signatures = b""
+        if message.signer:
+            signatures = await self._signing.fields(message, head.data, body, head.offset)
         if head.changed:
             signed = signatures + head.data
             signatures = await self._signing.seal(message, first.domain_id, signed, body, head.offset) + signatures

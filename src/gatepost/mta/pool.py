@@ -1,7 +1,9 @@
 """Keeps connections to next hops for the next mail: last in, first out; so many to each, so long, for so many mails."""
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from math import inf
 
@@ -25,14 +27,13 @@ class Crowded(Exception):
 class _Lane:
     """What is known of one target."""
 
-    __slots__ = ("busy", "clock", "failure", "free", "idle", "rests_until", "waiting")
+    __slots__ = ("busy", "clock", "failure", "idle", "rests_until", "waiting")
 
-    def __init__(self, limit: int, retire: "Callable[[_Lane, float], float]") -> None:
+    def __init__(self, retire: "Callable[[_Lane, float], float]") -> None:
         self.idle: list[tuple[Session, float]] = []  # each with the time when it goes, the first next
         self.clock = Lookout(asyncio.get_running_loop(), partial(retire, self))
-        self.free = asyncio.Semaphore(limit)
-        self.waiting = 0
-        self.busy = 0  # sessions handed out
+        self.busy = 0  # places taken: sessions that are handed out, or being opened
+        self.waiting: deque[asyncio.Future[None]] = deque()  # for a place; while somebody does, none is free
         self.rests_until = 0.0
         self.failure: Unusable | None = None
 
@@ -50,18 +51,28 @@ class Pool:
         self._lanes: dict[Target, _Lane] = {}
         self._leaving: set[asyncio.Task[None]] = set()
 
+    def at_hand(self, target: Target) -> Session | None:
+        """Return an idle session that can be used as it stands; None where `take` must be asked."""
+        lane = self._lane(target)
+        if not lane.idle or lane.busy >= self._settings.connections or self._rests(lane):
+            return None
+        session = lane.idle[-1][0]
+        if session.dirty or not session.alive:
+            return None
+        lane.idle.pop()
+        lane.busy += 1
+        return session
+
     async def take(self, target: Target, *, fresh: bool = False) -> Session:
         """Return a session, an idle one unless `fresh`; raise Unusable or Crowded."""
         lane = self._lane(target)
         self._check_rest(lane)
-        if lane.waiting >= self._settings.connections and lane.free.locked():
+        if lane.busy < self._settings.connections:
+            lane.busy += 1
+        elif len(lane.waiting) < self._settings.connections:
+            await self._turn(lane)
+        else:
             raise Crowded(target.text)
-        lane.waiting += 1
-        try:
-            await lane.free.acquire()
-        finally:
-            lane.waiting -= 1
-        lane.busy += 1
         try:
             session = None if fresh else await self._idle(lane)
             return session or await self._new(target, lane)
@@ -110,19 +121,41 @@ class Pool:
         if lane is None:
             if len(self._lanes) >= REMEMBERED:
                 self._forget()
-            lane = self._lanes[target] = _Lane(self._settings.connections, self._retire)
+            lane = self._lanes[target] = _Lane(self._retire)
         return lane
 
+    async def _turn(self, lane: _Lane) -> None:
+        """Wait for a place: it comes from who leaves one."""
+        waiter = asyncio.get_running_loop().create_future()
+        lane.waiting.append(waiter)
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if waiter.cancelled():
+                with suppress(ValueError):  # passed over already
+                    lane.waiting.remove(waiter)
+            else:  # it came, but too late
+                self._release(lane)
+            raise
+
     def _release(self, lane: _Lane) -> None:
+        """Hand a place on to who waits longest, else free it."""
+        while lane.waiting:
+            waiter = lane.waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
         lane.busy -= 1
-        lane.free.release()
 
     def _forget(self) -> None:
         """Drop what is known of targets that nobody uses or waits for."""
         self._lanes = {target: lane for target, lane in self._lanes.items() if lane.idle or lane.waiting or lane.busy}
 
+    def _rests(self, lane: _Lane) -> bool:
+        return lane.failure is not None and asyncio.get_running_loop().time() < lane.rests_until
+
     def _check_rest(self, lane: _Lane) -> None:
-        if lane.failure is not None and asyncio.get_running_loop().time() < lane.rests_until:
+        if lane.failure is not None and self._rests(lane):
             raise Unusable(lane.failure.reply, busy=lane.failure.busy, lasting=lane.failure.lasting)
 
     async def _idle(self, lane: _Lane) -> Session | None:

@@ -8,7 +8,6 @@ from gatepost.events import Clock, Metrics, keep, log
 from gatepost.model.envelope import Body
 from gatepost.model.problem import Problem
 from gatepost.model.query import Query
-from gatepost.model.route import Route
 from gatepost.model.stored import Delivery, Message, Pause, State
 from gatepost.mta.bounce import Bounces, Settled
 from gatepost.mta.freight import Freight, Load
@@ -261,19 +260,16 @@ class Queue:
         if self.line.lane_of(way) is not lane:  # it has changed since the mail was lined up
             self.line.give_back(load.entries)
             return None
-        outcomes = await self._hand_on(load, way)
+        if isinstance(way, Problem):
+            outcomes = self._deferred(load, own("4.3.5", way.detail))
+        elif (parcel := await self._freight.parcel(load)) is None:
+            outcomes = self._deferred(load, own("4.3.0", "the mail's text can't be read"))
+        else:
+            outcomes = await self._relay.deliver(way, parcel)
         for delivery, outcome in zip(load.deliveries, outcomes, strict=True):
             if outcome.result is Result.DELIVERED:
                 self._ledger.taken(delivery, outcome)
         return load, outcomes
-
-    async def _hand_on(self, load: Load, way: Route | Problem) -> list[Outcome]:
-        if isinstance(way, Problem):
-            return self._deferred(load, own("4.3.5", way.detail))
-        parcel = await self._freight.parcel(load)
-        if parcel is None:
-            return self._deferred(load, own("4.3.0", "the mail's text can't be read"))
-        return await self._relay.deliver(way, parcel)
 
     def _deferred(self, load: Load, reply: Reply) -> list[Outcome]:
         return [Outcome(result=Result.DEFERRED, reply=reply, at=self._clock())] * len(load.deliveries)

@@ -131,15 +131,14 @@ class Relay:
             ]
             return self._unmet(outcomes) if error.unmet else outcomes
         counted = self._router.policy_domain(route) if parcel.tls is TlsWish.NONE else ""
-        outcomes = parcel.outcomes(Result.DEFERRED, _SILENCE)
-        open_ones = list(range(len(parcel.takers)))
-        for target in targets:
+        outcomes = await self._try(targets[0], parcel, counted)
+        for target in targets[1:]:
+            open_ones = [index for index, outcome in enumerate(outcomes) if outcome.unreachable or outcome.unmet]
+            if not open_ones:
+                break
             tried = await self._try(target, parcel.only(open_ones), counted)
             for index, outcome in zip(open_ones, tried, strict=True):
                 outcomes[index] = _after(outcomes[index], outcome)
-            open_ones = [index for index in open_ones if outcomes[index].unreachable or outcomes[index].unmet]
-            if not open_ones:
-                break
         return outcomes
 
     async def _try(self, target: Target, parcel: Parcel, counted: str) -> list[Outcome]:
@@ -171,14 +170,19 @@ class Relay:
 
     async def _with(self, target: Target, act: Callable[[Session], Awaitable[T]], counted: str = "") -> T:
         """Use a session. One that was idle may have gone stale: then once more on a new one."""
-        session = await self._take(target, counted)
-        reused = session.uses > 0
-        try:
-            return await self._once(session, act)
-        except Broken as error:
-            if error.after_dot or error.busy or not reused:
-                raise
-        return await self._once(await self._take(target, counted, fresh=True), act)
+        session = self.pool.at_hand(target) or await self._take(target, counted)
+        while True:
+            try:
+                found = await act(session)
+            except BaseException as error:
+                self.pool.drop(session)
+                stale = session.uses > 0 and isinstance(error, Broken) and not (error.after_dot or error.busy)
+                if not stale:
+                    raise
+            else:
+                self.pool.give(session)
+                return found
+            session = await self._take(target, counted, fresh=True)
 
     async def _take(self, target: Target, counted: str, *, fresh: bool = False) -> Session:
         try:
@@ -200,15 +204,6 @@ class Relay:
         )
         host, ip = (target.host, target.ip) if fault else ("", "")
         self._results.note(domain, kind, fault or "", policy=policy, host=host, ip=ip)
-
-    async def _once(self, session: Session, act: Callable[[Session], Awaitable[T]]) -> T:
-        try:
-            found = await act(session)
-        except BaseException:
-            self.pool.drop(session)
-            raise
-        self.pool.give(session)
-        return found
 
 
 def make_relay(

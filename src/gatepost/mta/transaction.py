@@ -73,6 +73,8 @@ async def converse(session: Session, parcel: Parcel) -> list[Outcome]:
         unmet = refusal.status == NOT_PASSED_ON
         return [msgspec.structs.replace(each, unmet=unmet) for each in refused]
     outcomes = done = await _transact(session, parcel, utf8)
+    if len(outcomes) == 1:
+        return outcomes
     waiting: Sequence[int] = range(len(outcomes))
     while again := [index for index, outcome in zip(waiting, done, strict=True) if _too_many(outcome)]:
         if len(again) == len(waiting) or not any(outcome.result is Result.DELIVERED for outcome in done):
@@ -110,20 +112,15 @@ async def _transact(session: Session, parcel: Parcel, utf8: bool) -> list[Outcom
     if taken and not pipelined:
         final = (await session.ask([b"DATA"]))[0]
     if final is not None and final.code == 354:
-        final = await _hand_over(session, parcel, taken)
+        if taken:
+            final = await session.send(parcel.head, parcel.body, parcel.offset)
+            session.dirty = False
+        else:  # only the dot (RFC 2920 3.1)
+            await session.lone_dot()
+            final = None
     elif final is not None and final.code < 400:
         raise Broken(own(GARBAGE, f"{session.hop} answers DATA with {final.code}"))
     return [_outcome(session, reply, final) for reply in answers]
-
-
-async def _hand_over(session: Session, parcel: Parcel, taken: bool) -> Reply | None:
-    """Send the mail; only the dot where no recipient was taken (RFC 2920 3.1)."""
-    if not taken:
-        await session.lone_dot()
-        return None
-    final = await session.send(parcel.head, parcel.body, parcel.offset)
-    session.dirty = False
-    return final
 
 
 def _outcome(session: Session, rcpt: Reply, final: Reply | None) -> Outcome:

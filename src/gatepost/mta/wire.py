@@ -234,7 +234,8 @@ class Session:
     @property
     def alive(self) -> bool:
         """Fit for another mail: connected, and nothing said that was not asked for."""
-        return self._client.protocol is not None and self._client.pipe.standing
+        pipe = self._client.protocol
+        return pipe is not None and cast(Pipeline, pipe).standing
 
     def offers(self, extension: str) -> bool:
         """Tell whether the server offers an extension, whose name is in lower case."""
