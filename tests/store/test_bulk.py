@@ -133,6 +133,66 @@ async def test_the_last_of_several_deliveries_takes_the_bytes_along(store: Store
     assert len(done.items) == 3 and store.reader.get(Message, mail_id(1)) is not None
 
 
+def places(store: Store) -> dict[str, int]:
+    """The row of each body."""
+    rows = store._opened.connection.execute("SELECT mail_id, rowid FROM body").fetchall()
+    return dict(rows)
+
+
+def small(number: int) -> Body:
+    data = bytes([number]) * 6000  # one to a page
+    return Body(len(data), data)
+
+
+async def test_new_bytes_are_written_over_those_that_nobody_needs(store: Store) -> None:
+    await together(store, *(arrival(number, body=small(number), copies=number == 4) for number in range(1, 7)))
+    before = places(store)
+    pages = store._opened.connection.execute("PRAGMA page_count").fetchone()
+    await together(
+        store, arrival(7, body=small(7)), settled(2, 2), settled(4, 4), settled(5, 5), arrival(8, body=small(8))
+    )
+    after = places(store)
+    assert sorted(after) == [mail_id(number) for number in (1, 3, 4, 6, 7, 8)]  # a folder holds the fourth
+    assert {after[mail_id(7)], after[mail_id(8)]} == {before[mail_id(2)], before[mail_id(5)]}
+    for number in (1, 3, 4, 6, 7, 8):
+        assert store.reader.body(mail_id(number)) == small(number)
+    assert store._opened.connection.execute("PRAGMA freelist_count").fetchone() == (0,)
+    assert store._opened.connection.execute("PRAGMA page_count").fetchone() == pages
+
+
+async def test_bytes_go_though_fewer_come_and_come_though_fewer_go(store: Store) -> None:
+    await together(store, *(arrival(number) for number in range(1, 5)))
+    await together(store, arrival(5), *(settled(number, number) for number in (1, 2, 3)))
+    assert sorted(places(store)) == [mail_id(4), mail_id(5)]
+    await together(store, *(arrival(number) for number in (6, 7, 8)), settled(4, 4))
+    assert sorted(places(store)) == [mail_id(number) for number in (5, 6, 7, 8)]
+    await together(store, *(settled(number, number) for number in (5, 6)), arrival(9, deliveries=0))
+    assert sorted(places(store)) == [mail_id(7), mail_id(8)]
+
+
+async def test_bytes_that_nobody_needs_go_though_the_mail_that_comes_in_their_place_fails(store: Store) -> None:
+    await together(store, arrival(1), arrival(2, body=small(2)))
+    twice, _ = await together(store, arrival(2, body=small(9)), settled(1, 1))
+    assert isinstance(twice, Problem) and twice.kind is Kind.CONFLICT
+    assert sorted(places(store)) == [mail_id(2)] and store.reader.body(mail_id(2)) == small(2)
+    await store.write(arrival(3))
+    assert sorted(places(store)) == [mail_id(2), mail_id(3)]
+
+
+async def test_bytes_of_a_file_and_of_a_row_come_in_each_others_place(store: Store) -> None:
+    draft = store.spool.draft()
+    draft.write(b"x" * 300_000)
+    file = await store.spool.adopt(await store.spool.finish(draft), mail_id(2))
+    await together(store, arrival(1))
+    await together(store, settled(1, 1), arrival(2, body=file))
+    path = store.spool.path(mail_id(2))
+    assert store.reader.body(mail_id(2)) == Body(300_000, path=str(path)) and path.exists()
+    await together(store, settled(2, 2), arrival(3))
+    assert store.reader.body(mail_id(3)) == Body(5, b"mail\n") and sorted(places(store)) == [mail_id(3)]
+    await asyncio.to_thread(store.close_sync)
+    assert not path.exists()
+
+
 async def test_files_go_with_the_last_of_those_settled_together(store: Store) -> None:
     for number in (1, 2):
         draft = store.spool.draft()

@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import msgspec
 import pytest
 from tests.store.samples import NOW, copy, delivery, domain, mail_id, message, user
 
@@ -230,6 +231,12 @@ def test_no_verb_of_the_mail_road_scans_a_table(connection: sqlite3.Connection) 
     writer.mail = Mail(watched)  # type: ignore[arg-type]
     row = writer.live(limit=1)[0]
     writer.settle(row)
+    done = [msgspec.structs.replace(each, state=State.DELIVERED) for each in writer.live(limit=3)]
+    for each in done:
+        writer.remove(Copy, eq("mail_id", each.mail_id))
+    writer.mail.exchange(done, [Arrival(message(9002), Body(1, b"x"), [], [delivery(9002)], [], NOW)])
+    for start, end in (("UPDATE OR FAIL body", ""), ("DELETE FROM body", "IN ((?), (?))")):  # one came for three
+        assert any(sql.startswith(start) and sql.endswith(end) for _, sql in watched.plans)
     writer.enqueue([delivery(7)])
     writer.mail.release([mail_id(7), mail_id(8)])
     writer.refuse(message(9001), [], NOW)

@@ -28,14 +28,12 @@ class Keep(Arrival):
         self.beside = beside
 
     def __call__(self, writer: Writer) -> Kept:
-        return self.together([self], writer)[0]
+        self.write_beside(writer)
+        return writer.mail.keep([self])[0]
 
-    @staticmethod
-    def together(changes: "Sequence[Keep]", writer: Writer) -> list[Kept]:
-        for change in changes:
-            for beside in change.beside:
-                beside(writer)
-        return writer.mail.keep(changes)
+    def write_beside(self, writer: Writer) -> None:
+        for beside in self.beside:
+            beside(writer)
 
 
 class Settle(msgspec.Struct, frozen=True):
@@ -46,14 +44,15 @@ class Settle(msgspec.Struct, frozen=True):
     def __call__(self, writer: Writer) -> None:
         writer.mail.settle(self.deliveries)
 
-    @staticmethod
-    def together(changes: "Sequence[Settle]", writer: Writer) -> list[None]:
-        writer.mail.settle([delivery for change in changes for delivery in change.deliveries])
-        return [None] * len(changes)
+
+KINDS: frozenset[type[Any]] = frozenset({Keep, Settle})
 
 
-KINDS: dict[type[Any], Callable[[Sequence[Any], Writer], Sequence[Any]]] = {
-    Keep: Keep.together,
-    Settle: Settle.together,
-}
-"""How the changes of each kind are made together; what one raises takes all of them back."""
+def together(changes: Sequence[Any], writer: Writer) -> list[Kept | None]:
+    """Make changes of these kinds and return what came of each; what one raises takes all of them back."""
+    keeps = [change for change in changes if isinstance(change, Keep)]
+    for keep in keeps:
+        keep.write_beside(writer)
+    ways = [delivery for change in changes if isinstance(change, Settle) for delivery in change.deliveries]
+    kept = iter(writer.mail.exchange(ways, keeps))
+    return [next(kept) if isinstance(change, Keep) else None for change in changes]

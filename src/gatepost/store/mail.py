@@ -49,11 +49,12 @@ _NEEDED = (
     f" OR EXISTS (SELECT 1 FROM delivery WHERE delivery.mail_id = {{id}} AND {LIVE}))"
 )
 # `data IS NULL` would be answered wrongly there by SQLite 3.40, in STRICT tables.
-_DROP = Wide(
-    f"DELETE FROM body WHERE mail_id IN ({{rows}}) AND NOT {_NEEDED.format(id='body.mail_id')}"
-    " RETURNING mail_id, typeof(data), EXISTS (SELECT 1 FROM trace WHERE trace.mail_id = body.mail_id)",
-    1,
-)
+_TOLD = "mail_id, typeof(data), EXISTS (SELECT 1 FROM trace WHERE trace.mail_id = body.mail_id)"
+_UNNEEDED = f"mail_id IN ({{rows}}) AND NOT {_NEEDED.format(id='body.mail_id')}"
+_DROP = Wide(f"DELETE FROM body WHERE {_UNNEEDED} RETURNING {_TOLD}", 1)
+_SPARE = Wide(f"SELECT {_TOLD} FROM body WHERE {_UNNEEDED}", 1)
+_REMOVE = Wide("DELETE FROM body WHERE mail_id IN ({rows})", 1)
+_REPLACE = "UPDATE OR FAIL body SET mail_id = ?, size = ?, data = ? WHERE mail_id = ?"
 _UNTOLD = Wide(
     "SELECT column1 FROM (VALUES {rows}) WHERE NOT EXISTS (SELECT 1 FROM trace WHERE mail_id = column1)"
     f" AND NOT {_NEEDED.format(id='column1')}",
@@ -115,13 +116,25 @@ class Mail:
 
     def keep(self, arrivals: Sequence[Arrival]) -> list[Kept]:
         """Store mails; a body with a path must have been adopted by the spool."""
+        return self.exchange((), arrivals)
+
+    def exchange(self, deliveries: Sequence[Delivery], arrivals: Sequence[Arrival]) -> list[Kept]:
+        """`settle` and `keep` at once: new bodies are written over those that nobody needs any more.
+
+        To remove one and to add another changes up to six pages of their table and the list of free ones; this, one.
+        """
+        done = self._write_down(deliveries)
+        bodies = [each.body for each in arrivals if each.needs_body]
+        if bodies:
+            self._insert(_BODIES, self._write_over(done, bodies))
+        else:
+            self.release(done)
         self._insert(_MESSAGES, [each.message for each in arrivals])
-        self._insert(_BODIES, [each.body for each in arrivals if each.needs_body])
         self.dropped += [each.id for each in arrivals if each.spooled and not each.needs_body]
         copies = iter(self._insert(_COPIES, [row for each in arrivals for row in each.copies]))
-        deliveries = iter(self._enqueue([row for each in arrivals for row in each.ways]))
+        ways = iter(self._enqueue([row for each in arrivals for row in each.ways]))
         self._insert(_TRACES, [each.trace for each in arrivals])
-        return [Kept([next(copies) for _ in each.copies], [next(deliveries) for _ in each.ways]) for each in arrivals]
+        return [Kept([next(copies) for _ in each.copies], [next(ways) for _ in each.ways]) for each in arrivals]
 
     def enqueue(self, deliveries: Sequence[Delivery]) -> list[int]:
         """Insert new deliveries and return their ids."""
@@ -143,19 +156,33 @@ class Mail:
 
     def settle(self, deliveries: Sequence[Delivery]) -> None:
         """Write how deliveries stand; what nobody needs of their mails goes."""
+        self.release(self._write_down(deliveries))
+
+    def _write_down(self, deliveries: Sequence[Delivery]) -> Collection[str]:
+        """Write how deliveries stand; return the mails of those that are done."""
         for sql, values in _SETTLE.over([_standing(delivery) for delivery in deliveries]):
             self._connection.execute(sql, values)
         emails.tell(self._connection, {delivery.mail_id for delivery in deliveries})
-        done = [delivery.mail_id for delivery in deliveries if delivery.state not in _OPEN]
-        if done:
-            self.release(dict.fromkeys(done))
+        return dict.fromkeys(delivery.mail_id for delivery in deliveries if delivery.state not in _OPEN)
 
     def release(self, mail_ids: Collection[str]) -> int:
         """Drop what nobody needs of mails any more; return how many lost their bytes.
 
         The bytes stay for copies and deliveries not done; message and done deliveries as long as a trace or these.
         """
-        gone = self._over(_DROP, [(mail_id,) for mail_id in mail_ids])
+        return self._follow(self._over(_DROP, [(mail_id,) for mail_id in mail_ids]))
+
+    def _write_over(self, mail_ids: Collection[str], bodies: Sequence[Any]) -> Sequence[Any]:
+        """`release`, by which new bodies come into the rows of the old ones; return those that found none."""
+        spare = self._over(_SPARE, [(mail_id,) for mail_id in mail_ids])
+        for body, (mail_id, _, _) in zip(bodies, spare, strict=False):
+            self._connection.execute(_REPLACE, (*body, mail_id))
+        self._over(_REMOVE, [(mail_id,) for mail_id, _, _ in spare[len(bodies) :]])
+        self._follow(spare)
+        return bodies[len(spare) :]
+
+    def _follow(self, gone: Sequence[Any]) -> int:
+        """Have the rest go with bytes that are gone; return their number."""
         self.dropped += [mail_id for mail_id, kind, _ in gone if kind == "null"]
         self._forget([mail_id for mail_id, _, told in gone if not told])
         return len(gone)

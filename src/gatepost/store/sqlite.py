@@ -18,7 +18,7 @@ from gatepost.events import Metrics, log
 from gatepost.model.likeness import Likeness, likes
 from gatepost.model.problem import Kind, Problem
 from gatepost.store.blobs import Spool
-from gatepost.store.bulk import KINDS
+from gatepost.store.bulk import KINDS, together
 from gatepost.store.health import Health, primary_code
 from gatepost.store.item import GATHERED, Caught, Item, Pace
 from gatepost.store.meanwhile import Meanwhile
@@ -225,18 +225,17 @@ class Committer:
         self._connection.execute("COMMIT")
 
     def _together(self, batch: list[Item[Any]]) -> bool:
-        """Make the changes of each kind at once; False, and nothing is done, where one of them can't be made.
+        """Make the changes of KINDS at once; False, and nothing is done, where one of them can't be made.
 
         They are the first in the transaction: it is what is taken back. A savepoint copies each page that changes.
         """
         self._writer.touched = self._writer.stirred = False
         with Caught() as caught:
-            for kind, make in KINDS.items():
-                alike = [item for item in batch if type(item.change) is kind]
-                results = make([item.change for item in alike], self._writer) if alike else ()
-                for item, result in zip(alike, results, strict=True):
-                    item.result = result
-                    self._mark(item)
+            alike = [item for item in batch if type(item.change) in KINDS]
+            results = together([item.change for item in alike], self._writer) if alike else ()
+            for item, result in zip(alike, results, strict=True):
+                item.result = result
+                self._mark(item)
         if caught.error is None:
             return True
         self._check(caught.error)
