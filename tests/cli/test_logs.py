@@ -1,13 +1,17 @@
 """Log lines, as a process really writes them."""
 
 import json
+import os
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
 from gatepost.cli.failure import Failure
 from gatepost.cli.logs import configure
+from gatepost.cli.outlet import PATIENCE, Outlet
 from gatepost.settings import Log
 
 PROGRAM = """
@@ -50,3 +54,67 @@ def test_json_lines_are_json() -> None:
 def test_unknown_forms_and_levels_are_refused(log: Log) -> None:
     with pytest.raises(Failure, match="log\\."):
         configure(log)
+
+
+def told(lines: int) -> str:
+    return f"{lines} lost"
+
+
+def test_a_log_whose_reader_is_gone_fails_nobody() -> None:
+    reading, writing = os.pipe()
+    outlet = Outlet(writing, told)
+    os.close(reading)
+    assert [outlet.write(f"{number}\n") for number in range(3)] == [2, 2, 2]
+    os.close(writing)
+
+
+def test_a_log_on_a_full_disc_fails_nobody_and_says_later_what_is_missing(tmp_path: Path) -> None:
+    full, there = os.open("/dev/full", os.O_WRONLY), os.open(tmp_path / "log", os.O_CREAT | os.O_WRONLY)
+    fd = os.dup(full)
+    outlet = Outlet(fd, told)
+    outlet.write("one\n")
+    outlet.write("two\n")
+    os.dup2(there, fd)
+    outlet.write("three\n")
+    outlet.write("four\n")
+    assert (tmp_path / "log").read_text() == "2 lost\nthree\nfour\n"
+    for each in (full, there, fd):
+        os.close(each)
+
+
+def test_a_log_that_nobody_reads_holds_its_writer_up_once_and_goes_on_with_the_reader() -> None:
+    reading, writing = os.pipe()
+    outlet = Outlet(writing, told)
+    line = "x" * 9_999 + "\n"
+    began = time.monotonic()
+    for _ in range(300):
+        outlet.write(line)
+    assert time.monotonic() - began < 5 * PATIENCE
+    os.set_blocking(reading, False)
+    held = 0
+    while held < 300 * len(line):
+        try:
+            held += len(os.read(reading, 1 << 20))
+        except BlockingIOError:
+            break
+    outlet.write("again\n")
+    missing = 300 - held // len(line)
+    assert os.read(reading, 1 << 20).decode() == f"\n{missing} lost\nagain\n"
+    os.close(reading)
+    os.close(writing)
+
+
+def test_whole_lines_of_a_daemon_tell_what_was_lost() -> None:
+    told = (
+        "import sys; from gatepost.cli import logs; from gatepost.settings import Log; logs.configure(Log(format={!r}))"
+    )
+    lose = "; import os; from gatepost.events import log; fd = os.dup(2); os.dup2(os.open('/dev/full', 1), 2)"
+    again = "; log.info('one'); os.dup2(fd, 2); log.info('two')"
+    done = {
+        form: subprocess.run(
+            [sys.executable, "-c", told.format(form) + lose + again], capture_output=True, text=True, check=True
+        ).stderr.splitlines()
+        for form in ("json", "text")
+    }
+    assert [json.loads(line)["event"] for line in done["json"]] == ["log lines lost", "two"]
+    assert [line.split(" ", 1)[1] for line in done["text"]] == ["error log lines lost lines=1", "info two"]

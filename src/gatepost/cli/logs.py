@@ -5,12 +5,13 @@ import logging
 import os
 import re
 import sys
-from collections.abc import MutableMapping
-from typing import Any
+from collections.abc import Callable, MutableMapping
+from typing import Any, TextIO, cast
 
 import structlog
 
 from gatepost.cli.failure import Failure
+from gatepost.cli.outlet import Outlet
 from gatepost.settings import Log
 
 LEVELS = {
@@ -33,13 +34,27 @@ def configure(log: Log) -> None:
         structlog.processors.format_exc_info,
     ]
     last: structlog.typing.Processor = structlog.processors.JSONRenderer() if log.format == "json" else _line
+    outlet = _outlet(lambda lines: _lost(lines, stamp, last))
     structlog.configure(
         processors=[structlog.contextvars.merge_contextvars, *shared, last],
         wrapper_class=structlog.make_filtering_bound_logger(lowest),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(outlet),
         cache_logger_on_first_use=True,
     )
-    _adopt_stdlib(lowest, [*shared, last])
+    _adopt_stdlib(lowest, [*shared, last], outlet)
+
+
+def _outlet(told: Callable[[int], str]) -> TextIO:
+    try:
+        fd = sys.stderr.fileno()
+    except OSError:  # a program that runs the command within itself has put a file of its own there
+        return sys.stderr
+    return cast(TextIO, Outlet(fd, told))
+
+
+def _lost(lines: int, stamp: structlog.processors.TimeStamper, last: structlog.typing.Processor) -> str:
+    event = {"event": "log lines lost", "lines": lines, "level": "error"}
+    return str(last(None, "", stamp(None, "", event)))
 
 
 def level(log: Log) -> int:
@@ -51,9 +66,9 @@ def level(log: Log) -> int:
     return LEVELS[log.level]
 
 
-def _adopt_stdlib(level: int, processors: list[structlog.typing.Processor]) -> None:
+def _adopt_stdlib(level: int, processors: list[structlog.typing.Processor], outlet: TextIO) -> None:
     """Give the lines of uvicorn, aiosmtpd and asyncio the same form; their chatter stays out."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(outlet)
     *before, last = processors
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=before,

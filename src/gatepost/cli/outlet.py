@@ -1,0 +1,65 @@
+"""Where log lines leave the process. Whoever reads them may be gone, stuck or full: no mail fails for it."""
+
+import os
+import select
+import threading
+import time
+from collections.abc import Callable
+
+PATIENCE = 1.0  # seconds that a line waits for a reader who has fallen behind
+RESPITE = 60.0  # seconds until the next one waits as long
+PIECE = select.PIPE_BUF  # octets that a pipe takes without waiting once it says that it takes any
+
+
+class Outlet:
+    """A text file for log lines over a descriptor; it never raises, and holds its writer up only that long.
+
+    What it can't pass on is lost, and the next line that gets through is told how much that was.
+    """
+
+    def __init__(self, fd: int, told: Callable[[int], str]) -> None:
+        """`told` makes the line that says how many before it were lost."""
+        self._fd = fd
+        self._told = told
+        self._lost = 0
+        self._torn = False  # the last line ends in its midst
+        self._patient = 0.0  # from when on a line may wait
+        self._lock = threading.Lock()
+        self._ready = select.poll()
+        self._ready.register(fd, select.POLLOUT)
+
+    def write(self, text: str) -> int:
+        """Pass a whole line on, or lose it."""
+        with self._lock:
+            before = "\n" if self._torn else ""
+            if self._lost:
+                before += self._told(self._lost) + "\n"
+            if self._pass_on((before + text).encode("utf-8", "backslashreplace")):
+                self._lost = 0
+            else:
+                self._lost += 1
+        return len(text)
+
+    def flush(self) -> None:
+        """Nothing is kept back."""
+
+    def _pass_on(self, line: bytes) -> bool:
+        rest = line
+        try:
+            while rest:
+                if not self._takes():
+                    break
+                rest = rest[os.write(self._fd, rest[:PIECE]) :]
+        except OSError:  # nobody reads, or the disc is full
+            pass
+        self._torn = (self._torn and rest == line) or 0 < len(rest) < len(line)
+        return not rest
+
+    def _takes(self) -> bool:
+        if self._ready.poll(0):
+            return True
+        now = time.monotonic()
+        if now < self._patient:
+            return False
+        self._patient = now + RESPITE
+        return bool(self._ready.poll(PATIENCE * 1000))
