@@ -4,12 +4,14 @@ import asyncio
 from collections.abc import Callable
 
 from gatepost.smtp import replies
+from gatepost.smtp.arrival import Arrival
 from gatepost.smtp.replies import Reply
 
 COMMAND_MAX = 2048  # octets of a command line with its CR LF
 RESPONSE_MAX = 12_288 + 2  # RFC 4954 4: what a client answers a challenge, with its CR LF
 BUFFER = 65_536  # octets that a reader takes before it stops its transport (asyncio takes up to twice as many)
 CHUNK = 1 << 20  # more than a reader ever holds: one read takes everything
+TURN = 50  # lines that came together are read in one turn of the loop; then it is the others' turn
 
 HTTP_VERBS = frozenset(b"GET POST PUT HEAD DELETE OPTIONS PATCH CONNECT TRACE PRI".split())
 TLS_HANDSHAKE = b"\x16"
@@ -26,7 +28,11 @@ class Reader(asyncio.StreamReader):
     _transport: asyncio.BaseTransport | None
     _loop: asyncio.AbstractEventLoop
     _maybe_resume_transport: Callable[[], None]
-    _waiting: asyncio.Future[bytes] | None = None  # who waits for what comes next
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(limit=BUFFER, loop=loop)
+        self._arrival = Arrival(loop)
+        self._lines = 0  # taken out of the buffer
 
     @property
     def pending(self) -> bytes:
@@ -52,45 +58,37 @@ class Reader(asyncio.StreamReader):
         self._transport = transport
 
     def take(self, data: bytes) -> None:
-        """Take what came: for who waits for it, else into the buffer."""
-        if not self._hand_over(data):
+        """Take what came: for who waits for it and goes on at once, else into the buffer."""
+        if not self._arrival.bring(data):
             self.feed_data(data)
 
     def feed_eof(self) -> None:
         super().feed_eof()
-        self._hand_over(b"")
+        self._arrival.end()
 
     def set_exception(self, exc: Exception) -> None:
         super().set_exception(exc)
-        self._hand_over(b"")
-
-    def _hand_over(self, data: bytes) -> bool:
-        waiting, self._waiting = self._waiting, None
-        if waiting is None or waiting.done():
-            return False
-        waiting.set_result(data)
-        return True
+        self._arrival.end()
 
     async def chunk(self) -> bytes:
         """Return what has come, or what comes next, which is not copied; b"" at the end. Raises what ended it."""
-        coming = self._coming()
-        data = await coming if coming else b""
+        data = b"" if self._settled else await self._arrival
         return data or await self.read(CHUNK)
 
-    def _coming(self) -> asyncio.Future[bytes] | None:
-        """Return what comes next as it comes; None where something is held already, or nothing comes any more."""
-        if self._buffer or self._eof or self._exception:
-            return None
-        self._waiting = self._loop.create_future()
-        return self._waiting
+    @property
+    def _settled(self) -> bool:
+        """Whether something is held already, or nothing comes any more."""
+        return bool(self._buffer or self._eof or self._exception)
 
     async def line(self) -> bytes:
         """Return the next line with its end, b"" when the peer has gone; of an endless one (swallowed) a part."""
-        coming = self._coming()
-        data = await coming if coming else b""
+        data = b"" if self._settled else await self._arrival
         if data and data.find(b"\n") == len(data) - 1:  # a command in a segment of its own, as most are
             return data
         self.unread(data)
+        self._lines += 1
+        if self._lines % TURN == 0:
+            await asyncio.sleep(0)
         try:
             return await self.readuntil(b"\n")
         except asyncio.IncompleteReadError:
