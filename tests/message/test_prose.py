@@ -115,7 +115,13 @@ PAGES = (
     b'<style>p{}</style><p>a<a href="http://x.test/">x</a><a href>y</a><a>z</a></p><style>b{}</style>',
     b'<svg><style><a href="http://s.test/">s</a></style></svg><p style="display:none">hid<img src=x></p>seen',
     b"<script>var x = 1</script><template><a href=http://t.test/>t</a></template><p>v<!-- -->iagra</p>",
-    b"<html><head><title>t</title></head><body bgcolor=white><font color=white>faint</font><form></form></body></html>",
+    b"<html><head><title>t</title></head><body bgcolor=white><font color=white>faint</font></body></html>",
+    b"<form action=/x></form>",
+    b"<input type=password>",
+    b"<iframe></iframe>",
+    b"<object></object>",
+    b"<meta http-equiv=refresh content='1; url=http://r.test/'>",
+    b"<script type='application/ld+json'>{}</script>",
 )
 
 
@@ -124,6 +130,13 @@ def test_a_page_looks_the_same_whether_its_links_were_gathered_before_or_not(pag
     read_before, alone = b"<p>1</p>" + page, b"<p>1 </p>" + page
     markup.read(read_before)
     assert look(read_before) == look(alone)
+
+
+def test_a_page_shows_its_devices_whether_its_links_were_gathered_before_or_not() -> None:
+    page = b"<p>2</p><form></form><input type=password><iframe></iframe><script>1</script><meta http-equiv=refresh>"
+    markup.read(page)
+    found = look(page)
+    assert (found.forms, found.passwords, found.frames, found.scripts, found.refresh) == (1, True, True, True, True)
 
 
 def test_the_tree_of_a_page_is_left_once_and_only_as_it_was() -> None:

@@ -22,7 +22,7 @@ MAX_MEMORY, MARKS_MEMORY = 8 << 20, 16 << 20
 LEAST = 4
 """Octets of each literal of a pattern that is sought by them: shorter ones stand in most texts."""
 
-TOGETHER, WIDE, MARKS = 6, 3, 36_000
+TOGETHER, WIDE, MARKS = 7, 3, 36_000
 """Patterns that are sought at once, those with gaps, and octets of literals: of more the states between them are so
 many that each new text needs some that no other needed; fewer make too many passes."""
 
@@ -241,12 +241,14 @@ class Phrases:
         octets = text.encode("utf-8", "replace")
         hits: list[Pattern] = []
         for together, members in self._marked:
-            hits += [members[index] for index in together.Match(octets) or () if members[index].found(octets)]
+            if likely := together.Match(octets):
+                hits += [members[index] for index in likely if members[index].found(octets)]
         for together, members in self._wide:
-            likely = [members[index] for index in together.Match(octets) or ()]
-            hits += [each for each in likely if each.compiled.search(octets)]
+            if likely := together.Match(octets):
+                hits += [members[index] for index in likely if members[index].compiled.search(octets)]
         for together, members in self._sets:
-            hits += [members[index] for index in together.Match(octets) or ()]
+            if found := together.Match(octets):
+                hits += [members[index] for index in found]
         return tuple(hits)
 
 

@@ -234,7 +234,7 @@ def text(raw: bytes, charset: str = "") -> str:
     """Decode for people: by its mark or its charset if known, else UTF-8, else Windows-1252; bad octets replaced."""
     if raw.startswith(UTF_16):
         return raw.decode("utf-16", "replace")
-    if raw.isascii() and charsets.codec(charset) in (None, "ascii", "utf-8", "iso8859-1", "cp1252"):
+    if is_ascii(raw, charset):
         return raw.decode("ascii")
     name = charsets.codec(charset)
     if name in (None, "ascii"):
@@ -244,6 +244,11 @@ def text(raw: bytes, charset: str = "") -> str:
     except (UnicodeError, ValueError, LookupError):
         return guessed(raw)
     return _whole(found) if name == "utf-7" else found
+
+
+def is_ascii(raw: bytes, charset: str) -> bool:
+    """Tell whether a text is ASCII, as what is said of it allows."""
+    return raw.isascii() and charsets.codec(charset) in (None, "ascii", "utf-8", "iso8859-1", "cp1252")
 
 
 def _whole(text: str) -> str:

@@ -87,16 +87,15 @@ def look(raw: bytes) -> Look:
 
 def _looked(raw: bytes) -> Look:
     splits, coded = _splits(raw), len(_CODED.findall(raw)) if b"&#" in raw else 0
-    tree = left_tree(raw)
-    if tree is None and slow(raw):
+    known = left_tree(raw)
+    if known is None and slow(raw):
         text = html.unescape(_ANY_TAG.sub(" ", raw.decode("utf-8", "replace")))
         return Look(text=_flat(text), splits=splits, coded=coded)
-    if tree is None:
-        tree = LexborHTMLParser(raw)
+    tree, devices = known or (LexborHTMLParser(raw), True)
     lower = raw.lower()
     images = [_dot(node) for node in tree.tags("img")] if b"<img" in lower else []
     anchors = tuple(_anchors(tree)) if b"<a" in lower else ()
-    devices = _DEVICES.search(lower) is not None
+    devices = devices and _DEVICES.search(lower) is not None
     scripts = devices and b"<script" in lower and any(map(_runs, tree.css("script")))
     refresh = devices and b"refresh" in lower and bool(tree.css("meta[http-equiv='refresh' i]"))
     tree.strip_tags(_SILENT)

@@ -27,7 +27,8 @@ _RARE = tuple(name for name in _ATTRIBUTES if name not in ("href", "src") and ":
 _ANY_RARE = re2.compile((r"[\s\"'/](?:" + "|".join(_RARE) + r")\s*=").encode())
 _HANDLER = re2.compile(rb"(?i)[\s\"'/]on[a-z]{4,18}\s*=\s*(\"[^\"]+\"|'[^']+')")
 _ANY_DEVICE = re2.compile(  # in one pass: most have none
-    rb"url\(|@import|refresh|xlink|<script|<template|\bon[a-z]{4,18}\s*=\s*[\"']|" + _ANY_RARE.pattern
+    rb"url\(|@import|refresh|password|xlink|<(?:script|template|form|iframe|object|embed)|\bon[a-z]{4,18}\s*=\s*[\"']|"
+    + _ANY_RARE.pattern
 )
 _RARE_SELECTOR = ",".join(f"[{name}]" for name in _RARE)
 _TAG = re.compile(rb"<(/?)([a-zA-Z][a-zA-Z0-9]*)")
@@ -140,17 +141,18 @@ def _parsed(raw: bytes) -> Page:
         values += _by_pattern(raw).attributes
     _left.clear()
     if whole and len(raw) <= LONGEST:
-        _left[raw] = tree
+        _left[raw] = tree, devices
     return Page(tuple(values), base, _in_utf8(texts), _in_utf8(scripts))
 
 
-_left: dict[bytes, LexborHTMLParser] = {}
+_left: dict[bytes, tuple[LexborHTMLParser, bool]] = {}
 
 
-def left_tree(raw: bytes) -> LexborHTMLParser | None:
+def left_tree(raw: bytes) -> tuple[LexborHTMLParser, bool] | None:
     """Return the tree of a document if it was the last that was read, once: whoever takes it may change it.
 
-    A mail's links are gathered first, then it is looked at how it looks; most have one document.
+    Beside it whether the document may have devices. A mail's links are gathered first, then it is looked at how it
+    looks; most have one document.
     """
     return _left.pop(raw, None)
 

@@ -31,7 +31,7 @@ def prose(anatomy: Anatomy) -> Prose:
     """Read the texts of a mail; never raises."""
     parts = _own(anatomy, tuple(part for part in anatomy.parts if part.text and not part.hidden and _read(part)))
     plain = "\n".join(_text(part) for part in parts if "text/html" not in part.types)[:TEXT_MAX]
-    pages = [look(_text(part).encode("utf-8", "replace")) for part in parts if "text/html" in part.types][:3]
+    pages = [look(_octets(part)) for part in parts if "text/html" in part.types][:3]
     page = max(pages, key=lambda each: len(each.text) + len(each.anchors), default=None)
     text = " ".join(each.text for each in pages)
     if not text or not _alternative(anatomy, parts):
@@ -61,6 +61,12 @@ def _read(part: Part) -> bool:
 
 def _text(part: Part) -> str:
     return decode.text(part.text[:READ_MAX], part.charset)
+
+
+def _octets(part: Part) -> bytes:
+    """Return the text in UTF-8."""
+    raw = part.text[:READ_MAX]
+    return raw if decode.is_ascii(raw, part.charset) else _text(part).encode("utf-8", "replace")
 
 
 def _alternative(anatomy: Anatomy, parts: tuple[Part, ...]) -> bool:

@@ -18,6 +18,7 @@ _KNOWN = re.compile(
 )
 _MONEY = re.compile(r"[$€£] ?[0-9]|\b[0-9][0-9.,]* ?(?:%|[$€£]|USD|EUR|dollars|million)|\$\$", re.IGNORECASE)
 _EXCLAIMS = re.compile(r"!!|\?\?|[!?]{2}|!\s*\Z|^!|\*{2,}|>>|~~")
+_TELLING = re.compile(r"[0-9$€£!?*>~@|]")  # of which one stands in whatever the three match that are asked behind it
 _REPLY = re.compile(r"(?:re|aw|fwd?|fw|tr|sv|wg)\s*:", re.IGNORECASE)
 
 
@@ -26,25 +27,27 @@ def subject(facts: Facts) -> Iterator[Sign]:
     if not text.strip():
         yield "SUBJECT_MISSING", ""
         return
-    bare = _REPLY.sub("", text).strip()
+    answer = _REPLY.match(text)
+    bare = _REPLY.sub("", text).strip() if ":" in text else text.strip()
     letters = [char for char in bare if char.isalpha()]
     if len(letters) >= 8 and sum(map(str.isupper, letters)) > 0.8 * len(letters):
         yield "SUBJECT_SHOUTS", ""
-    if _EXCLAIMS.search(bare):
+    telling = _TELLING.search(bare)
+    if telling and _EXCLAIMS.search(bare):
         yield "SUBJECT_EXCLAIMS", ""
-    if found := _MONEY.search(bare):
+    if telling and (found := _MONEY.search(bare)):
         yield "SUBJECT_MONEY", found[0]
     if _GAPPY.search(bare):
         yield "SUBJECT_GAPPY", ""
-    if _PADDED.search(unfold(raw)[-END:]) or (not facts.listed and not _REPLY.match(text) and _TAIL.search(bare)):
+    if _PADDED.search(unfold(raw)[-END:]) or (not facts.listed and not answer and _TAIL.search(bare)):
         yield "SUBJECT_PADDED", ""
-    if (found := _OBFUSCATED.search(_ADDRESS.sub("", bare))) and not _KNOWN.fullmatch(found[0]):
+    if telling and (found := _OBFUSCATED.search(_ADDRESS.sub("", bare))) and not _KNOWN.fullmatch(found[0]):
         yield "SUBJECT_OBFUSCATED", found[0]
     if words := mixed(bare):
         yield "SUBJECT_MIXED", words[0]
     if _names_reader(facts, bare.lower()):
         yield "SUBJECT_NAMES_READER", ""
-    if _REPLY.match(text) and not facts.answers and text[:2].lower() == "re":
+    if answer and not facts.answers and text[:2].lower() == "re":
         yield "SUBJECT_FAKE_REPLY", ""
     if not (unfold(raw).isascii() and facts.raw(b"from").isascii()) and not facts.envelope.smtputf8:
         yield "SUBJECT_RAW", ""
