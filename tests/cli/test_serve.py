@@ -6,6 +6,7 @@ import os
 import signal
 import smtplib
 import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli.conftest import Daemon
+from tests.ready import lay_store
 
 from gatepost.cli.main import main
 
@@ -97,6 +99,7 @@ def test_a_taken_port_is_told_with_its_name(fresh: Daemon, tmp_path: Path, capsy
     other.mkdir()
     text = fresh.config.read_text().replace('listen = "127.0.0.1:0"', f'listen = "{fresh.smtp}"')
     (other / "gatepost.toml").write_text(text)
+    lay_store(other / "state")
     second = ["serve", "--config", str(other / "gatepost.toml")]
     from gatepost.cli.main import main
 
@@ -119,8 +122,23 @@ def test_the_promised_files_are_made_by_init(tmp_path: Path, capsys: pytest.Capt
     made.close()
 
 
+@pytest.mark.parametrize("mounted", [False, True])
+def test_a_store_is_made_by_init_alone(tmp_path: Path, mounted: bool) -> None:
+    """Else one whose file system is missing would refuse all mail for good, as a new one with no domains."""
+    made = Daemon(tmp_path)
+    if mounted:
+        made.state.mkdir()
+    command = [sys.executable, "-m", "gatepost", "serve", "--config", str(made.config)]
+    served = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert served.returncode == os.EX_CONFIG
+    assert f"{made.state}: holds no store" in served.stderr
+    assert not made.state.exists() or list(made.state.iterdir()) == []
+    made.close()
+
+
 def test_a_store_without_administrator_is_told_of_at_the_start(tmp_path: Path) -> None:
     made = Daemon(tmp_path)
+    lay_store(made.state)
     try:
         made.start()
         assert any("there is no administrator yet" in str(line["event"]) for line in made.log())
