@@ -41,7 +41,7 @@ THIRD_PARTY = {
     "aiosmtpd": {"smtp/"},
     "starlette": {"api/", "web/"},
     "uvicorn": {"api/", "app.py"},
-    "aiosmtplib": {"mta/relay.py", "mta/connect.py", "mta/wire.py"},
+    "aiosmtplib": {"mta/connect.py", "mta/replies.py", "mta/wire.py"},
     "dns": {"nameserver.py", "dns.py", "mailauth/"},
     "dkim": {"mailauth/"},
     "authres": {"mailauth/report.py"},

@@ -29,7 +29,7 @@ _SERVER = re.compile(rb"\s*" + _VALUE, re.DOTALL)  # RFC 8601 2.2: the id comes 
 _ESCAPE = re.compile(rb"\\(.)", re.DOTALL)
 _SUBJECT = re.compile(rb"(Subject[ \t]*:[ \t]*(?:\r\n[ \t]+)*)(.*)", re.IGNORECASE | re.DOTALL)
 _NAMED = re.compile(rb"(?:\A|\r\n)(Date|Message-ID)[ \t]*:", re.IGNORECASE)
-_SUSPECT = (b"x-gatepost", b"x-fuglu", b"x-spam", b"x-virus", b"authentication-results", b"received-spf")
+_SUSPECT = re.compile(rb"\n(?:x-(?:gatepost|fuglu|spam|virus)|authentication-results|received-spf)")
 CONNECTOR = b"x-gatepost-connector"  # by which a provider shows for which domain it sends; never shown on
 _HIDDEN = re.compile(rb"X-Gatepost-Connector[ \t]*:", re.IGNORECASE)
 _BLIND = re.compile(rb"(?:Resent-)?Bcc[ \t]*:", re.IGNORECASE)
@@ -72,8 +72,7 @@ def outgoing(
     offset = end if end >= 0 else len(data)
     head = data[:offset]
     front = "".join([f"{name}: {value}\r\n" for name, value in fields]).encode()
-    lower = head.lower()
-    if any(map(lower.__contains__, _SUSPECT)):
+    if _SUSPECT.search(b"\n" + head.lower()):
         head = b"".join(field for field in _fields(head) if not _forged(field, authserv_id.lower().encode()))
     if authored:
         head = unblinded(head)

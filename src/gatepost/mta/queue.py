@@ -231,7 +231,8 @@ class Queue:
                 self._learn(lane, tried[1])
         finally:
             self.line.schedule.free(lane)
-        self._dispatch()
+        if self.line.schedule.offers:
+            self._dispatch()
         if tried is not None and not self._ends(entries, *tried):
             await self._store.lull()
             await self._settle(*tried)

@@ -113,6 +113,11 @@ class Schedule:
             lane.limit, lane.earned = limit, min(lane.earned, limit)
         return lane
 
+    @property
+    def offers(self) -> bool:
+        """Whether a destination may have its turn as soon as there is a place for it."""
+        return any(self._turns.values())
+
     def add(self, entry: Entry, now: int) -> None:
         """Let a delivery wait until it is due. One that is known already stays as it is."""
         if entry.id not in self._entries:

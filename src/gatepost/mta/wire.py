@@ -3,21 +3,18 @@
 import asyncio
 import contextlib
 import ssl
-from collections import deque
 from collections.abc import Sequence
 from enum import StrEnum
-from functools import lru_cache
-from math import inf
 from types import TracebackType
 from typing import cast
 
 import aiosmtplib
-from aiosmtplib.protocol import COMMAND_INJECTION_REGEX, MAX_LINE_LENGTH, MAX_RESPONSE_LENGTH, SMTPProtocol
+from aiosmtplib.protocol import COMMAND_INJECTION_REGEX
 
-from gatepost.lookout import Lookout
 from gatepost.model.envelope import Body
 from gatepost.mta import dots
 from gatepost.mta.outcome import Reply, own, printable, said
+from gatepost.mta.replies import Replies
 from gatepost.mta.routing import Target
 from gatepost.settings import Relay
 
@@ -59,120 +56,6 @@ class Broken(Exception):
         self.busy = busy
 
 
-class Pipeline(SMTPProtocol):
-    """Takes several replies at once, as PIPELINING needs. What nobody asked for makes the connection unfit for more."""
-
-    def __init__(self, client: "Client") -> None:
-        super().__init__(loop=asyncio.get_running_loop(), connection_lost_callback=client._on_connection_lost)
-        self._ready: deque[aiosmtplib.SMTPResponse] = deque()
-        self._owed = 0
-        self._waits = False  # somebody waits for a reply
-        self._due = inf  # until then
-        self._clock = Lookout(self._loop, self._look)
-        self._stray = False
-
-    @property
-    def clean(self) -> bool:
-        """Nothing is left over from what was asked."""
-        return not (self._stray or self._ready or self._buffer or self._owed)
-
-    @property
-    def standing(self) -> bool:
-        """Connected, and nothing is left over."""
-        return self.transport is not None and not self.transport.is_closing() and self.clean
-
-    @property
-    def answered(self) -> bool:
-        """A reply, or the end, is there to be read."""
-        return bool(self._ready) or self._response_waiter is None or self._response_waiter.done()
-
-    def expect(self, count: int) -> None:
-        """Say that so many replies will come; each is fetched by `read_response`.
-
-        One that is there already answers nothing: it must not be taken for the word on a mail.
-        """
-        if not self.clean:
-            raise aiosmtplib.SMTPResponseException(-1, "a reply that nobody asked for")
-        self._owed = count
-        self._response_pending = True
-
-    def data_received(self, data: bytes) -> None:
-        if self._response_waiter is None:
-            return
-        if not (self._response_pending or self._owed):
-            self._stray = True
-            return
-        self._buffer.extend(data)
-        try:
-            while self._buffer and (reply := self._read_response_from_buffer()) is not None:
-                self._ready.append(reply)
-            if len(self._buffer) > MAX_RESPONSE_LENGTH:
-                raise aiosmtplib.SMTPResponseException(-1, "Response too long")
-        except aiosmtplib.SMTPResponseException as error:
-            self._stray = True
-            if not self._response_waiter.done():
-                self._set_response_exception(self._response_waiter, error)
-        if self._waits and self._ready and not self._response_waiter.done():
-            self._response_waiter.set_result(self._ready.popleft())
-
-    async def read_response(self, timeout: float | None = None) -> aiosmtplib.SMTPResponse:  # noqa: ASYNC109
-        """What aiosmtplib's does, by one clock for all replies: `wait_for` costs as much as all the rest of one."""
-        self._owed = max(self._owed, 1)
-        if self._ready:
-            return self._fetched(self._ready.popleft())
-        waiter = self._response_waiter
-        if waiter is None:
-            raise aiosmtplib.SMTPServerDisconnected("Connection lost")
-        self._due = inf if timeout is None else self._loop.time() + timeout
-        self._clock.by(self._due)
-        self._waits = True
-        try:
-            return self._fetched(await waiter)
-        finally:
-            self._waits = False
-            self._response_waiter = None if self.transport is None else self._loop.create_future()
-
-    def at_hand(self) -> aiosmtplib.SMTPResponse | None:
-        """Return the next reply if it is there already."""
-        return self._fetched(self._ready.popleft()) if self._ready else None
-
-    def _fetched(self, response: aiosmtplib.SMTPResponse) -> aiosmtplib.SMTPResponse:
-        self._owed -= 1
-        self._response_pending = False
-        return response
-
-    def _read_response_from_buffer(self) -> aiosmtplib.SMTPResponse | None:
-        """Take the next reply out of the buffer: the usual one, of a single line, in fewer steps than aiosmtplib's."""
-        line = bytes(self._buffer[: self._buffer.find(b"\n") + 1])
-        if not line[:3].isdigit() or line[3:4] == b"-" or len(line) > MAX_LINE_LENGTH:
-            return super()._read_response_from_buffer()
-        del self._buffer[: len(line)]
-        return _of_one_line(line)
-
-    def _look(self, now: float) -> float:
-        waiter = self._response_waiter
-        if not self._waits or waiter is None or waiter.done():
-            return inf
-        if now < self._due:
-            return self._due
-        self._set_response_exception(waiter, aiosmtplib.SMTPReadTimeoutError("no reply in time"))
-        return inf
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
-        self._clock.end()
-
-    async def drain(self) -> None:
-        """Wait until the peer has taken enough of what was written, or is gone."""
-        with contextlib.suppress(ConnectionError):
-            await self._drain_helper()
-
-
-@lru_cache(maxsize=64)  # most replies but the last one of a mail are always the same
-def _of_one_line(line: bytes) -> aiosmtplib.SMTPResponse:
-    return aiosmtplib.SMTPResponse(int(line[:3]), line[4:].strip(b" \t\r\n").decode("utf-8", "surrogateescape"))
-
-
 class Client(aiosmtplib.SMTP):
     """aiosmtplib's client on our protocol, connected to an address while TLS checks a name."""
 
@@ -189,14 +72,14 @@ class Client(aiosmtplib.SMTP):
         self.banner = ""
 
     @property
-    def pipe(self) -> Pipeline:
+    def pipe(self) -> Replies:
         if self.protocol is None:
             raise aiosmtplib.SMTPServerDisconnected("Connection lost")
-        return cast(Pipeline, self.protocol)
+        return cast(Replies, self.protocol)
 
     async def _create_connection(self, timeout: float | None) -> aiosmtplib.SMTPResponse:  # noqa: ASYNC109
         source = (self._settings.source_address, 0) if self._settings.source_address else None
-        protocol = Pipeline(self)
+        protocol = Replies(self._on_connection_lost)
         async with asyncio.timeout(self._settings.connect_timeout):
             transport, _ = await asyncio.get_running_loop().create_connection(
                 lambda: protocol,
@@ -235,7 +118,7 @@ class Session:
     def alive(self) -> bool:
         """Fit for another mail: connected, and nothing said that was not asked for."""
         pipe = self._client.protocol
-        return pipe is not None and cast(Pipeline, pipe).standing
+        return pipe is not None and cast(Replies, pipe).standing
 
     def offers(self, extension: str) -> bool:
         """Tell whether the server offers an extension, whose name is in lower case."""
@@ -254,7 +137,7 @@ class Session:
     async def ask(self, lines: Sequence[bytes]) -> list[Reply]:
         """Send commands and return their replies; raise Broken.
 
-        Pipelined where the server takes that (RFC 2920; DATA may only be the last), else one after another, and then
+        Repliesd where the server takes that (RFC 2920; DATA may only be the last), else one after another, and then
         only as far as no MAIL is refused.
         """
         if COMMAND_INJECTION_REGEX.search(b"".join(lines)):
