@@ -12,7 +12,7 @@ from tests.mta.test_judge import RECEIVED, finding, policy
 from gatepost.model.rules import RuleSet, SenderRule, SenderType
 from gatepost.model.verdict import Action, Category, Finding, OnError
 from gatepost.mta.judge import Case, judge
-from gatepost.mta.nearest import nearest
+from gatepost.mta.nearest import weighed
 
 POLICY = policy(relay={"relay_spam": True, "spam_score_limit": 10.0}, quarantine={"store_spam": True})
 CASE = Case(policy=POLICY, received=RECEIVED)
@@ -23,7 +23,7 @@ def score(symbol: str, points: float) -> Finding:
 
 
 def told(*findings: Finding, case: Case = CASE) -> list[str]:
-    return [change.told["text"] for change in nearest(findings, case, judge(findings, case))]
+    return [change.told["text"] for change in weighed(findings, case)[1]]
 
 
 @pytest.mark.parametrize(
@@ -67,8 +67,7 @@ def test_the_nearest_other_outcome_is_named(findings: list[Finding], said: list[
 
 def test_every_change_that_is_told_gives_another_verdict() -> None:
     findings = [score("A", 3.0), score("B", 2.5), finding(Category.BAD_HEADERS), finding(Category.ADVERT)]
-    verdict = judge(findings, CASE)
-    changes = nearest(findings, CASE, verdict)
+    verdict, changes = weighed(findings, CASE)
     assert changes
     for change in changes:
         more = [score("MORE", change.points)] if change.points else []
@@ -77,9 +76,25 @@ def test_every_change_that_is_told_gives_another_verdict() -> None:
         assert (other.action, other.category) != (verdict.action, verdict.category)
 
 
+@pytest.mark.parametrize("category", Category)
+@pytest.mark.parametrize("on_error", [None, *OnError])
+def test_a_mail_that_is_like_the_one_before_is_judged_alike_and_kept_by_its_own_time(
+    category: Category, on_error: OnError | None
+) -> None:
+    keeps = policy(
+        relay={}, quarantine={"store_spam": True, "store_virus": True}, retention={}, archive={"store_spam": True}
+    )
+    findings = [finding(category, 6.0, on_error=on_error)]
+    for after in (0, 1, 86_400_000):
+        for owner in (POLICY, keeps):
+            case = Case(policy=owner, received=RECEIVED + after)
+            assert weighed(findings, case)[0] == judge(findings, case)
+    assert weighed([], case)[0] == judge([], case)
+
+
 def test_rules_that_would_have_changed_it_are_named_by_their_ids() -> None:
     rule = finding(Category.BLOCKED, rule_id=7)
-    (change,) = nearest([rule], CASE, judge([rule], CASE))
+    (change,) = weighed([rule], CASE)[1]
     assert change.told == {
         "action": Action.DELIVER,
         "category": "CLEAN",
@@ -104,7 +119,7 @@ def test_what_is_said_of_rules_comes_true_when_they_are_taken_away(order: tuple[
     for count in range(1, 5):
         rules = [every[at] for at in order[:count]]
         findings = with_rules(*rules)
-        changes = nearest(findings, CASE, judge(findings, CASE))
+        changes = weighed(findings, CASE)[1]
         changed = [change for change in changes if change.without]
         for change in changed:
             gone = change.told["rules"]
@@ -116,6 +131,6 @@ def test_what_is_said_of_rules_comes_true_when_they_are_taken_away(order: tuple[
 
 def test_a_rule_is_left_out_with_all_that_it_did() -> None:
     both = [msgspec.structs.replace(finding(Category.BAD_ATTACHMENT), rule_id=7) for _ in range(2)]
-    (change,) = [each for each in nearest(both, CASE, judge(both, CASE)) if each.without]
+    (change,) = [each for each in weighed(both, CASE)[1] if each.without]
     assert change.told["rules"] == [7]
     assert change.category is Category.CLEAN

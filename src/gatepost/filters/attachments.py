@@ -83,7 +83,7 @@ class Attachments:
         return id(recipient.rules.attachments)  # the directory hands out one tuple for a domain
 
     async def examine(self, mail: Mail, recipient: Recipient) -> Iterable[Finding]:
-        anatomy = await mail.anatomy()
+        anatomy = mail.glance() or await mail.anatomy()
         found = await self._judge(anatomy, recipient.rules.attachments) if recipient.rules.attachments else []
         return [*found, *self._unseen(anatomy)]
 

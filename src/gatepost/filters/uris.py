@@ -48,7 +48,7 @@ class Uris:
     async def examine(self, mail: Mail, recipient: Recipient) -> Iterable[Finding]:
         if not recipient.rules.uris:
             return ()
-        links = (await mail.anatomy()).leads
+        links = (mail.glance() or await mail.anatomy()).leads
         points, skips = self._indexes.of(recipient.rules.uris)
         hit: dict[UriAction, list[Hit]] = {}
         for host in dict.fromkeys([link.host for link in links]):

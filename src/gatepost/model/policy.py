@@ -53,7 +53,7 @@ class ArchiveProps(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     store_sender_verify: bool = False
 
 
-class Policy(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class Policy(msgspec.Struct, frozen=True, kw_only=True, rename="camel", cache_hash=True):
     """The judge's table. Props of a service are None while that service is off (contract section 6)."""
 
     id: int = 0

@@ -91,7 +91,7 @@ class Keep(msgspec.Struct, frozen=True):
     until: int
 
 
-class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+class Verdict(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
     """What becomes of a mail for one recipient.
 
     `category` is the case that decided (the gravest found, for a delivered mail), `found` all that hold against it;

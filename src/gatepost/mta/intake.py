@@ -22,10 +22,10 @@ from gatepost.mta.bounce import Bounces
 from gatepost.mta.bound import bound
 from gatepost.mta.directory import Directory
 from gatepost.mta.hooks import Hooks
-from gatepost.mta.judge import DAY, Case, judge, system_keep
+from gatepost.mta.judge import DAY, Case, system_keep
 from gatepost.mta.keeping import Also, Judged, calling, made_copies, welcome
 from gatepost.mta.marks import marks
-from gatepost.mta.nearest import nearest
+from gatepost.mta.nearest import weighed
 from gatepost.mta.outgoing import Outgoing
 from gatepost.mta.pipeline import Findings, Pipeline, Report
 from gatepost.mta.queue import Queue
@@ -235,8 +235,7 @@ class Intake:
             clean_only=recipient.clean_only,
             system_days=self._settings.quarantine.system_days,
         )
-        verdict = judge(found.findings, case)
-        return Judged(recipient, verdict, nearest(found.findings, case, verdict))
+        return Judged(recipient, *weighed(found.findings, case))
 
     def _hold_refused(self, envelope: Envelope, judged: Judged) -> Judged:
         verdict = judged.verdict
@@ -301,7 +300,7 @@ class Intake:
         return Receipt(message.id, Answer.ACCEPTED, Category.CLEAN)
 
     def _deliveries(
-        self, envelope: Envelope, judged: Sequence[Judged], scanners: Sequence[str], *, proven: bool
+        self, envelope: Envelope, judged: Sequence[Judged], scanners: tuple[str, ...], *, proven: bool
     ) -> list[Delivery]:
         ways: dict[str, Delivery] = {}
         for each in judged:

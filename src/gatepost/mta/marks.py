@@ -4,10 +4,10 @@ What the names of symbols say comes from filters and engines, so nothing but wor
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import lru_cache
 
-from gatepost.model.verdict import Category, Finding
+from gatepost.model.verdict import Category, Finding, Verdict
 from gatepost.mta.keeping import Judged
 from gatepost.settings import Headers
 
@@ -18,15 +18,21 @@ LINE = 76
 _ODD = re.compile(r"[^A-Za-z0-9_.-]")
 
 
-def marks(judged: Judged, settings: Headers, scanners: Sequence[str]) -> list[tuple[str, str]]:
+def marks(judged: Judged, settings: Headers, scanners: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     """Return the fields for one recipient, folded; none for who is not on a mail server of ours.
 
     `scanners` are the names of those that looked through the mail for viruses.
     """
     policy = judged.recipient.policy
     if judged.recipient.platform_id is None or policy is None:
-        return []
-    verdict = judged.verdict
+        return ()
+    return _fields(judged.verdict, policy.spam_score, settings, scanners)
+
+
+@lru_cache(maxsize=256)  # most verdicts are the one before
+def _fields(
+    verdict: Verdict, spam_score: float, settings: Headers, scanners: tuple[str, ...]
+) -> tuple[tuple[str, str], ...]:
     stated = {finding.category for finding in verdict.because}
     spam = Category.SPAM in verdict.found
     fields = {
@@ -38,11 +44,11 @@ def marks(judged: Judged, settings: Headers, scanners: Sequence[str]) -> list[tu
         "X-Gatepost-Unsure": ", ".join(sorted({each.by for each in verdict.because if each.on_error})),
     }
     if settings.spam_status:
-        points = f"score={verdict.score:.1f} required={policy.spam_score:.1f}"
+        points = f"score={verdict.score:.1f} required={spam_score:.1f}"
         fields["X-Spam-Status"] = f"{'Yes' if spam else 'No'}, {points}\r\n\ttests=[{_tests(verdict.because)}]"
     if settings.virus_scanned and Category.UNSURE not in stated:
         fields["X-Virus-Scanned"] = ", ".join(scanners)
-    return [(name, value) for name, value in fields.items() if value]
+    return tuple([(name, value) for name, value in fields.items() if value])
 
 
 def _tests(findings: tuple[Finding, ...]) -> str:

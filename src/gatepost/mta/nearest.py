@@ -56,26 +56,26 @@ _OUTCOMES = {
 }
 
 
-def nearest(findings: Sequence[Finding], case: Case, verdict: Verdict) -> tuple[Change, ...]:
-    """Return the smallest changes that give another verdict: of findings, of points; empty where there is none.
+def weighed(findings: Sequence[Finding], case: Case) -> tuple[Verdict, tuple[Change, ...]]:
+    """Return the verdict, and the smallest changes that give another: of findings, of points; none where there is none.
 
     A rule is left out with all that it did, and with those behind it that would do the same in its place. Of single
     findings the one with the least points counts; where neither one of them nor points would do, all that
     speak for the category that decided.
     """
-    timeless = msgspec.structs.replace(case, received=0)  # which no outcome hangs on
-    return _nearest(tuple(findings), timeless, verdict.action, verdict.category, verdict.score)
+    timeless = msgspec.structs.replace(case, received=0)  # which nothing hangs on but how long a mail is kept
+    verdict, near = _weighed(tuple(findings), timeless)
+    return (judge(findings, case) if verdict.keep else verdict), near
 
 
 @lru_cache(maxsize=256)  # of most mails nothing is found, or what was found of the one before
-def _nearest(
-    findings: tuple[Finding, ...], case: Case, action: Action, category: Category, score: float
-) -> tuple[Change, ...]:
-    tried = _Trial(findings, case, (action, category), score)
+def _weighed(findings: tuple[Finding, ...], case: Case) -> tuple[Verdict, tuple[Change, ...]]:
+    verdict = judge(findings, case)
+    tried = _Trial(findings, case, (verdict.action, verdict.category), verdict.score)
     found = [tried.without_one(), tried.with_points()]
     if found == [None, None]:
         found = [tried.without_the_case()]
-    return tuple(change for change in found if change is not None)
+    return verdict, tuple(change for change in found if change is not None)
 
 
 class _Trial:

@@ -249,6 +249,8 @@ def _milliseconds(seconds: float) -> float:
 
 def _settled(findings: Sequence[Finding]) -> bool:
     """Tell whether nothing else that is found could change what becomes of the mail."""
+    if not findings:
+        return False
     stated = {finding.category for finding in findings}
     if Category.OVERSIZE in stated:
         return True

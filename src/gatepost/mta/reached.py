@@ -50,7 +50,7 @@ def reached(
 
     None where nobody asked for one, or who did is not known to be true (rules 8).
     """
-    fates = _fates(envelope, deliveries)
+    fates = _fates(envelope, deliveries) if any(way.group for way in deliveries) else []
     if not fates or envelope.sender is None or not vouched(envelope, proven=proven):
         return None
     first = next(way for way in deliveries if way.group is not None)
