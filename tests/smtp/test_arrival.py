@@ -1,6 +1,7 @@
 """Who waits for a client goes on in the call that brings its octets; errors, ends and cancelling stay a task's own."""
 
 import asyncio
+import gc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from tests.smtp.front import front
 from gatepost.model.address import Address
 from gatepost.model.envelope import Client
 from gatepost.model.route import Platform
+from gatepost.smtp.arrival import Arrival
 from gatepost.smtp.wire import TURN, Reader
 
 pytestmark = pytest.mark.anyio
@@ -91,6 +93,17 @@ async def test_a_wait_can_have_a_limit() -> None:
             await reader.chunk()
     reader.feed_data(b"rest")
     assert await reader.chunk() == b"rest"
+
+
+async def test_what_came_is_let_go_once_it_is_taken() -> None:
+    """Threat 90: a chunk of a mail would stay in memory, beyond what the budget counts, until the mail is judged."""
+    listener = Listener()
+    line = b"x" * 100_000 + b"\r\n"
+    await listener.called(lambda: listener.reader.take(line))
+    assert listener.heard.pop() is line
+    assert not [each for each in gc.get_referrers(line) if isinstance(each, Arrival)]
+    listener.reader.feed_eof()
+    await listener.task
 
 
 async def test_many_lines_at_once_leave_the_loop_to_others_in_between() -> None:

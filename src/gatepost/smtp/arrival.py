@@ -25,7 +25,8 @@ class Arrival:
     def __await__(self) -> Generator["Arrival", None, bytes]:
         self._asyncio_future_blocking = True
         yield self
-        return self._came
+        came, self._came = self._came, b""  # as large as what a read brings: kept no longer than it is used
+        return came
 
     def bring(self, data: bytes) -> bool:
         """Have the task go on with `data`, up to what it awaits next; False where it doesn't wait.
