@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -17,6 +18,7 @@ from gatepost.model.rules import SenderRule, SenderType
 from gatepost.model.stored import Delivery, Message, State
 from gatepost.model.tenant import Group, GroupMember
 from gatepost.mta.intake import Answer, Receipt
+from gatepost.mta.pipeline import Report
 from gatepost.smtp import replies
 
 pytestmark = pytest.mark.anyio
@@ -92,6 +94,31 @@ async def test_mails_that_come_at_once_are_answered_when_no_other_is_near(
     for _ in range(2):
         mails = [receive(house, client(), parse_address(WORLD), BOB, written()) for _ in range(12)]
         assert {receipt.answer for receipt in await asyncio.gather(*mails)} == {Answer.ACCEPTED}
+
+
+async def test_a_mail_is_announced_to_the_store_as_long_as_it_is_judged(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("STIR", "LONG"):
+        monkeypatch.setattr(f"gatepost.store.coming.{name}", 600.0)
+    coming, pipeline = house.store.coming, house.gatepost.intake._pipeline
+    seen: list[int] = []
+    run = pipeline.run
+
+    async def watched(*given: Any, **more: Any) -> Report:
+        seen.append(coming.count())
+        if len(seen) == 3:
+            raise OSError("judging fails")
+        return await run(*given, **more)
+
+    monkeypatch.setattr(pipeline, "run", watched)
+    eve = await login(house, "eve@served.example")
+    for who, author, answer in ((client(), WORLD, Answer.ACCEPTED), (eve, WORLD, Answer.REJECTED)):
+        assert (await receive(house, who, parse_address(author), BOB, written(author))).answer is answer
+        assert coming.count() == 0
+    with pytest.raises(OSError, match="judging fails"):
+        await receive(house, client(), parse_address(WORLD), BOB, written())
+    assert seen == [1, 1, 1] and coming.count() == 0
 
 
 # Who wrote it.

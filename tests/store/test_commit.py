@@ -147,6 +147,86 @@ async def test_a_change_that_comes_alone_waits_for_no_other(store: Store, monkey
         assert (await store.write(lambda writer, n=number: keep(writer, n), pace=Pace.TOGETHER)).deliveries
 
 
+def patience(monkeypatch: pytest.MonkeyPatch, **seconds: float) -> None:
+    """Have mails wait for ever but for what is named."""
+    places = {"LINGER": "sqlite", "STIR": "coming", "LONG": "coming"}
+    for name, place in places.items():
+        monkeypatch.setattr(f"gatepost.store.{place}.{name}", seconds.get(name, 60.0))
+
+
+async def laps() -> None:
+    """More than the loop goes round before what waits is committed."""
+    for _ in range(5 * sqlite.LAPS):
+        await asyncio.sleep(0)
+
+
+def mail(store: Store, number: int) -> asyncio.Task[Any]:
+    return asyncio.ensure_future(store.write(lambda writer: keep(writer, number), pace=Pace.TOGETHER))
+
+
+async def test_a_few_mails_wait_for_others_that_are_judged_until_as_many_wait(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patience(monkeypatch)
+    await crowded(store)
+    before = commits(store)
+    for number in range(7):
+        store.coming.begins(str(number))
+    mails = []
+    for number in range(4):
+        store.coming.ends(str(number))
+        mails.append(mail(store, number))
+        await laps()
+        assert not any(each.done() for each in mails)
+        assert len(store._committer._soon) == (number + 1 if number < 3 else 0)  # four wait, three are judged
+    await asyncio.gather(*mails)
+    assert commits(store) - before == 1
+
+
+async def test_a_crowd_of_mails_waits_for_none_that_is_judged(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    patience(monkeypatch)
+    monkeypatch.setattr(sqlite, "ENOUGH", 2)
+    await crowded(store)
+    for number in range(50):
+        store.coming.begins(str(number))
+    await asyncio.gather(mail(store, 1), mail(store, 2))
+
+
+async def test_a_mail_that_comes_alone_waits_for_none_that_is_judged(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patience(monkeypatch)
+    store.coming.begins("another")
+    store.coming.begins("a third")
+    for number in range(3):
+        assert (await mail(store, number)).deliveries
+
+
+@pytest.mark.parametrize("bound", ["LINGER", "STIR", "LONG"])
+async def test_mails_wait_for_a_moment_at_most_for_those_that_are_judged(
+    store: Store, monkeypatch: pytest.MonkeyPatch, bound: str
+) -> None:
+    """For one that a server or a scanner keeps, that is; and no longer than they would wait for anything."""
+    patience(monkeypatch, **{bound: 0.02})
+    await crowded(store)
+    store.coming.begins("another")
+    store.coming.begins("a third")
+    assert (await mail(store, 1)).deliveries
+
+
+async def test_mails_wait_no_longer_for_those_that_are_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    patience(monkeypatch)
+    await crowded(store)
+    for name in ("another", "a third"):
+        store.coming.begins(name)
+    waiting = mail(store, 1)
+    await laps()
+    assert not waiting.done()
+    for name in ("another", "a third", "a third"):
+        store.coming.ends(name)
+    assert (await waiting).deliveries and store.coming.count() == 0
+
+
 async def test_changes_that_are_never_alone_wait_for_a_moment_at_most(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

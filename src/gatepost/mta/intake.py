@@ -135,6 +135,7 @@ class Intake:
         """
         body = await self._store.spool.finish(draft)
         self._under_way += 1
+        self._store.coming.begins(envelope.id)
         try:
             receipt = await self._take(envelope, body, also)
         except BaseException:
@@ -142,6 +143,7 @@ class Intake:
             raise
         finally:
             self._under_way -= 1
+            self._store.coming.ends(envelope.id)
         if receipt.answer is not Answer.ACCEPTED:
             self._store.spool.forget(body)
         return receipt
@@ -177,6 +179,7 @@ class Intake:
         trail = Trail(self._clock)
         mail = Mail(envelope, body, self._opener)
         report, judged, answer = await self._weigh(mail, trail)
+        self._store.coming.ends(envelope.id)
         summary = report.anatomy.summary if report.anatomy else Summary()
         for each in judged:
             verdicts.announce(envelope, each, self._counter)

@@ -19,6 +19,7 @@ from gatepost.model.likeness import Likeness, likes
 from gatepost.model.problem import Kind, Problem
 from gatepost.store.blobs import Spool
 from gatepost.store.bulk import KINDS, together
+from gatepost.store.coming import Coming
 from gatepost.store.health import Health, primary_code
 from gatepost.store.item import GATHERED, Caught, Item, Pace
 from gatepost.store.meanwhile import Meanwhile
@@ -32,6 +33,8 @@ WAL_LOOK = 1.0  # seconds between two looks at it
 PROBE = 1.0  # seconds between trials whether a full disc has room again
 LINGER = 0.03  # seconds that an item waits for others to be committed with
 LAPS = 3  # of a loop that bring nothing more to be waited for: then nobody is near
+REST = 0.003  # seconds until the next look whether mails that are judged are still near
+ENOUGH = 16  # mails that wait for none that is judged
 CROWD = 50  # items that wait for nothing more
 _PROBE_BYTES = 65_536
 _DISC = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
@@ -101,7 +104,9 @@ class Committer:
         self._near = 0  # items of pace TOGETHER among them
         self._crowded = False  # the last commit had several such items
         self._door = threading.Lock()  # nothing is queued behind the end
+        self._rest: asyncio.TimerHandle | None = None  # while they wait for mails that are being judged
         self.meanwhile = Meanwhile()
+        self.coming = Coming()
         self._stopped = False
         self.generation = 1
         self.revision = 1
@@ -131,16 +136,28 @@ class Committer:
             loop.call_later(LINGER, self._hurry, self._soon)
         if item.pace is Pace.TOGETHER and self._near == 1:
             loop.call_soon(self._lull, loop, self._soon, 1, 0)
+        elif item.pace is Pace.TOGETHER and self._rest is not None and self._enough():
+            self._rest.cancel()
+            self._rest = None
+            loop.call_soon(self._lull, loop, self._soon, self._near, 0)
 
     def _lull(self, loop: asyncio.AbstractEventLoop, waiting: list[Item[Any]], near: int, laps: int) -> None:
-        """Have these committed once the loop has gone round a few times and brought no more that are waited for."""
+        """Have these committed once the loop has gone round a few times and brought no more that are waited for.
+
+        It may bring none because readers are at them: then a few wait for those, but never more wait than are judged.
+        """
         if waiting is not self._soon:
             return
         laps = laps + 1 if self._near == near else 0
         if laps < LAPS:
             loop.call_soon(self._lull, loop, waiting, self._near, laps)
-        else:
+        elif self._enough():
             self._hurry(waiting)
+        else:
+            self._rest = loop.call_later(REST, self._lull, loop, waiting, self._near, LAPS)
+
+    def _enough(self) -> bool:
+        return self._near >= min(ENOUGH, self.coming.count())
 
     def _hurry(self, waiting: list[Item[Any]]) -> None:
         """Have these committed, if nobody's commit has taken them along, nor the end will."""
@@ -149,7 +166,7 @@ class Committer:
                 self._queue.put(self._take_soon())
 
     def _take_soon(self) -> list[Item[Any]]:
-        soon, self._soon, self._near = self._soon, [], 0
+        soon, self._soon, self._near, self._rest = self._soon, [], 0, None
         return soon
 
     def stop(self) -> None:

@@ -19,6 +19,7 @@ from gatepost.store import opening
 from gatepost.store.backup import Copied, backup
 from gatepost.store.blobs import Spool
 from gatepost.store.bulk import KINDS
+from gatepost.store.coming import Coming
 from gatepost.store.health import Health, StoreProblem
 from gatepost.store.item import Item, Pace
 from gatepost.store.orders import Listed, Orders
@@ -196,6 +197,11 @@ class Store:
                 item.error = self._health.unavailable()
                 item.settle()
         return inf
+
+    @property
+    def coming(self) -> Coming:
+        """Where who judges mails announces them, so that several share a commit."""
+        return self._committer.coming
 
     def meanwhile(self, act: Callable[[], None]) -> None:
         """Call `act` once, in this loop: while the next commit is on its way to the disc, or a moment later."""
