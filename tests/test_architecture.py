@@ -68,7 +68,7 @@ THIRD_PARTY = {
 }
 # Only these answer any exception, by a mail that is tried again or goes unsigned (architecture 9); the others may
 # clean up and raise.
-CATCHES_ALL = {"mta/pipeline.py", "mta/reader.py", "mta/relay.py", "mta/signing.py", "smtp/listener.py"}
+CATCHES_ALL = {"events.py", "mta/pipeline.py", "mta/reader.py", "mta/relay.py", "mta/signing.py", "smtp/listener.py"}
 BAD_NAME = re.compile(r"(Manager|Helper|Helpers|Util|Utils|Base|Impl)\Z")
 HOMELESS = {"utils.py", "util.py", "helpers.py", "common.py", "misc.py"}
 

@@ -10,17 +10,27 @@ from gatepost.events import Alarms, Metrics, briefly, keep
 pytestmark = pytest.mark.anyio
 
 
-async def test_a_loop_that_ends_by_itself_is_told_of_and_a_stopped_one_is_not() -> None:
+async def test_a_loop_that_ends_by_itself_is_told_of_and_begins_again_and_a_stopped_one_does_not() -> None:
+    begun = 0
+    third = asyncio.Event()
+
     async def fails() -> None:
+        nonlocal begun
+        begun += 1
+        if begun == 3:
+            third.set()
+            await asyncio.Event().wait()
         raise OSError("of its own making")
 
     with capture_logs() as logs:
-        failing = keep(fails(), "failing")
-        waiting = keep(asyncio.Event().wait(), "waiting")  # type: ignore[arg-type]
-        await asyncio.wait([failing])
-        waiting.cancel()
-        await asyncio.wait([waiting])
-    assert [(line["event"], line["loop"]) for line in logs] == [("a background loop ended", "failing")]
+        failing = keep(fails, "failing", again=0.0)
+        waiting = keep(asyncio.Event().wait, "waiting")
+        await third.wait()
+        for task in (failing, waiting):
+            task.cancel()
+        await asyncio.wait([failing, waiting])
+    assert failing.cancelled() and waiting.cancelled() and begun == 3
+    assert [(line["event"], line["loop"]) for line in logs] == [("a background loop ended", "failing")] * 2
 
 
 async def test_what_takes_too_long_is_broken_off_and_told_of() -> None:

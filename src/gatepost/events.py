@@ -25,16 +25,23 @@ def wall_clock() -> int:
 log = structlog.get_logger("gatepost")
 
 
-def keep(work: Coroutine[Any, Any, None], what: str) -> "asyncio.Task[None]":
-    """Run a loop that must never end by itself; one that does is told of as an error, not forgotten."""
+AGAIN = 10.0  # seconds until a background loop that failed begins again
 
-    def ended(task: "asyncio.Task[None]") -> None:
-        if not task.cancelled():
-            log.critical("a background loop ended", loop=what, exc_info=task.exception())
 
-    task = asyncio.create_task(work, name=what)
-    task.add_done_callback(ended)
-    return task
+def keep(loop: Callable[[], Coroutine[Any, Any, object]], what: str, *, again: float = AGAIN) -> "asyncio.Task[None]":
+    """Run a loop that must never end by itself; one that does is told of as an error, and begins again in a while."""
+    return asyncio.create_task(_kept(loop, what, again), name=what)
+
+
+async def _kept(loop: Callable[[], Coroutine[Any, Any, object]], what: str, again: float) -> None:
+    while True:
+        error = None
+        try:
+            await loop()
+        except Exception as failed:  # whatever befell it: the daemon works on for months, and this is part of its work
+            error = failed
+        log.critical("a background loop ended", loop=what, again_in=again, exc_info=error)
+        await asyncio.sleep(again)
 
 
 async def briefly(work: Coroutine[Any, Any, None], seconds: float) -> None:

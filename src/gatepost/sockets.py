@@ -70,6 +70,8 @@ def load_certificate(context: ssl.SSLContext, certificate: str, key: str | None)
 
     An encrypted key raises it as well, where OpenSSL would stop everything to ask for its passphrase at the terminal.
     """
+    for file in filter(None, (certificate, key)):
+        Path(file).open("rb").close()  # its error names the file, that of OpenSSL does not
     try:
         context.load_cert_chain(certificate, key or None, password=_passphrase)
     except ssl.SSLError as error:

@@ -152,3 +152,12 @@ def test_a_lost_key_is_never_replaced(file: Path, capsys: pytest.CaptureFixture[
     assert main(["check", "--config", str(file)]) == os.EX_CONFIG
     assert "master.key" in capsys.readouterr().err
     assert not key.exists()
+
+
+def test_a_key_that_is_not_there_is_named(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    chain = file.parent / "chain.pem"
+    chain.write_bytes(trustme.CA().issue_cert("gate.example").cert_chain_pems[0].bytes())
+    missing = file.parent / "key.pem"
+    file.write_text(f'[smtp]\ncertificate = "{chain}"\nkey = "{missing}"\n[[smtp.listener]]\nlisten = "127.0.0.1:0"\n')
+    assert main(["check", "--config", str(file)]) == os.EX_CONFIG
+    assert f"No such file or directory: '{missing}'" in capsys.readouterr().err

@@ -48,7 +48,7 @@ class Caller:
 
     async def start(self) -> None:
         """Take up what waits, and what is told from now on."""
-        self._task = keep(self._run(), "webhooks")
+        self._task = keep(self._run, "webhooks")
 
     async def stop(self) -> None:
         """Break off; what was not answered is called again at the next start."""

@@ -38,7 +38,7 @@ class Indexer:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        self._task = keep(self._forever(), "search")
+        self._task = keep(self._forever, "search")
 
     async def stop(self) -> None:
         if self._task is not None:

@@ -32,7 +32,7 @@ class Keeper:
     async def start(self) -> None:
         """Load what is kept, then keep it true."""
         await self._load()
-        self._task = keep(self._forever(), "memory")
+        self._task = keep(self._forever, "memory")
 
     async def stop(self) -> None:
         """Write what is not kept yet, then end."""

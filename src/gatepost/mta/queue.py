@@ -125,7 +125,7 @@ class Queue:
             await asyncio.sleep(0)
         self.line.held.set(held)
         self._running = True
-        self._clockwork = keep(self._run(), "queue")
+        self._clockwork = keep(self._run, "queue")
 
     async def stop(self, grace: float) -> None:
         """Begin nothing new; wait `grace` seconds for what is on the wire. The rest waits in the store."""

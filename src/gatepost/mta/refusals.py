@@ -45,7 +45,7 @@ class Refusals:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        self._task = keep(self._forever(), "refusals")
+        self._task = keep(self._forever, "refusals")
 
     async def stop(self) -> None:
         """Write what is collected, then end."""

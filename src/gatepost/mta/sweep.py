@@ -39,7 +39,7 @@ class Sweep:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        self._task = keep(self._forever(), "sweep")
+        self._task = keep(self._forever, "sweep")
 
     async def stop(self) -> None:
         if self._task is not None:

@@ -69,7 +69,7 @@ class TlsReports:
     async def start(self) -> None:
         """Begin, where there is a sender; returns at once."""
         if self._sender:
-            self._task = keep(self._run(), "TLS reports")
+            self._task = keep(self._run, "TLS reports")
 
     async def stop(self) -> None:
         """Break off; what is half done is done again."""

@@ -140,7 +140,7 @@ class Outbox:
 
     async def start(self) -> None:
         """Begin; returns at once."""
-        self._loop = keep(self._run(), "outbox")
+        self._loop = keep(self._run, "outbox")
 
     async def stop(self) -> None:
         """Break off; a mail that was being handed over is there whole, or still to go."""

@@ -43,9 +43,9 @@ class Rounds:
     async def start(self) -> None:
         """Begin; returns at once."""
         if self._look_seconds:
-            self._tasks.append(keep(_forever(self._look), "dkim"))
+            self._tasks.append(keep(partial(_forever, self._look), "dkim"))
         if self._period:
-            self._tasks.append(keep(_forever(self._visit_due), "health"))
+            self._tasks.append(keep(partial(_forever, self._visit_due), "health"))
 
     async def stop(self) -> None:
         """Break off what is under way; it has changed nothing by halves."""
