@@ -62,7 +62,7 @@ class Encoding:
 
 def _words(anatomy: Anatomy) -> Iterator[tuple[str, str]]:
     for header in anatomy.headers:
-        if b"=?" in header.value and header.name.lower() in _SHOWN and (fault := word_fault(header.value)):
+        if header.value.find(b"=?") >= 0 and header.name.lower() in _SHOWN and (fault := word_fault(header.value)):
             yield "WORD_BAD", f"the {header.name.decode('ascii', 'replace')} field has an encoded word with {fault}"
 
 

@@ -178,7 +178,7 @@ def carries_gtube(mail: Mail, anatomy: Anatomy) -> bool:
         return True
     # UTF-16 puts a NUL beside each octet of the pattern.
     texts = (part.text for part in anatomy.parts if part.text)
-    return any(GTUBE in (text.replace(b"\0", b"") if b"\0" in text else text) for text in texts)
+    return any((text.replace(b"\0", b"") if 0 in text else text).find(GTUBE) >= 0 for text in texts)
 
 
 FILTER = Score

@@ -22,6 +22,7 @@ _END = re.compile(rb"\r?\n\r?\n|\r\r")
 _WORD = re.compile(r"=\?([^?\s]{1,80})\?([BbQq])\?([^?]*)\?=")
 _GAP = re.compile(r"(\?=)[ \t\r\n]+(?==\?[^?\s]{1,80}\?[BbQq]\?)")
 _PUNCTUATION = re.compile(rb"\\.|[()]", re.DOTALL)
+_LF, _CR = b"\n\r"  # as numbers: octets that are sought in octets are taken for a number first, in vain
 _BLANKS = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029]+")
 
 
@@ -75,7 +76,7 @@ def _extent(data: bytes, start: int, end: int) -> tuple[int, int]:
 def _fields(data: bytes, start: int, stop: int) -> tuple[list[Header], int | None, int]:
     """Return the fields, the offset of the first line that is none, and how many fields stand before that."""
     block = data[start:stop]
-    if b"\n" not in block:
+    if _LF not in block:
         block = block.replace(b"\r", b"\n")
     usual = _USUAL_FIELD.findall(block)
     if sum(map(len, chain.from_iterable(usual))) + 2 * len(usual) == len(block):  # nothing stands between them
@@ -109,7 +110,7 @@ def _is_junk(lines: bytes, at: int) -> bool:
 
 def unfold(value: bytes) -> bytes:
     """Return a field's value on one line, without the blanks around it."""
-    if b"\n" in value or b"\r" in value:
+    if _LF in value or _CR in value:
         value = value.replace(b"\r", b"").replace(b"\n", b"")
     return value.strip(b" \t")
 
@@ -138,7 +139,7 @@ def readable(value: bytes, charset: str = "") -> str:
     """
     if not value:
         return ""
-    if value.isascii() and b"=?" not in value:
+    if value.isascii() and value.find(b"=?") < 0:
         shown = value[:_RAW_MAX].decode("ascii")
         if shown.isprintable():
             return shown.strip()[:SHOWN_MAX]

@@ -177,7 +177,7 @@ def _inner(table: Table, entity: Entity, face: Face, content: bytes, sniffed: st
             table.stop(f"{fit(face.named.shown) or 'S/MIME'}: the S/MIME content can't be read")
         entities = [_within(table, entity, inside)] if inside and table.spend(len(inside)) else []
         return entities, seal is wrapped.Seal.ENVELOPED, seal is wrapped.Seal.SIGNED
-    if "application/pgp-encrypted" in face.types or _PGP in content[:HEAD_BYTES]:
+    if "application/pgp-encrypted" in face.types or content.find(_PGP, 0, HEAD_BYTES) >= 0:
         return [], True, False
     if sniffed == "message/rfc822" or not _MAILS.isdisjoint(ending):
         return [_within(table, entity, content)], False, False

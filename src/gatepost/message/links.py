@@ -30,6 +30,7 @@ _URL_IN_ASCII = re.compile(_URL)
 _URL_IN_UTF8 = re2.compile(_URL)
 _BEGINNINGS = (b"http", b"hxxp", b"h**p", b"ftp", b"fxp", b"www", b"file:", b"webcal:")
 _BARE_BEGINNINGS = (b"www",)  # that no colon need follow
+_COLON = ord(":")
 _BEGINNING_MAX = 16  # octets of what comes before a URL's host
 _WINDOW = 1_048_576  # octets of a text that are looked at in lower case at once
 _DEFANGED = re2.compile(
@@ -245,9 +246,9 @@ def _signs(raw: bytes) -> tuple[list[int], bool]:
     dotted = False
     for begin in range(0, len(raw), _WINDOW):
         lower = raw[begin : begin + _WINDOW + _BEGINNING_MAX].lower()
-        words = _BEGINNINGS if b":" in lower else _BARE_BEGINNINGS
-        places = (at for word in words if word in lower for at in _places(lower, word) if at < _WINDOW)
-        starts += sorted(begin + at for at in places)
+        words = _BEGINNINGS if _COLON in lower else _BARE_BEGINNINGS
+        met = [word for word in words if lower.find(word) >= 0]
+        starts += sorted([begin + at for word in met for at in _places(lower, word) if at < _WINDOW])
         dotted = dotted or b"dot" in lower
     return starts, dotted
 
