@@ -52,7 +52,7 @@ class Symbol(StrEnum):
     TEXT_ENCODED = "TEXT_ENCODED"  # uuencode, yEnc or BinHex inside a text
 
 
-class Defect(msgspec.Struct, frozen=True, gc=False):
+class Defect(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One thing wrong with the form. `part` is the index of the part in `Anatomy.parts` (0: the mail itself)."""
 
     symbol: Symbol
@@ -76,7 +76,7 @@ class Kind(StrEnum):
     DEVICE = "device"  # or fifo, socket
 
 
-class Member(msgspec.Struct, frozen=True, kw_only=True):
+class Member(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     """An entry of an archive, of winmail.dat, or of another container; members of members are in the same list.
 
     `names` are all plausible names (as stored, both names where two records differ, and normalised forms);
@@ -98,7 +98,7 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     depth: int = 1  # 1: directly in the part
 
 
-class Part(msgspec.Struct, frozen=True, kw_only=True):
+class Part(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     """One part under one reading. Where the octets allow several readings, each reading is a part of its own.
 
     Index 0 is the mail itself. `names` are all plausible file names, raw and normalised; empty when it has none. A
@@ -148,7 +148,7 @@ class Source(StrEnum):
     NAME = "name"  # a host alone in a text, of which mail programs make a link
 
 
-class Link(msgspec.Struct, frozen=True, gc=False):
+class Link(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A URL. `host` in A-labels, lower case, or an IP address in its usual form ("127.0.0.1", "::1").
 
     `domain` is the registered domain (one label below the public suffix), or the host itself for addresses and
@@ -162,7 +162,7 @@ class Link(msgspec.Struct, frozen=True, gc=False):
     part: int = 0
 
 
-class Summary(msgspec.Struct, frozen=True):
+class Summary(msgspec.Struct, frozen=True, array_like=True):
     """What lists show of a mail. Decoded texts, one line each, cut to 512 characters; never fails to be made.
 
     `sent` is the Date header in epoch milliseconds, None when absent or unreadable; `message_id` with its <>, "" when
@@ -181,7 +181,7 @@ class Summary(msgspec.Struct, frozen=True):
     tls_waived: bool = False
 
 
-class Anatomy(msgspec.Struct, frozen=True, kw_only=True, dict=True):
+class Anatomy(msgspec.Struct, frozen=True, array_like=True, kw_only=True, dict=True):
     """A mail taken apart. Made from any octets whatever; limits that were met are told, never raised.
 
     `unscannable` says, in sentences that name the part, what could not be looked into (limits, damaged or unknown

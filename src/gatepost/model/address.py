@@ -31,7 +31,7 @@ class BareIp(BadAddress):
     """An IP address without brackets stands where a domain name belongs."""
 
 
-class Address(msgspec.Struct, frozen=True):
+class Address(msgspec.Struct, frozen=True, array_like=True):
     """A mailbox: `local` as spelled by its owner (quotes kept), `domain` as lower-case A-labels or a literal."""
 
     local: str

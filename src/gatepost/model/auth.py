@@ -18,7 +18,7 @@ class Result(StrEnum):
     PERMERROR = "permerror"
 
 
-class Spf(msgspec.Struct, frozen=True, kw_only=True):
+class Spf(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     """What a domain's record says of the client's address (RFC 7208).
 
     `lookups` counts the terms that ask DNS, beyond the limit too; `reason` says what is wrong; `matched` is the term
@@ -34,7 +34,7 @@ class Spf(msgspec.Struct, frozen=True, kw_only=True):
     answers: tuple[str, ...] = ()
 
 
-class Signature(msgspec.Struct, frozen=True, kw_only=True):
+class Signature(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     """One DKIM signature (RFC 6376). `bits` of the key, 0 where it is unknown; `start` the first of b=."""
 
     result: Result
@@ -46,7 +46,7 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
-class Arc(msgspec.Struct, frozen=True, kw_only=True):
+class Arc(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     """What the chain of ARC sets is worth (RFC 8617): none, pass or fail; `sealers` are its domains, newest first.
 
     `author` is the domain of From for which the first of them saw DMARC pass, "" for none.
@@ -58,7 +58,7 @@ class Arc(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
-class Iprev(msgspec.Struct, frozen=True, kw_only=True):
+class Iprev(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     """Whether the client's address has a name that leads back to it (RFC 8601 2.7.3); `name` only where it passes."""
 
     result: Result = Result.NONE
@@ -75,7 +75,7 @@ class Policy(StrEnum):
     REJECT = "reject"
 
 
-class Dmarc(msgspec.Struct, frozen=True, kw_only=True):
+class Dmarc(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     """What DMARC says of the author's domain (RFC 9989).
 
     `record` is the domain whose record applies, "" for none; `policy` what it asks for, after sp, np and t. `by` says
@@ -91,7 +91,7 @@ class Dmarc(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
-class AuthResults(msgspec.Struct, frozen=True, kw_only=True):
+class AuthResults(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     """All that was looked at. `authors` are the addresses in From by their keys.
 
     `proven`: an SPF pass or a DKIM pass is aligned with every author's domain. `sender_proven`: MAIL FROM is as true,

@@ -32,7 +32,7 @@ class TlsWish(StrEnum):
     WAIVED = "waived"  # TLS-Required: No: better in plain text than not at all
 
 
-class Login(msgspec.Struct, frozen=True):
+class Login(msgspec.Struct, frozen=True, array_like=True):
     """Who signed in on a session: a mailbox user. By what: a token, else the password that `mark` remembers."""
 
     user_id: int
@@ -42,7 +42,7 @@ class Login(msgspec.Struct, frozen=True):
     token_id: int | None = None
 
 
-class Client(msgspec.Struct, frozen=True, kw_only=True):
+class Client(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     """The peer of a session. `ip` is the real client's (from PROXY where a named peer sent it)."""
 
     ip: str
@@ -67,7 +67,7 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
         return not self.is_stranger or bool(self.providers)
 
 
-class Dsn(msgspec.Struct, frozen=True):
+class Dsn(msgspec.Struct, frozen=True, array_like=True):
     """What RFC 3461 lets a sender ask for each recipient; `notify` is empty when nothing was said."""
 
     notify: frozenset[str] = frozenset()  # NEVER, or of SUCCESS FAILURE DELAY
@@ -76,7 +76,7 @@ class Dsn(msgspec.Struct, frozen=True):
     envid: str | None = None  # as given, xtext kept
 
 
-class Recipient(msgspec.Struct, frozen=True, kw_only=True):
+class Recipient(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     """One address of an envelope, resolved.
 
     `address` is where the mail goes; `given` is what the client named (an alias domain's or a group's address).
@@ -129,7 +129,7 @@ def direction_of(client: Client, recipients: tuple[Recipient, ...]) -> Direction
     return Direction.OUT if client.is_ours and leaves else Direction.IN
 
 
-class Envelope(msgspec.Struct, frozen=True, kw_only=True):
+class Envelope(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     """A mail's envelope. `id` is 32 hex characters, ordered by time; `received` in epoch milliseconds."""
 
     id: str

@@ -79,7 +79,7 @@ class UriRule(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     created_date: int
 
 
-class RuleSet(msgspec.Struct, frozen=True):
+class RuleSet(msgspec.Struct, frozen=True, array_like=True):
     """The rules that bear on one mail for one recipient.
 
     `senders` holds only rules whose value names a sender of this mail, expired ones left out; `persons` PROTECTED ones

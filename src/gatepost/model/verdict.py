@@ -58,7 +58,7 @@ class Folder(StrEnum):
     SYSTEM = "System"  # a hold that no store flag asks for; days (rules 3)
 
 
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
+class Finding(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     """One fact that one filter states about a mail, or about a mail and one rule set.
 
     `symbol` is UPPER_SNAKE; `reason` a sentence for people, free of raw input controls; `seen` what of the mail it goes

@@ -1,6 +1,7 @@
 """What the daemon and its readers say to each other: mails to read, and what each tells by itself.
 
-Frames go through a socket: four octets of length, then msgpack.
+Frames go through a socket: four octets of length, then msgpack. What they hold goes as arrays
+(`array_like`), without the names of members, which both sides would write and read for each mail.
 """
 
 import struct
