@@ -11,7 +11,11 @@ export PYTEST_XDIST_AUTO_NUM_WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONL
 # Compiled code is kept, whatever was asked for: each worker and each daemon would compile everything anew.
 unexport PYTHONDONTWRITEBYTECODE
 # The public suites, where they lie beside the clone; tests that read them say so when they are missing.
-export GATEPOST_TESTDATA ?= $(wildcard $(CURDIR)/../shared/testdata)
+export GATEPOST_TESTDATA ?= $(shell cd ../shared/testdata 2>/dev/null && pwd)
+# The clone may lie in a path of any letters, which Python before 3.13 can't read out of .venv where only ASCII is asked for.
+ifneq ($(filter C POSIX,$(LC_ALL)),)
+export LC_ALL := C.UTF-8
+endif
 
 help:  ## list the verbs
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14

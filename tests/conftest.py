@@ -1,6 +1,7 @@
 """What every test may use."""
 
 import gc
+import resource
 from collections.abc import Iterator
 
 import pytest
@@ -15,6 +16,10 @@ settings.register_profile("same", deadline=None, derandomize=True)
 settings.register_profile("others", deadline=None)
 settings.load_profile("same")
 
+
+# Stores, doors and peers of many tests are open at once; some systems allow 256 files where nobody asks for more.
+_, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 gc.disable()  # while tests are collected, nearly all of which stays
 

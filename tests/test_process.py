@@ -1,4 +1,4 @@
-"""The heap of the daemon does not shrink and grow with each mail."""
+"""A process of ours: its heap stays, and nothing of its own gets the number of a standard file."""
 
 import subprocess
 import sys
@@ -26,3 +26,18 @@ def faults(how: str) -> int:
 
 def test_what_a_mail_took_is_there_for_the_next_one() -> None:
     assert faults("kept") * 10 < faults("trimmed")
+
+
+CLOSED = """
+import os, sys
+from gatepost.cli.main import main
+code = main(["version"])
+print(code, repr(sys.stdin.read()), *(os.readlink(f"/proc/self/fd/{number}") for number in (0, 1)), file=sys.stderr)
+"""
+
+
+def test_standard_files_that_are_closed_are_held_by_the_null_device() -> None:
+    """Else the first connection is number 0, and libuv ends the process when that is closed."""
+    command = ["sh", "-c", 'exec "$0" -c "$1" <&- >&-', sys.executable, CLOSED]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert done.stderr == "0 '' /dev/null /dev/null\n"

@@ -3,6 +3,8 @@
 import asyncio
 import ctypes
 import gc
+import os
+import sys
 from collections.abc import Callable
 
 GARBAGE = 20_000  # objects after which cycles are looked for; Python's own 700 are made by every mail
@@ -20,6 +22,20 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
     except ImportError:  # no wheel for this system; asyncio's own loop does the same, slower
         return asyncio.new_event_loop
     return uvloop.new_event_loop
+
+
+def hold_the_standard_files() -> None:
+    """Open the null device in the place of those that whoever started us has closed.
+
+    Else a connection or a file of the store got such a number: a word that is printed would go into it, and libuv ends
+    the process where it is closed.
+    """
+    while (number := os.open(os.devnull, os.O_RDWR)) < 3:
+        os.set_inheritable(number, True)
+    os.close(number)
+    sys.stdin = sys.stdin or os.fdopen(0)
+    sys.stdout = sys.stdout or os.fdopen(1, "w")
+    sys.stderr = sys.stderr or os.fdopen(2, "w")
 
 
 def spare_the_collector() -> None:

@@ -35,7 +35,7 @@ def fates(out: str) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("dev") / "state"
+    return tmp_path_factory.mktemp("dev") / "a state"
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +47,7 @@ def first(directory: Path) -> str:
 def test_every_sample_meets_its_fate_and_the_second_start_is_like_the_first(first: str, directory: Path) -> None:
     assert fates(first) == WANTED
     assert re.search(r"curl -H 'Authorization: Bearer [0-9a-f]{32}' http://127.0.0.1:\d+/domains", first)
+    assert f"explain --config '{directory / 'gatepost.toml'}' ID" in first  # a shell takes it as it stands
     assert fates(dev(directory)) == WANTED
 
 

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import click
@@ -171,7 +172,7 @@ def _settled(control: Control, mail_id: str) -> Any:
 
 
 def _directions(doors: Doors, bench: Bench) -> Iterator[str]:
-    own = os.path.relpath(Path(sys.executable).with_name("gatepost"))
+    own = quote(os.path.relpath(Path(sys.executable).with_name("gatepost")))
     yield ""
     yield f"SMTP       {doors.smtp}   for any address @{samples.DOMAIN}"
     yield f"REST API   {doors.url}   /docs shows it in a browser; /openapi.json, /readyz, /metrics"
@@ -180,7 +181,7 @@ def _directions(doors: Doors, bench: Bench) -> Iterator[str]:
     yield "Try:"
     yield f"  curl -H 'Authorization: Bearer {bench.token}' {doors.url}/domains"
     yield f"  {own} send --server {doors.smtp} --from {samples.FRIEND} --to {samples.USER}"
-    yield f"  {own} explain --config {doors.directory / 'gatepost.toml'} ID"
+    yield f"  {own} explain --config {quote(str(doors.directory / 'gatepost.toml'))} ID"
 
 
 class _Mute(Client):

@@ -10,6 +10,7 @@ import click
 
 from gatepost.cli.failure import Failure
 from gatepost.model.problem import Problem
+from gatepost.process import hold_the_standard_files
 
 # Each command's module holds it as `command`; a module is imported when its command is called.
 COMMANDS = {
@@ -66,6 +67,7 @@ def gatepost(ctx: click.Context) -> None:
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run a command line and return its exit code; errors go to stderr as one sentence."""
+    hold_the_standard_files()
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="backslashreplace")  # what the terminal's encoding has not is spelled out
     try:

@@ -138,11 +138,10 @@ class Table(Generic[T]):
         return f'CREATE INDEX "{self.name}_by{number}" ON "{self.name}" {self.indexes[number]}'
 
     def _insert(self, hidden: dict[str, str]) -> str:
-        place = {name: f"?{number}" for number, name in enumerate(self.columns, 1)}
-        values = list(place.values())
-        values += [re.sub(r":(\w+)", lambda found: place[found[1]], value) for value in hidden.values()]
         names = ", ".join(f'"{name}"' for name in [*self.columns, *hidden])
-        return f'INSERT INTO "{self.name}" ({names}) VALUES ({", ".join(values)})'
+        given = ", ".join(f'? AS "{name}"' for name in self.columns)  # numbered ones make Python 3.12 warn at each call
+        made = ", ".join(["given.*", *(re.sub(r":(\w+)", r'given."\1"', value) for value in hidden.values())])
+        return f'INSERT INTO "{self.name}" ({names}) SELECT {made} FROM (SELECT {given}) AS given'
 
 
 def _columns(kind: type[Any]) -> list[Column]:
