@@ -1,7 +1,9 @@
 """What every test may use."""
 
 import gc
+import os
 import resource
+import tempfile
 from collections.abc import Iterator
 
 import pytest
@@ -16,6 +18,12 @@ settings.register_profile("same", deadline=None, derandomize=True)
 settings.register_profile("others", deadline=None)
 settings.load_profile("same")
 
+
+# A Unix socket's path has at most 107 octets, and those of tests lie in their folders.
+if len(os.fsencode(tempfile.gettempdir())) > len("/var/tmp") and os.access("/tmp", os.W_OK):
+    tempfile.tempdir = "/tmp"
+
+os.environ.pop("PYTHONUNBUFFERED", None)  # some machines set it, and what is held back fails otherwise
 
 # Stores, doors and peers of many tests are open at once; some systems allow 256 files where nobody asks for more.
 _, most = resource.getrlimit(resource.RLIMIT_NOFILE)

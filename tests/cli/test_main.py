@@ -77,20 +77,20 @@ def test_the_version_is_also_an_option(capsys: pytest.CaptureFixture[str]) -> No
 
 
 def run(args: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    """Run a line of the shell's that may name `$gatepost`."""
-    command = f"{sys.executable} -m gatepost"
-    return subprocess.run(
-        ["bash", "-c", args], env={**os.environ, "gatepost": command, **environ}, capture_output=True, text=True
-    )
+    """Run a line of the shell's that may call `gatepost`."""
+    line = f'gatepost() {{ "$0" -m gatepost "$@"; }}; {args}'
+    command = ["bash", "-c", line, sys.executable]
+    return subprocess.run(command, env={**os.environ, **environ}, capture_output=True, text=True)
 
 
-def test_an_output_that_takes_nothing_is_told_in_a_sentence() -> None:
-    done = run("$gatepost config default > /dev/full")
+@pytest.mark.parametrize("command", ["version", "config default"])
+def test_an_output_that_takes_nothing_is_told_in_a_sentence(command: str) -> None:
+    done = run(f"gatepost {command} > /dev/full")
     assert (done.returncode, done.stderr) == (os.EX_IOERR, "Error: [Errno 28] No space left on device\n")
 
 
 def test_a_reader_that_goes_away_is_met_with_silence() -> None:
-    done = run("$gatepost config default | true; exit ${PIPESTATUS[0]}")
+    done = run("gatepost config default | true; exit ${PIPESTATUS[0]}")
     assert (done.returncode, done.stderr) == (os.EX_IOERR, "")
 
 
@@ -107,7 +107,7 @@ def test_a_store_of_another_user_is_no_permission(command: str, tmp_path: Path) 
     config.write_text(f'[store]\ndirectory = "{state}"\n')
     state.mkdir(mode=0o700)
     os.chown(state, 65534, 65534)
-    done = run(f"setpriv --bounding-set=-all --inh-caps=-all $gatepost {command} --config {config}")
+    done = run(f'setpriv --bounding-set=-all --inh-caps=-all "$0" -m gatepost {command} --config {config}')
     assert done.returncode == os.EX_NOPERM
     assert "ermission denied" in done.stderr
     assert "Traceback" not in done.stderr

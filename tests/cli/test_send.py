@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 from pathlib import Path
+from shlex import quote
 
 import pytest
 from click.testing import CliRunner
@@ -144,7 +145,9 @@ async def test_a_line_end_in_a_command_is_wrong_usage() -> None:
 
 async def test_an_output_that_fails_is_not_laid_at_the_servers_door() -> None:
     async with Sink() as sink:
-        command = f"{sys.executable} -m gatepost send --server 127.0.0.1:{sink.port} --to u@example.net > /dev/full"
+        command = (
+            f"{quote(sys.executable)} -m gatepost send --server 127.0.0.1:{sink.port} --to u@example.net > /dev/full"
+        )
         process = await asyncio.create_subprocess_shell(command, stderr=asyncio.subprocess.PIPE)
         told = (await process.communicate())[1]
     assert (process.returncode, told) == (os.EX_IOERR, b"Error: standard output: No space left on device\n")

@@ -147,7 +147,7 @@ def test_names_are_read_whatever_the_locale_of_the_system(tmp_path: Path) -> Non
         "sys.stdout.reconfigure(encoding='utf-8'); "
         f"print(holding('x.cpio', pathlib.Path({str(tmp_path / 'x.cpio')!r}).read_bytes()).members[0].names[0])"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], env={**os.environ, "LC_ALL": "C"}, capture_output=True, check=True
-    )
+    # Without `site`, which reads the environment's own path in that locale.
+    there = {**os.environ, "LC_ALL": "C", "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-S", "-c", code], env=there, capture_output=True, check=True)
     assert done.stdout.decode().strip() == "\u0441\u0447\u0451\u0442.exe"

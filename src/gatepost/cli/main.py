@@ -70,6 +70,18 @@ def main(args: Sequence[str] | None = None) -> int:
     hold_the_standard_files()
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="backslashreplace")  # what the terminal's encoding has not is spelled out
+    code = _run(args)
+    try:
+        sys.stdout.flush()
+    except OSError:  # Python would fail of what it holds still, with a code and words of its own
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)
+        return code or os.EX_IOERR
+    return code
+
+
+def _run(args: Sequence[str] | None) -> int:
     try:
         code = gatepost.main(args=args, prog_name="gatepost", standalone_mode=False)
     except click.UsageError as error:
