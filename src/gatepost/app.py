@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -14,6 +15,7 @@ from gatepost.api.limits import options as http_options
 from gatepost.api.probes import Readiness
 from gatepost.api.server import HttpDoor, check_certificate
 from gatepost.api.site import Site, make_app
+from gatepost.certificates import tell_end
 from gatepost.configuration import check
 from gatepost.dns import Resolver
 from gatepost.events import Alarms, Clock, Metrics, briefly, log, wall_clock
@@ -377,7 +379,8 @@ class Gatepost:
 
     async def _open_http(self, text: str) -> None:
         try:
-            door = HttpDoor(self.site, listen(text), **http_options(self.settings.http, self.site.spoken))
+            told = partial(tell_end, metrics=self.metrics, clock=self.clock)
+            door = HttpDoor(self.site, listen(text), told=told, **http_options(self.settings.http, self.site.spoken))
         except BadEndpoint as error:
             raise SettingsError(f"http.listen: {error}") from error
         await door.start()

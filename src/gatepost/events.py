@@ -143,6 +143,9 @@ class Metrics:
             "gatepost_alarms", "Lists, engines and DNS that can't be used as they are", "source", "why"
         )
         self.limited = counter("gatepost_limited", "Mails and recipients over an hourly limit", "payer", "what")
+        self.certificates = gauge(
+            "gatepost_certificate_end_seconds", "When a certificate that is shown runs out, in epoch seconds", "file"
+        )
         self.auth_failures = counter("gatepost_auth_failures", "Refused sign-ins", "door")
 
 

@@ -1,8 +1,7 @@
-"""Listening sockets by the texts of the settings: `address:port`, `[::1]:25`, `fd:NAME` from systemd; and their TLS."""
+"""Listening sockets by the texts of the settings: `address:port`, `[::1]:25`, `fd:NAME` from systemd."""
 
 import os
 import socket
-import ssl
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -63,26 +62,6 @@ def _inherited(name: str, environ: Mapping[str, str]) -> list[socket.socket]:
     for sock in sockets:
         sock.setblocking(False)
     return sockets
-
-
-def load_certificate(context: ssl.SSLContext, certificate: str, key: str | None) -> None:
-    """Have a server show the chain of a PEM file; without `key` that file holds the key, too. Raises OSError.
-
-    An encrypted key raises it as well, where OpenSSL would stop everything to ask for its passphrase at the terminal.
-    """
-    for file in filter(None, (certificate, key)):
-        Path(file).open("rb").close()  # its error names the file, that of OpenSSL does not
-    try:
-        context.load_cert_chain(certificate, key or None, password=_passphrase)
-    except ssl.SSLError as error:
-        if "PEM lib" not in str(error):
-            raise
-        what = f"no certificate there, or no private key in {key or 'that file'}, that can be read"
-        raise OSError(what) from error
-
-
-def _passphrase() -> str:
-    raise OSError("its key is encrypted; only a key without passphrase can be read")
 
 
 def listen_local(path: Path) -> socket.socket:

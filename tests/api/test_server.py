@@ -41,7 +41,8 @@ async def common_name(door: HttpDoor, authority: trustme.CA) -> str:
 
 async def test_a_certificate_is_read_again_and_a_broken_one_is_not_taken(tmp_path: Path) -> None:
     authority = trustme.CA()
-    door = HttpDoor(hello, listen("127.0.0.1:0"), **write(tmp_path, authority, "first"))
+    told: list[str] = []
+    door = HttpDoor(hello, listen("127.0.0.1:0"), told=told.append, **write(tmp_path, authority, "first"))
     await door.start()
     try:
         assert await common_name(door, authority) == "first"
@@ -51,6 +52,7 @@ async def test_a_certificate_is_read_again_and_a_broken_one_is_not_taken(tmp_pat
         (tmp_path / "cert.pem").write_text("nonsense")
         door.reload()
         assert await common_name(door, authority) == "second"
+        assert told == [str(tmp_path / "cert.pem")] * 2
     finally:
         await door.stop(1.0)
 

@@ -211,6 +211,7 @@ async def test_certificates_are_read_again_and_a_bad_one_leaves_the_old(tmp_path
         with capture_logs() as logs:
             opened.listeners.reload()
         assert [entry["event"] for entry in logs] == ["certificate reloaded"]
+        assert opened.metrics.registry.get_sample_value("gatepost_certificate_end_seconds", {"file": path})
         talk = await opened.hello()
         await talk.ask("STARTTLS")
         await talk.cover(opened.authority)

@@ -4,15 +4,15 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
 
+from gatepost.certificates import load_certificate
 from gatepost.events import log
 from gatepost.settings import Http, SettingsError
-from gatepost.sockets import load_certificate
 
 
 class _Server(uvicorn.Server):
@@ -62,8 +62,17 @@ def check_certificate(settings: Http) -> None:
 class HttpDoor:
     """Serves one ASGI application on the given sockets."""
 
-    def __init__(self, app: ASGIApp, sockets: Sequence[socket.socket], **options: Any) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        sockets: Sequence[socket.socket],
+        *,
+        told: Callable[[str], None] | None = None,
+        **options: Any,
+    ) -> None:
+        """`told` is called with the file of each certificate that was read."""
         self.sockets = list(sockets)
+        self._told = told
         config = uvicorn.Config(app, loop="none", lifespan="off", log_config=None, access_log=False, **options)
         self._server = _Server(config)
         self._task: asyncio.Task[None] | None = None
@@ -76,6 +85,7 @@ class HttpDoor:
             if done:
                 self._task.result()
                 raise OSError("the HTTP server ended while starting")
+        self._tell()
 
     async def stop(self, grace: float) -> None:
         """Finish the requests under way, at most `grace` seconds, then close; what hangs is broken off."""
@@ -100,6 +110,11 @@ class HttpDoor:
             log.error("certificate not reloaded", file=str(config.ssl_certfile), why=str(error))
         else:
             log.info("certificate reloaded", file=str(config.ssl_certfile))
+            self._tell()
+
+    def _tell(self) -> None:
+        if self._told is not None and self._server.config.ssl_certfile:
+            self._told(str(self._server.config.ssl_certfile))
 
     @property
     def addresses(self) -> list[Any]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from os import environ as process_environment
 from typing import Any
 
+from gatepost.certificates import tell_end
 from gatepost.events import Clock, Metrics, log
 from gatepost.model.envelope import Role
 from gatepost.model.problem import Problem
@@ -48,6 +49,7 @@ class Listeners:
         self._settings = settings
         self._hostname = hostname
         self._metrics = metrics
+        self._clock = clock
         self._environ = environ
         self._window = window
         self._handler = Handler(settings, directory, intake, access, clock=clock, trouble=trouble)
@@ -73,6 +75,7 @@ class Listeners:
 
     def _open(self, listener: Listener) -> None:
         context = tls_context(self._settings, listener)
+        self._tell_end(listener, context)
         try:
             sockets = listen(listener.listen, self._environ)
         except BadEndpoint as error:
@@ -116,6 +119,11 @@ class Listeners:
             else:
                 if door.context is not None:
                     log.info("certificate reloaded", listener=listener.listen)
+                    self._tell_end(listener, door.context)
+
+    def _tell_end(self, listener: Listener, context: ssl.SSLContext | None) -> None:
+        if context is not None:
+            tell_end(listener.certificate or self._settings.smtp.certificate, self._metrics, self._clock)
 
     async def stop(self, grace: float) -> None:
         """Turn newcomers and idle sessions away (421), let mails under way end, at most for `grace` seconds."""

@@ -4,8 +4,8 @@ import asyncio
 import ssl
 from asyncio import sslproto
 
+from gatepost.certificates import load_certificate
 from gatepost.settings import Listener, SettingsError, Smtp
-from gatepost.sockets import load_certificate
 
 HANDSHAKE = 30  # seconds
 

@@ -1,0 +1,41 @@
+"""The certificates that our doors show: read from PEM files, and told of before they run out."""
+
+import ssl
+from datetime import UTC
+from pathlib import Path
+
+from cryptography import x509
+
+from gatepost.events import Clock, Metrics, log
+
+SOON = 14 * 86_400  # seconds that a certificate has left when it is warned of
+
+
+def load_certificate(context: ssl.SSLContext, certificate: str, key: str | None) -> None:
+    """Have a server show the chain of a PEM file; without `key` that file holds the key, too. Raises OSError.
+
+    An encrypted key raises it as well, where OpenSSL would stop everything to ask for its passphrase at the terminal.
+    """
+    for file in filter(None, (certificate, key)):
+        Path(file).open("rb").close()  # its error names the file, that of OpenSSL does not
+    try:
+        context.load_cert_chain(certificate, key or None, password=_passphrase)
+    except ssl.SSLError as error:
+        if "PEM lib" not in str(error):
+            raise
+        what = f"no certificate there, or no private key in {key or 'that file'}, that can be read"
+        raise OSError(what) from error
+
+
+def _passphrase() -> str:
+    raise OSError("its key is encrypted; only a key without passphrase can be read")
+
+
+def tell_end(certificate: str, metrics: Metrics, clock: Clock) -> None:
+    """Show when a certificate that was just read runs out, and warn of one that does so soon."""
+    with Path(certificate).open("rb") as file:
+        shown = x509.load_pem_x509_certificates(file.read())[0]
+    end = shown.not_valid_after_utc
+    metrics.certificates.labels(certificate).set(end.timestamp())
+    if end.timestamp() - clock() / 1000 < SOON:
+        log.warning("certificate runs out", file=certificate, at=end.astimezone(UTC).isoformat())

@@ -1,0 +1,29 @@
+"""Certificates are told of before they run out."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import trustme
+from structlog.testing import capture_logs
+
+from gatepost.certificates import tell_end
+from gatepost.events import Metrics
+
+NOW = datetime(2026, 11, 30, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("end", "warned"), [(datetime(2026, 12, 20, tzinfo=UTC), False), (datetime(2026, 12, 10, tzinfo=UTC), True)]
+)
+def test_a_certificate_s_end_is_shown_and_warned_of_when_it_is_near(
+    tmp_path: Path, end: datetime, warned: bool
+) -> None:
+    path = tmp_path / "chain.pem"
+    path.write_bytes(trustme.CA().issue_cert("gate.example", not_after=end).cert_chain_pems[0].bytes())
+    metrics = Metrics()
+    with capture_logs() as logs:
+        tell_end(str(path), metrics, lambda: int(NOW.timestamp() * 1000))
+    assert metrics.registry.get_sample_value("gatepost_certificate_end_seconds", {"file": str(path)}) == end.timestamp()
+    told = [{"event": "certificate runs out", "file": str(path), "at": end.isoformat(), "log_level": "warning"}]
+    assert logs == (told if warned else [])
