@@ -15,7 +15,7 @@ from gatepost.smtp import proxy, replies, tls
 from gatepost.smtp.door import Door
 from gatepost.smtp.replies import Reply
 from gatepost.smtp.throttle import Awaits, Conduct, Watch, bare_ip
-from gatepost.smtp.wire import TLS_HANDSHAKE, Reader, foreign
+from gatepost.smtp.wire import BUFFER, TLS_HANDSHAKE, Reader, foreign
 
 _NOBODY = Client(ip="")
 
@@ -36,7 +36,7 @@ class Connection(SMTP):
     transport: asyncio.Transport
 
     def __init__(self, door: Door, loop: asyncio.AbstractEventLoop) -> None:
-        self.reader = Reader(loop)
+        self.reader = Reader(limit=BUFFER, loop=loop)
         self.loop = loop
         self.door = door
         self.conduct = Conduct(door.limits)

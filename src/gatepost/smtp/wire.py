@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable
 
 from gatepost.smtp import replies
-from gatepost.smtp.arrival import Arrival
 from gatepost.smtp.replies import Reply
 
 COMMAND_MAX = 2048  # octets of a command line with its CR LF
@@ -28,11 +27,8 @@ class Reader(asyncio.StreamReader):
     _transport: asyncio.BaseTransport | None
     _loop: asyncio.AbstractEventLoop
     _maybe_resume_transport: Callable[[], None]
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(limit=BUFFER, loop=loop)
-        self._arrival = Arrival(loop)
-        self._lines = 0  # taken out of the buffer
+    _waiting: asyncio.Future[bytes] | None = None  # who waits for what comes next
+    _lines = 0  # read out of the buffer
 
     @property
     def pending(self) -> bytes:
@@ -58,31 +54,42 @@ class Reader(asyncio.StreamReader):
         self._transport = transport
 
     def take(self, data: bytes) -> None:
-        """Take what came: for who waits for it and goes on at once, else into the buffer."""
-        if not self._arrival.bring(data):
+        """Take what came: for who waits for it, else into the buffer."""
+        if not self._hand_over(data):
             self.feed_data(data)
 
     def feed_eof(self) -> None:
         super().feed_eof()
-        self._arrival.end()
+        self._hand_over(b"")
 
     def set_exception(self, exc: Exception) -> None:
         super().set_exception(exc)
-        self._arrival.end()
+        self._hand_over(b"")
+
+    def _hand_over(self, data: bytes) -> bool:
+        waiting, self._waiting = self._waiting, None
+        if waiting is None or waiting.done():
+            return False
+        waiting.set_result(data)
+        return True
 
     async def chunk(self) -> bytes:
         """Return what has come, or what comes next, which is not copied; b"" at the end. Raises what ended it."""
-        data = b"" if self._settled else await self._arrival
+        coming = self._coming()
+        data = await coming if coming else b""
         return data or await self.read(CHUNK)
 
-    @property
-    def _settled(self) -> bool:
-        """Whether something is held already, or nothing comes any more."""
-        return bool(self._buffer or self._eof or self._exception)
+    def _coming(self) -> asyncio.Future[bytes] | None:
+        """Return what comes next as it comes; None where something is held already, or nothing comes any more."""
+        if self._buffer or self._eof or self._exception:
+            return None
+        self._waiting = self._loop.create_future()
+        return self._waiting
 
     async def line(self) -> bytes:
         """Return the next line with its end, b"" when the peer has gone; of an endless one (swallowed) a part."""
-        data = b"" if self._settled else await self._arrival
+        coming = self._coming()
+        data = await coming if coming else b""
         if data and data.find(b"\n") == len(data) - 1:  # a command in a segment of its own, as most are
             return data
         self.unread(data)
