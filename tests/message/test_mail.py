@@ -12,7 +12,8 @@ import pytest
 import uvloop
 from tests.message.mails import EXE, attachment, mail, multipart, zipped
 
-from gatepost.message.mail import INLINE_MAX, Mail, Opener, Unscannable
+from gatepost.message import mail as daemon_side
+from gatepost.message.mail import INLINE_MAX, Busy, Mail, Opener, Unscannable
 from gatepost.message.worker import Failure, Job, Success, frame, job_decoder, result_decoder
 from gatepost.model.address import Address
 from gatepost.model.envelope import Body, Client, Direction, Envelope
@@ -169,6 +170,21 @@ async def test_a_body_that_is_gone_is_unscannable_and_the_worker_lives(opener: O
 
 
 @pytest.mark.anyio
+async def test_one_of_another_version_reads_nothing_and_the_mail_is_to_come_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(daemon_side, "installed", lambda: "0.0.0")
+        opener = Opener(Filters(), Limits())
+    try:
+        with pytest.raises(Busy, match="restarted"):
+            await opener.open(in_memory(ZIPPED))
+        assert opener.pids == []
+    finally:
+        await opener.close()
+
+
+@pytest.mark.anyio
 async def test_closing_while_a_worker_starts_leaves_no_process() -> None:
     opener = Opener(Filters(), Limits())
     asking = asyncio.create_task(opener.open(in_memory(ZIPPED)))
@@ -218,7 +234,7 @@ def test_the_workers_serve_under_uvloop() -> None:
 
 
 def test_frames_carry_jobs_and_results() -> None:
-    job = Job(Limits(depth=3), b"data")
+    job = Job("1.2.3", Limits(depth=3), b"data")
     assert job_decoder.decode(frame(job)[4:]) == job
     for result in (Failure("why"),):
         assert result_decoder.decode(frame(result)[4:]) == result

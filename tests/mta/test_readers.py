@@ -29,6 +29,7 @@ from gatepost.filters import registry
 from gatepost.filters.score import GTUBE
 from gatepost.filters.virus import EICAR
 from gatepost.message.mail import Mail, Opener, Unscannable
+from gatepost.message.worker import installed
 from gatepost.model.address import parse_address
 from gatepost.model.envelope import Body, Client, Direction, Envelope, Login, Recipient, Role
 from gatepost.model.rules import SenderRule, SenderType
@@ -39,7 +40,7 @@ from gatepost.mta.directory import Directory
 from gatepost.mta.pipeline import Pipeline, Report
 from gatepost.mta.reader import Reader, serve
 from gatepost.mta.readers import CROWD, Readers
-from gatepost.mta.reading import Answer, Frames, Job, Setup, answer_decoder, bare, frame, installed, job_decoder
+from gatepost.mta.reading import Answer, Frames, Job, Setup, answer_decoder, bare, frame, job_decoder
 from gatepost.settings import Auth, Dns, Filters, Limits
 
 pytestmark = pytest.mark.anyio

@@ -18,7 +18,7 @@ from gatepost.message.octets import octets
 from gatepost.message.parse import dissect
 from gatepost.message.prose import Prose, prose
 from gatepost.message.table import Heavy
-from gatepost.message.worker import LENGTH, Failure, Job, Result, frame, result_decoder
+from gatepost.message.worker import LENGTH, Failure, Job, Result, frame, installed, result_decoder
 from gatepost.model.auth import AuthResults
 from gatepost.model.envelope import Body, Envelope
 from gatepost.model.problem import Kind, Problem
@@ -48,7 +48,7 @@ class Unscannable(Exception):
 
 
 class Busy(Exception):
-    """The workers are at other mails for too long; nothing is said of this one."""
+    """No worker is to be had now, as all are at other mails for too long, or not alike; nothing is said of this one."""
 
 
 class Worker:
@@ -79,7 +79,10 @@ class Worker:
         return self._process.returncode is None
 
     async def ask(self, job: Job) -> Result:
-        """Send a job and wait for its answer; raises Unscannable when the process dies over it."""
+        """Send a job and wait for its answer.
+
+        Raises Unscannable when the process dies over it, Busy when it is of another version.
+        """
         source, sink = self._process.stdout, self._process.stdin
         assert source is not None and sink is not None  # both are pipes
         try:
@@ -89,6 +92,8 @@ class Worker:
             return result_decoder.decode(await source.readexactly(size))
         except (asyncio.IncompleteReadError, ConnectionError) as error:
             code = await self._process.wait()
+            if code == os.EX_CONFIG:
+                raise Busy("another version was installed since the service began: it has to be restarted") from error
             raise Unscannable(f"the worker died over the mail (exit {code})") from error
 
     async def stop(self) -> None:
@@ -104,6 +109,7 @@ class Opener:
     def __init__(self, filters: Filters, limits: Limits, *, grace: float = _GRACE, turn: float = _TURN) -> None:
         if limits.qr_images and not qr.available():
             raise SettingsError("limits.qr_images: zxing-cpp and Pillow are missing; install gatepost[qr]")
+        self._version = installed()
         self._limits = limits
         self._turn = turn
         self._patience = _BUSY * limits.scan_seconds + grace
@@ -138,7 +144,7 @@ class Opener:
 
     async def delegate(self, body: Body) -> Anatomy:
         """Let a worker take a body apart; raises Unscannable or Busy."""
-        return await self._delegate(Job(self._limits, body.data, body.path))
+        return await self._delegate(Job(self._version, self._limits, body.data, body.path))
 
     async def _delegate(self, job: Job) -> Anatomy:
         await self._take_turn()

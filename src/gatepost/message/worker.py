@@ -11,6 +11,8 @@ import signal
 import struct
 import sys
 import time
+from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import BinaryIO
 
@@ -26,8 +28,13 @@ _ALARM = 1.05  # times the limit; by then what looks at the clock itself has sto
 
 
 class Job(msgspec.Struct, frozen=True):
-    """A mail to take apart: its octets, or the file that holds them."""
+    """A mail to take apart: its octets, or the file that holds them.
 
+    `version` is the daemon's. A worker of another one reads nothing: an anatomy goes without the names of its members,
+    so that one that is not made alike would be taken for something else.
+    """
+
+    version: str
     limits: Limits
     data: bytes | None = None
     path: str | None = None
@@ -47,6 +54,12 @@ Result = Success | Failure
 encoder = msgspec.msgpack.Encoder()
 job_decoder = msgspec.msgpack.Decoder(Job)
 result_decoder: msgspec.msgpack.Decoder[Result] = msgspec.msgpack.Decoder(Result)
+
+
+@cache
+def installed() -> str:
+    """Return the version that was there when this process first asked; one that begins later may find another."""
+    return version("gatepost")
 
 
 def frame(message: Job | Success | Failure) -> bytes:
@@ -69,6 +82,8 @@ def _answer(body: bytes) -> Success | Failure:
 
     try:
         job = job_decoder.decode(body)
+        if job.version != installed():
+            raise SystemExit(os.EX_CONFIG)  # another one was installed since the daemon began
         _restrain(job.limits)
         data = Path(job.path).read_bytes() if job.path is not None else job.data or b""
         signal.setitimer(signal.ITIMER_PROF, job.limits.scan_seconds * _ALARM)

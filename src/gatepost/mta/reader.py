@@ -22,6 +22,7 @@ from gatepost.filters.registry import Filter
 from gatepost.mailauth.examine import Examiner
 from gatepost.mailauth.report import fields
 from gatepost.message.mail import Mail, Opener
+from gatepost.message.worker import installed
 from gatepost.model.envelope import Body
 from gatepost.mta.claims import claims_of
 from gatepost.mta.reading import (
@@ -33,7 +34,6 @@ from gatepost.mta.reading import (
     Setup,
     frame,
     from_the_world,
-    installed,
     job_decoder,
     setup_decoder,
 )

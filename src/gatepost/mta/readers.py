@@ -16,7 +16,8 @@ from gatepost.events import log
 from gatepost.filters import registry
 from gatepost.filters.registry import Filter
 from gatepost.message.mail import INLINE_MAX, Mail, Unscannable, environment
-from gatepost.mta.reading import Answer, Frames, Job, Reading, Setup, answer_decoder, bare, frame, installed
+from gatepost.message.worker import installed
+from gatepost.mta.reading import Answer, Frames, Job, Reading, Setup, answer_decoder, bare, frame
 from gatepost.settings import Settings
 
 PENDING = 32

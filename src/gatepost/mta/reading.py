@@ -6,8 +6,6 @@ Frames go through a socket: four octets of length, then msgpack. What they hold 
 
 import struct
 from collections.abc import Iterator
-from functools import cache
-from importlib.metadata import version
 
 import msgspec
 
@@ -114,9 +112,3 @@ def bare(envelope: Envelope) -> Envelope:
 def from_the_world(envelope: Envelope) -> bool:
     """Tell whether a stranger brought a mail: who signed in, or sends from our networks, needs no proof."""
     return envelope.client.is_stranger
-
-
-@cache
-def installed() -> str:
-    """Return the version that was there when this process first asked; one that begins later may find another."""
-    return version("gatepost")
