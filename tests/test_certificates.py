@@ -27,3 +27,17 @@ def test_a_certificate_s_end_is_shown_and_warned_of_when_it_is_near(
     assert metrics.registry.get_sample_value("gatepost_certificate_end_seconds", {"file": str(path)}) == end.timestamp()
     told = [{"event": "certificate runs out", "file": str(path), "at": end.isoformat(), "log_level": "warning"}]
     assert logs == (told if warned else [])
+
+
+@pytest.mark.parametrize(
+    "text", [None, b"", b"-----BEGIN TRUSTED CERTIFICATE-----\nMAA=\n-----END TRUSTED CERTIFICATE-----\n"]
+)
+def test_a_certificate_that_is_gone_or_not_understood_fails_nobody(tmp_path: Path, text: bytes | None) -> None:
+    path = tmp_path / "chain.pem"
+    if text is not None:
+        path.write_bytes(text)
+    metrics = Metrics()
+    with capture_logs() as logs:
+        tell_end(str(path), metrics, lambda: 0)
+    assert [(line["event"], line["file"]) for line in logs] == [("certificate's end not known", str(path))]
+    assert metrics.registry.get_sample_value("gatepost_certificate_end_seconds", {"file": str(path)}) is None

@@ -32,9 +32,15 @@ def _passphrase() -> str:
 
 
 def tell_end(certificate: str, metrics: Metrics, clock: Clock) -> None:
-    """Show when a certificate that was just read runs out, and warn of one that does so soon."""
-    with Path(certificate).open("rb") as file:
-        shown = x509.load_pem_x509_certificates(file.read())[0]
+    """Show when a certificate that was just read runs out, and warn of one that does so soon.
+
+    One that is shown all the same but not understood here, as OpenSSL's TRUSTED CERTIFICATE, fails nobody.
+    """
+    try:
+        shown = x509.load_pem_x509_certificates(Path(certificate).read_bytes())[0]
+    except (OSError, ValueError) as error:
+        log.warning("certificate's end not known", file=certificate, why=str(error))
+        return
     end = shown.not_valid_after_utc
     metrics.certificates.labels(certificate).set(end.timestamp())
     if end.timestamp() - clock() / 1000 < SOON:

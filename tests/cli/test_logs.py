@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -102,6 +103,41 @@ def test_a_log_that_nobody_reads_holds_its_writer_up_once_and_goes_on_with_the_r
     assert os.read(reading, 1 << 20).decode() == f"\n{missing} lost\nagain\n"
     os.close(reading)
     os.close(writing)
+
+
+def test_a_log_whose_reader_comes_late_again_and_again_loses_nothing() -> None:
+    reading, writing = os.pipe()
+    got: list[bytes] = []
+    reader = threading.Thread(target=lambda: got.extend(iter(lambda: os.read(reading, 1 << 20), b"")))
+    reader.start()
+    outlet = Outlet(writing, told)
+    lines = [f"{number} " + "x" * 9_999 + "\n" for number in range(60)]
+    for line in lines:
+        outlet.write(line)
+    os.close(writing)
+    reader.join()
+    os.close(reading)
+    assert b"".join(got).decode() == "".join(lines)
+
+
+def test_a_line_that_a_finaliser_writes_within_another_does_not_wait_for_it(tmp_path: Path) -> None:
+    """Garbage may be collected anywhere, and asyncio logs what a task that is dropped has left unsaid."""
+    fd = os.open("/dev/full", os.O_WRONLY)
+    within = ["within\n"]
+
+    def collects(lines: int) -> str:
+        if within:
+            outlet.write(within.pop())
+        return told(lines)
+
+    outlet = Outlet(fd, collects)
+    outlet.write("one\n")
+    there = os.open(tmp_path / "log", os.O_CREAT | os.O_WRONLY)
+    os.dup2(there, fd)
+    outlet.write("two\n")
+    assert (tmp_path / "log").read_text().splitlines() == ["1 lost", "within", "1 lost", "two"]
+    os.close(there)
+    os.close(fd)
 
 
 def test_whole_lines_of_a_daemon_tell_what_was_lost() -> None:

@@ -6,8 +6,8 @@ import threading
 import time
 from collections.abc import Callable
 
-PATIENCE = 1.0  # seconds that a line waits for a reader who has fallen behind
-RESPITE = 60.0  # seconds until the next one waits as long
+PATIENCE = 1.0  # seconds that lines wait, one after the other, for a reader who has fallen behind
+RESPITE = 60.0  # seconds until they wait as long again
 PIECE = select.PIPE_BUF  # octets that a pipe takes without waiting once it says that it takes any
 
 
@@ -23,8 +23,9 @@ class Outlet:
         self._told = told
         self._lost = 0
         self._torn = False  # the last line ends in its midst
-        self._patient = 0.0  # from when on a line may wait
-        self._lock = threading.Lock()
+        self._left = 0.0  # seconds that lines may wait still
+        self._renewed = 0.0  # when they may wait as long again
+        self._lock = threading.RLock()  # a finaliser may log while garbage is collected within a line
         self._ready = select.poll()
         self._ready.register(fd, select.POLLOUT)
 
@@ -59,7 +60,10 @@ class Outlet:
         if self._ready.poll(0):
             return True
         now = time.monotonic()
-        if now < self._patient:
+        if now >= self._renewed:
+            self._left, self._renewed = PATIENCE, now + RESPITE
+        if self._left <= 0:
             return False
-        self._patient = now + RESPITE
-        return bool(self._ready.poll(PATIENCE * 1000))
+        ready = bool(self._ready.poll(self._left * 1000))
+        self._left -= time.monotonic() - now  # a reader who is only late costs little of it, each time
+        return ready
