@@ -249,12 +249,14 @@ def test_a_directory_that_can_not_be_made_is_named(tmp_path: Path) -> None:
 
 def test_92_rights_are_tightened_but_never_those_of_someone_else_s_directory(tmp_path: Path) -> None:
     shared = tmp_path / "shared"
-    shared.mkdir(mode=0o755)
+    shared.mkdir()
+    shared.chmod(0o755)  # whatever the umask
     (shared / "other.txt").write_text("")
     open_store(shared).close_sync()
     assert shared.stat().st_mode & 0o777 == 0o755
     own = tmp_path / "own"
-    own.mkdir(mode=0o755)
+    own.mkdir()
+    own.chmod(0o755)
     open_store(own).close_sync()
     (own / "gatepost.db").chmod(0o644)
     open_store(own).close_sync()
