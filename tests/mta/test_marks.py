@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from tests.mta.test_judge import RECEIVED, finding
 from tests.mta.test_judge import policy as judged_by
+from tests.mta.test_nearest import kept
 
 from gatepost.message.edit import outgoing
 from gatepost.model.address import Address
@@ -31,6 +32,10 @@ def fields(*findings: Finding, settings: Headers | None = None, **members: Any) 
     to = Recipient(**{"address": BOB, "given": BOB, "policy": POLICY, "platform_id": 1, **members})
     judged = Judged(to, judge(findings, Case(policy=POLICY, received=RECEIVED)))
     return dict(marks(judged, settings or Headers(), SCANNERS))
+
+
+def test_of_mails_of_which_thousands_of_things_are_found_nothing_stays() -> None:
+    assert kept(lambda findings: fields(*findings)) < 500_000
 
 
 def test_a_clean_mail_says_so() -> None:

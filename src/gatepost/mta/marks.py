@@ -9,6 +9,7 @@ from functools import lru_cache
 
 from gatepost.model.verdict import Category, Finding, Verdict
 from gatepost.mta.keeping import Judged
+from gatepost.mta.nearest import USUAL
 from gatepost.settings import Headers
 
 TESTS = 100  # symbols that are named
@@ -26,10 +27,10 @@ def marks(judged: Judged, settings: Headers, scanners: tuple[str, ...]) -> tuple
     policy = judged.recipient.policy
     if judged.recipient.platform_id is None or policy is None:
         return ()
-    return _fields(judged.verdict, policy.spam_score, settings, scanners)
+    made = _remembered if len(judged.verdict.because) <= USUAL else _fields
+    return made(judged.verdict, policy.spam_score, settings, scanners)
 
 
-@lru_cache(maxsize=256)  # most verdicts are the one before
 def _fields(
     verdict: Verdict, spam_score: float, settings: Headers, scanners: tuple[str, ...]
 ) -> tuple[tuple[str, str], ...]:
@@ -49,6 +50,9 @@ def _fields(
     if settings.virus_scanned and Category.UNSURE not in stated:
         fields["X-Virus-Scanned"] = ", ".join(scanners)
     return tuple([(name, value) for name, value in fields.items() if value])
+
+
+_remembered = lru_cache(maxsize=256)(_fields)  # most verdicts are the one before
 
 
 def _tests(findings: tuple[Finding, ...]) -> str:
