@@ -14,7 +14,7 @@ from tests.store.samples import domain, keep, open_store, user
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Op, Query, Where, eq, every
 from gatepost.model.tenant import Broker, Domain, User
-from gatepost.store import sqlite
+from gatepost.store import coming, sqlite
 from gatepost.store import store as face
 from gatepost.store.store import Pace, Store, Writer
 
@@ -212,6 +212,24 @@ async def test_mails_wait_for_a_moment_at_most_for_those_that_are_judged(
     store.coming.begins("another")
     store.coming.begins("a third")
     assert (await mail(store, 1)).deliveries
+
+
+async def test_mails_wait_for_none_that_is_kept_for_long_though_others_are_judged(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr("gatepost.store.coming.time.monotonic", lambda: now)
+    for number in range(20):
+        store.coming.begins(f"kept by a scanner {number}")
+    assert store.coming.count() == 20
+    now += 2 * coming.LONG
+    store.coming.begins("young")
+    assert store.coming.count() == 1
+    store.coming.begins("younger")
+    store.coming.ends("young")
+    assert store.coming.count() == 1
+    now += 2 * coming.STIR
+    assert store.coming.count() == 0
 
 
 async def test_mails_wait_no_longer_for_those_that_are_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

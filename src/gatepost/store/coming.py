@@ -1,6 +1,7 @@
 """Mails that come to the store in a moment: they are here, and are being judged."""
 
 import time
+from itertools import takewhile
 
 STIR = 0.01  # seconds since one began or ended after which none is likely to end in a moment
 LONG = 0.1  # seconds after which nobody waits for a mail any more: a server or a scanner keeps it
@@ -23,9 +24,8 @@ class Coming:
             self._stirred = time.monotonic()
 
     def count(self) -> int:
-        """Return how many are judged; none where it is unlikely that one of them ends in a moment."""
-        if not self._since:
-            return 0
+        """Return how many are judged, those of long ago left out; none where hardly any of them ends in a moment."""
         now = time.monotonic()
-        lively = now - self._stirred < STIR and now - next(reversed(self._since.values())) < LONG
-        return len(self._since) if lively else 0
+        if now - self._stirred >= STIR:
+            return 0
+        return sum(1 for _ in takewhile(lambda since: now - since < LONG, reversed(self._since.values())))
