@@ -33,6 +33,29 @@ async def test_a_loop_that_ends_by_itself_is_told_of_and_begins_again_and_a_stop
     assert [(line["event"], line["loop"]) for line in logs] == [("a background loop ended", "failing")] * 2
 
 
+async def test_a_loop_begins_again_where_what_it_waited_for_was_broken_off() -> None:
+    shared = asyncio.get_running_loop().create_future()
+    begun, again = asyncio.Event(), asyncio.Event()
+
+    async def waits() -> None:
+        if not begun.is_set():
+            begun.set()
+            await shared
+        again.set()
+        await asyncio.Event().wait()
+
+    with capture_logs() as logs:
+        waiting = keep(waits, "waiting", again=0.0)
+        await begun.wait()
+        shared.cancel()
+        await asyncio.wait([waiting, asyncio.create_task(again.wait())], return_when=asyncio.FIRST_COMPLETED)
+        assert again.is_set()
+        waiting.cancel()
+        await asyncio.wait([waiting])
+    assert waiting.cancelled()
+    assert [line["event"] for line in logs] == ["a background loop ended"]
+
+
 async def test_what_takes_too_long_is_broken_off_and_told_of() -> None:
     done: list[str] = []
 

@@ -34,10 +34,15 @@ def keep(loop: Callable[[], Coroutine[Any, Any, object]], what: str, *, again: f
 
 
 async def _kept(loop: Callable[[], Coroutine[Any, Any, object]], what: str, again: float) -> None:
+    task = asyncio.current_task()
     while True:
-        error = None
+        error: BaseException | None = None
         try:
             await loop()
+        except asyncio.CancelledError as failed:
+            if task is None or task.cancelling():
+                raise
+            error = failed  # something that it waited for was broken off, not itself
         except Exception as failed:  # whatever befell it: the daemon works on for months, and this is part of its work
             error = failed
         log.critical("a background loop ended", loop=what, again_in=again, exc_info=error)
