@@ -1,13 +1,14 @@
 """Certificates are told of before they run out."""
 
-from datetime import UTC, datetime
+import asyncio
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import trustme
 from structlog.testing import capture_logs
 
-from gatepost.certificates import tell_end
+from gatepost.certificates import Ends, tell_end
 from gatepost.events import Metrics
 
 NOW = datetime(2026, 11, 30, tzinfo=UTC)
@@ -41,3 +42,28 @@ def test_a_certificate_that_is_gone_or_not_understood_fails_nobody(tmp_path: Pat
         tell_end(str(path), metrics, lambda: 0)
     assert [(line["event"], line["file"]) for line in logs] == [("certificate's end not known", str(path))]
     assert metrics.registry.get_sample_value("gatepost_certificate_end_seconds", {"file": str(path)}) is None
+
+
+@pytest.mark.anyio
+async def test_a_certificate_that_nobody_renews_is_warned_of_again_and_again(tmp_path: Path) -> None:
+    path = tmp_path / "chain.pem"
+    end = datetime(2027, 3, 1, tzinfo=UTC)
+    path.write_bytes(trustme.CA().issue_cert("gate.example", not_after=end).cert_chain_pems[0].bytes())
+    days = iter([NOW, end - timedelta(days=20), end - timedelta(days=13), end + timedelta(days=1)])
+    over = asyncio.Event()
+
+    def clock() -> int:
+        day = next(days, None)
+        if day is None:
+            over.set()
+        return int((day or NOW).timestamp() * 1000)
+
+    metrics = Metrics()
+    with capture_logs() as logs:
+        tell_end(str(path), metrics, clock)
+        ends = Ends(metrics, clock, period=0.0)
+        await ends.start()
+        await over.wait()
+        await ends.stop()
+    told = {"event": "certificate runs out", "file": str(path), "at": end.isoformat(), "log_level": "warning"}
+    assert logs == [told, told]

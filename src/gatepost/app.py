@@ -15,7 +15,7 @@ from gatepost.api.limits import options as http_options
 from gatepost.api.probes import Readiness
 from gatepost.api.server import HttpDoor, check_certificate
 from gatepost.api.site import Site, make_app
-from gatepost.certificates import tell_end
+from gatepost.certificates import Ends, tell_end
 from gatepost.configuration import check
 from gatepost.dns import Resolver
 from gatepost.events import Alarms, Clock, Metrics, briefly, log, wall_clock
@@ -161,7 +161,7 @@ class Gatepost:
             await self.queue.start()
             self._open.append(lambda: self.queue.stop(self._grace(1 / 2)))
             rooms = (self.caller, self.sweep, self.rounds, self.refusals, self.indexer, self.services.of(Outbox))
-            for room in (*rooms, self.tls_reports):
+            for room in (*rooms, self.tls_reports, Ends(self.metrics, self.clock)):
                 await room.start()
                 self._open.append(room.stop)
             await self._open_doors()

@@ -1,14 +1,16 @@
 """The certificates that our doors show: read from PEM files, and told of before they run out."""
 
+import asyncio
 import ssl
-from datetime import UTC
+from datetime import UTC, datetime
 from pathlib import Path
 
 from cryptography import x509
 
-from gatepost.events import Clock, Metrics, log
+from gatepost.events import Clock, Metrics, keep, log
 
-SOON = 14 * 86_400  # seconds that a certificate has left when it is warned of
+DAY = 86_400  # seconds
+SOON = 14 * DAY  # what a certificate has left when it is warned of
 
 
 def load_certificate(context: ssl.SSLContext, certificate: str, key: str | None) -> None:
@@ -41,7 +43,36 @@ def tell_end(certificate: str, metrics: Metrics, clock: Clock) -> None:
     except (OSError, ValueError) as error:
         log.warning("certificate's end not known", file=certificate, why=str(error))
         return
-    end = shown.not_valid_after_utc
-    metrics.certificates.labels(certificate).set(end.timestamp())
-    if end.timestamp() - clock() / 1000 < SOON:
-        log.warning("certificate runs out", file=certificate, at=end.astimezone(UTC).isoformat())
+    end = shown.not_valid_after_utc.timestamp()
+    metrics.certificates.labels(certificate).set(end)
+    _warn(certificate, end, clock)
+
+
+def _warn(certificate: str, end: float, clock: Clock) -> None:
+    if end - clock() / 1000 < SOON:
+        log.warning("certificate runs out", file=certificate, at=datetime.fromtimestamp(end, UTC).isoformat())
+
+
+class Ends:
+    """Warns of certificates in use once a day: what fails to renew them sends no SIGHUP."""
+
+    def __init__(self, metrics: Metrics, clock: Clock, *, period: float = DAY) -> None:
+        self._metrics = metrics
+        self._clock = clock
+        self._period = period
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        self._task = keep(self._forever, "certificates")
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _forever(self) -> None:
+        while True:
+            await asyncio.sleep(self._period)
+            for figure in self._metrics.certificates.collect():
+                for each in figure.samples:
+                    _warn(each.labels["file"], each.value, self._clock)
