@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import structlog
 from tests.mta.road import MINUTE, NOW, TEXT, Road
 from tests.peers.sink import Act, Late, Sink
 
@@ -555,6 +556,21 @@ async def test_an_outcome_that_cannot_be_written_keeps_no_other_from_it_16(make:
         again = await make(to=("to.test", sink))
         assert again.state(ids[1]) == "delivered"
     assert len(sink.mails) == 3
+
+
+async def test_outcomes_are_written_whatever_logger_the_embedding_program_has_chosen(road: Road) -> None:
+    """structlog's plain logger knows the levels' names and nothing else."""
+    before = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.BoundLogger)
+    try:
+        async with Sink({"RCPT <no@to.test>": "550 5.1.1 unknown"}) as sink:
+            road.to("to.test", sink)
+            (yes,) = await road.send("yes@to.test", notify="NEVER")
+            (no,) = await road.send("no@to.test", notify="NEVER")
+            await road.queue.idle()
+    finally:
+        structlog.configure(**before)
+    assert [(road.state(each), road.row(each).attempts) for each in (yes, no)] == [("delivered", 1), ("bounced", 1)]
 
 
 async def test_a_row_that_cannot_be_read_now_is_tried_again(road: Road) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from logging import INFO
 from typing import NamedTuple, TypeVar
 
 import msgspec
@@ -154,8 +153,6 @@ class Ledger:
 
 def _tell(each: Settled) -> None:
     """One line for each recipient and attempt; its words are Postfix's, so that old tools read it."""
-    if not log.is_enabled_for(INFO):
-        return
     delivery, outcome = each.delivery, each.outcome
     log.info(
         "delivery",

@@ -137,7 +137,7 @@ class Session:
     async def ask(self, lines: Sequence[bytes]) -> list[Reply]:
         """Send commands and return their replies; raise Broken.
 
-        Repliesd where the server takes that (RFC 2920; DATA may only be the last), else one after another, and then
+        Pipelined where the server takes that (RFC 2920; DATA may only be the last), else one after another, and then
         only as far as no MAIL is refused.
         """
         if COMMAND_INJECTION_REGEX.search(b"".join(lines)):
