@@ -17,6 +17,7 @@ from gatepost.message.mail import INLINE_MAX, Busy, Mail, Opener, Unscannable
 from gatepost.message.worker import Failure, Job, Success, frame, job_decoder, result_decoder
 from gatepost.model.address import Address
 from gatepost.model.envelope import Body, Client, Direction, Envelope
+from gatepost.model.problem import Kind, Problem
 from gatepost.settings import Filters, Limits
 
 ENVELOPE = Envelope(
@@ -179,6 +180,9 @@ async def test_one_of_another_version_reads_nothing_and_the_mail_is_to_come_agai
     try:
         with pytest.raises(Busy, match="restarted"):
             await opener.open(in_memory(ZIPPED))
+        with pytest.raises(Problem) as told:
+            await opener.opened(in_memory(ZIPPED))
+        assert (told.value.kind, "restarted" in told.value.context["reason"]) == (Kind.UNAVAILABLE, True)
         assert opener.pids == []
     finally:
         await opener.close()

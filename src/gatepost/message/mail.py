@@ -129,7 +129,9 @@ class Opener:
         except Unscannable as error:
             raise Problem(Kind.UNPROCESSABLE, "The mail could not be taken apart.", reason=str(error)) from error
         except Busy as error:
-            raise Problem(Kind.UNAVAILABLE, "Many mails are being taken apart; try later.") from error
+            raise Problem(
+                Kind.UNAVAILABLE, "The mail can't be taken apart now; try later.", reason=str(error)
+            ) from error
 
     def glance(self, body: Body) -> Anatomy | None:
         """Take a small body without archives apart, at once; None: it is work for a worker."""
