@@ -14,8 +14,8 @@ from tests.store.samples import open_store
 # many a run makes is measured below.
 MAKING = {"pwrite64": [1, 8, 60, 140, 300, 450], "fdatasync": [1, 10, 20], "fsync": [1, 2], "mkdir": [2, 4]}
 WORK = {
-    "pwrite64": [1, 8, 30, 60, 100, 150, 200, 260, 300, 340, 380, 420, 450],
-    "fdatasync": [1, 3, 6, 10, 15, 17, 19, 21, 23, 25, 27],
+    "pwrite64": [1, 8, 30, 60, 100, 150, 200, 260, 300, 340, 380, 420],
+    "fdatasync": [1, 3, 6, 10, 15, 17, 19, 21, 23],
     "write": [1, 4, 9, 14, 30],
     "fsync": [1, 2, 3, 5, 8],
     "rename": [1, 3],
