@@ -1,5 +1,6 @@
 """The done log: what a kill leaves in it, and that it stays small."""
 
+import resource
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,26 @@ def test_the_log_is_trimmed_to_what_is_not_settled(tmp_path: Path, monkeypatch: 
     assert (tmp_path / "done.log").stat().st_size < 3_000
     log.note(100, taken())
     assert {1, 100} <= {done.id for done in DoneLog(tmp_path).read()}
+
+
+@pytest.mark.parametrize("room", [0, 1_000])
+def test_a_log_for_whose_rest_there_is_no_room_stays_whole(tmp_path: Path, room: int) -> None:
+    log = DoneLog(tmp_path)
+    for number in range(20):
+        log.note(number, taken())
+    files = len(list(Path("/proc/self/fd").iterdir()))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
+    try:
+        log.trim()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert len(log.read()) == 20
+    assert len(list(Path("/proc/self/fd").iterdir())) == files
+    log.note(20, taken())
+    log.forget(0)
+    log.trim()
+    assert [done.id for done in log.read()] == list(range(1, 21))
 
 
 def test_only_the_owner_may_read_it(tmp_path: Path) -> None:

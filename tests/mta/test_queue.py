@@ -16,6 +16,7 @@ from gatepost.events import wall_clock
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.route import Hop, Route, Transport
 from gatepost.model.stored import Delivery, State
+from gatepost.mta import donelog
 from gatepost.mta.queue import LOOK_AGAIN
 from gatepost.mta.settle import wait
 from gatepost.store.writer import Writer
@@ -571,6 +572,19 @@ async def test_outcomes_are_written_whatever_logger_the_embedding_program_has_ch
     finally:
         structlog.configure(**before)
     assert [(road.state(each), road.row(each).attempts) for each in (yes, no)] == [("delivered", 1), ("bounced", 1)]
+
+
+async def test_a_done_log_that_cannot_be_trimmed_leaves_nothing_under_way(
+    road: Road, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(donelog, "TRIM_BYTES", 0)
+    (road.directory / "done.new").mkdir()
+    async with Sink() as sink:
+        road.to("to.test", sink)
+        ids = [await road.send(f"a{number}@to.test", f"b{number}@to.test") for number in range(3)]
+        await road.queue.idle()
+    assert {road.state(each) for pair in ids for each in pair} == {"delivered"}
+    assert (len(sink.mails), len(road.queue), road.queue.under_way) == (3, 0, 0)
 
 
 async def test_a_row_that_cannot_be_read_now_is_tried_again(road: Road) -> None:

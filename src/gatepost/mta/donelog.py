@@ -1,6 +1,8 @@
 """The done log: one unsynced line for each delivered recipient, before its row; so that a kill repeats few mails."""
 
+import errno
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -87,15 +89,26 @@ class DoneLog:
             self.trim()
 
     def trim(self) -> None:
-        """Keep only what is not settled; a kill meanwhile leaves the old log or the new one."""
+        """Keep only what is not settled, where there is room; a kill meanwhile leaves the old log or the new one."""
+        with suppress(OSError):  # a long log harms nothing, and the next delivery tries again
+            file = self._rewritten()
+            os.close(self._file)
+            self._file = file
+            self._size = os.fstat(file).st_size
+
+    def _rewritten(self) -> int:
         fresh = self._path.with_suffix(".new")
         fresh.unlink(missing_ok=True)
         file = self._open(fresh)
-        os.write(file, b"".join(self._pending.values()))
-        fresh.rename(self._path)
-        os.close(self._file)
-        self._file = file
-        self._size = os.fstat(file).st_size
+        try:
+            rest = b"".join(self._pending.values())
+            if os.write(file, rest) < len(rest):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            fresh.rename(self._path)
+        except OSError:
+            os.close(file)
+            raise
+        return file
 
     def close(self) -> None:
         """Let go of the file; may be called twice."""
