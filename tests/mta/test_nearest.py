@@ -109,6 +109,12 @@ def test_of_mails_of_which_thousands_of_things_are_found_nothing_stays() -> None
     assert kept(lambda findings: weighed(findings, CASE)) < 500_000
 
 
+def test_of_a_mail_of_which_thousands_of_things_are_found_no_change_is_sought() -> None:
+    findings = [msgspec.structs.replace(finding(Category.BLOCKED), reason=str(n)) for n in range(201)]
+    assert weighed(findings[:200], CASE)[1]
+    assert weighed(findings, CASE) == (judge(findings, CASE), ())
+
+
 def test_rules_that_would_have_changed_it_are_named_by_their_ids() -> None:
     rule = finding(Category.BLOCKED, rule_id=7)
     (change,) = weighed([rule], CASE)[1]

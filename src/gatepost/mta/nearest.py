@@ -16,7 +16,7 @@ from gatepost.mta.judge import Case, judge
 STEP = 0.001  # points: the judge rounds to thousandths
 DECIDING = 50  # findings, of those that may decide, that are tried one by one
 RULES = 20  # that are left out one after the other, each because the one before it is gone
-USUAL = 50  # findings of a mail whose verdict is remembered; a stranger may see to it that there are thousands
+USUAL = 200  # findings of a mail that has its verdict remembered and changed; a stranger may make it thousands
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True, dict=True):
@@ -62,13 +62,17 @@ def weighed(findings: Sequence[Finding], case: Case) -> tuple[Verdict, tuple[Cha
 
     A rule is left out with all that it did, and with those behind it that would do the same in its place. Of single
     findings the one with the least points counts; where neither one of them nor points would do, all that
-    speak for the category that decided.
+    speak for the category that decided. Of a mail of which more is found than is usual none is sought: it would take
+    seconds for each recipient.
     """
+    if len(findings) > USUAL:
+        return judge(findings, case), ()
     timeless = msgspec.structs.replace(case, received=0)  # which nothing hangs on but how long a mail is kept
-    verdict, near = (_remembered if len(findings) <= USUAL else _weighed)(tuple(findings), timeless)
+    verdict, near = _weighed(tuple(findings), timeless)
     return (judge(findings, case) if verdict.keep else verdict), near
 
 
+@lru_cache(maxsize=256)  # of most mails nothing is found, or what was found of the one before
 def _weighed(findings: tuple[Finding, ...], case: Case) -> tuple[Verdict, tuple[Change, ...]]:
     verdict = judge(findings, case)
     tried = _Trial(findings, case, (verdict.action, verdict.category), verdict.score)
@@ -76,9 +80,6 @@ def _weighed(findings: tuple[Finding, ...], case: Case) -> tuple[Verdict, tuple[
     if found == [None, None]:
         found = [tried.without_the_case()]
     return verdict, tuple(change for change in found if change is not None)
-
-
-_remembered = lru_cache(maxsize=256)(_weighed)  # of most mails nothing is found, or what was found of the one before
 
 
 class _Trial:
