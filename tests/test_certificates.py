@@ -38,9 +38,11 @@ def test_a_certificate_that_is_gone_or_not_understood_fails_nobody(tmp_path: Pat
     if text is not None:
         path.write_bytes(text)
     metrics = Metrics()
+    if text is not None:
+        metrics.certificates.labels(str(path)).set(1.0)
     with capture_logs() as logs:
         tell_end(str(path), metrics, lambda: 0)
-    assert [(line["event"], line["file"]) for line in logs] == [("certificate's end not known", str(path))]
+    assert [(line["event"], line["file"]) for line in logs] == [("certificate of unknown end", str(path))]
     assert metrics.registry.get_sample_value("gatepost_certificate_end_seconds", {"file": str(path)}) is None
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -41,7 +42,9 @@ def tell_end(certificate: str, metrics: Metrics, clock: Clock) -> None:
     try:
         shown = x509.load_pem_x509_certificates(Path(certificate).read_bytes())[0]
     except (OSError, ValueError) as error:
-        log.warning("certificate's end not known", file=certificate, why=str(error))
+        log.warning("certificate of unknown end", file=certificate, why=str(error))
+        with suppress(KeyError):
+            metrics.certificates.remove(certificate)  # the end of the one before
         return
     end = shown.not_valid_after_utc.timestamp()
     metrics.certificates.labels(certificate).set(end)
