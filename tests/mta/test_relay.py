@@ -612,6 +612,23 @@ async def test_a_server_that_takes_leave_between_mails_is_not_misread(make: Make
         assert len(sink.sessions) == 2
 
 
+@pytest.mark.parametrize("leave", ["421 4.4.2 idle too long", "421 4.7.0 too many mails in a session"])
+async def test_a_kept_session_that_is_sent_away_is_followed_by_a_new_one(make: Make, leave: str) -> None:
+    relay = make()
+    async with Sink({"MAIL": ["250 2.1.0 Ok", leave]}) as sink:
+        for _ in range(2):
+            assert results(await relay.deliver(to(sink), parcel())) == ["delivered 250 2.0.0"]
+        assert len(sink.sessions) == 2
+
+
+async def test_who_is_sent_away_in_a_new_session_too_waits(make: Make) -> None:
+    relay = make()
+    async with Sink({"MAIL": ["250 2.1.0 Ok", *["421 4.3.2 enough"] * 9]}) as sink:
+        assert results(await relay.deliver(to(sink), parcel())) == ["delivered 250 2.0.0"]
+        (outcome,) = await relay.deliver(to(sink), parcel())
+        assert (outcome.result, outcome.busy, len(sink.sessions)) == (Result.DEFERRED, True, 2)
+
+
 async def test_a_reply_too_many_is_never_the_word_on_a_mail(make: Make) -> None:
     for key in ("MAIL", "RCPT", "DATA"):
         usual = "354 go" if key == "DATA" else "250 2.0.0 Ok"

@@ -169,14 +169,14 @@ class Relay:
         return [msgspec.structs.replace(each, unmet=True, skipped=(reply.line,)) for each in outcomes]
 
     async def _with(self, target: Target, act: Callable[[Session], Awaitable[T]], counted: str = "") -> T:
-        """Use a session. One that was idle may have gone stale: then once more on a new one."""
+        """Use a session. One that was idle may have gone stale, or had its share (421): then once more on a new one."""
         session = self.pool.at_hand(target) or await self._take(target, counted)
         while True:
             try:
                 found = await act(session)
             except BaseException as error:
                 self.pool.drop(session)
-                stale = session.uses > 0 and isinstance(error, Broken) and not (error.after_dot or error.busy)
+                stale = session.uses > 0 and isinstance(error, Broken) and not error.after_dot
                 if not stale:
                     raise
             else:
