@@ -93,7 +93,7 @@ def fill(directory: Path, *, rules: int, domains: int, mails: int) -> None:
 
     in_slices(domains, lambda writer, some: [domain(writer, number) for number in some])
     in_slices(rules, lambda writer, some: [rule(writer, number) for number in some])
-    in_slices(mails, lambda writer, some: Keep.together([mail(number) for number in some], writer))
+    in_slices(mails, lambda writer, some: writer.mail.keep([mail(number) for number in some]))
     store.close_sync()
 
 
