@@ -18,8 +18,7 @@ from gatepost.model.access import Admin
 from gatepost.model.query import All
 from gatepost.process import keep_the_heap, spare_the_collector
 from gatepost.settings import Settings
-from gatepost.store.health import StoreProblem
-from gatepost.store.opening import DATABASE, check_fresh
+from gatepost.store.opening import require_store
 
 ECHO = 0.3  # seconds within which a second signal is the first one's echo (make and a terminal both pass it on)
 
@@ -30,23 +29,6 @@ def command(settings: Settings) -> None:
     """Run the relay until SIGTERM; SIGHUP reads certificates again."""
     configure(settings.log)
     run(serve(settings))
-
-
-def require_store(directory: Path) -> None:
-    """Raise StoreProblem where `init` has made no store: a new one would refuse all mail for good.
-
-    So it would where the store's file system is not mounted. What else may be wrong is told when the store is opened.
-    """
-    try:
-        octets = (directory / DATABASE).stat().st_size
-    except FileNotFoundError:
-        octets = 0
-    except OSError:
-        return
-    if not octets:
-        check_fresh(directory)
-        text = "holds no store; `gatepost init` makes one (is its file system mounted?)"
-        raise StoreProblem(directory, text, StoreProblem.CONFIG)
 
 
 async def serve(settings: Settings) -> None:

@@ -135,6 +135,23 @@ def check_fresh(directory: Path) -> None:
         raise StoreProblem(directory / DATABASE, lost, StoreProblem.CORRUPT)
 
 
+def require_store(directory: Path) -> None:
+    """Raise StoreProblem where `init` has made no store: a new one would refuse all mail for good.
+
+    So it would where the store's file system is not mounted. What else may be wrong is told when the store is opened.
+    """
+    try:
+        octets = (directory / DATABASE).stat().st_size
+    except FileNotFoundError:
+        octets = 0
+    except OSError:
+        return
+    if not octets:
+        check_fresh(directory)
+        text = "holds no store; `gatepost init` makes one (is its file system mounted?)"
+        raise StoreProblem(directory, text, StoreProblem.CONFIG)
+
+
 def _connect(database: Path, *, check: bool) -> sqlite3.Connection:
     try:
         _recognise(database)
