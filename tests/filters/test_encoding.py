@@ -25,6 +25,10 @@ ATTACHED_PARTS = (
     + b"\r\n"
 )
 ENCODED_PARTS = ENCODED + b"\r\nLS1iDQoNCkhlbGxvDQotLWItLQ0K\r\n"
+REPORT_ENCODED = (  # RFC 6533 3, through servers that know no eight bits
+    b"Content-Type: message/global-delivery-status\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+    + b64encode("Reporting-MTA: dns; mx.example\n\nFinal-Recipient: utf-8; jürgen@mx.example\n".encode())
+)
 
 
 def found(data: bytes) -> set[str]:
@@ -49,6 +53,7 @@ def found(data: bytes) -> set[str]:
         mixed(b"\r\nHello\r\n", attached(b"\x00\xff" * 500, "attachment; filename=x.bin")),
         mixed(b"\r\nSee the mail.\r\n", ATTACHED_MAIL),
         mixed(b"\r\nSee the mail.\r\n", ATTACHED_PARTS),
+        mixed(b"\r\nNot delivered.\r\n", REPORT_ENCODED),
     ],
     ids=[
         "plain",
@@ -63,6 +68,7 @@ def found(data: bytes) -> set[str]:
         "file",
         "mail",
         "parts",
+        "report",
     ],
 )
 def test_what_is_right_is_no_ground(data: bytes) -> None:

@@ -213,8 +213,10 @@ def test_threat_52_a_mail_twenty_mails_deep_is_reached() -> None:
         attachment(b"forwarded.eml", mail(EVIL)),
         attachment(b"noname", mail(b"Received: x\r\n" + EVIL), b"message/global"),
         b"Content-Type: message/external-body\r\n\r\n" + EVIL,
+        attachment(b"forwarded.eml", mail(b"X-Note: -----BEGIN PGP MESSAGE-----\r\n" + multipart(EVIL))),
+        attachment(b"forwarded.eml", mail(multipart(EVIL)), b"application/pgp-encrypted"),
     ],
-    ids=["base64", "eml", "global", "external"],
+    ids=["base64", "eml", "global", "external", "PGP in it", "said to be sealed"],
 )
 def test_threat_52_mails_inside_attachments_are_read(part: bytes) -> None:
     assert "evil.exe" in shown(take_apart(mail(multipart(part))))
@@ -286,7 +288,9 @@ def test_threat_64_signed_and_sealed_mail_is_marked() -> None:
     signed = take_apart(mail(multipart(TEXT, kind=b"signed")))
     assert signed.parts[0].signed
     assert take_apart(mail(multipart(TEXT, kind=b"encrypted"))).sealed
-    assert take_apart(mail(b"\r\n-----BEGIN PGP MESSAGE-----\r\n")).sealed
+    sealed = b"\r\n-----BEGIN PGP MESSAGE-----\r\n"
+    assert take_apart(mail(sealed)).sealed
+    assert take_apart(mail(attachment(b"forwarded.eml", mail(sealed)))).sealed
 
 
 def test_a_document_with_a_password_is_encrypted() -> None:

@@ -159,7 +159,8 @@ def _tell(table: Table, entity: Entity, face: Face, reading: Reading, charset: s
     if text and charset:
         fault = decode.charset_fault(reading.data, charset)
         faults += [fault] if fault else []
-    if face.media.startswith("message/") and reading.encoding not in decode.IDENTITY:
+    plain = reading.encoding in decode.IDENTITY or face.media.startswith("message/global")  # RFC 6532 3.5, 6533 3
+    if face.media.startswith("message/") and not plain:
         faults.append(Symbol.CTE_WRONG)
     for fault in faults:
         table.flaw(fault, f"part {len(table.parts)} {_FAULTS[fault]}", len(table.parts))
@@ -177,11 +178,9 @@ def _inner(table: Table, entity: Entity, face: Face, content: bytes, sniffed: st
             table.stop(f"{fit(face.named.shown) or 'S/MIME'}: the S/MIME content can't be read")
         entities = [_within(table, entity, inside)] if inside and table.spend(len(inside)) else []
         return entities, seal is wrapped.Seal.ENVELOPED, seal is wrapped.Seal.SIGNED
-    if "application/pgp-encrypted" in face.types or content.find(_PGP, 0, HEAD_BYTES) >= 0:
-        return [], True, False
     if sniffed == "message/rfc822" or not _MAILS.isdisjoint(ending):
-        return [_within(table, entity, content)], False, False
-    return [], False, False
+        return [_within(table, entity, content)], False, False  # whatever it holds: its own parts are sealed or not
+    return [], "application/pgp-encrypted" in face.types or content.find(_PGP, 0, HEAD_BYTES) >= 0, False
 
 
 def _within(table: Table, entity: Entity, content: bytes) -> Entity:
