@@ -7,8 +7,10 @@ import pytest
 from tests.api.house import NOW, Api
 from tests.api.replay import Replay
 
+from gatepost.model.envelope import Body
 from gatepost.model.query import Query, eq
 from gatepost.model.route import Platform, Transport
+from gatepost.model.stored import Copy, Message
 from gatepost.model.tenant import Customer, Domain, DomainStatus, Provider
 from gatepost.store.writer import Writer
 
@@ -247,6 +249,21 @@ async def test_a_rename_needs_a_domain_that_nobody_is_named_after(api: Api) -> N
     await api.user("jon@new.example", made["id"])
     answer = await api.ask("PATCH", place, {"name": "third.example"})
     assert (answer.status_code, answer.json()["pointer"]) == (422, "/name")
+
+
+async def test_a_name_is_not_left_to_others_while_mail_is_kept_under_it(api: Api) -> None:
+    made = await api.domain("old.example")
+    number = api.ids.read(made["id"])
+    kept: dict[str, Any] = {"mail_id": "1", "mailbox": "zoe@old.example", "domain_id": number, "user_id": None}
+    kept |= {"folder": "Quarantine", "category": "SPAM", "score": 9.0, "infected": False}
+    copy = Copy(**kept, stored_at=NOW, expires_at=NOW + DAY)
+    head = dict.fromkeys(("helo", "message_id", "subject", "header_from", "header_to", "header_cc", "sender"), "")
+    message = Message(id="1", received=NOW, size=1, direction="in", client_ip="", sent=None, **head)
+    await api.store.write(lambda writer: writer.keep(message, Body(data=b"x", size=1), [copy], [], [], NOW))
+    answer = await api.ask("PATCH", f"/domains/{made['id']}", {"name": "new.example"})
+    assert (answer.status_code, answer.json()["pointer"]) == (422, "/name")
+    await api.store.write(lambda writer: writer.remove(Copy, eq("mail_id", "1")))
+    await api.change(f"/domains/{made['id']}", {"name": "new.example"})
 
 
 async def test_service_flags_are_switched_in_the_policies(api: Api) -> None:

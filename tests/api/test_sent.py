@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from tests.api.kept import Desk, open_desk
+from tests.api.kept import Desk, mail, open_desk
 from tests.peers.sink import Sink
 
 from gatepost.model.envelope import TlsWish
 from gatepost.model.outgoing import Scheduled, Upload
 from gatepost.model.policy import Policy
-from gatepost.model.query import All, eq
-from gatepost.model.stored import Message
-from gatepost.model.tenant import Group, GroupMember, User, UserStatus
+from gatepost.model.query import All, Query, eq
+from gatepost.model.stored import Copy, Message
+from gatepost.model.tenant import Domain, Group, GroupMember, User, UserStatus
 from gatepost.services.outbox import LOOK, Outbox
 from gatepost.services.rights import Book
 from gatepost.services.uploads import Uploads
@@ -59,6 +59,15 @@ async def due(desk: Desk, hours: float) -> None:
     await desk.house.gatepost.services.of(Outbox).send_due()
 
 
+async def bring(desk: Desk) -> dict[str, str]:
+    """Upload a file of Bob's; return what names it to a mail."""
+    uploads, bob = desk.house.gatepost.services.of(Uploads), desk.house.store.reader.get(User, 1)
+    assert bob is not None
+    incoming = uploads.begin(Book(desk.house.store).caller(bob))
+    incoming.write(b"file")
+    return {"uid": (await uploads.finish(incoming, "a.txt", "text/plain")).id, "name": "a.txt"}
+
+
 async def test_its_author_sees_how_a_mail_stands_and_recalls_what_still_waits(desk: Desk) -> None:
     served = desk.house.store.reader.domain("served.example")
     assert served is not None
@@ -98,13 +107,8 @@ async def test_what_is_handed_in_by_http_tells_its_way_and_blind_copies_to_its_a
 
 
 async def test_a_mail_goes_at_its_hour_with_its_files_and_not_before(desk: Desk) -> None:
-    uploads, bob = desk.house.gatepost.services.of(Uploads), desk.house.store.reader.get(User, 1)
-    assert bob is not None
-    incoming = uploads.begin(Book(desk.house.store).caller(bob))
-    incoming.write(b"file")
-    upload = await uploads.finish(incoming, "a.txt", "text/plain")
     at = desk.house.clock() + 48 * HOUR
-    mail_id = await send(desk, sendAt=at, attachments=[{"uid": upload.id, "name": "a.txt"}], subject="Later")
+    mail_id = await send(desk, sendAt=at, attachments=[await bring(desk)], subject="Later")
     listed = await desk.get(f"{BOB}/scheduled", token=desk.bob)
     assert listed == [{"id": mail_id, "subject": "Later", "sentAt": None, "sendAt": at, "recipients": []}]
     await due(desk, 47)
@@ -188,6 +192,74 @@ async def test_a_mail_that_can_not_go_at_its_hour_is_given_back(desk: Desk) -> N
     assert notice.recipients == ["bob@served.example"] and b"Subject: Not sent: Never\r\n" in notice.data
     assert [each["subject"] for each in await desk.get(f"{BOB}/emails/Drafts", token=desk.bob)] == ["Never"]
     assert desk.house.store.reader.count(Scheduled, All(())) == 0
+
+
+async def test_the_files_of_a_mail_that_can_not_go_at_its_hour_stay_as_long_as_it_waits(desk: Desk) -> None:
+    await send(desk, sendAt=desk.house.clock() + HOUR, attachments=[await bring(desk)])
+    await desk.house.store.write(lambda writer: writer.change(User, 1, status=UserStatus.DISABLED))
+    for _ in range(5):
+        await due(desk, 24)
+        await desk.house.store.write(lambda writer: writer.purge(desk.house.clock()))
+    await desk.house.store.write(lambda writer: writer.change(User, 1, status=UserStatus.ENABLED))
+    await due(desk, 24)
+    assert b"a.txt" in (await desk.house.sink.wait(1))[0].data
+
+
+async def test_a_mail_of_who_may_send_no_longer_is_given_back_once_without_a_file_that_is_gone(desk: Desk) -> None:
+    file = await bring(desk)
+    await send(desk, sendAt=desk.house.clock() + HOUR, attachments=[file], subject="Never")
+    assert (await desk.ask("DELETE", f"/emails/attachments/{file['uid']}/a.txt", token=desk.bob)).status_code == 200
+    await desk.house.store.write(lambda writer: writer.change(Domain, 1, user_permissions=["MAILS_READ"]))
+    for _ in range(3):
+        await due(desk, 25)
+    assert [each.recipients for each in await desk.house.sink.wait(1)] == [["bob@served.example"]]
+    assert [each["subject"] for each in await desk.get(f"{BOB}/emails/Drafts", token=desk.bob)] == ["Never"]
+    assert desk.house.store.reader.count(Scheduled, All(())) == 0
+
+
+async def test_an_answer_goes_in_its_thread_though_what_it_answers_is_gone_by_its_hour(desk: Desk) -> None:
+    policies = desk.house.store.reader.find(Policy, Query()).items
+    await desk.house.store.write(lambda writer: [writer.change(Policy, each.id, archive=False) for each in policies])
+    await desk.house.send(mail(message_id="asked"), "bob@served.example")
+    later = {"sendAt": desk.house.clock() + 48 * HOUR, "to": ["ada@world.example"], "subject": "Re: Hello"}
+    await send(desk, **later, originId="<asked@world.example>")
+    none = {**later, "originId": "<none@world.example>"}
+    told = await desk.ask("POST", f"{BOB}/emails/send", none, token=desk.bob)
+    assert (told.status_code, told.json()["pointer"]) == (422, "/originId")
+    await desk.house.store.write(lambda writer: writer.remove(Copy, eq("mailbox", "bob@served.example")))
+    await due(desk, 48)
+    answer = message_from_bytes((await desk.house.sink.wait(2))[1].data, policy=policy.default)
+    assert answer["In-Reply-To"] == "<asked@world.example>"
+
+
+async def test_what_a_user_sent_stays_his_alone_when_his_address_is_given_to_another(desk: Desk) -> None:
+    mail_id = await send(desk, to=["deaf@world.example"], bcc=["ada@world.example"])
+    draft = await desk.ask("POST", f"{BOB}/emails/drafts", {"bcc": ["eve@world.example"]}, token=desk.bob)
+    assert draft.status_code == 201
+    await desk.house.gatepost.queue.idle()
+    robert = f"/users/{desk.ids.show(1)}"
+    assert (await desk.ask("PATCH", robert, {"email": "robert@served.example"})).status_code == 204
+    await desk.house.user("bob@served.example")
+    another = await desk.token_of("bob@served.example")
+    for method in ("GET", "DELETE"):
+        assert (await desk.ask(method, f"{BOB}/sent/{mail_id}", token=another)).status_code == 404
+    (sent,) = await desk.get(f"{robert}/emails/Sent", token=desk.bob)
+    (begun,) = await desk.get(f"{robert}/emails/Drafts", token=desk.bob)
+    assert (sent["bcc"], begun["bcc"]) == (["ada@world.example"], ["eve@world.example"])
+    assert (await desk.ask("DELETE", f"{robert}/sent/{mail_id}", token=desk.bob)).status_code == 204
+
+
+async def test_what_was_sent_from_an_address_before_an_account_had_it_is_another_s(desk: Desk) -> None:
+    policies = desk.house.store.reader.find(Policy, Query()).items
+    off = {"retention": False, "archive": False}
+    await desk.house.store.write(lambda writer: [writer.change(Policy, each.id, **off) for each in policies])
+    mail_id = await send(desk)
+    assert (await desk.ask("GET", f"{BOB}/sent/{mail_id}", token=desk.bob)).status_code == 200
+    assert (await desk.ask("DELETE", f"/users/{desk.ids.show(1)}")).status_code == 204
+    desk.house.clock.now += 1
+    await desk.house.user("bob@served.example")
+    another = await desk.token_of("bob@served.example")
+    assert (await desk.ask("GET", f"{BOB}/sent/{mail_id}", token=another)).status_code == 404
 
 
 async def test_a_mail_of_an_account_out_of_use_waits(desk: Desk) -> None:

@@ -11,6 +11,7 @@ from gatepost.model.tenant import User
 from gatepost.mta.directory import Directory
 from gatepost.mta.home import home
 from gatepost.services.access import require
+from gatepost.services.accounts import name_of
 from gatepost.services.records import read_address
 from gatepost.store.store import Store
 
@@ -67,11 +68,18 @@ class Authors:
         require(caller, "MAIL_SEND", user)
         if user is None:
             raise Problem(Kind.FORBIDDEN, "The account is gone.")
-        party = sender or Party(user.email, " ".join(filter(None, (user.firstname, user.lastname))))
+        party = sender or _himself(user)
         address = read_address(party.address, "/from")
         if not self._directory.may_send(user.id, address):
             raise Problem(Kind.FORBIDDEN, "This account may not send as that address.", pointer="/from")
         return Author(user, party, address)
+
+    def as_whom(self, user: User, sender: Party | None) -> Author:
+        """Return a user as the author that he wants to be, or as himself where he may not be that one."""
+        address = parse_address(sender.address) if sender else None
+        if sender and address and self._directory.may_send(user.id, address):
+            return Author(user, sender, address)
+        return Author(user, _himself(user), parse_address(user.email))
 
     def _is(self, user: User, text: str) -> bool:
         try:
@@ -79,3 +87,7 @@ class Authors:
         except BadAddress:
             return False
         return place is not None and place.user == user
+
+
+def _himself(user: User) -> Party:
+    return Party(user.email, name_of(user))

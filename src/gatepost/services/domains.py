@@ -259,11 +259,16 @@ def _references(writer: Writer, caller: Caller, domain: Domain, change: DomainUp
 
 
 def _check_rename(reader: Reader, domain: Domain, name: str) -> None:
-    """Raise CONFLICT for a name in use, UNPROCESSABLE while accounts, groups or sender rules bear the old one."""
+    """Raise CONFLICT for a name in use, UNPROCESSABLE while anything bears the old one.
+
+    Mail that is kept under it would be found no longer, but by whoever is given that name next.
+    """
     mine = eq("domain_id", domain.id)
     free_name(reader, name, "/name")
     if any(reader.first(kind, mine) for kind in (User, Group, SenderRule)):
         raise unprocessable("Accounts, groups or sender rules bear the old name; add the new one as an alias.", "/name")
+    if reader.keeps_mail(domain.id):
+        raise unprocessable("Mail is kept under the old name; add the new one as an alias.", "/name")
 
 
 def _switch(writer: Writer, default_id: int, domain_id: int, change: DomainUpdate) -> None:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from gatepost.message.compose import Attachment, Letter, Party
 from gatepost.message.spoken import spoken
@@ -46,13 +47,25 @@ class Sharing(msgspec.Struct, frozen=True):
     base: str = ""
 
 
+class Thread(msgspec.Struct, frozen=True):
+    """Where a mail stands in a conversation: the Message-ID that it answers, and those before; without brackets.
+
+    `origin` is our id of the mail that is answered.
+    """
+
+    origin: str = ""
+    answers: str = ""
+    before: tuple[str, ...] = ()
+
+
 class Draft(msgspec.Struct, frozen=True, kw_only=True):
     """A mail to be sent. `sender` None: the caller's own address. HTML without a text gets one that is made of it.
 
     `uploads` are files brought before; `origin_id` the mail that is answered or forwarded; `draft_id` the draft that
     goes once the mail is sent. With `sign` the user's signature is put under the HTML, where he has retention.
     `connection` is the outgoing relay by which it leaves, with `require_tls` it asks for REQUIRETLS (RFC 8689); where
-    these are None the saved draft's count.
+    these are None the saved draft's count. `thread` is where a mail stands that is sent later: what it answers may be
+    gone by then.
     """
 
     sender: Party | None = None
@@ -74,17 +87,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     sign: bool = False
     connection: Binding | None = None
     require_tls: bool | None = None
-
-
-class Thread(msgspec.Struct, frozen=True):
-    """Where a mail stands in a conversation: the Message-ID that it answers, and those before; without brackets.
-
-    `origin` is our id of the mail that is answered.
-    """
-
-    origin: str = ""
-    answers: str = ""
-    before: tuple[str, ...] = ()
+    thread: Thread | UnsetType = UNSET  # left out, where it is not said, of what is remembered of a request
 
 
 def read_parties(texts: Sequence[str], member: str) -> Parties:

@@ -1,8 +1,10 @@
 """Drafts: mail that a user has begun and not sent, kept in his folder of that name until it is sent or too old."""
 
 import asyncio
+from collections.abc import Callable
 
 import msgspec
+from msgspec import UNSET
 
 from gatepost.events import Clock
 from gatepost.message.anatomy import Summary
@@ -59,7 +61,25 @@ class Drafts:
         user = self._authors.own(caller, who)
         if instead_of is not None:
             self._named(self._store.reader, user, instead_of)
-        author = self._authors.find(caller, draft.sender)
+
+        def replace(writer: Writer) -> None:
+            if instead_of is not None:
+                self.drop(writer, user, instead_of)
+
+        return await self._keep(self._authors.find(caller, draft.sender), draft, replace)
+
+    async def give_back(self, user: User, draft: Draft, beside: Callable[[Writer], object]) -> None:
+        """Keep as a draft what a user can't send, whether or not he may write at all; `beside` goes in the same commit.
+
+        Files that are gone are left out. Raises Problem: UNPROCESSABLE where the user has too many drafts.
+        """
+        there = [each for each in draft.uploads if self._uploads.has(user, each)]
+        thread = Thread() if draft.thread is UNSET else draft.thread
+        kept = msgspec.structs.replace(draft, uploads=tuple(there), thread=thread, sharing=None)
+        await self._keep(self._authors.as_whom(user, draft.sender), kept, beside)
+
+    async def _keep(self, author: Author, draft: Draft, beside: Callable[[Writer], object]) -> str:
+        user = author.user
         mail_id, now = fresh_id(self._clock()), self._clock()
         body = await self._body(author, draft, mail_id, now)
         message = await self._message(author, body, mail_id, now)
@@ -67,8 +87,7 @@ class Drafts:
         body = await self._store.spool.adopt(body, mail_id)
 
         def change(writer: Writer) -> None:
-            if instead_of is not None:
-                self.drop(writer, user, instead_of)
+            beside(writer)
             self._check_room(writer, user, body.size)
             writer.keep(message, body, [copy], [], [], now)
 
@@ -90,10 +109,11 @@ class Drafts:
         return writer.remove(Copy, every(_drafts_of(user), eq("mail_id", draft_id.lower()))) > 0
 
     async def completed(self, user: User, draft: Draft) -> Draft:
-        """Return what a user sends; what it leaves open of how to leave is as his saved draft, if one is named, has it.
+        """Return what a user sends with its thread, and how it is to leave as the draft that it names has it.
 
-        Raises UNPROCESSABLE for a draft that he has not.
+        Raises UNPROCESSABLE for a draft, or a mail to answer, that he has not.
         """
+        draft = msgspec.structs.replace(draft, thread=await self._threads.of(user, draft))
         named = draft.draft_id
         if named is None:
             return draft
@@ -107,7 +127,7 @@ class Drafts:
 
     async def _body(self, author: Author, draft: Draft, mail_id: str, now: int) -> Body:
         files = await self._uploads.load(author.user, draft.uploads)
-        thread = await self._threads.find(author.user, draft.origin_id) if draft.origin_id else Thread()
+        thread = await self._threads.of(author.user, draft)
         message_id = f"{mail_id}@{author.address.domain}"
         written = letter(draft, author.party, files, thread, date=now, message_id=message_id, saved=True)
         data = await asyncio.to_thread(compose, written)

@@ -67,7 +67,8 @@ class Outbox:
         """Keep a mail until `at` (epoch milliseconds) and return its id; its uploads stay as long.
 
         Raises Problem: MALFORMED for a mail to nobody or a time too far ahead, FORBIDDEN for a sender that is not the
-        caller's, NOT_FOUND for an upload, UNPROCESSABLE for a saved draft that is not there, or where he has too many.
+        caller's, NOT_FOUND for an upload, UNPROCESSABLE for a saved draft or a mail to answer that is not
+        there, or where he has too many.
         """
         author, now = self._authors.find(caller, draft.sender), self._clock()
         check(draft, self._recipients)
@@ -96,7 +97,7 @@ class Outbox:
             def add(writer: Writer) -> None:
                 if writer.count(Scheduled, eq("user_id", row.user_id)) >= self._limits.scheduled:
                     raise Problem(Kind.UNPROCESSABLE, f"A user may have {self._limits.scheduled} scheduled mails.")
-                _hold(writer, draft, row.user_id, at + DAY)
+                _hold(writer, draft, row.user_id, at + 2 * PATIENCE)
                 writer.add(row)
                 turn.remember(writer, row.id)
 
@@ -189,7 +190,7 @@ class Outbox:
         user, draft = owner(self._store.reader, None, row.user_id), self._open(row)
         if not isinstance(user, User) or draft is None:
             log.warning("scheduled mail not sent: its account is out of use, or it can't be read", id=row.id)
-            await self._put_off(row, DAY)
+            await self._put_off(row, DAY, draft)
             return
         caller = self._book.caller(user)
 
@@ -200,28 +201,37 @@ class Outbox:
             await self._sending.send(caller, draft, mail_id=row.id, beside=gone)
         except Problem as problem:
             if problem.kind in _LATER and self._clock() < row.asked + PATIENCE:
-                await self._put_off(row, AGAIN)
+                await self._put_off(row, AGAIN, draft)
             else:
-                await self._give_back(row, caller, user, draft, problem)
+                await self._give_back(row, user, draft, problem)
 
-    async def _put_off(self, row: Scheduled, wait: int) -> None:
+    async def _put_off(self, row: Scheduled, wait: int, draft: Draft | None = None) -> None:
+        """Try again later; the files of the mail, where it could be read, stay as long."""
         due = self._clock() + wait
-        await self._store.write(lambda writer: writer.change(Scheduled, row.id, due=due))
 
-    async def _give_back(self, row: Scheduled, caller: Caller, user: User, draft: Draft, why: Problem) -> None:
+        def change(writer: Writer) -> None:
+            writer.change(Scheduled, row.id, due=due)
+            for upload_id in _wanted(draft) if draft else ():
+                writer.change(Upload, upload_id, expires_at=due + 2 * PATIENCE)
+
+        await self._store.write(change)
+
+    async def _give_back(self, row: Scheduled, user: User, draft: Draft, why: Problem) -> None:
         """Make a draft of a mail that can't be sent, and tell its author."""
         log.warning("scheduled mail not sent", id=row.id, why=why.detail)
-        values = {"subject": draft.subject, "why": why.detail}
-        subject, _, text = self._wording.render("mail/unsent.txt", user.language, **values).partition("\n")
         try:
-            await self._drafts.save(caller, user.id, msgspec.structs.replace(draft, sharing=None))
+            await self._drafts.give_back(user, draft, lambda writer: writer.remove(Scheduled, eq("id", row.id)))
+        except Problem as problem:
+            log.error("a scheduled mail could not be given back", id=row.id, why=problem.detail)
+            await self._put_off(row, DAY, draft)
+            return
+        values = {"subject": draft.subject, "why": why.detail}
+        try:
+            subject, _, text = self._wording.render("mail/unsent.txt", user.language, **values).partition("\n")
             notice = Notice(to=Party(user.email, name_of(user)), subject=subject.strip(), text=text.lstrip("\n"))
             await self._sending.notify(notice)
         except Problem as problem:
-            log.error("a scheduled mail could not be given back", id=row.id, why=problem.detail)
-            await self._put_off(row, DAY)
-            return
-        await self._store.write(lambda writer: writer.remove(Scheduled, eq("id", row.id)))
+            log.warning("nobody told of a scheduled mail that was not sent", id=row.id, why=problem.detail)
 
 
 def _wanted(draft: Draft) -> list[str]:

@@ -165,7 +165,7 @@ class Sending:
 
     async def _send(self, author: Author, draft: Draft, turn: Turn, mail_id: str, beside: Beside | None) -> str:
         files = await self._uploads.load(author.user, draft.uploads)
-        thread = await self._threads.find(author.user, draft.origin_id) if draft.origin_id else Thread()
+        thread = await self._threads.of(author.user, draft)
         recipients = await self._recipients(author, draft)
         self._admit(author, len(recipients))
         now = self._clock()

@@ -10,8 +10,9 @@ from gatepost.model.access import Caller
 from gatepost.model.outgoing import Scheduled
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Query, eq, every
-from gatepost.model.stored import Delivery, Message, State
+from gatepost.model.stored import Copy, Delivery, Message, State
 from gatepost.model.tenant import User
+from gatepost.model.verdict import Folder
 from gatepost.services.author import Authors
 from gatepost.services.outbox import Outbox
 from gatepost.store.store import Reader, Store
@@ -90,10 +91,22 @@ class SentMails:
 
 def _ways(reader: Reader, user: User, mail_id: str) -> tuple[Message, list[Delivery]]:
     message = reader.get(Message, mail_id)
-    if message is None or message.login != user.email:
+    if message is None or not _wrote(reader, user, message):
         raise Problem(Kind.NOT_FOUND, "There is no such mail.")
     own = every(eq("mail_id", mail_id), eq("release", False))  # a release is the recipient's matter
     return message, reader.find(Delivery, Query(where=own)).items
+
+
+def _wrote(reader: Reader, user: User, message: Message) -> bool:
+    """Tell whether a mail is a user's: his folder Sent tells it under whatever address he has had, else the address
+    that signed in, which may have been another's before he had it.
+    """
+    if message.login is None:
+        return False
+    kept = reader.first(Copy, every(eq("mail_id", message.id), eq("folder", Folder.SENT.value)))
+    if kept is not None:
+        return kept.user_id == user.id
+    return message.login == user.email and message.received >= user.creation_date
 
 
 def _reached(address: str, ways: list[Delivery]) -> Reached:

@@ -2,12 +2,14 @@
 
 import re
 
+from msgspec import UNSET
+
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Query, eq, every
 from gatepost.model.stored import Copy
 from gatepost.model.tenant import User
 from gatepost.services.content import Contents
-from gatepost.services.draft import Thread
+from gatepost.services.draft import Draft, Thread
 from gatepost.store.store import Reader, Store, Writer
 
 CANDIDATES = 20  # mails of one Message-ID that are looked at
@@ -21,6 +23,12 @@ class Threads:
     def __init__(self, store: Store, contents: Contents) -> None:
         self._store = store
         self._contents = contents
+
+    async def of(self, user: User, draft: Draft) -> Thread:
+        """Return the thread that a mail stands in; raise UNPROCESSABLE as `find`."""
+        if draft.thread is not UNSET:
+            return draft.thread
+        return await self.find(user, draft.origin_id) if draft.origin_id else Thread()
 
     async def find(self, user: User, origin_id: str) -> Thread:
         """Return the thread that a mail of the user's stands in; raise UNPROCESSABLE where he has none such."""

@@ -138,10 +138,14 @@ class Uploads:
         if not await self._store.write(lambda writer: writer.drop_uploads([upload.id])):
             raise Problem(Kind.NOT_FOUND, _GONE)
 
+    def has(self, user: User, wanted: Enclosure) -> bool:
+        """Tell whether a file is there, and the user's."""
+        return self._of(self._store.reader, user, wanted.uid) is not None
+
     def look(self, user: User, wanted: Sequence[Enclosure]) -> None:
         """Raise NOT_FOUND at the first that is no file of a user."""
         for at, each in enumerate(wanted):
-            if self._of(self._store.reader, user, each.uid) is None:
+            if not self.has(user, each):
                 raise Problem(Kind.NOT_FOUND, _GONE, pointer=f"/attachments/{at}/uid")
 
     async def load(self, user: User, wanted: Sequence[Enclosure]) -> list[Attachment]:

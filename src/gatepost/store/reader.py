@@ -160,8 +160,7 @@ class Reader:
         return Page([Letter(copies.row(row[:cut]), messages.row(row[cut:])) for row in self.paced(rows)], total)
 
     def copies_of(self, mailbox: str, mail_ids: Sequence[str]) -> list[int]:
-        """Return the ids of a mailbox's copies of some mails."""
-        # By the mails, which are few, not by the mailbox.
+        """Return the ids of a mailbox's copies of some mails: by these, which are few, not by the mailbox."""
         sql = "SELECT id FROM copy WHERE mail_id IN (SELECT value FROM json_each(?)) AND +mailbox = ?"
         return [id for (id,) in self._rows(sql, [msgspec.json.encode(mail_ids).decode(), compiler.bind(mailbox)])]
 
@@ -169,6 +168,10 @@ class Reader:
         """Return the folders of a mailbox that hold mail, with their counts by category."""
         sql = "SELECT folder, category, total, unseen, mark FROM folder WHERE mailbox = ? ORDER BY folder, category"
         return [FolderCount(*row) for row in self._rows(sql, [compiler.bind(mailbox)])]
+
+    def keeps_mail(self, domain_id: int) -> bool:
+        """Tell whether any mail is kept for the addresses of a domain."""
+        return bool(self._rows("SELECT 1 FROM folder WHERE domain_id = ? LIMIT 1", [domain_id]))
 
     def newest_copy(self) -> int:
         """Return the id of the newest copy that there ever was; 0 before the first."""

@@ -8,6 +8,7 @@ import msgspec
 
 from gatepost.model.stored import Delivery, Letter, State
 from gatepost.model.values import Millis
+from gatepost.model.verdict import Folder
 from gatepost.services.content import Attachment
 from gatepost.services.folders import Shelf
 
@@ -138,7 +139,8 @@ def show_mail(kind: type[M], root: str, letter: Letter, **more: object) -> M:
 
 def shows_blind(letter: Letter) -> bool:
     """Tell whether a copy shows blind copies: of a mail that its author handed in, his own alone does (threat 114)."""
-    return letter.message.login in (None, letter.copy.mailbox)
+    own = letter.copy.folder in (Folder.SENT, Folder.DRAFTS)  # though he signed in by an address that he had before
+    return own or letter.message.login in (None, letter.copy.mailbox)
 
 
 def _status(release: Delivery) -> ReleaseStatus:
