@@ -1,15 +1,23 @@
 """A Gatepost inside another program: several at once, stopped and started again, and a start that fails."""
 
 import asyncio
+import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import httpx2
 import msgspec
 import pytest
 from tests.ready import lay_store
 
-from gatepost.app import Gatepost
-from gatepost.settings import Http, Settings, SettingsError
+import gatepost as package
+from gatepost import Gatepost, Settings, SettingsError, init
+from gatepost.api.endpoint import Endpoint
+from gatepost.model.problem import Kind, Problem
+from gatepost.settings import Http, Listener, Smtp, StoreSettings
 
 pytestmark = pytest.mark.anyio
 
@@ -32,6 +40,72 @@ def make(tmp_path: Path) -> Make:
 
 def smtp_port(gatepost: Gatepost) -> int:
     return gatepost.listeners.addresses[0][2]
+
+
+PAGE = (Path(__file__).parents[1] / "docs/embedding.md").read_text()
+PROGRAM, OPERATION = re.findall(r"```python\n(.*?)```", PAGE, re.S)
+
+
+def client(relay: Gatepost, token: str) -> httpx2.AsyncClient:
+    headers = {"Authorization": f"Bearer {token}"}
+    return httpx2.AsyncClient(
+        transport=httpx2.ASGITransport(app=relay.site), base_url="http://gatepost", headers=headers
+    )
+
+
+def test_every_name_of_the_face_is_there_and_told() -> None:
+    told = re.findall(r"^\| `(\w+)[`(].* \|$", PAGE.partition("Of a Gatepost that runs")[0], re.M)
+    assert sorted(told) == sorted(package.__all__)
+    for name in package.__all__:
+        assert getattr(package, name).__name__ == name
+    with pytest.raises(AttributeError, match="module 'gatepost' has no attribute 'Postgate'"):
+        _ = package.Postgate
+
+
+def test_who_needs_one_room_does_not_import_the_house() -> None:
+    program = "import sys, gatepost.mta.reader; sys.exit('gatepost.app' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program]).returncode == 0
+
+
+def test_the_program_of_the_page_runs_and_runs_again(tmp_path: Path) -> None:
+    program = PROGRAM.replace(":2525", ":0").replace("await asyncio.Event().wait()", "print(await api.get('/domains'))")
+    assert program.count("print(") == 2
+    for _ in range(2):
+        ran = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+        assert re.search(r"^mx: 127.0.0.1:[1-9]\d*\n<Response \[200 OK\]>$", ran.stdout, re.M), ran.stdout + ran.stderr
+        assert not ran.returncode
+    assert (tmp_path / "token").stat().st_mode & 0o777 == 0o600
+
+
+async def test_an_operation_of_the_program_is_answered_and_described_like_any_other(tmp_path: Path) -> None:
+    settings = Settings(
+        smtp=Smtp(hostname="gate.example", listener=[Listener(listen="127.0.0.1:0")]),
+        http=Http(listen=[]),
+        store=StoreSettings(directory=str(tmp_path / "state")),
+    )
+    first = await asyncio.to_thread(init, settings, "ada")
+    own: dict[str, Any] = {"__name__": "own"}
+    exec(OPERATION, own)
+    operation: Endpoint = own["get_greeting"]
+    async with Gatepost(settings, operations=[operation]) as relay, client(relay, first.token) as api:
+        assert (await api.get("/greeting")).json() == {"text": "Good day, ada."}
+        described = (await api.get("/openapi.json")).json()["paths"]
+        assert described["/greeting"]["get"]["summary"] == "Greet who calls."
+        assert "/domains" in described
+    async with Gatepost(settings) as relay, client(relay, first.token) as api:
+        assert (await api.get("/greeting")).status_code == 404
+        assert "/greeting" not in (await api.get("/openapi.json")).json()["paths"]
+
+
+def test_init_says_what_is_wrong(tmp_path: Path) -> None:
+    settings = Settings(store=StoreSettings(directory=str(tmp_path / "state")))
+    with pytest.raises(Problem, match="The login 'a\\\\nb' can't be one") as wrong:
+        init(settings, "a\nb")
+    assert wrong.value.kind is Kind.MALFORMED and not (tmp_path / "state").exists()
+    assert len(init(settings).token) == 32
+    with pytest.raises(Problem, match="The store is set up already") as again:
+        init(settings)
+    assert again.value.kind is Kind.CONFLICT
 
 
 async def test_two_in_one_process_have_nothing_in_common(make: Make) -> None:

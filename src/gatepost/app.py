@@ -1,8 +1,7 @@
 """The house: makes the rooms once, opens and closes the doors; the face for embedding, `dev`, tests and `serve`."""
 
 import asyncio
-import hashlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -11,6 +10,7 @@ from typing import Self
 import msgspec
 
 from gatepost.api.control import open_control
+from gatepost.api.endpoint import Endpoint
 from gatepost.api.limits import options as http_options
 from gatepost.api.probes import Readiness
 from gatepost.api.server import HttpDoor, check_certificate
@@ -109,12 +109,21 @@ class Gatepost:
             ...
 
     `start` raises SettingsError, StoreProblem or OSError, each naming what is at fault, and leaves nothing open.
-    `build` makes the rooms alone, for who wants to ask the services or the API without any door.
+    `build` makes the rooms alone, for who wants to ask the services or the API without any door. `operations` are more
+    of the API's, declared by the program that embeds it.
     `stop` returns within `[limits] shutdown` seconds or a little more; what is acknowledged is kept.
     """
 
-    def __init__(self, settings: Settings, *, clock: Clock = wall_clock, passwords: Passwords | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        operations: Iterable[Endpoint] = (),
+        clock: Clock = wall_clock,
+        passwords: Passwords | None = None,
+    ) -> None:
         self.settings = settings
+        self._operations = tuple(operations)
         self.clock = clock
         self._passwords = passwords or Passwords(clock)
         self.metrics = Metrics()
@@ -240,7 +249,7 @@ class Gatepost:
             self.store,
             settings,
             clock=clock,
-            srs_key=_derived(self.store.salt, "srs"),
+            srs_key=self.store.derived("srs"),
             verify=Verifier(relay, clock).verify,
             has_mail=NullMx(resolver, clock).takes_mail,
             providers=providers,
@@ -281,19 +290,13 @@ class Gatepost:
         self.tls_reports = TlsReports(self.store, relay.flush, resolver, notices, settings, clock)
         self.services = self._services(resolver, opener, engines, notices)
         sign_in = self.services.of(SignIn)
-        self.rounds = Rounds(
-            self.store,
-            self.services.of(Dkim),
-            self.services.of(Health),
-            look_seconds=settings.dkim.look_seconds,
-            period=settings.health.period,
-            clock=clock,
-        )
+        dkim, health = self.services.of(Dkim), self.services.of(Health)
+        self.rounds = Rounds(self.store, dkim, health, settings, clock)
         self.listeners = Listeners(
             settings, self.directory, self.intake, sign_in, hostname, clock, metrics, lambda: self.store.trouble
         )
-        http, seed = settings.http, _derived(self.store.salt, "ids")
-        self.site = make_app(self.services, http, seed=seed, metrics=metrics, pages=pages(self.services, http))
+        seed, web, more = self.store.derived("ids"), pages(self.services, settings.http), self._operations
+        self.site = make_app(self.services, settings.http, seed=seed, metrics=metrics, pages=web, more=more)
 
     def _services(self, resolver: Resolver, opener: Opener, engines: Sequence[Engine], notices: Notices) -> Counter:
         settings, store, clock, passwords = self.settings, self.store, self.clock, self._passwords
@@ -394,7 +397,3 @@ class Gatepost:
     def _grace(self, share: float) -> float:
         """Seconds that one room may take to stop: a share of those that are left for all."""
         return max(0.0, self._stop_by - asyncio.get_running_loop().time()) * share
-
-
-def _derived(salt: bytes, what: str) -> bytes:
-    return hashlib.sha256(salt + what.encode()).digest()

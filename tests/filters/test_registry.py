@@ -1,12 +1,13 @@
 """How filters are found, told their options, and put in order."""
 
+import re
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from tests.filters.mails import TOOLS
+from tests.filters.mails import TOOLS, ask, make
 
 from gatepost.filters import registry
 from gatepost.filters.registry import Cost, Tools, entries, load
@@ -101,6 +102,20 @@ def test_filters_of_other_packages_are_found_by_their_entry_point(offer: Callabl
     (stranger,) = (one for one in found if one.name == "stranger")
     assert isinstance(stranger, Stranger)
     assert stranger.level == 5
+
+
+def test_the_filter_of_the_manual_finds_what_it_says(
+    offer: Callable[[str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (Path(__file__).parents[2] / "docs/filters.md").read_text()
+    (source,) = re.findall(r"```python\n(.*?)```", page, re.S)
+    (tmp_path / "our_filters.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    offer("our_filters:Shouting")
+    shouting = make("shouting", points=2.5)
+    (finding,) = ask(shouting, b"Subject: BUY NOW\r\n\r\nHello\r\n")
+    assert (finding.symbol, finding.score) == ("SHOUTING", 2.5)
+    assert ask(shouting, b"Subject: Minutes\r\n\r\nHELLO\r\n") == []
 
 
 def test_a_package_that_cannot_be_loaded_is_named(offer: Callable[[str], None]) -> None:

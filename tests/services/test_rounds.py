@@ -14,6 +14,7 @@ from gatepost.model.tenant import Domain, DomainStatus
 from gatepost.services.dkim import Dkim
 from gatepost.services.health import Health
 from gatepost.services.rounds import Rounds, Visit
+from gatepost.settings import DkimSettings, HealthSettings, Settings
 
 pytestmark = pytest.mark.anyio
 
@@ -28,7 +29,8 @@ async def house(tmp_path: Path, anyio_backend: str) -> AsyncIterator[House]:
 
 def rounds(house: House, period: float = PERIOD) -> Rounds:
     services = house.gatepost.services
-    return Rounds(house.store, services.of(Dkim), services.of(Health), look_seconds=0, period=period, clock=house.clock)
+    settings = Settings(dkim=DkimSettings(look_seconds=0), health=HealthSettings(period=period))
+    return Rounds(house.store, services.of(Dkim), services.of(Health), settings, house.clock)
 
 
 def rows(house: House) -> list[Checkup]:

@@ -2,16 +2,14 @@
 
 import inspect
 from collections.abc import Iterable
-from functools import cache
 from importlib.metadata import version
 from typing import Any, get_args, get_origin
 
 import msgspec
 from starlette.responses import Response
 
-from gatepost.api import site
 from gatepost.api.dialect import Dialect, phrase
-from gatepost.api.endpoint import Endpoint, endpoint
+from gatepost.api.endpoint import Call, Endpoint, endpoint
 from gatepost.api.ids import Ids
 from gatepost.api.listing import LARGEST_PAGE, PAGE, Listing
 from gatepost.model.problem import Kind
@@ -37,15 +35,14 @@ RAW = {"learnMail": "message/rfc822"}  # operations whose body is taken as it is
 
 
 @endpoint("GET", "/openapi.json", public=True, addition=True)
-async def get_openapi() -> Response:
+async def get_openapi(call: Call) -> Response:
     """Return this description."""
-    return Response(encoded(), media_type="application/json")
+    return Response(call.request.app.description, media_type="application/json")
 
 
-@cache
-def encoded() -> bytes:
+def encoded(operations: Iterable[Endpoint]) -> bytes:
     """Return the description of every operation that a token reaches as JSON."""
-    return msgspec.json.encode(describe(each for each in site.operations() if not each.local))
+    return msgspec.json.encode(describe(each for each in operations if not each.local))
 
 
 def describe(operations: Iterable[Endpoint]) -> dict[str, Any]:

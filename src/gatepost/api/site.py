@@ -4,7 +4,7 @@ import pkgutil
 import secrets
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cache
+from functools import cache, cached_property
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -24,6 +24,7 @@ from gatepost.api import admin
 from gatepost.api.dialect import Dialect, spoken
 from gatepost.api.endpoint import Desk, Endpoint
 from gatepost.api.ids import Ids
+from gatepost.api.openapi import encoded
 from gatepost.events import Metrics, log
 from gatepost.services.counter import Counter
 from gatepost.settings import Http
@@ -52,10 +53,16 @@ class Site(Starlette):
     def __init__(self, endpoints: Sequence[Endpoint], pages: Iterable[BaseRoute], desk: Desk, metrics: Metrics) -> None:
         super().__init__(routes=[*pages])
         self.router.redirect_slashes = False
+        self._endpoints = endpoints
         self._places = Places(endpoints, desk)
         self._dialects = {item.dialect.name: item.dialect for item in endpoints}.values()
         self.ids = desk.ids
         self._metrics = metrics
+
+    @cached_property
+    def description(self) -> bytes:
+        """What /openapi.json answers."""
+        return encoded(self._endpoints)
 
     def spoken(self, path: str) -> Dialect:
         """Return the dialect in which a path is answered."""

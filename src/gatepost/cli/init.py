@@ -9,13 +9,11 @@ import msgspec
 from gatepost.cli.failure import Failure
 from gatepost.cli.options import json_option, with_settings
 from gatepost.cli.output import show_json
-from gatepost.events import Metrics, wall_clock
 from gatepost.model.problem import Problem
 from gatepost.services.records import Name
-from gatepost.services.setup import First, set_up
+from gatepost.services.setup import First, init
 from gatepost.settings import Settings
 from gatepost.store.health import StoreProblem
-from gatepost.store.store import Store
 
 
 def _name(_context: click.Context, _option: click.Parameter, text: str) -> str:
@@ -45,14 +43,9 @@ def command(settings: Settings, login: str, as_json: bool) -> None:
 
 def found(settings: Settings, login: str = "admin") -> First:
     """Make a new store and its first administrator; raise Failure where there is one already."""
-    directory = Path(settings.store.directory)
     try:
-        store = Store.open(directory, clock=wall_clock, metrics=Metrics(), settings=settings.store)
+        return init(settings, login)
     except StoreProblem as problem:
         raise Failure(str(problem), problem.code) from problem
-    try:
-        return set_up(store, wall_clock, login=login)
     except Problem as problem:
-        raise Failure(f"{directory}: {problem.detail}", os.EX_CANTCREAT) from problem
-    finally:
-        store.close_sync()
+        raise Failure(f"{settings.store.directory}: {problem.detail}", os.EX_CANTCREAT) from problem

@@ -7,6 +7,7 @@ import click
 import msgspec
 
 from gatepost.api.openapi import encoded
+from gatepost.api.site import operations
 from gatepost.cli.defaults import settings_page, settings_toml
 from gatepost.cli.main import COMMANDS, gatepost
 from gatepost.cli.symbols import symbols_page
@@ -107,7 +108,7 @@ def rights_page() -> str:
 
 def api_page() -> str:
     """Return docs/openapi.json, in which a change of the API shows."""
-    return msgspec.json.format(encoded(), indent=2).decode() + "\n"
+    return msgspec.json.format(encoded(operations()), indent=2).decode() + "\n"
 
 
 PAGES: dict[str, Callable[[], str]] = {

@@ -2,7 +2,6 @@
 
 import asyncio
 import binascii
-import hashlib
 import uuid
 from base64 import b64decode
 from collections.abc import Iterable, Sequence
@@ -52,7 +51,7 @@ class Emails:
         self._sending = sending
         self._settings = settings
         self._clock = clock
-        self._names = uuid.UUID(bytes=hashlib.sha256(store.salt + b"account ids").digest()[:16])
+        self._names = uuid.UUID(bytes=store.derived("account ids")[:16])
 
     async def send(self, caller: Caller, draft: EmailDraft, *, key: str | None = None) -> str:
         """Send a mail and return its id; on return it is durable, and so is its record.

@@ -14,6 +14,7 @@ from gatepost.model.route import Platform
 from gatepost.model.tenant import Domain, DomainStatus
 from gatepost.services.dkim import Dkim
 from gatepost.services.health import CHUNK, SYSTEM, Health, last_checkup
+from gatepost.settings import Settings
 from gatepost.store.store import Reader, Store
 
 LONGEST = 3600.0  # seconds between two looks for what is due
@@ -27,16 +28,14 @@ class Visit(msgspec.Struct, frozen=True):
 
 
 class Rounds:
-    """Looks for new DKIM records every `look_seconds` and diagnoses everything once in `period` seconds (0: never)."""
+    """Looks for new DKIM records and diagnoses everything, as often as `[dkim]` and `[health]` say; 0 is never."""
 
-    def __init__(
-        self, store: Store, dkim: Dkim, health: Health, *, look_seconds: float, period: float, clock: Clock
-    ) -> None:
+    def __init__(self, store: Store, dkim: Dkim, health: Health, settings: Settings, clock: Clock) -> None:
         self._store = store
         self._dkim = dkim
         self._health = health
-        self._look_seconds = look_seconds
-        self._period = period
+        self._look_seconds = settings.dkim.look_seconds
+        self._period = settings.health.period
         self._clock = clock
         self._tasks: list[asyncio.Task[None]] = []
 

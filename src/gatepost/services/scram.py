@@ -1,7 +1,6 @@
 """SCRAM-SHA-256 (RFC 5802, 7677): verifiers beside the passwords of mailbox users, the server's side of a sign-in."""
 
 import asyncio
-import hashlib
 import hmac
 import secrets
 from collections.abc import Callable
@@ -40,7 +39,7 @@ class Verifiers:
     def __init__(self, store: Store, passwords: Passwords) -> None:
         self._secrets = store.secrets
         self._passwords = passwords
-        self._key = hashlib.sha256(store.salt + b"scram").digest()
+        self._key = store.derived("scram")
         self._nobody = self._seal(self._false(""))
 
     async def members(self, kind: type[Account], password: str) -> dict[str, Any]:

@@ -1,16 +1,19 @@
 """The first set-up of a store: one broker, one customer, one sysadmin with a password and a token."""
 
 import secrets
+from pathlib import Path
 
 import msgspec
 from argon2 import PasswordHasher
 
-from gatepost.events import Clock
+from gatepost.events import Clock, Metrics, wall_clock
 from gatepost.model.access import Admin, Token
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import All
 from gatepost.model.tenant import Broker, Customer
 from gatepost.services.access import digest
+from gatepost.services.records import Name
+from gatepost.settings import Settings
 from gatepost.store.store import Store, Writer
 
 
@@ -20,6 +23,24 @@ class First(msgspec.Struct, frozen=True):
     login: str
     password: str
     token: str
+
+
+def init(settings: Settings, login: str = "admin") -> First:
+    """Make a new store, and in it the first sysadmin; before a Gatepost runs on it. Nothing shows his secrets again.
+
+    Raises StoreProblem for a directory that can't be used; Problem MALFORMED for a login that can't be one, CONFLICT
+    where there is a sysadmin already.
+    """
+    try:
+        msgspec.convert(login, Name)
+    except msgspec.ValidationError as error:
+        raise Problem(Kind.MALFORMED, f"The login {login!r} can't be one: {error}") from error
+    directory = Path(settings.store.directory)
+    store = Store.open(directory, clock=wall_clock, metrics=Metrics(), settings=settings.store)
+    try:
+        return set_up(store, wall_clock, login=login)
+    finally:
+        store.close_sync()
 
 
 def set_up(store: Store, clock: Clock, *, login: str = "admin", hasher: PasswordHasher | None = None) -> First:

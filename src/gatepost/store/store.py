@@ -1,6 +1,7 @@
 """The store's face: open, read, write, close; one for each directory, held by one process."""
 
 import asyncio
+import hashlib
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -45,7 +46,7 @@ class Store:
     ) -> None:
         self.path = opened.directory
         self.secrets: Secrets = opened.secrets
-        self.salt: bytes = opened.salt  # random, made with the store: what must differ from store to store comes of it
+        self._salt = opened.salt  # random, made with the store
         self._opened = opened
         self._clock = clock
         self._settings = settings
@@ -121,6 +122,10 @@ class Store:
     def trouble(self) -> Problem | None:
         """Why the store takes no writes now; None while it is healthy."""
         return self._health.trouble
+
+    def derived(self, what: str) -> bytes:
+        """Return 32 octets that are this store's alone, for what must differ from store to store; always the same."""
+        return hashlib.sha256(self._salt + what.encode()).digest()
 
     @property
     def faults(self) -> list[str]:
