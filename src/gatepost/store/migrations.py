@@ -318,6 +318,12 @@ def _folder_marks(db: Database) -> None:
     _run(db.conn, COPY_TRIGGERS)
 
 
+@MIGRATIONS(name="0019_rule_orders")
+def _rule_orders(db: Database) -> None:
+    """An owner's sender rules are listed in their usual order by an index, too."""
+    _index(db, SenderRule, 3)
+
+
 def _run(connection: sqlite3.Connection, script: str) -> None:
     """Run statements within the open transaction (`executescript` would commit it)."""
     statement = ""

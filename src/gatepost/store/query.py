@@ -2,7 +2,7 @@
 
 # ruff: noqa: S608 - names come from schema.py alone, values are bound
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import Any as Anything
 
@@ -14,6 +14,8 @@ from gatepost.model.query import All, Any, Condition, Not, Op, Order, Pattern, Q
 from gatepost.store.schema import Column, Table
 
 _COMPARE = {Op.LT: "<", Op.LE: "<=", Op.GT: ">", Op.GE: ">="}
+_HOLDS, _NEVER = All(()), Any(())
+_AT_EQUALS = {Op.EQ: _HOLDS, Op.GE: _HOLDS, Op.LE: _HOLDS, Op.LT: _NEVER, Op.GT: _NEVER}  # of a value with its like
 _MANY = 64  # from so many values on they go in as one JSON array
 _LARGEST = 2**63
 _LAST = "\U0010ffff"  # sorts after every other character
@@ -57,7 +59,7 @@ class Columns:
 def where(columns: Columns, condition: Condition) -> Compiled:
     """Return a condition as SQL; raise Problem(MALFORMED) for a field or value that can't be searched for."""
     values: list[Anything] = []
-    sql = _condition(columns, condition, values)
+    sql = _condition(columns, _settled(condition, {part.field: part for part in _fixing(condition)}), values)
     if columns.live and _only_live(condition):
         sql = f"({sql}) AND {columns.live}"  # said in the index's own words, so that it is used
     return Compiled(sql, values)
@@ -200,6 +202,33 @@ def bind(value: Anything) -> Anything:
 def storable(value: Anything) -> Anything:
     """Return a value fit for a column, None included; raise Problem(MALFORMED) for one that SQLite can't hold."""
     return None if value is None else bind(value)
+
+
+def _fixing(condition: Condition) -> Iterator[Where]:
+    """Yield the parts that give a member one value in all rows that the condition holds for."""
+    if isinstance(condition, All):
+        for part in condition.of:
+            yield from _fixing(part)
+    elif isinstance(condition, Where) and condition.op is Op.EQ and condition.value is not None:
+        yield condition
+
+
+def _settled(condition: Condition, fixed: dict[str, Where]) -> Condition:
+    """Return a condition without what the members that have one value settle; the empty All holds, the empty Any never.
+
+    A list goes on behind a row by its order and, among equals, by the id. Where all rows are equal the id alone is
+    left, by which an index finds the place.
+    """
+    match condition:
+        case All(of=parts) if fixed:
+            return All(tuple(rest for part in parts if (rest := _settled(part, fixed)) != _HOLDS))
+        case Any(of=parts) if fixed:
+            left = tuple(rest for part in parts if (rest := _settled(part, fixed)) != _NEVER)
+            return _HOLDS if _HOLDS in left else left[0] if len(left) == 1 else Any(left)
+        case Where(field=field) if field in fixed and condition is not fixed[field] and condition.op in _AT_EQUALS:
+            same = type(condition.value) is type(fixed[field].value) and condition.value == fixed[field].value
+            return _AT_EQUALS[condition.op] if same else condition
+    return condition
 
 
 def _only_live(condition: Condition) -> bool:

@@ -269,6 +269,7 @@ TABLES: dict[type[Any], Table[Any]] = {
                 "(owner, value)",
                 "(user_id, generation) WHERE user_id IS NOT NULL",
                 f"(owner, id) WHERE {PROTECTED}",
+                "(owner, generation)",  # a list in the order of its ids
             ],
             inner=["generation"],
         ),
