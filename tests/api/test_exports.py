@@ -3,13 +3,16 @@
 import asyncio
 import csv
 import io
-from datetime import datetime
+import re
+import zipfile
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import openpyxl
 import pytest
+import xlsxwriter
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.types import Message
@@ -17,8 +20,9 @@ from tests.api.house import NOW, Api
 
 from gatepost.api import exports
 from gatepost.api.accept import choose
-from gatepost.api.exports import SUFFIX, Export
-from gatepost.api.workbook import LAST_ROW, LONGEST, Workbook
+from gatepost.api.cells import Column, Sort
+from gatepost.api.exports import RISKY, SUFFIX, Export
+from gatepost.api.workbook import LAST_ROW, LONGEST, WIDTH, Workbook
 from gatepost.model.access import Token
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Page, Query, eq, every
@@ -356,8 +360,13 @@ async def test_the_head_of_a_file(tenant: Tenant) -> None:
 
 def test_a_full_sheet_goes_on_in_the_next_and_long_texts_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gatepost.api.workbook.LAST_ROW", 3)
-    book = Workbook(["n", "text"], lambda text: False)
-    book.add([number, "x" * 40_000] for number in range(7))
+    columns = [
+        Column("n", Sort.NUMBER, list),
+        Column("text", Sort.TEXT, lambda entries: ["x" * 40_000 for _ in entries]),
+    ]
+    book = Workbook(columns, RISKY)
+    book.add(range(2))
+    book.add(range(2, 7))
     file, size = book.finish()
     with file:
         content = file.read()
@@ -369,6 +378,67 @@ def test_a_full_sheet_goes_on_in_the_next_and_long_texts_are_cut(monkeypatch: py
         ["n", 6],
     ]
     assert found.worksheets[0]["B2"].value == "x" * LONGEST and LAST_ROW == 2**20 - 1
+
+
+ODD = st.text(alphabet="ab<>&'\"_x0041_ \t\r\n\u2003\x85\ufffdé😀=+-@＝", max_size=12)
+MOMENTS = st.integers(0, 253_402_300_799_999)
+ENTRIES = st.lists(
+    st.tuples(
+        st.none() | ODD, st.none() | MOMENTS, st.none() | st.booleans(), st.none() | st.integers(-(2**53), 2**53)
+    ),
+    max_size=30,
+)
+
+
+def part(content: bytes, name: str = "xl/worksheets/sheet1.xml") -> bytes:
+    with zipfile.ZipFile(io.BytesIO(content)) as file:
+        return file.read(name)
+
+
+def styles_apart(text: bytes) -> bytes:
+    """Without the numbers of the styles, which go by the order in which each was first wanted."""
+    return re.sub(rb' s="[23]"', b' s=""', text)
+
+
+@given(ENTRIES)
+def test_rows_are_written_as_the_library_would_write_them(entries: list[tuple[Any, ...]]) -> None:
+    sorts = (Sort.TEXT, Sort.MOMENT, Sort.FLAG, Sort.NUMBER)
+    columns = [Column("n", Sort.NUMBER, lambda entries: [1 for _ in entries])]
+    columns += [
+        Column(sort.name, sort, lambda entries, at=at: [entry[at] for entry in entries])
+        for at, sort in enumerate(sorts)
+    ]
+    book = Workbook(columns, RISKY)
+    book.add(entries[:16])
+    book.add(entries[16:])
+    file, _ = book.finish()
+    with file:
+        written = part(file.read())
+    kept = io.BytesIO()
+    with xlsxwriter.Workbook(kept, {"constant_memory": True, "remove_timezone": True}) as other:
+        bold, date = other.add_format({"bold": True}), other.add_format({"num_format": "yyyy-mm-dd hh:mm:ss"})
+        typed = other.add_format({"quote_prefix": True})
+        sheet = other.add_worksheet()
+        sheet.freeze_panes(1, 0)
+        sheet.set_column(0, 4, WIDTH)
+        sheet.write_row(0, 0, [column.name for column in columns], bold)
+        for row, (text, moment, flag, number) in enumerate(entries, 1):
+            sheet.write_number(row, 0, 1)
+            if text is not None:
+                sheet.write_string(row, 1, text, typed if text[:1] in RISKY else None)
+            if moment is not None:
+                sheet.write_datetime(row, 2, datetime.fromtimestamp(moment // 1000, UTC), date)
+            if flag is not None:
+                sheet.write_boolean(row, 3, flag)
+            if number is not None:
+                sheet.write_number(row, 4, number)
+    assert styles_apart(written) == styles_apart(part(kept.getvalue()))
+
+
+async def test_what_looks_like_a_marked_up_text_is_none(tenant: Tenant) -> None:
+    text = "<r><t>a</t></r>"
+    await tenant.api.make(tenant.lists[1], {**SKIP, "filter": "marked.test", "description": text})
+    assert text in [row[-2] for row in await rows(tenant.api, tenant.lists[1], XLSX)]
 
 
 async def test_nothing_stays_on_the_disc(tenant: Tenant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

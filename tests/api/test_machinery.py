@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from prometheus_client import generate_latest
 from tests.api.house import Api
 from tests.api.replay import VARY
@@ -23,6 +25,7 @@ from gatepost.model.values import CLEARED, UNKNOWN, Id
 pytestmark = pytest.mark.anyio
 
 CONTRACT = Path(__file__).parent.parent / "contract"
+IDS = Ids(b"one")
 OFF = {"quarantine": False, "retention": False, "archive": False}
 DOMAIN = {"name": "got.com", "status": "ENABLED", "defaultLanguage": "EN", **OFF}
 
@@ -290,6 +293,16 @@ def test_an_id_is_read_only_in_the_spelling_that_was_shown() -> None:
     for text in ("1", "zzzzzzzzzzzz", shown[0] + shown[1], shown[0].swapcase(), shown[0] + " ", "ééééé", "z" * 17):
         number = ids.read(text)
         assert number == UNKNOWN or ids.show(number) == text
+
+
+@given(st.integers(0, 2**63 - 1) | st.integers(0, 2**24))
+def test_an_id_is_what_sqids_makes_of_a_number(number: int) -> None:
+    assert IDS.show(number) == IDS._codec.encode([number])
+
+
+def test_an_id_says_no_word_that_sqids_would_not_say() -> None:
+    for number in (14_745, 24_193, 31_404, 34_685):  # which would spell one
+        assert IDS.show(number) == IDS._codec.encode([number])
 
 
 def test_what_can_be_no_id_is_not_kept_in_memory() -> None:

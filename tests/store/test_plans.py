@@ -10,7 +10,8 @@ from tests.store.samples import NOW, copy, delivery, domain, mail_id, message, u
 
 from gatepost.model.access import Token
 from gatepost.model.envelope import Body
-from gatepost.model.query import Op, Pattern, Query, Where, eq, every
+from gatepost.model.query import Any as AnyOf
+from gatepost.model.query import Condition, Op, Pattern, Query, Where, eq, every
 from gatepost.model.route import Platform
 from gatepost.model.rules import AttachmentRule, SenderRule, UriRule
 from gatepost.model.stored import Copy, Delivery, Message, State
@@ -222,6 +223,24 @@ def test_a_folder_in_its_usual_order_is_read_and_skipped_by_the_index_alone(
     assert all("COVERING INDEX copy_by0" in plan for plan in walked)
     # Only the rows of the window are sorted, by the statement around the walk.
     assert sum("TEMP B-TREE" in plan for plan, _ in watched.plans) == 1
+
+
+@pytest.mark.parametrize("down", [False, True])
+def test_a_list_of_rules_goes_on_behind_a_row_by_the_index_alone(connection: sqlite3.Connection, down: bool) -> None:
+    """An export's chunk reads its own rows, not all of the owner's again: one owner's are all alike in their order."""
+    watched = Watched(connection)
+    mine = every(eq("owner", "d1.test"), eq("generation", 0))
+    tie = every(eq("owner", "d1.test"), Where("id", Op.LT if down else Op.GT, 5000))
+    if down:
+        behind: Condition = AnyOf((Where("owner", Op.LT, "d1.test"), Where("owner", Op.NULL), tie))
+    else:
+        behind = every(Where("owner", Op.GE, "d1.test"), AnyOf((Where("owner", Op.GT, "d1.test"), tie)))
+    query = Query(where=every(mine, every(behind)), sort="-owner" if down else "owner", limit=500)
+    found = Reader(watched, str).find(SenderRule, query).items  # type: ignore[arg-type]
+    assert [row.id for row in found] == [*(range(4990, 0, -10) if down else range(5010, 10_010, 10))]
+    # Only the rows of the window are sorted, by the statement around the walk.
+    assert sum("TEMP B-TREE" in plan for plan, _ in watched.plans) == 1
+    assert [plan for plan, _ in watched.plans if "sender_rule_by3 (owner=? AND generation=? AND rowid" in plan]
 
 
 def test_no_verb_of_the_mail_road_scans_a_table(connection: sqlite3.Connection) -> None:

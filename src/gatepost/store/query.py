@@ -14,8 +14,12 @@ from gatepost.model.query import All, Any, Condition, Not, Op, Order, Pattern, Q
 from gatepost.store.schema import Column, Table
 
 _COMPARE = {Op.LT: "<", Op.LE: "<=", Op.GT: ">", Op.GE: ">="}
-_HOLDS, _NEVER = All(()), Any(())
-_AT_EQUALS = {Op.EQ: _HOLDS, Op.GE: _HOLDS, Op.LE: _HOLDS, Op.LT: _NEVER, Op.GT: _NEVER}  # of a value with its like
+_HOLDS: Condition = All(())
+_NEVER: Condition = Any(())
+_AT_EQUALS = {  # what comes of comparing a value with its like
+    **dict.fromkeys((Op.EQ, Op.GE, Op.LE, Op.NOT_NULL), _HOLDS),
+    **dict.fromkeys((Op.LT, Op.GT, Op.NULL), _NEVER),
+}
 _MANY = 64  # from so many values on they go in as one JSON array
 _LARGEST = 2**63
 _LAST = "\U0010ffff"  # sorts after every other character
@@ -225,9 +229,10 @@ def _settled(condition: Condition, fixed: dict[str, Where]) -> Condition:
         case Any(of=parts) if fixed:
             left = tuple(rest for part in parts if (rest := _settled(part, fixed)) != _NEVER)
             return _HOLDS if _HOLDS in left else left[0] if len(left) == 1 else Any(left)
-        case Where(field=field) if field in fixed and condition is not fixed[field] and condition.op in _AT_EQUALS:
-            same = type(condition.value) is type(fixed[field].value) and condition.value == fixed[field].value
-            return _AT_EQUALS[condition.op] if same else condition
+        case Where(field=field, op=op) if field in fixed and condition is not fixed[field] and op in _AT_EQUALS:
+            one, other = fixed[field].value, condition.value
+            alike = op in (Op.NULL, Op.NOT_NULL) or (type(one) is type(other) and one == other)
+            return _AT_EQUALS[op] if alike else condition
     return condition
 
 
