@@ -318,7 +318,7 @@ NONE = (
     code("n,,m=x,n=bob@ours.example,r=nonce"),
     code("n,,n=bob@ours.example"),
     code("n,,n=bob=@ours.example,r=nonce"),
-    code("n,a=carol@ours.example,n=bob@ours.example,r=nonce"),
+    code("n,a=,n=bob@ours.example,r=nonce"),
     code("p=tls-exporter,,n=bob@ours.example,r=nonce"),
     code("p=tls-unique,,n=bob@ours.example,r=nonce"),
     code("x,,n=bob@ours.example,r=nonce"),

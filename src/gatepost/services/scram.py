@@ -86,7 +86,10 @@ class Exchange:
         self.verifier: Verifier
         self._find = find
         self._server = _MECHANISM.make_server(self._auth)
-        _heard(self._server.set_client_first, first)
+        flag, self._identity, bare = _begun(first)
+        _heard(self._server.set_client_first, f"{flag},,{bare}" if self._identity else first)
+        if self._identity:
+            self._server.gs2_header = _Header(f"{flag},a={self._identity},".encode())
         self.challenge: str = self._server.get_server_first()
 
     def _auth(self, login: str) -> tuple[bytes, bytes, bytes, int]:
@@ -95,8 +98,29 @@ class Exchange:
         return found.salt, found.stored_key, found.server_key, found.iterations
 
     def prove(self, final: str) -> str | None:
-        """Return the server's own proof, None where the client's is wrong; raise MALFORMED."""
-        return str(self._server.get_server_final()) if _heard(self._server.set_client_final, final) else None
+        """Return the server's own proof, None where the client's is wrong, or acts for another; raise MALFORMED."""
+        right = _heard(self._server.set_client_final, final) and _name(self._identity) in ("", self.login)
+        return str(self._server.get_server_final()) if right else None
+
+
+class _Header(bytes):
+    """How a client began that named whom it acts for; scramp takes no such name, but looks whether it comes again."""
+
+    def make_cbind_input(self, _binding: None) -> bytes:
+        return self
+
+
+def _begun(first: str) -> tuple[str, str, str]:
+    """Return the flag, the name of whom the client acts for, "" where it names nobody, and the rest (RFC 5802 7)."""
+    flag, _, rest = first.partition(",")
+    identity, comma, bare = rest.partition(",")
+    named = comma and identity.startswith("a=")
+    return flag, identity.removeprefix("a=") if named else "", bare
+
+
+def _name(text: str) -> str:
+    """Undo what keeps a name from holding commas (RFC 5802 5.1)."""
+    return text.replace("=2C", ",").replace("=3D", "=")
 
 
 def _heard(hear: Callable[[str], None], message: str) -> bool:
