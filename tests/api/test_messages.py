@@ -39,6 +39,27 @@ async def test_the_life_of_a_held_mail_says_why_it_is_held(desk: Desk) -> None:
         assert (life["deliveries"], life["others"]) == ([], [])
 
 
+async def test_mails_are_tracked_down_by_what_became_of_them(desk: Desk) -> None:
+    held = queued_as(await desk.house.send(mail("Spam", GTUBE), "bob@served.example"))
+    desk.house.clock.now += 1
+    sent = queued_as(await desk.house.send(mail(message_id="2"), "bob@served.example"))
+    query = "sender=ada@world.example&recipient=BOB@served.example&since=2020-01-01T00:00:00Z"
+    found = await desk.get(f"/messages?{query}")
+    assert ([each["id"] for each in found["mails"]], found["after"], found["counted"]) == ([sent, held], None, 0)
+    (mail_held,) = (await desk.get(f"/messages?{query}&status=quarantined"))["mails"]
+    (told,) = mail_held["recipients"]
+    assert (told["recipient"], told["status"]) == ("bob@served.example", "quarantined")
+    assert told["why"] == "; ".join(told["reasons"])
+    assert "GTUBE" in mail_held["symbols"]
+    assert (await desk.get(f"/messages/{held}/trace"))["recipients"] == [told]
+    page = await desk.get(f"/messages?{query}&pageSize=1")
+    assert ([each["id"] for each in page["mails"]], page["after"]) == ([sent], sent)
+    assert [each["id"] for each in (await desk.get(f"/messages?{query}&after={sent}"))["mails"]] == [held]
+    for wrong in ("status=lost", "after=x", "pageSize=0", "since=never"):
+        assert (await desk.ask("GET", f"/messages?{wrong}")).status_code == 400, wrong
+    assert (await desk.ask("GET", "/messages", token=desk.bob)).status_code == 403
+
+
 async def test_a_refused_mail_is_explained_by_the_rule_under_its_id_in_the_api(desk: Desk) -> None:
     domain = desk.house.store.reader.domain("served.example")
     assert domain is not None

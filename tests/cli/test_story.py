@@ -30,13 +30,13 @@ def test_each_fact_has_a_line_and_nothing_drives_the_terminal() -> None:
     change = {"action": "deliver", "category": "CLEAN", "text": "without SENDER_BLOCKED it would be delivered as CLEAN"}
     verdict = event(3, "verdict", "held", "bob@ours.test", action="hold", path=["why", "held"], nearest=[change])
     message = {"id": "1", "received": 0, "size": 9, "sender": "ann@a.test", "clientIp": "192.0.2.7", "subject": "Hi"}
-    copy = {"folder": "Quarantine"}
+    standing = {"recipient": "bob@ours.test", "status": "quarantined", "reasons": ["ours.test blocks a.test"]}
     events = [
         event(1, "examined", proven=False, spf=SPF, dkim=[], dmarc={"result": "none", "domain": "a.test"}),
         event(2, "found", filter="senders", findings=[finding], ms={"senders": 0.1}),
         verdict,
     ]
-    told = list(story({"message": message, "events": events, "deliveries": [], "copies": [copy]}))
+    told = list(story({"message": message, "events": events, "deliveries": [], "recipients": [standing]}))
     lines = [" ".join(line.split()) for line in told]
     assert any(line.endswith("spf=softfail (domain a.test)") for line in lines)
     assert "~all matches: softfail" in lines

@@ -3,14 +3,21 @@
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from tests.house import NOW, StillClock, World, open_store
 
 from gatepost.model.access import Caller
 from gatepost.model.envelope import Body
 from gatepost.model.problem import Kind, Problem
+from gatepost.model.query import Pattern
 from gatepost.model.stored import Copy, Delivery, Message, State, TraceEvent
-from gatepost.services.trace import Life, Traces
+from gatepost.model.tenant import DomainAlias
+from gatepost.services import tracking
+from gatepost.services.life import Life
+from gatepost.services.status import Status
+from gatepost.services.trace import Traces
+from gatepost.services.tracking import HOUR, Found, Search
 from gatepost.settings import Filters
 
 pytestmark = pytest.mark.anyio
@@ -190,3 +197,139 @@ async def test_who_sent_a_mail_sees_all_its_recipients_but_not_who_only_claims_t
     assert named(life) == set(away)
     forged = await ground.keep("eve@other.example", direction="in", sender="ada@served.example")
     assert await refused(ground, ground.ada, forged) is Kind.NOT_FOUND
+
+
+# Mails tracked down.
+
+
+async def refuse(ground: Ground, text: str, mailbox: str | None, **fields: object) -> str:
+    """Store a mail that was refused before DATA."""
+    message = ground.message(**fields)
+    events = [TraceEvent(at=NOW, event="rejected", mailbox=mailbox, text=text)]
+    await ground.world.store.write(lambda writer: writer.refuse(message, events, LATER))
+    return message.id
+
+
+async def tracked(ground: Ground, **asked: object) -> Found:
+    return await ground.traces.track(ROOT, Search(**asked))  # type: ignore[arg-type]
+
+
+def ids(found: Found) -> list[str]:
+    return [each.message.id for each in found.mails]
+
+
+async def settle(ground: Ground, mail_id: str, **fields: object) -> None:
+    """Let all deliveries of a mail stand so."""
+    for row in ground.world.store.reader.live():
+        if row.mail_id == mail_id:
+            await ground.world.store.write(lambda writer, id=row.id: writer.change(Delivery, id, **fields))  # type: ignore[misc]
+
+
+async def test_mails_are_tracked_down_by_all_that_is_asked_the_newest_first(ground: Ground) -> None:
+    first = await ground.keep("ada@served.example")
+    second = await ground.keep("ada@served.example", "eve@other.example", sender="ann@world.example", client_ip="::1")
+    third = await refuse(ground, "550 5.1.1 no such mailbox", "no@served.example", subject="Offer")
+    null = await ground.keep("eve@other.example", sender="", header_from="")
+    assert ids(await tracked(ground)) == [null, third, second, first]
+    for asked, wanted in (
+        ({"sender": Pattern.read("BOB@world.example")}, [third, second, first]),  # in From, too
+        ({"sender": Pattern.read("ann@*")}, [second]),
+        ({"sender": Pattern("")}, [null]),
+        ({"recipient": Pattern.read("*@other.example")}, [null, second]),
+        ({"recipient": Pattern.read("No@served.example")}, [third]),
+        ({"recipient": Pattern("ada")}, []),
+        ({"subject": Pattern.read("*ffe*")}, [third]),
+        ({"client": Pattern("::1")}, [second]),
+        ({"status": Status.REFUSED}, [third]),
+        ({"sender": Pattern.read("ann@*"), "recipient": Pattern("ada@served.example")}, [second]),
+        ({"sender": Pattern.read("ann@*"), "status": Status.REFUSED}, []),
+        ({"since": NOW + 2}, [null, third, second]),
+        ({"until": NOW + 2}, [first]),
+        ({"since": NOW + 2, "until": NOW + 3}, [second]),
+    ):
+        found = await tracked(ground, **asked)
+        assert (ids(found), found.after) == (wanted, None), asked
+
+
+async def test_of_a_mail_only_the_recipients_that_were_asked_about_are_told(ground: Ground) -> None:
+    await ground.keep("ada@served.example", "eve@other.example")
+    (mail,) = (await tracked(ground, recipient=Pattern("eve@other.example"))).mails
+    assert [each.recipient for each in mail.standings] == ["eve@other.example"]
+
+
+async def test_a_recipient_is_found_by_an_alias_of_his_domain(ground: Ground) -> None:
+    await ground.world.add(DomainAlias(domain_id=ground.domains["served.example"], name="alias.example"))
+    mail_id = await ground.keep("ada@served.example")
+    assert ids(await tracked(ground, recipient=Pattern("Ada@alias.example"))) == [mail_id]
+
+
+async def test_a_search_goes_on_where_it_was_cut_and_leaves_none_out(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracking, "STRETCH", 3)
+    monkeypatch.setattr(tracking, "LIVES", 2)
+    kept = [await ground.keep("ada@served.example", sender=f"{n % 3}@world.example") for n in range(12)]
+    for asked, wanted in (({}, kept), ({"sender": Pattern("1@world.example")}, kept[1::3]), ({"limit": 1}, kept)):
+        seen, after, rounds = [], None, 0
+        while rounds == 0 or after is not None:
+            found = await tracked(ground, after=after, **asked)
+            seen += ids(found)
+            after, rounds = found.after, rounds + 1
+        assert seen == wanted[::-1]
+        assert rounds > 2
+
+
+async def test_each_recipient_stands_as_he_was_served(ground: Ground) -> None:
+    queued = await ground.keep("ada@served.example")
+    deferred = await ground.keep("ada@served.example")
+    done = await ground.keep("ada@served.example")
+    await settle(ground, deferred, attempts=2, last_reply="451 4.3.2 later")
+    await settle(ground, done, state=State.BOUNCED, attempts=1, last_reply="550 5.1.1 unknown")
+    finding = {"symbol": "GTUBE", "category": "SPAM", "reason": "the test pattern"}
+    points = {"symbol": "POINTS", "category": "SCORE", "reason": "shouting", "score": 9.0}
+    held, split = ground.message(), ground.message()
+    events = [
+        TraceEvent(at=NOW, event="found", data={"findings": [finding, points]}),
+        TraceEvent(at=NOW, event="verdict", mailbox="ada@served.example", data={"action": "hold", "category": "SPAM"}),
+    ]
+    copy = msgspec.structs.replace(ground.copy(held, "ada@served.example"), folder="Quarantine")
+    await ground.world.store.write(lambda w: w.keep(held, Body(1, b"x"), [copy], [], events, LATER))
+    answer = [  # one recipient's verdict defers the mail for both
+        TraceEvent(at=NOW, event="verdict", mailbox="ada@served.example", data={"action": "deliver"}),
+        TraceEvent(at=NOW, event="verdict", mailbox="eve@other.example", text="later", data={"action": "defer"}),
+        TraceEvent(at=NOW, event="deferred"),
+    ]
+    await ground.world.store.write(lambda w: w.refuse(split, answer, LATER))
+    nobody = await refuse(ground, "550 5.7.1 go away", None)
+    grey = await refuse(ground, "451 4.7.1 greylisted", "ada@served.example")
+    told = {
+        each.message.id: [(one.recipient, one.status, one.why) for one in each.standings]
+        for each in (await tracked(ground)).mails
+    }
+    ada = "ada@served.example"
+    assert told == {
+        queued: [(ada, "queued", "it was not tried yet")],
+        deferred: [(ada, "deferred", "451 4.3.2 later")],
+        done: [(ada, "bounced", "550 5.1.1 unknown")],
+        held.id: [(ada, "quarantined", "the test pattern; shouting")],
+        split.id: [(ada, "deferred", ""), ("eve@other.example", "deferred", "later")],
+        nobody: [("", "refused", "550 5.7.1 go away")],
+        grey: [(ada, "deferred", "451 4.7.1 greylisted")],
+    }
+
+
+async def test_refusals_that_were_only_counted_are_told_of(ground: Ground) -> None:
+    for hour in (NOW // HOUR - 2, NOW // HOUR):
+        await ground.world.store.write(lambda w, hour=hour: w.tally(hour, "192.0.2.0/24", "550 5.7.1", 7))  # type: ignore[misc]
+    assert (await tracked(ground)).counted == 14
+    assert (await tracked(ground, since=NOW)).counted == 7
+    assert (await tracked(ground, until=NOW - HOUR)).counted == 7
+    assert (await tracked(ground, status=Status.DELIVERED)).counted == 0
+
+
+async def test_only_who_may_read_all_mails_tracks_them(ground: Ground) -> None:
+    """Rules 12: an answer tells of everybody's recipients."""
+    for caller in (ground.ada, Caller(admin_id=9, login="nobody")):
+        with pytest.raises(Problem) as caught:
+            await ground.traces.track(caller, Search())
+        assert caught.value.kind is Kind.FORBIDDEN

@@ -91,6 +91,9 @@ ASKED: dict[str, Callable[[Reader], Any]] = {
     "folders": lambda r: r.folders("u1@d1.test"),
     "body": lambda r: r.body(mail_id(7)),
     "trace": lambda r: r.trace(mail_id(7)),
+    "mails of a time": lambda r: r.find(
+        Message, Query(where=every(Where("id", Op.GE, "01"), Where("id", Op.LT, "02")), sort="-id", offset=9, limit=1)
+    ),
     "messages": lambda r: r.messages("<7@out.test>"),
     "queued": lambda r: list(r.queued()),
     "live": lambda r: r.live(1000, 10),

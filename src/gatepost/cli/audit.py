@@ -34,7 +34,7 @@ def command(
 ) -> None:
     """Show who changed what, the newest first; of --login, --kind, --object and --domain one at most."""
     filters = {name: text for name, text in _filters(control, **asked).items() if text is not None}
-    times = {name: _millis(when) for name, when in (("since", since), ("until", until)) if when is not None}
+    times = {name: millis(when) for name, when in (("since", since), ("until", until)) if when is not None}
     pages = control.pages("/audit", pageSize=min(limit, PAGE), **filters, **times)
     entries = list(islice(chain.from_iterable(pages), min(limit, sys.maxsize)))
     if as_json:
@@ -50,7 +50,8 @@ def _filters(
     return {"login": login, "kind": kind, "objectId": object_id, "domainId": domain_id}
 
 
-def _millis(when: datetime) -> int:
+def millis(when: datetime) -> int:
+    """Return a time of UTC as epoch milliseconds."""
     return round(when.replace(tzinfo=UTC).timestamp() * 1000)
 
 

@@ -40,6 +40,19 @@ class Control:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
+    def answers(self) -> bool:
+        """Tell whether there is a daemon to ask, be it one that this user may not ask."""
+        connection = _LocalConnection(self._directory, SECONDS)
+        try:
+            connection.connect()
+        except (FileNotFoundError, ConnectionRefusedError):
+            return False
+        except OSError:
+            return True
+        finally:
+            connection.close()
+        return True
+
     def ask(self, method: str, path: str, body: object = None, **query: object) -> Any:
         """Send one request and return the decoded answer, None when it has no body; raise Failure."""
         return self._ask(method, path, _encoded(body), query)[0]

@@ -6,11 +6,13 @@ from typing import Any
 
 import click
 
+from gatepost.cli.alone import reading
 from gatepost.cli.control import Control, segment
 from gatepost.cli.eml import Journey, judged
-from gatepost.cli.options import json_option, with_control
+from gatepost.cli.options import json_option, with_settings
 from gatepost.cli.output import columns, show_json
 from gatepost.cli.story import lines, story
+from gatepost.settings import Settings
 
 
 @click.command()
@@ -22,9 +24,9 @@ from gatepost.cli.story import lines, story
 @click.option("--client-ip", metavar="IP", help="With --as: who brings it; else what the newest Received says.")
 @click.option("--helo", metavar="NAME", help="With --as: his name; else what the newest Received says.")
 @json_option
-@with_control
+@with_settings
 def command(
-    control: Control,
+    settings: Settings,
     mail_id: str,
     to: str | None,
     sender: str | None,
@@ -35,17 +37,20 @@ def command(
     """Tell what became of a mail, or what would become of a file, and why.
 
     ID is ours (the 250 and X-Gatepost-Id say it), the Message-ID, or the queue id of the server that took it over. With
-    --as it is a file that is judged with everything as it is set; nothing is kept, learned or answered.
+    --as it is a file that is judged with everything as it is set; nothing is kept, learned or answered: that asks the
+    running daemon, while what became of a mail is told without one, too.
     """
     if to is not None:
         journey = Journey(recipient=to, sender=sender, client_ip=client_ip, helo=helo)
+        control = Control(Path(settings.store.directory))
         _show_judged(judged(control, Path(mail_id), journey), as_json)
         return
     if (sender, client_ip, helo) != (None, None, None):
         raise click.UsageError("--sender, --client-ip and --helo go with --as")
     if _is_file(mail_id):
         raise click.UsageError("a file is judged for a recipient: --as ADDRESS")
-    life = control.ask("GET", f"/messages/{segment(mail_id)}/trace")
+    with reading(settings) as asked:
+        life = asked.ask("GET", f"/messages/{segment(mail_id)}/trace")
     if as_json:
         show_json(life)
         return

@@ -34,6 +34,7 @@ COMMANDS = {
     "suppression": "List, add and delete addresses that mail of a domain does not go to.",
     "test": "Judge the mails of a folder, and compare with what is expected.",
     "token": "List, add and revoke tokens of an administrator.",
+    "trace": "Find mails by sender, recipient, time and what became of them.",
     "user": "List, add and delete mailbox users.",
     "version": "Print the version.",
 }

@@ -6,9 +6,8 @@ from typing import Any
 
 from gatepost.cli.output import clean, columns, moment
 
-OUTCOMES = {"reject": "refused", "defer": "deferred"}
-POINTS_TOLD = 5  # symbols by which a mail became spam
-SLIGHT = 10  # a reason of less than this part of the greatest is no reason beside it
+STATES = {"quarantined": "held in quarantine"}  # in more words
+SAYING = ("verdict", "rejected")  # events whose text says why
 PROOFS = ("spf", "helo", "dkim", "dmarc", "arc", "iprev")
 
 
@@ -97,29 +96,12 @@ def _attempts(deliveries: Any) -> Iterator[tuple[object, ...]]:
 
 def ending(life: Any) -> tuple[str, str]:
     """Return how a mail stands, and in a sentence why: what was found, else what the judge said."""
-    verdicts = [event for event in life["events"] if event["event"] == "verdict"]
-    found = _grounds(life, spam=any(event["data"].get("category") == "SPAM" for event in verdicts))
-    states = list(dict.fromkeys(_standing(life, verdicts))) or ["refused"]
-    said = [event["text"] for event in verdicts if event["text"] not in states]
+    recipients = life["recipients"]
+    states = list(dict.fromkeys(STATES.get(each["status"], each["status"]) for each in recipients))
+    found = [reason for each in recipients for reason in each["reasons"]]
+    said = [
+        event["text"] for event in life["events"] if event["event"] in SAYING and event["text"] not in ("", *states)
+    ]
     why = "; ".join(dict.fromkeys(found or said)) or "nothing stands against it"
     released = any(event["event"] == "released" for event in life["events"])
     return ", ".join(states), f"released, though held at first: {why}" if released else why
-
-
-def _grounds(life: Any, *, spam: bool) -> list[str]:
-    """Return what was found; points alone are no grounds unless they made it spam, and then only what weighs."""
-    findings = [finding for event in life["events"] for finding in event["data"].get("findings", [])]
-    grounds = [each["reason"] for each in findings if each["category"] != "SCORE"]
-    points = sorted((each for each in findings if each["category"] == "SCORE"), key=lambda each: -each.get("score", 0))
-    weighty = [each for each in points[:POINTS_TOLD] if each.get("score", 0) * SLIGHT >= points[0].get("score", 0)]
-    return grounds + [each["reason"] for each in weighty] if spam else grounds
-
-
-def _standing(life: Any, verdicts: list[Any]) -> Iterator[str]:
-    """Yield each state that some recipient's mail is in."""
-    delivered = [delivery["state"] for delivery in life["deliveries"]]
-    yield from delivered
-    if not delivered:
-        yield from (f"held in {copy['folder'].lower()}" for copy in life["copies"])
-    if not delivered and not life["copies"]:
-        yield from (OUTCOMES.get(event["data"]["action"], event["data"]["action"]) for event in verdicts)

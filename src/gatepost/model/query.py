@@ -35,6 +35,13 @@ class Pattern(msgspec.Struct, frozen=True):
         start, end = text.startswith("*"), len(text) > 1 and text.endswith("*")
         return cls(text[start : len(text) - end], open_start=start, open_end=end)
 
+    def fits(self, text: str) -> bool:
+        """Tell whether a text is so."""
+        wanted, given = self.text.casefold(), text.casefold()
+        if self.open_start:
+            return wanted in given if self.open_end else given.endswith(wanted)
+        return given.startswith(wanted) if self.open_end else given == wanted
+
 
 class Where(msgspec.Struct, frozen=True):
     """One condition on one field, named as the struct names it (snake_case)."""

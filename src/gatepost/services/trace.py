@@ -8,26 +8,19 @@ from gatepost.model.access import Caller
 from gatepost.model.address import Address, BadAddress, parse_address
 from gatepost.model.envelope import Direction
 from gatepost.model.problem import Kind, Problem
-from gatepost.model.query import Query, eq
-from gatepost.model.stored import Copy, Delivery, Message, TraceEvent
+from gatepost.model.query import eq
+from gatepost.model.stored import Message
 from gatepost.model.tenant import User
-from gatepost.services.access import Scope, may
+from gatepost.services.access import Scope, may, require
 from gatepost.services.descriptions import Descriptions
+from gatepost.services.life import Life, life_of
 from gatepost.services.makers import with_makers
+from gatepost.services.status import address_key
+from gatepost.services.tracking import Found, Search, stretch
 from gatepost.settings import Filters
 from gatepost.store.store import Reader, Store
 
 CANDIDATES = 20  # mails of one Message-ID that are looked at, the newest first
-
-
-class Life(msgspec.Struct, frozen=True, kw_only=True):
-    """A mail with what befell it. `others` are further mails in scope that the same text names, newest first."""
-
-    message: Message
-    events: tuple[TraceEvent, ...]
-    deliveries: tuple[Delivery, ...]
-    copies: tuple[Copy, ...]
-    others: tuple[str, ...] = ()
 
 
 class Traces:
@@ -50,6 +43,14 @@ class Traces:
             others=tuple(life.message.id for life in others),
         )
 
+    async def track(self, caller: Caller, search: Search) -> Found:
+        """Return the matching mails of one stretch, the newest first; raise FORBIDDEN.
+
+        It looks through the mails of everybody, so that only who may read them all may ask (rules 12).
+        """
+        require(caller, "MAILS_READ")
+        return await self._store.read(partial(stretch, search))
+
     def _shown(self, caller: Caller, life: Life) -> Life | None:
         """The life as this caller may see it; None when nothing of it is in his scope."""
         if may(caller, "MAILS_READ") or self._is_sender(caller, life.message):
@@ -59,9 +60,9 @@ class Traces:
             return None
         return msgspec.structs.replace(
             life,
-            events=tuple(event for event in life.events if event.mailbox is None or _key(event.mailbox) in mine),
-            deliveries=tuple(each for each in life.deliveries if _key(each.recipient) in mine),
-            copies=tuple(each for each in life.copies if _key(each.mailbox) in mine),
+            events=tuple(event for event in life.events if event.mailbox is None or address_key(event.mailbox) in mine),
+            deliveries=tuple(each for each in life.deliveries if address_key(each.recipient) in mine),
+            copies=tuple(each for each in life.copies if address_key(each.mailbox) in mine),
         )
 
     def _is_sender(self, caller: Caller, message: Message) -> bool:
@@ -91,29 +92,11 @@ def scope_of(reader: Reader, mailbox: str) -> Scope | None:
 
 
 def _lives(text: str, reader: Reader) -> list[Life]:
-    return [_life(reader, message) for message in reader.messages(text, CANDIDATES)]
-
-
-def _life(reader: Reader, message: Message) -> Life:
-    of_mail = Query(where=eq("mail_id", message.id))
-    return Life(
-        message=message,
-        events=tuple(reader.trace(message.id)),
-        deliveries=tuple(reader.find(Delivery, of_mail).items),
-        copies=tuple(reader.find(Copy, of_mail).items),
-    )
+    return [life_of(reader, message) for message in reader.messages(text, CANDIDATES)]
 
 
 def _mailboxes(life: Life) -> set[str]:
     """Every mailbox that the mail concerns, in the one form."""
     named = {event.mailbox for event in life.events if event.mailbox is not None}
     named |= {delivery.recipient for delivery in life.deliveries} | {copy.mailbox for copy in life.copies}
-    return {_key(name) for name in named}
-
-
-def _key(mailbox: str) -> str:
-    """The address in the one form; a text that is no address stands for itself."""
-    try:
-        return parse_address(mailbox).key
-    except BadAddress:
-        return mailbox
+    return {address_key(name) for name in named}

@@ -1,18 +1,24 @@
 """What became of a mail (an addition)."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from gatepost.api.body import octets
 from gatepost.api.endpoint import Call, endpoint
+from gatepost.api.listing import PAGE, as_sent
 from gatepost.model.access import Caller
 from gatepost.model.problem import Kind
+from gatepost.model.query import Pattern
 from gatepost.model.stored import Delivery, State, TraceEvent
 from gatepost.model.values import Id, Millis
 from gatepost.services.dryrun import Arrival, DryRuns
+from gatepost.services.life import Life
 from gatepost.services.records import show
-from gatepost.services.trace import Life, Traces
+from gatepost.services.status import Standing, Status
+from gatepost.services.trace import Traces
+from gatepost.services.tracking import END, LIVES, Search, Tracked
+from gatepost.turns import in_turns
 
 
 class TracedMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -79,6 +85,51 @@ class TracedDelivery(QueuedDelivery, frozen=True, kw_only=True, rename="camel"):
     log: list[TracedAttempt]
 
 
+class RecipientStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """How a mail stands for one recipient ("": refused before one was named), and why; `reasons` stood against it."""
+
+    recipient: str
+    status: Status
+    why: str
+    reasons: list[str]
+
+
+class TrackedMail(TracedMessage, frozen=True, kw_only=True, rename="camel"):
+    """A mail with how it stands for each recipient that was asked about, and the symbols of what was found in it."""
+
+    recipients: list[RecipientStatus]
+    symbols: list[str]
+
+
+class TrackedMails(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Mails, the newest first. `after` is where to go on; null: the whole time asked for is looked through.
+
+    `counted` (known at the end) are refusals before DATA in that time which were only counted, and can't be found.
+    """
+
+    mails: list[TrackedMail]
+    after: str | None
+    counted: int
+
+
+class TrackAsk(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Which mails; all that is given must hold. Texts may begin and end with a star.
+
+    `since` is included, `until` not. `sender` is MAIL FROM ("" for the null sender) or stands in From; `client` is an
+    address. `after` goes on behind a mail.
+    """
+
+    since: Millis | None = None
+    until: Millis | None = None
+    sender: str | None = None
+    recipient: str | None = None
+    subject: str | None = None
+    client: str | None = None
+    status: Status | None = None
+    after: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")] | None = None
+    page_size: Annotated[int, msgspec.Meta(ge=1, le=LIVES)] = PAGE
+
+
 class TracedCopy(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """A kept copy of the mail."""
 
@@ -100,6 +151,7 @@ class MessageTrace(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     events: list[TracedEvent]
     deliveries: list[TracedDelivery]
     copies: list[TracedCopy]
+    recipients: list[RecipientStatus]
     others: list[str]
 
 
@@ -116,6 +168,33 @@ class JudgedMail(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """What would befall the mail."""
 
     events: list[TracedEvent]
+
+
+@endpoint("GET", "/messages", permission="MAILS_READ", addition=True)
+async def track_mails(traces: Traces, caller: Caller, query: TrackAsk) -> TrackedMails:
+    """Find mails, refused ones too, by what their log would tell; for who may read mails on the whole platform.
+
+    An answer comes of some thousand mails that were looked through: it may hold few, or none, and still have an
+    `after`.
+    """
+    addresses = (_pattern(query.sender), _pattern(query.recipient))
+    sender, recipient = (each and as_sent(each) for each in addresses)
+    found = await traces.track(
+        caller,
+        Search(
+            since=int(query.since or 0),
+            until=END if query.until is None else int(query.until),
+            sender=sender,
+            recipient=recipient,
+            subject=_pattern(query.subject),
+            client=_pattern(query.client),
+            status=query.status,
+            after=query.after,
+            limit=query.page_size,
+        ),
+    )
+    mails = [_tracked(each) async for each in in_turns(found.mails)]
+    return TrackedMails(mails=mails, after=found.after, counted=found.counted)
 
 
 @endpoint("GET", "/messages/{id}/trace", permission="MAILS_READ", addition=True)
@@ -146,8 +225,22 @@ def _life(life: Life) -> MessageTrace:
         events=[_event(each) for each in life.events],
         deliveries=[told(each) for each in life.deliveries],
         copies=[show(TracedCopy, each) for each in life.copies],
+        recipients=[_standing(each) for each in life.standings],
         others=list(life.others),
     )
+
+
+def _standing(standing: Standing) -> RecipientStatus:
+    return show(RecipientStatus, standing, reasons=list(standing.reasons))
+
+
+def _tracked(mail: Tracked) -> TrackedMail:
+    recipients = [_standing(each) for each in mail.standings]
+    return show(TrackedMail, mail.message, recipients=recipients, symbols=list(mail.symbols))
+
+
+def _pattern(text: str | None) -> Pattern | None:
+    return None if text is None else Pattern.read(text)
 
 
 def _event(event: TraceEvent) -> TracedEvent:
