@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.filters.letters import TEXT, both, coded, document, file, letter
+from tests.filters.letters import TEXT, both, coded, document, file, letter, text_part
 from tests.filters.mails import ask, make, recipient, symbols, zipped
 from tests.message.documents import compound
 
@@ -576,6 +576,13 @@ def found(made: dict[str, Any]) -> list[str]:
 
 def test_a_plain_letter_shows_nothing() -> None:
     assert found({}) == []
+
+
+@pytest.mark.parametrize("text", ["Hi, wire it today by MoneyGram\r\n", TEXT])
+def test_a_text_is_judged_alike_whether_its_part_has_a_name_or_not(text: str) -> None:
+    for raw in (text_part(text), both(text, f"<html><body><p>{text}</p></body></html>")):
+        named = raw.replace(b"charset=utf-8", b"name=a.html; charset=utf-8")
+        assert found({"raw": named}) == found({"raw": raw})
 
 
 BARE: dict[str, Any] = {"Received": None, "text": "This is a test mailing\r\n"}

@@ -1,7 +1,8 @@
 """What a reader sees of a mail, how a page looks, and which names look alike."""
 
 import pytest
-from tests.filters.letters import both, document, file, letter
+from tests.filters.letters import both, document, file, letter, text_part
+from tests.message.mails import multipart
 
 from gatepost.message import markup
 from gatepost.message.look import Anchor, colour, look
@@ -31,6 +32,34 @@ def test_files_and_mails_inside_are_not_what_the_mail_says() -> None:
     assert found.text == "outer words"
     alone = b"Content-Type: message/rfc822\r\n\r\n" + letter("inner words\r\n")
     assert read(letter(raw=alone)).text == "inner words"
+
+
+PAGE = b"Content-Type: text/html; name=a.html\r\n\r\n<p>shown</p>"
+NOTE = b'Content-Type: text/plain; name="a.txt"\r\nContent-Disposition: inline; filename="a.txt"\r\n\r\nnoted'
+FORWARDED = b"Content-Type: message/rfc822\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("raw", "text"),
+    [
+        (PAGE, "shown"),
+        (NOTE, "noted"),
+        (multipart(NOTE, PAGE, kind=b"alternative"), "shown"),
+        (multipart(multipart(PAGE, boundary=b"in", kind=b"related"), NOTE), "shown"),
+        (multipart(text_part("words"), PAGE), "words"),
+        (PAGE.replace(b"\r\n\r\n", b"\r\nContent-Disposition: attachment\r\n\r\n"), ""),
+        (multipart(text_part("words"), FORWARDED + letter(raw=PAGE)), "words"),
+        (FORWARDED + letter(raw=PAGE), "shown"),
+    ],
+    ids=["page", "text", "alternatives", "first", "second", "attachment", "forwarded beside", "forwarded alone"],
+)
+def test_a_text_that_is_shown_as_the_mails_own_is_read_though_it_has_a_name(raw: bytes, text: str) -> None:
+    assert read(letter(raw=raw)).text == text
+
+
+def test_hosts_in_a_named_body_are_links_as_in_any() -> None:
+    found = dissect(letter(raw=NOTE.replace(b"noted", b"see evil.com")), Limits())
+    assert [link.host for link in found.asides] == ["evil.com"]
 
 
 def test_a_page_is_read_as_it_is_shown() -> None:

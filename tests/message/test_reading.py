@@ -28,8 +28,20 @@ def choice(*parts: bytes) -> bytes:
         (choice(PLAIN, multipart(HTML, FILE, HTML)), "plain"),
         (multipart(choice(BLANK, multipart(HTML, boundary=b"images", kind=b"related")), FOOTER), "rich\nthe list"),
         (multipart(BLANK, FILE), ""),
+        (choice(PLAIN.replace(b"plain\r", b"plain; name=a\r"), HTML.replace(b"html\r", b"html; name=b\r")), "plain"),
     ],
-    ids=["text", "html", "both", "empty text", "footer", "both, footer", "nested", "empty text, footer", "nothing"],
+    ids=[
+        "text",
+        "html",
+        "both",
+        "empty text",
+        "footer",
+        "both, footer",
+        "nested",
+        "empty text, footer",
+        "nothing",
+        "names",
+    ],
 )
 def test_a_mail_says(entity: bytes, text: str) -> None:
     assert said(take_apart(mail(entity))) == text

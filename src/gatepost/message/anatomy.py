@@ -121,6 +121,7 @@ class Part(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     content_id: str = ""
     container: bool = False
     attachment: bool = False  # a client lists it among the attachments
+    body: bool = False  # a text that clients show as the mail's own, also where it has a file name
     hidden: bool = False  # most clients don't show it: preamble, epilogue, or an unusual reading
     sniffed: str = ""
     size: int = 0

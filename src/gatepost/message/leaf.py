@@ -68,6 +68,7 @@ def _keep(table: Table, entity: Entity, face: Face, body: int, reading: Reading)
     sniffed = "" if plain else sniff.media_type(content, face.named.all)
     kind = "" if plain else sniff.container(content)
     unpacked = _unpacked(table, content, face, kind)
+    own = _is_body(table, entity, face)
     inner, sealed, signed = _inner(table, entity, face, content, sniffed)
     for one in unpacked.mails:
         table.grow(len(one))
@@ -87,6 +88,7 @@ def _keep(table: Table, entity: Entity, face: Face, body: int, reading: Reading)
             charset=charset,
             content_id=face.content_id,
             attachment=_attachment(face),
+            body=own,
             hidden=entity.hidden,
             sniffed=sniffed,
             size=len(content),
@@ -102,7 +104,7 @@ def _keep(table: Table, entity: Entity, face: Face, body: int, reading: Reading)
             signed=signed,
         )
     )
-    _links(table, face, content, charset, sniffed, index)
+    _links(table, face, content, charset, sniffed, index, names=own or not _attachment(face))
     table.collector.take_aside(unpacked.links, index)
     return inner + _embedded(table, entity, index, content, face, sniffed)
 
@@ -131,6 +133,21 @@ def _attachment(face: Face) -> bool:
     if media in _QUIET or (face.content_id and media.startswith("image/")):
         return False
     return bool(face.named.all) or not media.startswith(("text/", "message/"))
+
+
+def _is_body(table: Table, entity: Entity, face: Face) -> bool:
+    """Tell whether clients show a text as the mail's own: one without a name, and a named one that is the mail itself,
+    an alternative, or what a mail begins with."""
+    if face.media not in _TEXTS or face.disposition == "attachment":
+        return False
+    if not face.named.all:
+        return True
+    index, parent = len(table.parts), entity.parent
+    while parent >= 0 and any(kind.startswith("multipart/") for kind in table.parts[parent].types):
+        if index != parent + 1 and "multipart/alternative" not in table.parts[parent].types:
+            return False
+        index, parent = parent, table.parts[parent].parent
+    return True
 
 
 def _unpacked(table: Table, content: bytes, face: Face, kind: str) -> Unpacked:
@@ -205,15 +222,15 @@ def _embedded(table: Table, entity: Entity, index: int, content: bytes, face: Fa
     ]
 
 
-def _links(table: Table, face: Face, content: bytes, charset: str, sniffed: str, index: int) -> None:
+def _links(table: Table, face: Face, content: bytes, charset: str, sniffed: str, index: int, *, names: bool) -> None:
     if sniffed == "application/pdf" or sniff.is_pdf(content):
         _pdf_links(table, content, index)
     if _is_page(face, sniffed):
-        table.collector.take_html(_utf8(content, charset), index, names=not _attachment(face))
+        table.collector.take_html(_utf8(content, charset), index, names=names)
     elif sniffed.startswith("text/") and sniff.script_type(face.named.all):
         table.collector.read_script(_utf8(content, charset), index)
     elif face.media.startswith("text/") or sniffed.startswith("text/"):
-        table.collector.take_text(_unwrapped(_utf8(content, charset), face), index, names=not _attachment(face))
+        table.collector.take_text(_unwrapped(_utf8(content, charset), face), index, names=names)
     elif sniffed in qr.MEDIA and table.image_fits():
         table.require_worker()
         for text in qr.texts(content):

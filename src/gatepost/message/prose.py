@@ -56,7 +56,7 @@ def _own(anatomy: Anatomy, parts: tuple[Part, ...]) -> tuple[Part, ...]:
 
 
 def _read(part: Part) -> bool:
-    return part.types[0] in _SHOWN and not part.attachment
+    return part.types[0] in _SHOWN and (part.body or not part.attachment)
 
 
 def _text(part: Part) -> str:

@@ -25,7 +25,7 @@ def said(anatomy: Anatomy) -> str:
 
     HTML is left out where a text says the same beside it; one without a word, as some programs send it, does not.
     """
-    shown = [part for part in anatomy.parts if not (part.container or part.attachment or part.hidden) and part.text]
+    shown = [part for part in anatomy.parts if (part.body or not part.attachment) and not part.hidden and part.text]
     plains = {part.index: text for part in shown if part.types[0] == "text/plain" and (text := _plain(part)).strip()}
     told = {each for part in shown if part.index in plains for each in _choices(anatomy, part)}
     texts = []

@@ -110,7 +110,7 @@ def _bounded(word: str) -> str:
 def _text(anatomy: Anatomy) -> list[str]:
     found: list[str] = []
     for part in anatomy.parts:
-        if part.text and not (part.container or part.attachment):
+        if part.text and (part.body or not part.attachment):
             found += _words(_shown(part)[:TEXT_MAX])
             if len(found) >= WORDS_MAX:
                 break

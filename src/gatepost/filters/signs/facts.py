@@ -98,7 +98,7 @@ class Facts:
     @cached_property
     def bare(self) -> bool:
         """Whether neither a file nor a picture comes along, so that its links are all that a mail can lead by."""
-        return not any(part.attachment or _pictured(part) for part in self.anatomy.parts)
+        return not any((part.attachment and not part.body) or _pictured(part) for part in self.anatomy.parts)
 
     @property
     def proven(self) -> bool:

@@ -40,7 +40,7 @@ def files(facts: Facts) -> Iterator[Sign]:
         yield from _part(part)
     if any(part.encrypted for part in attached) and _TELLS_PASSWORD.search(facts.prose.text):
         yield "FILE_PASSWORD_TOLD", ""
-    if len(facts.prose.text.strip()) < FEW and not facts.answers:
+    if len(facts.prose.text.strip()) < FEW and not facts.answers and not all(part.body for part in attached):
         yield "FILE_ALONE", ""
 
 
@@ -59,7 +59,7 @@ def _part(part: Part) -> Iterator[Sign]:
     if found := _named(_ODD_ARCHIVE, names):
         yield "FILE_ARCHIVE_ODD", found
     found = _named(_PAGE, names)
-    if found or (part.attachment and "text/html" in part.types):
+    if not part.body and (found or (part.attachment and "text/html" in part.types)):
         yield "FILE_HTML", found
         if _ACTIVE.search(part.text or part.head):
             yield "FILE_HTML_SCRIPT", found
