@@ -3,7 +3,7 @@
 from functools import partial
 
 from gatepost.message.anatomy import Anatomy
-from gatepost.message.authors import claims
+from gatepost.message.authors import authors, claims
 from gatepost.message.mail import Mail
 from gatepost.model.address import Address
 from gatepost.model.auth import Result
@@ -65,8 +65,13 @@ class Authorship:
     def signer(self, envelope: Envelope, anatomy: Anatomy | None) -> str:
         """Return the domain of the author, "" unless one of ours sends it and may write as him (rules 28)."""
         ours = envelope.client.login is not None or envelope.direction is Direction.OUT
-        authors = self._authors(envelope, anatomy) if ours and anatomy is not None else []
-        return authors[0].domain if len(authors) == 1 else ""
+        found = self._authors(envelope, anatomy) if ours and anatomy is not None else []
+        return found[0].domain if len(found) == 1 else ""
+
+    def author(self, envelope: Envelope, anatomy: Anatomy | None) -> Address | None:
+        """Return the first author of a mail with the null sender, under his domain's own name; None for none of ours."""
+        first = next(iter(authors(anatomy)), None) if anatomy is not None and envelope.sender is None else None
+        return self._directory.own_name(first) if first is not None else None
 
     def _authors(self, envelope: Envelope, anatomy: Anatomy) -> list[Address]:
         """Return whom From names, if the client may write as each of them, and who signed in as each in Sender, too."""

@@ -109,6 +109,11 @@ class Directory:
         view = self.served(name)
         return view.domain if view is not None and view.domain.status is DomainStatus.ENABLED else None
 
+    def own_name(self, address: Address) -> Address | None:
+        """Return an address of ours under its domain's own name; None where the domain isn't served."""
+        view = self.served(address.domain)
+        return Address(address.local, view.domain.name) if view is not None else None
+
     def may_send(self, user_id: int, address: Address) -> bool:
         """Tell whether a user may send as `address`: his own or his groups', by any domain name (rules 11)."""
         view = self.served(address.domain)

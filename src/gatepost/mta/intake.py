@@ -14,7 +14,7 @@ from gatepost.model.address import Address, parse_address
 from gatepost.model.envelope import Body, Client, Envelope, Recipient
 from gatepost.model.policy import Policy
 from gatepost.model.problem import Kind, Problem
-from gatepost.model.stored import Delivery, Message, TraceEvent
+from gatepost.model.stored import Copy, Delivery, Message, TraceEvent
 from gatepost.model.verdict import Action, Category
 from gatepost.mta import verdicts
 from gatepost.mta.authorship import MISALIGNED, Authorship, is_unproven
@@ -200,7 +200,9 @@ class Intake:
         if told is not None:
             told.trace(trail)
         beside = [each for each in (told, also) if each is not None]
-        receipt = await self._accept(envelope, message, body, judged, deliveries, trail, beside)
+        own = self._own_policy(envelope)
+        copies = made_copies(envelope, judged, own, self._authorship.author(envelope, report.anatomy))
+        receipt = await self._accept(envelope, message, body, judged, copies, deliveries, trail, beside)
         if told is not None:
             told.send(self._queue)
         await self._returns.note(envelope, mail.auth, report.anatomy)
@@ -273,11 +275,11 @@ class Intake:
         message: Message,
         body: Body,
         judged: Sequence[Judged],
+        copies: Sequence[Copy],
         deliveries: Sequence[Delivery],
         trail: Trail,
         also: Sequence[Also],
     ) -> Receipt:
-        copies = made_copies(envelope, judged, self._own_policy(envelope))
         newcomers = [each.recipient for each in judged if self._provisions(each)]
         until = self._clock() + self._settings.trace.days * DAY
         for copy in copies:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from gatepost.model.address import Address
 from gatepost.model.envelope import Envelope, Recipient
 from gatepost.model.policy import Policy
 from gatepost.model.query import eq
@@ -30,15 +31,18 @@ class Judged(msgspec.Struct, frozen=True):
     near: tuple[Change, ...] = ()
 
 
-def made_copies(envelope: Envelope, judged: Sequence[Judged], own: Policy | None) -> list[Copy]:
+def made_copies(
+    envelope: Envelope, judged: Sequence[Judged], own: Policy | None, author: Address | None
+) -> list[Copy]:
     """Return one copy for each mailbox and folder, however many recipients asked for it.
 
-    `own` is the policy of who signed in: by it he keeps what he sent, also where it stays in the house.
+    `own` is the policy of who signed in: by it he keeps what he sent, also where it stays in the house. `author` as
+    `copy_row`.
     """
     copies: dict[tuple[str, Folder], Copy] = {}
     for each in judged:
         for keep in each.verdict.keep:
-            row = copy_row(envelope, each.recipient, each.verdict, keep)
+            row = copy_row(envelope, each.recipient, each.verdict, keep, author)
             known = copies.setdefault((row.mailbox, keep.folder), row)
             if known is not row and row.held_for:
                 both = msgspec.structs.replace(known, held_for=[*known.held_for, *row.held_for])

@@ -73,7 +73,7 @@ class Releases:
         now, life = self._clock(), self._settings.queue.life
         if copy.held_for:
             ways = [release(copy, message, parse_address(to), None, now=now, life=life) for to in copy.held_for]
-            return self._of_group(copy, message, ways) if _is_groups(copy, message) else ways
+            return self._of_group(copy, message, ways) if self._is_groups(copy, message) else ways
         return [release(copy, message, parse_address(copy.mailbox), self._platform(copy), now=now, life=life)]
 
     def _of_group(self, copy: Copy, message: Message, ways: Sequence[Delivery]) -> list[Delivery]:
@@ -83,6 +83,13 @@ class Releases:
         name = message.sender if stand_in is None else stand_in
         return [msgspec.structs.replace(way, sender=name, group=copy.mailbox, proven=False) for way in ways]
 
+    def _is_groups(self, copy: Copy, message: Message) -> bool:
+        """Tell whether a mail that was to leave was held for a group, which may be gone by now, not for its author."""
+        if not message.sender:
+            return False
+        sender = parse_address(message.sender)
+        return copy.mailbox != (message.login or (self._directory.own_name(sender) or sender).key)
+
     def _platform(self, copy: Copy) -> int:
         view = self._directory.served(parse_address(copy.mailbox).domain)
         user = self._store.reader.get(User, copy.user_id) if copy.user_id else None
@@ -90,11 +97,6 @@ class Releases:
         if platform_id is None:
             raise Problem(Kind.UNPROCESSABLE, "the mailbox has no mail server to release to")
         return platform_id
-
-
-def _is_groups(copy: Copy, message: Message) -> bool:
-    """Tell whether a mail that was to leave was held for a group, which may be gone by now, and not for its author."""
-    return bool(message.sender) and copy.mailbox != (message.login or parse_address(message.sender).key)
 
 
 def _on_its_way(writer: Writer, way: Delivery) -> bool:

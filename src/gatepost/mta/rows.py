@@ -94,15 +94,20 @@ def _tls_wish(envelope: Envelope, summary: Summary) -> TlsWish:
     return TlsWish.WAIVED if summary.tls_waived else TlsWish.NONE
 
 
-def copy_row(envelope: Envelope, recipient: Recipient, verdict: Verdict, keep: Keep) -> Copy:
-    """Return the copy that one `keep` asks for: sent mail is its sender's, a group's outside members' the group's."""
+def copy_row(
+    envelope: Envelope, recipient: Recipient, verdict: Verdict, keep: Keep, author: Address | None = None
+) -> Copy:
+    """Return the copy that one `keep` asks for: sent mail is its sender's, a group's outside members' the group's.
+
+    `author` is of ours, under his domain's own name: what leaves with the null sender is his.
+    """
     login = envelope.client.login
     held = verdict.action is Action.HOLD
     mailbox, user_id = recipient.address.key, recipient.user_id
     if recipient.clean_only:
         mailbox = recipient.group or mailbox
-    elif recipient.leaves and envelope.sender is not None:
-        mailbox, user_id = (login.email, login.user_id) if login else (envelope.sender.key, None)
+    elif recipient.leaves:
+        mailbox, user_id = (login.email, login.user_id) if login else (_paying(envelope, recipient, author), None)
     return Copy(
         mail_id=envelope.id,
         mailbox=mailbox,
@@ -118,6 +123,17 @@ def copy_row(envelope: Envelope, recipient: Recipient, verdict: Verdict, keep: K
         expires_at=keep.until,
         held_for=[recipient.address.text] if recipient.clean_only or (recipient.leaves and held) else [],
     )
+
+
+def _paying(envelope: Envelope, recipient: Recipient, author: Address | None) -> str:
+    """Return the mailbox of the domain on whose account a mail leaves that nobody signed in for.
+
+    It must be one that can be looked into: never the recipient's, nor one under another name of the domain.
+    """
+    domain = recipient.domain or ""
+    if envelope.sender is not None:
+        return Address(envelope.sender.local, domain).key
+    return author.key if author is not None and author.domain == domain else f"postmaster@{domain}"
 
 
 def vouched(envelope: Envelope, *, proven: bool) -> bool:

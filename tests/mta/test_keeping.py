@@ -1,0 +1,77 @@
+"""What is kept of a mail that leaves: in a mailbox of the domain on whose account it goes, where it can be found."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from tests.house import House, living, queued_as
+
+from gatepost.filters.score import GTUBE
+from gatepost.model.access import Caller
+from gatepost.model.address import parse_address
+from gatepost.model.envelope import Role
+from gatepost.model.policy import Policy
+from gatepost.model.stored import Message
+from gatepost.model.tenant import Domain, DomainAlias
+from gatepost.services.mailbox import Mailboxes
+
+pytestmark = pytest.mark.anyio
+
+OUTSIDE = "carol@far.example"
+SYSADMIN = Caller(admin_id=1, login="root", sys_admin=True)
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[House]:
+    """A house whose domain has a second name, and may send from loopback."""
+    async with living(tmp_path) as house:
+        domain = house.store.reader.domain("served.example")
+        assert domain is not None
+        await house.add(DomainAlias(domain_id=domain.id, name="also.example"))
+        await house.store.write(lambda writer: writer.change(Domain, domain.id, outgoing_subnets=["127.0.0.1/32"]))
+        await house.store.write(lambda writer: writer.change(Policy, domain.policy_id, outgoing=True))
+        yield house
+
+
+def written(author: str, text: bytes) -> bytes:
+    head = f"From: {author}\r\nTo: {OUTSIDE}\r\nSubject: Hi\r\nMessage-ID: <1@x>\r\n"
+    return head.encode() + b"Date: Fri, 20 Nov 2026 09:00:00 +0000\r\n\r\n" + text + b"\r\n"
+
+
+@pytest.mark.parametrize(
+    ("sender", "author", "mailbox"),
+    [
+        ("bob@served.example", "bob@served.example", "bob@served.example"),
+        ("Bob@also.example", "bob@also.example", "bob@served.example"),
+        ("", "Bob <bob@also.example>", "bob@served.example"),
+        ("", "ann@served.example", "ann@served.example"),
+    ],
+)
+async def test_what_leaves_is_kept_where_its_senders_people_find_it(
+    house: House, sender: str, author: str, mailbox: str
+) -> None:
+    """Held under its recipient's address, or under another name of the domain, nobody could see it, nor release it."""
+    for text in (b"Hello", GTUBE):
+        reply = await house.send(written(author, text), OUTSIDE, sender=sender, role=Role.TRUSTED)
+        assert reply.code == 250
+    assert {(copy.mailbox, copy.folder) for copy in house.copies()} == {
+        (mailbox, folder) for folder in ("Sent", "Quarantine", "Archive")
+    }
+    mailboxes = house.gatepost.services.of(Mailboxes)
+    await mailboxes.release(SYSADMIN, mailbox, "Quarantine", queued_as(reply), virus_lover=False)
+    sent, released = await house.sink.wait(2)
+    assert (released.sender, released.recipients) == (sender, [OUTSIDE])
+    assert sent.sender == released.sender
+
+
+async def test_a_report_on_its_way_back_to_a_foreign_sender_is_kept_for_the_postmaster(house: House) -> None:
+    back = house.gatepost.directory.stand_in(parse_address("ada@far.example"), "served.example")
+    assert back
+    reply = await house.send(written("mailer-daemon@world.example", GTUBE), back, sender="")
+    held = house.copies("Quarantine")
+    assert [(copy.mailbox, copy.held_for) for copy in held] == [("postmaster@served.example", ["ada@far.example"])]
+    message = house.store.reader.get(Message, queued_as(reply))
+    assert message is not None
+    assert await house.gatepost.releases.requeue(held[0], message)
+    (mail,) = await house.sink.wait(1)
+    assert (mail.sender, mail.recipients) == ("", ["ada@far.example"])
