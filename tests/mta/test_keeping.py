@@ -5,19 +5,26 @@ from pathlib import Path
 
 import pytest
 from tests.house import House, living, queued_as
+from tests.peers.sink import Sink
 
 from gatepost.filters.score import GTUBE
+from gatepost.message.compose import Party
 from gatepost.model.access import Caller
 from gatepost.model.address import parse_address
+from gatepost.model.connection import Connection, Project
 from gatepost.model.envelope import Role
 from gatepost.model.policy import Policy
+from gatepost.model.query import eq
 from gatepost.model.stored import Message
-from gatepost.model.tenant import Domain, DomainAlias
+from gatepost.model.tenant import Domain, DomainAlias, User
+from gatepost.services.draft import Binding, Draft
 from gatepost.services.mailbox import Mailboxes
+from gatepost.services.sending import Sending
+from gatepost.store.store import Writer
 
 pytestmark = pytest.mark.anyio
 
-OUTSIDE = "carol@far.example"
+BOB, OUTSIDE = "bob@served.example", "carol@far.example"
 SYSADMIN = Caller(admin_id=1, login="root", sys_admin=True)
 
 
@@ -75,3 +82,54 @@ async def test_a_report_on_its_way_back_to_a_foreign_sender_is_kept_for_the_post
     assert await house.gatepost.releases.requeue(held[0], message)
     (mail,) = await house.sink.wait(1)
     assert (mail.sender, mail.recipients) == ("", ["ada@far.example"])
+
+
+@pytest.mark.parametrize(
+    ("sender", "author", "by"),
+    [("Bob@also.example", "bob@also.example", "bobs"), ("", "Bob <bob@served.example>", "domains")],
+)
+async def test_what_was_held_leaves_by_the_connection_that_its_sender_is_bound_to(
+    house: House, sender: str, author: str, by: str
+) -> None:
+    """By the default way it would come from a server that the domain's SPF record does not name."""
+    async with Sink() as domains, Sink() as bobs:
+        numbers = await relays(house, domains=domains, bobs=bobs)
+        domain, bob = house.store.reader.domain("served.example"), house.store.reader.first(User, eq("email", BOB))
+        assert domain is not None and bob is not None
+        await house.store.write(lambda writer: writer.change(Domain, domain.id, connection_id=numbers["domains"]))
+        await house.store.write(lambda writer: writer.change(User, bob.id, connection_id=numbers["bobs"]))
+        reply = await house.send(written(author, GTUBE), OUTSIDE, sender=sender, role=Role.TRUSTED)
+        await release(house, queued_as(reply))
+        (mail,) = await {"domains": domains, "bobs": bobs}[by].wait(1)
+        assert (mail.sender, mail.recipients) == (sender, [OUTSIDE])
+
+
+async def test_what_was_held_leaves_by_the_connection_that_it_named(house: House) -> None:
+    async with Sink() as named:
+        await relays(house, named=named)
+        bob = house.store.reader.first(User, eq("email", BOB))
+        assert bob is not None
+        draft = Draft(
+            to=(Party(OUTSIDE),), subject="Hi", text=GTUBE.decode(), connection=Binding(project="p", name="named")
+        )
+        await release(house, await house.gatepost.services.of(Sending).send(house.owner(bob), draft))
+        (mail,) = await named.wait(1)
+        assert mail.recipients == [OUTSIDE]
+
+
+async def relays(house: House, **sinks: Sink) -> dict[str, int]:
+    """Make a connection to each sink; return their ids."""
+    domain = house.store.reader.domain("served.example")
+    assert domain is not None
+
+    def make(writer: Writer) -> dict[str, int]:
+        project = writer.add(Project(customer_id=domain.customer_id, name="p", created_at=0))
+        fixed = {"project_id": project.id, "host": "127.0.0.1", "private": True}
+        made = [writer.add(Connection(name=name, port=sink.port, **fixed)) for name, sink in sinks.items()]
+        return {each.name: each.id for each in made}
+
+    return await house.store.write(make)
+
+
+async def release(house: House, mail_id: str) -> None:
+    await house.gatepost.services.of(Mailboxes).release(SYSADMIN, BOB, "Quarantine", mail_id, virus_lover=False)

@@ -62,6 +62,7 @@ class Copy(msgspec.Struct, frozen=True, kw_only=True):
     seen: bool = False
     answered: bool = False
     held_for: list[str] = []  # of a mail that leaves: to whom a release sends it
+    connection_id: int | None = None  # by which its sender wants it to leave
 
 
 class State(StrEnum):

@@ -69,7 +69,7 @@ class Authorship:
         return found[0].domain if len(found) == 1 else ""
 
     def author(self, envelope: Envelope, anatomy: Anatomy | None) -> Address | None:
-        """Return the first author of a mail with the null sender, under his domain's own name; None for none of ours."""
+        """Return the first author of a mail with the null sender, by his domain's own name; None for none of ours."""
         first = next(iter(authors(anatomy)), None) if anatomy is not None and envelope.sender is None else None
         return self._directory.own_name(first) if first is not None else None
 

@@ -1,9 +1,10 @@
-"""Which connection mail leaves by: the one that it names, else its sender's account's or domain's."""
+"""Which connection mail leaves by, at once or out of a folder: what it names, else its account's or domain's."""
 
 from gatepost.model.address import Address
 from gatepost.model.connection import Connection, Project
 from gatepost.model.envelope import Direction, Envelope, Recipient
 from gatepost.model.query import eq
+from gatepost.model.stored import Copy, Message
 from gatepost.model.tenant import Domain, User
 from gatepost.store.store import Reader
 
@@ -17,7 +18,21 @@ def bound(reader: Reader, envelope: Envelope, recipient: Recipient) -> int | Non
     domain = reader.get(Domain, recipient.domain_id) if recipient.domain_id else None
     if domain is None:
         return None
-    user = _account(reader, envelope, domain)
+    return _standing(reader, domain, _account(reader, envelope, domain))
+
+
+def bound_later(reader: Reader, copy: Copy, message: Message) -> int | None:
+    """Return the same for a mail that was held when it was to leave: by who sends it as things stand now."""
+    if message.direction != Direction.OUT.value:
+        return None
+    if copy.connection_id is not None:
+        return copy.connection_id
+    domain = reader.get(Domain, copy.domain_id)
+    user = reader.first(User, eq("email", copy.mailbox)) if message.sender or message.login else None
+    return _standing(reader, domain, user) if domain is not None else None
+
+
+def _standing(reader: Reader, domain: Domain, user: User | None) -> int | None:
     chosen = (user and user.connection_id) or domain.connection_id
     return chosen if chosen is not None and _of_customer(reader, chosen, domain) else None
 

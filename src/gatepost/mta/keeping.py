@@ -31,9 +31,7 @@ class Judged(msgspec.Struct, frozen=True):
     near: tuple[Change, ...] = ()
 
 
-def made_copies(
-    envelope: Envelope, judged: Sequence[Judged], own: Policy | None, author: Address | None
-) -> list[Copy]:
+def made_copies(envelope: Envelope, judged: Sequence[Judged], own: Policy | None, author: Address | None) -> list[Copy]:
     """Return one copy for each mailbox and folder, however many recipients asked for it.
 
     `own` is the policy of who signed in: by it he keeps what he sent, also where it stays in the house. `author` as

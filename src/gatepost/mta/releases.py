@@ -11,6 +11,7 @@ from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Op, Where, eq, every
 from gatepost.model.stored import Copy, Delivery, Message, State, TraceEvent
 from gatepost.model.tenant import User
+from gatepost.mta.bound import bound_later
 from gatepost.mta.directory import Directory
 from gatepost.mta.hooks import Hooks
 from gatepost.mta.judge import DAY
@@ -72,8 +73,11 @@ class Releases:
     def _ways(self, copy: Copy, message: Message) -> list[Delivery]:
         now, life = self._clock(), self._settings.queue.life
         if copy.held_for:
-            ways = [release(copy, message, parse_address(to), None, now=now, life=life) for to in copy.held_for]
-            return self._of_group(copy, message, ways) if self._is_groups(copy, message) else ways
+            groups = self._is_groups(copy, message)
+            by = None if groups else bound_later(self._store.reader, copy, message)
+            to = map(parse_address, copy.held_for)
+            ways = [release(copy, message, each, None, now=now, life=life, connection_id=by) for each in to]
+            return self._of_group(copy, message, ways) if groups else ways
         return [release(copy, message, parse_address(copy.mailbox), self._platform(copy), now=now, life=life)]
 
     def _of_group(self, copy: Copy, message: Message, ways: Sequence[Delivery]) -> list[Delivery]:

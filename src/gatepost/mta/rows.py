@@ -122,6 +122,7 @@ def copy_row(
         stored_at=envelope.received,
         expires_at=keep.until,
         held_for=[recipient.address.text] if recipient.clean_only or (recipient.leaves and held) else [],
+        connection_id=envelope.connection_id if recipient.leaves and held else None,
     )
 
 
@@ -179,10 +180,19 @@ def delivery(
     )
 
 
-def release(copy: Copy, message: Message, to: Address, platform_id: int | None, *, now: int, life: int) -> Delivery:
+def release(
+    copy: Copy,
+    message: Message,
+    to: Address,
+    platform_id: int | None,
+    *,
+    now: int,
+    life: int,
+    connection_id: int | None = None,
+) -> Delivery:
     """Return the way of a kept mail to `to`: the same bytes and sender, without the tag; `life` in seconds.
 
-    Without a platform it leaves, on the account of who had sent it.
+    Without a platform it leaves, on the account of who had sent it, by a connection or the default way.
     """
     return Delivery(
         mail_id=copy.mail_id,
@@ -190,6 +200,7 @@ def release(copy: Copy, message: Message, to: Address, platform_id: int | None, 
         sender=message.sender,
         domain_id=copy.domain_id,
         platform_id=platform_id,
+        connection_id=connection_id,
         due=now,
         expires=now + life * 1000,
         created=now,
