@@ -34,7 +34,7 @@ def read(data: bytes) -> Returned | None:
 
 @pytest.mark.parametrize("last", ["message/rfc822", "text/rfc822-headers", "message/global"])
 def test_a_report_tells_the_fate_of_each_recipient(last: str) -> None:
-    failed = Fate("zoe@far.example", "failed", "5.1.1", "550 5.1.1 no such user here")
+    failed = Fate("zoe@far.example", "failed", "5.1.1", "550 5.1.1 no such user here", "info@far.example")
     delayed = Fate("kim@far.example", "delayed", "4.4.1", "")
     assert read(mail("message/delivery-status", STATUS, last)) == Returned(Sort.REPORT, ID, (failed, delayed))
 
@@ -45,6 +45,60 @@ def test_a_report_on_many_is_read_to_its_end() -> None:
     found = read(mail("message/delivery-status", b"Reporting-MTA: dns; far.example\r\n\r\n" + many))
     assert found is not None
     assert [fate.recipient for fate in found.fates] == [f"zoe{at}@far.example" for at in range(100)]
+
+
+EXIM = (
+    b"Reporting-MTA: dns; far.example\r\nX-Original-Envelope-ID: 1\r\n\r\nAction: failed\r\n"
+    b"Final-Recipient: rfc822;zoe@far.example\r\nStatus: 5.0.0\r\nRemote-MTA: dns; in.far.example\r\n"
+)
+SENDMAIL = (
+    b"Original-Envelope-Id: env+1\r\nReporting-MTA: dns; far.example\r\nReceived-From-MTA: DNS; gate.example\r\n"
+    b"Arrival-Date: Mon, 30 Nov 2026 19:58:37 GMT\r\n\r\nOriginal-Recipient: rfc822;info+2Bx@far.example\r\n"
+    b"Final-Recipient: RFC822; zoe@far.example\r\nX-Actual-Recipient: rfc822; zoe@far.example\r\n"
+    b"Action: failed\r\nStatus: 5.1.1\r\nRemote-MTA: DNS; in.far.example\r\n"
+    b"Diagnostic-Code: SMTP; 550 5.1.1 no such user\r\nLast-Attempt-Date: Mon, 30 Nov 2026 19:58:37 GMT\r\n"
+)
+TO_MAILBOX = b"\r\nFinal-Recipient: RFC822; kim@far.example\r\nAction: delivered (to mailbox)\r\nStatus: 2.1.5\r\n"
+
+
+@pytest.mark.parametrize(
+    ("said", "status"),
+    [
+        (b"550 5.1.1 no such user", "5.1.1"),
+        (b"550-5.1.1 no such user\r\n 550 5.1.1 ask info@far.example", "5.1.1"),
+        (b"550 no such user", "5.0.0"),
+        (b"550 it is 5.1.1 or so", "5.0.0"),
+        (b"450 4.2.1 not now", "5.0.0"),  # of another class than the report
+    ],
+)
+def test_what_a_server_said_tells_more_than_a_general_status(said: bytes, status: str) -> None:
+    """Exim reports every failure as 5.0.0."""
+    found = read(mail("message/delivery-status", EXIM + b"Diagnostic-Code: smtp; " + said + b"\r\n"))
+    assert found is not None
+    assert [(fate.recipient, fate.status) for fate in found.fates] == [("zoe@far.example", status)]
+
+
+def test_a_status_that_says_something_stands() -> None:
+    full = EXIM.replace(b"5.0.0", b"5.2.2") + b"Diagnostic-Code: smtp; 550 5.1.1 no such user\r\n"
+    found = read(mail("message/delivery-status", full))
+    assert found is not None
+    assert [fate.status for fate in found.fates] == ["5.2.2"]
+
+
+def test_sendmail_tells_whom_the_mail_was_for_at_first_and_what_became_of_it_with_a_comment() -> None:
+    found = read(mail("message/delivery-status", SENDMAIL + TO_MAILBOX))
+    assert found is not None
+    assert found.fates == (
+        Fate("zoe@far.example", "failed", "5.1.1", "550 5.1.1 no such user", "info+x@far.example"),
+        Fate("kim@far.example", "delivered", "2.1.5"),
+    )
+
+
+def test_opensmtpd_calls_its_reports_mixed() -> None:
+    about = b"Reporting-MTA: dns; far.example\r\n\r\nFinal-Recipient: rfc822; zoe@far.example\r\n"
+    about += b"Action: failed\r\nStatus: 5.0.0\r\n\r\n"
+    found = read(mail("message/delivery-status", about, "text/rfc822-headers").replace(b"/report", b"/mixed"))
+    assert found == Returned(Sort.REPORT, ID, (Fate("zoe@far.example", "failed", "5.0.0"),))
 
 
 def test_our_own_reports_are_read_too() -> None:
@@ -72,7 +126,8 @@ def test_a_complaint_names_its_recipient_or_stands_for_the_only_one() -> None:
         mail("message/delivery-status", STATUS, head=b"X-Gatepost-Id: short\r\n\r\n"),
         mail("message/delivery-status", STATUS, head=b"Subject: none of ours\r\n\r\n"),
         mail("text/plain", STATUS),
-        mail("message/delivery-status", STATUS).replace(b"multipart/report", b"multipart/mixed"),
+        mail("message/delivery-status", STATUS).replace(b"multipart/report", b"multipart/alternative"),
+        mail("message/feedback-report", ABUSE).replace(b"multipart/report", b"multipart/mixed"),
     ],
 )
 def test_every_other_mail_is_none(data: bytes) -> None:

@@ -130,6 +130,38 @@ async def test_a_report_that_comes_back_changes_what_is_known_of_the_mail(house:
     assert [call.event for call in house.store.reader.find(HookCall, Query()).items] == [HookEvent.BOUNCED]
 
 
+@pytest.mark.parametrize(
+    ("status", "told", "suppressed"),
+    [
+        (b"Status: 5.0.0\r\nDiagnostic-Code: smtp; 550 5.1.1 no such user", "5.1.1 550 5.1.1 no such user", True),
+        (b"Status: 5.0.0\r\nDiagnostic-Code: smtp; 550 5.7.1 not you", "5.7.1 550 5.7.1 not you", False),
+    ],
+)
+async def test_a_report_of_exim_says_in_its_diagnostic_code_what_happened(
+    house: House, status: bytes, told: str, suppressed: bool
+) -> None:
+    mail_id = await send(house)
+    about = b"Action: failed\r\nFinal-Recipient: rfc822;zoe@far.example\r\n" + status + b"\r\n"
+    back = report("message/delivery-status", about, head=f"X-Gatepost-Id: {mail_id}\r\n\r\n".encode())
+    await house.send(back, "bob@served.example", sender="")
+    (row,) = (row for row in house.store.reader.find(Delivery, Query()).items if row.mail_id == mail_id)
+    assert (row.state, row.last_reply) == (State.BOUNCED, told)
+    assert bool(listed(house)) is suppressed
+
+
+async def test_mail_that_its_reader_has_sent_on_and_that_fails_there_bounced_and_the_reader_gets_more(
+    house: House,
+) -> None:
+    mail_id = await send(house)
+    about = b"Original-Recipient: rfc822;zoe@far.example\r\nFinal-Recipient: RFC822; zoe@old.example\r\n"
+    about += b"Action: failed\r\nStatus: 5.1.1\r\n"
+    back = report("message/delivery-status", about, head=f"X-Gatepost-Id: {mail_id}\r\n\r\n".encode())
+    await house.send(back, "bob@served.example", sender="")
+    (row,) = (row for row in house.store.reader.find(Delivery, Query()).items if row.mail_id == mail_id)
+    assert (row.state, row.last_reply) == (State.BOUNCED, "5.1.1 (zoe@old.example)")
+    assert listed(house) == []
+
+
 async def test_a_complaint_ends_the_mail_to_who_complained(house: House) -> None:
     mail_id = await send(house)
     back = report("message/feedback-report", ABUSE, head=f"X-Gatepost-Id: {mail_id}\r\n\r\n".encode())

@@ -168,7 +168,7 @@ def _status(notice: Notice, utf8: bool) -> bytes:
         ("Arrival-Date", date(notice.arrival)),
     ]
     if notice.envid:
-        about.insert(0, ("Original-Envelope-Id", _wire(_xtext(notice.envid), utf8)))
+        about.insert(0, ("Original-Envelope-Id", _wire(from_xtext(notice.envid), utf8)))
     blocks = [about, *(_facts(fate, utf8) for fate in notice.fates)]
     text = "\r\n".join("".join(f"{name}: {value}\r\n" for name, value in block) for block in blocks)
     return _entity(head, text, utf8)
@@ -182,7 +182,7 @@ def _facts(fate: Fate, utf8: bool) -> list[tuple[str, str]]:
     ]
     if fate.orcpt:
         kind, _, address = fate.orcpt.partition(";")
-        shown = _xtext(address) if utf8 else spelled(_xtext(address))
+        shown = from_xtext(address) if utf8 else spelled(from_xtext(address))
         facts.insert(0, ("Original-Recipient", f"{plain_ascii(kind, 40)}; {_wire(shown, utf8)}"))
     if fate.remote:
         facts.append(("Remote-MTA", f"dns; {plain_ascii(_name(fate.remote))}"))
@@ -245,6 +245,6 @@ def spelled(address: str) -> str:
     return "".join(char if char.isascii() else f"\\x{{{ord(char):X}}}" for char in address)
 
 
-def _xtext(text: str) -> str:
-    """Undo RFC 3461 4 xtext; what it hides must still be made safe."""
+def from_xtext(text: str) -> str:
+    """Undo xtext (RFC 3461 4); what it hides must still be made safe."""
     return re.sub(r"\+([0-9A-F]{2})", lambda match: chr(int(match[1], 16)), text)

@@ -11,6 +11,7 @@ from itertools import islice
 import msgspec
 
 from gatepost.message.anatomy import Anatomy, Part
+from gatepost.message.dsn import from_xtext
 from gatepost.message.edit import ID_FIELDS
 from gatepost.message.plain import plain
 
@@ -20,6 +21,7 @@ REASON_MAX = 300
 _ID = re.compile(r"[0-9a-f]{32}\Z")
 _FIELD = re.compile(r"^([A-Za-z][A-Za-z-]*):(.*(?:\n[ \t].*)*)$", re.MULTILINE)
 _STATUS = re.compile(r"[245]\.\d{1,3}\.\d{1,3}\Z")
+_SAID = re.compile(r"[245]\d\d[ -](([245])\.\d{1,3}\.\d{1,3})\b")
 
 
 class Sort(StrEnum):
@@ -28,12 +30,16 @@ class Sort(StrEnum):
 
 
 class Fate(msgspec.Struct, frozen=True):
-    """What became of one recipient: `action` and `status` as in RFC 3464 2.3, lower case; texts fit to be shown."""
+    """What became of one recipient: `action` and `status` as in RFC 3464 2.3, lower case; texts fit to be shown.
+
+    `original` is the address that the sender wrote to, where the report tells it: that of who has his mail sent on.
+    """
 
     recipient: str
     action: str
     status: str = ""
     reason: str = ""
+    original: str = ""
 
 
 class Returned(msgspec.Struct, frozen=True):
@@ -46,7 +52,8 @@ class Returned(msgspec.Struct, frozen=True):
 
 def read_return(anatomy: Anatomy) -> Returned | None:
     """Return what a report says of a mail of ours; None for every other mail."""
-    if "multipart/report" not in anatomy.parts[0].types:
+    report = "multipart/report" in anatomy.parts[0].types
+    if not report and "multipart/mixed" not in anatomy.parts[0].types:  # OpenSMTPD calls its delivery reports so
         return None
     mail_id = next(_ids(anatomy.parts), None)
     if mail_id is None:
@@ -54,7 +61,7 @@ def read_return(anatomy: Anatomy) -> Returned | None:
     for part in anatomy.parts:
         if not {"message/delivery-status", "message/global-delivery-status"}.isdisjoint(part.types):
             return Returned(Sort.REPORT, mail_id, tuple(_fates(part.head)))
-        if "message/feedback-report" in part.types:
+        if report and "message/feedback-report" in part.types:
             return Returned(Sort.COMPLAINT, mail_id, tuple(_complaint(part.head)))
     return None
 
@@ -88,15 +95,29 @@ def _blocks(text: bytes) -> Iterator[dict[str, str]]:
 
 def _fates(text: bytes) -> Iterator[Fate]:
     for fields in islice(_blocks(text), FATES_MAX + 1):
-        recipient = _address(fields.get("final-recipient", "")) or _address(fields.get("original-recipient", ""))
+        original = from_xtext(_address(fields.get("original-recipient", "")))
+        recipient = _address(fields.get("final-recipient", "")) or original
         if recipient:
-            status = fields.get("status", "").partition(" ")[0]
             yield Fate(
                 recipient=recipient,
-                action=fields.get("action", "").lower(),
-                status=status if _STATUS.match(status) else "",
-                reason=fields.get("diagnostic-code", "").partition(";")[2].strip(),
+                action=fields.get("action", "").partition("(")[0].strip().lower(),
+                status=_status(fields),
+                reason=_diagnostic(fields),
+                original=original,
             )
+
+
+def _status(fields: dict[str, str]) -> str:
+    """What a report gives for status, or what the server said of which it tells: Exim calls each failure 5.0.0."""
+    status = fields.get("status", "").partition(" ")[0]
+    if not _STATUS.match(status):
+        return ""
+    said = _SAID.match(_diagnostic(fields))
+    return said[1] if said and status == f"{said[2]}.0.0" else status
+
+
+def _diagnostic(fields: dict[str, str]) -> str:
+    return fields.get("diagnostic-code", "").partition(";")[2].strip()
 
 
 def _complaint(text: bytes) -> Iterator[Fate]:

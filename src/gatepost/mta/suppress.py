@@ -103,9 +103,12 @@ class Returns:
             return None
         now = self._clock()
         line = f"{fate.status} {fate.reason}".strip() or "failed, says a report"
+        elsewhere = bool(fate.recipient) and _key(fate.recipient) != _key(row.recipient)
+        if elsewhere:  # the address itself is there: its owner has his mail sent on
+            line = f"{line} ({fate.recipient})"
         event = TraceEvent(at=now, event="complained" if complained else "bounced", mailbox=row.recipient, text=line)
         entry = None
-        if self._days and (complained or fate.status in _GONE):
+        if self._days and (complained or (fate.status in _GONE and not elsewhere)):
             entry = _entry(row, Cause.COMPLAINT if complained else Cause.BOUNCE, line, now, self._days)
         return _News(row, event, entry)
 
@@ -135,7 +138,8 @@ def _matched(rows: Sequence[Delivery], fates: Sequence[Fate]) -> list[tuple[Deli
     by_key = {_key(row.recipient): row for row in rows}
     if len(rows) == 1 and len(fates) == 1 and not fates[0].recipient:
         return [(rows[0], fates[0])]
-    return [(row, fate) for fate in fates if (row := by_key.get(_key(fate.recipient))) is not None]
+    named = ((by_key.get(_key(fate.recipient)) or by_key.get(_key(fate.original)), fate) for fate in fates)
+    return [(row, fate) for row, fate in named if row is not None]
 
 
 def _heard(row: Delivery, envelope: Envelope, auth: AuthResults | None) -> bool:
