@@ -69,6 +69,12 @@ async def test_a_moment_may_be_written_as_a_date(api: Api) -> None:
         ({"name": "x", "expiration": "2027-01-01T00:00:00"}, 400, "/expiration"),
         ({"name": "x", "expiration": -1}, 400, "/expiration"),
         ({"name": "x", "expiration": 10**17}, 400, "/expiration"),
+        (
+            {"name": "x", "expiration": "9999-12-31T23:59:59-12:00"},
+            400,
+            "/expiration",
+        ),  # no date of any calendar in UTC
+        ({"name": "x", "expiration": "9999-12-31T23:59:59.9999Z"}, 400, "/expiration"),
     ],
 )
 async def test_a_token_is_checked_before_it_is_made(api: Api, body: object, status: int, pointer: str) -> None:

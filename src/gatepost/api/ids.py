@@ -137,9 +137,14 @@ def moment(text: str) -> Millis:
 
 def _millis(value: object) -> Millis:
     if isinstance(value, str):
-        return moment(value)
+        return _within(moment(value))
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"Expected epoch milliseconds, got {_name(value)}")
+    return _within(value)
+
+
+def _within(value: int) -> Millis:
+    """Return a moment that has a date, wherever it is shown; raise ValueError."""
     if not 0 <= value <= int(_LAST.timestamp() * 1000):
         raise ValueError("Expected epoch milliseconds between 1970 and 9999")
     return Millis(value)
