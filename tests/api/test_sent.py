@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from tests.api.kept import Desk, mail, open_desk
+from tests.api.kept import GTUBE, Desk, mail, open_desk
 from tests.peers.sink import Sink
 
 from gatepost.model.envelope import TlsWish
@@ -91,6 +91,29 @@ async def test_its_author_sees_how_a_mail_stands_and_recalls_what_still_waits(de
     assert await recall(desk, mail_id) == 204
     assert (await stands(desk, mail_id))["deaf@world.example"][0] == "deleted"
     assert (await recall(desk, mail_id), await recall(desk, "0" * 32)) == (409, 404)
+
+
+@pytest.mark.parametrize("text", ["Good day", GTUBE.decode()])
+async def test_the_trace_of_a_mail_that_left_tells_its_author_no_member_of_a_group_and_nothing_of_others(
+    desk: Desk, text: str
+) -> None:
+    """Rules 9 and 12."""
+    other = await desk.house.domain("other.example", hop=("127.0.0.1", desk.house.sink.port))
+    group = cast(Group, await desk.house.add(Group(domain_id=other.id, email="all@other.example")))
+    for name in ("eve", "joe"):
+        await desk.house.user(f"{name}@other.example")
+    for email in ("joe@other.example", "member@far.example"):
+        await desk.house.add(GroupMember(group_id=group.id, email=email))
+    to = ["all@other.example", "eve@other.example", "ada@world.example"]
+    mail_id = await send(desk, to=to, body=f"<p>{text}</p>")
+    await desk.house.gatepost.queue.idle()
+    named = {}
+    for token in (desk.bob, await desk.helper("served.example"), await desk.helper("other.example"), ""):
+        life = await desk.get(f"/messages/{mail_id}/trace", token=token)
+        found = {each["mailbox"] for each in (*life["events"], *life["copies"]) if each["mailbox"]}
+        named[token] = found | {each["recipient"] for each in life["deliveries"]}
+    mine, theirs = {"ada@world.example", "bob@served.example"}, {*to[:2], "joe@other.example"}
+    assert list(named.values()) == [mine, mine, theirs, {*mine, *theirs, "member@far.example"}]
 
 
 async def test_what_is_handed_in_by_http_tells_its_way_and_blind_copies_to_its_author_alone(desk: Desk) -> None:

@@ -13,6 +13,7 @@ from gatepost.mta.keeping import Judged
 def trace(judged: Judged, trail: Trail) -> None:
     """Note what becomes of a mail for one recipient, how the judge came to it, and what would have changed it."""
     recipient, verdict = judged.recipient, judged.verdict
+    through = {"group": recipient.group} if recipient.group else {}
     trail.add(
         "verdict",
         verdict.path[-1] if verdict.path else "",
@@ -24,6 +25,7 @@ def trace(judged: Judged, trail: Trail) -> None:
         policy=recipient.policy.name if recipient.policy else None,
         keep=[{"folder": keep.folder, "until": keep.until} for keep in verdict.keep],
         nearest=[change.told for change in judged.near],
+        **through,
     )
 
 

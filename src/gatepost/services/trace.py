@@ -53,10 +53,13 @@ class Traces:
 
     def _shown(self, caller: Caller, life: Life) -> Life | None:
         """The life as this caller may see it; None when nothing of it is in his scope."""
-        if may(caller, "MAILS_READ") or self._is_sender(caller, life.message):
+        if may(caller, "MAILS_READ"):
             return life
-        mine = {name for name in _mailboxes(life) if self._sees(caller, name)}
-        if not mine:
+        names = _mailboxes(life)
+        mine = {name for name in names if self._sees(caller, name)}
+        if self._is_sender(caller, life.message):
+            mine |= {name for name in names - _members(life) if scope_of(self._store.reader, name) is None}
+        elif not mine:
             return None
         return msgspec.structs.replace(
             life,
@@ -66,7 +69,9 @@ class Traces:
         )
 
     def _is_sender(self, caller: Caller, message: Message) -> bool:
-        """Tell whether the mail left on account of the caller's scope; its recipients are then his to see."""
+        """Tell whether the mail left on account of the caller's scope; those outside to whom it went are then his to
+        see, but not who is served here for others, nor the members of a group (rules 9).
+        """
         return message.direction == Direction.OUT and self._sees(caller, message.login or message.sender)
 
     def _sees(self, caller: Caller, mailbox: str) -> bool:
@@ -100,3 +105,10 @@ def _mailboxes(life: Life) -> set[str]:
     named = {event.mailbox for event in life.events if event.mailbox is not None}
     named |= {delivery.recipient for delivery in life.deliveries} | {copy.mailbox for copy in life.copies}
     return {address_key(name) for name in named}
+
+
+def _members(life: Life) -> set[str]:
+    """Every mailbox that the mail reaches through a group alone, be it let go, held or refused."""
+    through = {each.recipient for each in life.deliveries if each.group is not None}
+    through |= {each.mailbox for each in life.events if each.mailbox and "group" in each.data}
+    return {address_key(name) for name in through}
