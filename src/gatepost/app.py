@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import msgspec
@@ -71,6 +70,7 @@ from gatepost.services.passwords import Passwords
 from gatepost.services.platforms import Platforms
 from gatepost.services.presence import Presence
 from gatepost.services.proof import Proof
+from gatepost.services.quarantine import Quarantine
 from gatepost.services.queue import Deliveries
 from gatepost.services.recovery import Recovery
 from gatepost.services.relays import Relays
@@ -154,9 +154,7 @@ class Gatepost:
         await self.start()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         await self.stop()
 
     async def start(self) -> None:
@@ -348,6 +346,7 @@ class Gatepost:
                 sending,
                 *writing,
                 *make_outgoing(store, prober, targets, asking, settings, clock),
+                Quarantine(store, mailboxes, settings.trace.days, clock),
                 Recovery(store, passwords, proof, tickets, letters, clock),
                 Sessions(store, tickets, totp, options),
                 SignIn(store, settings, access, passwords, totp, clock, self.metrics),

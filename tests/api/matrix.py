@@ -78,6 +78,7 @@ class World:
         self.logins = {"sysadmin": api.first.login}
         self._rows: dict[type[Any], dict[int, Any]] = {}  # of configuration
         self._deliveries: list[int] = []
+        self._copies: list[Copy] = []
 
     async def build(self) -> None:
         await self.api.store.write(self._build)
@@ -85,6 +86,7 @@ class World:
         reader = self.api.store.reader
         self._rows = {kind: self._read(reader, kind) for kind in kinds}
         self._deliveries = [row.id for row in reader.find(Delivery, Query()).items]
+        self._copies = reader.find(Copy, Query()).items
 
     async def close(self) -> None:
         await self.api.counter.of(Access).settle()
@@ -172,7 +174,7 @@ class World:
     def _furnish(self, writer: Writer, spot: Spot, names: dict[str, str]) -> None:
         """Add what hangs on the mailbox, and name everything."""
         show, user, domain = self.api.ids.show, spot.user, spot.nodes["domain"]
-        mail_id, delivery_id = self._mail(writer, user)
+        mail_id, held_id, delivery_id = self._mail(writer, user)
         nodes = {f"{name}Id": show(node.id) for name, node in spot.nodes.items()}
         holders = {f"{name}Admin": show(self._admin(writer, name, node)) for name, node in spot.nodes.items()}
         spot.names = {
@@ -189,6 +191,7 @@ class World:
             "email": user.email,
             "domainName": domain.name,
             "mailId": mail_id,
+            "heldId": show(held_id),
             "deliveryId": show(delivery_id),
         }
 
@@ -218,8 +221,8 @@ class World:
         held = writer.first(SenderRule, eq("owner", rule.owner))
         return (held or writer.add(rule)).id
 
-    def _mail(self, writer: Writer, user: User) -> tuple[str, int]:
-        """Keep one mail for a mailbox, and a delivery of it that is held."""
+    def _mail(self, writer: Writer, user: User) -> tuple[str, int, int]:
+        """Keep one mail for a mailbox, and a delivery of it that is held; return its id and theirs."""
         now = self.api.clock()
         mail_id = f"{now + user.id:012x}{user.id:020x}"
         message = Message(
@@ -261,7 +264,10 @@ class World:
             **about,
         )
         writer.keep(message, Body(len(RAW), RAW), [copy], [delivery], [], later)
-        return mail_id, writer.find(Delivery, Query(where=eq("mail_id", mail_id))).items[0].id
+        ((held,), (waits,)) = (
+            writer.find(kind, Query(where=eq("mail_id", mail_id))).items for kind in (Copy, Delivery)
+        )
+        return mail_id, held.id, waits.id
 
     # Requests.
 
@@ -311,6 +317,9 @@ class World:
     def _restore(self, writer: Writer) -> None:
         for number in self._deliveries:
             writer.change(Delivery, number, state="held", done_at=None)
+        for copy in self._copies:
+            if writer.get(Copy, copy.id) is None:
+                writer.add(copy)
         for kind, kept in self._rows.items():
             for number, row in self._read(writer, kind).items():
                 if row != kept.get(number):

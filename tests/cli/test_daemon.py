@@ -354,3 +354,41 @@ def test_the_audit_tells_times_as_people_do(served: Daemon, capsys: pytest.Captu
     capsys.readouterr()
     assert served.run("audit", "--domain", "gone.example", "--limit", str(10**20)) == os.EX_OK
     assert re.search(r"deletionDate: null -> \d{4}-\d\d-\d\d \d\d:\d\d:\d\d, purgeDate", shown(capsys))
+
+
+def test_held_mails_are_listed_shown_released_and_deleted(served: Daemon, capsys: pytest.CaptureFixture[str]) -> None:
+    from gatepost.cli.main import main
+
+    gtube = "XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X"
+    sent = ["send", "--server", served.smtp, "--to", "alice@example.org", "--quiet", "--body", gtube]
+    for author, subject in (("one@held.test", "One"), ("two@held.test", "Two\u202e")):
+        assert main([*sent, "--from", author, "--subject", subject]) == os.EX_OK
+    capsys.readouterr()
+    assert served.run("quarantine", "list", "--domain", "example.org", "--category", "spam", "--json") == os.EX_OK
+    two, one = json.loads(shown(capsys))
+    assert [one["subject"], two["subject"]] == ["One", "Two\u202e"]
+    assert served.run("quarantine", "list", "--limit", "1") == os.EX_OK
+    head, row, more = shown(capsys).splitlines()
+    assert head.startswith("ID ") and more == "There are more; --limit shows more than 1."
+    assert re.match(rf"{two['id']}  .* SPAM .* two@held.test  alice@example.org  Two\\x202e", row)
+    assert served.run("quarantine", "list", "--sender", "one@*", "--json") == os.EX_OK
+    assert [each["id"] for each in json.loads(shown(capsys))] == [one["id"]]
+    for asked in (["--mailbox", "nobody@example.org"], ["--category", "virus"], ["--subject", "Three"]):
+        assert served.run("quarantine", "list", *asked, "--json") == os.EX_OK
+        assert json.loads(shown(capsys)) == []
+    assert served.run("quarantine", "list", "--domain", "none.example") == os.EX_NOINPUT
+
+    assert served.run("quarantine", "release", "--infected", one["id"]) == os.EX_DATAERR
+    assert f"{one['id']}: The mail is not infected; there is nothing to confirm." in capsys.readouterr().err
+    assert served.run("quarantine", "release", one["id"]) == os.EX_OK
+    assert shown(capsys) == f"{one['id']}: released\n"
+    assert served.run("quarantine", "show", one["id"]) == os.EX_OK
+    told = shown(capsys)
+    assert f"gatepost explain {one['mailId']}" in told and "released: queued, " in told
+    assert served.run("quarantine", "delete", two["id"], "zzzzz") == os.EX_NOINPUT
+    out, err = capsys.readouterr()
+    assert out == f"{two['id']}: deleted\n" and err == "Error: zzzzz: There is no such held mail. (404)\n"
+    assert served.run("quarantine", "show", two["id"]) == os.EX_NOINPUT
+    capsys.readouterr()
+    assert served.run("explain", two["mailId"]) == os.EX_OK
+    assert re.search(r"deleted +alice@example.org .*out of Quarantine", shown(capsys))

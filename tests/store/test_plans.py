@@ -16,6 +16,7 @@ from gatepost.model.route import Platform
 from gatepost.model.rules import AttachmentRule, SenderRule, UriRule
 from gatepost.model.stored import Copy, Delivery, Message, State
 from gatepost.model.tenant import Domain, DomainAlias, Group, GroupMember, User
+from gatepost.model.verdict import Folder
 from gatepost.store.mail import Arrival, Mail
 from gatepost.store.migrations import migrate
 from gatepost.store.purge import forget_refused, purge
@@ -75,6 +76,7 @@ def connection() -> Iterator[sqlite3.Connection]:
 INSIDE = every(eq("mailbox", "u1@d1.test"), eq("folder", "Quarantine"))
 CLASS = every(INSIDE, eq("category", "SPAM"))
 LIVE = Where("state", Op.IN, (State.QUEUED, State.HELD))
+HELD = Where("folder", Op.IN, (Folder.QUARANTINE, Folder.SYSTEM))
 
 
 def contains(field: str) -> Where:
@@ -150,6 +152,13 @@ ASKED: dict[str, Callable[[Reader], Any]] = {
     "a search by date": lambda r: r.letters(
         Query(where=every(INSIDE, Where("received", Op.GE, NOW)), sort="-sent", limit=40, total=True)
     ),
+    "what is held": lambda r: r.letters(Query(where=every(HELD), sort="-id", limit=40, total=True)),
+    "what is held, further down": lambda r: r.letters(
+        Query(where=every(HELD, Where("id", Op.LT, 1000)), sort="-id", limit=40)
+    ),
+    "what is held for a domain": lambda r: r.letters(
+        Query(where=every(HELD, eq("domain_id", 1), Where("id", Op.LT, 1000)), sort="-id", limit=40, total=True)
+    ),
     "copies of some mails": lambda r: r.copies_of("u1@d1.test", [mail_id(21), mail_id(41)]),
     "some copies of a folder": lambda r: r.letters(
         Query(where=every(INSIDE, Where("id", Op.IN, [21, 41])), sort="-sent", limit=40, total=True)
@@ -177,6 +186,7 @@ WHOLE_INDEX = {
     "queued": "delivery_by2",
     "live": "delivery_by2",
     "states": "delivery_by2",
+    "what is held": "COVERING INDEX copy_by",
 }
 
 

@@ -116,17 +116,18 @@ def address(name: str) -> Reading:
 
     def read(value: str, _: Ids) -> Where:
         found = Pattern.read(value)
-        return Where(name, Op.LIKE, replace(found, text=_as_kept(found)))
+        return Where(name, Op.LIKE, as_kept(found))
 
     return read
 
 
-def _as_kept(found: Pattern) -> str:
+def as_kept(found: Pattern) -> Pattern:
+    """Return what is looked for, an address or a part of one, as `Address.key` spells it."""
     composed = replace(found, text=normalize("NFC", found.text))
     if not (found.open_start or found.open_end):
         with suppress(BadAddress):
-            return parse_address(composed.text).key
-    return as_sent(composed).text
+            return replace(composed, text=parse_address(composed.text).key)
+    return as_sent(composed)
 
 
 def sent(name: str) -> Reading:

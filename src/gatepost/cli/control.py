@@ -3,7 +3,7 @@
 import http.client
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -15,6 +15,7 @@ from gatepost.cli.failure import Failure, refused
 SOCKET_NAME = "control.sock"
 SECONDS = 60.0
 PAGE = 500
+NONE: Mapping[str, str] = {}
 
 
 class _LocalConnection(http.client.HTTPConnection):
@@ -57,6 +58,10 @@ class Control:
         """Send one request and return the decoded answer, None when it has no body; raise Failure."""
         return self._ask(method, path, _encoded(body), query)[0]
 
+    def confirm(self, path: str, header: str) -> Any:
+        """POST with a header that says that it is meant."""
+        return self._ask("POST", path, None, {}, headers={header: ""})[0]
+
     def send(self, method: str, path: str, raw: bytes, media: str, **query: object) -> Any:
         """`ask` with a body that is no JSON."""
         return self._ask(method, path, raw, query, media)[0]
@@ -90,12 +95,13 @@ class Control:
         query: dict[str, object],
         media: str = "application/json",
         seconds: float | None = SECONDS,
+        headers: Mapping[str, str] = NONE,
     ) -> tuple[Any, int]:
         target = f"{path}?{urlencode(query)}" if query else path
-        headers = {} if body is None else {"Content-Type": media}
+        told = dict(headers) if body is None else {**headers, "Content-Type": media}
         connection = _LocalConnection(self._directory, seconds)
         try:
-            connection.request(method, target, body, headers)
+            connection.request(method, target, body, told)
             answer = connection.getresponse()
             data = answer.read()
         except (OSError, http.client.HTTPException) as error:

@@ -28,6 +28,7 @@ COMMANDS = {
     "init": "Make the store, its key and the first administrator.",
     "key": "Replace the master key, which seals the secrets of the store.",
     "learn": "Teach the classifier that mails are spam, or ham: clean.",
+    "quarantine": "List, show, release and delete mail that is held, whichever mailbox it is for.",
     "queue": "List, show, hold, release, retry, reroute, bounce, delete and flush deliveries; pause destinations.",
     "send": "Send a mail to a server and show the dialog.",
     "serve": "Run the relay until SIGTERM.",

@@ -23,9 +23,9 @@ Exit codes are those of `sysexits.h`: 0 done, 64 wrong usage, 65 refused for its
 or server, 70 a fault of ours, 73 can't be made (it is there), 74 input or output failed, 75 try later, 76 the peer
 speaks otherwise, 77 no permission, 78 wrong settings; and 130 broken off.
 
-Commands that list, change or copy what is stored (`queue`, `domain`, `user`, `admin`, `token`, `health`, `backup`) ask
-the running daemon over `control.sock` in the store's directory, which only its owner may open: there is never a second
-writer. `trace` and `explain` do so, too; where no daemon runs they open the store themselves meanwhile.
+Commands that list, change or copy what is stored (`queue`, `quarantine`, `domain`, `user`, `admin`, `token`, `health`,
+`backup`) ask the running daemon over `control.sock` in the store's directory, which only its owner may open: there is
+never a second writer. `trace` and `explain` do so, too; where no daemon runs they open the store themselves meanwhile.
 
 This page is made from the code by `make docs`.
 """

@@ -129,22 +129,26 @@ class Mailboxes:
             await self._store.record("read", letter.copy)
 
     async def release(self, caller: Caller, who: int | str, path: str, mail: str, *, virus_lover: bool) -> None:
-        """Send a kept mail on to the final mailbox, as it came and without its tag; nothing is filtered again.
+        """Send a kept mail of a folder on to the final mailbox."""
+        mailbox = self._mailbox(caller, who, "QUARANTINE_RELEASE")
+        letter = await self._letter(caller, mailbox, path, mail)
+        await self.send_on(caller, letter, mailbox.scope, virus_lover=virus_lover)
+
+    async def send_on(self, caller: Caller, letter: Letter, scope: Domain | User, *, virus_lover: bool) -> None:
+        """Send a kept mail on as it came and without its tag; nothing is filtered again. Who may, was asked.
 
         An infected one needs the confirmation and the right to release viruses, a clean one must not be confirmed
         (PRECONDITION). Out of quarantine, a clean one teaches the classifier, if the caller has the right to teach: a
         lesson counts for the whole domain. A second release while the first is on its way is the same one (contract
         A65).
         """
-        mailbox = self._mailbox(caller, who, "QUARANTINE_RELEASE")
-        letter = await self._letter(caller, mailbox, path, mail)
         if letter.copy.held_for:  # it was to leave: not for its sender to decide, whose account may be stolen
             require(caller, "QUARANTINE_RELEASE", self._store.reader.get(Domain, letter.copy.domain_id))
         check_release(letter, virus_lover=virus_lover)
         if letter.copy.infected:
-            require(caller, "VIRUS_RELEASE", mailbox.scope)
+            require(caller, "VIRUS_RELEASE", scope)
         await self._releases.requeue(letter.copy, letter.message)
-        teaches = may(caller, "TASK_SPAMFIGHT", mailbox.scope)
+        teaches = may(caller, "TASK_SPAMFIGHT", scope)
         if teaches and letter.copy.folder == Folder.QUARANTINE and not letter.copy.infected:
             self._lessons.learn_later(letter.copy.mail_id, letter.copy.domain_id, spam=False)
         await self._store.record("release", letter.copy)

@@ -324,6 +324,12 @@ def _rule_orders(db: Database) -> None:
     _index(db, SenderRule, 3)
 
 
+@MIGRATIONS(name="0020_held")
+def _held(db: Database) -> None:
+    """What is held is listed over all mailboxes, and those of a domain, by an index."""
+    _index(db, Copy, 3, 4)
+
+
 def _run(connection: sqlite3.Connection, script: str) -> None:
     """Run statements within the open transaction (`executescript` would commit it)."""
     statement = ""

@@ -11,7 +11,7 @@ import msgspec
 from gatepost.model.likeness import Likeness
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import All, Any, Condition, Not, Op, Order, Pattern, Query, Where
-from gatepost.store.schema import Column, Table
+from gatepost.store.schema import Column, Few, Table
 
 _COMPARE = {Op.LT: "<", Op.LE: "<=", Op.GT: ">", Op.GE: ">="}
 _HOLDS: Condition = All(())
@@ -35,15 +35,16 @@ class Compiled(msgspec.Struct, frozen=True):
 class Columns:
     """The columns that a query over a table, or over tables joined, may name, each with its SQL."""
 
-    def __init__(self, known: dict[str, tuple[Column, str]], live: str = "") -> None:
+    def __init__(self, known: dict[str, tuple[Column, str]], few: Few | None = None, prefix: str = "") -> None:
         self._known = known
-        self.live = live
+        self.few = few
+        self.fewness = few.sql(prefix) if few else ""
 
     @classmethod
     @cache
     def of(cls, table: Table[Anything]) -> "Columns":
         """Permit the members of one table's struct."""
-        return cls({name: (column, f'"{name}"') for name, column in table.columns.items()}, table.live)
+        return cls({name: (column, f'"{name}"') for name, column in table.columns.items()}, table.few)
 
     @classmethod
     @cache
@@ -51,7 +52,8 @@ class Columns:
         """Permit the members of a copy (`c`) and of its mail (`m`); what the copy has of it is asked there."""
         known = {name: (column, f'm."{name}"') for name, column in messages.columns.items()}
         known |= {name: (known[name][0], f'c."{name}"') for name in copies.hidden}
-        return cls(known | {name: (column, f'c."{name}"') for name, column in copies.columns.items()})
+        known |= {name: (column, f'c."{name}"') for name, column in copies.columns.items()}
+        return cls(known, copies.few, "c.")
 
     def __getitem__(self, field: str) -> tuple[Column, str]:
         try:
@@ -64,8 +66,8 @@ def where(columns: Columns, condition: Condition) -> Compiled:
     """Return a condition as SQL; raise Problem(MALFORMED) for a field or value that can't be searched for."""
     values: list[Anything] = []
     sql = _condition(columns, _settled(condition, {part.field: part for part in _fixing(condition)}), values)
-    if columns.live and _only_live(condition):
-        sql = f"({sql}) AND {columns.live}"  # said in the index's own words, so that it is used
+    if columns.few and columns.few.parts and _within(columns.few, condition):
+        sql = f"({sql}) AND {columns.fewness}"  # said in the index's own words, so that it is used
     return Compiled(sql, values)
 
 
@@ -127,6 +129,8 @@ def _joined(columns: Columns, parts: Iterable[Condition], by: str, empty: str, v
 
 
 def _where(columns: Columns, condition: Where, values: list[Anything]) -> str:
+    if columns.few and _asked(columns.few, condition) == frozenset(columns.few.values):
+        return columns.fewness  # asked again in other words, it would have the rows opened
     column, sql = columns[condition.field]
     op, value = condition.op, condition.value
     if column.json and op not in (Op.EQ, Op.NE, Op.NULL, Op.NOT_NULL):
@@ -236,11 +240,17 @@ def _settled(condition: Condition, fixed: dict[str, Where]) -> Condition:
     return condition
 
 
-def _only_live(condition: Condition) -> bool:
-    """Tell whether a condition admits none but queued and held deliveries."""
+def _within(few: Few, condition: Condition) -> bool:
+    """Tell whether a condition admits none but those few rows."""
     if isinstance(condition, All):
-        return any(_only_live(part) for part in condition.of)
-    if not isinstance(condition, Where) or condition.field != "state":
-        return False
-    asked = condition.value if condition.op is Op.IN else [condition.value] if condition.op is Op.EQ else None
-    return isinstance(asked, (list, tuple, set, frozenset)) and {"queued", "held"}.issuperset(asked)
+        return any(_within(few, part) for part in condition.of)
+    asked = _asked(few, condition)
+    return asked is not None and asked.issubset(few.values)
+
+
+def _asked(few: Few, condition: Condition) -> frozenset[Anything] | None:
+    """Return which values of that column a condition asks for, if that is all it does."""
+    if not isinstance(condition, Where) or condition.field != few.column:
+        return None
+    values = condition.value if condition.op is Op.IN else [condition.value] if condition.op is Op.EQ else None
+    return frozenset(values) if isinstance(values, (list, tuple, set, frozenset)) else None

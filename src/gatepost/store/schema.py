@@ -26,11 +26,31 @@ from gatepost.model.stored import Copy, Delivery, Message, Pause, StsPolicy
 from gatepost.model.suppression import Suppression
 from gatepost.model.tenant import Broker, Customer, Domain, DomainAlias, Group, GroupMember, Provider, User
 from gatepost.model.tls_reports import TlsReport, TlsResult
+from gatepost.model.verdict import Folder
 from gatepost.model.webhook import HookCall, Webhook
 
 T = TypeVar("T")
 
-LIVE = "state IN ('queued', 'held')"  # deliveries that are not done; the very text of the partial index
+
+class Few(msgspec.Struct, frozen=True):
+    """The few rows of a table that have one of some values in a column; partial indexes hold these alone.
+
+    With `parts` the indexes serve those, too, who ask for some of the values.
+    """
+
+    column: str
+    values: tuple[str, ...]  # as the indexes say them, in this order
+    parts: bool = False
+
+    def sql(self, prefix: str = "") -> str:
+        """Return the condition in the words of the indexes, without which none of them is used."""
+        values = ", ".join(f"'{value}'" for value in self.values)
+        return f"{prefix}{self.column} IN ({values})"
+
+
+UNDER_WAY = Few("state", ("queued", "held"), parts=True)  # deliveries that are not done
+LIVE = UNDER_WAY.sql()
+HELD = Few("folder", (Folder.QUARANTINE, Folder.SYSTEM))  # what was kept from its recipients
 
 PROTECTED = "type = 'PROTECTED'"  # sender rules whose persons are looked for; likewise
 
@@ -82,7 +102,7 @@ class Table(Generic[T]):
         secret: Sequence[str] = (),
         inner: Sequence[str] = (),
         hidden: dict[str, Hidden] | None = None,
-        live: str = "",
+        few: Few | None = None,
     ) -> None:
         self.kind = kind
         self.name = re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower()
@@ -92,7 +112,7 @@ class Table(Generic[T]):
         self.secret = frozenset(secret)
         self.inner = frozenset(inner).union(quiet)
         self.hidden = hidden or {}
-        self.live = live
+        self.few = few
         self.columns = {column.name: column for column in _columns(kind)}
         self.unique = tuple(unique)
         self.indexes = tuple(indexes)
@@ -301,7 +321,10 @@ TABLES: dict[type[Any], Table[Any]] = {
                 "(mailbox, folder, sent, id, category, received, size, header_from, subject, header_to, header_cc)",
                 "(mail_id)",
                 "(expires_at)",
+                f"(id, folder) WHERE {HELD.sql()}",
+                f"(domain_id, id, folder) WHERE {HELD.sql()}",
             ],
+            few=HELD,
             hidden={
                 # What folder lists sort and search by, kept here so that they needn't open each message.
                 "sent": Hidden('"sent" INTEGER NOT NULL', _of_message("coalesce(sent, received)")),
@@ -323,7 +346,7 @@ TABLES: dict[type[Any], Table[Any]] = {
                 "(remote_id) WHERE remote_id IS NOT NULL",
                 f"(id) WHERE {LIVE}",
             ],
-            live=LIVE,
+            few=UNDER_WAY,
         ),
         Table(
             Suppression,

@@ -7,7 +7,7 @@ from urllib.parse import quote
 import msgspec
 
 from gatepost.model.stored import Delivery, Letter, State
-from gatepost.model.values import Millis
+from gatepost.model.values import Id, Millis
 from gatepost.model.verdict import Folder
 from gatepost.services.content import Attachment
 from gatepost.services.folders import Shelf
@@ -81,6 +81,34 @@ class ImapMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     release_status: ReleaseStatus | None
 
 
+class HeldMail(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A mail that is held for a mailbox; `heldFor` are those it was to leave to. `uri` has it with its content."""
+
+    id: Id
+    mail_id: str
+    uri: str
+    mailbox: str
+    domain_id: Id
+    user_id: Id | None
+    held_for: list[str]
+    folder: str
+    category: str
+    reason: str
+    score: float
+    infected: bool
+    sender: str
+    client_ip: str
+    subject: str
+    from_: str = msgspec.field(name="from")
+    message_id: str
+    size: int
+    has_attachments: bool
+    received_date: Millis
+    expires_at: Millis
+    released_at: Millis | None
+    release_status: ReleaseStatus | None
+
+
 class ImapMessageContent(ImapMessage, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """A mail with the parts that were asked for; body and source are there for the owner of the mailbox alone."""
 
@@ -134,6 +162,36 @@ def show_mail(kind: type[M], root: str, letter: Letter, **more: object) -> M:
         released_at=None if copy.released_at is None else Millis(copy.released_at),
         release_status=None if letter.release is None else _status(letter.release),
         **more,
+    )
+
+
+def show_held(root: str, letter: Letter) -> HeldMail:
+    """Return a held mail as administrators see it, who see those of all mailboxes."""
+    message, copy = letter.message, letter.copy
+    return HeldMail(
+        id=Id(copy.id),
+        mail_id=copy.mail_id,
+        uri=f"{root}/{copy.folder}/{copy.mail_id}",
+        mailbox=copy.mailbox,
+        domain_id=Id(copy.domain_id),
+        user_id=None if copy.user_id is None else Id(copy.user_id),
+        held_for=copy.held_for,
+        folder=copy.folder,
+        category=copy.category,
+        reason=copy.reason,
+        score=copy.score,
+        infected=copy.infected,
+        sender=message.sender,
+        client_ip=message.client_ip,
+        subject=message.subject,
+        from_=message.header_from,
+        message_id=message.message_id,
+        size=message.size,
+        has_attachments=message.has_attachments,
+        received_date=Millis(message.received),
+        expires_at=Millis(copy.expires_at),
+        released_at=None if copy.released_at is None else Millis(copy.released_at),
+        release_status=None if letter.release is None else _status(letter.release),
     )
 
 

@@ -1,0 +1,119 @@
+"""`gatepost quarantine`: mail that is held, over all mailboxes, through the running daemon."""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import islice
+from typing import Any
+
+import click
+
+from gatepost.cli.control import PAGE, Control, segment
+from gatepost.cli.domain import find_domain
+from gatepost.cli.failure import Failure
+from gatepost.cli.options import json_option, with_control
+from gatepost.cli.output import clean, moment, show_json, show_table
+from gatepost.model.verdict import Category
+
+HEAD = ("ID", "RECEIVED", "CATEGORY", "SCORE", "SENDER", "MAILBOX", "SUBJECT", "UNTIL", "RELEASED")
+CATEGORIES = [category.name.lower().replace("_", "-") for category in Category if category is not Category.CLEAN]
+SHOWN = 50
+
+ids_argument = click.argument("ids", metavar="ID...", nargs=-1, required=True)
+
+
+@click.group()
+def command() -> None:
+    """List, show, release and delete mail that is held, whichever mailbox it is for."""
+
+
+@command.command("list")
+@click.option("--domain", metavar="NAME", help="What is held for a served domain.")
+@click.option("--mailbox", metavar="ADDRESS", help="For one address; a star at an end stands for anything.")
+@click.option("--category", type=click.Choice(CATEGORIES, case_sensitive=False), help="Held as this.")
+@click.option("--sender", metavar="ADDRESS", help='From an envelope sender, likewise; "" is the null sender.')
+@click.option("--subject", metavar="TEXT", help="With this subject, likewise.")
+@click.option("--limit", type=click.IntRange(min=1), default=SHOWN, show_default=True, help="The newest so many.")
+@json_option
+@with_control
+def list_quarantine(control: Control, domain: str | None, limit: int, as_json: bool, **given: str | None) -> None:
+    """List what is held, the newest first; of several options all must hold."""
+    asked: dict[str, object] = {name: value for name, value in given.items() if value is not None}
+    if domain is not None:
+        asked["domainId"] = find_domain(control, domain)["id"]
+    held = list(islice(_newest(control, **asked), limit + 1))
+    if as_json:
+        show_json(held[:limit])
+        return
+    show_table(HEAD, map(_row, held[:limit]))
+    if len(held) > limit:
+        click.echo(f"There are more; --limit shows more than {limit}.")
+
+
+@command.command()
+@click.argument("held_id", metavar="ID")
+@json_option
+@with_control
+def show(control: Control, held_id: str, as_json: bool) -> None:
+    """Show one held mail: why it is held, and how its release stands."""
+    held = control.ask("GET", _path(held_id))
+    if as_json:
+        show_json(held)
+        return
+    show_table(HEAD, [_row(held)])
+    click.echo(f"held because: {clean(held['reason'])}; gatepost explain {held['mailId']}")
+    if held["heldFor"]:
+        click.echo(f"it was to leave to: {', '.join(map(clean, held['heldFor']))}")
+    if release := held["releaseStatus"]:
+        click.echo(f"released: {release['state'].lower()}, {clean(release['reply'] or 'not tried yet')}")
+
+
+@command.command()
+@ids_argument
+@click.option("--infected", is_flag=True, help="Confirm that it is infected, and goes on all the same.")
+@with_control
+def release(control: Control, ids: Sequence[str], infected: bool) -> None:
+    """Send held mail on to its mailbox, or to whom it was to leave, as it came; nothing is filtered again."""
+    send = partial(control.confirm, header="X-Virus-Lover") if infected else partial(control.ask, "POST")
+    _each(ids, lambda path: send(f"{path}/release"), "released")
+
+
+@command.command()
+@ids_argument
+@with_control
+def delete(control: Control, ids: Sequence[str]) -> None:
+    """Delete held mail before its term; what became of it stays on record."""
+    _each(ids, lambda path: control.ask("DELETE", path), "deleted")
+
+
+def _each(ids: Sequence[str], act: Callable[[str], object], done: str) -> None:
+    """Do one thing to each and say so; the first refusal ends it, and names its mail."""
+    for held_id in ids:
+        try:
+            act(_path(held_id))
+        except Failure as failure:
+            raise Failure(f"{clean(held_id)}: {failure}", failure.code) from failure
+        click.echo(f"{held_id}: {done}")
+
+
+def _newest(control: Control, **asked: object) -> Iterator[Any]:
+    while page := control.ask("GET", "/quarantine", pageSize=PAGE, **asked):
+        yield from page
+        asked["before"] = page[-1]["id"]
+
+
+def _path(held_id: str) -> str:
+    return f"/quarantine/{segment(held_id)}"
+
+
+def _row(held: Any) -> tuple[object, ...]:
+    return (
+        held["id"],
+        moment(held["receivedDate"]),
+        held["category"],
+        f"{held['score']:.1f}",
+        held["sender"] or "<>",
+        held["mailbox"],
+        held["subject"],
+        moment(held["expiresAt"]),
+        moment(held["releasedAt"]),
+    )
