@@ -81,24 +81,33 @@ def sevenzipped(files: dict[str, bytes], **options: object) -> bytes:
     return out.getvalue()
 
 
-def tnef(name: bytes, content: bytes) -> bytes:
-    def attribute(level: int, kind: int, data: bytes) -> bytes:
-        total = sum(data) & 0xFFFF
-        return (
-            bytes([level])
-            + kind.to_bytes(4, "little")
-            + len(data).to_bytes(4, "little")
-            + data
-            + total.to_bytes(2, "little")
-        )
+def tnef(name: bytes, content: bytes, *more: bytes) -> bytes:
+    """Return a winmail.dat with one file, and `more` attributes behind it."""
+    file = tnef_attribute(2, 0x00069002, bytes(14)) + tnef_attribute(2, 0x00018010, name + b"\0")
+    return tnef_message(file + tnef_attribute(2, 0x0006800F, content), *more)
 
-    return (
-        b"\x78\x9f\x3e\x22\x01\0"
-        + attribute(1, 0x00089006, b"\0\0\1\0")
-        + attribute(2, 0x00069002, bytes(14))
-        + attribute(2, 0x00018010, name + b"\0")
-        + attribute(2, 0x0006800F, content)
+
+def tnef_message(*attributes: bytes) -> bytes:
+    return b"\x78\x9f\x3e\x22\x01\0" + tnef_attribute(1, 0x00089006, b"\0\0\1\0") + b"".join(attributes)
+
+
+def tnef_attribute(level: int, kind: int, data: bytes) -> bytes:
+    head = bytes([level]) + kind.to_bytes(4, "little") + len(data).to_bytes(4, "little")
+    return head + data + (sum(data) & 0xFFFF).to_bytes(2, "little")
+
+
+def tnef_properties(*properties: tuple[int, int, bytes], attached: bool = False) -> bytes:
+    """Return properties (number, type, value) of a message, or of an attachment that began before."""
+    told = b"".join(_property(*each) for each in properties)
+    return tnef_attribute(
+        2 if attached else 1, 0x00069005 if attached else 0x00069003, len(properties).to_bytes(4, "little") + told
     )
+
+
+def _property(number: int, kind: int, value: bytes) -> bytes:
+    head = kind.to_bytes(2, "little") + number.to_bytes(2, "little")
+    sized = (1).to_bytes(4, "little") + len(value).to_bytes(4, "little") if kind in (0x0D, 0x1E, 0x1F, 0x102) else b""
+    return head + sized + value + bytes(-len(value) % 4)
 
 
 def local_record(name: bytes, content: bytes, *, flags: int = 0, method: int = 0, raw: bytes | None = None) -> bytes:

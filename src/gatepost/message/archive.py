@@ -7,7 +7,7 @@ import hashlib
 import time
 from collections.abc import Callable, Sequence
 
-from gatepost.message import decode, foreign, names, office, packed, pdf, scripts, sevenzip, sniff, zips
+from gatepost.message import decode, foreign, names, office, packed, pdf, scripts, sevenzip, sniff, tnef, zips
 from gatepost.message.anatomy import Kind, Link, Member
 from gatepost.message.entity import fit
 from gatepost.message.inside import Inside, is_page
@@ -29,7 +29,7 @@ _READERS: dict[str, Reader] = {
     "tar": packed.tar,
     "7z": sevenzip.read,
     "lzma": packed.lzma_alone,
-    "tnef": packed.tnef,
+    "tnef": tnef.read,
     "ole": office.ole,
     "onenote": office.onenote,
     "rtf": office.rtf,
@@ -110,6 +110,9 @@ class Unpacker:
         if self._entries < 0:
             raise Stop(f"the mail's archives have more than {self._limits.archive_entries} entries")
         self._hurry()
+        if entry.page:
+            self._take_page(entry.content or b"", path, depth)
+            return
         named = names.normal(entry.names)
         label = f"{path} > {fit(named.shown)}" if path else fit(named.shown)
         if entry.problem:
@@ -129,6 +132,13 @@ class Unpacker:
                 self._look_for_links(entry.content, member.type, container, named.all)
             self._open(entry.content, named.shown, label, depth + 1)
             self._carried(entry.content, member, label, depth + 1)
+
+    def _take_page(self, content: bytes, path: str, depth: int) -> None:
+        """Take what the text of a mail leads to, and the objects in it."""
+        rich = content.startswith(b"{\\rt")
+        self._look_for_links(content, "text/rtf" if rich else "text/html", "", ())
+        if rich:
+            self._open(content, "", path, depth + 1)
 
     def _carried(self, content: bytes, member: Member, path: str, depth: int) -> None:
         """Take the files that a page or a script carries, which are no archives by their own make."""

@@ -43,7 +43,8 @@ class Damaged(Exception):
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """An entry of an archive. `names`: readings of its name, the usual first; `content` None when it was not read.
 
-    `problem` is a sentence that says why; an encrypted entry needs none.
+    `problem` is a sentence that says why; an encrypted entry needs none. A `page` is no file, and has no name: the text
+    of a mail that came in another form.
     """
 
     names: tuple[str, ...]
@@ -52,6 +53,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     encrypted: bool = False
     content: bytes | None = None
     problem: str = ""
+    page: bool = False
 
 
 class Meter:

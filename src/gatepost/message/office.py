@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from gatepost.message import decode
+from gatepost.message import decode, lzfu
 from gatepost.message.meter import BROKEN, Damaged, Entry, Meter, Stop, inflate
 
 _VBA_NAME = "_VBA_PROJECT".encode("utf-16-le")
@@ -32,6 +32,8 @@ _LOOKED_AT = 20  # streams
 
 _ATTACHED = "__substg1.0_37010102"  # PidTagAttachDataBinary, [MS-OXMSG] 2.1.3
 _NAMES = ("__substg1.0_3707001f", "__substg1.0_3704001f", "__substg1.0_3707001e", "__substg1.0_3704001e")
+_TEXT_TAGS = ("1000001e", "1000001f", "1013001e", "1013001f", "10130102", "10090102")
+_TEXTS = frozenset(f"__substg1.0_{tag}" for tag in _TEXT_TAGS)  # PidTagBody, PidTagBodyHtml, PidTagRtfCompressed
 _EMBEDDED = ("package", "contents", "embeddedodf")
 _SLIDES = "powerpoint document"
 _NATIVE = "\x01ole10native"
@@ -124,6 +126,8 @@ def ole(content: bytes, name: str, meter: Meter) -> Iterator[Entry]:
 
 def _entry(container: Any, path: list[str], meter: Meter) -> Entry | None:
     last = path[-1].lower()
+    if last in _TEXTS:
+        return _text(container, path, meter)
     if last not in (_ATTACHED, _NATIVE, *_EMBEDDED):
         return None
     meter.take(0)  # an earlier one may have met a limit
@@ -136,6 +140,21 @@ def _entry(container: Any, path: list[str], meter: Meter) -> Entry | None:
     if last == _NATIVE:
         names, data = _native(data) or (names, data)
     return Entry(names=names, size=len(data), content=data)
+
+
+def _text(container: Any, path: list[str], meter: Meter) -> Entry | None:
+    """Return a text of an Outlook message, in UTF-8 or its own code page; None for one that can't be read."""
+    meter.take(container.get_size(path))
+    data = container.openstream(path).read()
+    if path[-1].lower().endswith("10090102"):
+        try:
+            data = lzfu.unpacked(data)
+        except Damaged:
+            return None  # Outlook shows another
+        meter.take(len(data))
+    elif path[-1].lower().endswith("001f"):
+        data = data.decode("utf-16-le", "replace").encode()
+    return Entry(names=(), size=len(data), content=data, page=True)
 
 
 def _slide_objects(stream: bytes, meter: Meter) -> Iterator[Entry]:
@@ -199,7 +218,7 @@ def rtf(content: bytes, name: str, meter: Meter) -> Iterator[Entry]:
     for number, match in enumerate(islice(_OBJECT.finditer(content), _OBJECTS), 1):
         data = _hexadecimal(content, match.end())
         meter.take(len(data))
-        names, inner = _embedded(data) or ((f"object-{number}",), data)
+        names, inner = embedded(data) or ((f"object-{number}",), data)
         yield Entry(names=names, size=len(inner), content=inner)
 
 
@@ -217,8 +236,8 @@ def _hexadecimal(content: bytes, at: int) -> bytes:
     return bytes.fromhex(digits[: len(digits) // 2 * 2].decode("ascii"))
 
 
-def _embedded(data: bytes) -> tuple[tuple[str, ...], bytes] | None:
-    """Read an embedded object ([MS-OLEDS] 2.2.5): its class, two more names, and its own data."""
+def embedded(data: bytes) -> tuple[tuple[str, ...], bytes] | None:
+    """Read an embedded object of OLE 1.0 ([MS-OLEDS] 2.2.5): its class, two more names, and its own data."""
     at, texts = 8, []
     for _ in range(3):
         size = int.from_bytes(data[at : at + 4], "little")

@@ -1,4 +1,4 @@
-"""Tar, single packed files, winmail.dat; nothing of them is ever written to disc."""
+"""Tar, and single packed files; nothing of them is ever written to disc."""
 
 import bz2
 import io
@@ -6,7 +6,7 @@ import lzma
 import tarfile
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import IO, Any
+from typing import IO
 
 import zstandard
 
@@ -14,7 +14,6 @@ from gatepost.message import decode, sniff
 from gatepost.message.anatomy import Kind
 from gatepost.message.meter import CHUNK, Damaged, Decompressor, Entry, Meter, Stop, inflate, unpack
 
-_TNEF_OBJECTS = 5000
 _MEMORY = 268_435_456
 
 
@@ -134,42 +133,3 @@ def drained(file: IO[bytes] | None, meter: Meter) -> bytes:
         meter.take(len(data))
         out.write(data)
     return out.getvalue()
-
-
-# --- winmail.dat -----------------------------------------------------------------------------------------------------
-
-
-def tnef(content: bytes, name: str, meter: Meter) -> Iterator[Entry]:
-    """Yield the attachments of an Outlook winmail.dat ([MS-OXTNEF])."""
-    from tnefparse import TNEF  # type: ignore[import-untyped]
-
-    _check_tnef(content)
-    pending: list[Any] = [TNEF(content, do_checksum=False)]
-    while pending:
-        for attachment in pending.pop().attachments:
-            inner = getattr(attachment, "embed", None)
-            if inner is not None:
-                pending.append(inner)
-                continue
-            data = bytes(attachment.data or b"")
-            meter.take(len(data))
-            yield Entry(names=_tnef_names(attachment), size=len(data), content=data)
-
-
-def _check_tnef(content: bytes) -> None:
-    """Walk over the objects: damage that the library would pass over, and more objects than it can take in time."""
-    at = 6
-    for _ in range(_TNEF_OBJECTS):
-        if at >= len(content):
-            break
-        at += 11 + int.from_bytes(content[at + 5 : at + 9], "little")
-    if at != len(content):
-        raise Damaged("is a damaged winmail.dat")
-
-
-def _tnef_names(attachment: Any) -> tuple[str, ...]:
-    found = [
-        attachment.long_filename(),
-        decode.guessed(attachment._name) if isinstance(attachment._name, bytes) else attachment._name,
-    ]
-    return tuple(dict.fromkeys(name.strip("\0") for name in found if name)) or ("unnamed",)

@@ -1,0 +1,112 @@
+"""winmail.dat and Outlook's messages: every file and name in them, and where their texts lead (threats 52, 61)."""
+
+import pytest
+from tests.message.documents import compound
+from tests.message.mails import (
+    EXE,
+    attachment,
+    holding,
+    mail,
+    take_apart,
+    tnef,
+    tnef_attribute,
+    tnef_message,
+    tnef_properties,
+)
+
+from gatepost.message import lzfu
+
+
+def problems(content: bytes) -> tuple[str, ...]:
+    return take_apart(mail(attachment(b"winmail.dat", content))).unscannable
+
+
+LONG_NAME = (0x3707, 0x1F, "evil.exe\0".encode("utf-16-le"))
+NESTED = bytes.fromhex("0703020000000000c000000000000046")
+STORAGE = bytes.fromhex("0b00000000000000c000000000000046")
+
+
+@pytest.mark.parametrize(
+    ("properties", "names"),
+    [
+        ([LONG_NAME], ("evil.exe", "a.txt")),
+        ([(0x1234, 2, b"\1\0"), (0x3001, 0x1F, b"\0\xd8\0\xd8"), LONG_NAME], ("evil.exe", "a.txt")),
+        ([(0x3704, 0x1E, b"EVIL~1.EXE\0")], ("EVIL~1.EXE", "a.txt")),
+        ([(0x3001, 0x1E, b"Shown.\0")], ("a.txt",)),
+    ],
+    ids=["long", "behind no text", "short", "shown"],
+)
+def test_threat_52_a_file_of_a_winmail_dat_has_each_name_by_which_outlook_saves_it(
+    properties: list[tuple[int, int, bytes]], names: tuple[str, ...]
+) -> None:
+    part = holding("winmail.dat", tnef(b"a.txt", EXE, tnef_properties(*properties, attached=True)))
+    assert [member.names for member in part.members] == [names]
+
+
+def test_threat_52_what_hides_a_name_in_a_winmail_dat_is_told_and_the_rest_is_read() -> None:
+    hidden = tnef_properties((0x1234, 1, b""), LONG_NAME, attached=True)
+    other = tnef_attribute(2, 0x00069002, bytes(14)) + tnef_attribute(2, 0x00018010, b"b.exe\0")
+    found = take_apart(mail(attachment(b"winmail.dat", tnef(b"a.txt", EXE, hidden, other))))
+    assert found.unscannable == ("winmail.dat: a.txt: has a property of an unknown type (0x0001)",)
+    assert [member.names for member in found.parts[0].members] == [("a.txt",), ("b.exe",)]
+    cut = problems(tnef(b"a.txt", EXE)[:-1])
+    assert cut == ("winmail.dat: is a damaged winmail.dat",)
+
+
+def test_threat_52_messages_and_objects_in_a_winmail_dat_are_opened() -> None:
+    message = (0x3701, 0x0D, NESTED + tnef(b"evil.exe", EXE))
+    part = holding("winmail.dat", tnef_message(tnef_properties(message, attached=True)))
+    assert [member.path for member in part.members] == ["evil.exe"]
+    document = compound({"Macros/VBA/dir": b"x"})
+    part = holding("winmail.dat", tnef_message(tnef_properties((0x3701, 0x0D, STORAGE + document), attached=True)))
+    assert (part.macros, part.members[0].size) == (True, len(document))
+    many = tnef_message(*(tnef_properties((0x3701, 0x0D, NESTED + tnef_message()), attached=True) for _ in range(60)))
+    assert "more messages" in problems(many)[0]
+
+
+def test_a_subject_in_another_code_page_keeps_no_winmail_dat_from_being_read() -> None:
+    page = tnef_attribute(1, 0x00069007, (932).to_bytes(8, "little"))
+    found = take_apart(
+        mail(attachment(b"winmail.dat", tnef(b"a.txt", b"x", page, tnef_attribute(1, 0x00018004, b"\x81"))))
+    )
+    assert (found.unscannable, [member.names for member in found.parts[0].members]) == ((), [("a.txt",)])
+
+
+# [MS-OXRTFCP] 3.1 and 3.2.
+RTF_WORLD = "2d0000002b0000004c5a4675f1c5c7a703000a007263706731323542320af32068656c090020627705b06c647d0a800fa0"
+RTF_RUNS = "1a0000001c0000004c5a4675e2d44b51410004205758595a0d6e7d010eb0"
+
+
+def test_compressed_rtf_is_unpacked_as_it_is_written_down() -> None:
+    assert lzfu.unpacked(bytes.fromhex(RTF_WORLD)) == b"{\\rtf1\\ansi\\ansicpg1252\\pard hello world}\r\n"
+    assert lzfu.unpacked(bytes.fromhex(RTF_RUNS)) == b"{\\rtf1 WXYZWXYZWXYZWXYZWXYZ}"
+    assert len(lzfu.unpacked(bytes.fromhex(RTF_RUNS), 240)) < 60
+
+
+def stored_rtf(text: bytes) -> bytes:
+    return bytes(8) + b"MELA" + bytes(4) + text
+
+
+TEXTS = [
+    (0x1000, 0x1F, "see http://evil.com/x\0".encode("utf-16-le")),
+    (0x1013, 0x102, b'<html><a href="http://evil.com/x">here</a></html>'),
+    (0x1009, 0x102, stored_rtf(b'{\\rtf1{\\field{\\*\\fldinst HYPERLINK "http://evil.com/x"}}}')),
+]
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=["plain", "html", "rtf"])
+def test_threat_61_where_the_text_of_an_outlook_message_leads_is_found(text: tuple[int, int, bytes]) -> None:
+    winmail = tnef_message(tnef_properties(text))
+    number, kind, value = text
+    message = compound({"__nameid_version1.0/__substg1.0_00020102": b"x", f"__substg1.0_{number:04X}{kind:04X}": value})
+    for name, content in ((b"winmail.dat", winmail), (b"a.msg", message)):
+        found = take_apart(mail(attachment(name, content)))
+        assert "evil.com" in [link.host for link in found.leads]
+        assert found.unscannable == ()
+
+
+def test_threat_61_the_old_text_of_a_winmail_dat_is_read_too() -> None:
+    found = take_apart(
+        mail(attachment(b"winmail.dat", tnef_message(tnef_attribute(1, 0x0002800C, b"http://evil.com/\0"))))
+    )
+    assert [link.host for link in found.leads] == ["evil.com"]
