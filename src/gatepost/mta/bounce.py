@@ -9,7 +9,7 @@ from gatepost.events import log
 from gatepost.message import dsn
 from gatepost.model.address import Address, BadAddress, parse_address
 from gatepost.model.envelope import Body, Direction, TlsWish
-from gatepost.model.query import eq, every
+from gatepost.model.query import Op, Query, Where, eq, every
 from gatepost.model.stored import Copy, Delivery, Message, State, TraceEvent
 from gatepost.model.suppression import Suppression
 from gatepost.model.tenant import User
@@ -37,6 +37,7 @@ class Step(StrEnum):
     NOTHING = "nothing"
     REPORT = "report"
     HOLD = "hold"
+    STAY = "stay"  # of what was released: in its folder
     DROP = "drop"  # would be the bounce of a bounce
 
 
@@ -48,9 +49,18 @@ class Report(msgspec.Struct, frozen=True):
     delivery: Delivery
 
 
+class Stay(msgspec.Struct, frozen=True):
+    """A mailbox whose copies of a mail that were released stay until a moment at least (epoch milliseconds)."""
+
+    mail_id: str
+    mailbox: str
+    until: int
+
+
 class Aftermath(msgspec.Struct, frozen=True):
     """All that follows from one transaction, to be written in the commit that settles it."""
 
+    stays: tuple[Stay, ...] = ()
     copies: tuple[Copy, ...] = ()
     reports: tuple[Report, ...] = ()
     events: tuple[TraceEvent, ...] = ()
@@ -64,7 +74,7 @@ def step(settled: Settled) -> Step:
         if not delivery.sender and _leaves(delivery):
             return Step.DROP
         if not delivery.proven:
-            return Step.NOTHING if delivery.release else Step.HOLD
+            return Step.STAY if delivery.release else Step.HOLD
         if not delivery.sender:
             return Step.DROP
         return Step.REPORT if _asks(delivery, "FAILURE", unsaid=True) else Step.NOTHING
@@ -111,8 +121,15 @@ class Bounces:
         held = [self._held(each, now) for what, each in steps if what is Step.HOLD]
         told = [each for what, each in steps if what is Step.REPORT]
         report = self.report(message, original, told[0].delivery, list(map(_fate, told)), now) if told else None
-        events = [_event(what, each, report, now) for what, each in steps if what is not Step.NOTHING]
-        return Aftermath(tuple(held), (report,) if report else (), tuple(events))
+        silent = (Step.NOTHING, Step.STAY)
+        events = [_event(what, each, report, now) for what, each in steps if what not in silent]
+        stays = [self._stay(each.delivery, now) for what, each in steps if what is Step.STAY]
+        return Aftermath(tuple(stays), tuple(held), (report,) if report else (), tuple(events))
+
+    def _stay(self, delivery: Delivery, now: int) -> Stay:
+        """The end of its copy's term must not be the end of a mail that no server took (rules 8)."""
+        mailbox = delivery.group or parse_address(delivery.recipient).key
+        return Stay(delivery.mail_id, mailbox, now + self._system_days * DAY)
 
     def _held(self, settled: Settled, now: int) -> Copy:
         """The mail stays for the mailbox's people to see, as its sender can't be told (rules 8).
@@ -203,6 +220,8 @@ def store(writer: Writer, aftermath: Aftermath, until: int) -> list[Delivery]:
     which lets go of the mail's bytes. `until`: how long the traces stay."""
     for copy in aftermath.copies:
         _add_held(writer, copy)
+    for stay in aftermath.stays:
+        _prolong(writer, stay)
     ways = []
     for report in aftermath.reports:
         way = _homeward(writer, report.delivery)
@@ -221,6 +240,14 @@ def _add_held(writer: Writer, copy: Copy) -> None:
         return
     user = writer.first(User, eq("email", copy.mailbox))
     writer.add(msgspec.structs.replace(copy, user_id=user.id if user else None))
+
+
+def _prolong(writer: Writer, stay: Stay) -> None:
+    """Lengthen the term of what was released; that of the archive stands, and is long."""
+    released = every(eq("mail_id", stay.mail_id), eq("mailbox", stay.mailbox), Where("expires_at", Op.LT, stay.until))
+    for copy in writer.find(Copy, Query(where=released)).items:
+        if copy.released_at is not None and copy.folder != Folder.ARCHIVE.value:
+            writer.change(Copy, copy.id, expires_at=stay.until)
 
 
 def _homeward(writer: Writer, way: Delivery) -> Delivery:

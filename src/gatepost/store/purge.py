@@ -78,7 +78,9 @@ def forget_refused(connection: sqlite3.Connection, mail: Mail, limit: int = 20) 
 
 
 def _expired_copies(connection: sqlite3.Connection, mail: Mail, now: int, limit: int) -> tuple[dict[str, int], int]:
-    due = "SELECT id FROM copy WHERE expires_at <= ? ORDER BY expires_at LIMIT ?"
+    # What was released is needed until a server has it.
+    release = f"SELECT 1 FROM delivery WHERE delivery.mail_id = copy.mail_id AND delivery.release AND {LIVE}"
+    due = f"SELECT id FROM copy WHERE expires_at <= ? AND NOT EXISTS ({release}) ORDER BY expires_at LIMIT ?"
     return _delete_copies(connection, mail, due, (now, limit))
 
 
