@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 from tests.house import House, client, living, queued_as
+from tests.peers.names import Names, Zone
 from tests.peers.sink import Script, Sink
 
 from gatepost.model.address import Address, parse_address
@@ -181,6 +182,22 @@ async def test_a_login_is_told_when_its_mail_to_a_colleague_fails(tmp_path: Path
         await house.gatepost.queue.idle()
         assert [way.state for way in deliveries(house, receipt.id)] == [State.BOUNCED]
         assert house.copies("System") == []
+
+
+@pytest.mark.parametrize("signs_in", [True, False])
+async def test_a_receipt_that_no_server_takes_is_held_though_it_is_proven(tmp_path: Path, signs_in: bool) -> None:
+    """Rules 8: nobody can be told of it; of who was not proven it was held, of others it ended without a word."""
+    zone: Zone = {"client.example": ["A 127.0.0.1", 'TXT "v=spf1 ip4:127.0.0.1 -all"']}
+    sink = Sink({"RCPT": "550 5.2.2 full"})
+    async with Names(zone) as names, living(tmp_path, sink=sink, dns={"servers": [names.address]}) as house:
+        if signs_in:
+            eve = await login(house, "eve@served.example")
+            await receive(house, eve, None, BOB, written("eve@served.example"))
+        else:
+            assert (await house.send(written("absent@client.example"), BOB, sender="")).code == 250
+        await house.gatepost.queue.idle()
+        (held,) = house.copies("System")
+        assert (held.mailbox, held.reason) == (BOB, "the mail server did not take it: 550 5.2.2 full")
 
 
 # Groups (rules 9).

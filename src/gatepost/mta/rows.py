@@ -138,7 +138,12 @@ def _paying(envelope: Envelope, recipient: Recipient, author: Address | None) ->
 
 
 def vouched(envelope: Envelope, *, proven: bool) -> bool:
-    """Tell whether the sender is known to be true: who signed in, or sends from a network of ours, or is `proven`."""
+    """Tell whether the sender is known to be true: who signed in, or sends from a network of ours, or is `proven`.
+
+    The null sender is nobody who could be told; of what the gateway itself says none need be.
+    """
+    if envelope.sender is None and envelope.client.ip:
+        return False
     return proven or envelope.direction is Direction.OUT or envelope.client.login is not None
 
 
