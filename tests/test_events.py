@@ -88,6 +88,15 @@ async def test_an_alarm_counts_each_time_and_is_logged_once_in_a_while() -> None
     assert metrics.registry.get_sample_value("gatepost_alarms_total", labels) == 3
 
 
+async def test_86_an_alarm_is_logged_when_the_clock_was_set_back() -> None:
+    times = iter((1_700_000_000, 1_000_000))
+    alarms = Alarms(Metrics(), lambda: next(times))
+    with capture_logs() as lines:
+        for _ in range(2):
+            alarms.tell("zen.test", "refused", "it refuses")
+    assert len(lines) == 2
+
+
 def test_durations_are_counted_up_to_each_bound_and_summed_up() -> None:
     metrics = Metrics()
     seconds = metrics.scan_seconds.labels("score")

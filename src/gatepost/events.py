@@ -167,7 +167,7 @@ class Alarms:
         """Count a fault of `source`; `why` is one word for the metric, `text` a sentence for the log."""
         self._metrics.alarms.labels(source, why).inc()
         now = self._clock()
-        if now - self._told.get((source, why), -self._quiet) >= self._quiet:
+        if not 0 <= now - self._told.get((source, why), -self._quiet) < self._quiet:  # the clock may go back
             self._told[source, why] = now
             log.warning("alarm", source=source, why=why, what=text)
 

@@ -23,7 +23,7 @@ from gatepost.model.stored import StsPolicy
 from gatepost.mta.outcome import Outcome, Result
 from gatepost.mta.relay import Relay
 from gatepost.mta.security import Security
-from gatepost.mta.sts import Fetcher
+from gatepost.mta.sts import Fetcher, NoPolicy
 from gatepost.mta.sts_policies import StsPolicies
 from gatepost.mta.tls_results import TlsResults
 from gatepost.settings import Dns, MtaSts
@@ -70,9 +70,8 @@ class Far:
 
     async def deliver(self, sink: Sink, *, dane: bool = True, trust_ad: str = "local", **asked: object) -> Outcome:
         """Send one mail by a relay that starts now; `asked` is put into its parcel."""
-        resolver = Resolver(Dns(servers=[self.names.address], timeout=10.0, trust_ad=trust_ad), self.clock)
-        settings = MtaSts(port=self.web.port, ca_file=str(self.directory / "ca.pem"))
-        policies = StsPolicies(self.store, Fetcher(resolver, settings, private=True), resolver, self.clock)
+        resolver = self.resolver(trust_ad)
+        policies = self.policies(resolver)
         relay = Relay(
             RelaySettings(
                 allow_private_destinations=True,
@@ -91,6 +90,13 @@ class Far:
         (outcome,) = await relay.deliver(Route(domain="far.example"), parcel("b@far.example", **asked))
         await relay.close()
         return outcome
+
+    def resolver(self, trust_ad: str = "local") -> Resolver:
+        return Resolver(Dns(servers=[self.names.address], timeout=10.0, trust_ad=trust_ad), self.clock)
+
+    def policies(self, resolver: Resolver) -> StsPolicies:
+        settings = MtaSts(port=self.web.port, ca_file=str(self.directory / "ca.pem"))
+        return StsPolicies(self.store, Fetcher(resolver, settings, private=True), resolver, self.clock)
 
     def tlsa(self, sink: Sink, *records: str | Fault) -> None:
         self.names.zone[f"_{sink.port}._tcp.{HOST}"] = list(records)
@@ -267,6 +273,19 @@ async def test_a_policy_in_testing_asks_for_nothing(far: Far) -> None:
     far.web.said = answer(POLICY.replace("enforce", "testing"))
     async with Sink() as sink:
         assert (await far.deliver(sink)).result is Result.DELIVERED
+
+
+async def test_86_a_policy_that_could_not_be_fetched_is_asked_for_when_the_clock_is_set_back(far: Far) -> None:
+    """Until the old time came again its domain's mail would go without: to whoever cuts TLS off, in the clear."""
+    far.tell_policy()
+    policies = far.policies(far.resolver())
+    far.web.said = answer("", status="500 Oops")
+    with pytest.raises(NoPolicy):
+        await policies.find("far.example")
+    far.web.said = answer(POLICY)
+    far.clock.now -= 86_400_000
+    found = await policies.find("far.example")
+    assert found is not None and found.mode == "enforce"
 
 
 async def test_a_known_policy_holds_over_restarts_and_silence_until_it_expires(far: Far) -> None:

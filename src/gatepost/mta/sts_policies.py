@@ -56,7 +56,7 @@ class StsPolicies:
 
     async def _renewed(self, domain: str, told: str) -> StsPolicy:
         last, fault = self._failed.get(domain, (-PAUSE, ""))
-        if self._clock() - last < PAUSE:
+        if 0 <= self._clock() - last < PAUSE:
             raise NoPolicy(f"the MTA-STS policy of {domain} could not be fetched", fault)
         task = self._fetching.get(domain)
         if task is None:
