@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 from tests.store.samples import domain, keep, open_store, user
 
 from gatepost.model.problem import Kind, Problem
@@ -407,9 +408,11 @@ async def test_81_a_database_locked_by_another_is_unavailable(store: Store) -> N
     store._committer._connection.execute("PRAGMA busy_timeout=50")
     intruder = sqlite3.connect(store.path / "gatepost.db", isolation_level=None)
     intruder.execute("BEGIN IMMEDIATE")
-    with pytest.raises(Problem) as raised:
+    with capture_logs() as lines, pytest.raises(Problem) as raised:
         await store.write(adds(user()))
     assert raised.value.kind is Kind.UNAVAILABLE and store.healthy
+    told = [(line["log_level"], line["event"]) for line in lines]
+    assert told == [("error", "another process holds the database locked; no mail is taken as long")]
     intruder.execute("ROLLBACK")
     intruder.close()
     assert (await store.write(adds(user()))).id == 1

@@ -75,6 +75,8 @@ class Health:
             return Problem(Kind.FULL, "no space left", error=str(error))
         if _is_broken(error):
             self._mark("broken", error)
+        elif isinstance(error, sqlite3.Error) and primary_code(error) == sqlite3.SQLITE_BUSY:
+            log.error("another process holds the database locked; no mail is taken as long", error=str(error))
         return self.unavailable(error)
 
     def unreadable(self, error: sqlite3.Error) -> Exception:
