@@ -102,6 +102,23 @@ async def test_the_last_delivery_takes_the_bytes_along_and_leaves_the_story(stor
     assert nothing_left(store, 1)
 
 
+async def test_a_delivery_has_room_for_what_its_first_try_says(store: Store) -> None:
+    def pages(writer: Writer) -> int:
+        (count,) = writer._connection.execute("PRAGMA page_count").fetchone()
+        return int(count)
+
+    kept = [await store.write(lambda writer, n=number: keep(writer, n, copies=1)) for number in range(1, 101)]
+    before = await store.write(pages)
+    said = "250 2.0.0 Ok: queued as 4bXyZ01234z56789"
+    tried = Attempt(at=NOW, hop="mx.in.test[192.0.2.25]:25", tls="TLSv1.3", code=250, reply=said[4:], took=12)
+    for number, ids in enumerate(kept, 1):
+        changes = {"state": State.DELIVERED, "attempts": 1, "done_at": NOW, "last_reply": said, "log": [tried]}
+        row = delivery(number, id=ids.deliveries[0], remote_id="4bXyZ01234z56789", **changes)
+        await store.write(lambda writer, row=row: writer.settle(row))
+        assert store.reader.get(Delivery, row.id) == row
+    assert await store.write(pages) == before
+
+
 async def test_copies_move_to_another_mailbox_a_slice_at_a_time_and_stay_as_they_are(store: Store) -> None:
     for number in (1, 2, 3):
         await kept(store, number, copies=1)

@@ -25,6 +25,10 @@ _BODIES = Wide("INSERT OR FAIL INTO body (mail_id, size, data) VALUES {rows}", 3
 _TRACES = Wide("INSERT OR FAIL INTO trace (mail_id, until, refused, size, data) VALUES {rows}", 5)
 
 _OPEN = (State.QUEUED, State.HELD)
+# A new delivery has room for what its first try will say: a row that grows in a full page has that shared out anew
+# among three. The blanks go with the try.
+_LOG = list(_DELIVERY.columns).index("log") - 1  # without the id
+_UNTRIED = "[]" + " " * 300
 # What a try, or an administrator, changes in a delivery.
 _STANDING = (
     *("state", "attempts", "due", "expires", "delay_told", "last_reply", "remote_id", "done_at", "log", "tag"),
@@ -97,7 +101,7 @@ class Arrival:
         self.message = _MESSAGE.values(message)
         self.body = message.id, body.size, body.data
         self.copies = _copy_rows(message, copies)
-        self.ways = [_DELIVERY.values(each)[1:] for each in deliveries]
+        self.ways = [_way(each) for each in deliveries]
         self.trace = _told(message.id, trace, until)
         self.needs_body = bool(copies) or any(delivery.state in _OPEN for delivery in deliveries)
         self.spooled = body.data is None
@@ -138,7 +142,7 @@ class Mail:
 
     def enqueue(self, deliveries: Sequence[Delivery]) -> list[int]:
         """Insert new deliveries and return their ids."""
-        return list(self._enqueue([_DELIVERY.values(each)[1:] for each in deliveries]))
+        return list(self._enqueue([_way(each) for each in deliveries]))
 
     def _enqueue(self, rows: Sequence[Sequence[Any]]) -> range:
         ids = self._numbers.take(len(rows))
@@ -249,6 +253,14 @@ def _copy_rows(message: Message, copies: Sequence[Copy]) -> list[list[Any]]:
         message.header_cc,
     )
     return [[*_COPY.values(copy), *listed] for copy in copies]
+
+
+def _way(delivery: Delivery) -> list[Any]:
+    """Return what a new delivery binds but for its id."""
+    row = _DELIVERY.values(delivery)[1:]
+    if not delivery.log:
+        row[_LOG] = _UNTRIED
+    return row
 
 
 def _told(
