@@ -344,6 +344,45 @@ async def test_twenty_errors_are_enough(tmp_path: Path) -> None:
         assert await until_421(await opened.hello(), "FROBNICATE", 30) == 20
 
 
+GROUPS = {
+    "no recipient is taken now": ("MAIL FROM:<>\r\nRCPT TO:<bob@soon.example>\r\nDATA\r\n", "250 450 503"),
+    "no recipient is taken at all": ("MAIL FROM:<>\r\nRCPT TO:<bob@far.example>\r\nDATA\r\n", "250 550 503"),
+    "the sender is refused": (
+        "MAIL FROM:<> X=1\r\n" + "RCPT TO:<bob@ours.example>\r\n" * 2 + "DATA\r\n",
+        "555 503 503 503",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", GROUPS)
+async def test_what_is_sent_along_with_a_refused_command_is_no_error(tmp_path: Path, case: str) -> None:
+    """RFC 2920 3.1: who sends DATA along does not know yet that nobody is taken; Postfix always does."""
+    group, codes = GROUPS[case]
+    async with front(tmp_path) as opened:
+        talk = await opened.hello()
+        with capture_logs() as logs:
+            for _ in range(18):
+                await talk.send(group.encode())
+                assert " ".join([(await talk.reply())[:3] for _ in codes.split()]) == codes
+                assert (await talk.ask("RSET")).startswith("250 ")
+        assert [entry["command"] for entry in logs if entry["event"] == "refused"] == [
+            "MAIL" if codes[0] == "5" else "RCPT"
+        ] * 18
+        assert opened.count("gatepost_smtp_rejected_total", code="503") == 18 * codes.count("503")
+        assert await talk.mail(MAIL) == f"250 2.0.0 Ok: queued as {1:032x}"
+
+
+async def test_a_command_out_of_turn_is_an_error_though_another_was_refused_before(tmp_path: Path) -> None:
+    async with front(tmp_path) as opened:
+        assert await until_421(await opened.hello(), "RCPT TO:<bob@ours.example>", 30) == 20
+        talk = await opened.hello()
+        assert (await talk.ask("MAIL FROM:<> X=1")).startswith("555 ")
+        assert await until_421(talk, "RCPT TO:<bob@ours.example>", 130) == 101 + 19
+        talk = await opened.hello()
+        assert (await talk.ask("MAIL FROM:<> X=1")).startswith("555 ")
+        assert await until_421(talk, "DATA", 30) == 1 + 19
+
+
 @pytest.mark.parametrize("command", ["NOOP", "RSET", "VRFY bob", "HELP"])
 async def test_a_hundred_idle_commands_are_enough(tmp_path: Path, command: str) -> None:
     """Threats 13, F4."""

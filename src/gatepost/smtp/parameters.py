@@ -1,11 +1,13 @@
-"""Reads the parameters of MAIL and RCPT strictly (RFC 5321 4.1.2, 1870, 6152, 6531, 3461, 4954, 8689)."""
+"""Reads the paths and parameters of MAIL and RCPT strictly (RFC 5321 4.1.2, 1870, 6152, 6531, 3461, 4954, 8689)."""
 
 import re
 
 import msgspec
 
+from gatepost.model.address import Address, BadAddress, BareIp, parse_path
 from gatepost.model.envelope import Dsn
-from gatepost.smtp.replies import Refusal, Reply
+from gatepost.model.problem import Kind, Problem
+from gatepost.smtp.replies import MAIL_SYNTAX, RCPT_SYNTAX, Refusal, Reply
 
 _KEYWORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*\Z")
 _VALUE = re.compile(r"[!-<>-~\u0080-\U0010ffff]+\Z")
@@ -27,6 +29,33 @@ class MailOptions(msgspec.Struct, frozen=True):
 
 
 NO_OPTIONS = MailOptions()
+
+
+def sender_path(argument: str) -> tuple[Address | None, str]:
+    """Read what follows MAIL: the sender, None for the null one, and the parameters. Raises Refusal."""
+    try:
+        sender, rest = parse_path(_after("FROM:", argument, MAIL_SYNTAX))
+        if sender is not None and not sender.domain:
+            raise BadAddress("the address has no domain")
+    except BadAddress as error:
+        raise Refusal(Reply(501, "5.1.7", str(error))) from None
+    return sender, rest
+
+
+def recipient_path(argument: str) -> tuple[Address | None, str]:
+    """Read what follows RCPT: the recipient and the parameters. Raises Refusal, and Problem(RELAYING_DENIED)."""
+    try:
+        return parse_path(_after("TO:", argument, RCPT_SYNTAX))
+    except BareIp:  # well-formed, but no domain of ours (threat 36)
+        raise Problem(Kind.RELAYING_DENIED, "relaying denied") from None
+    except BadAddress as error:
+        raise Refusal(Reply(501, "5.1.3", str(error))) from None
+
+
+def _after(keyword: str, argument: str, otherwise: Reply) -> str:
+    if argument[: len(keyword)].upper() != keyword:
+        raise Refusal(otherwise)
+    return argument[len(keyword) :].lstrip(" ")
 
 
 def _wrong(text: str) -> Refusal:

@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from gatepost.events import log
-from gatepost.model.address import Address, BadAddress, BareIp, parse_path
 from gatepost.model.envelope import Role
 from gatepost.model.problem import Kind, Problem
 from gatepost.smtp import replies
@@ -14,7 +13,14 @@ from gatepost.smtp.connection import Connection
 from gatepost.smtp.data import DataReader
 from gatepost.smtp.door import BUDGET_PATIENCE, Door
 from gatepost.smtp.handler import Incoming, Transaction
-from gatepost.smtp.parameters import NO_OPTIONS, MailOptions, mail_options, rcpt_options
+from gatepost.smtp.parameters import (
+    NO_OPTIONS,
+    MailOptions,
+    mail_options,
+    rcpt_options,
+    recipient_path,
+    sender_path,
+)
 from gatepost.smtp.replies import Refusal, Reply
 from gatepost.smtp.throttle import Awaits, Share
 from gatepost.smtp.wire import HTTP_VERBS, RESPONSE_MAX, flaw, read_command
@@ -81,6 +87,9 @@ class Session(Connection):
         return self._refused(verb, "", Refusal(replies.UNKNOWN, final=verb == b"PROXY"))
 
     def _refused(self, verb: bytes, argument: str, refusal: Refusal) -> Reply | None:
+        if self.conduct.excuses(verb, refusal.reply):
+            self.door.refusals.labels(str(refusal.reply.code)).inc()
+            return refusal.reply
         if refusal.reply.code >= 500:
             self.conduct.errors += 1
         self._note(verb, argument, refusal.reply)
@@ -104,6 +113,7 @@ class Session(Connection):
 
     def _note(self, verb: bytes, argument: str, reply: Reply, problem: Problem | None = None) -> None:
         self.door.refusals.labels(str(reply.code)).inc()
+        self.conduct.refused(verb, reply)
         log.info(
             "refused",
             session=self.client.session,
@@ -200,7 +210,7 @@ class Session(Connection):
     async def mail_from(self, argument: str) -> Reply:
         """MAIL."""
         self._may_mail()
-        sender, rest = _sender(_after("FROM:", argument, replies.MAIL_SYNTAX))
+        sender, rest = sender_path(argument)
         options = self._mail_options(rest) if self._takes_options(rest) else NO_OPTIONS
         if not (options.smtputf8 or argument.isascii()):
             raise Refusal(replies.NEEDS_SMTPUTF8)
@@ -235,7 +245,7 @@ class Session(Connection):
         mail = self._open_mail()
         if not (mail.options.smtputf8 or argument.isascii()):
             raise Refusal(replies.NEEDS_SMTPUTF8)
-        address, rest = _recipient(_after("TO:", argument, replies.RCPT_SYNTAX))
+        address, rest = recipient_path(argument)
         if address is None:
             raise Refusal(replies.NO_RECIPIENT)
         dsn = mail.options.dsn
@@ -372,28 +382,3 @@ COMMANDS: dict[bytes, Command] = {
     **dict.fromkeys((b"EXPN", b"TURN", b"ETRN", b"ATRN", b"SEND", b"SOML", b"SAML"), Session.off),
 }
 JUNK = frozenset((b"NOOP", b"RSET", b"VRFY", b"HELP"))
-
-
-def _after(keyword: str, argument: str, otherwise: Reply) -> str:
-    if argument[: len(keyword)].upper() != keyword:
-        raise Refusal(otherwise)
-    return argument[len(keyword) :].lstrip(" ")
-
-
-def _sender(text: str) -> tuple[Address | None, str]:
-    try:
-        sender, rest = parse_path(text)
-        if sender is not None and not sender.domain:
-            raise BadAddress("the address has no domain")
-    except BadAddress as error:
-        raise Refusal(Reply(501, "5.1.7", str(error))) from None
-    return sender, rest
-
-
-def _recipient(text: str) -> tuple[Address | None, str]:
-    try:
-        return parse_path(text)
-    except BareIp:  # well-formed, but no domain of ours (threat 36)
-        raise Problem(Kind.RELAYING_DENIED, "relaying denied") from None
-    except BadAddress as error:
-        raise Refusal(Reply(501, "5.1.3", str(error))) from None

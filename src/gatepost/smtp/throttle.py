@@ -102,16 +102,35 @@ class Throttle:
         return min(DRAG_MAX, float(self._harvests.count(peer_key(ip))))
 
 
+_IN_VAIN = (replies.MAIL_FIRST, replies.RCPT_FIRST)
+
+
 class Conduct:
     """Counts one session's errors since its last mail, and what it is never forgiven."""
 
-    __slots__ = ("_limits", "errors", "guesses", "junk", "long_lines", "unknown")
+    __slots__ = ("_limits", "_pardons", "errors", "guesses", "junk", "long_lines", "unknown")
 
     LONG_LINES = 3
+    GROUP = 101  # commands sent along with MAIL: recipients (RFC 5321 4.5.3.1.8), and DATA
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self.errors = self.junk = self.long_lines = self.unknown = self.guesses = 0
+        self._pardons = 0
+
+    def refused(self, verb: bytes, reply: Reply) -> None:
+        """Take note of a refusal: what was sent along with MAIL or RCPT could not know of it (RFC 2920 3.1)."""
+        if verb == b"MAIL":
+            self._pardons = self.GROUP
+        elif verb == b"RCPT" and reply not in _IN_VAIN:
+            self._pardons = 1
+
+    def excuses(self, verb: bytes, reply: Reply) -> bool:
+        """Tell whether a command came in vain for what was refused before it in its group, which DATA ends."""
+        excused = self._pardons > 0 and reply in _IN_VAIN
+        if excused:
+            self._pardons = 0 if verb == b"DATA" else self._pardons - 1
+        return excused
 
     @property
     def spent(self) -> bool:
