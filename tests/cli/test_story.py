@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from gatepost.cli.story import story
+import pytest
+
+from gatepost.cli.story import ending, story
 
 SPF = {
     "result": "softfail",
@@ -52,3 +54,20 @@ def test_each_fact_has_a_line_and_nothing_drives_the_terminal() -> None:
     assert "without SENDER_BLOCKED it would be delivered as CLEAN" in lines
     assert lines[-1] == "held in quarantine: ours.test blocks a.test"
     assert lines.index("filter=senders senders=0.1ms") < next(n for n, line in enumerate(lines) if "verdict" in line)
+
+
+@pytest.mark.parametrize("status", ["deferred", "bounced", "expired"])
+def test_what_the_next_hop_said_last_is_why_a_mail_did_not_get_there(status: str) -> None:
+    tried = {
+        "recipient": "kim@far.test",
+        "status": status,
+        "why": "550 5.1.1 no such\x1b[2J user",
+        "reasons": ["an advert"],
+    }
+    verdict = event(3, "verdict", "delivered", "kim@far.test", action="deliver")
+    life = {"events": [verdict], "deliveries": [], "recipients": [tried]}
+    assert ending(life) == (status, "550 5.1.1 no such\\x1b[2J user")
+    there = {"recipient": "ann@far.test", "status": "delivered", "why": "250 Ok", "reasons": []}
+    assert ending({**life, "recipients": [there]}) == ("delivered", "nothing stands against it")
+    held = {"recipient": "bob@ours.test", "status": "quarantined", "why": "spam", "reasons": ["spam"]}
+    assert ending({**life, "recipients": [tried, held]})[1] == "550 5.1.1 no such\\x1b[2J user; spam"

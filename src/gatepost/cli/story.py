@@ -8,6 +8,7 @@ from gatepost.cli.output import clean, columns, moment
 
 STATES = {"quarantined": "held in quarantine"}  # in more words
 SAYING = ("verdict", "rejected")  # events whose text says why
+TRIED = ("deferred", "bounced", "expired")  # it is the next hop's last word that says why
 PROOFS = ("spf", "helo", "dkim", "dmarc", "arc", "iprev")
 
 
@@ -95,10 +96,11 @@ def _attempts(deliveries: Any) -> Iterator[tuple[object, ...]]:
 
 
 def ending(life: Any) -> tuple[str, str]:
-    """Return how a mail stands, and in a sentence why: what was found, else what the judge said."""
+    """Return how a mail stands, and in a sentence why: what the next hop said, or was found, else the judge."""
     recipients = life["recipients"]
     states = list(dict.fromkeys(STATES.get(each["status"], each["status"]) for each in recipients))
-    found = [reason for each in recipients for reason in each["reasons"]]
+    found = [clean(each["why"]) for each in recipients if each["status"] in TRIED and each["why"]]
+    found += [reason for each in recipients if each["status"] not in TRIED for reason in each["reasons"]]
     said = [
         event["text"] for event in life["events"] if event["event"] in SAYING and event["text"] not in ("", *states)
     ]
