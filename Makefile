@@ -23,7 +23,7 @@ help:  ## list the verbs
 venv: $(READY)  ## make .venv with the package and its development extras
 
 $(READY): pyproject.toml
-	python=$${PYTHON:-$$(scripts/find-python)} && "$$python" -m venv $(VENV)
+	python=$${PYTHON:-$$(scripts/find-python)} && scripts/make-venv "$$python" $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 

@@ -89,6 +89,20 @@ def test_an_output_that_takes_nothing_is_told_in_a_sentence(command: str) -> Non
     assert (done.returncode, done.stderr) == (os.EX_IOERR, "Error: [Errno 28] No space left on device\n")
 
 
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        ("explain", os.EX_USAGE),  # an argument is missing
+        ("check --config /none", os.EX_CONFIG),
+        ("send --to $'\\xff@example.org'", os.EX_USAGE),
+    ],
+)
+@pytest.mark.parametrize("gone", ["2> /dev/full", "2>&-", "2> >(exec true)"])
+def test_a_command_that_nobody_hears_fails_with_its_own_code(command: str, code: int, gone: str) -> None:
+    done = run(f"gatepost {command} {gone}")
+    assert (done.returncode, done.stdout) == (code, "")
+
+
 def test_a_reader_that_goes_away_is_met_with_silence() -> None:
     done = run("gatepost config default | true; exit ${PIPESTATUS[0]}")
     assert (done.returncode, done.stderr) == (os.EX_IOERR, "")

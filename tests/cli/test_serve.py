@@ -7,6 +7,7 @@ import signal
 import smtplib
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -45,6 +46,24 @@ def test_a_hangup_reloads_and_nothing_stops(daemon: Daemon) -> None:
     daemon.told("RELOADING=1")
     daemon.told("READY=1")
     assert daemon.run("health") == os.EX_OK
+
+
+def test_a_hangup_during_the_start_is_kept_for_later(tmp_path: Path) -> None:
+    made = Daemon(tmp_path)
+    assert made.run("init") == os.EX_OK
+    pipe = tmp_path / "key"  # the start waits until somebody writes the key into it
+    os.mkfifo(pipe)
+    made.config.write_text(made.config.read_text().replace("[store]", f'[store]\nkey_file = "{pipe}"'))
+    starting = threading.Thread(target=made.start)
+    starting.start()
+    with pipe.open("wb") as key:
+        made.signal(signal.SIGHUP)
+        key.write((made.state / "master.key").read_bytes())
+    starting.join()
+    made.told("RELOADING=1")
+    made.told("READY=1")
+    assert made.stop() == os.EX_OK
+    made.close()
 
 
 def test_a_second_process_on_the_store_is_refused(daemon: Daemon, capsys: pytest.CaptureFixture[str]) -> None:

@@ -559,6 +559,29 @@ async def test_an_outcome_that_cannot_be_written_keeps_no_other_from_it_16(make:
     assert len(sink.mails) == 3
 
 
+async def test_of_many_outcomes_only_so_many_are_written_in_one_go(road: Road, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rules 17: an item that writes more would hold the writer up."""
+    monkeypatch.setattr("gatepost.mta.queue.ROUND_MAX", 2)
+    monkeypatch.setattr("gatepost.store.meanwhile.PATIENCE", 60.0)
+
+    registry = road.store._committer._metrics.registry
+
+    def items() -> float:
+        return registry.get_sample_value("gatepost_store_commit_items_total") or 0.0
+
+    async with Sink() as sink:
+        road.to("to.test", sink)
+        mails = [await road.keep(f"u{number}@to.test") for number in range(5)]
+        for message, ways, body in mails:
+            road.queue.push(message, ways, body)
+        await road.until(lambda: road.queue._closing == len(mails))  # they wait for a commit that takes them along
+        before = items()
+        await road.store.write(lambda _: None)
+        await road.queue.idle()
+    assert {road.state(way.id) for _, ways, _ in mails for way in ways} == {"delivered"}
+    assert items() - before == 1 + 3
+
+
 async def test_outcomes_are_written_whatever_logger_the_embedding_program_has_chosen(road: Road) -> None:
     """structlog's plain logger knows the levels' names and nothing else."""
     before = structlog.get_config()

@@ -291,6 +291,21 @@ async def test_a_lull_comes_behind_what_is_done_meanwhile(store: Store, monkeypa
     assert done == ["work", "lull"]
 
 
+async def test_work_that_fails_keeps_nobody_else_from_his_turn(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gatepost.store.meanwhile.PATIENCE", 60.0)
+    done: list[str] = []
+    told: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(repr(context["exception"])))
+    store.meanwhile(lambda: done.remove("what is not there"))
+    store.meanwhile(lambda: done.append("work"))
+    waiting = asyncio.ensure_future(store.lull())
+    await asyncio.sleep(0)
+    await store.write(lambda writer: keep(writer, 1))
+    await waiting
+    assert done == ["work"]
+    assert [each.partition("(")[0] for each in told] == ["ValueError"]
+
+
 async def test_a_lull_comes_though_nothing_is_written(store: Store) -> None:
     await store.lull()
 

@@ -4,7 +4,10 @@ import importlib
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import TextIO
 
 import click
 
@@ -73,39 +76,50 @@ def main(args: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="backslashreplace")  # what the terminal's encoding has not is spelled out
     code = _run(args)
+    _passed_on(sys.stderr)
+    return code if _passed_on(sys.stdout) else code or os.EX_IOERR
+
+
+def _passed_on(stream: TextIO) -> bool:
+    """Pass on what a standard file holds still, or drop it: Python would fail of it, with words of its own."""
     try:
-        sys.stdout.flush()
-    except OSError:  # Python would fail of what it holds still, with a code and words of its own
+        stream.flush()
+    except OSError:
         null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, sys.stdout.fileno())
+        os.dup2(null, stream.fileno())
         os.close(null)
-        return code or os.EX_IOERR
-    return code
+        return False
+    return True
 
 
 def _run(args: Sequence[str] | None) -> int:
     try:
         code = gatepost.main(args=args, prog_name="gatepost", standalone_mode=False)
     except click.UsageError as error:
-        error.show()
-        return os.EX_USAGE
+        return _failed(error.show, os.EX_USAGE)
     except Failure as failure:
-        failure.show()
-        return failure.code
+        return _failed(failure.show, failure.code)
     except click.ClickException as error:
-        error.show()
-        return error.exit_code
+        return _failed(error.show, error.exit_code)
     except Problem as problem:
-        click.echo(f"Error: {problem.detail}", err=True)
-        return os.EX_DATAERR
+        return _failed(partial(_say, problem.detail), os.EX_DATAERR)
     except click.Abort:
         return 130  # as a shell tells of SIGINT
     except SystemExit:
         return os.EX_IOERR  # by click, silently: the reader of our output has gone
     except UnicodeEncodeError as error:
-        click.echo(f"Error: {error.object!r} is no UTF-8", err=True)
-        return os.EX_USAGE
+        return _failed(partial(_say, f"{error.object!r} is no UTF-8"), os.EX_USAGE)
     except OSError as error:
-        click.echo(f"Error: {error}", err=True)
-        return os.EX_NOPERM if isinstance(error, PermissionError) else os.EX_IOERR
+        return _failed(partial(_say, error), os.EX_NOPERM if isinstance(error, PermissionError) else os.EX_IOERR)
     return code if isinstance(code, int) else os.EX_OK
+
+
+def _say(what: object) -> None:
+    click.echo(f"Error: {what}", err=True)
+
+
+def _failed(tell: Callable[[], None], code: int) -> int:
+    """Tell why a command failed, if anybody is there to read it, and return its exit code."""
+    with suppress(OSError):
+        tell()
+    return code

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import click
@@ -32,21 +33,33 @@ def command(settings: Settings) -> None:
 
 
 async def serve(settings: Settings) -> None:
-    """Start, tell the manager, wait for a signal, stop."""
+    """Start, tell the manager, wait for a signal, stop. A SIGHUP that comes before the start is over is heeded then."""
+    early = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, early.set)  # left alone it would end us
     require_store(Path(settings.store.directory))
     keep_the_heap()
     async with Gatepost(settings) as gatepost:
         spare_the_collector()
-        stopped = heed_signals(gatepost.reload)
+        again = partial(reload_certificates, gatepost)
+        stopped = heed_signals(again)
         if gatepost.store.reader.first(Admin, All(())) is None:
             log.warning("there is no administrator yet: stop the service, run `gatepost init`, and start it again")
         notify("READY=1", f"STATUS=ready; store in {settings.store.directory}")
+        if early.is_set():
+            again()
         watchdog = asyncio.create_task(feed_watchdog())
         await stopped.wait()
         notify("STOPPING=1", "STATUS=finishing what is under way")
         log.info("stopping")
         watchdog.cancel()
     log.info("stopped")
+
+
+def reload_certificates(gatepost: Gatepost) -> None:
+    """Read certificates again, and tell the manager."""
+    notify("RELOADING=1")
+    gatepost.reload()
+    notify("READY=1")
 
 
 def heed_signals(reload: Callable[[], None]) -> asyncio.Event:
@@ -63,14 +76,9 @@ def heed_signals(reload: Callable[[], None]) -> asyncio.Event:
         elif loop.time() - first > ECHO:
             os._exit(os.EX_TEMPFAIL)  # what is acknowledged is on the disc
 
-    def again() -> None:
-        notify("RELOADING=1")
-        reload()
-        notify("READY=1")
-
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
-    loop.add_signal_handler(signal.SIGHUP, again)
+    loop.add_signal_handler(signal.SIGHUP, reload)
     return stopped
 
 

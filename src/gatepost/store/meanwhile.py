@@ -1,7 +1,7 @@
 """Work that can wait for a moment when the loop has little to do: while a change goes to the disc, mail goes out."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 PATIENCE = 0.005  # seconds that such work waits at most
@@ -50,9 +50,14 @@ class Meanwhile:
             self._timer.cancel()
             self._timer = None
         waiting, self._waiting = self._waiting, []
-        for act in waiting:
-            act()
         behind, self._behind = self._behind, []
-        for waiter in behind:
-            if not waiter.done():
-                waiter.set_result(None)
+        loop = asyncio.get_running_loop()
+        for act in waiting:
+            loop.call_soon(act)  # each by itself: one that fails keeps nobody else from his turn
+        loop.call_soon(_wake, behind)
+
+
+def _wake(waiters: Sequence[asyncio.Future[None]]) -> None:
+    for waiter in waiters:
+        if not waiter.done():
+            waiter.set_result(None)
