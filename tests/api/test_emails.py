@@ -703,6 +703,11 @@ async def test_an_owner_without_the_right_releases_no_virus_and_opens_none(desk:
     lover = {"X-Virus-Lover": "true"}
     assert (await desk.ask("POST", f"{path}/release", token=desk.bob, headers=lover)).status_code == 403
     assert (await desk.ask("GET", f"{path}/attachments", token=desk.bob)).status_code == 403
+    shown = await desk.get(f"{path}?fields=BODY,SOURCE", token=desk.bob)
+    assert "body" in shown and "source" not in shown
+    may = ["MAILS_READ", "MAIL_CONTENT", "VIRUS_RELEASE"]
+    await desk.house.store.write(lambda writer: writer.change(Domain, 1, user_permissions=may))
+    assert EICAR.decode() in (await desk.get(f"{path}?fields=SOURCE", token=desk.bob))["source"]
     assert desk.house.sink.mails == []
 
 

@@ -68,6 +68,8 @@ async def test_counts_come_as_open_metrics_where_that_is_asked_for(api: Api, sta
     answer = await api.ask("GET", "/metrics", headers=accept)
     assert answer.headers["content-type"].startswith("application/openmetrics-text")
     assert answer.text.endswith("# EOF\n")
+    odd = await api.ask("GET", "/metrics", headers={"Accept": "application/openmetrics-text; version=latest"})
+    assert odd.status_code == 200 and odd.headers["content-type"].startswith("text/plain")
 
 
 async def test_the_version_is_told_to_who_has_a_token(api: Api) -> None:

@@ -14,7 +14,7 @@ from gatepost.model.query import Op, Page, Query, Where, eq, every
 from gatepost.model.stored import Copy, Letter, Message
 from gatepost.model.tenant import Domain, User
 from gatepost.model.verdict import Folder
-from gatepost.services.access import may, require
+from gatepost.services.access import forbidden, may, require
 from gatepost.services.folders import Shelf, inside, named, roots, shelves
 from gatepost.services.release import check_release, with_releases
 from gatepost.services.search import Search, by_id, combined, criteria
@@ -109,10 +109,14 @@ class Mailboxes:
         mailbox = self._mailbox(caller, who, "MAILS_READ")
         _check_reader(caller, mailbox)
         letter = await self._letter(caller, mailbox, path, mail)
-        if letter.copy.infected:
-            require(caller, "VIRUS_RELEASE", mailbox.scope)
+        if not self.handles(caller, mailbox, letter):
+            raise forbidden(caller, "VIRUS_RELEASE")
         await self._note_reader(caller, mailbox, letter)
         return letter
+
+    def handles(self, caller: Caller, mailbox: Mailbox, letter: Letter) -> bool:
+        """Tell whether a mail's own octets may be handed to the caller: of an infected one they are the virus."""
+        return not letter.copy.infected or may(caller, "VIRUS_RELEASE", mailbox.scope)
 
     async def reads(self, caller: Caller, mailbox: Mailbox, letter: Letter) -> bool:
         """Tell whether the caller may read the mail's content; if so, note that it was read."""

@@ -123,10 +123,12 @@ async def get_email(
     fuglu_id_or_mail_id: str,
     query: MailAsk,
 ) -> ImapMessageContent:
-    """Return a mail by its X-Fuglu-Id or Message-ID; body and source are for who may read content."""
+    """Return a mail by its X-Fuglu-Id or Message-ID; body and source are for who may read content, the source of an
+    infected mail for who may handle viruses as well."""
     wanted = _fields(query.fields, _PARTS)
     mailbox, letter = await mailboxes.get(caller, user_id_or_email, folder_path, fuglu_id_or_mail_id)
     shown = await mailboxes.reads(caller, mailbox, letter) if wanted & {"BODY", "SOURCE"} else False
+    whole = shown and mailboxes.handles(caller, mailbox, letter)
     id, root, blind = letter.message.id, _root(call, mailbox), shows_blind(letter)
     return show_mail(
         ImapMessageContent,
@@ -135,7 +137,7 @@ async def get_email(
         headers=await contents.headers(id, blind=blind) if "HEADERS" in wanted else None,
         attachments=show_attachments(root, letter, await contents.attachments(id)) if "ATTACHMENTS" in wanted else None,
         body=await contents.text(id) if shown and "BODY" in wanted else None,
-        source=await contents.source(id, blind=blind) if shown and "SOURCE" in wanted else None,
+        source=await contents.source(id, blind=blind) if whole and "SOURCE" in wanted else None,
     )
 
 
