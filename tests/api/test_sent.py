@@ -7,13 +7,13 @@ from typing import Any, cast
 
 import pytest
 from tests.api.kept import GTUBE, Desk, mail, open_desk
-from tests.peers.sink import Sink
+from tests.peers.sink import Act, Sink
 
 from gatepost.model.envelope import TlsWish
 from gatepost.model.outgoing import Scheduled, Upload
 from gatepost.model.policy import Policy
 from gatepost.model.query import All, Query, eq
-from gatepost.model.stored import Copy, Message
+from gatepost.model.stored import Copy, Delivery, Message
 from gatepost.model.tenant import Domain, Group, GroupMember, User, UserStatus
 from gatepost.services.outbox import LOOK, Outbox
 from gatepost.services.rights import Book
@@ -23,7 +23,11 @@ pytestmark = pytest.mark.anyio
 
 BOB = "/users/bob@served.example"
 HOUR = 3_600_000
-DEAF = {"RCPT <deaf@world.example>": ["450 4.2.0 later"] * 50, "RCPT <gone@world.example>": ["550 5.1.1 no such user"]}
+DEAF = {
+    "RCPT <deaf@world.example>": ["450 4.2.0 later"] * 50,
+    "RCPT <gone@world.example>": ["550 5.1.1 no such user"],
+    "RCPT <slow@far.example>": [Act.HANG],
+}
 
 
 @pytest.fixture
@@ -66,6 +70,23 @@ async def bring(desk: Desk) -> dict[str, str]:
     incoming = uploads.begin(Book(desk.house.store).caller(bob))
     incoming.write(b"file")
     return {"uid": (await uploads.finish(incoming, "a.txt", "text/plain")).id, "name": "a.txt"}
+
+
+async def test_a_mail_is_recalled_from_who_waits_while_it_is_handed_to_another(desk: Desk) -> None:
+    mail_id = await send(desk, to=["deaf@world.example", "slow@far.example"])
+    queue, reader = desk.house.gatepost.queue, desk.house.store.reader
+    waits, goes = sorted(
+        reader.find(Delivery, Query(where=eq("mail_id", mail_id))).items, key=lambda each: each.recipient
+    )
+    await desk.house.sink.until(lambda: "RCPT TO:<slow@far.example>" in " ".join(desk.house.sink.commands))
+    while queue.moves.is_under_way(waits.id) or not queue.moves.is_under_way(goes.id):
+        await desk.house.store.write(lambda writer: None)
+    assert await recall(desk, mail_id) == 204
+    assert [row and row.state for row in (reader.get(Delivery, each.id) for each in (waits, goes))] == [
+        "deleted",
+        "queued",
+    ]
+    assert await recall(desk, mail_id) == 409
 
 
 async def test_its_author_sees_how_a_mail_stands_and_recalls_what_still_waits(desk: Desk) -> None:

@@ -27,6 +27,8 @@ class Movable(Protocol):
 
     async def delete(self, ids: Sequence[int]) -> int: ...
 
+    def is_under_way(self, delivery_id: int) -> bool: ...
+
 
 class Reached(msgspec.Struct, frozen=True, kw_only=True):
     """How a mail stands with one recipient. `at` is when it was last tried or settled, `reply` what was said then."""
@@ -74,16 +76,16 @@ class SentMails:
         return Sent(id=message.id, subject=message.subject, sent_at=message.received, recipients=recipients)
 
     async def recall(self, caller: Caller, who: int | str, mail_id: str) -> None:
-        """Keep a mail from those whom it has not reached yet.
+        """Keep a mail from those whom it has not reached yet; to whom it is handed over just now it goes.
 
-        Raises Problem: NOT_FOUND, CONFLICT where it waits for nobody any more or is being handed over just now.
+        Raises Problem: NOT_FOUND, CONFLICT where it waits for nobody else any more.
         """
         user = self._authors.own(caller, who)
         waiting = self._outbox.find(user, mail_id)
         if waiting and await self._outbox.recall(waiting):
             return
         _, ways = await self._store.read(lambda reader: _ways(reader, user, mail_id))
-        ids = [way.id for way in ways if way.state in _WAITING]
+        ids = [way.id for way in ways if way.state in _WAITING and not self._moves.is_under_way(way.id)]
         if not ids or not await self._moves.delete(ids):
             raise Problem(Kind.CONFLICT, "The mail is with its recipients already.")
         await self._store.record("recall", ways[0])
