@@ -123,8 +123,10 @@ async def get_email(
     fuglu_id_or_mail_id: str,
     query: MailAsk,
 ) -> ImapMessageContent:
-    """Return a mail by its X-Fuglu-Id or Message-ID; body and source are for who may read content, the source of an
-    infected mail for who may handle viruses as well."""
+    """Return a mail by its X-Fuglu-Id or Message-ID; body and source are for who may read content.
+
+    The source of an infected mail is for who may handle viruses as well.
+    """
     wanted = _fields(query.fields, _PARTS)
     mailbox, letter = await mailboxes.get(caller, user_id_or_email, folder_path, fuglu_id_or_mail_id)
     shown = await mailboxes.reads(caller, mailbox, letter) if wanted & {"BODY", "SOURCE"} else False
