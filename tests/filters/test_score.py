@@ -585,6 +585,11 @@ def test_a_text_is_judged_alike_whether_its_part_has_a_name_or_not(text: str) ->
         assert found({"raw": named}) == found({"raw": raw})
 
 
+@pytest.mark.parametrize("name", ['"PayPal <service@paypal.com>"', "=?utf-8?q?PayPal_=3Cservice=40paypal.com=3E?="])
+def test_an_address_in_brackets_in_a_name_makes_nobody_the_author(name: str) -> None:
+    assert "FROM_NAME_ADDRESS" in found({"From": f"{name} <ann@a.test>"})
+
+
 BARE: dict[str, Any] = {"Received": None, "text": "This is a test mailing\r\n"}
 
 

@@ -2,11 +2,26 @@
 
 import pytest
 
-from gatepost.message.authors import claims, shown
+from gatepost.message.authors import Box, box, claims, shown
 from gatepost.message.parse import dissect
 from gatepost.settings import Limits
 
 CEO, EVE = "ceo@bank.example", "eve@evil.example"
+
+
+@pytest.mark.parametrize(
+    ("field", "name"),
+    [
+        (b'"Bank <service@bank.test>" <ann@a.test>', "Bank <service@bank.test>"),
+        (b'"Bank, <service@bank.test>" <Ann@a.test>', "Bank, <service@bank.test>"),
+        (b"=?utf-8?q?Bank_=3Cservice=40bank.test=3E?= <ann@a.test>", "Bank <service@bank.test>"),
+        (b"=?utf-8?q?service@bank.test?= <ann@a.test>", "service@bank.test"),
+        (b"ann@a.test (Bank <service@bank.test>)", "(Bank <service@bank.test>)"),
+        (b"<ann@a.test>", ""),
+    ],
+)
+def test_the_first_mailbox_is_the_authors_whatever_address_its_name_shows(field: bytes, name: str) -> None:
+    assert box(field) == Box(name, "ann@a.test", "a.test")
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,17 @@ def _box(value: bytes) -> Box:
     found = _BOX.match(text)
     name, address = (found[1], found[2]) if found else ("", next((word for word in text.split() if "@" in word), ""))
     address = address.strip("<>,;:\"'()").lower()
+    first = next(iter(claims_in(value)), None)
+    if first is not None and ((read := _read(address)) is None or read.key != first.key):
+        return _other(text, first)  # what was found is an address that a name or a comment shows
     return Box(name.replace("\\", "").strip(), address, address.rpartition("@")[2].rstrip("."))
+
+
+def _other(text: str, address: Address) -> Box:
+    """Return the mailbox of an address, with the rest of a text for its name."""
+    name = re.sub(rf"<?{re.escape(address.text)}>?", "", text, count=1, flags=re.IGNORECASE).strip()
+    name = name.removeprefix('"').removesuffix('"').replace("\\", "").strip()
+    return Box(name, address.key, address.domain)
 
 
 _usual_box = lru_cache(maxsize=2048)(_box)  # authors and readers come again
@@ -59,8 +69,12 @@ def claims(anatomy: Anatomy, field: bytes = b"from") -> list[Address | None]:
 
     `field`: "sender" for who is said to have sent it, in their place.
     """
-    values = anatomy.values(field)
-    return [claim for value in values for claim in (_usual_claims if len(value) <= _SHORT else _claims)(value)]
+    return [claim for value in anatomy.values(field) for claim in claims_in(value)]
+
+
+def claims_in(value: bytes) -> tuple[Address | None, ...]:
+    """Return the `claims` of one field."""
+    return (_usual_claims if len(value) <= _SHORT else _claims)(value)
 
 
 def _claims(value: bytes) -> tuple[Address | None, ...]:
