@@ -631,6 +631,11 @@ def test_a_program_alone_makes_no_spam_of_an_unproven_mail(attached: bytes) -> N
     assert sum(each.score for each in findings) < 5.0, symbols(findings)
 
 
+def test_a_page_in_utf_16_hides_no_script() -> None:
+    page = "<html><script>go()</script>".encode("utf-16")
+    assert "FILE_HTML_SCRIPT" in found({"files": (file("a.htm", page, "text/html"),)})
+
+
 def test_a_long_name_of_a_field_is_not_kept_in_memory() -> None:
     ask(SCORE, letter())
     usual = _jumbled.cache_info().currsize

@@ -410,11 +410,12 @@ def test_threat_57_a_name_in_unicode_beside_the_local_one_counts() -> None:
 PAGE = '<a download="run.exe" href="{}">x</a><script>const file = "{}"</script>'
 
 
+@pytest.mark.parametrize("charset", ["utf-8", "utf-16"])
 @pytest.mark.parametrize("media", [b"text/html", b"application/octet-stream"])
-def test_files_that_a_page_carries_in_base64_are_parts(media: bytes) -> None:
+def test_files_that_a_page_carries_in_base64_are_parts(media: bytes, charset: str) -> None:
     packed = base64.b64encode(zipped({"inner.exe": EXE})).decode()
     url = "data:application/x-msdownload;base64," + base64.b64encode(EXE).decode()
-    found = take_apart(mail(attachment(b"a.html", PAGE.format(url, packed).encode(), media))).parts
+    found = take_apart(mail(attachment(b"a.html", PAGE.format(url, packed).encode(charset), media))).parts
     assert [part.shown for part in found] == ["a.html", "run.exe", "run.exe"]
     assert found[1].head[:2] == b"MZ"
     assert [member.names for member in found[2].members] == [("inner.exe",)]

@@ -122,6 +122,27 @@ def test_the_files_in_a_pdf_are_members_and_bear_every_name_that_it_has() -> Non
     assert holding("a.pdf", b"%PDF-1.7\n2 0 obj <</Type/EmbeddedFile>>\nstream\nx").members[0].names == ("embedded-1",)
 
 
+EXE_STREAM = b"12 0 obj <</Length 9>>\nstream\n" + EXE + b"\nendstream endobj\n"
+OTHER_STREAM = b"2 0 obj <</Length 9>>\nstream\nshown\nendstream endobj\n"
+
+
+@pytest.mark.parametrize(
+    "specification",
+    [
+        b"3 0 obj <</Type/Filespec/F(evil.exe)/EF<</F 12 0 R>>>> endobj",
+        b"3 0 obj <</Type/Filespec/F(evil.exe)/EF 4 0 R>> endobj 4 0 obj <</UF 12 0 R>> endobj",
+        b"3 0 obj <</F(evil.exe)/EF<</F 12 0 R>>>> endobj /Names<</EmbeddedFiles 5 0 R>>",
+        b"3 0 obj <</Type/ObjStm/Filter/FlateDecode>>\nstream\n"
+        + zlib.compress(b"3 0 <</F(evil.exe)/EF<</F 12 0 R>>>>")
+        + b"\nendstream /EmbeddedFiles",
+    ],
+    ids=["there", "elsewhere", "named", "packed"],
+)
+def test_a_file_in_a_pdf_that_does_not_call_itself_one_is_found(specification: bytes) -> None:
+    part = holding("a.pdf", b"%PDF-1.7\n" + OTHER_STREAM + EXE_STREAM + specification)
+    assert [(member.names, member.head[:2]) for member in part.members] == [(("evil.exe",), b"MZ")]
+
+
 def test_the_files_in_a_onenote_page_are_members() -> None:
     part = holding("a.one", onenote(EXE, zipped({"run.js": b"x()"})))
     assert part.sniffed == "application/onenote"

@@ -7,7 +7,7 @@ import base64
 import contextlib
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from io import BytesIO
 from itertools import islice
 
@@ -79,18 +79,28 @@ _FILTER = re.compile(rb"/([A-Za-z0-9#]+)")
 _ENCRYPT = octets(rb"/Encrypt[\s</0-9]")
 _DICTIONARY = 2000  # octets in front of a stream in which its dictionary is looked for
 _NAME = re.compile(rb"/U?F\s*(?:\(((?:[^()\\]|\\.){1,500})\)|<([0-9A-Fa-f\s]{2,2000})>)", re.DOTALL)
+# Where a file specification says which streams hold its file (7.11.3): there, or in an object of its own.
+_CARRIED = re.compile(rb"/EF\s*(?:<<([^<>]{1,300})>>|([0-9]{1,9})\s+[0-9]{1,5}\s+R)")
+_REFERENCE = re.compile(rb"/(?:U?F|DOS|Mac|Unix)\s+([0-9]{1,9})\s+[0-9]{1,5}\s+R")
+_DICTIONARIES = re.compile(rb"(?<![0-9])([0-9]{1,9})\s+[0-9]{1,5}\s+obj\s*<<([^<>]{1,300})>>")
+_OBJECT = re.compile(rb"(?<![0-9])([0-9]{1,9})\s+[0-9]{1,5}\s+obj\b")
 _NAMES_MAX = 50
 _FILES_MAX = 200
 
 
 def files(content: bytes, name: str, meter: Meter) -> Iterator[Entry]:
-    """Yield the embedded files. Which name is whose stands far from the file, so that each bears all of them."""
-    names = tuple(dict.fromkeys(islice(_names(content, meter), _NAMES_MAX)))
+    """Yield the embedded files. Which name is whose stands far from the file, so that each bears all of them.
+
+    A stream is one by its own type, which need not be told, or by what a file specification says.
+    """
+    texts = list(_texts(content, meter))
+    names = tuple(dict.fromkeys(islice((name for text in texts for name in _named(text)), _NAMES_MAX)))
+    carried = _carried(texts)
     found, behind = 0, 0
     for match in _STREAM.finditer(content):
         head = content[max(behind, match.start() - _DICTIONARY) : match.start()]
         behind = match.end()
-        if MARK in head:
+        if MARK in head or (carried and _number(head) in carried):
             found += 1
             if found > _FILES_MAX:
                 raise Damaged("has more embedded files than are looked into")
@@ -146,11 +156,27 @@ def _inflated(data: bytes, meter: Meter) -> bytes:
     return out.getvalue()
 
 
-def _names(content: bytes, meter: Meter) -> Iterator[str]:
-    yield from _named(content)
+def _texts(content: bytes, meter: Meter) -> Iterator[bytes]:
+    """Yield what objects stand in: the file, and its streams of objects."""
+    yield content
     for match in islice(_STREAM.finditer(content), _STREAMS_MAX):
         if b"/ObjStm" in content[max(0, match.start() - _DICTIONARY) : match.start()]:
-            yield from _named(_begun(content, match.end(), meter))
+            yield _begun(content, match.end(), meter)
+
+
+def _carried(texts: Sequence[bytes]) -> set[bytes]:
+    """Return the numbers of the streams that hold the files of file specifications."""
+    told = [found for text in texts for found in _CARRIED.findall(text)]
+    dictionaries = [within for within, _ in told]
+    if elsewhere := {number for _, number in told if number}:
+        dictionaries += [within for number, within in _DICTIONARIES.findall(texts[0]) if number in elsewhere]
+    return {number for within in dictionaries for number in _REFERENCE.findall(within)}
+
+
+def _number(head: bytes) -> bytes:
+    """Return the number of the object whose stream begins behind some octets."""
+    numbers = _OBJECT.findall(head)
+    return numbers[-1] if numbers else b""
 
 
 def _named(data: bytes) -> Iterator[str]:

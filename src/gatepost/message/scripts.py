@@ -54,6 +54,8 @@ def in_base64(raw: bytes) -> Iterator[bytes]:
 
 def files(raw: bytes) -> list[tuple[bytes, bytes]]:
     """Return (name, content) of the files that a page or a script carries in base64, to be saved by who opens it."""
+    if raw.startswith(decode.UTF_16):
+        raw = decode.text(raw).encode("utf-8", "replace")
     found = [match[1] for match in islice(_FILE.finditer(raw), _FILES)]
     if not found:
         return []

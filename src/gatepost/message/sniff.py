@@ -97,7 +97,7 @@ _DISC_AT = 32_769  # the first volume descriptor of an optical disc
 _DISCS = {b"CD001": "iso", b"BEA01": "udf"}
 _FOOTERS = {b"conectix": "vhd", b"koly\0\0\0\x04": "dmg"}  # of disc images, in their last 512 octets
 _ZIP_END = octets(rb"PK\x05\x06")
-_PDF_FILE = octets(rb"/EmbeddedFile")
+_PDF_FILE = octets(rb"/EmbeddedFile|/EF\s*(?:<<|[0-9]+\s+[0-9]+\s+R)")
 _DECOYS = 500
 _BURIED_MAX = 4_194_304  # how deep unpackers look for the beginning
 # Kinds whose members may be archives as they stand, which would be found a second time.

@@ -61,7 +61,7 @@ def _part(part: Part) -> Iterator[Sign]:
     found = _named(_PAGE, names)
     if not part.body and (found or (part.attachment and "text/html" in part.types)):
         yield "FILE_HTML", found
-        if _ACTIVE.search(part.text or part.head):
+        if _ACTIVE.search((part.text or part.head).replace(b"\0", b"")):  # as UTF-16 has it, too
             yield "FILE_HTML_SCRIPT", found
     members = [member for member in part.members[:MEMBERS] if member.kind is Kind.FILE]
     if packed := next((member for member in members if _named(_PROGRAM, member.names)), None):
