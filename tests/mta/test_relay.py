@@ -621,6 +621,26 @@ async def test_a_kept_session_that_is_sent_away_is_followed_by_a_new_one(make: M
         assert len(sink.sessions) == 2
 
 
+@pytest.mark.parametrize("extensions", [("PIPELINING",), ()])
+async def test_a_kept_session_that_had_its_number_of_mails_is_followed_by_a_new_one(
+    make: Make, extensions: tuple[str, ...]
+) -> None:
+    """OpenSMTPD refuses each further mail of the session by 452 and keeps it open."""
+    relay = make()
+    async with Sink({"MAIL": ["250 2.1.0 Ok", "452 4.5.3 Too many messages sent"] * 2}, extensions=extensions) as sink:
+        for _ in range(2):
+            assert results(await relay.deliver(to(sink), parcel())) == ["delivered 250 2.0.0"]
+        assert (await relay.probe(to(sink), parse_address("bob@far.example"))).code == 250
+        assert len(sink.sessions) == 3
+
+
+async def test_a_new_session_that_takes_no_mail_now_is_not_followed_by_another(make: Make) -> None:
+    async with Sink({"MAIL": ["452 4.5.3 Too many messages sent"] * 9}) as sink:
+        (outcome,) = await make().deliver(to(sink), parcel())
+        assert (outcome.result, outcome.reply.line) == (Result.DEFERRED, "452 4.5.3 Too many messages sent")
+        assert len(sink.sessions) == 1
+
+
 async def test_who_is_sent_away_in_a_new_session_too_waits(make: Make) -> None:
     relay = make()
     async with Sink({"MAIL": ["250 2.1.0 Ok", *["421 4.3.2 enough"] * 9]}) as sink:

@@ -169,7 +169,7 @@ class Relay:
         return [msgspec.structs.replace(each, unmet=True, skipped=(reply.line,)) for each in outcomes]
 
     async def _with(self, target: Target, act: Callable[[Session], Awaitable[T]], counted: str = "") -> T:
-        """Use a session. One that was idle may have gone stale, or had its share (421): then once more on a new one."""
+        """Use a session. One that was idle may have gone stale, or had its share: then once more on a new one."""
         session = self.pool.at_hand(target) or await self._take(target, counted)
         while True:
             try:
@@ -236,6 +236,8 @@ async def _ask_about(session: Session, address: Address) -> Reply:
     session.dirty = True
     lines = [f"MAIL FROM:<>{' SMTPUTF8' if utf8 else ''}", f"RCPT TO:<{address.text}>"]
     replies = await session.ask([line.encode() for line in lines])
+    if session.spent(replies[0]):
+        raise Broken(replies[0])
     # A server that refuses the null sender has said nothing about the address.
     return replies[1] if replies[0].code < 300 else own("4.4.0", f"MAIL FROM:<> was refused: {replies[0].line}")
 

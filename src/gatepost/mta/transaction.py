@@ -102,6 +102,8 @@ async def _transact(session: Session, parcel: Parcel, utf8: bool) -> list[Outcom
     pipelined = session.offers("pipelining")
     session.dirty = True
     replies = await session.ask([*commands, b"DATA"] if pipelined else commands)
+    if session.spent(replies[0]):
+        raise Broken(replies[0])
     if replies[0].code >= 300:
         if pipelined and replies[-1].code == 354:
             await session.lone_dot()

@@ -120,6 +120,10 @@ class Session:
         pipe = self._client.protocol
         return pipe is not None and cast(Replies, pipe).standing
 
+    def spent(self, answer: Reply) -> bool:
+        """Tell by the answer to MAIL whether a kept session had its number of mails; 452 4.5.3 is OpenSMTPD's word."""
+        return self.uses > 0 and (answer.code, answer.status) == (452, "4.5.3")
+
     def offers(self, extension: str) -> bool:
         """Tell whether the server offers an extension, whose name is in lower case."""
         return extension in self._offered
