@@ -63,7 +63,7 @@ class Parcel(msgspec.Struct, frozen=True, kw_only=True):
 async def converse(session: Session, parcel: Parcel) -> list[Outcome]:
     """Hand a mail over for all its recipients in one session; raise Broken if the first transaction breaks off.
 
-    Those that the server won't take along now (452, 552) follow in a further transaction, as long as each takes some
+    Those that the server won't take along now follow in a further transaction, as long as each takes some
     (RFC 5321 4.5.3.1.10). What was taken stays taken, whatever becomes of the others.
     """
     utf8 = parcel.needs_smtputf8
@@ -179,5 +179,8 @@ def _rcpt(session: Session, taker: Taker, utf8: bool) -> bytes:
 
 
 def _too_many(outcome: Outcome) -> bool:
-    """Tell whether a recipient may have been one too many; some say it as RFC 821 did, by 552 (RFC 5321 4.5.3.1.10)."""
-    return outcome.reply.code in (452, 552)
+    """Tell whether a recipient may have been one too many; some say it as RFC 821 did, by 552 (RFC 5321 4.5.3.1.10).
+
+    OpenSMTPD says it by 451, and the status that means it (RFC 3463 3.6).
+    """
+    return outcome.reply.code in (452, 552) or outcome.reply.status == "4.5.3"
