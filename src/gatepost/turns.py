@@ -1,6 +1,8 @@
 """Turns: what takes long gives way to mail again and again, in the loop and in threads that share a lock with it."""
 
 import asyncio
+import ctypes
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import TypeVar
@@ -10,12 +12,24 @@ from gatepost.model.query import Page
 T = TypeVar("T")
 V = TypeVar("V")
 
-TURN = 0.0001  # seconds after which another has his turn
+TURN = 0.00003  # seconds after which another has his turn
 REST = 0.00005  # seconds that a thread lets go of the interpreter's lock: shorter, nobody wakes in time to take it
+
+_SET_TIMERSLACK = 29  # prctl(2)
+_SLACK = 1000  # nanoseconds
+_prctl = getattr(ctypes.CDLL(None), "prctl", None)
+_thread = threading.local()
+
+
+def _be_punctual() -> None:
+    """Have this thread's rests end when they are over; Linux else draws them out by up to 50 us. No prctl: nothing."""
+    if not hasattr(_thread, "punctual"):
+        _thread.punctual = _prctl is not None and _prctl(_SET_TIMERSLACK, ctypes.c_ulong(_SLACK), 0, 0, 0) == 0
 
 
 def paced(items: Iterable[T]) -> Iterator[T]:
     """Yield items in a thread beside the loop, which without the pauses would wait 5 ms for each turn of its own."""
+    _be_punctual()
     end = time.perf_counter() + TURN
     for item in items:
         if time.perf_counter() >= end:

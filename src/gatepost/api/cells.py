@@ -1,17 +1,22 @@
 """A list's entries as columns of cells: what a member's type says is found out once, values are read many at once."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from enum import Enum, auto
 from functools import partial
+from itertools import product
 from operator import attrgetter
 from types import NoneType
-from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
+from typing import Any, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
 from gatepost.api.ids import Ids
 from gatepost.model.values import Id, Millis
+from gatepost.turns import paced
 
+C = TypeVar("C")
+
+FEW = 32  # entries of which a column's cells are made at once: within a turn
 Values = list[Any]
 
 
@@ -36,6 +41,11 @@ def columns_of(kind: type[msgspec.Struct], ids: Ids) -> list[Column]:
     """Return the columns of a list of `kind`: of an object its name, of a list its items one after another."""
     hints = get_type_hints(kind)
     return [_column(field, hints[field.name], ids) for field in msgspec.structs.fields(kind)]
+
+
+def few(entries: Sequence[Any], columns: Sequence[C]) -> Iterator[tuple[Sequence[Any], C]]:
+    """Yield some entries after others, all columns of some before the next ones, giving way in between."""
+    return paced(product((entries[at : at + FEW] for at in range(0, len(entries), FEW)), columns))
 
 
 def _column(field: msgspec.structs.FieldInfo, hint: Any, ids: Ids) -> Column:

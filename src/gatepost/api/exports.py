@@ -3,7 +3,7 @@
 import asyncio
 import csv
 import io
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, BinaryIO
@@ -11,16 +11,14 @@ from typing import Any, BinaryIO
 import msgspec
 from starlette.responses import StreamingResponse
 
-from gatepost.api.cells import Sort, Values, columns_of
+from gatepost.api.cells import Sort, Values, columns_of, few
 from gatepost.api.ids import Ids
 from gatepost.api.workbook import Workbook
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Any as AnyOf
 from gatepost.model.query import Condition, Op, Page, Query, Where, eq, every
-from gatepost.turns import paced
 
 CHUNK = 500  # rows
-FEW = 16  # rows of which cells are made at once, within a turn
 PIECE = 65_536  # octets of a finished file that are sent at once
 CSV = "text/csv"
 SUFFIX: Mapping[str, str] = {
@@ -68,29 +66,25 @@ class Export:
             yield await asyncio.to_thread(_csv, self._rows(page))
 
     def _rows(self, page: Page[Any]) -> Iterator[Iterable[str]]:
-        for some in paced(_few(page.items)):
-            yield from zip(*(_PLAIN[column.sort](column.read(some)) for column in self._columns), strict=True)
+        cells: list[list[str]] = []
+        for some, column in few(page.items, self._columns):
+            cells.append(_PLAIN[column.sort](column.read(some)))
+            if len(cells) == len(self._columns):
+                yield from zip(*cells, strict=True)
+                cells.clear()
 
     async def _book(self, first: Page[Any], chunks: AsyncIterator[Page[Any]]) -> tuple[BinaryIO, int]:
         try:
             book = await asyncio.to_thread(Workbook, self._columns, RISKY)
             try:
-                await asyncio.to_thread(self._add, book, first)
+                await asyncio.to_thread(book.add, first.items)
                 async for page in chunks:
-                    await asyncio.to_thread(self._add, book, page)
+                    await asyncio.to_thread(book.add, page.items)
                 return await asyncio.to_thread(book.finish)
             finally:
                 book.close()
         except OSError as error:
             raise Problem(Kind.FULL, "There is no room to make the file.", error=str(error)) from error
-
-    def _add(self, book: Workbook, page: Page[Any]) -> None:
-        for some in paced(_few(page.items)):
-            book.add(some)
-
-
-def _few(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    return (items[at : at + FEW] for at in range(0, len(items), FEW))
 
 
 async def walk(ask: Ask, query: Query) -> AsyncIterator[Page[Any]]:

@@ -9,7 +9,7 @@ from itertools import chain, repeat
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from gatepost.api.cells import Column, Sort, Values
+from gatepost.api.cells import Column, Sort, Values, few
 
 LAST_ROW = 1_048_575  # of a sheet, counted from 0
 LONGEST = 32_767  # characters that a cell holds
@@ -46,39 +46,44 @@ class Workbook:
         self._folder = tempfile.TemporaryDirectory(prefix="gatepost-")
         self._path = Path(self._folder.name, "book.xlsx")
         self._book = xlsxwriter.Workbook(str(self._path), {**_OPTIONS, "tmpdir": self._folder.name})
-        self._columns = columns
+        self._lettered = [(xl_col_to_name(at), column) for at, column in enumerate(columns)]
         self._risky = risky
         self._marked = _BLANKS.union(risky)
         self._bold = self._book.add_format({"bold": True})
         self._date = self._book.add_format({"num_format": "yyyy-mm-dd hh:mm:ss"})
         self._text = self._book.add_format({"quote_prefix": True})
-        self._letters = [xl_col_to_name(at) for at in range(len(columns))]
         self._cells = {Sort.TEXT: self._texts, Sort.NUMBER: _numbers, Sort.FLAG: _flags, Sort.MOMENT: self._moments}
         self._open_sheet()
 
     def _open_sheet(self) -> None:
         self._sheet = self._book.add_worksheet()
         self._sheet.freeze_panes(1, 0)
-        self._sheet.set_column(0, len(self._columns) - 1, WIDTH)
-        self._sheet.write_row(0, 0, [column.name for column in self._columns], self._bold)
+        self._sheet.set_column(0, len(self._lettered) - 1, WIDTH)
+        self._sheet.write_row(0, 0, [column.name for _, column in self._lettered], self._bold)
         self._sheet._write_single_row(1)
         self._row = 0
 
     def add(self, entries: Sequence[Any]) -> None:
-        """Write a row for each of a few entries after those that are there."""
+        """Write a row for each of the entries after those that are there."""
         while entries:
             if self._row == LAST_ROW:
                 self._open_sheet()
-            some, entries = entries[: LAST_ROW - self._row], entries[LAST_ROW - self._row :]
-            numbers = range(self._row + 2, self._row + 2 + len(some))  # as they are shown, from 1 and with the head
-            cells = (
-                self._cells[column.sort]([f'<c r="{letter}{number}"' for number in numbers], column.read(some))
-                for letter, column in zip(self._letters, self._columns, strict=True)
-            )
-            rows = zip([f'<row r="{number}">' for number in numbers], *cells, repeat("</row>"))
-            self._sheet.row_data_fh.write("".join(chain.from_iterable(rows)))
-            self._row += len(some)
-            self._sheet.dim_rowmax = self._row
+            room = LAST_ROW - self._row
+            self._write(entries[:room])
+            entries = entries[room:]
+
+    def _write(self, entries: Sequence[Any]) -> None:
+        row, cells = self._row, list[list[str]]()
+        for some, (letter, column) in few(entries, self._lettered):
+            numbers = range(row + 2, row + 2 + len(some))  # as they are shown, from 1 and with the head
+            starts = [f'<c r="{letter}{number}"' for number in numbers]
+            cells.append(self._cells[column.sort](starts, column.read(some)))
+            if len(cells) == len(self._lettered):
+                rows = zip([f'<row r="{number}">' for number in numbers], *cells, repeat("</row>"))
+                self._sheet.row_data_fh.write("".join(chain.from_iterable(rows)))
+                row += len(some)
+                cells.clear()
+        self._row = self._sheet.dim_rowmax = row
 
     def _texts(self, starts: Sequence[str], texts: Values) -> list[str]:
         said = [text for text in texts if text]

@@ -32,7 +32,7 @@ T = TypeVar("T")
 PATIENCE = 5.0  # seconds for a question that people put in words of their own
 STEPS = 1000  # of SQLite's machine between two looks at the clock
 CHUNK = 500  # rows read at once by what walks through a table (rules 19)
-FEW = 16  # rows fetched at once
+FEW = 8  # rows fetched at once: within a turn
 INDEXED = "sent"  # the order that the index of copies has
 
 _EVENTS = msgspec.json.Decoder(list[TraceEvent])
