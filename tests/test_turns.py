@@ -1,6 +1,7 @@
 """What takes long gives way, in the loop and in a thread beside it; nothing is left out or put elsewhere by that."""
 
 import asyncio
+import ctypes
 import itertools
 import sys
 import threading
@@ -11,6 +12,8 @@ from gatepost.model.query import Page
 from gatepost.turns import in_turns, paced, shown
 
 pytestmark = pytest.mark.anyio
+
+SET_TIMERSLACK, GET_TIMERSLACK = 29, 30  # prctl(2)
 
 
 def test_pacing_changes_neither_items_nor_order() -> None:
@@ -39,6 +42,23 @@ def test_a_thread_lets_go_of_the_interpreters_lock() -> None:
         thread.join()
     finally:
         sys.setswitchinterval(before)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux draws sleeps out")
+def test_a_thread_that_rests_is_woken_in_time() -> None:
+    libc, found = ctypes.CDLL(None), []
+
+    def work() -> None:
+        libc.prctl(SET_TIMERSLACK, ctypes.c_ulong(50_000), 0, 0, 0)  # as each thread has it, which may inherit another
+        found.append(libc.prctl(GET_TIMERSLACK, 0, 0, 0, 0))
+        list(paced(range(2)))
+        found.append(libc.prctl(GET_TIMERSLACK, 0, 0, 0, 0))
+
+    for _ in range(2):
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+    assert found == [50_000, 1000] * 2
 
 
 async def test_the_loop_does_other_work_between_turns() -> None:

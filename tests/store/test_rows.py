@@ -11,11 +11,11 @@ from gatepost.model.audit import Audit
 from gatepost.model.policy import Policy
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Op, Pattern, Query, Where, eq, every
-from gatepost.model.rules import SenderRule, SenderType
+from gatepost.model.rules import AttachmentAction, AttachmentRule, CheckType, SenderRule, SenderType
 from gatepost.model.stored import Copy, Delivery
 from gatepost.model.tenant import Broker, Domain, DomainAlias, Group, GroupMember, User, UserStatus
 from gatepost.store.remembered import Remembered
-from gatepost.store.schema import TABLES
+from gatepost.store.schema import TABLES, table
 from gatepost.store.store import Store
 
 pytestmark = pytest.mark.anyio
@@ -251,3 +251,14 @@ def test_a_domain_s_active_users_are_counted_as_they_change(store: Store) -> Non
     assert active() == {1: 2, 2: 2, 3: 1}
     store.write_sync(lambda w: w.remove(User, eq("domain_id", 2)))
     assert active() == {1: 2, 3: 1}
+
+
+def test_a_word_of_a_row_is_read_as_its_enumeration_reads_it() -> None:
+    known = table(AttachmentRule)
+    row = {"id": 1, "domain_id": 2, "action": "deny", "check_type": "FILENAME", "filter": "x", "priority": 3}
+    made = known.row([{**row, "description": None, "created_date": 4}[name] for name in known.columns])
+    assert made.action is AttachmentAction.DENY and made.check_type is CheckType.FILENAME
+    with pytest.raises(ValueError, match="PERHAPS"):
+        known.row([1, 2, "PERHAPS", "FILENAME", "x", 3, None, 4])
+    with pytest.raises(TypeError):
+        known.row([1, 2, "DENY"])
