@@ -28,6 +28,7 @@ from gatepost.model.tenant import Broker, Customer, Domain, DomainAlias, Group, 
 from gatepost.model.tls_reports import TlsReport, TlsResult
 from gatepost.model.verdict import Folder
 from gatepost.model.webhook import HookCall, Webhook
+from gatepost.store.making import Words, maker
 
 T = TypeVar("T")
 
@@ -119,7 +120,7 @@ class Table(Generic[T]):
         self.numbered = self.columns["id"].type == "INTEGER"
         self._members = operator.attrgetter(*self.columns)
         self._dumps = [(at, c.dump) for at, c in enumerate(self.columns.values()) if c.dump]
-        self._make = _maker(kind, list(self.columns.values()))
+        self._make = maker(kind, {column.name: column.load for column in self.columns.values()})
         self.fields = ", ".join(f'"{name}"' for name in self.columns)
         self.insert = self._insert({name: each.value for name, each in self.hidden.items()})
         names = ", ".join(f'"{name}"' for name in [*self.columns, *self.hidden])
@@ -160,34 +161,6 @@ class Table(Generic[T]):
         return f'INSERT INTO "{self.name}" ({names}) SELECT {made} FROM (SELECT {given}) AS given'
 
 
-class _Words(dict[str, Any]):
-    """The members of an enumeration by their values; asked for another value, the enumeration answers."""
-
-    def __init__(self, kind: Any) -> None:
-        super().__init__((word.value, word) for word in kind)
-        self._kind = kind
-
-    def __missing__(self, value: str) -> Any:
-        return self._kind(value)
-
-
-def _maker(kind: type[T], columns: Sequence[Column]) -> Callable[..., T]:
-    """Return a function of a row's values that makes an item.
-
-    It is compiled, as named tuples are: to gather the members of each row in a dict takes three times as long.
-    """
-    loads = {f"load{at}": column.load for at, column in enumerate(columns)}
-    given = ", ".join(f"v{at}" for at in range(len(columns)))
-    members = ", ".join(f"{column.name}={_loaded(at, column)}" for at, column in enumerate(columns))
-    made: Callable[..., T] = eval(f"lambda {given}: kind({members})", {"kind": kind, **loads})  # noqa: S307 - our names
-    return made
-
-
-def _loaded(at: int, column: Column) -> str:
-    """Return the expression for a member; what is NULL is not loaded."""
-    return f"None if v{at} is None else load{at}(v{at})" if column.load else f"v{at}"
-
-
 def _columns(kind: type[Any]) -> list[Column]:
     info = inspect.type_info(kind)
     assert isinstance(info, inspect.StructType)
@@ -200,7 +173,7 @@ def _column(field: inspect.Field, hint: Any) -> Column:
     sql, load = _TYPES.get(type(known), ("TEXT", None))
     json = sql == "TEXT" and not isinstance(known, (inspect.StrType, inspect.EnumType))
     if isinstance(known, inspect.EnumType):
-        load = _Words(known.cls).__getitem__
+        load = Words(known.cls).__getitem__
     dump = _encode if json else None
     return Column(
         name=field.name,
