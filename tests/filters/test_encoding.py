@@ -31,6 +31,12 @@ REPORT_ENCODED = (  # RFC 6533 3, through servers that know no eight bits
 )
 
 
+def report(cut: bytes) -> bytes:
+    """Return a report that brings back a mail of several parts, whose end is missing."""
+    mail = b"Content-Type: message/rfc822\r\n\r\n" + HEADER + b"Content-Type: multipart/mixed; " + cut
+    return mixed(b"\r\nNot delivered.\r\n", mail).replace(b"multipart/mixed;", b"multipart/report;", 1)
+
+
 def found(data: bytes) -> set[str]:
     findings = ask(make("encoding"), data)
     assert all(finding.category is Category.BAD_ENCODING for finding in findings)
@@ -54,6 +60,8 @@ def found(data: bytes) -> set[str]:
         mixed(b"\r\nSee the mail.\r\n", ATTACHED_MAIL),
         mixed(b"\r\nSee the mail.\r\n", ATTACHED_PARTS),
         mixed(b"\r\nNot delivered.\r\n", REPORT_ENCODED),
+        report(b"boundary=c\r\n"),
+        report(b"boundary=c\r\n\r\n--c\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\ncut=3"),
     ],
     ids=[
         "plain",
@@ -69,6 +77,8 @@ def found(data: bytes) -> set[str]:
         "mail",
         "parts",
         "report",
+        "a mail's header brought back",
+        "a part of a mail brought back",
     ],
 )
 def test_what_is_right_is_no_ground(data: bytes) -> None:
@@ -100,6 +110,12 @@ def test_what_is_right_is_no_ground(data: bytes) -> None:
 )
 def test_threats_50_and_51_each_ground_has_its_symbol(data: bytes, symbol: str) -> None:
     assert symbol in found(data)
+
+
+def test_what_a_mail_itself_is_cut_short_of_is_a_ground_also_where_it_brings_another() -> None:
+    whole = report(b"boundary=c\r\n")
+    assert found(whole.replace(b"multipart/report;", b"multipart/mixed;")) == {"BOUNDARY_NEVER"}
+    assert found(whole[: whole.rindex(b"--", 0, -6)]) == {"BOUNDARY_OPEN"}
 
 
 def test_a_thousand_defects_do_not_flood_the_trace() -> None:

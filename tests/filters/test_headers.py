@@ -1,7 +1,7 @@
 """Bad headers: each ground, and that ordinary oddities are none."""
 
 import pytest
-from tests.filters.mails import ask, make, plain, symbols
+from tests.filters.mails import ask, make, mixed, plain, symbols
 
 from gatepost.model.verdict import Category
 
@@ -118,3 +118,10 @@ def test_all_grounds_are_told() -> None:
         "HEADER_8BIT",
         "HEADER_CONTROL",
     ]
+
+
+def test_a_doubled_field_in_a_mail_that_a_report_brings_back_is_no_ground() -> None:
+    twice = b"Content-Type: text/plain\r\n" * 2
+    back = mixed(b"\r\nNot delivered.\r\n", b"Content-Type: message/rfc822\r\n\r\n" + FROM + twice + b"\r\nHello\r\n")
+    assert "HEADER_DUPLICATE" in symbols(ask(make("headers"), back))
+    assert symbols(ask(make("headers"), back.replace(b"multipart/mixed", b"multipart/report"))) == []

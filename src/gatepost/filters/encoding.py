@@ -53,7 +53,9 @@ class Encoding:
 
     async def examine(self, mail: Mail, recipient: Recipient) -> Iterable[Finding]:
         anatomy = await mail.anatomy()
-        grounds = [(defect.symbol.value, defect.text) for defect in anatomy.defects if defect.symbol in GROUNDS]
+        faults = [defect for defect in anatomy.defects if defect.symbol in GROUNDS]
+        returned = anatomy.returned if faults else ()  # another's, or cut short: not for who sends the report to answer
+        grounds = [(fault.symbol.value, fault.text) for fault in faults if fault.part not in returned]
         return [
             Finding(category=Category.BAD_ENCODING, symbol=symbol, reason=plain(text), by=self.name)
             for symbol, text in [*_words(anatomy), *grounds][:TOLD]

@@ -114,6 +114,8 @@ def _controls(octets: bytes) -> bool:
 
 def _defects(anatomy: Anatomy) -> Iterator[Finding]:
     for defect in anatomy.defects:
+        if defect.symbol is Symbol.HEADER_DUPLICATE and defect.part in anatomy.returned:
+            continue  # in another's mail, which a report brings back
         wide = defect.symbol in (Symbol.HEADER_DUPLICATE, Symbol.HEADER_LIMIT)
         if wide or (defect.symbol is Symbol.HEADER_SYNTAX and defect.part == 0):
             yield _finding(defect.symbol.value, defect.text)

@@ -214,6 +214,18 @@ class Anatomy(msgspec.Struct, frozen=True, array_like=True, kw_only=True, dict=T
             found.setdefault(header.name.lower(), []).append(header.value)
         return found
 
+    @cached_property
+    def returned(self) -> frozenset[int]:
+        """The parts of the mails that a report brings back, as they came or cut short (RFC 6522); made once."""
+        found: set[int] = set()
+        for part in self.parts:
+            above = self.parts[part.parent] if part.parent >= 0 else None
+            if part.parent in found or (
+                above is not None and "multipart/report" in above.types and part.types[0].startswith("message/")
+            ):
+                found.add(part.index)
+        return frozenset(found)
+
     @property
     def leads(self) -> tuple[Link, ...]:
         """Whatever a reader may follow: the links, then the asides."""
