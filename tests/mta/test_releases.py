@@ -7,13 +7,15 @@ from tests.house import House, living, queued_as
 from tests.peers.sink import Sink
 
 from gatepost.filters.score import GTUBE
+from gatepost.model.envelope import Role
+from gatepost.model.policy import Policy
 from gatepost.model.query import eq
 from gatepost.model.stored import Copy, Message
-from gatepost.model.tenant import User
+from gatepost.model.tenant import Domain, Group, GroupMember, User
 
 pytestmark = pytest.mark.anyio
 
-BOB = "bob@served.example"
+BOB, OUTSIDE = "bob@served.example", "carol@far.example"
 DAY = 86_400_000
 SPAM = (
     b"From: ada@world.example\r\nTo: bob@served.example\r\nSubject: Hi\r\nMessage-ID: <1@x>\r\n"
@@ -68,3 +70,33 @@ async def test_what_no_server_takes_though_it_was_released_stays_in_its_folder_f
         assert (kept.id, kept.folder, kept.expires_at) == (copy.id, "Quarantine", house.clock.now + days * DAY)
         await purge(house, kept.expires_at)
         assert house.copies() == []
+
+
+@pytest.mark.parametrize("team", [False, True])
+async def test_what_leaves_with_the_null_sender_stays_where_its_release_fails(tmp_path: Path, team: bool) -> None:
+    """Nobody can be told of it: the end of its term was the end of the mail, be it its author's or a group's."""
+    async with living(tmp_path, sink=Sink({"RCPT": "550 5.2.0 no"})) as house:
+        domain = house.store.reader.domain("served.example")
+        assert domain is not None
+        to = OUTSIDE
+        if team:
+            to = "team@served.example"
+            group = await house.store.write(lambda writer: writer.add(Group(domain_id=domain.id, email=to)))
+            await house.add(GroupMember(group_id=group.id, email=OUTSIDE))
+        else:
+            await house.store.write(lambda writer: writer.change(Domain, domain.id, outgoing_subnets=["127.0.0.1/32"]))
+        await house.store.write(lambda writer: writer.change(Policy, domain.policy_id, outgoing=True, archive=False))
+        receipt = SPAM if team else SPAM.replace(b"ada@world.example", BOB.encode())
+        role = Role.MX if team else Role.TRUSTED
+        mail_id = queued_as(await house.send(receipt, to, sender="", role=role))
+        (copy,) = house.copies()
+        assert (copy.mailbox, copy.held_for) == (to if team else BOB, [OUTSIDE])
+        message = house.store.reader.get(Message, mail_id)
+        assert message is not None
+        house.clock.now = copy.expires_at
+        assert await house.gatepost.releases.requeue(copy, message)
+        await house.gatepost.queue.idle()
+        (kept,) = house.copies()
+        days = house.gatepost.settings.quarantine.system_days
+        assert (kept.id, kept.expires_at) == (copy.id, house.clock.now + days * DAY)
+        assert "dropped" not in [event.event for event in house.trace(mail_id)]

@@ -50,10 +50,10 @@ class Report(msgspec.Struct, frozen=True):
 
 
 class Stay(msgspec.Struct, frozen=True):
-    """A mailbox whose copies of a mail that were released stay until a moment at least (epoch milliseconds)."""
+    """The copies of a mail that were released to a recipient stay until a moment at least (epoch milliseconds)."""
 
     mail_id: str
-    mailbox: str
+    recipient: str
     until: int
 
 
@@ -71,10 +71,12 @@ def step(settled: Settled) -> Step:
     """Decide what follows (RFC 3461 4.1, rules 8): nobody is told of a mail that he may not have sent."""
     delivery = settled.delivery
     if delivery.state in (State.BOUNCED, State.EXPIRED):
+        if delivery.release and not (delivery.sender and delivery.proven):
+            return Step.STAY
         if not delivery.sender and _leaves(delivery):
             return Step.DROP
         if not delivery.proven:
-            return Step.STAY if delivery.release else Step.HOLD
+            return Step.HOLD
         if not delivery.sender:
             return Step.DROP
         return Step.REPORT if _asks(delivery, "FAILURE", unsaid=True) else Step.NOTHING
@@ -128,8 +130,7 @@ class Bounces:
 
     def _stay(self, delivery: Delivery, now: int) -> Stay:
         """The end of its copy's term must not be the end of a mail that no server took (rules 8)."""
-        mailbox = delivery.group or parse_address(delivery.recipient).key
-        return Stay(delivery.mail_id, mailbox, now + self._system_days * DAY)
+        return Stay(delivery.mail_id, delivery.recipient, now + self._system_days * DAY)
 
     def _held(self, settled: Settled, now: int) -> Copy:
         """The mail stays for the mailbox's people to see, as its sender can't be told (rules 8).
@@ -244,9 +245,11 @@ def _add_held(writer: Writer, copy: Copy) -> None:
 
 def _prolong(writer: Writer, stay: Stay) -> None:
     """Lengthen the term of what was released; that of the archive stands, and is long."""
-    released = every(eq("mail_id", stay.mail_id), eq("mailbox", stay.mailbox), Where("expires_at", Op.LT, stay.until))
-    for copy in writer.find(Copy, Query(where=released)).items:
-        if copy.released_at is not None and copy.folder != Folder.ARCHIVE.value:
+    key = parse_address(stay.recipient).key
+    shorter = every(eq("mail_id", stay.mail_id), Where("expires_at", Op.LT, stay.until))
+    for copy in writer.find(Copy, Query(where=shorter)).items:
+        released = copy.released_at is not None and (copy.mailbox == key or stay.recipient in copy.held_for)
+        if released and copy.folder != Folder.ARCHIVE.value:
             writer.change(Copy, copy.id, expires_at=stay.until)
 
 
