@@ -14,9 +14,9 @@ from gatepost.model.address import parse_address
 from gatepost.model.connection import Connection, Project
 from gatepost.model.envelope import Role
 from gatepost.model.policy import Policy
-from gatepost.model.query import eq
-from gatepost.model.stored import Message
-from gatepost.model.tenant import Domain, DomainAlias, User
+from gatepost.model.query import Query, eq
+from gatepost.model.stored import Copy, Delivery, Message
+from gatepost.model.tenant import Customer, Domain, DomainAlias, User
 from gatepost.services.draft import Binding, Draft
 from gatepost.services.mailbox import Mailboxes
 from gatepost.services.sending import Sending
@@ -115,6 +115,57 @@ async def test_what_was_held_leaves_by_the_connection_that_it_named(house: House
         await release(house, await house.gatepost.services.of(Sending).send(house.owner(bob), draft))
         (mail,) = await named.wait(1)
         assert mail.recipients == [OUTSIDE]
+
+
+async def test_what_was_held_leaves_no_longer_by_a_connection_of_whom_its_domain_has_left(house: House) -> None:
+    async with Sink() as named:
+        await relays(house, named=named)
+        domain, bob = house.store.reader.domain("served.example"), house.store.reader.first(User, eq("email", BOB))
+        assert domain is not None and bob is not None
+        binding = Binding(project="p", name="named")
+        draft = Draft(to=(Party(OUTSIDE),), subject="Hi", text=GTUBE.decode(), connection=binding)
+        mail_id = await house.gatepost.services.of(Sending).send(house.owner(bob), draft)
+        other = await house.store.write(lambda writer: writer.add(Customer(broker_id=1, name="Other", created_at=0)))
+        await house.store.write(lambda writer: writer.change(Domain, domain.id, customer_id=other.id))
+        await release(house, mail_id)
+        (mail,) = await house.sink.wait(1)
+        assert (mail.recipients, named.mails) == ([OUTSIDE], [])
+
+
+@pytest.mark.parametrize("to", [(BOB, OUTSIDE), (OUTSIDE, BOB)])
+async def test_who_writes_to_himself_and_to_others_has_one_copy_held_whose_release_goes_to_all(
+    house: House, to: tuple[str, str]
+) -> None:
+    """It went to the others alone: what he was to get was acknowledged, and lost."""
+    reply = await house.send(written(BOB, GTUBE), *to, sender=BOB, role=Role.TRUSTED)
+    (copy,) = house.copies("Quarantine")
+    bob = house.store.reader.first(User, eq("email", BOB))
+    assert bob is not None
+    assert (copy.mailbox, copy.user_id, copy.held_for) == (BOB, bob.id, list(to))
+    await release(house, queued_as(reply))
+    mails = await house.sink.wait(2)
+    assert sorted(mail.recipients for mail in mails) == [[BOB], [OUTSIDE]]
+    ways = house.store.reader.find(Delivery, Query(where=eq("mail_id", copy.mail_id))).items
+    assert {way.recipient: way.platform_id is None for way in ways} == {BOB: False, OUTSIDE: True}
+
+
+async def test_what_an_older_version_kept_under_another_name_of_a_domain_is_still_its_senders(house: House) -> None:
+    """Taken for a group's, it left by the default way, and of a failure nobody was told."""
+    sender = "bob@also.example"
+    async with Sink() as bobs:
+        numbers = await relays(house, bobs=bobs)
+        domain = house.store.reader.domain("served.example")
+        assert domain is not None
+        await house.store.write(lambda writer: writer.change(Domain, domain.id, connection_id=numbers["bobs"]))
+        await house.send(written(sender, GTUBE), OUTSIDE, sender=sender, role=Role.TRUSTED)
+        (held,) = house.copies("Quarantine")
+        older = await house.store.write(lambda writer: writer.change(Copy, held.id, mailbox=sender))
+        message = house.store.reader.get(Message, held.mail_id)
+        assert older is not None and message is not None
+        assert await house.gatepost.releases.requeue(older, message)
+        await bobs.wait(1)
+        (way,) = house.store.reader.find(Delivery, Query(where=eq("mail_id", held.mail_id))).items
+        assert (way.sender, way.group, way.proven) == (sender, None, True)
 
 
 async def relays(house: House, **sinks: Sink) -> dict[str, int]:

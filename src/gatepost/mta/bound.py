@@ -23,13 +23,13 @@ def bound(reader: Reader, envelope: Envelope, recipient: Recipient) -> int | Non
 
 def bound_later(reader: Reader, copy: Copy, message: Message) -> int | None:
     """Return the same for a mail that was held when it was to leave: by who sends it as things stand now."""
-    if message.direction != Direction.OUT.value:
+    domain = reader.get(Domain, copy.domain_id) if message.direction == Direction.OUT.value else None
+    if domain is None:
         return None
-    if copy.connection_id is not None:
+    if copy.connection_id is not None and _of_customer(reader, copy.connection_id, domain):
         return copy.connection_id
-    domain = reader.get(Domain, copy.domain_id)
     user = reader.first(User, eq("email", copy.mailbox)) if message.sender or message.login else None
-    return _standing(reader, domain, user) if domain is not None else None
+    return _standing(reader, domain, user)
 
 
 def _standing(reader: Reader, domain: Domain, user: User | None) -> int | None:

@@ -41,14 +41,29 @@ def made_copies(envelope: Envelope, judged: Sequence[Judged], own: Policy | None
     for each in judged:
         for keep in each.verdict.keep:
             row = copy_row(envelope, each.recipient, each.verdict, keep, author)
-            known = copies.setdefault((row.mailbox, keep.folder), row)
-            if known is not row and row.held_for:
-                both = msgspec.structs.replace(known, held_for=[*known.held_for, *row.held_for])
-                copies[row.mailbox, keep.folder] = both
+            known = copies.get((row.mailbox, keep.folder))
+            copies[row.mailbox, keep.folder] = row if known is None else _both(known, row)
     if own is not None and any(_is_sent(each) for each in judged):
         for row in _sent(envelope, own):
             copies.setdefault((row.mailbox, Folder(row.folder)), row)
     return list(copies.values())
+
+
+def _both(one: Copy, other: Copy) -> Copy:
+    """Return the copy that serves two recipients, as of one who writes to himself and to somebody outside."""
+    return msgspec.structs.replace(
+        one,
+        user_id=other.user_id if one.user_id is None else one.user_id,
+        infected=one.infected or other.infected,
+        expires_at=max(one.expires_at, other.expires_at),
+        held_for=[*_to(one), *_to(other)] if one.held_for or other.held_for else [],
+        connection_id=other.connection_id if one.connection_id is None else one.connection_id,
+    )
+
+
+def _to(copy: Copy) -> list[str]:
+    """Return to whom a release sends a copy that others share: what is held for nobody else is held for its mailbox."""
+    return copy.held_for or ([copy.mailbox] if copy.folder in (Folder.QUARANTINE, Folder.SYSTEM) else [])
 
 
 def _is_sent(judged: Judged) -> bool:

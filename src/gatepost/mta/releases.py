@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from gatepost.events import Clock, log
-from gatepost.model.address import parse_address
+from gatepost.model.address import Address, parse_address
 from gatepost.model.envelope import Body
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Op, Where, eq, every
@@ -71,14 +71,23 @@ class Releases:
         return True
 
     def _ways(self, copy: Copy, message: Message) -> list[Delivery]:
+        if not copy.held_for:
+            return [self._home(copy, message)]
+        to = [parse_address(each) for each in copy.held_for]
+        outside = [each for each in to if each.key != copy.mailbox or self._directory.served(each.domain) is None]
+        ways = [self._home(copy, message)] if len(outside) < len(to) else []
+        return [*ways, *self._leaving(copy, message, outside)]
+
+    def _home(self, copy: Copy, message: Message) -> Delivery:
+        to, platform_id = parse_address(copy.mailbox), self._platform(copy)
+        return release(copy, message, to, platform_id, now=self._clock(), life=self._settings.queue.life)
+
+    def _leaving(self, copy: Copy, message: Message, to: Sequence[Address]) -> list[Delivery]:
         now, life = self._clock(), self._settings.queue.life
-        if copy.held_for:
-            groups = self._is_groups(copy, message)
-            by = None if groups else bound_later(self._store.reader, copy, message)
-            to = map(parse_address, copy.held_for)
-            ways = [release(copy, message, each, None, now=now, life=life, connection_id=by) for each in to]
-            return self._of_group(copy, message, ways) if groups else ways
-        return [release(copy, message, parse_address(copy.mailbox), self._platform(copy), now=now, life=life)]
+        groups = self._is_groups(copy, message)
+        by = None if groups else bound_later(self._store.reader, copy, message)
+        ways = [release(copy, message, each, None, now=now, life=life, connection_id=by) for each in to]
+        return self._of_group(copy, message, ways) if groups else ways
 
     def _of_group(self, copy: Copy, message: Message, ways: Sequence[Delivery]) -> list[Delivery]:
         """Outside members get it from an address of ours, and its author learns nothing of them (rules 9)."""
@@ -92,7 +101,9 @@ class Releases:
         if not message.sender:
             return False
         sender = parse_address(message.sender)
-        return copy.mailbox != (message.login or (self._directory.own_name(sender) or sender).key)
+        # His address as he wrote it is where mail was kept once, under another name of his domain.
+        authors = [message.login] if message.login else [sender.key, (self._directory.own_name(sender) or sender).key]
+        return copy.mailbox not in authors
 
     def _platform(self, copy: Copy) -> int:
         view = self._directory.served(parse_address(copy.mailbox).domain)
