@@ -126,6 +126,17 @@ async def test_what_was_of_no_use_for_long_is_forgotten(mind: Mind) -> None:
     assert await mind.keeper.purge() == 0
 
 
+async def test_86_a_start_by_a_clock_that_is_ahead_forgets_nothing_on_that_day(mind: Mind) -> None:
+    await mind.store.write(lambda writer: writer.purge(mind.clock()))
+    await mind.close()
+    mind.clock.now += 400 * DAY
+    await mind.open()
+    mind.clock.now += DAY - 1
+    assert not mind.keeper._is_due()
+    mind.clock.now += 1
+    assert mind.keeper._is_due()
+
+
 async def test_what_cannot_be_learnt_says_why(mind: Mind) -> None:
     with pytest.raises(Problem) as refused:
         await mind.lessons.learn_kept("0" * 32, 0, spam=True)

@@ -451,3 +451,27 @@ async def test_a_sender_that_is_no_address_is_told_at_the_start(tmp_path: Path) 
     with pytest.raises(SettingsError, match=r"tls_reports\.sender"):
         async with living(tmp_path, tls_reports={"sender": "nobody"}):
             pass
+
+
+async def test_a_report_put_off_by_a_clock_that_was_ahead_goes_when_it_is_set_back(desk: Desk) -> None:
+    desk.ask(f"https://reports.far.example:{desk.web.port}/tls")
+    desk.web.said = answer("no", status="500 Sorry")
+    await desk.counts()
+    await desk.round(28)
+    assert desk.left() == (0, 1)
+    (report,) = desk.house.store.reader.find(TlsReport, Query()).items
+    ahead = 400 * DAY
+    await desk.house.store.write(
+        lambda writer: writer.change(TlsReport, report.id, due=report.due + ahead, created_at=report.created_at + ahead)
+    )
+    desk.web.said = answer("thanks")
+    await desk.round()
+    assert desk.left() == (0, 0)
+
+
+async def test_what_was_counted_by_a_clock_that_was_ahead_is_told_to_nobody(desk: Desk) -> None:
+    desk.house.clock.now += 400 * DAY
+    await desk.counts()
+    desk.house.clock.now -= 400 * DAY
+    await desk.house.store.write(lambda writer: writer.purge(desk.house.clock()))
+    assert desk.left() == (0, 0)

@@ -111,6 +111,20 @@ async def test_only_what_was_asked_for_is_told(receiver: Receiver) -> None:
     ]
 
 
+async def test_a_call_that_waits_by_a_clock_that_was_ahead_is_made_when_it_is_set_back(receiver: Receiver) -> None:
+    clock = receiver.desk.house.gatepost.clock
+    hook = await receiver.hook(events=["delivered"])
+    clock.now += 400 * 86_400_000  # type: ignore[attr-defined]
+    receiver.web.said = answer("no", status="500 Sorry")
+    await receiver.desk.house.send(mail(), "bob@served.example")
+    await receiver.round()
+    receiver.web.said = OK
+    clock.now -= 400 * 86_400_000  # type: ignore[attr-defined]
+    await receiver.round()
+    (call,) = await receiver.calls(hook)
+    assert (call["state"], len(receiver.web.bodies)) == ("done", 2)
+
+
 async def test_a_call_that_fails_is_made_again_later_and_given_up_in_the_end(receiver: Receiver) -> None:
     clock = receiver.desk.house.gatepost.clock
     hook = await receiver.hook(events=["delivered"])

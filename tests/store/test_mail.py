@@ -283,18 +283,18 @@ async def test_a_refused_mail_leaves_its_story_alone(store: Store) -> None:
     assert store.reader.messages(f"{1}@out.test") == [message(1)]
     assert store.reader.trace(mail_id(1)) == [event("no")]
     assert store.reader.body(mail_id(1)) is None
-    assert store.reader.refused() > 0
+    assert store.reader.noted("refused") > 0
     await purge(store, NOW + 7 * DAY)
-    assert nothing_left(store, 1) and store.reader.refused() == 0
+    assert nothing_left(store, 1) and store.reader.noted("refused") == 0
 
 
 async def test_the_oldest_refusals_make_room_for_new_ones(directory: Path) -> None:
     store = open_store(directory, refused_bytes=20_000)
     for number in range(1, 101):
         await store.write(lambda writer, n=number: writer.refuse(message(n), [event("no")], NOW + DAY))
-    assert 10_000 < store.reader.refused() <= 20_000
+    assert 10_000 < store.reader.noted("refused") <= 20_000
     assert nothing_left(store, 1) and store.reader.trace(mail_id(100)) != []
-    assert store.reader.refused() == store.reader._number("SELECT sum(size) FROM trace WHERE refused = 1", [])
+    assert store.reader.noted("refused") == store.reader._number("SELECT sum(size) FROM trace WHERE refused = 1", [])
     store.close_sync()
 
 

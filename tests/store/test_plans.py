@@ -100,7 +100,7 @@ ASKED: dict[str, Callable[[Reader], Any]] = {
     "queued": lambda r: list(r.queued()),
     "live": lambda r: r.live(1000, 10),
     "states": lambda r: r.states(),
-    "refused": lambda r: r.refused(),
+    "noted": lambda r: r.noted("refused"),
     "refusals": lambda r: r.refusals(100),
     "a domain by name": lambda r: r.first(Domain, eq("name", "d5.test")),
     "an alias": lambda r: r.first(DomainAlias, eq("name", "d5.test")),

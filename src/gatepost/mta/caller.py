@@ -17,6 +17,7 @@ from gatepost.mta.poster import Poster, Refused
 from gatepost.settings import Webhooks as WebhookSettings
 from gatepost.store.secrets import Unsealable
 from gatepost.store.store import Store
+from gatepost.store.writer import Writer
 
 LOOK_AGAIN = 5.0  # seconds between two looks at the table
 SOON = 0.2  # seconds until what was just told stands in the table
@@ -24,6 +25,7 @@ AT_ONCE = 20  # URLs that are called side by side
 CHUNK = 100  # calls that are taken up at once, and removed at once
 FIRST, LONGEST = 60_000, 6 * 3_600_000  # milliseconds between two attempts
 DAY, HOUR = 86_400_000, 3_600_000
+SET_BACK = 60_000  # milliseconds by which a clock must go back to count as set anew
 SHOWN = 200  # characters of what an attempt came to
 
 
@@ -39,6 +41,7 @@ class Caller:
         self._poster = Poster(resolver, timeout=settings.timeout, private=settings.private, ca_file=settings.ca_file)
         self._settings = settings
         self._clock = clock
+        self._seen = 1 << 62  # the time when it was last read; at the start it may have been set back
         self._look = asyncio.Event()
         self._soon: asyncio.TimerHandle | None = None
         self._resting: dict[int, int] = {}  # webhooks that failed just now, and until when they are left alone
@@ -81,6 +84,7 @@ class Caller:
     async def take_up(self) -> bool:
         """Begin the calls that are due, and remove old ones; tell whether more could begin."""
         now = self._clock()
+        await self._bring_near(now)
         self._resting = {hook: until for hook, until in self._resting.items() if 0 < until - now <= FIRST}
         alone = {*self._resting, *(hook for hooks in self._busy.values() for hook in hooks)}
         due = every(eq("state", CallState.WAITING), Where("due", Op.LE, now))
@@ -90,6 +94,13 @@ class Caller:
         self._begin(calls)
         await self._forget(now)
         return len(calls) == CHUNK and len(self._under_way) < AT_ONCE
+
+    async def _bring_near(self, now: int) -> None:
+        """Make due what waits longer than any honest wait, where the clock was set back (threat 86)."""
+        seen, self._seen = self._seen, now
+        far = every(eq("state", CallState.WAITING), Where("due", Op.GT, now + LONGEST))
+        while now < seen - SET_BACK and (calls := await self._find(Query(where=far, limit=CHUNK))):
+            await self._store.write(partial(_hasten, calls, now))
 
     async def idle(self) -> None:
         """Wait for the calls that were begun."""
@@ -187,6 +198,11 @@ class Caller:
         if old:
             ids = [each.id for each in old]
             await self._store.write(lambda writer: writer.remove(HookCall, Where("id", Op.IN, ids)))
+
+
+def _hasten(calls: Sequence[HookCall], now: int, writer: Writer) -> None:
+    for call in calls:
+        writer.change(HookCall, call.id, due=now, created_at=now)
 
 
 def signature(secret: str, stamp: str, body: bytes) -> str:

@@ -32,6 +32,8 @@ class Keeper:
     async def start(self) -> None:
         """Load what is kept, then keep it true."""
         await self._load()
+        if self._seen - (self._store.reader.noted("purged") or self._seen) >= DAY:
+            self._purged = self._seen  # off for so long, or the clock is wrong: what is learnt can wait
         self._task = keep(self._forever, "memory")
 
     async def stop(self) -> None:

@@ -19,10 +19,8 @@ def settled(delivery: Delivery, outcome: Outcome, now: int, settings: Queue) -> 
             change = {"state": State.DELIVERED, "done_at": now, "remote_id": outcome.remote_id}
         case Result.FAILED:
             change = {"state": State.BOUNCED, "done_at": now}
-        case Result.DEFERRED if _is_over(delivery, now):
-            change = {"state": State.EXPIRED, "done_at": now}
         case Result.DEFERRED:
-            change = _again(delivery, now, settings)
+            change = _later(delivery, now, settings)
     row = msgspec.structs.replace(
         delivery,
         attempts=delivery.attempts + 1,
@@ -38,20 +36,23 @@ def wait(attempts: int, settings: Queue) -> int:
     return min(settings.first_retry << min(attempts - 1, 30), settings.max_retry) * 1000
 
 
-def _again(delivery: Delivery, now: int, settings: Queue) -> dict[str, object]:
-    late = now - delivery.created >= settings.delay_notice * 1000
+def _later(delivery: Delivery, now: int, settings: Queue) -> dict[str, object]:
+    expires = _end(delivery, now, settings)
+    if now >= expires:
+        return {"state": State.EXPIRED, "done_at": now}
+    late = now - (expires - settings.life * 1000) >= settings.delay_notice * 1000
     told = delivery.delay_told or (late and wants_delay(delivery))
-    return {"due": now + wait(delivery.attempts + 1, settings), "delay_told": told}
+    return {"due": now + wait(delivery.attempts + 1, settings), "expires": expires, "delay_told": told}
 
 
-def _is_over(delivery: Delivery, now: int) -> bool:
-    """Tell whether a failed try was the last one (threats 86, 102).
+def _end(delivery: Delivery, now: int, settings: Queue) -> int:
+    """Return when a mail's life ends by the clock as it is now (threats 86, 102).
 
-    After a gap of more than a day, which no back-off makes, the clock has leapt or the machine was off: then the
-    mail gets one more round, so that a wrong clock does not end everything at once.
+    A gap of more than a day, which no back-off makes, doesn't count: the clock has leapt, or the machine was off. No
+    life is longer than the longest: else it began by a clock that was ahead, and the sender would never be told.
     """
-    last = delivery.log[-1].at if delivery.log else delivery.created
-    return now >= delivery.expires and now - last <= DAY
+    gap = now - (delivery.log[-1].at if delivery.log else delivery.created)
+    return min(delivery.expires + (gap if gap > DAY else 0), now + settings.life * 1000)
 
 
 def _attempt(outcome: Outcome, now: int) -> Attempt:

@@ -13,10 +13,16 @@ SLICES = 10_000  # of one pass; what is left waits for the next
 CHECK = 86_400.0  # seconds between two checks of the whole store
 DAY = 86_400_000
 JUMP = DAY  # a clock that leaps a day ahead of the monotonic one is not believed at once (threat 86)
+DOUBT = (
+    3600.0  # seconds for which such a clock must stand until it is: a server without one of its own gets it by network
+)
 
 
 class Sweep:
-    """Purges on a period, checks the store daily; `run` does one whole purge."""
+    """Purges on a period, checks the store daily; `run` does one whole purge.
+
+    A clock that leapt ahead, since the last look or since the last purge before the start, purges nothing for an hour.
+    """
 
     def __init__(
         self,
@@ -34,11 +40,15 @@ class Sweep:
         self._clock = clock
         self._metrics = metrics
         self._monotonic = monotonic
-        self._last: tuple[int, float] | None = None
+        self._trusted: tuple[int, float] | None = None  # the clocks when they were last believed
+        self._doubted: float | None = None  # since when they are not
         self._checked = monotonic()
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
+        """Begin, from the time that the last purge before this start went by."""
+        if known := self._store.reader.noted("purged"):
+            self._trusted = known, self._monotonic()
         self._task = keep(self._forever, "sweep")
 
     async def stop(self) -> None:
@@ -48,8 +58,7 @@ class Sweep:
 
     async def run(self) -> int:
         """Remove all that is due; return how many copies went. A slice that fails is left for the next pass."""
-        if self._leapt():
-            log.warning("the clock leapt ahead; nothing is purged in this pass")
+        if self._is_doubtful():
             return 0
         gone = 0
         for _ in range(SLICES):
@@ -85,7 +94,25 @@ class Sweep:
                 log.warning("purge put off", why=problem.detail)
             await asyncio.sleep(self._period)
 
-    def _leapt(self) -> bool:
+    def _is_doubtful(self) -> bool:
+        """Tell whether the clock is too far ahead of where it must be to be believed by now; the log hears it once."""
         now, ticks = self._clock(), self._monotonic()
-        last, self._last = self._last, (now, ticks)
-        return last is not None and now - last[0] - (ticks - last[1]) * 1000 > JUMP
+        known, then = self._trusted or (now, ticks)
+        ahead = now - known - (ticks - then) * 1000
+        if ahead > JUMP:
+            if self._doubted is None:
+                self._doubted = ticks
+                log.warning(
+                    "the clock is ahead of what is known of it; nothing is purged until it has stood so for a while",
+                    days_ahead=round(ahead / DAY, 1),
+                    seconds=DOUBT,
+                )
+            if ticks - self._doubted < DOUBT:
+                return True
+        elif -ahead > JUMP:
+            log.warning(
+                "the clock was set back; what is kept from now on ends so much the earlier once it is set right",
+                days_back=round(-ahead / DAY, 1),
+            )
+        self._trusted, self._doubted = (now, ticks), None
+        return False

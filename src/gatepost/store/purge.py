@@ -45,13 +45,15 @@ class Purged(msgspec.Struct, frozen=True):
 
 
 def purge(connection: sqlite3.Connection, mail: Mail, now: int, limit: int) -> Purged:
-    """Remove one slice. Each sort has its own limit, so that none waits for another."""
+    """Remove one slice. Each sort has its own limit, so that none waits for another. The time is remembered."""
+    connection.execute("INSERT OR REPLACE INTO meta VALUES ('purged', ?)", (now,))
     folders, bodies = _expired_copies(connection, mail, now, limit)
     copies = sum(folders.values())
     traces, dropped = _expired_traces(connection, mail, now, limit)
     sliced, domains = _gone_domains(connection, mail, now, limit)
     connection.execute("DELETE FROM refusal WHERE hour < ?", (now // HOUR - REFUSALS,))
-    connection.execute("DELETE FROM tls_result WHERE day < ?", (now // DAY - TLS_RESULTS,))
+    # What was counted of days to come was counted by a clock that was ahead: of those days nothing would be true.
+    connection.execute("DELETE FROM tls_result WHERE day < ? OR day > ?", (now // DAY - TLS_RESULTS, now // DAY + 1))
     connection.execute("DELETE FROM tls_report WHERE day < ?", (now // DAY - TLS_RESULTS,))
     expired = uploads.expire(connection, mail, now, limit) + emails.expire(connection, now, limit)
     expired += _expired_suppressions(connection, now, limit)

@@ -288,9 +288,9 @@ class Reader:
         sql = "SELECT hour, net, code, count FROM refusal WHERE hour >= ? ORDER BY hour, net, code"
         return [Refusals(*row) for row in self._rows(sql, [since])]
 
-    def refused(self) -> int:
-        """Return the octets that traces of refused mail take."""
-        return self._number("SELECT value FROM meta WHERE key = 'refused'", [])
+    def noted(self, key: str) -> int:
+        """Return a number of the store's own, 0 where it has none: octets of refused traces, the last "purged" time."""
+        return self._number("SELECT coalesce(max(value), 0) FROM meta WHERE key = ?", [key])
 
     def quick_check(self) -> list[str]:
         """Return what SQLite finds damaged; [] for a sound database. Reads all of it."""

@@ -166,7 +166,7 @@ class Writer(Reader):
             return
         self.mail.add_message(msgspec.structs.replace(message, spooled=False))
         self.mail.note(message.id, trace, until, refused=True, more=_weight(message))
-        while self.refused() > self._refused_bytes:
+        while self.noted("refused") > self._refused_bytes:
             forget_refused(self._connection, self.mail)
 
     def tally(self, hour: int, net: str, code: str, count: int = 1) -> None:
