@@ -11,11 +11,15 @@ from typing import Any
 import httpx2
 import msgspec
 import pytest
+from starlette.applications import Starlette
+from starlette.routing import Mount
+from starlette.types import ASGIApp
 from tests.ready import lay_store
 
 import gatepost as package
 from gatepost import Gatepost, Settings, SettingsError, init
-from gatepost.api.endpoint import Endpoint
+from gatepost.api.endpoint import Endpoint, endpoint
+from gatepost.model.access import Caller
 from gatepost.model.problem import Kind, Problem
 from gatepost.settings import Http, Listener, Smtp, StoreSettings
 
@@ -46,11 +50,18 @@ PAGE = (Path(__file__).parents[1] / "docs/embedding.md").read_text()
 PROGRAM, OPERATION = re.findall(r"```python\n(.*?)```", PAGE, re.S)
 
 
-def client(relay: Gatepost, token: str) -> httpx2.AsyncClient:
-    headers = {"Authorization": f"Bearer {token}"}
-    return httpx2.AsyncClient(
-        transport=httpx2.ASGITransport(app=relay.site), base_url="http://gatepost", headers=headers
+def alone(tmp_path: Path) -> Settings:
+    """The settings of one that needs no port for its API."""
+    return Settings(
+        smtp=Smtp(hostname="gate.example", listener=[Listener(listen="127.0.0.1:0")]),
+        http=Http(listen=[]),
+        store=StoreSettings(directory=str(tmp_path / "state")),
     )
+
+
+def client(app: ASGIApp, token: str) -> httpx2.AsyncClient:
+    headers = {"Authorization": f"Bearer {token}"}
+    return httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://gatepost", headers=headers)
 
 
 def test_every_name_of_the_face_is_there_and_told() -> None:
@@ -78,23 +89,89 @@ def test_the_program_of_the_page_runs_and_runs_again(tmp_path: Path) -> None:
 
 
 async def test_an_operation_of_the_program_is_answered_and_described_like_any_other(tmp_path: Path) -> None:
-    settings = Settings(
-        smtp=Smtp(hostname="gate.example", listener=[Listener(listen="127.0.0.1:0")]),
-        http=Http(listen=[]),
-        store=StoreSettings(directory=str(tmp_path / "state")),
-    )
+    settings = alone(tmp_path)
     first = await asyncio.to_thread(init, settings, "ada")
     own: dict[str, Any] = {"__name__": "own"}
     exec(OPERATION, own)
     operation: Endpoint = own["get_greeting"]
-    async with Gatepost(settings, operations=[operation]) as relay, client(relay, first.token) as api:
+    async with Gatepost(settings, operations=[operation]) as relay, client(relay.site, first.token) as api:
         assert (await api.get("/greeting")).json() == {"text": "Good day, ada."}
         described = (await api.get("/openapi.json")).json()["paths"]
         assert described["/greeting"]["get"]["summary"] == "Greet who calls."
         assert "/domains" in described
-    async with Gatepost(settings) as relay, client(relay, first.token) as api:
+    async with Gatepost(settings) as relay, client(relay.site, first.token) as api:
         assert (await api.get("/greeting")).status_code == 404
         assert "/greeting" not in (await api.get("/openapi.json")).json()["paths"]
+
+
+class Guests:
+    """A service of the program's."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+
+class Guest(msgspec.Struct):
+    name: str
+
+
+@endpoint("POST", "/guests/{guestBook}", addition=True)
+async def add_guest(guests: Guests, guest_book: str, caller: Caller, body: Guest) -> list[str]:
+    """Write a name down."""
+    guests.names.append(f"{guest_book}: {body.name}")
+    return guests.names
+
+
+async def test_a_service_of_the_program_is_there_at_every_start(tmp_path: Path) -> None:
+    settings = alone(tmp_path)
+    first = await asyncio.to_thread(init, settings)
+    relay = Gatepost(settings, operations=[add_guest], services=[Guests()])
+    for count in (1, 2):
+        async with relay, client(relay.site, first.token) as api:
+            answer = await api.post("/guests/red", json={"name": "Ann"})
+            assert (answer.status_code, answer.json()) == (201, ["red: Ann"] * count)
+            assert (await api.post("/guests/red", json={"name": 1})).json()["pointer"] == "/name"
+
+
+@endpoint("GET", "/domains", addition=True)
+async def taken(caller: Caller) -> None:
+    """Stand where another does."""
+
+
+@endpoint("GET", "/guests/{guest_name}", addition=True)
+async def misnamed(guest_name: str) -> None:
+    """Name the path's part as Python does."""
+
+
+@pytest.mark.parametrize(
+    ("operation", "wrong"),
+    [
+        (taken, "GET /domains is declared twice"),
+        (misnamed, "GET /guests/{guest_name}: no name of the path and no service fills 'guest_name'"),
+        (add_guest, "POST /guests/{guestBook}: no name of the path and no service fills 'guests'"),
+    ],
+)
+async def test_an_operation_that_can_not_be_answered_is_refused_at_the_start(
+    tmp_path: Path, operation: Endpoint, wrong: str
+) -> None:
+    settings = alone(tmp_path)
+    with pytest.raises(ValueError, match=re.escape(wrong)):
+        await Gatepost(settings, operations=[operation]).start()
+    async with Gatepost(settings):  # nothing was left open
+        pass
+
+
+async def test_it_is_mounted_in_an_application_of_the_program(tmp_path: Path) -> None:
+    settings = alone(tmp_path)
+    first = await asyncio.to_thread(init, settings)
+    async with Gatepost(settings) as relay:
+        outer = Starlette(routes=[Mount("/gate", app=relay.site)])
+        async with client(outer, first.token) as api:
+            assert (await api.get("/gate/domains")).json() == []
+            assert (await api.get("/gate/users/bob%2Fx@d.example")).status_code == 404
+            assert "/domains" in (await api.get("/gate/openapi.json")).json()["paths"]
+            assert (await api.get("/gate/gate")).json()["path"] == "/gate"
+            assert (await api.get("/domains")).text == "Not Found"  # by the outer one
 
 
 def test_init_says_what_is_wrong(tmp_path: Path) -> None:

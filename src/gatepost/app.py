@@ -110,7 +110,7 @@ class Gatepost:
 
     `start` raises SettingsError, StoreProblem or OSError, each naming what is at fault, and leaves nothing open.
     `build` makes the rooms alone, for who wants to ask the services or the API without any door. `operations` are more
-    of the API's, declared by the program that embeds it.
+    of the API's, of the program that embeds it, `services` what they ask for; ValueError for one that nobody can call.
     `stop` returns within `[limits] shutdown` seconds or a little more; what is acknowledged is kept.
     """
 
@@ -119,11 +119,12 @@ class Gatepost:
         settings: Settings,
         *,
         operations: Iterable[Endpoint] = (),
+        services: Iterable[object] = (),
         clock: Clock = wall_clock,
         passwords: Passwords | None = None,
     ) -> None:
         self.settings = settings
-        self._operations = tuple(operations)
+        self._operations, self._own = tuple(operations), tuple(services)
         self.clock = clock
         self._passwords = passwords or Passwords(clock)
         self.metrics = Metrics()
@@ -361,6 +362,7 @@ class Gatepost:
                 Users(store, platforms, passwords, letters, clock),
                 Webhooks(store, targets, clock, private=settings.webhooks.private),
                 wording,
+                *self._own,
             ]
         )
 

@@ -207,7 +207,7 @@ class Endpoint:
         return {name: self.hints[key] for name in self.names for key in self.hints if camel(key) == name}
 
     @cached_property
-    def _taken(self) -> list[tuple[str, Any, str]]:
+    def taken(self) -> list[tuple[str, Any, str]]:
         """What the function takes besides the body: the name, the type, and how a path would name it."""
         return [(name, kind, camel(name)) for name, kind in self.hints.items() if name not in ("return", "body")]
 
@@ -250,7 +250,7 @@ class Endpoint:
     async def _arguments(self, call: Call, *, whole: bool) -> dict[str, Any]:
         path = self._given(call)
         arguments: dict[str, Any] = {}
-        for name, kind, segment in self._taken:
+        for name, kind, segment in self.taken:
             if segment in path:
                 arguments[name] = read_segment(path[segment], kind, call.desk.ids)
             else:

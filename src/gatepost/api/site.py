@@ -22,10 +22,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gatepost.api import admin
 from gatepost.api.dialect import Dialect, spoken
-from gatepost.api.endpoint import Desk, Endpoint
+from gatepost.api.endpoint import Call, Desk, Endpoint
 from gatepost.api.ids import Ids
 from gatepost.api.openapi import encoded
 from gatepost.events import Metrics, log
+from gatepost.model.access import Caller
+from gatepost.model.query import Query
 from gatepost.services.counter import Counter
 from gatepost.settings import Http
 
@@ -41,10 +43,21 @@ def make_app(
 ) -> "Site":
     """Build the ASGI application of all operations, of the pages, and of `more` that an embedding program declares.
 
-    `seed` decides how ids look and must be the same at every start.
+    `seed` decides how ids look and must be the same at every start. Raises ValueError for an operation that is there
+    already, or that takes what nobody gives.
     """
-    desk = Desk(counter, Ids(seed), settings)
-    return Site([*operations(), *more], pages, desk, metrics)
+    desk, added = Desk(counter, Ids(seed), settings), tuple(more)
+    for each in added:
+        _check(each, counter)
+    return Site([*operations(), *added], pages, desk, metrics)
+
+
+def _check(item: Endpoint, counter: Counter) -> None:
+    """Raise ValueError for a parameter that neither the request nor a service fills."""
+    for name, kind, segment in item.taken:
+        asked = segment in item.names or name == "query" or kind in (Call, Caller, Query)
+        if not (asked or kind in counter):
+            raise ValueError(f"{item.method} {item.path}: no name of the path and no service fills {name!r}")
 
 
 class Site(Starlette):
@@ -100,7 +113,8 @@ class Places:
         for item in endpoints:
             for path in _paths(item):
                 shape = tuple("{}" if part.startswith("{") else part for part in path.split("/"))
-                assert item.method not in operations[shape], f"{item.method} {path} is declared twice"
+                if item.method in operations[shape]:
+                    raise ValueError(f"{item.method} {path} is declared twice")
                 operations[shape][item.method] = item
         for shape, found in operations.items():
             node = self._root
@@ -212,7 +226,9 @@ class Entrance:
             await self._app(scope, receive, send)
             return
         request_id = secrets.token_hex(8)
-        scope["path"] = scope["raw_path"].decode("ascii")
+        # What an application has mounted us under is its own: our paths begin behind it.
+        scope["path"] = scope["raw_path"].decode("ascii").removeprefix(scope.get("root_path", ""))
+        scope["root_path"] = ""
         scope["state"] = {**scope.get("state", {}), "request_id": request_id}
 
         async def pass_on(message: Message) -> None:

@@ -17,6 +17,9 @@ class Counter:
     def add(self, service: object) -> None:
         self._services[type(service)] = service
 
+    def __contains__(self, kind: type) -> bool:
+        return kind in self._services
+
     def of(self, kind: type[T]) -> T:
         """Return the service of that class; KeyError when the app did not make one."""
         service = self._services[kind]
