@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.store.samples import NOW, copy, delivery, domain, mail_id, message, user
+from tests.store.samples import DAY, NOW, copy, delivery, domain, mail_id, message, user
 
 from gatepost.model.access import Token
 from gatepost.model.envelope import Body
@@ -19,7 +19,7 @@ from gatepost.model.tenant import Domain, DomainAlias, Group, GroupMember, User
 from gatepost.model.verdict import Folder
 from gatepost.store.mail import Arrival, Mail
 from gatepost.store.migrations import migrate
-from gatepost.store.purge import forget_refused, purge
+from gatepost.store.purge import Purged, forget_refused, purge
 from gatepost.store.reader import Reader
 from gatepost.store.sqlite import _fold
 from gatepost.store.writer import Writer
@@ -305,20 +305,45 @@ LOOK_UPS: dict[str, Callable[[Reader], Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", LOOK_UPS)
-def test_looking_up_takes_no_more_steps_in_a_large_store(connection: sqlite3.Connection, name: str) -> None:
+def steps_of(connection: sqlite3.Connection, act: Callable[[], object]) -> int:
+    """Return how many instructions of SQLite's machine something takes."""
     steps = 0
 
     def step() -> None:
         nonlocal steps
         steps += 1
 
-    connection.set_progress_handler(step, 1)  # each instruction of SQLite's machine
+    connection.set_progress_handler(step, 1)
     try:
-        LOOK_UPS[name](Reader(connection, str))
+        act()
     finally:
         connection.set_progress_handler(None, 1)
-    assert 0 < steps < 1000
+    return steps
+
+
+@pytest.mark.parametrize("name", LOOK_UPS)
+def test_looking_up_takes_no_more_steps_in_a_large_store(connection: sqlite3.Connection, name: str) -> None:
+    assert 0 < steps_of(connection, lambda: LOOK_UPS[name](Reader(connection, str))) < 1000
+
+
+def test_a_slice_of_the_purge_looks_at_no_more_copies_that_releases_need_than_it_may(
+    connection: sqlite3.Connection,
+) -> None:
+    """Each slice looked at all that the ones before had spared: with 30,000 it held the writer for 0.15 s."""
+    connection.execute("BEGIN")
+    connection.execute("UPDATE copy SET expires_at = ? + id", (NOW,))
+    connection.execute("UPDATE delivery SET release = 1 WHERE id <= 1900")
+    connection.execute("UPDATE delivery SET state = 'delivered' WHERE id > 1900")
+    writer = Writer(connection, str, clock=lambda: NOW, refused_bytes=1000)
+    spared, gone, steps = 0, 0, []
+    more = True
+    while more:
+        found: list[Purged] = []
+        steps.append(steps_of(connection, lambda: found.append(writer.purge(NOW + DAY, 200, spared))))  # noqa: B023
+        spared, gone, more = found[0].spared, gone + found[0].copies, found[0].more
+    connection.execute("ROLLBACK")
+    assert (spared, gone, len(steps)) == (1900, 100, 11)
+    assert max(steps[:9]) < 2 * steps[0] < 40_000
 
 
 @pytest.mark.parametrize("sort", ["subject", "-size", "sent", "-sent"])

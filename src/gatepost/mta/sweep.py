@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from gatepost.events import Clock, Metrics, keep, log
 from gatepost.model.problem import Problem
+from gatepost.store.purge import Purged
 from gatepost.store.store import Pace, Store
 
 SLICE = 200
@@ -60,9 +61,10 @@ class Sweep:
         """Remove all that is due; return how many copies went. A slice that fails is left for the next pass."""
         if self._is_doubtful():
             return 0
-        gone = 0
+        gone = spared = 0
         for _ in range(SLICES):
-            purged = await self._store.write(lambda writer: writer.purge(self._clock(), SLICE), pace=Pace.SLOW)
+            purged = await self._purge(spared)
+            spared = purged.spared
             for folder, count in purged.folders.items():
                 self._metrics.purged.labels(folder).inc(count)
                 gone += count
@@ -70,6 +72,9 @@ class Sweep:
                 break
         await self._forget_audit()
         return gone
+
+    async def _purge(self, spared: int) -> Purged:
+        return await self._store.write(lambda writer: writer.purge(self._clock(), SLICE, spared), pace=Pace.SLOW)
 
     async def _forget_audit(self) -> None:
         before = self._clock() - self._audit_term

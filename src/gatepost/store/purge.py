@@ -2,6 +2,7 @@
 
 # ruff: noqa: S608 - names come from schema.py alone, values are bound
 
+import json
 import sqlite3
 
 import msgspec
@@ -41,13 +42,17 @@ class Purged(msgspec.Struct, frozen=True):
     bodies: int
     traces: int
     domains: int
+    spared: int  # copies past their term that releases need, of this slice and those before it
     more: bool
 
 
-def purge(connection: sqlite3.Connection, mail: Mail, now: int, limit: int) -> Purged:
-    """Remove one slice. Each sort has its own limit, so that none waits for another. The time is remembered."""
+def purge(connection: sqlite3.Connection, mail: Mail, now: int, limit: int, spared: int = 0) -> Purged:
+    """Remove one slice. Each sort has its own limit, so that none waits for another. The time is remembered.
+
+    `spared`: what the slice before it said, by which each copy is looked at once in a pass.
+    """
     connection.execute("INSERT OR REPLACE INTO meta VALUES ('purged', ?)", (now,))
-    folders, bodies = _expired_copies(connection, mail, now, limit)
+    folders, bodies, waiting = _expired_copies(connection, mail, now, limit, spared)
     copies = sum(folders.values())
     traces, dropped = _expired_traces(connection, mail, now, limit)
     sliced, domains = _gone_domains(connection, mail, now, limit)
@@ -57,8 +62,8 @@ def purge(connection: sqlite3.Connection, mail: Mail, now: int, limit: int) -> P
     connection.execute("DELETE FROM tls_report WHERE day < ?", (now // DAY - TLS_RESULTS,))
     expired = uploads.expire(connection, mail, now, limit) + emails.expire(connection, now, limit)
     expired += _expired_suppressions(connection, now, limit)
-    more = copies >= limit or traces >= limit or expired >= limit or sliced
-    return Purged(copies, folders, bodies + dropped, traces, domains, more)
+    more = copies + waiting >= limit or traces >= limit or expired >= limit or sliced
+    return Purged(copies, folders, bodies + dropped, traces, domains, spared + waiting, more)
 
 
 def forget_audit(connection: sqlite3.Connection, before: int, limit: int) -> int:
@@ -79,11 +84,17 @@ def forget_refused(connection: sqlite3.Connection, mail: Mail, limit: int = 20) 
     )
 
 
-def _expired_copies(connection: sqlite3.Connection, mail: Mail, now: int, limit: int) -> tuple[dict[str, int], int]:
+def _expired_copies(
+    connection: sqlite3.Connection, mail: Mail, now: int, limit: int, spared: int
+) -> tuple[dict[str, int], int, int]:
+    due = connection.execute(
+        "SELECT id, mail_id FROM copy WHERE expires_at <= ? ORDER BY expires_at LIMIT ? OFFSET ?", (now, limit, spared)
+    ).fetchall()
     # What was released is needed until a server has it.
-    release = f"SELECT 1 FROM delivery WHERE delivery.mail_id = copy.mail_id AND delivery.release AND {LIVE}"
-    due = f"SELECT id FROM copy WHERE expires_at <= ? AND NOT EXISTS ({release}) ORDER BY expires_at LIMIT ?"
-    return _delete_copies(connection, mail, due, (now, limit))
+    release = f"SELECT 1 FROM delivery WHERE mail_id = ? AND release AND {LIVE} LIMIT 1"
+    gone = [id for id, mail_id in due if not connection.execute(release, (mail_id,)).fetchone()]
+    folders, bodies = _delete_copies(connection, mail, "SELECT value FROM json_each(?)", (json.dumps(gone),))
+    return folders, bodies, len(due) - len(gone)
 
 
 def _expired_suppressions(connection: sqlite3.Connection, now: int, limit: int) -> int:

@@ -214,9 +214,12 @@ class Writer(Reader):
         if not self._rows("SELECT 1 FROM body WHERE mail_id = ? AND data IS NULL", [mail_id]):
             self.mail.dropped.append(mail_id)
 
-    def purge(self, now: int, limit: int = 200) -> Purged:
-        """Remove one slice of what is past its term: at most about `limit` rows of each sort."""
-        purged = purge(self._connection, self.mail, now, limit)
+    def purge(self, now: int, limit: int = 200, spared: int = 0) -> Purged:
+        """Remove one slice of what is past its term: at most about `limit` rows of each sort.
+
+        `spared`: what the slice before it said.
+        """
+        purged = purge(self._connection, self.mail, now, limit, spared)
         self.touched |= purged.domains > 0
         self.stirred |= purged.more  # of a domain, rows go slice by slice
         return purged
