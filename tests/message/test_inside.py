@@ -149,3 +149,9 @@ def test_threat_61_an_address_that_an_rtf_document_spells_in_digits_is_a_link() 
 def test_shares_that_shortcuts_and_libraries_point_to_are_links(name: str, content: bytes) -> None:
     for part in (attachment(name.encode(), content), attachment(b"a.zip", zipped({name: content}))):
         assert [link.host for link in take_apart(mail(part)).leads] == ["evil.com"]
+
+
+def test_of_more_shares_than_links_are_kept_the_first_are_looked_at() -> None:
+    shares, last = b"\\\\a\\ " * ASIDES_MAX, b"\\\\evil.com\\x "
+    assert leads("a.scf", last + shares) == ["evil.com"]
+    assert leads("a.scf", shares + last) == []

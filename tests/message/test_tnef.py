@@ -53,6 +53,26 @@ def test_threat_52_what_hides_a_name_in_a_winmail_dat_is_told_and_the_rest_is_re
     assert cut == ("winmail.dat: is a damaged winmail.dat",)
 
 
+@pytest.mark.parametrize("kind", [0, 0x1002, 0x100B, 0x100D], ids=["of no type", "numbers", "truths", "objects"])
+def test_threat_52_a_property_whose_length_readers_tell_apart_differently_is_told(kind: int) -> None:
+    # Some pad each of several short values, some all of them: behind them each reads other properties.
+    hidden = tnef_properties((0x1234, kind, (2).to_bytes(4, "little") + bytes(8)), attached=True)
+    assert "of an unknown type" in problems(tnef(b"a.txt", EXE, hidden))[0]
+
+
+def test_threat_52_a_file_that_begins_like_a_message_is_a_file_by_its_name() -> None:
+    content = NESTED + tnef_message(tnef_attribute(1, 0x00028004, b"<script>"))
+    data = (0x3701, 0x102, content)
+    part = holding("winmail.dat", tnef_message(tnef_properties(data, (0x3707, 0x1E, b"a.hta\0"), attached=True)))
+    assert [(member.names, member.size) for member in part.members] == [(("a.hta",), len(content))]
+
+
+def test_threat_52_more_names_of_a_file_than_are_looked_at_are_told() -> None:
+    names = b"".join((8).to_bytes(4, "little") + b"%05d.a\0" % number for number in range(1200))
+    many = (0x3707, 0x101E, (1200).to_bytes(4, "little") + names)
+    assert "more names than are looked at" in problems(tnef(b"a.txt", b"x", tnef_properties(many, attached=True)))[0]
+
+
 def test_threat_52_messages_and_objects_in_a_winmail_dat_are_opened() -> None:
     message = (0x3701, 0x0D, NESTED + tnef(b"evil.exe", EXE))
     part = holding("winmail.dat", tnef_message(tnef_properties(message, attached=True)))
@@ -81,6 +101,12 @@ def test_compressed_rtf_is_unpacked_as_it_is_written_down() -> None:
     assert lzfu.unpacked(bytes.fromhex(RTF_WORLD)) == b"{\\rtf1\\ansi\\ansicpg1252\\pard hello world}\r\n"
     assert lzfu.unpacked(bytes.fromhex(RTF_RUNS)) == b"{\\rtf1 WXYZWXYZWXYZWXYZWXYZ}"
     assert len(lzfu.unpacked(bytes.fromhex(RTF_RUNS), 240)) < 60
+
+
+def test_threat_61_compressed_rtf_that_refers_to_what_was_not_yet_written_is_read_on() -> None:
+    # A reader whose window begins with zeros goes on: a link behind it must not be out of sight.
+    packed = bytes(8) + b"LZFu" + bytes(4) + b"\1" + (3000 << 4 | 1).to_bytes(2, "big") + b"{\\rtf1}"
+    assert lzfu.unpacked(packed) == b"\0\0\0{\\rtf1}"
 
 
 def stored_rtf(text: bytes) -> bytes:

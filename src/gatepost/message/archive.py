@@ -117,6 +117,8 @@ class Unpacker:
         label = f"{path} > {fit(named.shown)}" if path else fit(named.shown)
         if entry.problem:
             self._tell(label, entry.problem)
+        if named.cut:
+            self._tell(label, "has more names than are looked at")
         if sniff.is_piece(named.all):
             self._tell(label, sniff.PIECE)
         container = sniff.container(entry.content) if entry.content else ""

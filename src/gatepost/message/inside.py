@@ -8,6 +8,7 @@ have their texts in octets or in UTF-16.
 import html
 import re
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 import re2  # type: ignore[import-untyped]
 
@@ -59,8 +60,8 @@ class Inside:
             scripted = bool(sniff.script_type(names))
             points = not _POINTERS.isdisjoint((media, sniff.script_type(names)))
             for text in _readings(self._taken(content)):
-                for share in _SHARE.findall(text) if points else ():
-                    found.read_target(share.decode("ascii", "replace"), 0)
+                for share in islice(_SHARE.finditer(text), ASIDES_MAX) if points else ():
+                    found.read_target(share[0].decode("ascii", "replace"), 0)
                 if scripted:
                     found.read_script(text, 0)
                 else:

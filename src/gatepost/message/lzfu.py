@@ -11,6 +11,7 @@ _WORDS = (  # what each text may refer to from its first octet on (2.1.3.1.5)
     + b"\r\n"
     + rb"\par \pard\plain\f0\fs20\b\i\u\tab\tx"
 )
+_BEFORE = bytes(_WINDOW - len(_WORDS)) + _WORDS  # a window of which its end is not yet written
 
 OCTETS = 2_000_000
 """Octets of a text that are unpacked."""
@@ -23,9 +24,9 @@ def unpacked(data: bytes, most: int = OCTETS) -> bytes:
         return content[:most]
     if kind != _PACKED:
         raise Damaged("has a text in an unknown form")
-    out = bytearray(_WORDS)
+    out = bytearray(_BEFORE)
     at = 0
-    while at < len(content) and len(out) < most:
+    while at < len(content) and len(out) - _WINDOW < most:
         runs, at = content[at], at + 1
         for bit in range(8):
             if not runs >> bit & 1:
@@ -34,11 +35,9 @@ def unpacked(data: bytes, most: int = OCTETS) -> bytes:
                 continue
             reference = int.from_bytes(content[at : at + 2], "big")
             at += 2
-            back = (len(out) - (reference >> 4)) % _WINDOW
+            back = (len(out) + len(_WORDS) - (reference >> 4)) % _WINDOW
             if not back or at > len(content):  # its end
-                return bytes(out[len(_WORDS) :])
-            if back > len(out):
-                raise Damaged("has a damaged text")
+                return bytes(out[_WINDOW:])
             for _ in range((reference & 15) + 2):
                 out.append(out[-back])
-    return bytes(out[len(_WORDS) :])
+    return bytes(out[_WINDOW:])

@@ -24,8 +24,10 @@ _CONTENT, _TEXT, _HTML, _RTF = 0x3701, 0x1000, 0x1013, 0x1009  # PidTagAttachDat
 _MESSAGE = bytes.fromhex("0703020000000000c000000000000046")  # IID_IMessage, before a message that is attached
 _MULTIPLE, _NAMED = 0x1000, 0x8000
 _STRING, _UNICODE, _BINARY, _OBJECT = 0x1E, 0x1F, 0x102, 0x0D
-_VARIABLE = frozenset({0, _STRING, _UNICODE, _BINARY, _OBJECT})
+_VARIABLE = frozenset({_STRING, _UNICODE, _BINARY, _OBJECT})
 _SIZES = {2: 2, 3: 4, 4: 4, 5: 8, 6: 8, 7: 8, 0x0A: 4, 0x0B: 2, 0x14: 8, 0x40: 8, 0x48: 16}
+_KINDS = _VARIABLE | _SIZES.keys()
+_SINGLE = frozenset({2, 0x0B, _OBJECT})  # of several, readers differ on the length
 _DAMAGED = "is a damaged winmail.dat"
 
 
@@ -127,7 +129,7 @@ def _note_properties(attached: _Attachment, data: bytes, codepage: str) -> None:
             if each.name in _NAMES:
                 readings = [_unicode(each.value)] if each.kind == _UNICODE else _readings(each.value, codepage)
                 named.setdefault(each.name, []).extend(readings)
-            elif each.name == _CONTENT and each.value.startswith(_MESSAGE):
+            elif each.name == _CONTENT and each.kind == _OBJECT and each.value.startswith(_MESSAGE):
                 attached.messages.append(each.value[len(_MESSAGE) :])
             elif each.name == _CONTENT:  # before an object stands by which interface it is read
                 attached.contents.append(each.value[len(_MESSAGE) :] if each.kind == _OBJECT else each.value)
@@ -162,11 +164,11 @@ def _properties(data: bytes) -> Iterator[_Property]:
         if name & _NAMED:
             at = _behind_name(data, at)
         count, single = 1, kind & ~_MULTIPLE
+        if single not in _KINDS or (kind & _MULTIPLE and single in _SINGLE):
+            raise Damaged(f"has a property of an unknown type ({kind:#06x})")
         if kind & _MULTIPLE or single in _VARIABLE:
             count, at = int.from_bytes(data[at : at + 4], "little"), at + 4
         if single not in _VARIABLE:
-            if single not in _SIZES:
-                raise Damaged(f"has a property of an unknown type ({single:#06x})")
             at += _padded(count * _SIZES[single])
             count = 0
         for _ in range(count):
