@@ -89,7 +89,7 @@ def test_sendmail_tells_whom_the_mail_was_for_at_first_and_what_became_of_it_wit
     found = read(mail("message/delivery-status", SENDMAIL + TO_MAILBOX))
     assert found is not None
     assert found.fates == (
-        Fate("zoe@far.example", "failed", "5.1.1", "550 5.1.1 no such user", "info+x@far.example"),
+        Fate("zoe@far.example", "failed", "5.1.1", "550 5.1.1 no such user", "info+2Bx@far.example"),
         Fate("kim@far.example", "delivered", "2.1.5"),
     )
 

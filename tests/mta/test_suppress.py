@@ -149,11 +149,12 @@ async def test_a_report_of_exim_says_in_its_diagnostic_code_what_happened(
     assert bool(listed(house)) is suppressed
 
 
+@pytest.mark.parametrize("original", ["zoe+2042@far.example", "zoe+2B2042@far.example"])  # as Postfix and sendmail do
 async def test_mail_that_its_reader_has_sent_on_and_that_fails_there_bounced_and_the_reader_gets_more(
-    house: House,
+    house: House, original: str
 ) -> None:
-    mail_id = await send(house)
-    about = b"Original-Recipient: rfc822;zoe@far.example\r\nFinal-Recipient: RFC822; zoe@old.example\r\n"
+    mail_id = await send(house, "zoe+2042@far.example")
+    about = f"Original-Recipient: rfc822;{original}\r\nFinal-Recipient: RFC822; zoe@old.example\r\n".encode()
     about += b"Action: failed\r\nStatus: 5.1.1\r\n"
     back = report("message/delivery-status", about, head=f"X-Gatepost-Id: {mail_id}\r\n\r\n".encode())
     await house.send(back, "bob@served.example", sender="")

@@ -11,7 +11,6 @@ from itertools import islice
 import msgspec
 
 from gatepost.message.anatomy import Anatomy, Part
-from gatepost.message.dsn import from_xtext
 from gatepost.message.edit import ID_FIELDS
 from gatepost.message.plain import plain
 
@@ -32,7 +31,8 @@ class Sort(StrEnum):
 class Fate(msgspec.Struct, frozen=True):
     """What became of one recipient: `action` and `status` as in RFC 3464 2.3, lower case; texts fit to be shown.
 
-    `original` is the address that the sender wrote to, where the report tells it: that of who has his mail sent on.
+    `original` is the address that the sender wrote to, where the report tells it: that of who has his mail sent on. It
+    stands as it is told: some servers leave it in xtext (RFC 3461 4), others undo that.
     """
 
     recipient: str
@@ -95,7 +95,7 @@ def _blocks(text: bytes) -> Iterator[dict[str, str]]:
 
 def _fates(text: bytes) -> Iterator[Fate]:
     for fields in islice(_blocks(text), FATES_MAX + 1):
-        original = from_xtext(_address(fields.get("original-recipient", "")))
+        original = _address(fields.get("original-recipient", ""))
         recipient = _address(fields.get("final-recipient", "")) or original
         if recipient:
             yield Fate(

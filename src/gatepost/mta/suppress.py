@@ -1,11 +1,12 @@
 """Who gets no more mail of a domain: entered by hard bounces, by reports that come back, and by complaints."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from gatepost.events import Clock, log
 from gatepost.message.anatomy import Anatomy
+from gatepost.message.dsn import from_xtext
 from gatepost.message.returns import Fate, Sort, read_return
 from gatepost.model.address import Address, BadAddress, parse_address
 from gatepost.model.auth import AuthResults
@@ -138,8 +139,13 @@ def _matched(rows: Sequence[Delivery], fates: Sequence[Fate]) -> list[tuple[Deli
     by_key = {_key(row.recipient): row for row in rows}
     if len(rows) == 1 and len(fates) == 1 and not fates[0].recipient:
         return [(rows[0], fates[0])]
-    named = ((by_key.get(_key(fate.recipient)) or by_key.get(_key(fate.original)), fate) for fate in fates)
+    named = ((_row(by_key, fate), fate) for fate in fates)
     return [(row, fate) for row, fate in named if row is not None]
+
+
+def _row(by_key: Mapping[str, Delivery], fate: Fate) -> Delivery | None:
+    addresses = (fate.recipient, fate.original, from_xtext(fate.original))
+    return next((by_key[key] for key in map(_key, addresses) if key in by_key), None)
 
 
 def _heard(row: Delivery, envelope: Envelope, auth: AuthResults | None) -> bool:
