@@ -86,6 +86,13 @@ def test_every_dependency_has_its_line() -> None:
     assert set(re.findall(r"^\| ([a-z][\w.-]*) \| \S", page("dependencies.md"), re.M)) - {"package"} == names
 
 
+def test_each_change_is_one_line_under_its_theme() -> None:
+    """Paragraphs pile up until nobody reads them; the head and the last section have five lines that introduce them."""
+    lines = (ROOT / "CHANGELOG.md").read_text().splitlines()
+    prose = [line for line in lines if line and not line.startswith(("* ", "#"))]
+    assert len(prose) <= 5, f"CHANGELOG.md: a change is one line `* ...` under its theme, not a paragraph: {prose[3:]}"
+
+
 @pytest.mark.parametrize("path", MARKDOWN, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_links_lead_somewhere(path: Path) -> None:
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text()):
