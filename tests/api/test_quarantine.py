@@ -10,8 +10,12 @@ from tests.api.kept import BASE, EICAR, GTUBE, Desk, mail, open_desk
 from tests.house import queued_as
 
 from gatepost.model.policy import Policy
-from gatepost.model.query import All
+from gatepost.model.query import All, Query, eq
 from gatepost.model.stored import Copy
+from gatepost.model.tenant import User
+from gatepost.services.quarantine import Quarantine
+from gatepost.services.rights import Book
+from gatepost.store.store import Reader
 
 pytestmark = pytest.mark.anyio
 
@@ -176,3 +180,23 @@ async def test_what_no_store_flag_asked_for_is_administrators_alone(desk: Desk) 
     assert archived is not None
     for method, way in (("GET", path), ("DELETE", path), ("POST", f"{path}/release")):
         assert (await desk.ask(method, way)).status_code == 404, method
+
+
+async def test_a_mailbox_users_question_looks_through_his_own_mailbox_alone(desk: Desk) -> None:
+    """What is held for all others costs him nothing (rules 23)."""
+    await hold(desk, "One")
+    store, quarantine = desk.house.store, desk.house.gatepost.services.of(Quarantine)
+    bob = store.reader.first(User, eq("email", "bob@served.example"))
+    assert bob is not None
+    asked = Query(where=quarantine._scoped(Book(store).caller(bob), None), sort="-id", limit=40, total=True)
+
+    def plans(reader: Reader) -> list[str]:
+        connection, said = reader._connection, list[str]()
+        connection.set_trace_callback(said.append)
+        assert reader.letters(asked).total == 1
+        connection.set_trace_callback(None)
+        return [row[3] for sql in said for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}")]
+
+    of_copies = [plan for plan in await store.read(plans) if " c USING" in plan]
+    assert len(of_copies) == 3  # the total, the window, and its rows by their ids
+    assert sum("(mailbox=? AND folder=?)" in plan for plan in of_copies) == 2, of_copies

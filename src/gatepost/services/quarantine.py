@@ -60,12 +60,20 @@ class Quarantine:
         await self._store.write(change)
 
     def _scoped(self, caller: Caller, domain_id: int | None) -> Condition:
-        """What of the held mail a caller sees; what no store flag asked for is no mailbox user's to see (rules 3)."""
-        mine: Condition = All(()) if caller.user_id is None else Not(eq("folder", Folder.SYSTEM))
+        """What of the held mail a caller sees."""
+        mine: Condition = All(()) if caller.user_id is None else self._own(caller.user_id)
         if domain_id is None:
             return every(HELD, mine, visible(caller, "MAILS_READ", own="user_id"))
         found(caller, "MAILS_READ", self._store.reader.get(Domain, domain_id), "domain")
         return every(HELD, mine, eq("domain_id", domain_id))
+
+    def _own(self, user_id: int) -> Condition:
+        """What of it is a mailbox user's to see; what no store flag asked for is not (rules 3).
+
+        His address is said for the index, without which all that is held would be looked through.
+        """
+        user = self._store.reader.get(User, user_id)
+        return every(Not(eq("folder", Folder.SYSTEM)), eq("mailbox", user.email if user else ""))
 
     async def _pick(self, caller: Caller, permission: str, copy_id: int) -> tuple[Letter, Domain | User]:
         """Return a held mail, and whose it is; permission comes first."""
