@@ -239,6 +239,22 @@ async def test_a_clock_that_leaps_ahead_does_not_end_everything_86(road: Road) -
         assert road.state(way) == "expired"
 
 
+async def test_waits_of_more_than_a_day_are_no_leap_of_the_clock_86(make: Make) -> None:
+    """Each was taken for one: the mail was tried for ever, and its sender never told."""
+    days = 2 * 24 * 60
+    road = await make(queue={"first_retry": days * 60, "max_retry": days * 60})
+    async with Sink({"MAIL": "451 4.3.0 later"}) as sink:
+        road.to("to.test", sink)
+        road.to("from.test", sink)
+        (way,) = await road.send("b@to.test")
+        await road.until(lambda: road.row(way).attempts == 1)
+        for _ in range(2):
+            await road.later(days)
+            assert road.state(way) == "queued"
+        await road.later(days)
+        assert road.state(way) == "expired"
+
+
 async def test_a_clock_that_is_set_back_does_not_stop_the_queue_86(road: Road) -> None:
     async with Sink({"MAIL": ["451 4.3.0 later"]}) as sink:
         road.to("to.test", sink)

@@ -48,11 +48,12 @@ def _later(delivery: Delivery, now: int, settings: Queue) -> dict[str, object]:
 def _end(delivery: Delivery, now: int, settings: Queue) -> int:
     """Return when a mail's life ends by the clock as it is now (threats 86, 102).
 
-    A gap of more than a day, which no back-off makes, doesn't count: the clock has leapt, or the machine was off. No
-    life is longer than the longest: else it began by a clock that was ahead, and the sender would never be told.
+    A gap longer by a day than any back-off doesn't count: the clock has leapt, or the machine was off. No life is
+    longer than the longest: else it began by a clock that was ahead, and the sender would never be told.
     """
     gap = now - (delivery.log[-1].at if delivery.log else delivery.created)
-    return min(delivery.expires + (gap if gap > DAY else 0), now + settings.life * 1000)
+    leapt = gap > settings.max_retry * 1000 + DAY
+    return min(delivery.expires + (gap if leapt else 0), now + settings.life * 1000)
 
 
 def _attempt(outcome: Outcome, now: int) -> Attempt:
