@@ -11,6 +11,7 @@ from tests.peers.sink import Sink
 
 from gatepost.model.query import All, Query
 from gatepost.model.stored import Copy, Delivery, State
+from gatepost.model.tls_reports import PolicyType, TlsResult
 from gatepost.mta.sweep import DOUBT, Sweep
 
 pytestmark = pytest.mark.anyio
@@ -97,6 +98,20 @@ async def test_86_a_start_by_a_clock_that_is_ahead_purges_nothing(tmp_path: Path
             async with sweeping(house, Timer()) as sweep:
                 assert await sweep.run() == 0
                 assert kept(house) == before > 0
+
+
+async def test_86_a_start_by_a_clock_that_is_behind_is_not_remembered(tmp_path: Path) -> None:
+    """Else the right time, when it comes, is the one that is not believed, and what TLS came to lately is gone."""
+    async with living(tmp_path) as house:
+        today = house.clock.now // DAY
+        await house.add(TlsResult(day=today, domain="far.example", policy_type=PolicyType.STS, count=1))
+        await house.gatepost.sweep.run()
+        right = house.store.reader.noted("purged")
+        house.clock.now -= LEAP
+        async with sweeping(house, Timer()) as sweep:
+            await sweep.run()
+        assert house.store.reader.noted("purged") == right
+        assert house.store.reader.count(TlsResult, All(())) == 1
 
 
 async def test_86_a_mail_that_came_by_a_clock_that_was_ahead_has_no_longer_a_life(tmp_path: Path) -> None:

@@ -13,16 +13,15 @@ SLICE = 200
 SLICES = 10_000  # of one pass; what is left waits for the next
 CHECK = 86_400.0  # seconds between two checks of the whole store
 DAY = 86_400_000
-JUMP = DAY  # a clock that leaps a day ahead of the monotonic one is not believed at once (threat 86)
-DOUBT = (
-    3600.0  # seconds for which such a clock must stand until it is: a server without one of its own gets it by network
-)
+JUMP = DAY  # a clock that leaps a day away from the monotonic one is not believed at once (threat 86)
+# Seconds for which such a clock must stand until it is: a server without one of its own gets the time by the network.
+DOUBT = 3600.0
 
 
 class Sweep:
     """Purges on a period, checks the store daily; `run` does one whole purge.
 
-    A clock that leapt ahead, since the last look or since the last purge before the start, purges nothing for an hour.
+    A clock that leapt, since the last look or since the last purge before the start, purges nothing for an hour.
     """
 
     def __init__(
@@ -100,24 +99,29 @@ class Sweep:
             await asyncio.sleep(self._period)
 
     def _is_doubtful(self) -> bool:
-        """Tell whether the clock is too far ahead of where it must be to be believed by now; the log hears it once."""
+        """Tell whether the clock is too far from where it must be to be believed by now; the log hears it once."""
         now, ticks = self._clock(), self._monotonic()
         known, then = self._trusted or (now, ticks)
         ahead = now - known - (ticks - then) * 1000
-        if ahead > JUMP:
+        if abs(ahead) > JUMP:
             if self._doubted is None:
                 self._doubted = ticks
-                log.warning(
-                    "the clock is ahead of what is known of it; nothing is purged until it has stood so for a while",
-                    days_ahead=round(ahead / DAY, 1),
-                    seconds=DOUBT,
-                )
+                _warn(ahead)
             if ticks - self._doubted < DOUBT:
                 return True
-        elif -ahead > JUMP:
-            log.warning(
-                "the clock was set back; what is kept from now on ends so much the earlier once it is set right",
-                days_back=round(-ahead / DAY, 1),
-            )
         self._trusted, self._doubted = (now, ticks), None
         return False
+
+
+def _warn(ahead: float) -> None:
+    if ahead > 0:
+        log.warning(
+            "the clock is ahead of what is known of it; nothing is purged until it has stood so for a while",
+            days_ahead=round(ahead / DAY, 1),
+            seconds=DOUBT,
+        )
+    else:
+        log.warning(
+            "the clock was set back; what is kept from now on ends so much the earlier once it is set right",
+            days_back=round(-ahead / DAY, 1),
+        )
