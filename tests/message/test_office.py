@@ -134,9 +134,14 @@ OTHER_STREAM = b"2 0 obj <</Length 9>>\nstream\nshown\nendstream endobj\n"
         b"3 0 obj <</F(evil.exe)/EF<</F 12 0 R>>>> endobj /Names<</EmbeddedFiles 5 0 R>>",
         b"3 0 obj <</Type/ObjStm/Filter/FlateDecode>>\nstream\n"
         + zlib.compress(b"3 0 <</F(evil.exe)/EF<</F 12 0 R>>>>")
-        + b"\nendstream /EmbeddedFiles",
+        + b"\nendstream",
+        b"3 0 obj <</#46(evil.exe)/#45F<</#55F 012 0 R>>>> endobj",
+        b"3 0 obj <</F(evil.exe)/E#46 4 0 R>> endobj 04 0 obj <</F 12 0 R>> endobj",
+        b"3 0 obj <</Type/Ob#6ASt#6d/Filter/FlateDecode>>\nstream\n"
+        + zlib.compress(b"3 0 <</F(evil.exe)/EF<</F 12 0 R>>>>")
+        + b"\nendstream",
     ],
-    ids=["there", "elsewhere", "named", "packed"],
+    ids=["there", "elsewhere", "named", "packed", "spelled", "numbered", "packed and spelled"],
 )
 def test_a_file_in_a_pdf_that_does_not_call_itself_one_is_found(specification: bytes) -> None:
     part = holding("a.pdf", b"%PDF-1.7\n" + OTHER_STREAM + EXE_STREAM + specification)

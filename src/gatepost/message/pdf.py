@@ -73,15 +73,25 @@ def _digits(digits: bytes) -> bytes:
 
 # --- embedded files (7.11.4) -----------------------------------------------------------------------------------------
 
-MARK = b"/EmbeddedFile"
-_FILTERS = re.compile(rb"/Filter\s*(\[[^\]]{0,300}\]|/[A-Za-z0-9#]+)")  # 7.4
+
+def _spelled(name: bytes) -> bytes:
+    """Return an expression for a name, of which each letter may stand in hexadecimal digits (7.3.5)."""
+    return b"/" + b"".join(b"(?:%c|#(?i:%x))" % (letter, letter) for letter in name)
+
+
+CARRIES = octets(_spelled(b"EmbeddedFile") + b"|" + _spelled(b"EF") + rb"\s*(?:<<|[0-9])|" + _spelled(b"ObjStm"))
+"""What tells that files may be in a PDF: their own marks, or a stream of objects, in which the marks may be packed."""
+
+_MARK = re.compile(_spelled(b"EmbeddedFile"))
+_OBJECTS = re.compile(_spelled(b"ObjStm"))
+_FILTERS = re.compile(_spelled(b"Filter") + rb"\s*(\[[^\]]{0,300}\]|/[A-Za-z0-9#]+)")  # 7.4
 _FILTER = re.compile(rb"/([A-Za-z0-9#]+)")
 _ENCRYPT = octets(rb"/Encrypt[\s</0-9]")
 _DICTIONARY = 2000  # octets in front of a stream in which its dictionary is looked for
-_NAME = re.compile(rb"/U?F\s*(?:\(((?:[^()\\]|\\.){1,500})\)|<([0-9A-Fa-f\s]{2,2000})>)", re.DOTALL)
+_NAME = re.compile(rb"/(?:U|#55)?(?:F|#46)\s*(?:\(((?:[^()\\]|\\.){1,500})\)|<([0-9A-Fa-f\s]{2,2000})>)", re.DOTALL)
 # Where a file specification says which streams hold its file (7.11.3): there, or in an object of its own.
-_CARRIED = re.compile(rb"/EF\s*(?:<<([^<>]{1,300})>>|([0-9]{1,9})\s+[0-9]{1,5}\s+R)")
-_REFERENCE = re.compile(rb"/(?:U?F|DOS|Mac|Unix)\s+([0-9]{1,9})\s+[0-9]{1,5}\s+R")
+_CARRIED = re.compile(_spelled(b"EF") + rb"\s*(?:<<([^<>]{1,300})>>|([0-9]{1,9})\s+[0-9]{1,5}\s+R)")
+_REFERENCE = re.compile(rb"(?<![0-9])([0-9]{1,9})\s+[0-9]{1,5}\s+R")
 _DICTIONARIES = re.compile(rb"(?<![0-9])([0-9]{1,9})\s+[0-9]{1,5}\s+obj\s*<<([^<>]{1,300})>>")
 _OBJECT = re.compile(rb"(?<![0-9])([0-9]{1,9})\s+[0-9]{1,5}\s+obj\b")
 _NAMES_MAX = 50
@@ -100,7 +110,7 @@ def files(content: bytes, name: str, meter: Meter) -> Iterator[Entry]:
     for match in _STREAM.finditer(content):
         head = content[max(behind, match.start() - _DICTIONARY) : match.start()]
         behind = match.end()
-        if MARK in head or (carried and _number(head) in carried):
+        if _MARK.search(head) or (carried and _number(head) in carried):
             found += 1
             if found > _FILES_MAX:
                 raise Damaged("has more embedded files than are looked into")
@@ -160,23 +170,23 @@ def _texts(content: bytes, meter: Meter) -> Iterator[bytes]:
     """Yield what objects stand in: the file, and its streams of objects."""
     yield content
     for match in islice(_STREAM.finditer(content), _STREAMS_MAX):
-        if b"/ObjStm" in content[max(0, match.start() - _DICTIONARY) : match.start()]:
+        if _OBJECTS.search(content, max(0, match.start() - _DICTIONARY), match.start()):
             yield _begun(content, match.end(), meter)
 
 
-def _carried(texts: Sequence[bytes]) -> set[bytes]:
+def _carried(texts: Sequence[bytes]) -> set[int]:
     """Return the numbers of the streams that hold the files of file specifications."""
     told = [found for text in texts for found in _CARRIED.findall(text)]
     dictionaries = [within for within, _ in told]
-    if elsewhere := {number for _, number in told if number}:
-        dictionaries += [within for number, within in _DICTIONARIES.findall(texts[0]) if number in elsewhere]
-    return {number for within in dictionaries for number in _REFERENCE.findall(within)}
+    if elsewhere := {int(number) for _, number in told if number}:
+        dictionaries += [within for number, within in _DICTIONARIES.findall(texts[0]) if int(number) in elsewhere]
+    return {int(number) for within in dictionaries for number in _REFERENCE.findall(within)}
 
 
-def _number(head: bytes) -> bytes:
-    """Return the number of the object whose stream begins behind some octets."""
+def _number(head: bytes) -> int:
+    """Return the number of the object whose stream begins behind some octets, 0 (which none has) where none is told."""
     numbers = _OBJECT.findall(head)
-    return numbers[-1] if numbers else b""
+    return int(numbers[-1]) if numbers else 0
 
 
 def _named(data: bytes) -> Iterator[str]:

@@ -12,6 +12,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from gatepost.message import pdf
 from gatepost.message.octets import Octets, octets
 
 if TYPE_CHECKING:
@@ -97,7 +98,6 @@ _DISC_AT = 32_769  # the first volume descriptor of an optical disc
 _DISCS = {b"CD001": "iso", b"BEA01": "udf"}
 _FOOTERS = {b"conectix": "vhd", b"koly\0\0\0\x04": "dmg"}  # of disc images, in their last 512 octets
 _ZIP_END = octets(rb"PK\x05\x06")
-_PDF_FILE = octets(rb"/EmbeddedFile|/EF\s*(?:<<|[0-9]+\s+[0-9]+\s+R)")
 _DECOYS = 500
 _BURIED_MAX = 4_194_304  # how deep unpackers look for the beginning
 # Kinds whose members may be archives as they stand, which would be found a second time.
@@ -205,7 +205,7 @@ def _begun(content: bytes) -> str:
     for pattern, kind in _PATTERNS:
         if pattern.match(content):
             return kind
-    if is_pdf(content) and _PDF_FILE.search(content):
+    if is_pdf(content) and pdf.CARRIES.search(content):
         return "pdf"
     if disc := _DISCS.get(content[_DISC_AT : _DISC_AT + 5]) or _FOOTERS.get(content[-512:-504]):
         return disc
