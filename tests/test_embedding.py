@@ -12,6 +12,7 @@ import httpx2
 import msgspec
 import pytest
 from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
 from starlette.routing import Mount
 from starlette.types import ASGIApp
 from tests.ready import lay_store
@@ -122,15 +123,24 @@ async def add_guest(guests: Guests, guest_book: str, caller: Caller, body: Guest
     return guests.names
 
 
+@endpoint("GET", "/guests/{guestBook}", addition=True)
+async def download_guests(guests: Guests, guest_book: str, caller: Caller) -> PlainTextResponse:
+    """Hand them out as a text."""
+    return PlainTextResponse("\n".join(guests.names))
+
+
 async def test_a_service_of_the_program_is_there_at_every_start(tmp_path: Path) -> None:
     settings = alone(tmp_path)
     first = await asyncio.to_thread(init, settings)
-    relay = Gatepost(settings, operations=[add_guest], services=[Guests()])
+    relay = Gatepost(settings, operations=[add_guest, download_guests], services=[Guests()])
     for count in (1, 2):
         async with relay, client(relay.site, first.token) as api:
             answer = await api.post("/guests/red", json={"name": "Ann"})
             assert (answer.status_code, answer.json()) == (201, ["red: Ann"] * count)
             assert (await api.post("/guests/red", json={"name": 1})).json()["pointer"] == "/name"
+            assert (await api.get("/guests/red")).text == "\n".join(["red: Ann"] * count)
+            described = (await api.get("/openapi.json")).json()["paths"]["/guests/{guestBook}"]
+            assert described["get"]["responses"]["200"]["content"] == {"*/*": {}}
 
 
 @endpoint("GET", "/domains", addition=True)

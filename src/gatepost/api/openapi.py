@@ -18,7 +18,7 @@ from gatepost.model.values import Id
 
 REF = "#/components/schemas/{name}"
 ID = {"type": "string", "description": "An opaque id."}
-MEDIA = {  # of answers that are no JSON
+MEDIA = {  # of answers that are no JSON; those of an embedding program's own may be anything
     "getEmailAttachments": ("application/zip",),
     "downloadEmailAttachment": ("application/octet-stream", "*/*"),
     "downloadUploadedAttachment": ("application/octet-stream", "*/*"),
@@ -93,7 +93,12 @@ class _Schemas:
 
 def _kinds(operation: Endpoint) -> list[Any]:
     kinds = [operation.body, operation.query, _item(operation.answer), operation.dialect.error]
-    return [kind for kind in kinds if kind not in (None, type(None), Query, Response)]
+    return [kind for kind in kinds if kind not in (None, type(None), Query) and not _is_whole(kind)]
+
+
+def _is_whole(answer: Any) -> bool:
+    """Tell whether it is a response of the operation's own making."""
+    return isinstance(answer, type) and issubclass(answer, Response)
 
 
 def _item(answer: Any) -> Any:
@@ -204,8 +209,8 @@ def _refusal(dialect: Dialect, status: int, schemas: _Schemas) -> dict[str, Any]
 
 def _success(operation: Endpoint, status: int, schemas: _Schemas) -> dict[str, Any]:
     described: dict[str, Any] = {"description": phrase(status)}
-    if operation.answer is Response:
-        media = MEDIA[operation.name]
+    if _is_whole(operation.answer):
+        media = MEDIA.get(operation.name, ("*/*",))
         described["content"] = {each: {} for each in media}
     elif operation.answer is not type(None):
         described["content"] = {each: {} for each in operation.media} | {
