@@ -18,7 +18,7 @@ from starlette.types import ASGIApp
 from tests.ready import lay_store
 
 import gatepost as package
-from gatepost import Gatepost, Settings, SettingsError, init
+from gatepost import Gatepost, Settings, SettingsError, init, load
 from gatepost.api.endpoint import Endpoint, endpoint
 from gatepost.model.access import Caller
 from gatepost.model.problem import Kind, Problem
@@ -182,6 +182,15 @@ async def test_it_is_mounted_in_an_application_of_the_program(tmp_path: Path) ->
             assert "/domains" in (await api.get("/gate/openapi.json")).json()["paths"]
             assert (await api.get("/gate/gate")).json()["path"] == "/gate"
             assert (await api.get("/domains")).text == "Not Found"  # by the outer one
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_settings_are_read_from_a_file_however_it_is_named(tmp_path: Path, kind: type) -> None:
+    file = tmp_path / "gatepost.toml"
+    file.write_text('[smtp]\nhostname = "gate.example"\n')
+    assert load(kind(file)).settings.smtp.hostname == "gate.example"
+    with pytest.raises(SettingsError, match="no such file"):
+        load(kind(tmp_path / "other.toml"))
 
 
 def test_init_says_what_is_wrong(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ class Loaded(msgspec.Struct, frozen=True):
     origin: dict[str, str]
 
 
-def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Loaded:
+def load(path: str | Path | None = None, environ: Mapping[str, str] = os.environ) -> Loaded:
     """Read the settings; raise SettingsError with the file or variable and the key at fault.
 
     Without `path`, /etc/gatepost/gatepost.toml is read where it exists. `conf.d/*.toml` beside the file is laid over
@@ -35,9 +35,9 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> L
     """
     tree: dict[str, Any] = {}
     origin: dict[str, str] = {}
-    base = Path.cwd()
-    for source in _files(path):
-        base = (path or source).resolve().parent
+    base, given = Path.cwd(), None if path is None else Path(path)
+    for source in _files(given):
+        base = (given or source).resolve().parent
         _lay(tree, _read(source), "", str(source), origin)
     for key, value, name in _environment(environ):
         _set(tree, key, value, name, origin)
