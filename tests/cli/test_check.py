@@ -60,6 +60,7 @@ def test_a_missing_library_for_archives_is_told(
         ('[[smtp.listener]]\nproxy_protocol_from = ["lb"]\n', "smtp.listener.proxy_protocol_from: 'lb'"),
         ('[[smtp.listener]]\nrole = "submission"\n', "a submission listener needs TLS and a certificate"),
         ('[relay]\nsmarthost = ":25"\n', "relay.smarthost: ':25' is no host:port"),
+        ('[relay]\nsmarthost = "no host:25"\n', "relay.smarthost: 'no host:25': the domain is malformed"),
         ('[relay]\nmx_transport = "TLS"\n', "relay.mx_transport: 'TLS' is none of SMTP"),
         ('[dns]\ntrust_ad = "often"\n', "dns.trust_ad: 'often' is none of local"),
         ('[log]\nlevel = "loud"\n', "log.level: 'loud' is none of debug"),

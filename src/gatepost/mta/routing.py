@@ -1,6 +1,7 @@
 """From a route to the servers to try, in order: given hops, the smarthost, or MX (RFC 5321 5.1, RFC 7505)."""
 
 import asyncio
+import ipaddress
 import random
 import socket
 from collections.abc import Collection, Sequence
@@ -10,6 +11,7 @@ import msgspec
 from gatepost.dns import DnsFailure, Missing, Mx, Resolver
 from gatepost.events import Clock
 from gatepost.lookout import within
+from gatepost.model.address import BadAddress, domain_name
 from gatepost.model.envelope import TlsWish
 from gatepost.model.network import is_public
 from gatepost.model.route import Hop, Route, Terms, Transport
@@ -253,7 +255,20 @@ def host_and_port(text: str, key: str) -> tuple[str, int]:
         host, port = text, str(SMTP_PORT)
     if not host or not port.isdigit() or not 0 < int(port) < 65536:
         raise SettingsError(f"{key}: {text!r} is no host:port")
+    try:
+        domain_name(host.removesuffix("."))
+    except BadAddress as error:
+        if not _is_ip(host.strip("[]")):
+            raise SettingsError(f"{key}: {text!r}: {error}") from error
     return host, int(port)
+
+
+def _is_ip(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _secured(hosts: Sequence[Host], demands: Sequence[Demand | Barred | None]) -> list[Host]:
