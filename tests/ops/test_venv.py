@@ -20,6 +20,7 @@ def test_an_environment_of_another_python_is_made_anew(theirs: str | None, tmp_p
         python.parent.mkdir(parents=True)
         python.write_text(theirs)
         python.chmod(0o755)
+        (made / "pyvenv.cfg").touch()
     installed = made / "lib" / "installed"
     installed.parent.mkdir(exist_ok=True)
     installed.touch()
@@ -28,3 +29,11 @@ def test_an_environment_of_another_python_is_made_anew(theirs: str | None, tmp_p
     told = [subprocess.run([each, "-c", "import sys; print(sys.version)"], check=True, capture_output=True).stdout
             for each in (sys.executable, python)]  # fmt: skip
     assert told[0] == told[1]
+
+
+def test_a_folder_that_is_no_environment_is_not_emptied(tmp_path: Path) -> None:
+    """`make venv VENV=` with a folder of somebody's own."""
+    precious = tmp_path / "precious"
+    precious.touch()
+    subprocess.run([MAKE, sys.executable, tmp_path], check=True)
+    assert precious.exists() and (tmp_path / "bin" / "python").exists()
