@@ -5,6 +5,7 @@ import gzip
 import lzma
 import re
 import time
+import zlib
 from pathlib import Path
 
 import pytest
@@ -23,10 +24,12 @@ from tests.message.mails import (
     take_apart,
     tarred,
     tnef,
+    tnef_properties,
     zipped,
 )
 from tests.message.test_foreign import BCJ2, RAR3, SOLID_RAR5
-from tests.message.test_office import PDF
+from tests.message.test_office import EXE_STREAM, PDF
+from tests.message.test_tnef import LONG_NAME, NESTED, RTF_RUNS
 
 from gatepost.message import decode, headers, links, names, pdf, wrapped
 from gatepost.message.archive import Unpacker
@@ -70,6 +73,9 @@ WORDS = [
 OCTETS = st.lists(st.one_of(st.sampled_from(WORDS), st.binary(max_size=12)), max_size=25).map(b"".join)
 QUICK = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 FILES = {"a/evil.exe": EXE, "b.zip": zipped({"c": b"d"})}
+PACKED = zlib.compress(b"3 0 <</F(evil.exe)/EF<</F 12 0 R>>>>")
+RICH = (0x1009, 0x102, bytes.fromhex(RTF_RUNS))
+SHORTS = (0x1234, 0x1003, (2).to_bytes(4, "little") + bytes(8))
 ARCHIVES = {
     "zip": zipped(FILES),
     "rar": rar5(b"evil.exe", EXE),
@@ -84,8 +90,16 @@ ARCHIVES = {
     "zst": zstandard.compress(EXE),
     "cab": cabinet(b"evil.exe", EXE),
     "tnef": tnef(b"evil.exe", EXE),
+    "message in tnef": tnef(
+        b"a.txt",
+        EXE,
+        tnef_properties(SHORTS, LONG_NAME, (0x3701, 0x0D, NESTED + tnef(b"b.exe", EXE)), attached=True),
+        tnef_properties((0x1000, 0x1F, "http://evil.com/".encode("utf-16-le")), RICH),
+    ),
+    "msg": compound({f"__substg1.0_{RICH[0]:04X}{RICH[1]:04X}": RICH[2], "__substg1.0_1000001F": bytes(9)}),
     "onenote": onenote(EXE),
     "pdf": PDF,
+    "packed pdf": b"%PDF-1.7\n" + EXE_STREAM + b"3 0 obj <</Type/ObjStm>>\nstream\n" + PACKED + b"\nendstream",
     "rtf": rtf(b"Package", native(b"a.exe", EXE)[4:]),
     "doc": compound({"WordDocument": bytes(20), "Macros/VBA/dir": b"x", "\x01Ole10Native": native(b"a.exe", EXE)}),
     "xls": compound({"Workbook": records((0x809, bytes(16)), (0x85, bytes(9)), (0x0A, b""))}),

