@@ -145,6 +145,8 @@ async def test_what_is_deleted_is_gone_from_its_folder_and_on_record(desk: Desk)
     life = await desk.get(f"/messages/{mail_id}/trace")
     (event,) = [each for each in life["events"] if each["event"] == "deleted"]
     assert (event["mailbox"], event["text"]) == ("bob@served.example", "out of Quarantine")
+    stands = {each["recipient"]: each["status"] for each in life["recipients"]}
+    assert stands == {"bob@served.example": "deleted", "eve@served.example": "quarantined"}
     (entry,) = await desk.get("/audit?act=delete")
     assert entry["login"] == "root"
     assert (await desk.ask("DELETE", f"/quarantine/{kept['id']}")).status_code == 204

@@ -10,7 +10,7 @@ from tests.house import NOW, StillClock, World, open_store
 from gatepost.model.access import Caller
 from gatepost.model.envelope import Body
 from gatepost.model.problem import Kind, Problem
-from gatepost.model.query import Pattern
+from gatepost.model.query import All, Pattern
 from gatepost.model.stored import Copy, Delivery, Message, State, TraceEvent
 from gatepost.model.tenant import DomainAlias
 from gatepost.services import tracking
@@ -316,6 +316,25 @@ async def test_each_recipient_stands_as_he_was_served(ground: Ground) -> None:
         nobody: [("", "refused", "550 5.7.1 go away")],
         grey: [(ada, "deferred", "451 4.7.1 greylisted")],
     }
+
+
+async def test_what_was_held_on_its_way_out_stands_under_whom_it_was_for(
+    ground: Ground,
+) -> None:
+    ada, bob = "ada@served.example", "Bob@world.example"
+    message = ground.message(direction="out", sender=ada)
+    verdict = TraceEvent(at=NOW, event="verdict", mailbox=bob, data={"action": "hold", "category": "SPAM"})
+    copy = msgspec.structs.replace(ground.copy(message, ada), folder="Quarantine", held_for=[bob])
+
+    async def stands() -> list[tuple[str, str]]:
+        (found,) = (await tracked(ground)).mails
+        return [(one.recipient, one.status) for one in found.standings]
+
+    await ground.world.store.write(lambda w: w.keep(message, Body(1, b"x"), [copy], [], [verdict], LATER))
+    assert await stands() == [(bob.lower(), "quarantined")]
+    gone = TraceEvent(at=NOW + 1, event="deleted", mailbox=ada)
+    await ground.world.store.write(lambda w: (w.remove(Copy, All(())), w.note(message.id, [gone], LATER)))
+    assert await stands() == [(bob.lower(), "deleted")]
 
 
 async def test_refusals_that_were_only_counted_are_told_of(ground: Ground) -> None:

@@ -28,7 +28,7 @@ class Status(StrEnum):
     REFUSED = "refused"
     BOUNCED = "bounced"
     EXPIRED = "expired"
-    DELETED = "deleted"  # out of the queue, by an administrator
+    DELETED = "deleted"  # out of the queue or the quarantine, by an administrator
     KEPT = "kept"  # nothing is known but that there is a copy
 
 
@@ -48,15 +48,21 @@ def standings(
     ways = {address_key(each.recipient): each for each in sorted(deliveries, key=lambda each: each.id)}
     kept: dict[str, Copy] = {}
     for copy in copies:
-        if copy.folder in HOLDS or copy.mailbox not in kept:
-            kept[copy.mailbox] = copy
+        for name in [address_key(each) for each in copy.held_for] or [copy.mailbox]:
+            if copy.folder in HOLDS or name not in kept:
+                kept[name] = copy
     told: dict[str, list[TraceEvent]] = defaultdict(list)
     for event in events:
         if event.event == "verdict" or event.event in ANSWERS:
             told[address_key(event.mailbox or "")].append(event)
     common = told.pop("", [])
     names = [*told, *(name for name in ways if name not in told)] or [*kept] or ([""] if common else [])
-    return tuple(_standing(name, events, [*told[name], *common], ways.get(name), kept.get(name)) for name in names)
+    gone = {address_key(event.mailbox) for event in events if event.event == "deleted" and event.mailbox}
+    sent = not gone.issubset(names)  # what was held on its way out is kept, and deleted, under its sender's name
+    return tuple(
+        _standing(name, events, [*told[name], *common], ways.get(name), kept.get(name), gone=sent or name in gone)
+        for name in names
+    )
 
 
 def address_key(mailbox: str) -> str:
@@ -68,7 +74,13 @@ def address_key(mailbox: str) -> str:
 
 
 def _standing(
-    name: str, events: Sequence[TraceEvent], told: Sequence[TraceEvent], way: Delivery | None, copy: Copy | None
+    name: str,
+    events: Sequence[TraceEvent],
+    told: Sequence[TraceEvent],
+    way: Delivery | None,
+    copy: Copy | None,
+    *,
+    gone: bool,
 ) -> Standing:
     verdict = next((event for event in told if event.event == "verdict"), None)
     spam = verdict is not None and verdict.data.get("category") == "SPAM"
@@ -78,7 +90,7 @@ def _standing(
         return Standing(recipient=way.recipient, status=status, why=why, reasons=reasons)
     said = next((event.text for event in told if event.text), "")
     why = "; ".join(dict.fromkeys(reasons)) or said or (copy.reason if copy else "")
-    return Standing(recipient=name, status=_status(verdict, told, copy), why=why, reasons=reasons)
+    return Standing(recipient=name, status=_status(verdict, told, copy, gone=gone), why=why, reasons=reasons)
 
 
 def _of_delivery(way: Delivery) -> tuple[Status, str]:
@@ -87,13 +99,16 @@ def _of_delivery(way: Delivery) -> tuple[Status, str]:
     return Status(way.state.value), way.last_reply or ""
 
 
-def _status(verdict: TraceEvent | None, told: Sequence[TraceEvent], copy: Copy | None) -> Status:
+def _status(verdict: TraceEvent | None, told: Sequence[TraceEvent], copy: Copy | None, *, gone: bool) -> Status:
     """How a mail without a delivery stands: as its client was answered, else as it was judged."""
     for event in told:
         if event.event in ANSWERS:
             return Status.DEFERRED if event.event == "deferred" or event.text.startswith("4") else Status.REFUSED
-    held = copy is not None and copy.folder in HOLDS
-    return Status.QUARANTINED if held or (verdict and verdict.data.get("action") == Action.HOLD) else Status.KEPT
+    if copy is not None and copy.folder in HOLDS:
+        return Status.QUARANTINED
+    if verdict and verdict.data.get("action") == Action.HOLD:
+        return Status.DELETED if gone else Status.QUARANTINED
+    return Status.KEPT
 
 
 def findings(event: TraceEvent) -> list[dict[str, Any]]:
