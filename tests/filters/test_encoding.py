@@ -118,6 +118,18 @@ def test_what_a_mail_itself_is_cut_short_of_is_a_ground_also_where_it_brings_ano
     assert found(whole[: whole.rindex(b"--", 0, -6)]) == {"BOUNDARY_OPEN"}
 
 
+@pytest.mark.parametrize(
+    ("brought", "symbol"),
+    [
+        (b"boundary=c\r\n\r\n--c\r\nContent-Transfer-Encoding: rot13\r\n\r\nx\r\n--c--\r\n", "CTE_UNKNOWN"),
+        (b"boundary=c\r\n\r\n--c\r\n\r\nx\r\n--c--\r\n--c\r\n" + ATTACHED_MAIL + b"\r\n--c--\r\n", "HIDDEN_PART"),
+    ],
+)
+def test_what_readers_take_differently_is_a_ground_in_a_report_too(brought: bytes, symbol: str) -> None:
+    """Anybody can call his mail a report; none is cut short so."""
+    assert symbol in found(report(brought))
+
+
 def test_a_thousand_defects_do_not_flood_the_trace() -> None:
     broken = b"Content-Transfer-Encoding: rot13\r\n\r\nx"
     assert len(ask(make("encoding"), mixed(*[broken] * 1000))) == 20

@@ -32,6 +32,9 @@ GROUNDS = frozenset(
     }
 )
 
+# What comes of a mail that a report brings back cut short. The rest readers take differently, be it in a report or not:
+# a file could hide behind it.
+CUT = frozenset({Symbol.BOUNDARY_NEVER, Symbol.BOUNDARY_OPEN, Symbol.BASE64_BAD, Symbol.QP_BAD, Symbol.CHARSET_BAD})
 
 # Fields that people see, whose encoded words are looked at.
 _SHOWN = frozenset({b"subject", b"from", b"sender", b"reply-to", b"to", b"cc"})
@@ -54,8 +57,12 @@ class Encoding:
     async def examine(self, mail: Mail, recipient: Recipient) -> Iterable[Finding]:
         anatomy = await mail.anatomy()
         faults = [defect for defect in anatomy.defects if defect.symbol in GROUNDS]
-        returned = anatomy.returned if faults else ()  # another's, or cut short: not for who sends the report to answer
-        grounds = [(fault.symbol.value, fault.text) for fault in faults if fault.part not in returned]
+        returned = anatomy.returned if faults else ()
+        grounds = [
+            (fault.symbol.value, fault.text)
+            for fault in faults
+            if fault.symbol not in CUT or fault.part not in returned
+        ]
         return [
             Finding(category=Category.BAD_ENCODING, symbol=symbol, reason=plain(text), by=self.name)
             for symbol, text in [*_words(anatomy), *grounds][:TOLD]
