@@ -53,11 +53,37 @@ def test_threat_52_what_hides_a_name_in_a_winmail_dat_is_told_and_the_rest_is_re
     assert cut == ("winmail.dat: is a damaged winmail.dat",)
 
 
-@pytest.mark.parametrize("kind", [0, 0x1002, 0x100B, 0x100D], ids=["of no type", "numbers", "truths", "objects"])
-def test_threat_52_a_property_whose_length_readers_tell_apart_differently_is_told(kind: int) -> None:
-    # Some pad each of several short values, some all of them: behind them each reads other properties.
+@pytest.mark.parametrize("kind", [0, 0x100D], ids=["of no type", "objects"])
+def test_threat_52_a_property_whose_length_readers_tell_differently_is_told(kind: int) -> None:
     hidden = tnef_properties((0x1234, kind, (2).to_bytes(4, "little") + bytes(8)), attached=True)
     assert "of an unknown type" in problems(tnef(b"a.txt", EXE, hidden))[0]
+
+
+@pytest.mark.parametrize("kind", [0x1002, 0x100B], ids=["numbers", "truths"])
+@pytest.mark.parametrize("size", [4, 8], ids=["together", "apart"])
+def test_threat_52_behind_several_short_values_that_are_padded_together_or_each_a_name_is_found(
+    kind: int, size: int
+) -> None:
+    shorts = (0x1234, kind, (2).to_bytes(4, "little") + bytes(size))
+    found = take_apart(
+        mail(attachment(b"winmail.dat", tnef(b"a.txt", EXE, tnef_properties(shorts, LONG_NAME, attached=True))))
+    )
+    assert found.unscannable == ()
+    assert [member.names for member in found.parts[0].members] == [("evil.exe", "a.txt")]
+
+
+def test_threat_52_a_list_that_reads_well_in_either_way_is_read_in_both() -> None:
+    name = LONG_NAME[2]
+    hidden = octets(0x3707001F, 1, len(name)) + name + bytes(-len(name) % 4)
+    said = octets(3, 0x12341002, 3) + bytes(8)  # three values, padded together
+    said += octets(0x12340102, 3, len(hidden))  # octets with three values; or the third value, and a number called 0
+    said += hidden + octets(0, 0, 0x12340003, 0)  # the first of them; or a name
+    part = holding("winmail.dat", tnef(b"a.txt", EXE, tnef_attribute(2, 0x00069005, said)))
+    assert part.members[0].names == ("evil.exe", "a.txt")
+
+
+def octets(*numbers: int) -> bytes:
+    return b"".join(number.to_bytes(4, "little") for number in numbers)
 
 
 def test_threat_52_a_file_that_begins_like_a_message_is_a_file_by_its_name() -> None:
@@ -80,7 +106,8 @@ def test_threat_52_messages_and_objects_in_a_winmail_dat_are_opened() -> None:
     document = compound({"Macros/VBA/dir": b"x"})
     part = holding("winmail.dat", tnef_message(tnef_properties((0x3701, 0x0D, STORAGE + document), attached=True)))
     assert (part.macros, part.members[0].size) == (True, len(document))
-    many = tnef_message(*(tnef_properties((0x3701, 0x0D, NESTED + tnef_message()), attached=True) for _ in range(60)))
+    different = (NESTED + tnef_message(tnef_attribute(1, 0x00018004, bytes([number]))) for number in range(60))
+    many = tnef_message(*(tnef_properties((0x3701, 0x0D, each), attached=True) for each in different))
     assert "more messages" in problems(many)[0]
 
 

@@ -3,7 +3,7 @@
 What can't be read is told: a property of an unknown make could hide the name behind it by which Outlook saves a file.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from itertools import islice
 
 import msgspec
@@ -27,7 +27,7 @@ _STRING, _UNICODE, _BINARY, _OBJECT = 0x1E, 0x1F, 0x102, 0x0D
 _VARIABLE = frozenset({_STRING, _UNICODE, _BINARY, _OBJECT})
 _SIZES = {2: 2, 3: 4, 4: 4, 5: 8, 6: 8, 7: 8, 0x0A: 4, 0x0B: 2, 0x14: 8, 0x40: 8, 0x48: 16}
 _KINDS = _VARIABLE | _SIZES.keys()
-_SINGLE = frozenset({2, 0x0B, _OBJECT})  # of several, readers differ on the length
+_PAD = 4
 _DAMAGED = "is a damaged winmail.dat"
 
 
@@ -86,7 +86,7 @@ def _message(content: bytes, messages: list[bytes], meter: Meter) -> Iterator[En
         problem = str(error)
     for attached in attachments:
         yield from _entries(attached, meter)
-        for message in attached.messages:
+        for message in dict.fromkeys(attached.messages):
             meter.take(len(message))
             messages.append(message)
     for data in texts:
@@ -156,29 +156,45 @@ def _entries(attached: _Attachment, meter: Meter) -> Iterator[Entry]:
 
 
 def _properties(data: bytes) -> Iterator[_Property]:
-    """Yield the properties of variable size in a list; raise Damaged where one can't be read."""
-    at = 4
+    """Yield the properties of variable size in a list, some twice; raise Damaged where one can't be read.
+
+    Of several short values some readers pad each, some all together. What either finds may be what Outlook does.
+    """
+    problem, short = yield from _walked(data, apart=False)
+    if short:
+        other, _ = yield from _walked(data, apart=True)
+        problem = problem and other
+    if problem:
+        raise Damaged(problem)
+
+
+def _walked(data: bytes, *, apart: bool) -> Generator[_Property, None, tuple[str, bool]]:
+    """Yield the properties of a list; return what ended it early, and whether it holds several short values."""
+    at, short = 4, False
     for _ in range(int.from_bytes(data[:4], "little")):
         kind, name = (int.from_bytes(data[at + place : at + place + 2], "little") for place in (0, 2))
         at += 4
         if name & _NAMED:
             at = _behind_name(data, at)
         count, single = 1, kind & ~_MULTIPLE
-        if single not in _KINDS or (kind & _MULTIPLE and single in _SINGLE):
-            raise Damaged(f"has a property of an unknown type ({kind:#06x})")
+        if single not in _KINDS or (single == _OBJECT and kind & _MULTIPLE):
+            return f"has a property of an unknown type ({kind:#06x})", short
         if kind & _MULTIPLE or single in _VARIABLE:
             count, at = int.from_bytes(data[at : at + 4], "little"), at + 4
         if single not in _VARIABLE:
-            at += _padded(count * _SIZES[single])
+            size = _SIZES[single]
+            short |= size < _PAD and count > 1
+            at += count * _padded(size) if apart else _padded(count * size)
             count = 0
         for _ in range(count):
             size = int.from_bytes(data[at : at + 4], "little")
             if at + 4 + size > len(data):
-                raise Damaged(_DAMAGED)
+                return _DAMAGED, short
             yield _Property(name, single, data[at + 4 : at + 4 + size])
             at += 4 + _padded(size)
         if at > len(data):
-            raise Damaged(_DAMAGED)
+            return _DAMAGED, short
+    return "", short
 
 
 def _behind_name(data: bytes, at: int) -> int:
@@ -188,7 +204,7 @@ def _behind_name(data: bytes, at: int) -> int:
 
 
 def _padded(size: int) -> int:
-    return size + -size % 4
+    return size + -size % _PAD
 
 
 # --- texts -----------------------------------------------------------------------------------------------------------
