@@ -251,6 +251,18 @@ async def test_mails_are_tracked_down_by_all_that_is_asked_the_newest_first(grou
         assert (ids(found), found.after) == (wanted, None), asked
 
 
+async def test_a_search_that_ends_with_its_last_mail_is_complete(ground: Ground) -> None:
+    mails = [await ground.keep("ada@served.example") for _ in range(3)]
+    whole, part = await tracked(ground, limit=3), await tracked(ground, limit=2)
+    assert (ids(whole), whole.after) == (mails[::-1], None)
+    assert (ids(part), part.after) == (mails[:0:-1], mails[1])
+
+
+async def test_a_search_that_goes_on_keeps_to_its_time(ground: Ground) -> None:
+    mails = [await ground.keep("ada@served.example") for _ in range(3)]
+    assert ids(await tracked(ground, until=NOW + 2, after=mails[2])) == [mails[0]]
+
+
 async def test_of_a_mail_only_the_recipients_that_were_asked_about_are_told(ground: Ground) -> None:
     await ground.keep("ada@served.example", "eve@other.example")
     (mail,) = (await tracked(ground, recipient=Pattern("eve@other.example"))).mails

@@ -55,7 +55,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
 
 def stretch(search: Search, reader: Reader) -> Found:
     """Look through one stretch of mails by their ids, which are ordered by time, so that each question is short."""
-    before = search.after or _first(search.until)
+    before = min(_first(search.until), search.after or _first(END))
     window = every(Where("id", Op.GE, _first(search.since)), Where("id", Op.LT, before))
     edge = reader.find(Message, Query(where=window, sort="-id", offset=STRETCH, limit=1)).items
     part = every(window, Where("id", Op.GE, edge[0].id if edge else ""), *_conditions(search))
@@ -69,7 +69,8 @@ def stretch(search: Search, reader: Reader) -> Found:
         if standings:
             mails.append(Tracked(message=message, standings=standings, symbols=tuple(_symbols(life))))
         if len(mails) == search.limit:
-            return Found(mails=mails, after=message.id)
+            end = message.id if end or message is not rows[-1] else None
+            break
     return Found(mails=mails, after=end, counted=0 if end else _counted(search, reader))
 
 
