@@ -95,8 +95,19 @@ def test_each_change_is_one_line_under_its_theme() -> None:
 
 @pytest.mark.parametrize("path", MARKDOWN, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_links_lead_somewhere(path: Path) -> None:
-    for target in re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text()):
-        assert (path.parent / target).exists(), f"{path.name} links to {target}"
+    for target, heading in re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)", path.read_text()):
+        led = path.parent / target if target else path
+        assert led.exists(), f"{path.name} links to {target}"
+        assert not heading or heading in anchors(led), f"{path.name} links to {target}#{heading}"
+
+
+def anchors(path: Path) -> set[str]:
+    """Return what the headings of a page are linked to by: their words in lower case, joined by hyphens."""
+    found: set[str] = set()
+    for title in re.findall(r"^#+ (.+)$", path.read_text(), re.M):
+        name = re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+        found.add(f"{name}-1" if name in found else name)
+    return found
 
 
 @pytest.mark.parametrize("path", MARKDOWN, ids=lambda path: path.relative_to(ROOT).as_posix())
