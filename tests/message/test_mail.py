@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import sys
 import zlib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -186,6 +187,18 @@ async def test_one_of_another_version_reads_nothing_and_the_mail_is_to_come_agai
         assert opener.pids == []
     finally:
         await opener.close()
+
+
+@pytest.mark.anyio
+async def test_where_no_worker_can_be_started_the_mail_is_to_come_again(
+    opener: Opener, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As many as the user may have run already, or the interpreter is being replaced: that is no fault of the mail."""
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "executable", str(tmp_path / "gone"))
+        with pytest.raises(Busy, match=r"no worker can be started \(.*gone: No such file"):
+            await opener.open(in_memory(ZIPPED))
+    assert (await opener.open(in_memory(ZIPPED))).parts[0].members
 
 
 @pytest.mark.anyio

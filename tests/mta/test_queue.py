@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 import structlog
+from structlog.testing import capture_logs
 from tests.mta.road import MINUTE, NOW, TEXT, Road
 from tests.peers.sink import Act, Late, Sink
 
@@ -485,8 +486,11 @@ async def test_an_outcome_is_written_as_soon_as_there_is_room_again_79(
             raise Problem(Kind.FULL, "no space left for mail")
 
         road.store.write = full  # type: ignore[method-assign,assignment]
-        road.queue.push(message, ways, body)
-        await road.until(lambda: refused > 2)
+        with capture_logs() as logs:
+            road.queue.push(message, ways, body)
+            await road.until(lambda: refused > 2)
+        waiting = "what became of mails can't be written yet"
+        assert [line["why"] for line in logs if line["event"] == waiting] == ["no space left for mail"]
         assert road.state(ways[0].id) == "queued"
         road.store.write = write  # type: ignore[method-assign]
         await road.until(lambda: road.state(ways[0].id) == "delivered")

@@ -14,7 +14,7 @@ from tests.store.samples import NOW, domain, full, keep, mail_id, message, open_
 
 from gatepost.model.email import Email
 from gatepost.model.problem import Kind, Problem
-from gatepost.model.query import Query, eq, every
+from gatepost.model.query import All, Query, eq, every
 from gatepost.model.stored import Copy, Pause, State
 from gatepost.model.suppression import Cause, Suppression
 from gatepost.model.tenant import Domain, DomainStatus, GroupMember, User
@@ -480,3 +480,19 @@ def test_a_reader_closed_with_the_store_is_not_asked_again(store: Store) -> None
     store.close_sync()
     with pytest.raises(sqlite3.ProgrammingError):
         store.reader.first(User, eq("id", 1))
+
+
+@pytest.mark.anyio
+async def test_a_database_that_was_taken_away_is_said_to_be_so_and_none_is_made_in_its_place(tmp_path: Path) -> None:
+    """Who reads by a new connection: as many threads do as ask at once."""
+    directory = tmp_path / "state"
+    store = open_store(directory)
+    database = store.path / "gatepost.db"
+    database.rename(tmp_path / "away")
+    with pytest.raises(Problem) as refused:
+        await store.read(lambda reader: reader.count(Domain, All(())))
+    assert refused.value.kind is Kind.UNAVAILABLE
+    assert not database.exists()
+    (tmp_path / "away").rename(database)
+    assert await store.read(lambda reader: reader.count(Domain, All(()))) == 0
+    await store.close()

@@ -48,7 +48,10 @@ class Unscannable(Exception):
 
 
 class Busy(Exception):
-    """No worker is to be had now, as all are at other mails for too long, or not alike; nothing is said of this one."""
+    """No worker is to be had now: all are at other mails for too long, none can be started, or they are not alike.
+
+    Nothing is said of this mail.
+    """
 
 
 class Worker:
@@ -59,15 +62,19 @@ class Worker:
 
     @classmethod
     async def start(cls) -> "Worker":
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "gatepost.message.worker",
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            env=environment(),
-            start_new_session=True,  # a Ctrl-C at the terminal is the daemon's business
-        )
+        """Start a process; raises Busy where the system gives none now."""
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "gatepost.message.worker",
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                env=environment(),
+                start_new_session=True,  # a Ctrl-C at the terminal is the daemon's business
+            )
+        except OSError as error:
+            raise Busy(f"no worker can be started ({sys.executable}: {error.strerror})") from error
         return cls(process)
 
     @property

@@ -52,6 +52,7 @@ class Ledger:
         self._clock = clock
         self._done = DoneLog(store.path)
         self._taken: dict[int, tuple[Delivery, Outcome]] = {}  # delivered, the row not settled yet
+        self._waits = False  # for the store to take writes again
 
     def taken(self, delivery: Delivery, outcome: Outcome) -> None:
         """Note at once that a next hop has taken a mail."""
@@ -136,15 +137,20 @@ class Ledger:
         return ways
 
     async def _persist(self, change: Callable[[Writer], T], pace: Pace = Pace.NOW) -> T:
-        """Write until it is written: what a next hop has said must not be forgotten."""
+        """Write until it is written: what a next hop has said must not be forgotten. The log hears of it once."""
         while True:
             try:
-                return await self._store.write(change, pace=pace)
+                written = await self._store.write(change, pace=pace)
             except Problem as problem:
                 if problem.kind not in (Kind.FULL, Kind.UNAVAILABLE):
                     raise
-                log.error("what became of a mail can't be written yet", why=problem.detail)
+                if not self._waits:
+                    self._waits = True
+                    log.error("what became of mails can't be written yet", why=problem.detail)
                 await asyncio.sleep(PATIENCE)
+            else:
+                self._waits = False
+                return written
 
     def _forget(self, delivery_id: int) -> None:
         self._taken.pop(delivery_id, None)

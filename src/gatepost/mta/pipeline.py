@@ -133,6 +133,7 @@ class Pipeline:
             started = time.perf_counter()
             anatomy = mail.glance() or await mail.anatomy()
         except Busy as error:
+            log.warning("mail can't be opened now", id=mail.envelope.id, error=str(error))
             return reading, None, [_unscannable(str(error), OnError.DEFER)]
         except Exception as error:  # whatever befell reader or worker, the mail is not passed on unseen
             log.warning("mail could not be opened", id=mail.envelope.id, error=repr(error))

@@ -93,7 +93,8 @@ class Health:
     def _mark(self, what: str, error: Exception) -> None:
         if not getattr(self, what):
             setattr(self, what, True)
-            log.error("the store takes no writes", state=what, error=str(error))
+            until = "there is room again" if what == "full" else "the service is started again"
+            log.error("the store takes no writes", state=what, until=until, error=str(error))
             self._gauge.set(0)
 
 

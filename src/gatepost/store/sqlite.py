@@ -48,8 +48,10 @@ for _kind, _adapter in ((type(None), lambda none: none), (bool, int), (bytes, by
 
 def connect(path: Path, *, reading: bool) -> sqlite3.Connection:
     """Open a connection; only the writing one may check-point (two that do can corrupt a WAL before SQLite 3.51.3)."""
+    # One that reads makes no file in the place of a database that was taken away.
+    name = f"{path.absolute().as_uri()}?mode=rw" if reading else str(path)
     connection = sqlite3.connect(
-        path, isolation_level=None, check_same_thread=False, cached_statements=512, timeout=5.0
+        name, uri=reading, isolation_level=None, check_same_thread=False, cached_statements=512, timeout=5.0
     )
     for pragma in (_READING if reading else _WRITING).split(";"):
         connection.execute(pragma).fetchall()

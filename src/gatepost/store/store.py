@@ -261,7 +261,10 @@ class Store:
     def _thread_reader(self) -> Reader:
         reader: Reader | None = getattr(self._local, "reader", None)
         if reader is None:
-            reader = self._local.reader = Reader(*self._reading(), orders=self._orders)
+            try:
+                reader = self._local.reader = Reader(*self._reading(), orders=self._orders)
+            except sqlite3.Error as error:
+                raise self._health.unreadable(error) from error
             self._readers.append(reader)
         return reader
 
