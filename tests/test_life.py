@@ -308,6 +308,7 @@ async def test_a_stop_keeps_to_its_time_however_many_hang(tmp_path: Path) -> Non
     async with AsyncExitStack() as stack:
         sections = {"http": {"listen": ["127.0.0.1:0"] * 6}, "limits": {"shutdown": 1.5}}
         house = await stack.enter_async_context(living(tmp_path, sink=Sink({"dot": Act.HANG}), **sections))
+        port = house.port
         assert (await house.send(mail(), "bob@served.example")).code == 250  # hangs at the next hop
         await house.sink.until(lambda: "DATA" in house.sink.commands)
         token = set_up(house.store, house.clock, hasher=PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)).token
@@ -322,5 +323,9 @@ async def test_a_stop_keeps_to_its_time_however_many_hang(tmp_path: Path) -> Non
         stack.callback(sender.close)
         sender.write(b"HELO x\r\n")
         began = loop.time()
-        await house.gatepost.stop()
+        stop = asyncio.create_task(house.gatepost.stop())
+        newcomer, his = await asyncio.open_connection("127.0.0.1", port)
+        stack.callback(his.close)
+        assert await newcomer.readline() == b"421 4.3.2 shutting down; try later\r\n"  # the API's doors still wait
+        await stop
         assert loop.time() - began < 6.0

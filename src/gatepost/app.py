@@ -177,9 +177,8 @@ class Gatepost:
             await self.stop()
             raise
         self._bound = True
-        log.info(
-            "ready", smtp=[join_endpoint(host, port) for _, host, port in self.listeners.addresses], http=self.urls
-        )
+        smtp = [join_endpoint(host, port) for _, host, port in self.listeners.addresses]
+        log.info("ready", smtp=smtp, http=self.urls)
 
     async def stop(self) -> None:
         """Close the doors, finish what is under way, close the store; may be called twice."""
@@ -379,7 +378,8 @@ class Gatepost:
         for text in self.settings.http.listen:
             await self._open_http(text)
         self._open.append(await open_control(self.site, self.store.path / CONTROL))
-        self._open.append(self.services.of(Presence).close)  # first of all to close: a door waits for its streams
+        self._open.append(self.services.of(Presence).close)  # before the doors: each waits for its streams
+        self._open.append(self.listeners.turn_away)  # first of all, not when the API has done with who hangs there
 
     async def _open_http(self, text: str) -> None:
         try:

@@ -125,13 +125,17 @@ class Listeners:
         if context is not None:
             tell_end(listener.certificate or self._settings.smtp.certificate, self._metrics, self._clock)
 
-    async def stop(self, grace: float) -> None:
-        """Turn newcomers and idle sessions away (421), let mails under way end, at most for `grace` seconds."""
+    async def turn_away(self) -> None:
+        """Turn newcomers and idle sessions away (421) from now on; mails under way go on."""
         for _, door in self._doors:
             door.stopping = True
         for session in self.sessions:
             if session.watch.awaits is Awaits.COMMAND:
                 session.hang_up(replies.STOPPING)
+
+    async def stop(self, grace: float) -> None:
+        """Turn newcomers and idle sessions away, let mails under way end, at most for `grace` seconds."""
+        await self.turn_away()
         await self._drained(grace)
         self._close()
         for session in self.sessions:
