@@ -121,6 +121,22 @@ async def test_79_within_the_reserve_mail_is_refused_and_all_else_goes_on(disc: 
         await until(recovered(served))
 
 
+async def test_79_a_quota_that_is_used_up_is_a_full_disc(tmp_path: Path) -> None:
+    """SQLite calls it an I/O error, after which the relay would have to be started again."""
+    async with Sink() as sink, serving(tmp_path, sink) as served:
+        assert await served.send(HELD, mails.BOB) == "250"
+        client = await served.connect()
+        tracer = attach(served.pid, "pwrite64:error=EDQUOT")
+        assert (await served.send(CLEAN, mails.BOB, client=client)).startswith("452 4.3.1 ")
+        assert await change(served, "full.example") == 507
+        assert "Disk quota exceeded" in served.log_text()
+        tracer.terminate()
+        tracer.communicate()
+        await until(recovered(served))
+        assert await change(served, "room.example") == 201
+        await sink.wait(1)
+
+
 async def test_80_after_an_i_o_error_no_mail_is_taken_until_a_restart(tmp_path: Path) -> None:
     async with Sink() as sink, serving(tmp_path, sink) as served:
         assert await served.send(HELD, mails.BOB) == "250"

@@ -1,7 +1,9 @@
 """Whether the store takes writes, and what a failed one means: full heals, broken stays until a restart."""
 
 import errno
+import os
 import sqlite3
+import tempfile
 from pathlib import Path
 
 from gatepost.events import Metrics, log
@@ -18,6 +20,8 @@ _BROKEN = frozenset(
         sqlite3.SQLITE_PROTOCOL,
     }
 )
+_UNSAID = frozenset({sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE})  # SQLite knows no quota by name
+_TRIAL, _TRIALS = 1 << 20, 16  # octets of one write, and writes
 _AWAY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_INTERRUPT})
 
 
@@ -108,6 +112,22 @@ def is_full(error: Exception) -> bool:
     if isinstance(error, sqlite3.Error):
         return primary_code(error) == sqlite3.SQLITE_FULL
     return isinstance(error, OSError) and error.errno in _FULL
+
+
+def cause(error: sqlite3.Error, directory: Path) -> sqlite3.Error | OSError:
+    """Return what the system says of a directory that has no room where SQLite speaks of an I/O error; else that.
+
+    So it calls a quota that is used up. Nothing but a file that is gone at once is written here.
+    """
+    if getattr(error, "sqlite_errorcode", 0) not in _UNSAID:
+        return error
+    try:
+        with tempfile.TemporaryFile(dir=directory) as file:
+            for number in range(_TRIALS):
+                os.pwrite(file.fileno(), bytes(_TRIAL), number * _TRIAL)
+    except OSError as refusal:
+        return refusal if is_full(refusal) else error
+    return error
 
 
 def _is_broken(error: Exception) -> bool:

@@ -20,7 +20,7 @@ from gatepost.model.problem import Kind, Problem
 from gatepost.store.blobs import Spool
 from gatepost.store.bulk import KINDS, together
 from gatepost.store.coming import Coming
-from gatepost.store.health import Health, primary_code
+from gatepost.store.health import Health, cause, primary_code
 from gatepost.store.item import GATHERED, Caught, Item, Pace
 from gatepost.store.meanwhile import Meanwhile
 from gatepost.store.writer import Writer
@@ -291,7 +291,10 @@ class Committer:
 
     def _fail(self, batch: list[Item[Any]], error: Problem | sqlite3.Error | MemoryError) -> None:
         self._writer.mail.undone()
-        problem = error if isinstance(error, Problem) else self._health.blame(error)
+        if isinstance(error, sqlite3.Error):
+            problem = self._health.blame(cause(error, self._wal.parent))
+        else:
+            problem = error if isinstance(error, Problem) else self._health.blame(error)
         if self._connection.in_transaction:
             with suppress(sqlite3.Error):  # it writes nothing, so nothing is lost if it fails
                 self._connection.execute("ROLLBACK")
@@ -334,7 +337,9 @@ class Committer:
                 return
             for value in (bytes(_PROBE_BYTES), b""):
                 self._connection.execute("INSERT OR REPLACE INTO meta VALUES ('probe', ?)", (value,))
-        except (sqlite3.Error, OSError) as error:
+        except sqlite3.Error as error:
+            self._health.blame(cause(error, self._wal.parent))
+        except OSError as error:
             self._health.blame(error)
         else:
             self._health.recovered()
