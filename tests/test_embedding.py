@@ -153,9 +153,16 @@ async def misnamed(guest_name: str) -> None:
     """Name the path's part as Python does."""
 
 
+@endpoint("GET", "/guests", addition=True)
+async def opaque(caller: Caller) -> Guests:
+    """Answer with what is no data."""
+    return Guests()
+
+
 @pytest.mark.parametrize(
     ("operation", "wrong"),
     [
+        (opaque, "GET /guests can't be described: "),
         (taken, "GET /domains is declared twice"),
         (misnamed, "GET /guests/{guest_name}: no name of the path and no service fills 'guest_name'"),
         (add_guest, "POST /guests/{guestBook}: no name of the path and no service fills 'guests'"),

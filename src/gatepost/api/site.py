@@ -53,11 +53,15 @@ def make_app(
 
 
 def _check(item: Endpoint, counter: Counter) -> None:
-    """Raise ValueError for a parameter that neither the request nor a service fills."""
+    """Raise ValueError for a parameter that neither the request nor a service fills, or a type that JSON has not."""
     for name, kind, segment in item.taken:
         asked = segment in item.names or name == "query" or kind in (Call, Caller, Query)
         if not (asked or kind in counter):
             raise ValueError(f"{item.method} {item.path}: no name of the path and no service fills {name!r}")
+    try:
+        encoded([item])
+    except TypeError as error:
+        raise ValueError(f"{item.method} {item.path} can't be described: {error}") from error
 
 
 class Site(Starlette):
