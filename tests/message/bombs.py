@@ -22,6 +22,8 @@ from tests.message.mails import (
     local_record,
     mail,
     multipart,
+    tnef,
+    tnef_properties,
     zipped,
 )
 
@@ -165,7 +167,30 @@ def _repeat(octets: int, *, final: bool = False) -> bytes:
     return bytes(int(bits[at : at + 8][::-1], 2) for at in range(0, 40, 8))
 
 
+def values(number: int, told: bytes, *, attached: bool) -> bytes:
+    """Return a winmail.dat with some megabytes of values of one property."""
+    count = 15_000_000 // (4 + len(told))
+    each = (b"%07d\0" % at if told == NAME else told for at in range(count))
+    said = b"".join(len(value).to_bytes(4, "little") + value for value in each)
+    many = tnef_properties((number, 0x101E, count.to_bytes(4, "little") + said), attached=attached)
+    return tnef(b"a.txt", b"x", many)
+
+
+def rich() -> bytes:
+    """Return 260 KB of compressed RTF that unpack to two megabytes: each run of 17 octets begins 4 octets before it."""
+    packed, at = bytearray(b"\0{\\rtaaaa"), 215
+    while len(packed) < 260_000:
+        packed += b"\xff" + b"".join(((at + 17 * run - 4) % 4096 << 4 | 15).to_bytes(2, "big") for run in range(8))
+        at += 17 * 8
+    return bytes(8) + b"LZFu" + bytes(4) + bytes(packed) + bytes(-len(packed) % 4)
+
+
+NAME = bytes(8)  # which is numbered
+
+
 ARCHIVES: dict[str, Callable[[], bytes]] = {
+    "names.dat": partial(values, 0x3707, NAME, attached=True),
+    "texts.dat": lambda: values(0x1009, rich(), attached=False),
     "flat.zip": flat,
     "nested.zip": nested,
     "small.zip": many_small,

@@ -38,6 +38,7 @@ def unpacked(data: bytes, most: int = OCTETS) -> bytes:
             back = (len(out) + len(_WORDS) - (reference >> 4)) % _WINDOW
             if not back or at > len(content):  # its end
                 return bytes(out[_WINDOW:])
-            for _ in range((reference & 15) + 2):
-                out.append(out[-back])
+            start, size = len(out) - back, (reference & 15) + 2
+            run = out[start : start + size]
+            out += (run * (size // len(run) + 1))[:size]  # it goes on in what it writes itself
     return bytes(out[_WINDOW:])

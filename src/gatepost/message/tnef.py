@@ -10,6 +10,7 @@ import msgspec
 
 from gatepost.message import decode, lzfu, office
 from gatepost.message.meter import Damaged, Entry, Meter, Stop
+from gatepost.message.names import NAMES_MAX
 
 _ATTRIBUTES = 5000  # of a message
 _MESSAGES = 50  # within messages
@@ -124,10 +125,14 @@ def _note(attached: _Attachment, kind: int, data: bytes, codepage: str) -> None:
 
 def _note_properties(attached: _Attachment, data: bytes, codepage: str) -> None:
     named: dict[int, list[str]] = {}
+    room = NAMES_MAX - len(attached.names) - len(attached.labels)
     try:
         for each in _properties(data):
             if each.name in _NAMES:
                 readings = [_unicode(each.value)] if each.kind == _UNICODE else _readings(each.value, codepage)
+                room -= len(readings)
+                if room < 0:
+                    raise Damaged("has more names than are looked at")
                 named.setdefault(each.name, []).extend(readings)
             elif each.name == _CONTENT and each.kind == _OBJECT and each.value.startswith(_MESSAGE):
                 attached.messages.append(each.value[len(_MESSAGE) :])
