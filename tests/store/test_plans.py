@@ -156,6 +156,9 @@ ASKED: dict[str, Callable[[Reader], Any]] = {
     "what is held, further down": lambda r: r.letters(
         Query(where=every(HELD, Where("id", Op.LT, 1000)), sort="-id", limit=40)
     ),
+    "what is held as spam": lambda r: r.letters(
+        Query(where=every(HELD, eq("category", "SPAM")), sort="-id", limit=40, total=True)
+    ),
     "what is held for a domain": lambda r: r.letters(
         Query(where=every(HELD, eq("domain_id", 1), Where("id", Op.LT, 1000)), sort="-id", limit=40, total=True)
     ),
@@ -187,6 +190,7 @@ WHOLE_INDEX = {
     "live": "delivery_by2",
     "states": "delivery_by2",
     "what is held": "COVERING INDEX copy_by",
+    "what is held as spam": "COVERING INDEX copy_by",
 }
 
 

@@ -318,8 +318,8 @@ TABLES: dict[type[Any], Table[Any]] = {
                 "(mailbox, folder, sent, id, category, received, size, header_from, subject, header_to, header_cc)",
                 "(mail_id)",
                 "(expires_at)",
-                f"(id, folder) WHERE {HELD.sql()}",
-                f"(domain_id, id, folder) WHERE {HELD.sql()}",
+                f"(id, folder, category) WHERE {HELD.sql()}",
+                f"(domain_id, id, folder, category) WHERE {HELD.sql()}",
             ],
             few=HELD,
             hidden={
