@@ -120,6 +120,9 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     daemon.stop()
 
 
+EACH = 6  # in the long form every case is tried as well; by more requests `make conformance` tries them all
+
+
 def cases() -> list[tuple[str, GenerationMode]]:
     """Every operation with what fits its description, and with what does not where it takes anything at all."""
     found = [(name, GenerationMode.POSITIVE) for name in sorted(OPERATIONS)]
@@ -128,7 +131,11 @@ def cases() -> list[tuple[str, GenerationMode]]:
     return found + [(name, GenerationMode.NEGATIVE) for name in taking]
 
 
-@pytest.mark.parametrize(("name", "mode"), cases(), ids=lambda value: getattr(value, "value", value))
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [pytest.param(*case, marks=[pytest.mark.soak] if at % EACH else []) for at, case in enumerate(cases())],
+    ids=lambda value: getattr(value, "value", value),
+)
 def test_no_request_meets_a_failure_or_a_surprise(daemon: Daemon, name: str, mode: GenerationMode) -> None:
     """Threat 134."""
     ask(daemon, name, mode, EXAMPLES or 2, every_time_the_same=not EXAMPLES)

@@ -35,6 +35,7 @@ def exit_code(daemon: Daemon, *args: str) -> int:
 
 
 @pytest.mark.anyio
+@pytest.mark.conformance
 async def test_what_is_restored_delivers_the_same_mails(tmp_path: Path) -> None:
     hop, target = free_port(), tmp_path / "backup"
     daemon = Daemon(tmp_path / "old")
@@ -64,6 +65,7 @@ async def test_what_is_restored_delivers_the_same_mails(tmp_path: Path) -> None:
         assert sorted(len(mail.data) > LARGE for mail in mails) == [False] * 3 + [True] * 3
 
 
+@pytest.mark.conformance
 def test_a_backup_is_refused_with_the_reason(tmp_path: Path) -> None:
     daemon = Daemon(tmp_path / "one")
     assert exit_code(daemon, "backup", str(tmp_path / "copy")) == 69

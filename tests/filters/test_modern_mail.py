@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+import pytest
 from tests.filters.mails import mail, make, recipient, run
 from tests.filters.test_corpus import LIMIT
 from tests.modern.mails import Made, mails
@@ -35,6 +36,7 @@ def judged(made: Made) -> str:
     return "advert" if findings(ADVERT, made) else "clean"
 
 
+@pytest.mark.conformance
 def test_mail_of_today_is_told_apart() -> None:
     counts = Counter((made.lot, made.label, judged(made)) for made in mails())
     for lot, least in FOUND.items():

@@ -217,7 +217,9 @@ async def same(bench: Bench, mail: Mail, about: str = "") -> Report:
     return report
 
 
-@pytest.mark.parametrize("step", [8, pytest.param(1, marks=pytest.mark.soak)])
+@pytest.mark.parametrize(
+    "step", [pytest.param(8, marks=pytest.mark.conformance), pytest.param(1, marks=pytest.mark.soak)]
+)
 async def test_what_comes_of_a_mail_is_the_same_wherever_it_is_read(bench: Bench, step: int) -> None:
     for made in itertools.islice(mails(), 0, None, step):
         sender = f"someone@{made.auth.mail_from.domain}" if made.auth.mail_from.domain else ""
@@ -303,6 +305,7 @@ async def test_one_that_is_busy_gets_no_more_and_the_daemon_reads_the_rest(make:
     assert bench.readers.pids == [pid]
 
 
+@pytest.mark.conformance
 async def test_mails_over_which_a_reader_dies_are_deferred_and_held_after_some_tries(make: Any) -> None:
     bench = make()
     mail = await bench.mail(ODD["gtube"])

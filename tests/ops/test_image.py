@@ -33,6 +33,7 @@ def test_the_image_gets_every_file_that_its_steps_read() -> None:
     assert all((ROOT / name).exists() for name in sent)
 
 
+@pytest.mark.conformance
 def test_its_settings_start_a_daemon_that_takes_mail(tmp_path: Path) -> None:
     shipped = (ROOT / "config/container.toml").read_text()
     here = re.sub(r'"0\.0\.0\.0:\d+"', '"127.0.0.1:0"', shipped).replace('"/var/lib/gatepost"', '"state"')

@@ -49,7 +49,9 @@ def listed(reader: Reader) -> Listed:
     return Listed(count.total, count.mark)
 
 
-@pytest.mark.parametrize("sort", SORTS)
+@pytest.mark.parametrize(
+    "sort", [pytest.param(each, marks=[pytest.mark.soak] if at % 4 else []) for at, each in enumerate(SORTS)]
+)
 def test_pages_are_the_same_whether_or_not_the_list_was_sorted_as_a_whole(
     connection: sqlite3.Connection, sort: str
 ) -> None:
