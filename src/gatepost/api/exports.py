@@ -27,9 +27,8 @@ SUFFIX: Mapping[str, str] = {
     CSV: "csv",
 }
 """Media types that a list can be asked for in, each with the suffix of the file's name."""
-RISKY = frozenset(
-    "=+-@\t\r\n＝＋－＠"
-)  # first letters by which a spreadsheet may take a text for a formula (threat 129)
+RISKY = frozenset("=+-@\t\r\n＝＋－＠")
+"""First letters by which a spreadsheet may take a text for a formula (threat 129)."""
 
 Ask = Callable[[Query], Awaitable[Page[Any]]]
 """Answers a list operation for a window and a condition."""

@@ -116,13 +116,12 @@ def address(name: str) -> Reading:
 
     def read(value: str, _: Ids) -> Where:
         found = Pattern.read(value)
-        return Where(name, Op.LIKE, as_kept(found))
+        return Where(name, Op.LIKE, _as_kept(found))
 
     return read
 
 
-def as_kept(found: Pattern) -> Pattern:
-    """Return what is looked for, an address or a part of one, as `Address.key` spells it."""
+def _as_kept(found: Pattern) -> Pattern:
     composed = replace(found, text=normalize("NFC", found.text))
     if not (found.open_start or found.open_end):
         with suppress(BadAddress):

@@ -15,7 +15,6 @@ from gatepost.cli.failure import Failure, refused
 SOCKET_NAME = "control.sock"
 SECONDS = 60.0
 PAGE = 500
-NONE: Mapping[str, str] = {}
 
 
 class _LocalConnection(http.client.HTTPConnection):
@@ -95,10 +94,10 @@ class Control:
         query: dict[str, object],
         media: str = "application/json",
         seconds: float | None = SECONDS,
-        headers: Mapping[str, str] = NONE,
+        headers: Mapping[str, str] | None = None,
     ) -> tuple[Any, int]:
         target = f"{path}?{urlencode(query)}" if query else path
-        told = dict(headers) if body is None else {**headers, "Content-Type": media}
+        told = {**(headers or {}), **({} if body is None else {"Content-Type": media})}
         connection = _LocalConnection(self._directory, seconds)
         try:
             connection.request(method, target, body, told)

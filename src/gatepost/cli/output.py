@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -31,6 +31,16 @@ def one(items: Iterable[Any], otherwise: str) -> Any:
     for item in items:
         return item
     raise Failure(otherwise, os.EX_NOINPUT)
+
+
+def one_by_one(ids: Iterable[str], act: Callable[[str], object], done: str) -> None:
+    """Do one thing to each of what has an id, and say so; the first refusal ends it, and names its id."""
+    for given in ids:
+        try:
+            act(given)
+        except Failure as failure:
+            raise Failure(f"{clean(given)}: {failure}", failure.code) from failure
+        click.echo(f"{given}: {done}")
 
 
 def masked(key: str, value: object) -> object:

@@ -1,6 +1,6 @@
 """`gatepost quarantine`: mail that is held, over all mailboxes, through the running daemon."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -9,9 +9,8 @@ import click
 
 from gatepost.cli.control import PAGE, Control, segment
 from gatepost.cli.domain import find_domain
-from gatepost.cli.failure import Failure
 from gatepost.cli.options import json_option, with_control
-from gatepost.cli.output import clean, moment, show_json, show_table
+from gatepost.cli.output import clean, moment, one_by_one, show_json, show_table
 from gatepost.model.verdict import Category
 
 HEAD = ("ID", "RECEIVED", "CATEGORY", "SCORE", "SENDER", "MAILBOX", "SUBJECT", "UNTIL", "RELEASED")
@@ -74,7 +73,7 @@ def show(control: Control, held_id: str, as_json: bool) -> None:
 def release(control: Control, ids: Sequence[str], infected: bool) -> None:
     """Send held mail on to its mailbox, or to whom it was to leave, as it came; nothing is filtered again."""
     send = partial(control.confirm, header="X-Virus-Lover") if infected else partial(control.ask, "POST")
-    _each(ids, lambda path: send(f"{path}/release"), "released")
+    one_by_one(ids, lambda held_id: send(f"{_path(held_id)}/release"), "released")
 
 
 @command.command()
@@ -82,17 +81,7 @@ def release(control: Control, ids: Sequence[str], infected: bool) -> None:
 @with_control
 def delete(control: Control, ids: Sequence[str]) -> None:
     """Delete held mail before its term; what became of it stays on record."""
-    _each(ids, lambda path: control.ask("DELETE", path), "deleted")
-
-
-def _each(ids: Sequence[str], act: Callable[[str], object], done: str) -> None:
-    """Do one thing to each and say so; the first refusal ends it, and names its mail."""
-    for held_id in ids:
-        try:
-            act(_path(held_id))
-        except Failure as failure:
-            raise Failure(f"{clean(held_id)}: {failure}", failure.code) from failure
-        click.echo(f"{held_id}: {done}")
+    one_by_one(ids, lambda held_id: control.ask("DELETE", _path(held_id)), "deleted")
 
 
 def _newest(control: Control, **asked: object) -> Iterator[Any]:

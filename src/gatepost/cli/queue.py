@@ -12,7 +12,7 @@ from gatepost.cli.control import PAGE, Control, segment
 from gatepost.cli.domain import find_domain
 from gatepost.cli.failure import Failure
 from gatepost.cli.options import json_option, split_host, transport_type, with_control
-from gatepost.cli.output import clean, moment, show_json, show_table
+from gatepost.cli.output import clean, moment, one_by_one, show_json, show_table
 
 TRIES = ("TIME", "SERVER", "TLS", "REPLY", "TOOK")
 PLACES = ("DESTINATION", "WAITING", "UNDER WAY", "AT ONCE", "")
@@ -226,13 +226,8 @@ def _move(
         ]
         click.echo(_told(moved, done))
         return
-    for delivery_id in ids:
-        method, verb = ("DELETE", "") if act == "delete" else ("POST", f"/{act}")
-        try:
-            control.ask(method, f"/queue/{segment(delivery_id)}{verb}", body)
-        except Failure as failure:
-            raise Failure(f"{clean(delivery_id)}: {failure}", failure.code) from failure
-        click.echo(f"{delivery_id}: {done}")
+    method, verb = ("DELETE", "") if act == "delete" else ("POST", f"/{act}")
+    one_by_one(ids, lambda delivery_id: control.ask(method, f"/queue/{segment(delivery_id)}{verb}", body), done)
 
 
 def _told(moved: Sequence[Any], done: str) -> str:

@@ -58,6 +58,10 @@ class Folder(StrEnum):
     SYSTEM = "System"  # a hold that no store flag asks for; days (rules 3)
 
 
+HOLDS = (Folder.QUARANTINE, Folder.SYSTEM)
+"""The folders of what was kept from its recipients."""
+
+
 class Finding(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     """One fact that one filter states about a mail, or about a mail and one rule set.
 

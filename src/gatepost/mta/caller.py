@@ -16,8 +16,7 @@ from gatepost.model.webhook import CallState, HookCall, Webhook
 from gatepost.mta.poster import Poster, Refused
 from gatepost.settings import Webhooks as WebhookSettings
 from gatepost.store.secrets import Unsealable
-from gatepost.store.store import Store
-from gatepost.store.writer import Writer
+from gatepost.store.store import Store, Writer
 
 LOOK_AGAIN = 5.0  # seconds between two looks at the table
 SOON = 0.2  # seconds until what was just told stands in the table

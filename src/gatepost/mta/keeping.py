@@ -10,7 +10,7 @@ from gatepost.model.policy import Policy
 from gatepost.model.query import eq
 from gatepost.model.stored import Copy
 from gatepost.model.tenant import Domain, User
-from gatepost.model.verdict import Action, Category, Folder, Verdict
+from gatepost.model.verdict import HOLDS, Action, Category, Folder, Verdict
 from gatepost.model.webhook import HookCall
 from gatepost.mta.judge import Case, judge
 from gatepost.mta.nearest import Change
@@ -63,7 +63,7 @@ def _both(one: Copy, other: Copy) -> Copy:
 
 def _to(copy: Copy) -> list[str]:
     """Return to whom a release sends a copy that others share: what is held for nobody else is held for its mailbox."""
-    return copy.held_for or ([copy.mailbox] if copy.folder in (Folder.QUARANTINE, Folder.SYSTEM) else [])
+    return copy.held_for or ([copy.mailbox] if copy.folder in HOLDS else [])
 
 
 def _is_sent(judged: Judged) -> bool:

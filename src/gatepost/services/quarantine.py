@@ -8,13 +8,13 @@ from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import All, Condition, Not, Op, Page, Query, Where, eq, every
 from gatepost.model.stored import Copy, Letter, TraceEvent
 from gatepost.model.tenant import Domain, User
-from gatepost.model.verdict import Folder
+from gatepost.model.verdict import HOLDS, Folder
 from gatepost.services.access import found, require, visible
 from gatepost.services.mailbox import Mailboxes
 from gatepost.services.release import with_releases
 from gatepost.store.store import Reader, Store, Writer
 
-HELD = Where("folder", Op.IN, (Folder.QUARANTINE, Folder.SYSTEM))
+HELD = Where("folder", Op.IN, HOLDS)
 DAY = 86_400_000
 
 

@@ -9,10 +9,9 @@ import msgspec
 
 from gatepost.model.address import BadAddress, parse_address
 from gatepost.model.stored import Copy, Delivery, State, TraceEvent
-from gatepost.model.verdict import Action, Folder
+from gatepost.model.verdict import HOLDS, Action
 
 ANSWERS = ("rejected", "deferred")  # events: what the client was told instead of 250
-HOLDS = (Folder.QUARANTINE, Folder.SYSTEM)
 POINTS_TOLD = 5  # symbols by which a mail became spam
 SLIGHT = 10  # a reason of less than this part of the greatest is no reason beside it
 

@@ -26,7 +26,7 @@ from gatepost.model.stored import Copy, Delivery, Message, Pause, StsPolicy
 from gatepost.model.suppression import Suppression
 from gatepost.model.tenant import Broker, Customer, Domain, DomainAlias, Group, GroupMember, Provider, User
 from gatepost.model.tls_reports import TlsReport, TlsResult
-from gatepost.model.verdict import Folder
+from gatepost.model.verdict import HOLDS
 from gatepost.model.webhook import HookCall, Webhook
 from gatepost.store.making import Words, maker
 
@@ -51,7 +51,7 @@ class Few(msgspec.Struct, frozen=True):
 
 UNDER_WAY = Few("state", ("queued", "held"), parts=True)  # deliveries that are not done
 LIVE = UNDER_WAY.sql()
-HELD = Few("folder", (Folder.QUARANTINE, Folder.SYSTEM))  # what was kept from its recipients
+HELD = Few("folder", HOLDS)  # what was kept from its recipients
 
 PROTECTED = "type = 'PROTECTED'"  # sender rules whose persons are looked for; likewise
 

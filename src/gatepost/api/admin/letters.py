@@ -1,7 +1,7 @@
 """What clients see of folders and kept mails (contract 6.33-6.37), made of what the services return."""
 
 import re
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -134,7 +134,7 @@ def show_folder(root: str, shelf: Shelf, counted: bool) -> ImapFolder:
     )
 
 
-def show_mail(kind: type[M], root: str, letter: Letter, **more: object) -> M:
+def show_mail(kind: type[M], root: str, letter: Letter, **more: Any) -> M:
     """Return a kept mail as it is shown in lists, or with `more` of it."""
     message, copy = letter.message, letter.copy
     return kind(
@@ -144,23 +144,12 @@ def show_mail(kind: type[M], root: str, letter: Letter, **more: object) -> M:
         answered=copy.answered,
         recent=False,
         deleted=False,
-        has_attachments=message.has_attachments,
         important=message.important,
         sent_date=None if message.sent is None else Millis(message.sent),
-        subject=message.subject,
-        from_=message.header_from,
         to=_addresses(message.header_to),
         cc=_addresses(message.header_cc),
         bcc=_addresses(message.header_bcc or message.blind) if shows_blind(letter) else [],
-        size=message.size,
-        infected=copy.infected,
-        category=copy.category,
-        score=copy.score,
-        reason=copy.reason,
-        received_date=Millis(message.received),
-        expires_at=Millis(copy.expires_at),
-        released_at=None if copy.released_at is None else Millis(copy.released_at),
-        release_status=None if letter.release is None else _status(letter.release),
+        **_alike(letter),
         **more,
     )
 
@@ -177,22 +166,30 @@ def show_held(root: str, letter: Letter) -> HeldMail:
         user_id=None if copy.user_id is None else Id(copy.user_id),
         held_for=copy.held_for,
         folder=copy.folder,
-        category=copy.category,
-        reason=copy.reason,
-        score=copy.score,
-        infected=copy.infected,
         sender=message.sender,
         client_ip=message.client_ip,
-        subject=message.subject,
-        from_=message.header_from,
         message_id=message.message_id,
-        size=message.size,
-        has_attachments=message.has_attachments,
-        received_date=Millis(message.received),
-        expires_at=Millis(copy.expires_at),
-        released_at=None if copy.released_at is None else Millis(copy.released_at),
-        release_status=None if letter.release is None else _status(letter.release),
+        **_alike(letter),
     )
+
+
+def _alike(letter: Letter) -> dict[str, Any]:
+    """Return what is shown of a kept mail, whoever looks."""
+    message, copy = letter.message, letter.copy
+    return {
+        "subject": message.subject,
+        "from_": message.header_from,
+        "size": message.size,
+        "has_attachments": message.has_attachments,
+        "received_date": Millis(message.received),
+        "category": copy.category,
+        "reason": copy.reason,
+        "score": copy.score,
+        "infected": copy.infected,
+        "expires_at": Millis(copy.expires_at),
+        "released_at": None if copy.released_at is None else Millis(copy.released_at),
+        "release_status": None if letter.release is None else _status(letter.release),
+    }
 
 
 def shows_blind(letter: Letter) -> bool:

@@ -1,16 +1,15 @@
 """What is held, over all mailboxes: looked through, released and deleted by administrators (additions)."""
 
-from collections.abc import Iterator
 from urllib.parse import quote
 
 import msgspec
 
 from gatepost.api.admin.letters import HeldMail, show_held
 from gatepost.api.endpoint import Call, endpoint
-from gatepost.api.listing import Listing, as_kept, as_sent
+from gatepost.api.listing import Listing, address, sent, text, word
 from gatepost.model.access import Caller
-from gatepost.model.problem import Kind, Problem
-from gatepost.model.query import All, Condition, Op, Page, Pattern, Query, Where, every
+from gatepost.model.problem import Kind
+from gatepost.model.query import Page, Query, every
 from gatepost.model.stored import Letter
 from gatepost.model.values import Id
 from gatepost.model.verdict import Category
@@ -18,6 +17,12 @@ from gatepost.services.quarantine import Quarantine
 from gatepost.turns import shown
 
 LIST = Listing(sort="-id", sorts=("id",))
+READINGS = {
+    "mailbox": address("mailbox"),
+    "category": word("category", Category),
+    "sender": sent("sender"),
+    "subject": text("subject"),
+}
 
 
 class HeldAsk(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -36,7 +41,9 @@ async def list_quarantine(
     quarantine: Quarantine, caller: Caller, call: Call, query: HeldAsk, listed: Query
 ) -> Page[HeldMail]:
     """List the mails that are held, over all mailboxes in scope, the newest first; go on by `before` (the last id)."""
-    asked = msgspec.structs.replace(listed, where=every(*_conditions(query)))
+    given = ((READINGS[name], getattr(query, name)) for name in READINGS)
+    where = every(*(reading(value, call.desk.ids) for reading, value in given if value is not None))
+    asked = msgspec.structs.replace(listed, where=where)
     page = await quarantine.find(caller, asked, domain_id=query.domain_id, before=query.before)
     return await shown(page, lambda letter: show_held(_root(call, letter), letter))
 
@@ -52,7 +59,6 @@ async def get_held(quarantine: Quarantine, caller: Caller, call: Call, held_id: 
     "POST",
     "/quarantine/{heldId}/release",
     permission="QUARANTINE_RELEASE",
-    status=204,
     headers=("X-Virus-Lover",),
     addition=True,
     problems=(Kind.PRECONDITION, Kind.UNPROCESSABLE),
@@ -66,25 +72,6 @@ async def release_held(quarantine: Quarantine, caller: Caller, call: Call, held_
 async def delete_held(quarantine: Quarantine, caller: Caller, held_id: Id) -> None:
     """Delete a held mail before its term; what became of it stays on record."""
     await quarantine.delete(caller, held_id)
-
-
-def _conditions(asked: HeldAsk) -> Iterator[Condition]:
-    yield All(())
-    if asked.mailbox:
-        yield Where("mailbox", Op.LIKE, as_kept(Pattern.read(asked.mailbox)))
-    if asked.category:
-        yield Where("category", Op.EQ, _category(asked.category))
-    if asked.sender is not None:
-        yield Where("sender", Op.LIKE, as_sent(Pattern.read(asked.sender)))
-    if asked.subject:
-        yield Where("subject", Op.LIKE, Pattern.read(asked.subject))
-
-
-def _category(text: str) -> str:
-    name = text.upper().replace("-", "_")
-    if name not in Category.__members__:
-        raise Problem(Kind.MALFORMED, f"The category is one of {', '.join(Category.__members__)}.", pointer="/category")
-    return name
 
 
 def _root(call: Call, letter: Letter) -> str:
