@@ -98,7 +98,8 @@ def test_an_output_that_takes_nothing_is_told_in_a_sentence(command: str) -> Non
     ],
 )
 @pytest.mark.parametrize(
-    "gone", ["2>&-", *(pytest.param(each, marks=pytest.mark.soak) for each in ("2> /dev/full", "2> >(exec true)"))]
+    "gone",
+    ["2>&-", *(pytest.param(each, marks=pytest.mark.conformance) for each in ("2> /dev/full", "2> >(exec true)"))],
 )
 def test_a_command_that_nobody_hears_fails_with_its_own_code(command: str, code: int, gone: str) -> None:
     done = run(f"gatepost {command} {gone}")
@@ -119,7 +120,7 @@ def test_an_argument_that_is_no_utf8_is_wrong_usage(args: list[str], capsys: pyt
 @pytest.mark.skipif(os.geteuid() != 0, reason="takes root's rights away")
 @pytest.mark.parametrize(
     "command",
-    ["serve", *(pytest.param(each, marks=pytest.mark.soak) for each in ("check", "domain list", "key renew"))],
+    ["serve", *(pytest.param(each, marks=pytest.mark.conformance) for each in ("check", "domain list", "key renew"))],
 )
 def test_a_store_of_another_user_is_no_permission(command: str, tmp_path: Path) -> None:
     config, state = tmp_path / "gatepost.toml", tmp_path / "state"

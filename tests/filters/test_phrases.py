@@ -100,7 +100,7 @@ def test_symbols_are_told_in_the_order_of_the_table_wherever_their_phrases_stand
     assert phrases.found("four", "посылка", "two three", "one") == tuple(table)
 
 
-@pytest.mark.parametrize("step", [4, pytest.param(1, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("step", [4, pytest.param(1, marks=pytest.mark.conformance)])
 def test_the_shipped_patterns_are_found_in_mails_as_if_each_were_sought_alone(step: int) -> None:
     table = msgspec.convert(shipped(), Table).symbols
     phrases = Phrases(table, "text")

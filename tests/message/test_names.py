@@ -146,7 +146,10 @@ SLOW = ("50,000 continuations", "50,000 encoded ones")
 
 @pytest.mark.parametrize(
     "field",
-    [pytest.param(field, id=name, marks=[pytest.mark.soak] if name in SLOW else []) for name, field in HOSTILE.items()],
+    [
+        pytest.param(field, id=name, marks=[pytest.mark.conformance] if name in SLOW else [])
+        for name, field in HOSTILE.items()
+    ],
 )
 def test_threat_f7_names_take_work_linear_in_the_field(field: bytes) -> None:
     assert steps(lambda: names([field], [])) < 10 * len(field)  # a quadratic one takes minutes

@@ -10,7 +10,7 @@ MAKE = Path(__file__).parents[2] / "scripts" / "make-venv"
 OTHER = '#!/bin/sh\necho "3.0.1 (default) /elsewhere"\n'
 
 
-@pytest.mark.parametrize("theirs", [OTHER, pytest.param("#!/bin/sh\nexit 127\n", marks=pytest.mark.soak)])
+@pytest.mark.parametrize("theirs", [OTHER, pytest.param("#!/bin/sh\nexit 127\n", marks=pytest.mark.conformance)])
 def test_an_environment_of_another_python_or_of_one_that_is_gone_is_made_anew_and_then_kept(
     theirs: str, tmp_path: Path
 ) -> None:
@@ -31,7 +31,7 @@ def test_an_environment_of_another_python_or_of_one_that_is_gone_is_made_anew_an
     assert told[0] == told[1]
 
 
-@pytest.mark.soak
+@pytest.mark.conformance
 def test_a_folder_that_is_no_environment_is_not_emptied(tmp_path: Path) -> None:
     """`make venv VENV=` with a folder of somebody's own."""
     precious = tmp_path / "precious"

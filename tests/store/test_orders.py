@@ -50,7 +50,7 @@ def listed(reader: Reader) -> Listed:
 
 
 @pytest.mark.parametrize(
-    "sort", [pytest.param(each, marks=[pytest.mark.soak] if at % 4 else []) for at, each in enumerate(SORTS)]
+    "sort", [pytest.param(each, marks=[pytest.mark.conformance] if at % 4 else []) for at, each in enumerate(SORTS)]
 )
 def test_pages_are_the_same_whether_or_not_the_list_was_sorted_as_a_whole(
     connection: sqlite3.Connection, sort: str
