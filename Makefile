@@ -31,7 +31,7 @@ dev: venv  ## run a relay with a sample domain, send sample mails, show what bec
 	@$(BIN)/gatepost dev
 
 test: venv  ## run the tests
-	$(PYTEST) -n auto --dist worksteal -m "not conformance and not soak"
+	$(PYTEST) -n auto --dist worksteal --timeout 60 -m "not conformance and not soak"
 
 check: venv  ## format, lint, types, architecture
 	$(BIN)/ruff format --check .

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 from tests.peers.names import Fault, Names
 
-from gatepost.dns import DnsFailure, Missing, Mx, Resolver, Tlsa, reverse_name
+from gatepost.dns import FAILURE_TTL, DnsFailure, Missing, Mx, Resolver, Tlsa, reverse_name
 from gatepost.settings import Dns, SettingsError
 
 pytestmark = pytest.mark.anyio
@@ -226,6 +226,14 @@ async def tells(resolver: Resolver) -> bool:
         return False
 
 
+async def back(resolver: Resolver, ticks: Ticks) -> None:
+    """Ask until there is an answer; one that came too late once is not kept for good."""
+    async with asyncio.timeout(60):
+        while not await tells(resolver):
+            ticks.now += FAILURE_TTL
+            await asyncio.sleep(0)
+
+
 async def silence(resolver: Resolver, servers: list[Names]) -> None:
     """Ask until nobody is asked any more."""
     async with asyncio.timeout(60):
@@ -253,11 +261,10 @@ async def test_a_resolver_that_answers_a_probe_is_asked_again(names: Names, tick
     resolver = Resolver(Dns(servers=[names.address], timeout=0.6, silent=3, rest=0.02), ticks)
     names.silent = True
     await silence(resolver, [names])
+    assert names.count("example.org", "MX") == 0
     names.silent = False
-    async with asyncio.timeout(60):
-        while not await tells(resolver):
-            continue
-    assert names.count("example.org", "MX") == 1
+    await back(resolver, ticks)
+    assert names.count("example.org", "MX") > 0
 
 
 async def test_names_that_a_living_resolver_finds_nothing_of_put_it_to_no_rest(names: Names, ticks: Ticks) -> None:
@@ -276,9 +283,7 @@ async def test_beside_a_silent_resolver_the_next_one_is_asked_at_once(names: Nam
         resolver = Resolver(Dns(servers=[dead.address, names.address], timeout=0.6, silent=3, rest=0.02), ticks)
         await silence(resolver, [dead, names])
         names.silent = False
-        async with asyncio.timeout(60):
-            while not await tells(resolver):
-                continue
+        await back(resolver, ticks)
         assert dead.count("example.org", "MX") == 0
 
 

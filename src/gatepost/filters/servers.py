@@ -8,6 +8,7 @@ the server is told from one that met a dead server.
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -207,7 +208,7 @@ class Servers(Generic[P]):
 
 def _words(error: Exception, seconds: float) -> str:
     if type(error) is TimeoutError:
-        return f"no answer within {seconds:.3g} s"
+        return f"no answer within {math.ceil(seconds * 10) / 10:g} s"
     if isinstance(error, EOFError):
         return "hung up without an answer"
     return plain(str(error) or type(error).__name__)
