@@ -13,7 +13,6 @@ from msgspec import Meta
 from gatepost.model.envelope import Role
 from gatepost.model.verdict import OnError
 
-SECOND = 1000
 YEAR = 31_536_000  # seconds: for ever, and no more than clocks can add
 
 Amount = Annotated[int, Meta(ge=0)]

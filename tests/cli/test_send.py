@@ -83,9 +83,11 @@ async def test_starttls_is_used_and_its_certificate_checked(monkeypatch: pytest.
         assert await send(sink, "--to", "u@example.net", "--tls", "starttls", "--no-tls-verify") == os.EX_OK
 
 
-async def test_no_server_is_unavailable(unused_port: int) -> None:
-    code = await asyncio.to_thread(main, ["send", "--server", f"127.0.0.1:{unused_port}", "--to", "u@example.net"])
+async def test_no_server_is_unavailable(unused_port: int, capsys: pytest.CaptureFixture[str]) -> None:
+    server = f"127.0.0.1:{unused_port}"
+    code = await asyncio.to_thread(main, ["send", "--server", server, "--to", "u@example.net"])
     assert code == os.EX_UNAVAILABLE
+    assert capsys.readouterr().err == f"Error: {server}: Connection refused\n"
 
 
 @pytest.mark.parametrize("args", [["--header", "no colon"], ["--server", "a:b:c"]])

@@ -123,7 +123,7 @@ def test_a_taken_port_is_told_with_its_name(fresh: Daemon, tmp_path: Path, capsy
     from gatepost.cli.main import main
 
     assert main(second) == os.EX_UNAVAILABLE
-    assert fresh.smtp in capsys.readouterr().err
+    assert f"Error: {fresh.smtp}: Address already in use\n" in capsys.readouterr().err
 
 
 def test_files_are_their_owners_alone(daemon: Daemon) -> None:

@@ -17,7 +17,7 @@ HEAD = ("ID", "LOGIN", "NAME", "ENABLED", "HOLDS")
 
 @click.group()
 def command() -> None:
-    """List and add administrators, give them access and take it back."""
+    """List and add administrators; grant and revoke their access."""
 
 
 def node_options(run: Callable[..., Any]) -> Callable[..., Any]:

@@ -17,7 +17,7 @@ from gatepost.cli.output import show_json
 @json_option
 @with_control
 def command(control: Control, target: Path, with_key: bool, as_json: bool) -> None:
-    """Copy the store while the daemon runs, into DEST: a new directory that the daemon may make.
+    """Back up the store while the daemon runs, into DEST: a new directory that the daemon may make.
 
     The copy is of one moment, synced, and bears its name only when it is whole.
     """

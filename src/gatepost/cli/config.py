@@ -15,7 +15,7 @@ from gatepost.settings import Settings
 
 @click.group()
 def command() -> None:
-    """Show the settings and where each comes from."""
+    """Show the settings, and where each comes from."""
 
 
 @command.command()

@@ -34,7 +34,7 @@ def command(
     helo: str | None,
     as_json: bool,
 ) -> None:
-    """Tell what became of a mail, or what would become of a file, and why.
+    """Explain what became of a mail, or what would become of one in a file, and why.
 
     ID is ours (the 250 and X-Gatepost-Id say it), the Message-ID, or the queue id of the server that took it over. With
     --as it is a file that is judged with everything as it is set; nothing is kept, learned or answered: that asks the

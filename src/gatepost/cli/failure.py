@@ -13,6 +13,12 @@ class Failure(click.ClickException):
         self.code = code
 
 
+def cause(error: OSError) -> str:
+    """Return what the system says of an error, and of which file, without its number."""
+    said = error.strerror or str(error)
+    return f"{error.filename}: {said}" if error.filename else said
+
+
 # HTTP statuses of the running daemon's answers, as exit codes; any other refusal is EX_SOFTWARE.
 STATUS_CODES = {
     400: os.EX_DATAERR,

@@ -14,7 +14,7 @@ from gatepost.cli.toml import toml_value
 from gatepost.filters.registry import Cost, Entry, entries
 from gatepost.settings import Settings, SettingsError
 
-HEAD = ("FILTER", "COST", "ON ERROR", "OPTIONS", "ASKS")
+HEAD = ("FILTER", "COST", "ON ERROR", "ASKS", "OPTIONS")
 SERVERS = ("ENGINE", "SERVER", "STATE", "FAILURES", "BUSY", "LAST ERROR")
 COMMON = ("enabled", "on_error")  # options that every filter has; they have columns of their own
 
@@ -23,7 +23,7 @@ COMMON = ("enabled", "on_error")  # options that every filter has; they have col
 @json_option
 @with_settings
 def command(settings: Settings, as_json: bool) -> None:
-    """List the filters in the order in which they ask.
+    """List the filters in the order in which they run.
 
     Of engines (ClamAV, Rspamd and the like) the servers follow, and how they do, if a daemon runs with these settings.
     """
@@ -63,7 +63,7 @@ def _facts(each: Entry, servers: list[Any]) -> dict[str, object]:
 def _row(each: Entry) -> tuple[object, ...]:
     told = [(one.name, masked(one.name, one.value)) for one in each.options if one.name not in COMMON]
     options = ", ".join(f"{name} = {toml_value(value)}" for name, value in told)
-    return each.name, each.cost.name if each.enabled else "off", each.on_error, options or None, each.about
+    return each.name, each.cost.name if each.enabled else "off", each.on_error, each.about, options or None
 
 
 def _server(one: Any) -> tuple[object, ...]:

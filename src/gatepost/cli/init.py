@@ -29,7 +29,7 @@ def _name(_context: click.Context, _option: click.Parameter, text: str) -> str:
 @json_option
 @with_settings
 def command(settings: Settings, login: str, as_json: bool) -> None:
-    """Make the store, its key and the first administrator."""
+    """Create the store, its key and the first administrator."""
     first = found(settings, login)
     if as_json:
         show_json({"login": first.login, "password": first.password, "token": first.token})

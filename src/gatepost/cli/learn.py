@@ -25,7 +25,7 @@ AT_ONCE = 8  # mails that are learnt side by side, so that they share a commit
 @click.option("--domain", help="Learn for this served domain alone; without it for all.")
 @with_control
 def command(control: Control, kind: str, paths: Sequence[Path], domain: str | None) -> None:
-    """Teach the classifier that mails are spam, or ham: clean.
+    """Teach the classifier which mails are spam and which are ham (clean).
 
     A file is one mail or an mbox; of a directory, all files below it. A mail counts once; one that was learnt the other
     way is moved. Without files it tells how many mails were learnt so far.

@@ -17,26 +17,26 @@ from gatepost.process import hold_the_standard_files
 
 # Each command's module holds it as `command`; a module is imported when its command is called.
 COMMANDS = {
-    "admin": "List and add administrators, give them access and take it back.",
+    "admin": "List and add administrators; grant and revoke their access.",
     "audit": "Show who changed what.",
-    "backup": "Copy the store while the daemon runs.",
+    "backup": "Back up the store while the daemon runs.",
     "check": "Check the settings and the store.",
-    "config": "Show the settings and where each comes from.",
+    "config": "Show the settings, and where each comes from.",
     "dev": "Run a relay to try things out, with sample mails.",
     "dkim": "Show, create, replace and delete the keys that sign a domain's mail.",
     "domain": "List, add and delete served domains.",
-    "explain": "Tell what became of a mail, or what would become of a file, and why.",
-    "filters": "List the filters in the order in which they ask.",
+    "explain": "Explain what became of a mail, or what would become of one in a file, and why.",
+    "filters": "List the filters in the order in which they run.",
     "health": "Ask the running daemon whether it is ready.",
-    "init": "Make the store, its key and the first administrator.",
+    "init": "Create the store, its key and the first administrator.",
     "key": "Replace the master key, which seals the secrets of the store.",
-    "learn": "Teach the classifier that mails are spam, or ham: clean.",
-    "quarantine": "List, show, release and delete mail that is held, whichever mailbox it is for.",
+    "learn": "Teach the classifier which mails are spam and which are ham (clean).",
+    "quarantine": "List, show, release and delete quarantined mail of all mailboxes.",
     "queue": "List, show, hold, release, retry, reroute, bounce, delete and flush deliveries; pause destinations.",
     "send": "Send a mail to a server and show the dialog.",
     "serve": "Run the relay until SIGTERM.",
-    "suppression": "List, add and delete addresses that mail of a domain does not go to.",
-    "test": "Judge the mails of a folder, and compare with what is expected.",
+    "suppression": "List, add and delete addresses that a domain sends no mail to.",
+    "test": "Judge the mails in a folder and compare the verdicts with what is expected.",
     "token": "List, add and revoke tokens of an administrator.",
     "trace": "Find mails by sender, recipient, time and what became of them.",
     "user": "List, add and delete mailbox users.",
@@ -65,7 +65,10 @@ class Commands(click.Group):
 @click.version_option(package_name="gatepost", message="%(package)s %(version)s")
 @click.pass_context
 def gatepost(ctx: click.Context) -> None:
-    """Gatepost, a mail security relay."""
+    """Gatepost, a mail security relay.
+
+    To see it at work: `gatepost dev`. To put it into service: `gatepost init`, then `gatepost serve`.
+    """
     if os.environ.get("NO_COLOR"):
         ctx.color = False
 

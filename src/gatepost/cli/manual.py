@@ -16,16 +16,16 @@ from gatepost.model.rights import END_USERS, MEANING, ORDER, ROLES
 HEAD = """\
 # Commands
 
-`gatepost COMMAND --help` says the same at the terminal. Every command that reads settings takes `--config FILE` (or
-`GATEPOST_CONFIG`); every command that lists or shows takes `--json`. `NO_COLOR` is honoured.
+`gatepost COMMAND --help` prints the same at the terminal. Every command that reads settings takes `--config FILE` (or
+`GATEPOST_CONFIG`); every command that lists or shows something takes `--json`. `NO_COLOR` is honoured.
 
 Exit codes are those of `sysexits.h`: 0 done, 64 wrong usage, 65 refused for its content, 66 no such thing, 69 no daemon
-or server, 70 a fault of ours, 73 can't be made (it is there), 74 input or output failed, 75 try later, 76 the peer
-speaks otherwise, 77 no permission, 78 wrong settings; and 130 broken off.
+or server, 70 an internal error, 73 it exists already, 74 input or output failed, 75 try later, 76 the peer broke the
+protocol, 77 no permission, 78 wrong settings; and 130 interrupted.
 
 Commands that list, change or copy what is stored (`queue`, `quarantine`, `domain`, `user`, `admin`, `token`, `health`,
-`backup`) ask the running daemon over `control.sock` in the store's directory, which only its owner may open: there is
-never a second writer. `trace` and `explain` do so, too; where no daemon runs they open the store themselves meanwhile.
+`backup`) ask the running daemon over `control.sock` in the store's directory, which only its owner may open, so
+there is never a second writer. `trace` and `explain` ask it too, but open the store themselves when no daemon runs.
 
 This page is made from the code by `make docs`.
 """

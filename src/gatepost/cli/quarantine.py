@@ -22,7 +22,7 @@ ids_argument = click.argument("ids", metavar="ID...", nargs=-1, required=True)
 
 @click.group()
 def command() -> None:
-    """List, show, release and delete mail that is held, whichever mailbox it is for."""
+    """List, show, release and delete quarantined mail of all mailboxes."""
 
 
 @command.command("list")

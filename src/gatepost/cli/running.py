@@ -5,7 +5,7 @@ import os
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from gatepost.cli.failure import Failure
+from gatepost.cli.failure import Failure, cause
 from gatepost.process import loop_factory
 from gatepost.settings import SettingsError
 from gatepost.sockets import BadEndpoint
@@ -24,4 +24,4 @@ def run(program: Coroutine[Any, Any, T]) -> T:
     except (SettingsError, BadEndpoint) as error:
         raise Failure(str(error), os.EX_CONFIG) from error
     except OSError as error:
-        raise Failure(str(error), os.EX_UNAVAILABLE) from error
+        raise Failure(cause(error), os.EX_UNAVAILABLE) from error

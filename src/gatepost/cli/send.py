@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 import click
 
-from gatepost.cli.failure import Failure
+from gatepost.cli.failure import Failure, cause
 from gatepost.cli.options import password_option, split_host
 from gatepost.cli.output import clean
 from gatepost.events import wall_clock
@@ -117,7 +117,7 @@ def command(
     except ValueError as error:  # a line end in what goes into a command
         raise Failure(clean(error), os.EX_USAGE) from error
     except OSError as error:
-        raise Failure(f"{server}: {error}", os.EX_UNAVAILABLE) from error
+        raise Failure(f"{server}: {cause(error)}", os.EX_UNAVAILABLE) from error
     if quiet:
         click.echo(f"{code} {clean(text)}")
     if code >= 400:

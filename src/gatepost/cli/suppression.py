@@ -12,7 +12,7 @@ HEAD = ("ADDRESS", "CAUSE", "SINCE", "UNTIL", "WHY")
 
 @click.group()
 def command() -> None:
-    """List, add and delete addresses that mail of a domain does not go to."""
+    """List, add and delete addresses that a domain sends no mail to."""
 
 
 @command.command("list")

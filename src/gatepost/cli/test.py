@@ -57,7 +57,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 @json_option
 @with_control
 def command(control: Control, folder: Path, to: str | None, as_json: bool) -> int:
-    """Judge the mails of a folder, and compare with what is expected; nothing is kept, learned or answered.
+    """Judge the mails in a folder and compare the verdicts with what is expected; nothing is kept, learned or answered.
 
     For each NAME.eml, also in folders below, NAME.toml says what is expected: `action` (deliver, hold, reject, defer),
     `category`, `least` and `most` points, `symbols` that must be found, those that must be `absent`; and how it comes

@@ -134,7 +134,7 @@ def _words(notice: Notice, utf8: bool) -> bytes:
     lines.append(f"Our number for this message: {notice.mail_id}")
     charset = "utf-8" if utf8 else "us-ascii"
     head = f"Content-Description: Notification\r\nContent-Type: text/plain; charset={charset}\r\n"
-    return _entity(head, "\r\n".join(lines) + "\r\n", utf8)
+    return _entity(head, "\r\n".join(lines) + "\r\n")
 
 
 def _told(fate: Fate, utf8: bool) -> Iterator[str]:
@@ -171,7 +171,7 @@ def _status(notice: Notice, utf8: bool) -> bytes:
         about.insert(0, ("Original-Envelope-Id", _wire(from_xtext(notice.envid), utf8)))
     blocks = [about, *(_facts(fate, utf8) for fate in notice.fates)]
     text = "\r\n".join("".join(f"{name}: {value}\r\n" for name, value in block) for block in blocks)
-    return _entity(head, text, utf8)
+    return _entity(head, text)
 
 
 def _facts(fate: Fate, utf8: bool) -> list[tuple[str, str]]:
@@ -230,7 +230,7 @@ def _header(data: bytes) -> bytes:
     return header[: header.rfind(b"\r\n", 0, HEADER_BYTES) + 2]
 
 
-def _entity(head: str, text: str, utf8: bool) -> bytes:
+def _entity(head: str, text: str) -> bytes:
     eight = "" if text.isascii() else "Content-Transfer-Encoding: 8bit\r\n"
     return f"{head}{eight}\r\n{text}".encode()
 
