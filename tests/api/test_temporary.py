@@ -85,6 +85,36 @@ async def test_a_temporary_token_makes_neither_tokens_nor_passwords_rules_13(jon
     assert (await jon.api.ask("GET", "/token?username=jon@got.com", token=admin)).status_code == 403
 
 
+async def test_a_temporary_token_opens_no_lasting_way_in_rules_13(jon: Jon) -> None:
+    """Where reset links go, the second factor, accounts and what they hold outlive the token."""
+    api = jon.api
+    other = await api.admin("other")
+    me, accomplice = (f"/security/admins/{api.ids.show(number)}" for number in (1, other.id))
+    await api.store.write(lambda writer: writer.change(Admin, 1, totp=True))
+    await api.store.write(lambda writer: writer.change(User, jon.id, mfa_type="TOTP"))
+    account = {"login": "new", "displayName": "New", "email": "x@y.example", "password": SECRET, "enabled": True}
+    user = {"email": "arya@got.com", "status": "ENABLED", "domainId": jon.domain, "password": SECRET}
+    new = {**account, "language": "EN", "permissions": ["SYSADMIN"]}
+    asked: tuple[tuple[str, str, Any], ...] = (
+        ("PATCH", me, {"email": "thief@evil.example"}),
+        ("PATCH", me, {"password": "another one"}),
+        ("PATCH", me, {"totp": False}),
+        ("PATCH", accomplice, {"email": "thief@evil.example"}),
+        ("POST", "/platform/admins", new),
+        ("POST", "/platform/admins", {"id": api.ids.show(other.id), "permissions": ["SYSADMIN"]}),
+        ("PUT", f"/platform/admins/{api.ids.show(1)}/authorities", ["SYSADMIN"]),
+        ("PATCH", jon.place, {"email": "robb@got.com"}),
+        ("PATCH", jon.place, {"password": "another one"}),
+        ("PATCH", jon.place, {"mfaType": "NONE"}),
+        ("POST", "/users", user),
+    )
+    token = (await ask(api))["token"]
+    for each in asked:
+        assert (await api.ask(*each, token=token)).status_code == 403, each
+    for place, change in ((me, {"displayName": "Me"}), (jon.place, {"firstname": "Jon", "email": "jon@got.com"})):
+        assert (await api.ask("PATCH", place, change, token=token)).status_code < 300, place
+
+
 async def test_an_administrator_acts_for_a_user_with_the_rights_of_both_rules_13(jon: Jon) -> None:
     api = jon.api
     made = await ask(api, "?username=jon@got.com")

@@ -3,7 +3,8 @@
 import hashlib
 import hmac
 import re
-from typing import NoReturn, TypeVar
+from collections.abc import Mapping
+from typing import Any, NoReturn, TypeVar
 
 import msgspec
 
@@ -28,6 +29,7 @@ Node = type[Broker] | type[Customer] | type[Domain]
 
 TOKEN = re.compile(r"[0-9a-f]{32}\Z")
 REMEMBERED = 10_000  # tokens
+SIGN_IN = ("email", "password_hash", "totp", "totp_secret", "mfa_type")  # members of accounts; not each has all
 UNPROVEN = "A valid bearer token is required."  # said whatever is wrong with the one given
 
 
@@ -131,6 +133,18 @@ def require_own(caller: Caller, account: Account | None) -> Account:
     if account is None or caller.temporary:
         raise Problem(Kind.FORBIDDEN, "Only the account itself may do that.", login=caller.login)
     return account
+
+
+def require_lasting(caller: Caller) -> None:
+    """Raise FORBIDDEN to a temporary token, which opens no way in that outlives it (rules 13)."""
+    if caller.temporary:
+        raise Problem(Kind.FORBIDDEN, "A temporary token opens no lasting way in.", login=caller.login)
+
+
+def require_sign_in(caller: Caller, account: Account, change: Mapping[str, Any]) -> None:
+    """Raise FORBIDDEN where a temporary token would change by what an account signs in, or where its links go."""
+    if any(name in change and change[name] != getattr(account, name) for name in SIGN_IN):
+        require_lasting(caller)
 
 
 def digest(token: str) -> str:

@@ -10,7 +10,7 @@ from gatepost.model.query import Condition, Op, Page, Query, Where, eq, every
 from gatepost.model.rights import ORDER, SYSADMIN, SYSADMIN_ALONE
 from gatepost.model.tenant import Language
 from gatepost.model.values import Id
-from gatepost.services.access import may, require_sysadmin
+from gatepost.services.access import may, require_lasting, require_sysadmin
 from gatepost.services.admins import has_access, keep_sysadmin, mentions
 from gatepost.services.authorities import (
     AdminView,
@@ -94,6 +94,7 @@ class Grants:
     async def create(self, caller: Caller, node: Node, draft: AdminAdd) -> AdminView:
         """Give access to an account, or to a new one; raise CONFLICT where it has access or the login is taken."""
         require_node(self._store.reader, caller, "GRANT", node)
+        require_lasting(caller)
         new = None if draft.id is not None else await self._new(draft)
 
         def add(writer: Writer) -> AdminView:
@@ -127,6 +128,7 @@ class Grants:
 
         def alter(writer: Writer) -> AdminView:
             require_node(writer, caller, "GRANT", node)
+            require_lasting(caller)
             admin, old = _holder(writer, node, admin_id)
             names = read_names(writer, node, given, "")
             check_given(writer, caller, node, names, old)

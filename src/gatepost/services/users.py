@@ -15,7 +15,7 @@ from gatepost.model.route import Platform
 from gatepost.model.rules import SenderRule
 from gatepost.model.tenant import Domain, DomainStatus, Group, Language, User, UserStatus
 from gatepost.model.values import CLEARED, Id
-from gatepost.services.access import found, require, visible
+from gatepost.services.access import found, require, require_lasting, require_sign_in, visible
 from gatepost.services.letters import WELCOME, Letters
 from gatepost.services.members import leave, move_first, move_mail, rename
 from gatepost.services.passwords import Passwords
@@ -144,6 +144,8 @@ class Users:
         """
         domain = self._store.reader.get(Domain, draft.domain_id)
         require(caller, "USERS_WRITE", domain)
+        if draft.password:
+            require_lasting(caller)
         if domain is None:
             raise Problem(Kind.MALFORMED, "There is no such domain.", pointer="/domainId")
         password = await self._verifiers.members(User, draft.password) if draft.password else {}
@@ -248,7 +250,8 @@ def _update(
     fields = fields | _references(writer, domain, change)
     if change.email is not None:
         fields["email"] = own_address(writer, domain, change.email, but=user)
-        _move(writer, user, fields["email"])
+    require_sign_in(caller, user, fields)
+    _move(writer, user, fields.get("email", user.email))
     writer.change(User, user.id, **fields)
     return user, move_first(writer, user, fields.get("email", user.email))
 
