@@ -1,12 +1,10 @@
 """The house: makes the rooms once, opens and closes the doors; the face for embedding, `dev`, tests and `serve`."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Self
-
-import msgspec
 
 from gatepost.api.control import open_control
 from gatepost.api.endpoint import Endpoint
@@ -36,7 +34,6 @@ from gatepost.mta.memory import Keeper
 from gatepost.mta.notices import Notices
 from gatepost.mta.outgoing import Outgoing
 from gatepost.mta.pipeline import Pipeline
-from gatepost.mta.probe import Prober
 from gatepost.mta.providers import Providers
 from gatepost.mta.queue import Queue
 from gatepost.mta.readers import Readers
@@ -50,48 +47,17 @@ from gatepost.mta.tls_reports import TlsReports
 from gatepost.mta.verify import Verifier
 from gatepost.mta.ways import Ways
 from gatepost.services.access import Access
-from gatepost.services.admins import Admins
-from gatepost.services.audit import Audits
-from gatepost.services.backups import Backups
-from gatepost.services.content import Contents
 from gatepost.services.counter import Counter
-from gatepost.services.diagnosis import Diagnosis
 from gatepost.services.dkim import Dkim
-from gatepost.services.dryrun import DryRuns
-from gatepost.services.engines import Engines
+from gatepost.services.ground import Ground
 from gatepost.services.health import Health
-from gatepost.services.letters import Letters
-from gatepost.services.mailbox import Mailboxes
-from gatepost.services.mx import MxCheck
-from gatepost.services.options import Options
+from gatepost.services.making import make_services
 from gatepost.services.outbox import Outbox
-from gatepost.services.outgoing import make_outgoing
 from gatepost.services.passwords import Passwords
-from gatepost.services.platforms import Platforms
 from gatepost.services.presence import Presence
-from gatepost.services.proof import Proof
-from gatepost.services.quarantine import Quarantine
-from gatepost.services.queue import Deliveries
-from gatepost.services.recovery import Recovery
-from gatepost.services.relays import Relays
 from gatepost.services.reports import Reports
 from gatepost.services.rounds import Rounds
-from gatepost.services.sessions import Sessions
 from gatepost.services.signin import SignIn
-from gatepost.services.suppressions import Suppressions
-from gatepost.services.targets import Targets
-from gatepost.services.tasks import Tasks
-from gatepost.services.temporary import TemporaryTokens
-from gatepost.services.tenancy import make_tenancy
-from gatepost.services.tickets import Tickets
-from gatepost.services.tokens import Tokens
-from gatepost.services.totp import Totp
-from gatepost.services.trace import Traces
-from gatepost.services.training import Training
-from gatepost.services.users import Users
-from gatepost.services.webhooks import Webhooks
-from gatepost.services.wording import make_wording
-from gatepost.services.writing import make_writing
 from gatepost.settings import Settings, SettingsError
 from gatepost.smtp.listener import Listeners, endpoints
 from gatepost.sockets import BadEndpoint, join_endpoint, listen
@@ -209,6 +175,10 @@ class Gatepost:
     def build(self) -> None:
         """Open the store and make every room over it."""
         check(self.settings)
+        self._make_doors(self._make_road())
+
+    def _make_road(self) -> Ground:
+        """Make the store and the road a mail takes."""
         settings, clock, metrics = self.settings, self.clock, self.metrics
         hostname = settings.hostname
         resolver = Resolver(settings.dns, clock)
@@ -286,83 +256,51 @@ class Gatepost:
         self.indexer = Indexer(self.store, index, settings.limits, metrics)
         notices = Notices(self.store, self.directory, self.queue, opener, settings, clock)
         self.tls_reports = TlsReports(self.store, relay.flush, resolver, notices, settings, clock)
-        self.services = self._services(resolver, opener, engines, notices)
-        sign_in = self.services.of(SignIn)
-        dkim, health = self.services.of(Dkim), self.services.of(Health)
-        self.rounds = Rounds(self.store, dkim, health, settings, clock)
-        self.listeners = Listeners(
-            settings, self.directory, self.intake, sign_in, hostname, clock, metrics, lambda: self.store.trouble
-        )
-        seed, web, more = self.store.derived("ids"), pages(self.services, settings.http), self._operations
-        self.site = make_app(self.services, settings.http, seed=seed, metrics=metrics, pages=web, more=more)
-
-    def _services(self, resolver: Resolver, opener: Opener, engines: Sequence[Engine], notices: Notices) -> Counter:
-        settings, store, clock, passwords = self.settings, self.store, self.clock, self._passwords
-        targets = Targets(settings.relay.private_platforms)
-        platforms = Platforms(store.secrets, targets)
-        mx = MxCheck(resolver, settings.smtp.gateway_names)
-        contents = Contents(store, opener, settings.limits)
-        access = Access(store, settings, clock, self.metrics)
-        proof = Proof(passwords, clock)
-        totp = Totp(store, proof, clock)
-        # Who has just published a record wants no old answer.
-        asking = Resolver(msgspec.structs.replace(settings.dns, cache=0), clock)
-        dkim = Dkim(store, asking, settings.dkim.selector, clock)
-        prober = Prober(settings.relay, settings.hostname)
-        health = Health(
-            store,
-            Diagnosis(asking, dkim, settings),
-            Relays(prober, targets, asking),
-            runs_per_minute=settings.health.runs_per_minute,
+        return Ground(
+            store=self.store,
+            settings=settings,
             clock=clock,
+            metrics=metrics,
+            passwords=self._passwords,
+            resolver=resolver,
+            opener=opener,
+            engines=engines,
+            directory=self.directory,
+            ways=self.ways,
+            intake=self.intake,
+            notices=notices,
+            moves=self.queue.moves,
+            releases=self.releases,
+            outgoing=self.outgoing,
+            indexer=self.indexer,
+            lessons=self.lessons,
         )
-        tickets, options = Tickets(store, access, clock), Options(store)
-        wording = make_wording(settings.notices)
-        rooms = (store, self.intake, self.directory, notices, self.ways, contents, tickets, access, passwords, opener)
-        sending, writing = make_writing(*rooms, wording, self.queue.moves, settings, clock)
-        letters = Letters(store, sending, tickets, options, wording)
-        reports = Reports(store, sending, options, settings)
-        reports.watch(self.outgoing)
-        self._open += [lambda: briefly(reports.settle(), self._grace(1 / 2)), access.settle]
-        mailboxes = Mailboxes(store, self.releases, self.indexer, self.lessons)
-        training = Training(store, mailboxes, self.lessons, settings.limits.message_bytes)
-        return Counter(
-            [
-                self.metrics,
-                Readiness({"listeners": lambda: self._bound, "store": lambda: self.store.healthy}),
-                access,
-                Admins(store, passwords),
-                *make_tenancy(store, passwords, platforms, mx, settings, clock),
-                Audits(store),
-                Backups(store),
-                contents,
-                dkim,
-                Engines(engines, self.metrics),
-                health,
-                mailboxes,
-                options,
-                Deliveries(store, self.queue.moves, targets),
-                DryRuns(store, self.directory, self.intake, settings, clock),
-                sending,
-                *writing,
-                *make_outgoing(store, prober, targets, asking, settings, clock),
-                Quarantine(store, mailboxes, settings.trace.days, clock),
-                Recovery(store, passwords, proof, tickets, letters, clock),
-                Sessions(store, tickets, totp, options),
-                SignIn(store, settings, access, passwords, totp, clock, self.metrics),
-                Suppressions(store, clock),
-                Tasks(store, letters, training),
-                TemporaryTokens(store, tickets, letters),
-                tickets,
-                Tokens(store, clock),
-                totp,
-                Traces(store, settings.filters),
-                training,
-                Users(store, platforms, passwords, letters, clock),
-                Webhooks(store, targets, clock, private=settings.webhooks.private),
-                wording,
-                *self._own,
-            ]
+
+    def _make_doors(self, ground: Ground) -> None:
+        """Make the services, what looks after them, and the doors that ask them."""
+        settings, clock, metrics = self.settings, self.clock, self.metrics
+        ready = Readiness({"listeners": lambda: self._bound, "store": lambda: self.store.healthy})
+        self.services = Counter([metrics, ready, *make_services(ground), *self._own])
+        reports = self.services.of(Reports)
+        self._open += [lambda: briefly(reports.settle(), self._grace(1 / 2)), self.services.of(Access).settle]
+        self.rounds = Rounds(self.store, self.services.of(Dkim), self.services.of(Health), settings, clock)
+        self.listeners = Listeners(
+            settings,
+            self.directory,
+            self.intake,
+            self.services.of(SignIn),
+            settings.hostname,
+            clock,
+            metrics,
+            lambda: self.store.trouble,
+        )
+        self.site = make_app(
+            self.services,
+            settings.http,
+            seed=self.store.derived("ids"),
+            metrics=metrics,
+            pages=pages(self.services, settings.http),
+            more=self._operations,
         )
 
     def route_of(self, delivery: Delivery) -> Route:
