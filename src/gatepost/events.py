@@ -154,20 +154,22 @@ class Metrics:
         self.auth_failures = counter("gatepost_auth_failures", "Refused sign-ins", "door")
 
 
+QUIET = 600_000  # milliseconds until the same alarm is told again
+
+
 class Alarms:
     """Tells the administrator of faults outside: each one counts, and is told in the log once in a while."""
 
-    def __init__(self, metrics: Metrics, clock: Clock, *, quiet: int = 600_000) -> None:
+    def __init__(self, metrics: Metrics, clock: Clock) -> None:
         self._metrics = metrics
         self._clock = clock
-        self._quiet = quiet  # milliseconds until the same is told again
         self._told: dict[tuple[str, str], int] = {}
 
     def tell(self, source: str, why: str, text: str) -> None:
         """Count a fault of `source`; `why` is one word for the metric, `text` a sentence for the log."""
         self._metrics.alarms.labels(source, why).inc()
         now = self._clock()
-        if not 0 <= now - self._told.get((source, why), -self._quiet) < self._quiet:  # the clock may go back
+        if not 0 <= now - self._told.get((source, why), -QUIET) < QUIET:  # the clock may go back
             self._told[source, why] = now
             log.warning("alarm", source=source, why=why, what=text)
 

@@ -132,7 +132,7 @@ def uncommented(value: bytes) -> bytes:
     return b"".join([*kept, value[at:]])
 
 
-def readable(value: bytes, charset: str = "") -> str:
+def readable(value: bytes) -> str:
     """Decode a field's value for people: unfolded, encoded words decoded, controls and line ends made blanks.
 
     Reads at most 8 KB of it and returns at most 512 characters.
@@ -144,7 +144,7 @@ def readable(value: bytes, charset: str = "") -> str:
         if shown.isprintable():
             return shown.strip()[:SHOWN_MAX]
     else:
-        shown = words(decode.text(unfold(value[:_RAW_MAX]), charset))
+        shown = words(decode.text(unfold(value[:_RAW_MAX])))
     return _BLANKS.sub(" ", shown).strip()[:SHOWN_MAX]
 
 

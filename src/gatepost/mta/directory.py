@@ -97,7 +97,7 @@ class Directory:
             return (self._way_back(back, address, view, dsn),)
         found = self._known(self._ours, address, lambda: self._find(address))
         if isinstance(found, Group):
-            return await self._expand(found, address, view, client, sender, dsn)
+            return await self._expand(found, address, view, sender, dsn)
         return (await self._verified(found, dsn),)
 
     def served(self, name: str) -> DomainView | None:
@@ -278,14 +278,14 @@ class Directory:
     # Groups (rules 9).
 
     async def _expand(
-        self, group: Group, given: Address, view: DomainView, client: Client, sender: Address | None, dsn: Dsn
+        self, group: Group, given: Address, view: DomainView, sender: Address | None, dsn: Dsn
     ) -> tuple[Recipient, ...]:
         found: dict[str, Recipient] = {}
         problems: list[Problem] = []
         asked, dsn = dsn, Dsn(dsn.notify & {"NEVER"}, ret=dsn.ret, envid=dsn.envid)  # a report would name a member
         for member in self._all_members(group):
             try:
-                recipient = await self._member(member, given, view, client, sender, dsn)
+                recipient = await self._member(member, given, view, sender, dsn)
             except Problem as problem:
                 problems.append(problem)
                 log.info("a group's member is left out", group=group.email, member=member, why=problem.detail)
@@ -302,9 +302,7 @@ class Directory:
             raise Problem(Kind.UNKNOWN_USER, "no such mailbox", members=len(problems))
         return tuple(found.values())
 
-    async def _member(
-        self, text: str, given: Address, view: DomainView, client: Client, sender: Address | None, dsn: Dsn
-    ) -> Recipient:
+    async def _member(self, text: str, given: Address, view: DomainView, sender: Address | None, dsn: Dsn) -> Recipient:
         address = parse_address(text)
         inside = self.served(address.domain)
         if inside is not None:

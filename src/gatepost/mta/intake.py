@@ -202,7 +202,7 @@ class Intake:
         beside = [each for each in (told, also) if each is not None]
         own = self._own_policy(envelope)
         copies = made_copies(envelope, judged, own, self._authorship.author(envelope, report.anatomy))
-        receipt = await self._accept(envelope, message, body, judged, copies, deliveries, trail, beside)
+        receipt = await self._accept(message, body, judged, copies, deliveries, trail, beside)
         if told is not None:
             told.send(self._queue)
         await self._returns.note(envelope, mail.auth, report.anatomy)
@@ -271,7 +271,6 @@ class Intake:
 
     async def _accept(
         self,
-        envelope: Envelope,
         message: Message,
         body: Body,
         judged: Sequence[Judged],

@@ -210,19 +210,19 @@ class Users:
         await self._store.write(lambda writer: _delete(writer, caller, user_id))
 
 
-def own_address(reader: Reader, domain: Domain, email: str, *, at: str = "/email", but: object = None) -> str:
+def own_address(reader: Reader, domain: Domain, email: str, *, but: object = None) -> str:
     """Return an address in a domain (under an alias, too) as it is stored: under the domain's own name.
 
     Raises MALFORMED for one elsewhere, CONFLICT when an account or a group other than `but` has it.
     """
-    address = read_address(email, at)
+    address = read_address(email, "/email")
     served = reader.domain(address.domain)
     if served is None or served.id != domain.id:
-        raise Problem(Kind.MALFORMED, f"The address does not lie in {domain.name}.", pointer=at)
+        raise Problem(Kind.MALFORMED, f"The address does not lie in {domain.name}.", pointer="/email")
     key = f"{address.key.rpartition('@')[0]}@{domain.name}"
     taken = (reader.first(User, eq("email", key)), reader.first(Group, eq("email", key)))
     if any(each is not None and each != but for each in taken):
-        raise Problem(Kind.CONFLICT, "The address is taken by an account or a group.", pointer=at)
+        raise Problem(Kind.CONFLICT, "The address is taken by an account or a group.", pointer="/email")
     return key
 
 
