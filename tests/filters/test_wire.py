@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.filters.engines import together
 
-from gatepost.filters.wire import Place, Wire, connected, exchange
+from gatepost.filters.wire import Place, Unreachable, Wire, connected, exchange
 
 ENOUGH = b"enough\n"
 
@@ -58,3 +58,14 @@ def test_an_answer_is_heard_though_the_server_has_hung_up_on_what_is_still_said(
             assert together(ask) == ("enough", False)
         finally:
             server.join()
+
+
+def test_a_server_that_is_not_there_is_told_of_in_the_systems_words() -> None:
+    async def ask(where: Place) -> None:
+        async with connected(where, 30):
+            pass
+
+    with socket.socket() as taken:  # bound, and nobody listens
+        taken.bind(("127.0.0.1", 0))
+        with pytest.raises(Unreachable, match=r"\AConnection refused\Z"):
+            together(lambda: ask(Place(*taken.getsockname())))

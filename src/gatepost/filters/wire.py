@@ -86,13 +86,18 @@ async def connected(where: Place, seconds: float) -> AsyncIterator[Wire]:
     except TimeoutError as error:
         raise Unreachable(f"no connection within {seconds:g} s") from error
     except OSError as error:
-        raise Unreachable(error.strerror or str(error)) from error
+        raise Unreachable(_cause(error)) from error
     try:
         with socket.socket(fileno=os.dup(writer.get_extra_info("socket").fileno())) as mouth:
             mouth.setblocking(False)
             yield Wire(reader, mouth)
     finally:
         writer.transport.abort()  # all is said; what is not is not wanted any more
+
+
+def _cause(error: OSError) -> str:
+    """Return the system's words for an error, not asyncio's, which name the address once more."""
+    return os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
 
 
 async def exchange(send: Coroutine[Any, Any, None], hear: Coroutine[Any, Any, T]) -> tuple[T, bool]:

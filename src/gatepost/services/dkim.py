@@ -188,7 +188,7 @@ class Dkim:
             return _next(stem, [key.selector for key in known])
         selector = given.lower()
         if not SELECTOR.match(selector):
-            raise Problem(Kind.MALFORMED, "This is no DKIM selector.", pointer="/selector")
+            raise Problem(Kind.MALFORMED, "This is not a DKIM selector.", pointer="/selector")
         if selector in others:
             raise unprocessable("The domain's key of another algorithm has this selector.", "/selector")
         return selector

@@ -148,7 +148,7 @@ class UriRules(OrderedRules[UriRule]):
         try:
             return domain_name(text)
         except BadAddress as error:
-            raise Problem(Kind.MALFORMED, f"The filter is no host name: {error}.", pointer="/filter") from error
+            raise Problem(Kind.MALFORMED, f"The filter is not a host name: {error}.", pointer="/filter") from error
 
 
 def _missing() -> Problem:

@@ -63,7 +63,7 @@ def read_domain(text: str, pointer: str) -> str:
     try:
         name = domain_name(text)
     except BadAddress as error:
-        raise Problem(Kind.MALFORMED, f"This is no domain name: {error}.", pointer=pointer) from error
+        raise Problem(Kind.MALFORMED, f"This is not a domain name: {error}.", pointer=pointer) from error
     if "." not in name:
         raise Problem(Kind.MALFORMED, "A domain name has at least two labels.", pointer=pointer)
     return name
@@ -74,9 +74,9 @@ def read_address(text: str, pointer: str) -> Address:
     try:
         address = parse_address(text)
     except BadAddress as error:
-        raise Problem(Kind.MALFORMED, f"This is no mail address: {error}.", pointer=pointer) from error
+        raise Problem(Kind.MALFORMED, f"This is not a mail address: {error}.", pointer=pointer) from error
     if address.literal:
-        raise Problem(Kind.MALFORMED, "This is no mail address: its domain is an address literal.", pointer=pointer)
+        raise Problem(Kind.MALFORMED, "This is not a mail address: its domain is an address literal.", pointer=pointer)
     return address
 
 

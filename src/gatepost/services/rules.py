@@ -223,7 +223,7 @@ def _value(text: str, pointer: str) -> str:
     try:
         return parse_address(text).key if "@" in text else domain_name(text)
     except BadAddress as error:
-        raise Problem(Kind.MALFORMED, f"This is no address and no domain: {error}.", pointer=pointer) from error
+        raise Problem(Kind.MALFORMED, f"This is neither an address nor a domain: {error}.", pointer=pointer) from error
 
 
 def _owned(owner: Owner) -> Condition:

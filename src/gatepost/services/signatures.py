@@ -60,7 +60,7 @@ def _html(sign: str) -> str:
     try:
         html = base64.b64decode("".join(sign.split()), validate=True).decode("utf-8")
     except (binascii.Error, ValueError) as error:
-        raise Problem(Kind.MALFORMED, "The signature is no Base64 of UTF-8 text.", pointer=_POINTER) from error
+        raise Problem(Kind.MALFORMED, "The signature is not UTF-8 text in Base64.", pointer=_POINTER) from error
     if "\0" in html:
         raise Problem(Kind.MALFORMED, "The signature contains a character that is not allowed.", pointer=_POINTER)
     if len(html.encode()) > LONGEST:

@@ -53,10 +53,10 @@ class Targets:
         try:
             name = domain_name(text)
         except BadAddress as error:
-            raise Problem(Kind.MALFORMED, f"This is no host: {error}.", pointer=at) from error
+            raise Problem(Kind.MALFORMED, f"This is not a host: {error}.", pointer=at) from error
         last = name.rpartition(".")[2]
         if re.fullmatch(r"0x[0-9a-f]*", last):
-            raise Problem(Kind.MALFORMED, "This is no host: a number is no name.", pointer=at)
+            raise Problem(Kind.MALFORMED, "This is not a host: a number is not a name.", pointer=at)
         if last == "localhost":
             self._check_private(caller, at)
         return name
