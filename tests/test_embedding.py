@@ -20,7 +20,7 @@ from tests.ready import lay_store
 import gatepost as package
 from gatepost import Gatepost, Settings, SettingsError, init, load
 from gatepost.api.endpoint import Endpoint, endpoint
-from gatepost.model.access import Caller
+from gatepost.model.access import Admin, Caller, Grant, Level
 from gatepost.model.problem import Kind, Problem
 from gatepost.settings import Http, Listener, Smtp, StoreSettings
 
@@ -153,6 +153,29 @@ async def misnamed(guest_name: str) -> None:
     """Name the path's part as Python does."""
 
 
+@endpoint("GET", "/all-guests", addition=True, permission="DOMAINS_READ")
+async def list_guests(caller: Caller) -> list[str]:
+    """Tell them to who may see domains."""
+    return ["Ann"]
+
+
+async def test_who_holds_its_permission_nowhere_is_refused_an_operation_of_the_program(tmp_path: Path) -> None:
+    settings = alone(tmp_path)
+    first = await asyncio.to_thread(init, settings)
+    async with Gatepost(settings, operations=[list_guests]) as relay, client(relay.site, first.token) as api:
+        assert (await api.get("/all-guests")).json() == ["Ann"]
+        held = await relay.store.write(lambda writer: writer.change(Admin, 1, sys_admin=False))
+        assert held and (await api.get("/all-guests")).status_code == 403
+        grant = Grant(admin_id=held.id, level=Level.PLATFORM, permissions=["DOMAINS_READ"])
+        await relay.store.write(lambda writer: writer.add(grant))
+        assert (await api.get("/all-guests")).json() == ["Ann"]
+
+
+@endpoint("GET", "/guests", addition=True, permission="GUESTS_READ")
+async def unheard(caller: Caller) -> None:
+    """Ask for a right that is none."""
+
+
 @endpoint("GET", "/guests", addition=True)
 async def opaque(caller: Caller) -> Guests:
     """Answer with what is no data."""
@@ -162,6 +185,7 @@ async def opaque(caller: Caller) -> Guests:
 @pytest.mark.parametrize(
     ("operation", "wrong"),
     [
+        (unheard, "GET /guests: there is no permission 'GUESTS_READ'"),
         (opaque, "GET /guests can't be described: "),
         (taken, "GET /domains is declared twice"),
         (misnamed, "GET /guests/{guest_name}: no name of the path and no service fills 'guest_name'"),

@@ -249,6 +249,8 @@ class Endpoint:
 
     async def _arguments(self, call: Call, *, whole: bool) -> dict[str, Any]:
         path = self._given(call)
+        if self.permission and not self.others:
+            require_somewhere(call.caller, self.permission)
         arguments: dict[str, Any] = {}
         for name, kind, segment in self.taken:
             if segment in path:
@@ -256,8 +258,6 @@ class Endpoint:
             else:
                 arguments[name] = self._fill(name, kind, call, whole)
         if self.body is not None:
-            if self.permission and not self.others:
-                require_somewhere(call.caller, self.permission)
             arguments["body"] = await self._read_body(call)
         return arguments
 
@@ -321,11 +321,11 @@ def endpoint(
 ) -> Callable[[Handler], Endpoint]:
     """Make an operation of a function.
 
-    Who holds `permission` nowhere is refused before his body is read, unless `others` may ask, too; whether it reaches
-    the object the service checks. `status` 0 is the method's usual one, `also` are further
-    ones of success. `location` is a template over the path's names and the result's `id`. `exports` offers a list as
-    files, too. `headers` are request flags and `problems` further refusals, both for OpenAPI. `public` needs no token,
-    `local` is refused but over the control socket, and not described.
+    Who holds `permission` nowhere is refused before more than his token is read, unless `others` may ask, too (each of
+    his own account, for one); whether it reaches the object the service checks. `status` 0 is the method's usual one,
+    `also` are further ones of success. `location` is a template over the path's names and the result's `id`. `exports`
+    offers a list as files, too. `headers` are request flags and `problems` further refusals, both for OpenAPI. `public`
+    needs no token, `local` is refused but over the control socket, and not described.
     `addition` marks what the contract does not have. `max_body` in octets replaces the setting.
     """
 

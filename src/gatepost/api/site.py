@@ -26,7 +26,7 @@ from gatepost.api.endpoint import Call, Desk, Endpoint
 from gatepost.api.ids import Ids
 from gatepost.api.openapi import encoded
 from gatepost.events import Metrics, log
-from gatepost.model.access import Caller
+from gatepost.model.access import PERMISSIONS, Caller
 from gatepost.model.query import Query
 from gatepost.services.counter import Counter
 from gatepost.settings import Http
@@ -53,7 +53,11 @@ def make_app(
 
 
 def _check(item: Endpoint, counter: Counter) -> None:
-    """Raise ValueError for a parameter that neither the request nor a service fills, or a type that JSON has not."""
+    """Raise ValueError for a parameter that neither the request nor a service fills, a type that JSON has not, or a
+    permission that nobody holds.
+    """
+    if item.permission not in (None, "SYSADMIN", *PERMISSIONS):
+        raise ValueError(f"{item.method} {item.path}: there is no permission {item.permission!r}")
     for name, kind, segment in item.taken:
         asked = segment in item.names or name == "query" or kind in (Call, Caller, Query)
         if not (asked or kind in counter):

@@ -34,7 +34,7 @@ async def list_admins(admins: Admins, caller: Caller, page: Query, query: AdminS
     return await admins.find(caller, page, query.search)
 
 
-@endpoint("GET", "/security/admins/{adminId}", permission="ADMINS_READ")
+@endpoint("GET", "/security/admins/{adminId}", permission="ADMINS_READ", others=True)
 async def get_admin(admins: Admins, caller: Caller, admin_id: Id) -> AdminView:
     """Return an administrator with what he holds in the caller's scope."""
     return await admins.get(caller, admin_id)
@@ -53,14 +53,14 @@ async def update_admin(admins: Admins, caller: Caller, admin_id: Id, body: Admin
     return await admins.update(caller, admin_id, body)
 
 
-@endpoint("DELETE", "/security/admins/{adminId}", permission="ADMINS_WRITE", problems=(Kind.CONFLICT,))
+@endpoint("DELETE", "/security/admins/{adminId}", permission="ADMINS_WRITE", others=True, problems=(Kind.CONFLICT,))
 async def delete_admin(admins: Admins, caller: Caller, admin_id: Id) -> str:
     """Delete an account with all that it holds; the last sysadmin stays."""
     await admins.delete(caller, admin_id)
     return "deleted"
 
 
-@endpoint("GET", "/security/permissions", permission="GRANT", problems=(Kind.NOT_FOUND,))
+@endpoint("GET", "/security/permissions", permission="GRANT", others=True, problems=(Kind.NOT_FOUND,))
 async def list_permissions(grants: Grants, caller: Caller, query: NodeAsk) -> list[PermissionView]:
     """List the permissions that can be given on an object, cut down to those that the caller holds there."""
     name = query.scope.upper()

@@ -197,7 +197,7 @@ async def track_mails(traces: Traces, caller: Caller, query: TrackAsk) -> Tracke
     return TrackedMails(mails=mails, after=found.after, counted=found.counted)
 
 
-@endpoint("GET", "/messages/{id}/trace", permission="MAILS_READ", addition=True)
+@endpoint("GET", "/messages/{id}/trace", permission="MAILS_READ", others=True, addition=True)
 async def get_message_trace(traces: Traces, caller: Caller, id: str) -> MessageTrace:
     """Tell a mail's life, found by our id, its Message-ID or a next hop's queue id; refused mails too."""
     return _life(await traces.find(caller, id))

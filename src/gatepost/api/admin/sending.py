@@ -164,7 +164,7 @@ async def delete_uploaded_attachment(uploads: Uploads, caller: Caller, uid: str,
     await uploads.delete(caller, uid, filename)
 
 
-@endpoint("GET", "/users/{userId}/sign", permission="USERS_READ", problems=(Kind.UNPROCESSABLE,))
+@endpoint("GET", "/users/{userId}/sign", permission="USERS_READ", others=True, problems=(Kind.UNPROCESSABLE,))
 async def get_sign(signatures: Signatures, caller: Caller, user_id: Id) -> Sign:
     """Return a user's signature."""
     return Sign(await signatures.get(caller, user_id))
@@ -179,7 +179,7 @@ async def set_sign(signatures: Signatures, caller: Caller, user_id: Id, body: Si
     return Sign(await signatures.get(caller, user_id))
 
 
-@endpoint("DELETE", "/users/{userId}/sign", permission="USERS_WRITE")
+@endpoint("DELETE", "/users/{userId}/sign", permission="USERS_WRITE", others=True)
 async def delete_sign(signatures: Signatures, caller: Caller, user_id: Id) -> None:
     """Delete a user's signature."""
     await signatures.delete(caller, user_id)

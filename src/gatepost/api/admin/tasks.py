@@ -13,7 +13,7 @@ async def execute_task(tasks: Tasks, caller: Caller, call: Call, body: Task) -> 
     await tasks.run(caller, body, call.base)
 
 
-@endpoint("GET", "/token", permission="IMPERSONATE", status=202, problems=(Kind.NOT_FOUND,))
+@endpoint("GET", "/token", permission="IMPERSONATE", others=True, status=202, problems=(Kind.NOT_FOUND,))
 async def create_temporary_token(tokens: TemporaryTokens, caller: Caller, call: Call, query: TokenWish) -> AuthToken:
     """Make a temporary token for the caller, or to act for a user."""
     return await tokens.make(caller, query, call.base)

@@ -7,7 +7,7 @@ from gatepost.model.values import Id
 from gatepost.services.tokens import Owner, TokenAdd, Tokens, TokenView
 
 
-@endpoint("GET", "/admins/{adminId}/tokens", permission="ADMINS_READ")
+@endpoint("GET", "/admins/{adminId}/tokens", permission="ADMINS_READ", others=True)
 async def list_tokens(tokens: Tokens, caller: Caller, admin_id: Id) -> list[TokenView]:
     """List the tokens of an administrator, without their values."""
     return await tokens.find(caller, Owner(admin_id=admin_id))
@@ -19,7 +19,7 @@ async def create_token(tokens: Tokens, caller: Caller, admin_id: Id, body: Token
     return await tokens.create(caller, Owner(admin_id=admin_id), body)
 
 
-@endpoint("DELETE", "/admins/{adminId}/tokens/{id}", permission="ADMINS_WRITE")
+@endpoint("DELETE", "/admins/{adminId}/tokens/{id}", permission="ADMINS_WRITE", others=True)
 async def delete_token(tokens: Tokens, caller: Caller, admin_id: Id, id: Id) -> None:
     """Revoke a token."""
     await tokens.delete(caller, Owner(admin_id=admin_id), id)
