@@ -34,7 +34,7 @@ async def names(anyio_backend: str) -> AsyncIterator[Names]:
 async def api(tmp_path: Path, names: Names) -> AsyncIterator[Api]:
     api = open_api(
         tmp_path / "state",
-        dns={"servers": [names.address], "timeout": 1.0},
+        dns={"servers": [names.address], "timeout": 5.0},
         smtp={"hostname": "gate.example", "gateway_names": [GATEWAY]},
         relay={"command_timeout": 1.5},
         health={"checks": ["MX", "DKIM"]},
@@ -86,7 +86,7 @@ async def test_the_last_result_answers_as_the_example_and_a_missing_dkim_record_
 async def test_what_fails_is_listed_as_in_the_example(tmp_path: Path, names: Names) -> None:
     api = open_api(
         tmp_path / "state2",
-        dns={"servers": [names.address], "timeout": 1.0},
+        dns={"servers": [names.address], "timeout": 5.0},
         smtp={"gateway_names": [GATEWAY]},
         health={"checks": ["MX", "DKIM"]},
         dkim={"selector": "cleanmail"},

@@ -175,7 +175,7 @@ async def gate(tmp_path: Path, anyio_backend: str) -> AsyncIterator[Api]:
     async with Names(zone) as names:  # type: ignore[arg-type]
         api = open_api(
             tmp_path / "state",
-            dns={"servers": [names.address], "timeout": 1.0},
+            dns={"servers": [names.address], "timeout": 5.0},
             smtp={"gateway_names": ["mx.gate.example"]},
         )
         yield api

@@ -66,7 +66,7 @@ async def found(
         if system:  # as if /etc/resolv.conf named it, which can't name a port
             servers = nameservers(asked_of)
             system[1].setattr("gatepost.dns.nameservers", lambda settings: servers)
-            asked_of = Dns(timeout=0.5, trust_ad="never")
+            asked_of = Dns(timeout=5.0, trust_ad="never")
         tools = Tools(
             limits=Limits(),
             resolver=Resolver(asked_of, wall_clock),

@@ -31,7 +31,7 @@ ZONE: Zone = {
 
 
 def resolver(names: Names, clock: StillClock) -> Resolver:
-    return Resolver(Dns(servers=[names.address], timeout=0.5), clock)
+    return Resolver(Dns(servers=[names.address], timeout=5.0), clock)
 
 
 async def test_what_dmarc_says_is_good_as_long_as_the_records_and_for_the_same_proofs() -> None:

@@ -40,7 +40,7 @@ def mail(link: str, number: int) -> bytes:
 
 async def test_a_listed_link_holds_a_mail_or_is_told_in_it_and_a_list_that_refuses_stops_none(tmp_path: Path) -> None:
     async with Names(ZONE) as names:
-        dns = {"servers": [names.address], "timeout": 1.0}
+        dns = {"servers": [names.address], "timeout": 5.0}
         async with living(tmp_path, dns=dns, auth={"enabled": False}, filters={"options": LISTS}) as house:
             held = queued_as(await house.send(mail("https://www.bad.example/x", 1), "bob@served.example"))
             (copy,) = [each for each in house.store.reader.find(Copy, Query()).items if each.mail_id == held][:1]

@@ -44,7 +44,7 @@ async def names() -> AsyncIterator[Names]:
 
 @pytest.fixture
 async def house(tmp_path: Path, names: Names) -> AsyncIterator[House]:
-    async with living(tmp_path, dns={"servers": [names.address], "timeout": 0.5}) as house:
+    async with living(tmp_path, dns={"servers": [names.address], "timeout": 5.0}) as house:
         yield house
 
 
@@ -244,7 +244,7 @@ async def test_the_null_sender_of_a_shared_provider_is_nobodys(house: House) -> 
 async def test_what_proves_nothing_costs_the_account_nothing(tmp_path: Path, names: Names) -> None:
     """Anybody who is with that provider could use up the hour of another's account."""
     outgoing = {"domain_mails_per_hour": 1}
-    async with living(tmp_path, dns={"servers": [names.address], "timeout": 0.5}, outgoing=outgoing) as house:
+    async with living(tmp_path, dns={"servers": [names.address], "timeout": 5.0}, outgoing=outgoing) as house:
         await provide(house)
         assert (await leave(house, written())).code == 550
         assert (await leave(house, written())).code == 550
@@ -295,7 +295,7 @@ async def test_the_null_sender_writes_for_no_other_domain_of_the_provider(house:
 async def test_what_stays_inside_costs_the_account_nothing(tmp_path: Path, names: Names) -> None:
     outgoing = {"domain_mails_per_hour": 1}
     names.zone["served.example"] = [f'TXT "v=spf1 include:{NETWORK} -all"']
-    async with living(tmp_path, dns={"servers": [names.address], "timeout": 0.5}, outgoing=outgoing) as house:
+    async with living(tmp_path, dns={"servers": [names.address], "timeout": 5.0}, outgoing=outgoing) as house:
         await provide(house)
         assert (await inside(house)).code == 250
         assert (await leave(house, signed(written("Ada <ada@else.example>"), "else.example"))).code == 550
@@ -306,7 +306,7 @@ async def test_what_stays_inside_costs_the_account_nothing(tmp_path: Path, names
 @pytest.mark.parametrize("ret", ["HDRS", "FULL"])
 async def test_a_report_gives_the_secret_to_nobody(tmp_path: Path, names: Names, ret: str) -> None:
     sink = Sink({f"RCPT <{OUTSIDE}>": "550 5.1.1 no such user"})
-    async with living(tmp_path, dns={"servers": [names.address], "timeout": 0.5}, sink=sink) as house:
+    async with living(tmp_path, dns={"servers": [names.address], "timeout": 5.0}, sink=sink) as house:
         await provide(house)
         await connect(house)
         raw = written(connector=SECRET)

@@ -597,6 +597,7 @@ async def test_of_many_outcomes_only_so_many_are_written_in_one_go(road: Road, m
         mails = [await road.keep(f"u{number}@to.test") for number in range(5)]
         for message, ways, body in mails:
             road.queue.push(message, ways, body)
+        road.queue.wake()
         await road.until(lambda: road.queue._closing == len(mails))  # they wait for a commit that takes them along
         before = items()
         await road.store.write(lambda _: None)

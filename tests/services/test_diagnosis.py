@@ -25,7 +25,7 @@ async def names(anyio_backend: str) -> AsyncIterator[Names]:
 
 @pytest.fixture
 async def house(tmp_path: Path, names: Names) -> AsyncIterator[House]:
-    async with living(tmp_path, dns={"servers": [names.address], "timeout": 1.0}) as house:
+    async with living(tmp_path, dns={"servers": [names.address], "timeout": 5.0}) as house:
         yield house
 
 

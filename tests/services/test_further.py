@@ -46,7 +46,7 @@ async def look(
     names.zone.clear()
     names.zone |= {**HERE, **zone}
     sections["smtp"] = {"hostname": HOST, **sections.get("smtp", {})}
-    settings = msgspec.convert({"dns": {"servers": [names.address], "timeout": 1.0}, **sections}, Settings)
+    settings = msgspec.convert({"dns": {"servers": [names.address], "timeout": 5.0}, **sections}, Settings)
     further = Further(Resolver(settings.dns, wall_clock), [HOST], settings)
     domain = Domain(customer_id=1, name=NAME, default_language=Language.EN, creation_date=0)
     return await further.tests[kind](Facts(domain, sends, list(addresses)))

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from structlog.testing import capture_logs
+from tests.peers.ports import free_port
 from tests.smtp.front import HOST, Front, Talk, front, issue
 
 from gatepost.model.envelope import Role
@@ -97,9 +98,7 @@ async def test_a_listener_that_cannot_be_says_why(tmp_path: Path, listener: dict
 async def test_a_taken_port_closes_what_was_opened_before(tmp_path: Path) -> None:
     taken = socket.create_server(("127.0.0.1", 0))
     port = taken.getsockname()[1]
-    free = socket.create_server(("127.0.0.1", 0))
-    first = free.getsockname()[1]
-    free.close()
+    first = free_port()
     with pytest.raises(OSError, match=f"127.0.0.1:{port}"):
         async with front(tmp_path, listeners=[{"listen": f"127.0.0.1:{first}"}, {"listen": f"127.0.0.1:{port}"}]):
             raise AssertionError("it opened")
