@@ -116,6 +116,7 @@ async def test_the_password_goes_by_the_table_of_the_contract(desk: Desk) -> Non
 async def test_who_is_no_sysadmin_is_told_so_in_plain_text(desk: Desk) -> None:
     none = await desk.ask("GET", PATH, token=None)
     assert (none.status_code, none.headers["www-authenticate"]) == (401, 'Basic realm="Gatepost", charset="UTF-8"')
+    assert none.text == "A login and a password, or a bearer token, are required."
     for method, path in (("GET", PATH), ("PUT", PATH), ("DELETE", PATH), ("POST", f"{PATH}/test/al@far.example")):
         answer = await desk.ask(method, path, CONFIG if method in ("PUT", "POST") else None, token=desk.bob)
         assert (answer.status_code, answer.text) == (403, "This account may not do that.")

@@ -86,6 +86,7 @@ async def test_the_contracts_example_for_any_owner(rules: Api) -> None:
     ("body", "status", "pointer"),
     [
         ([block("no sender")], 400, "/0/value"),
+        ([block("a.example"), block("*@b.example")], 400, "/1/value"),
         ([{"value": "a.example"}], 400, "/0/type"),
         ([{"type": "BLOCK"}], 400, "/0/value"),
         ([block("a.example"), {"value": "b.example", "type": "NONE"}], 400, "/1/type"),

@@ -31,6 +31,8 @@ async def basic(request: Request, counter: Counter) -> Caller:
 
 async def bearer_or_basic(request: Request, counter: Counter) -> Caller:
     """Return who shows either kind of credentials; raise as `bearer`."""
+    if "authorization" not in request.headers and not known(request):
+        raise Problem(Kind.UNAUTHENTICATED, "A login and a password, or a bearer token, are required.")
     return await (basic if _credentials(request, "basic") else bearer)(request, counter)
 
 

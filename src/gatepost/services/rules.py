@@ -220,6 +220,8 @@ def _rule(owner: Owner, entry: Entry, now: int, pointer: str) -> SenderRule:
 
 def _value(text: str, pointer: str) -> str:
     """Return an address key or a domain name, the form in which senders are compared."""
+    if text.startswith(("@", "*@")):  # the latter is an address, but nobody's
+        raise Problem(Kind.MALFORMED, "All senders of a domain are meant by its name alone.", pointer=pointer)
     try:
         return parse_address(text).key if "@" in text else domain_name(text)
     except BadAddress as error:

@@ -19,7 +19,9 @@ class Operator(StrEnum):
 
 
 class Search(msgspec.Struct, frozen=True, kw_only=True):
-    """What to look for in a folder; texts are found anywhere, in any case. Times in epoch milliseconds."""
+    """What to look for in a folder; texts are found anywhere, in any case; a star at an end, as lists take it, is no
+    part of them. Times in epoch milliseconds.
+    """
 
     id: str | None = None
     from_: str | None = None
@@ -41,7 +43,9 @@ def criteria(search: Search) -> tuple[Condition, ...]:
         "subject": search.subject,
     }
     found: list[Condition] = [
-        Where(field, Op.LIKE, Pattern(text, open_start=True, open_end=True)) for field, text in texts.items() if text
+        Where(field, Op.LIKE, Pattern(Pattern.read(text).text, open_start=True, open_end=True))
+        for field, text in texts.items()
+        if text
     ]
     if search.received_after is not None:
         found.append(Where("received", Op.GE, search.received_after))
