@@ -175,18 +175,7 @@ class Sending:
             shares = await self._shares.begin(author.user, draft.sharing)
             draft = with_links(draft, shares, draft.sharing.base)
         written = self._letter(author, draft, files, thread, mail_id, now)
-        envelope = Envelope(
-            id=mail_id,
-            client=author.client,
-            sender=author.address,
-            recipients=recipients,
-            direction=direction_of(author.client, recipients),
-            received=now,
-            blind=", ".join(each.shown for each in draft.bcc)[:BLIND],
-            smtputf8=written.smtputf8 or any(each.address.needs_smtputf8 for each in recipients),
-            connection_id=self._connection(author, draft),
-            requires_tls=bool(draft.require_tls),
-        )
+        envelope = self._envelope(author, draft, recipients, written, mail_id, now)
 
         def also(writer: Writer) -> None:
             turn.remember(writer, mail_id)
@@ -205,6 +194,22 @@ class Sending:
             await self._compose(written, body, self._limits.message_bytes)
             _check(await self._intake.receive(envelope, body, also))
         return mail_id
+
+    def _envelope(
+        self, author: Author, draft: Draft, recipients: tuple[Recipient, ...], written: Letter, mail_id: str, now: int
+    ) -> Envelope:
+        return Envelope(
+            id=mail_id,
+            client=author.client,
+            sender=author.address,
+            recipients=recipients,
+            direction=direction_of(author.client, recipients),
+            received=now,
+            blind=", ".join(each.shown for each in draft.bcc)[:BLIND],
+            smtputf8=written.smtputf8 or any(each.address.needs_smtputf8 for each in recipients),
+            connection_id=self._connection(author, draft),
+            requires_tls=bool(draft.require_tls),
+        )
 
     def _admit(self, author: Author, recipients: int) -> None:
         """Raise SLOWED for an account that sends too much, before its mail is composed; remember it as doors do."""
