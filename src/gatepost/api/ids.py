@@ -3,7 +3,6 @@
 import hashlib
 import hmac
 import string
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -32,7 +31,7 @@ class Ids:
 
         alphabet = "".join(sorted(string.ascii_letters + string.digits, key=place))
         self._codec = Sqids(alphabet=alphabet, min_length=SHORTEST)
-        self._ways = list(_ways(alphabet))
+        self._ways = _Ways(_mixed(alphabet))
         self._decoded = lru_cache(maxsize=65_536)(self._decode)
 
     def show(self, number: int) -> str:
@@ -100,13 +99,20 @@ class Ids:
         raise NotImplementedError(kind)
 
 
-def _ways(alphabet: str) -> Iterator[tuple[str, str, str]]:
-    """Yield how Sqids writes the numbers of each remainder: first letter, digits, and what fills short texts."""
-    mixed = _mixed(alphabet)
-    for letter in mixed:
-        at = (ord(letter) + 1) % _LETTERS
-        turned = (mixed[at:] + mixed[:at])[::-1]
-        yield mixed[at], turned[1:], turned[0] + _mixed(turned)
+class _Ways(dict[int, tuple[str, str, str]]):
+    """How Sqids writes the numbers of each remainder: first letter, digits, and what fills short texts.
+
+    Each is found when it is first wanted: all of them take as long as a tenth of a start.
+    """
+
+    def __init__(self, mixed: str) -> None:
+        self._mixed = mixed
+
+    def __missing__(self, remainder: int) -> tuple[str, str, str]:
+        at = (ord(self._mixed[remainder]) + 1) % _LETTERS
+        turned = (self._mixed[at:] + self._mixed[:at])[::-1]
+        way = self[remainder] = self._mixed[at], turned[1:], turned[0] + _mixed(turned)
+        return way
 
 
 def _mixed(alphabet: str) -> str:
