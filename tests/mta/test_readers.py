@@ -40,7 +40,18 @@ from gatepost.mta.directory import Directory
 from gatepost.mta.pipeline import Pipeline, Report
 from gatepost.mta.reader import Reader, serve
 from gatepost.mta.readers import CROWD, Readers
-from gatepost.mta.reading import Answer, Frames, Job, Setup, answer_decoder, bare, frame, job_decoder
+from gatepost.mta.reading import (
+    TOGETHER,
+    Answer,
+    Frames,
+    Job,
+    Outbox,
+    Setup,
+    answer_decoder,
+    bare,
+    frame,
+    job_decoder,
+)
 from gatepost.settings import Auth, Dns, Filters, Limits
 
 pytestmark = pytest.mark.anyio
@@ -511,6 +522,34 @@ def test_frames_come_whole_however_they_are_cut() -> None:
         frames = Frames()
         taken = [body for at in range(0, len(octets), size) for body in frames.take(octets[at : at + size])]
         assert [job_decoder.decode(body) for body in taken] == [job] * 3
+
+
+async def test_what_is_sent_in_one_turn_of_the_loop_goes_together() -> None:
+    ours, theirs = socket.socketpair()
+    loop = asyncio.get_running_loop()
+    faults: list[dict[str, Any]] = []
+    loop.set_exception_handler(lambda _, context: faults.append(context))
+    transport, _ = await loop.create_unix_connection(asyncio.Protocol, sock=ours)
+    outbox = Outbox(transport)
+    with theirs:
+        theirs.setblocking(False)
+        for number in range(1, TOGETHER):
+            outbox.send(Answer(number))
+        with pytest.raises(BlockingIOError):
+            theirs.recv(1)
+        outbox.send(Answer(TOGETHER))
+        assert theirs.recv(65_536) == b"".join(frame(Answer(number)) for number in range(1, TOGETHER + 1))
+        with pytest.raises(TypeError):
+            outbox.send(Answer(1, object()))  # type: ignore[arg-type]
+        outbox.send(Answer(1))
+        outbox.send(Answer(2))
+        await asyncio.sleep(0)
+        assert theirs.recv(65_536) == frame(Answer(1)) + frame(Answer(2))
+        outbox.send(Answer(3))
+        transport.abort()  # before the turn ends: nobody hears it any more
+        await asyncio.sleep(0)
+        assert await loop.sock_recv(theirs, 1) == b""
+    assert faults == []
 
 
 async def ended(pid: int) -> None:

@@ -29,10 +29,10 @@ from gatepost.mta.reading import (
     Answer,
     Frames,
     Job,
+    Outbox,
     Reading,
     Said,
     Setup,
-    frame,
     from_the_world,
     job_decoder,
     setup_decoder,
@@ -93,16 +93,16 @@ class Talk(asyncio.Protocol):
         self._frames = Frames()
         self._reader: Reader | None = None
         self._under_way: set[asyncio.Task[None]] = set()
-        self._transport: asyncio.WriteTransport
+        self._outbox: Outbox
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.WriteTransport, transport)
+        self._outbox = Outbox(cast(asyncio.WriteTransport, transport))
 
     def data_received(self, data: bytes) -> None:
         for body in self._frames.take(data):
             if self._reader is None:
                 self._reader = _make(setup_decoder.decode(body))
-                self._transport.write(frame(Answer(0)))
+                self._outbox.send(Answer(0))
             else:
                 task = asyncio.create_task(self._answer(self._reader, job_decoder.decode(body)))
                 self._under_way.add(task)
@@ -111,10 +111,9 @@ class Talk(asyncio.Protocol):
     async def _answer(self, reader: Reader, job: Job) -> None:
         reading = await reader.read(job)
         try:
-            answer = frame(Answer(job.number, reading))
+            self._outbox.send(Answer(job.number, reading))
         except Exception:  # what can't be told is found again
-            answer = frame(Answer(job.number))
-        self._transport.write(answer)
+            self._outbox.send(Answer(job.number))
 
     def connection_lost(self, error: Exception | None) -> None:
         if not self.ended.done():

@@ -17,7 +17,7 @@ from gatepost.filters import registry
 from gatepost.filters.registry import Filter
 from gatepost.message.mail import INLINE_MAX, Mail, Unscannable, environment
 from gatepost.message.worker import installed
-from gatepost.mta.reading import Answer, Frames, Job, Reading, Setup, answer_decoder, bare, frame
+from gatepost.mta.reading import Answer, Frames, Job, Outbox, Reading, Setup, answer_decoder, bare
 from gatepost.settings import Settings
 
 PENDING = 32
@@ -53,6 +53,7 @@ class Link(asyncio.Protocol):
         self._fault = "the reader died over the mail"
         self._process: asyncio.subprocess.Process | None = None
         self._transport: asyncio.WriteTransport | None = None
+        self._outbox: Outbox | None = None
 
     async def start(self, setup: Setup) -> None:
         """Start the process; it is of use when `ready`."""
@@ -70,8 +71,8 @@ class Link(asyncio.Protocol):
                 )
             await asyncio.get_running_loop().create_unix_connection(lambda: self, sock=ours)
             made.pop_all()
-        assert self._transport is not None  # connection_made was called
-        self._transport.write(frame(setup))
+        assert self._outbox is not None  # connection_made was called
+        self._outbox.send(setup)
 
     @property
     def pid(self) -> int | None:
@@ -96,13 +97,12 @@ class Link(asyncio.Protocol):
 
     def ask(self, mail: Mail) -> "asyncio.Future[Reading | None]":
         """Have a mail read. It comes to None where it could not be, to Unscannable when the process ends over it."""
-        assert self._transport is not None and mail.body.data is not None  # it is usable, and the mail small
+        assert self._outbox is not None and mail.body.data is not None  # it is usable, and the mail small
         self._asked += 1
-        job = frame(Job(self._asked, bare(mail.envelope), mail.body.data))
+        self._outbox.send(Job(self._asked, bare(mail.envelope), mail.body.data))
         self._used = self._now()
         future: asyncio.Future[Reading | None] = self._new_future()
         self._pending[self._asked] = self._used, future
-        self._transport.write(job)
         return future
 
     async def stop(self, fault: str = "") -> None:
@@ -120,6 +120,7 @@ class Link(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.WriteTransport, transport)
+        self._outbox = Outbox(self._transport)
 
     def data_received(self, data: bytes) -> None:
         for body in self._frames.take(data):

@@ -4,6 +4,7 @@ Frames go through a socket: four octets of length, then msgpack. What they hold 
 (`array_like`), without the names of members, which both sides would write and read for each mail.
 """
 
+import asyncio
 import struct
 from collections.abc import Iterator
 
@@ -17,6 +18,7 @@ from gatepost.mta.claims import Claims
 from gatepost.settings import Auth, Dns, Filters, Limits
 
 LENGTH = struct.Struct(">I")
+TOGETHER = 8  # frames that wait for each other, at most
 
 
 class Setup(msgspec.Struct, frozen=True, array_like=True):
@@ -78,6 +80,28 @@ def frame(message: Setup | Job | Answer) -> bytes:
     """Return a message as it goes through a socket."""
     body = _encode(message)
     return LENGTH.pack(len(body)) + body
+
+
+class Outbox:
+    """Sends frames, those of one turn of the loop together: each write wakes the other side."""
+
+    def __init__(self, transport: asyncio.WriteTransport) -> None:
+        self._transport = transport
+        self._soon = asyncio.get_running_loop().call_soon
+        self._frames: list[bytes] = []
+
+    def send(self, message: Setup | Job | Answer) -> None:
+        """Send a message soon; raise TypeError, ValueError or OverflowError for what a frame can't hold."""
+        self._frames.append(frame(message))
+        if len(self._frames) == 1:
+            self._soon(self._flush)
+        elif len(self._frames) == TOGETHER:
+            self._flush()
+
+    def _flush(self) -> None:
+        frames, self._frames = self._frames, []
+        if frames and not self._transport.is_closing():
+            self._transport.write(b"".join(frames))
 
 
 class Frames:
