@@ -37,6 +37,10 @@ def test_every_setting_has_its_line_of_why() -> None:
     assert not empty
 
 
+def test_every_option_of_a_command_says_what_it_is_for() -> None:
+    assert not re.findall(r"^\| `--.*` \| +(?:\[.*)?\|$", page("cli.md"), re.M)
+
+
 def test_every_filter_has_its_section_and_no_other_is_told_of() -> None:
     told = set(re.findall(r"^### (\w+)$", page("filters.md"), re.M))
     assert told == {entry.name for entry in entries(Settings().filters)}

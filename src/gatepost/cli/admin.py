@@ -9,7 +9,7 @@ import click
 from gatepost.cli.control import Control
 from gatepost.cli.domain import find_domain
 from gatepost.cli.failure import Failure
-from gatepost.cli.options import json_option, language_type, password_option, with_control
+from gatepost.cli.options import json_option, language_option, password_option, with_control
 from gatepost.cli.output import one, show_json, show_table
 
 HEAD = ("ID", "LOGIN", "NAME", "ENABLED", "HOLDS")
@@ -46,7 +46,7 @@ def list_admins(control: Control, as_json: bool, **node: str | None) -> None:
 @click.argument("names", metavar="ROLE...", nargs=-1, required=True)
 @click.option("--email", required=True, help="Where a forgotten password is asked for.")
 @click.option("--name", "display_name", help="The shown name; else the login.")
-@click.option("--language", type=language_type, default="EN", show_default=True)
+@language_option
 @password_option
 @node_options
 @json_option

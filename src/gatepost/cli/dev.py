@@ -51,7 +51,13 @@ class Doors(msgspec.Struct, frozen=True):
 
 
 @click.command()
-@click.option("--directory", type=click.Path(path_type=Path), default=Path("state-dev"), show_default=True)
+@click.option(
+    "--directory",
+    type=click.Path(path_type=Path),
+    default=Path("state-dev"),
+    show_default=True,
+    help="Where its settings and its store lie; a later run goes on with them.",
+)
 @click.option("--smtp-port", default=2525, show_default=True, help="A free one is taken when this one is in use.")
 @click.option("--http-port", default=8025, show_default=True, help="A free one is taken when this one is in use.")
 @click.option("--once", is_flag=True, help="End after the sample mails instead of at Ctrl-C.")

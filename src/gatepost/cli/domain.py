@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from gatepost.cli.control import Control
-from gatepost.cli.options import json_option, language_type, split_host, transport_type, with_control
+from gatepost.cli.options import json_option, language_option, split_host, transport_option, with_control
 from gatepost.cli.output import one, show_json, show_table
 from gatepost.sockets import join_endpoint
 
@@ -33,8 +33,8 @@ def list_domains(control: Control, name: str, as_json: bool) -> None:
 @command.command()
 @click.argument("name")
 @click.option("--next-hop", required=True, metavar="HOST[:PORT]", help="The mail server that gets the domain's mail.")
-@click.option("--transport", type=transport_type, default="SMTPS_MAY", show_default=True)
-@click.option("--language", type=language_type, default="EN", show_default=True)
+@transport_option
+@language_option
 @click.option("--quarantine/--no-quarantine", default=True, show_default=True, help="Keep held mail.")
 @click.option("--retention/--no-retention", default=False, show_default=True, help="Keep delivered mail for some days.")
 @click.option("--archive/--no-archive", default=False, show_default=True, help="Keep mail for months.")

@@ -26,8 +26,20 @@ config_option = click.option(
     help="The settings file; /etc/gatepost/gatepost.toml when none is named.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-language_type = click.Choice([each.value for each in Language], case_sensitive=False)
-transport_type = click.Choice([each.value for each in Transport], case_sensitive=False)
+language_option = click.option(
+    "--language",
+    type=click.Choice([each.value for each in Language], case_sensitive=False),
+    default="EN",
+    show_default=True,
+    help="The language of mails and pages for people.",
+)
+transport_option = click.option(
+    "--transport",
+    type=click.Choice([each.value for each in Transport], case_sensitive=False),
+    default="SMTPS_MAY",
+    show_default=True,
+    help="TLS: never; always, with a checked certificate; or where it is offered, unchecked.",
+)
 
 password_option = click.option(
     "--password-stdin",

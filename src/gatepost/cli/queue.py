@@ -11,7 +11,7 @@ import click
 from gatepost.cli.control import PAGE, Control, segment
 from gatepost.cli.domain import find_domain
 from gatepost.cli.failure import Failure
-from gatepost.cli.options import json_option, split_host, transport_type, with_control
+from gatepost.cli.options import json_option, split_host, transport_option, with_control
 from gatepost.cli.output import clean, moment, one_by_one, show_json, show_table
 
 TRIES = ("TIME", "SERVER", "TLS", "REPLY", "TOOK")
@@ -144,7 +144,7 @@ def bounce(control: Control, ids: Sequence[str], which: dict[str, Any], reason: 
 @command.command()
 @ids_argument
 @click.option("--to", "to", default="", metavar="HOST[:PORT]", help="The server; without it, their own way again.")
-@click.option("--transport", type=transport_type, default="SMTPS_MAY", show_default=True)
+@transport_option
 @with_control
 @which_options
 def reroute(control: Control, ids: Sequence[str], which: dict[str, Any], to: str, transport: str) -> None:

@@ -63,17 +63,29 @@ class TlsClient(_Shown, smtplib.SMTP_SSL, _Announced):
 
 
 @click.command()
-@click.option("--server", default="127.0.0.1:2525", show_default=True, metavar="HOST[:PORT]")
+@click.option("--server", default="127.0.0.1:2525", show_default=True, metavar="HOST[:PORT]", help="The server.")
 @click.option("--from", "sender", default="sender@example.org", show_default=True, help="MAIL FROM; empty or <>: null.")
 @click.option("--to", "recipients", multiple=True, required=True, help="RCPT TO; may be given several times.")
-@click.option("--subject", default="A mail to try things out", show_default=True)
+@click.option("--subject", default="A mail to try things out", show_default=True, help="The subject.")
 @click.option("--body", default="Hello.\n", help="The text; - reads it from the standard input.")
 @click.option("--data", type=click.File("rb"), help="A whole mail to send as it is; - reads the standard input.")
 @click.option("--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="A further header.")
-@click.option("--attach", "files", multiple=True, type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option(
+    "--attach",
+    "files",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="A file to attach; may be given several times.",
+)
 @click.option("--helo", help="The name to greet with.")
 @click.option("--proxy", metavar="IP", help="Begin with a PROXY header that names this client, as a proxy does.")
-@click.option("--tls", type=click.Choice(["none", "starttls", "implicit"]), default="none", show_default=True)
+@click.option(
+    "--tls",
+    type=click.Choice(["none", "starttls", "implicit"]),
+    default="none",
+    show_default=True,
+    help="How TLS begins: not at all, by STARTTLS, or with the connection.",
+)
 @click.option("--tls-verify/--no-tls-verify", default=True, show_default=True, help="Check the server's certificate.")
 @click.option("--auth-user", help="Sign in as this address.")
 @password_option

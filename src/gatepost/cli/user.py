@@ -35,8 +35,8 @@ def list_users(control: Control, domain: str, as_json: bool) -> None:
 
 @command.command()
 @click.argument("address")
-@click.option("--firstname")
-@click.option("--lastname")
+@click.option("--firstname", help="The owner's first name.")
+@click.option("--lastname", help="The owner's last name.")
 @password_option
 @json_option
 @with_control
