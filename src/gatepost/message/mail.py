@@ -83,7 +83,13 @@ class Worker:
 
     @property
     def alive(self) -> bool:
-        return self._process.returncode is None
+        """Tell whether it runs: the system is asked, as the loop hears of an end only in its next turn."""
+        if self._process.returncode is not None:
+            return False
+        try:
+            return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+        except ChildProcessError:  # the loop has its exit code, and tells of it soon
+            return False
 
     async def ask(self, job: Job) -> Result:
         """Send a job and wait for its answer.
