@@ -42,6 +42,8 @@ def test_the_watchdog_hears_of_the_loop(daemon: Daemon) -> None:
 
 
 def test_a_hangup_reloads_and_nothing_stops(daemon: Daemon) -> None:
+    for other in (signal.SIGUSR1, signal.SIGUSR2):  # what asks other daemons for a new log file
+        daemon.signal(other)
     daemon.signal(signal.SIGHUP)
     daemon.told("RELOADING=1")
     daemon.told("READY=1")
@@ -86,6 +88,12 @@ def test_a_stop_is_clean_and_quick(fresh: Daemon) -> None:
     assert fresh.run("health") == os.EX_UNAVAILABLE
     assert not (fresh.state / "gatepost.db-wal").exists()
     assert fresh.run("check") == os.EX_OK
+
+
+def test_sigquit_stops_it_as_cleanly(fresh: Daemon) -> None:
+    fresh.signal(signal.SIGQUIT)
+    fresh.told("STOPPING=1")
+    assert fresh.process and fresh.process.wait(timeout=60) == os.EX_OK
 
 
 def test_a_second_sigterm_ends_it_at_once(fresh: Daemon) -> None:

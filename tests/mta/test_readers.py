@@ -385,6 +385,7 @@ async def test_a_reader_ends_with_the_daemon_and_not_before(tmp_path: Path) -> N
     pid = int(await daemon.stdout.readline())
     os.kill(pid, signal.SIGTERM)  # as a manager of services sends to all
     os.kill(pid, signal.SIGINT)
+    os.kill(pid, signal.SIGQUIT)
     assert await daemon.stdout.readline() == b"it reads\n"
     daemon.kill()
     await ended(pid)

@@ -28,6 +28,8 @@ ECHO = 0.3  # seconds within which a second signal is the first one's echo (make
 @with_settings
 def command(settings: Settings) -> None:
     """Run the relay until SIGTERM; SIGHUP reads certificates again."""
+    for number in (signal.SIGUSR1, signal.SIGUSR2):  # they ask other daemons for a new log file, and would end us
+        signal.signal(number, signal.SIG_IGN)
     configure(settings.log)
     run(serve(settings))
 
@@ -63,7 +65,10 @@ def reload_certificates(gatepost: Gatepost) -> None:
 
 
 def heed_signals(reload: Callable[[], None]) -> asyncio.Event:
-    """Return what SIGTERM or SIGINT sets; the next of them ends the process at once (threat 89). SIGHUP reloads."""
+    """Return what SIGTERM, SIGINT or SIGQUIT sets; the next of them ends the process at once (threat 89).
+
+    SIGHUP reloads.
+    """
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
     first = 0.0
@@ -76,7 +81,7 @@ def heed_signals(reload: Callable[[], None]) -> asyncio.Event:
         elif loop.time() - first > ECHO:
             os._exit(os.EX_TEMPFAIL)  # what is acknowledged is on the disc
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
         loop.add_signal_handler(number, stop)
     loop.add_signal_handler(signal.SIGHUP, reload)
     return stopped

@@ -140,7 +140,7 @@ def main() -> None:
     os.dup2(2, 1)
     structlog.configure(processors=[_drop])  # the daemon tells the same of what it asks
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    for which in (signal.SIGTERM, signal.SIGINT):
+    for which in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
         signal.signal(which, signal.SIG_IGN)  # it ends with the daemon, which first answers for its mails
     keep_the_heap()
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
