@@ -1,4 +1,4 @@
-"""Whether the store takes writes, and what a failed one means: full heals, broken stays until a restart."""
+"""Whether the store takes writes, and what a failed one means: full and locked heal, broken stays until a restart."""
 
 import errno
 import os
@@ -21,6 +21,11 @@ _BROKEN = frozenset(
     }
 )
 _UNSAID = frozenset({sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE})  # SQLite knows no quota by name
+_UNTIL = {
+    "full": "there is room again",
+    "locked": "the other process lets go of the database",
+    "broken": "the service is started again",
+}
 _TRIAL, _TRIALS = 1 << 20, 16  # octets of one write, and writes
 _AWAY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_INTERRUPT})
 
@@ -46,12 +51,18 @@ class Health:
     def __init__(self, metrics: Metrics) -> None:
         self._gauge = metrics.store_healthy
         self.full = False
+        self.locked = False  # by another process
         self.broken = False  # never unset: after a failed sync nobody knows what the disc holds (threat 80)
         self._gauge.set(1)
 
     @property
     def ok(self) -> bool:
-        return not (self.full or self.broken)
+        return not (self.full or self.locked or self.broken)
+
+    @property
+    def passing(self) -> bool:
+        """Whether writes fail for what may be over soon: it is tried again and again."""
+        return self.full or self.locked
 
     @property
     def trouble(self) -> Problem | None:
@@ -62,9 +73,9 @@ class Health:
 
     def recovered(self) -> None:
         """Note that a write succeeded."""
-        if self.full:
-            self.full = False
-            log.info("the store has room again")
+        if self.passing:
+            log.info("the store has room again" if self.full else "the database is no longer locked")
+            self.full = self.locked = False
             self._gauge.set(int(self.ok))
 
     def spoiled(self) -> None:
@@ -80,7 +91,7 @@ class Health:
         if _is_broken(error):
             self._mark("broken", error)
         elif isinstance(error, sqlite3.Error) and primary_code(error) == sqlite3.SQLITE_BUSY:
-            log.error("another process holds the database locked; no mail is taken as long", error=str(error))
+            self._mark("locked", error)
         return self.unavailable(error)
 
     def unreadable(self, error: sqlite3.Error) -> Exception:
@@ -97,8 +108,7 @@ class Health:
     def _mark(self, what: str, error: Exception) -> None:
         if not getattr(self, what):
             setattr(self, what, True)
-            until = "there is room again" if what == "full" else "the service is started again"
-            log.error("the store takes no writes", state=what, until=until, error=str(error))
+            log.error("the store takes no writes", state=what, until=_UNTIL[what], error=str(error))
             self._gauge.set(0)
 
 

@@ -30,7 +30,7 @@ LOG = 65_536_000  # octets of the write-ahead log after which it goes into the d
 BATCH = 500  # items of one transaction
 WAL_ALARM = 1_000_000_000  # octets (rules 19)
 WAL_LOOK = 1.0  # seconds between two looks at it
-PROBE = 1.0  # seconds between trials whether a full disc has room again
+PROBE = 1.0  # seconds between trials whether a full disc has room again, a locked database is free
 LINGER = 0.03  # seconds that an item waits for others to be committed with
 LAPS = 3  # of a loop that bring nothing more to be waited for: then nobody is near
 REST = 0.003  # seconds until the next look whether mails that are judged are still near
@@ -189,7 +189,7 @@ class Committer:
                 self._commit(batch)
             elif self._slow and not self._soon:
                 self._commit([self._slow.popleft()])
-            elif self._health.full:
+            elif self._health.passing:
                 self._probe()
         for item in self._slow:
             item.error = self._health.unavailable()
@@ -221,7 +221,7 @@ class Committer:
     def _patience(self) -> float | None:
         if self._slow:
             return LINGER if self._soon else 0.0
-        return PROBE if self._health.full else None
+        return PROBE if self._health.passing else None
 
     def _commit(self, batch: list[Item[Any]]) -> None:
         try:
@@ -328,7 +328,7 @@ class Committer:
                 loop.call_soon_threadsafe(_hand_over, items)
 
     def _probe(self) -> None:
-        """See whether a full disc takes a write again; nothing is kept of it.
+        """See whether a full disc, or a locked database, takes a write again; nothing is kept of it.
 
         The write alone says nothing: the log has room of its own, in which a mail's file finds none.
         """
