@@ -226,6 +226,22 @@ async def test_a_change_leaves_what_is_absent_and_clears_by_empty_text(api: Api)
     assert await api.get(f"/users/{made['id']}") == {**made, "lastname": None, "mfaType": "NONE"}
 
 
+async def test_an_empty_password_takes_the_password_away(api: Api) -> None:
+    """Contract 3: an empty text clears; what was signed in by it ends."""
+    domain = await api.domain("got.com")
+    made = await api.user("jon@got.com", domain["id"], password="winter is coming")
+    login = {"login": "jon@got.com", "password": "winter is coming"}
+    session = (await api.ask("POST", "/login", login, token=None)).json()["token"]
+    await api.change(f"/users/{made['id']}", {"password": None})
+    assert (await api.ask("GET", f"/users/{made['id']}", token=session)).status_code == 200
+    await api.change(f"/users/{made['id']}", {"password": ""})
+    assert (await api.ask("GET", f"/users/{made['id']}", token=session)).status_code == 401
+    for password in ("winter is coming", ""):
+        assert (await api.ask("POST", "/login", {**login, "password": password}, token=None)).status_code == 401
+    user = api.store.reader.first(User, eq("email", "jon@got.com"))
+    assert user is not None and user.password_hash is user.scram is None
+
+
 async def test_members_that_are_not_given_to_callers_are_ignored_threat_113(api: Api) -> None:
     domain = await api.domain("got.com")
     extra = {"id": "zzzzz", "creationDate": 1, "lastConnectionDate": 2, "passwordHash": "x", "sysAdmin": True}

@@ -102,7 +102,7 @@ def test_what_the_type_does_not_take_is_refused(kind: OptionType, given: str) ->
 @pytest.mark.parametrize("kind", [OptionType.LIST, OptionType.STRING, OptionType.COLOR])
 def test_only_the_values_that_the_definition_allows_are_taken(kind: OptionType) -> None:
     allowed = option(kind, "#aaaaaa", "#bbbbbb")
-    assert read_value(allowed, "#bbbbbb") == "#bbbbbb"
+    assert read_value(allowed, "#bbbbbb") == read_value(allowed, "#BBBBBB") == "#bbbbbb"  # contract A6
     with pytest.raises(Problem, match="X must be one of #aaaaaa, #bbbbbb"):
         read_value(allowed, "#cccccc")
 

@@ -32,10 +32,16 @@ def read_value(definition: Definition, text: str) -> str:
     if definition.least and not re.fullmatch(rf"[!-~]{{{definition.least},}}", value):
         detail = f"{definition.name} is a word of at least {definition.least} ASCII characters, none of them a blank."
         raise Problem(Kind.MALFORMED, detail, pointer="/value")
-    if definition.values is not None and value not in definition.values:
-        detail = f"{definition.name} must be one of {', '.join(definition.values)}."
-        raise Problem(Kind.MALFORMED, detail, pointer="/value")
-    return value
+    return value if definition.values is None else _listed(definition, value)
+
+
+def _listed(definition: Definition, value: str) -> str:
+    """Return the listed value that is meant, in whatever case (contract A6)."""
+    for each in definition.values or ():
+        if each.casefold() == value.casefold():
+            return each
+    detail = f"{definition.name} must be one of {', '.join(definition.values or ())}."
+    raise Problem(Kind.MALFORMED, detail, pointer="/value")
 
 
 def _string(text: str) -> str:

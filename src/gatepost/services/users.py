@@ -188,6 +188,8 @@ class Users:
             fields["status"] = UserStatus(change.status.value)
         if change.password:
             fields |= await self._verifiers.members(User, change.password)
+        elif change.password is not None:
+            fields |= {"password_hash": None, "scram": None}
         before, upto = await self._store.write(lambda writer: _update(writer, caller, user_id, change, fields))
         await move_mail(self._store, before, upto)
         if change.send_notification:
