@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from tests.house import NOW, StillClock, World, open_store
 
-from gatepost.model.access import Caller
+from gatepost.model.access import Caller, Reach
 from gatepost.model.envelope import Body
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import All, Pattern
@@ -174,6 +174,18 @@ async def test_a_mail_with_nobody_in_scope_is_as_if_it_were_not_there(ground: Gr
     assert await refused(ground, ground.ada, mail_id) is Kind.NOT_FOUND
     assert await refused(ground, ground.ada, "<1@world.example>") is Kind.NOT_FOUND
     assert await refused(ground, Caller(admin_id=9, login="nobody"), mail_id) is Kind.NOT_FOUND
+
+
+async def test_mail_to_an_address_is_none_of_his_who_got_the_address_later(ground: Ground) -> None:
+    came = [await ground.keep("ada@served.example", received=NOW + each) for each in (-1, 0)]
+    left = {"direction": "out", "login": "ada@served.example", "received": NOW - 1}
+    came.append(await ground.keep("x@far.example", **left))
+    assert await refused(ground, ground.ada, came[0]) is Kind.NOT_FOUND
+    assert await refused(ground, ground.ada, came[2]) is Kind.NOT_FOUND
+    assert (await ground.traces.find(ground.ada, came[1])).copies
+    reach = Reach(domains=frozenset({ground.domains["served.example"]}))
+    keeper = Caller(admin_id=9, login="keeper", rights={"MAILS_READ": reach})
+    assert [len((await ground.traces.find(keeper, each)).copies) for each in came] == [1, 1, 1]
 
 
 async def test_others_are_named_only_within_scope(ground: Ground) -> None:

@@ -292,7 +292,7 @@ class Intake:
         beside = [*([calling(calls)] if calls else []), *also]
         arrival = partial(Keep, message, body, deliveries=deliveries, trace=trail.events, until=until, beside=beside)
         if newcomers:
-            change = partial(welcome, arrival=arrival, copies=copies, newcomers=newcomers, now=self._clock())
+            change = partial(welcome, arrival=arrival, copies=copies, newcomers=newcomers, now=message.received)
             kept = await self._store.write(change, pace=Pace.TOGETHER)
         else:
             kept = await self._store.write(arrival(copies), pace=Pace.TOGETHER)

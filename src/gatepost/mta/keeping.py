@@ -97,7 +97,10 @@ def welcome(
     newcomers: Sequence[Recipient],
     now: int,
 ) -> Kept:
-    """Keep a mail, and make the accounts of those who get their first; the copies are theirs."""
+    """Keep a mail, and make the accounts of those who get their first; the copies are theirs.
+
+    They are as old as the mail, that its trace be theirs too: `now` is when it came in.
+    """
     users = {recipient.address.key: _provision(writer, recipient, now) for recipient in newcomers}
     owned = [msgspec.structs.replace(copy, user_id=users.get(copy.mailbox, copy.user_id)) for copy in copies]
     return arrival(owned)(writer)

@@ -10,7 +10,7 @@ from gatepost.model.envelope import Direction
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import eq
 from gatepost.model.stored import Message
-from gatepost.model.tenant import User
+from gatepost.model.tenant import Domain, User
 from gatepost.services.access import Scope, may, require
 from gatepost.services.descriptions import Descriptions
 from gatepost.services.life import Life, life_of
@@ -55,8 +55,8 @@ class Traces:
         """The life as this caller may see it; None when nothing of it is in his scope."""
         if may(caller, "MAILS_READ"):
             return life
-        names = _mailboxes(life)
-        mine = {name for name in names if self._sees(caller, name)}
+        names, at = _mailboxes(life), life.message.received
+        mine = {name for name in names if self._sees(caller, name, at)}
         if self._is_sender(caller, life.message):
             mine |= {name for name in names - _members(life) if scope_of(self._store.reader, name) is None}
         elif not mine:
@@ -72,15 +72,22 @@ class Traces:
         """Tell whether the mail left on account of the caller's scope; those outside to whom it went are then his to
         see, but not who is served here for others, nor the members of a group (rules 9).
         """
-        return message.direction == Direction.OUT and self._sees(caller, message.login or message.sender)
+        return message.direction == Direction.OUT and self._sees(
+            caller, message.login or message.sender, message.received
+        )
 
-    def _sees(self, caller: Caller, mailbox: str) -> bool:
-        return sees(self._store.reader, caller, mailbox)
+    def _sees(self, caller: Caller, mailbox: str, at: int) -> bool:
+        return sees(self._store.reader, caller, mailbox, at)
 
 
-def sees(reader: Reader, caller: Caller, mailbox: str) -> bool:
-    """Tell whether a caller may know what befalls a mailbox's mail."""
+def sees(reader: Reader, caller: Caller, mailbox: str, at: int | None = None) -> bool:
+    """Tell whether a caller may know what befell a mailbox's mail of that time (epoch milliseconds; None: now).
+
+    What came before an account was made is none of its owner's: the address may have been another's.
+    """
     scope = scope_of(reader, mailbox)
+    if isinstance(scope, User) and at is not None and at < scope.creation_date:
+        scope = reader.get(Domain, scope.domain_id)
     return scope is not None and may(caller, "MAILS_READ", scope)
 
 
