@@ -65,6 +65,7 @@ def test_threat_45_the_set_holds_what_a_client_shows_in_all_70_mozilla_cases() -
         "attachment; filename*0*=utf-8''evil%2; filename*1*=Eexe",
         'attachment; filename="evil.\r\n exe"',
         'attachment; filename="evi\r\n\tl.exe"',
+        'attachment; filename *0="ev"; filename *1="il.exe"',
     ],
 )
 def test_threats_45_and_46_one_of_the_readings_is_the_bad_name(disposition: str) -> None:
@@ -101,6 +102,8 @@ def test_threat_46_the_name_of_the_content_type_counts_too() -> None:
         "/etc/evil.exe",
         ' "evil.exe" ',
         "ev\ufeffil.exe",
+        "ev\u034fil.exe\ufe0f",
+        "evil.exe\u3164\u2800\U000e0100",
     ],
 )
 def test_threat_47_a_disguised_name_has_its_plain_form(name: str) -> None:

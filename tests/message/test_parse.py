@@ -1,5 +1,8 @@
 """The structure of mails: every plausible reading, within limits (threats 49-54, 64)."""
 
+import binascii
+import zlib
+
 import msgspec
 import pytest
 from tests.message.documents import compound
@@ -260,6 +263,49 @@ def test_threat_52_signed_smime_content_is_reached_in_der_and_ber() -> None:
         assert [part.shown for part in found.parts] == ["smime.p7m", "evil.exe"]
         assert found.parts[1].head == EXE
         assert found.parts[0].signed
+
+
+def signed(content: bytes) -> bytes:
+    return der(
+        0x30, SIGNED, der(0xA0, der(0x30, der(2, b"\1"), der(0x31), der(0x30, DATA, der(0xA0, der(4, content)))))
+    )
+
+
+def test_threat_52_a_signed_file_is_a_part_with_its_own_name_and_type() -> None:
+    program = b"MZ" + bytes(200)
+    twice = signed(signed(program))
+    for name, content in ((b"evil.exe.p7m", signed(program)), (b"evil.exe.P7M.p7m", twice)):
+        found = take_apart(mail(attachment(name, content)))
+        assert ("evil.exe", "application/x-dosexec") in [(part.shown, part.sniffed) for part in found.parts]
+        assert found.unscannable == ()
+    within = take_apart(mail(attachment(b"smime.p7m", signed(zipped({"evil.exe": program})))))
+    assert "evil.exe" in [member.names[0] for part in within.parts for member in part.members]
+
+
+def test_threat_52_signed_content_and_calendars_in_archives_are_reached() -> None:
+    program = b"MZ" + bytes(200)
+    ics = b"BEGIN:VCALENDAR\r\nATTACH;FILENAME=evil.exe:data:x/y;base64," + in_base64(program).replace(b"\r\n", b"")
+    for name, content in (("a.p7m", signed(EVIL)), ("evil.exe.p7m", signed(program)), ("a.ics", ics)):
+        found = take_apart(mail(attachment(b"a.zip", zipped({name: content}))))
+        seen = [each for part in found.parts for each in (*part.names, *(n for m in part.members for n in m.names))]
+        assert "evil.exe" in seen, name
+    damaged = take_apart(mail(attachment(b"a.zip", zipped({"a.p7m": b"\x30\x82"}))))
+    assert damaged.unscannable == ("a.zip: a.p7m: the S/MIME content can't be read",)
+    sealed = take_apart(mail(attachment(b"a.zip", zipped({"a.p7m": der(0x30, ENVELOPED, der(0xA0, b"x"))}))))
+    assert sealed.encrypted
+
+
+def test_threat_55_compressed_smime_that_is_not_read_to_its_end_is_told() -> None:
+    oid, data = bytes.fromhex("060b2a864886f70d0109100109"), zlib.compress(EVIL)
+    for content, told in ((data, ()), (data[:-6], ("smime.p7z: the S/MIME content can't be read",))):
+        inner = der(0x30, DATA, der(0xA0, der(4, content)))
+        whole = der(0x30, oid, der(0xA0, der(0x30, der(2, b"\0"), der(0x30), inner)))
+        assert take_apart(mail(attachment(b"smime.p7z", whole))).unscannable == told
+
+
+def test_threat_51_uuencoded_files_are_found_in_text_of_any_declared_type() -> None:
+    text = b"begin 644 evil.exe\r\n" + binascii.b2a_uu(EXE[:45]).replace(b"\n", b"\r\n") + b"`\r\nend\r\n"
+    assert take_apart(mail(attachment(b"a.uue", text))).parts[1].shown == "evil.exe"
 
 
 def test_threat_52_sealed_and_damaged_smime_is_told() -> None:

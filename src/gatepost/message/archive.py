@@ -7,7 +7,7 @@ import hashlib
 import time
 from collections.abc import Callable, Sequence
 
-from gatepost.message import decode, foreign, names, office, packed, pdf, scripts, sevenzip, sniff, tnef, zips
+from gatepost.message import decode, foreign, names, office, packed, pdf, scripts, sevenzip, sniff, tnef, wrapped, zips
 from gatepost.message.anatomy import Kind, Link, Member
 from gatepost.message.entity import fit
 from gatepost.message.inside import Inside, is_page
@@ -143,11 +143,30 @@ class Unpacker:
             self._open(content, "", path, depth + 1)
 
     def _carried(self, content: bytes, member: Member, path: str, depth: int) -> None:
-        """Take the files that a page or a script carries, which are no archives by their own make."""
+        """Take the files that a page, a script, a calendar or a signed file carries: no archives by their own make."""
+        if depth > self._limits.archive_depth:
+            return
+        if wrapped.is_cms(member.names):
+            self._signed(content, member.names[0], path, depth)
+        files = wrapped.calendar_files(content) if wrapped.is_folded(member.type, member.names) else []
         if is_page(member.type, member.names) or sniff.script_type(member.names):
-            for name, data in scripts.files(content) if depth <= self._limits.archive_depth else ():
-                self._spend(len(data))
-                self._take(Entry(names=(decode.guessed(name) or "unnamed",), content=data), path, depth)
+            files += scripts.files(content)
+        for name, data in files:
+            self._spend(len(data))
+            self._take(Entry(names=(decode.guessed(name) or "unnamed",), content=data), path, depth)
+
+    def _signed(self, content: bytes, name: str, path: str, depth: int) -> None:
+        """Take what an S/MIME object holds: a mail, or a file."""
+        seal, inside = wrapped.cms(content)
+        self._encrypted |= seal is wrapped.Seal.ENVELOPED
+        if seal is wrapped.Seal.UNKNOWN:
+            self._tell(path, "the S/MIME content can't be read")
+        if not inside:
+            return
+        self._spend(len(inside))
+        self._mails.append(inside)
+        if inner := wrapped.file_name(name, inside):
+            self._take(Entry(names=(inner,), content=inside), path, depth)
 
     def _look_for_links(self, content: bytes, media: str, kind: str, names: Sequence[str]) -> None:
         if len(self._links) < ASIDES_MAX:

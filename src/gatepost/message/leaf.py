@@ -3,6 +3,8 @@
 import hashlib
 from functools import lru_cache
 
+from msgspec.structs import replace
+
 from gatepost.message import charsets, decode, flowed, inside, names, office, pdf, qr, scripts, sniff, wrapped
 from gatepost.message.anatomy import HEAD_BYTES, REPORT_BYTES, TEXT_BYTES, Part, Source, Symbol
 from gatepost.message.decode import Reading
@@ -189,15 +191,23 @@ def _tell(table: Table, entity: Entity, face: Face, reading: Reading, charset: s
 def _inner(table: Table, entity: Entity, face: Face, content: bytes, sniffed: str) -> tuple[list[Entity], bool, bool]:
     """Return entities inside content that is no archive; whether it is sealed; whether it is signed."""
     ending = tuple(name.lower().rpartition(".")[2] for name in face.named.all)
-    if not _CMS.isdisjoint(face.types) or "p7m" in ending or "p7z" in ending:
+    if not _CMS.isdisjoint(face.types) or wrapped.is_cms(face.named.all):
         seal, inside = wrapped.cms(content)
         if seal is wrapped.Seal.UNKNOWN:
             table.stop(f"{fit(face.named.shown) or 'S/MIME'}: the S/MIME content can't be read")
-        entities = [_within(table, entity, inside)] if inside and table.spend(len(inside)) else []
+        entities = _signed(table, entity, face, inside) if inside and table.spend(len(inside)) else []
         return entities, seal is wrapped.Seal.ENVELOPED, seal is wrapped.Seal.SIGNED
     if sniffed == "message/rfc822" or not _MAILS.isdisjoint(ending):
         return [_within(table, entity, content)], False, False  # whatever it holds: its own parts are sealed or not
     return [], "application/pgp-encrypted" in face.types or content.find(_PGP, 0, HEAD_BYTES) >= 0, False
+
+
+def _signed(table: Table, entity: Entity, face: Face, inside: bytes) -> list[Entity]:
+    """Return what an S/MIME object holds: as a mail, and as a file where it is one."""
+    mail = _within(table, entity, inside)
+    mail.hidden |= not wrapped.begins_as_mail(inside)
+    name = wrapped.file_name(face.named.shown, inside)
+    return [mail, replace(mail, hidden=entity.hidden, file=(name.encode("utf-8", "replace"), ""))] if name else [mail]
 
 
 def _within(table: Table, entity: Entity, content: bytes) -> Entity:
@@ -208,7 +218,7 @@ def _within(table: Table, entity: Entity, content: bytes) -> Entity:
 
 def _embedded(table: Table, entity: Entity, index: int, content: bytes, face: Face, sniffed: str) -> list[Entity]:
     """Return files that stand encoded inside a text, a page, a script or a calendar (threats 51, 52)."""
-    files = decode.embedded(content) if face.media.startswith("text/") else []
+    files = decode.embedded(content) if face.media.startswith("text/") or sniffed.startswith("text/") else []
     if files:
         table.flaw(Symbol.TEXT_ENCODED, f"part {index} {_FAULTS[Symbol.TEXT_ENCODED]}", index)
     if "text/calendar" in face.types or face.named.shown.lower().endswith(".ics"):

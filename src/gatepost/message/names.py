@@ -22,13 +22,15 @@ NAME_MAX = 1024  # characters of one name that are looked at
 _STRICT = re.compile(
     rb"(?:\A|;)[\s;]*([^\s=;\"]+)\s*=\s*(?:\"([^\"\\]*(?:\\.[^\"\\]*)*)(\"|\\?\Z)([^;]*)|([^;\"][^;]*|))", re.DOTALL
 )
-_LOOSE = re.compile(rb"(?<![A-Za-z0-9_-])((?:file)?name)(\*[^\s=;]{0,70})?\s*=\s*([^;]*)", re.IGNORECASE)
+_LOOSE = re.compile(rb"(?<![A-Za-z0-9_-])((?:file)?name)(?:\s*(\*[^\s=;]{0,70}))?\s*=\s*([^;]*)", re.IGNORECASE)
 _ONE_QUOTED = re.compile(rb'[^"]*;\s*(?:file)?name="[^"\\;]*"[^"]*\Z', re.IGNORECASE)
 _AFTER_BLANK = re.compile(rb"[^;\s]\s+(?:file)?name[*\s=]", re.IGNORECASE)
 _FOLD_WITHIN = re.compile(rb"(?<=[^;\s])[ \t]*\r?\n[ \t]+")
 _ESCAPE = re.compile(rb"\\(.)", re.DOTALL)
 _COMMENT = re.compile(rb"\([^()]*\)")
 _INDEX = re.compile(r"\*([0-9]{1,9})(\*?)\Z")
+# Letters and marks that show nothing (Default_Ignorable_Code_Point, Unicode's DerivedCoreProperties), and a blank one.
+_UNSEEN = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 _PLAIN = re.compile(r"[A-Za-z0-9_()\[\]+,@&#-]+(?:[ .][A-Za-z0-9_()\[\]+,@&#-]+)*\Z")
 
 
@@ -307,5 +309,6 @@ def _canonical(name: str) -> str:
     name = unicodedata.normalize("NFKC", name)
     if not name.isascii() or not name.isprintable():
         name = "".join(char for char in name if unicodedata.category(char) not in ("Cc", "Cf", "Co", "Cs"))
+        name = _UNSEEN.sub("", name)
     name = re.sub(r"::?\$DATA\s*\Z", "", name, flags=re.IGNORECASE)
     return name.strip(" \t\"'").rstrip(". \t\u00a0")

@@ -15,10 +15,12 @@ _SIGNED = bytes.fromhex("2a864886f70d010702")
 _ENVELOPED = (bytes.fromhex("2a864886f70d010703"), bytes.fromhex("2a864886f70d0109100117"))
 _COMPRESSED = bytes.fromhex("2a864886f70d0109100109")
 _INFLATED_MAX = 32_000_000
+_CMS_NAMES = (".p7m", ".p7z")
+_MAIL = re.compile(rb"\r?\n|[A-Za-z][A-Za-z0-9-]{0,100}[ \t]{0,100}:")
 
 
 class Seal(StrEnum):
-    """What a CMS object is."""
+    """What a CMS object is; UNKNOWN, too, for one that is not read to its end."""
 
     SIGNED = "signed"
     COMPRESSED = "compressed"
@@ -40,11 +42,30 @@ class _Malformed(ValueError):
 
 
 def cms(data: bytes) -> tuple[Seal, bytes]:
-    """Return what a CMS object (application/pkcs7-mime) is, and the content inside where it can be read."""
+    """Return what a CMS object (application/pkcs7-mime) is, and the content inside as far as it can be read."""
     try:
         return _cms(data)
     except (_Malformed, IndexError, zlib.error):
         return Seal.UNKNOWN, b""
+
+
+def is_cms(names: Iterable[str]) -> bool:
+    """Tell by its names whether a file is such an object."""
+    return any(name.lower().endswith(_CMS_NAMES) for name in names)
+
+
+def file_name(shown: str, inside: bytes) -> str:
+    """Return the name of the file that an object of this name holds, "" where it holds a mail.
+
+    Documents are signed as files, too (CAdES): `invoice.pdf.p7m` holds a PDF, `smime.p7m` a mail.
+    """
+    stem = shown[: -len(_CMS_NAMES[0])] if is_cms([shown]) else shown
+    return "" if "." not in stem and begins_as_mail(inside) else stem or "unnamed"
+
+
+def begins_as_mail(content: bytes) -> bool:
+    """Tell whether the first line is a header's field, or the end of an empty header."""
+    return _MAIL.match(content) is not None
 
 
 def _cms(data: bytes) -> tuple[Seal, bytes]:
@@ -60,7 +81,9 @@ def _cms(data: bytes) -> tuple[Seal, bytes]:
     if oid == _SIGNED:
         return Seal.SIGNED, octets
     if oid == _COMPRESSED:
-        return Seal.COMPRESSED, zlib.decompressobj().decompress(octets, _INFLATED_MAX)
+        inflater = zlib.decompressobj()
+        unpacked = inflater.decompress(octets, _INFLATED_MAX)
+        return (Seal.COMPRESSED if inflater.eof else Seal.UNKNOWN), unpacked
     return Seal.UNKNOWN, b""
 
 
@@ -128,6 +151,7 @@ _FOLDED = frozenset({"text/calendar", "text/vcard", "text/x-vcard", "text/x-vcal
 _FOLDED_NAMES = (".ics", ".ical", ".vcs", ".vcf")
 _FOLD = re.compile(rb"\r?\n[ \t]")
 _ATTACH = re.compile(rb"^ATTACH((?:;[^:\r\n]*)?):([^\r\n]*)", re.MULTILINE | re.IGNORECASE)
+_DATA_URI = re.compile(rb"data:[^,]*;base64,", re.IGNORECASE)
 _FILE_NAME = re.compile(rb"(?:X-)?FILENAME=\"?([^\";:]+)", re.IGNORECASE)
 
 
@@ -147,7 +171,9 @@ def calendar_files(text: bytes) -> list[tuple[bytes, bytes]]:
         return []
     found: list[tuple[bytes, bytes]] = []
     for match in _ATTACH.finditer(unfolded(text)):
-        if b"base64" in match[1].lower():
+        value, within = match[2], _DATA_URI.match(match[2])
+        if within or b"base64" in match[1].lower():
             name = _FILE_NAME.search(match[1])
-            found.append((name[1] if name else b"", decode.transfer(match[2], "base64")[0].data))
+            content = value[within.end() :] if within else value
+            found.append((name[1] if name else b"", decode.transfer(content, "base64")[0].data))
     return found
