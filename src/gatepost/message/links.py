@@ -148,11 +148,15 @@ class Collector:
 
     def read_script(self, raw: bytes, part: int, *, within: bool = False) -> None:
         """Take the links of a script, those too that it spells otherwise, and those of the pages that it writes."""
-        self.read_text(raw, part)
-        for text in scripts.spelled_out(raw):
+        for text in (raw, *scripts.spelled_out(raw)):
             self.read_text(text, part)
+            self._read_schemeless(text, part)
         for hidden in () if within else scripts.in_base64(raw):
             self.read_html(hidden, part, within=True)
+
+    def _read_schemeless(self, script: bytes, part: int) -> None:
+        for address in scripts.without_scheme(script):
+            self._add("http:" + address.decode("utf-8", "replace"), Source.HTML, part)
 
     def _read_data(self, url: str, part: int) -> None:
         """Take the links of a document that stands in a data URL (RFC 2397)."""
@@ -172,6 +176,7 @@ class Collector:
             self._add("http:" + value, Source.HTML, part)
         elif _ANY_SCHEME.match(value):
             self._add_inner(value, 0, part)  # mailto:, javascript:, ms-word:ofe|u|http://...
+            self._read_schemeless(value.encode("utf-8", "replace"), part)
             if (share := value.find("\\\\")) > 0:  # search-ms:crumb=location:\\\\...
                 self._add("file:" + value[share:], Source.HTML, part)
         elif base and value and not value.startswith("#"):

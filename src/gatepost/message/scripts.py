@@ -25,6 +25,11 @@ _PERCENT = re.compile(rb"%3[aA](?:%2[fF]|/)|%3[cC]")  # "://" or "<"
 # A string that begins as "http" or as "<" does, with or without a mark of UTF-8 before it.
 _BASE64 = re.compile(rb"[\"'`]((?:aHR0c|P[A-P]|77u/P)[A-Za-z0-9+/_-]{10,}={0,2})[\"'`]")
 
+# A string that names a host and leaves the scheme to the browser.
+_NO_SCHEME = re2.compile(
+    rb"[\"'`](//(?:[A-Za-z0-9_-]{1,63}\.)+[A-Za-z][A-Za-z0-9-]{1,62}(?:[:/?#][^\s\"'`<>\\]*)?)[\"'`]"
+)
+
 # Archives, programs, Office documents, shortcuts and OneNote pages, by how they begin; in a string or a data URL.
 _FILE = re2.compile(
     rb"[\"'`,]((?:UEsDB|TV[opq]|UmFyIR|N3q8r|TVNDRg|0M8R4KGx|H4sI|TAAAAAEUAg|5FJce4zY)[A-Za-z0-9+/\r\n]{60,}={0,2})"
@@ -44,6 +49,12 @@ def spelled_out(raw: bytes) -> Iterator[bytes]:
 def _meant(match: re.Match[bytes]) -> bytes:
     digits = match[1] or match[2] or match[3]
     return binascii.unhexlify(digits) if digits else b"/"
+
+
+def without_scheme(raw: bytes) -> Iterator[bytes]:
+    """Yield the addresses that a script has as `//host/path`."""
+    for match in _NO_SCHEME.finditer(raw[:OCTETS]):
+        yield match[1]
 
 
 def in_base64(raw: bytes) -> Iterator[bytes]:
