@@ -156,6 +156,8 @@ class Collector:
 
     def _read_schemeless(self, script: bytes, part: int) -> None:
         for address in scripts.without_scheme(script):
+            if self.full:
+                return
             self._add("http:" + address.decode("utf-8", "replace"), Source.HTML, part)
 
     def _read_data(self, url: str, part: int) -> None:

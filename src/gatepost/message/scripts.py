@@ -26,7 +26,7 @@ _PERCENT = re.compile(rb"%3[aA](?:%2[fF]|/)|%3[cC]")  # "://" or "<"
 _BASE64 = re.compile(rb"[\"'`]((?:aHR0c|P[A-P]|77u/P)[A-Za-z0-9+/_-]{10,}={0,2})[\"'`]")
 
 # A string that names a host and leaves the scheme to the browser.
-_NO_SCHEME = re2.compile(
+_NO_SCHEME = re.compile(
     rb"[\"'`](//(?:[A-Za-z0-9_-]{1,63}\.)+[A-Za-z][A-Za-z0-9-]{1,62}(?:[:/?#][^\s\"'`<>\\]*)?)[\"'`]"
 )
 
@@ -52,9 +52,9 @@ def _meant(match: re.Match[bytes]) -> bytes:
 
 
 def without_scheme(raw: bytes) -> Iterator[bytes]:
-    """Yield the addresses that a script has as `//host/path`."""
-    for match in _NO_SCHEME.finditer(raw[:OCTETS]):
-        yield match[1]
+    """Yield the addresses that a script has as `//host/path`, each once."""
+    if b"//" in raw:
+        yield from {match[1]: None for match in _NO_SCHEME.finditer(raw[:OCTETS])}
 
 
 def in_base64(raw: bytes) -> Iterator[bytes]:
