@@ -1,6 +1,7 @@
 """Writes commit in groups, each item for itself; failures of one are the others' business only when the disc fails."""
 
 import asyncio
+import errno
 import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -12,11 +13,13 @@ import pytest
 from structlog.testing import capture_logs
 from tests.store.samples import domain, keep, open_store, user
 
+from gatepost.events import Metrics
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Op, Query, Where, eq, every
 from gatepost.model.tenant import Broker, Domain, User
 from gatepost.store import coming, sqlite
 from gatepost.store import store as face
+from gatepost.store.health import Health
 from gatepost.store.store import Pace, Store, Writer
 
 pytestmark = pytest.mark.anyio
@@ -441,15 +444,30 @@ async def test_81_a_database_that_was_locked_is_tried_until_it_is_free(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sqlite, "PROBE", 0.01)
-    store._committer._connection.execute("PRAGMA busy_timeout=10")
+    monkeypatch.setattr(sqlite, "KNOWN", 10)
+    writing = store._committer._connection
+    writing.execute("PRAGMA busy_timeout=20")
     intruder = sqlite3.connect(store.path / "gatepost.db", isolation_level=None)
     intruder.execute("BEGIN IMMEDIATE")
-    with pytest.raises(Problem):
-        await store.write(adds(user()))
+    for _ in range(2):  # the second is refused sooner
+        with pytest.raises(Problem):
+            await store.write(adds(user()))
+    assert writing.execute("PRAGMA busy_timeout").fetchone() == (10,)
     intruder.execute("ROLLBACK")
     intruder.close()
     while not store.healthy:  # noqa: ASYNC110  # the writer's thread finds out
         await asyncio.sleep(0.001)
+    await store.write(adds(user()))
+    assert writing.execute("PRAGMA busy_timeout").fetchone() == (sqlite.BUSY,)
+
+
+@pytest.mark.parametrize("state", ["full", "locked"])
+def test_80_a_broken_store_is_not_tried_again_though_it_was_full_or_locked_before(state: str) -> None:
+    health = Health(Metrics())
+    setattr(health, state, True)
+    assert health.passing
+    health.blame(OSError(errno.EIO, "failed"))
+    assert not health.passing and not health.ok
 
 
 async def test_after_the_end_every_change_is_unavailable(directory: Path) -> None:

@@ -61,8 +61,8 @@ class Health:
 
     @property
     def passing(self) -> bool:
-        """Whether writes fail for what may be over soon: it is tried again and again."""
-        return self.full or self.locked
+        """Whether writes fail for what may be over soon: it is tried again and again. Nothing is where it is broken."""
+        return (self.full or self.locked) and not self.broken
 
     @property
     def trouble(self) -> Problem | None:
@@ -73,7 +73,7 @@ class Health:
 
     def recovered(self) -> None:
         """Note that a write succeeded."""
-        if self.passing:
+        if self.full or self.locked:
             log.info("the store has room again" if self.full else "the database is no longer locked")
             self.full = self.locked = False
             self._gauge.set(int(self.ok))

@@ -30,6 +30,8 @@ LOG = 65_536_000  # octets of the write-ahead log after which it goes into the d
 BATCH = 500  # items of one transaction
 WAL_ALARM = 1_000_000_000  # octets (rules 19)
 WAL_LOOK = 1.0  # seconds between two looks at it
+BUSY = 5_000  # milliseconds that a transaction waits for another process that holds the database locked
+KNOWN = 500  # the same once that has been in vain, so that answers, and the stop, come soon
 PROBE = 1.0  # seconds between trials whether a full disc has room again, a locked database is free
 LINGER = 0.03  # seconds that an item waits for others to be committed with
 LAPS = 3  # of a loop that bring nothing more to be waited for: then nobody is near
@@ -51,7 +53,7 @@ def connect(path: Path, *, reading: bool) -> sqlite3.Connection:
     # One that reads makes no file in the place of a database that was taken away.
     name = f"{path.absolute().as_uri()}?mode=rw" if reading else str(path)
     connection = sqlite3.connect(
-        name, uri=reading, isolation_level=None, check_same_thread=False, cached_statements=512, timeout=5.0
+        name, uri=reading, isolation_level=None, check_same_thread=False, cached_statements=512, timeout=BUSY / 1000
     )
     for pragma in (_READING if reading else _WRITING).split(";"):
         connection.execute(pragma).fetchall()
@@ -110,6 +112,7 @@ class Committer:
         self.meanwhile = Meanwhile()
         self.coming = Coming()
         self._stopped = False
+        self._busy = BUSY
         self.generation = 1
         self.revision = 1
         self._thread = threading.Thread(target=self._run, name="store", daemon=True)
@@ -185,6 +188,7 @@ class Committer:
         going = True
         while going:
             batch, going = self._next()
+            self._heed_lock()
             if batch:
                 self._commit(batch)
             elif self._slow and not self._soon:
@@ -222,6 +226,12 @@ class Committer:
         if self._slow:
             return LINGER if self._soon else 0.0
         return PROBE if self._health.passing else None
+
+    def _heed_lock(self) -> None:
+        busy = KNOWN if self._health.locked else BUSY
+        if busy != self._busy:
+            self._busy = busy
+            self._connection.execute(f"PRAGMA busy_timeout = {busy}")
 
     def _commit(self, batch: list[Item[Any]]) -> None:
         try:
