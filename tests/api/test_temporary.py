@@ -94,12 +94,15 @@ async def test_a_temporary_token_opens_no_lasting_way_in_rules_13(jon: Jon) -> N
     await api.store.write(lambda writer: writer.change(User, jon.id, mfa_type="TOTP"))
     account = {"login": "new", "displayName": "New", "email": "x@y.example", "password": SECRET, "enabled": True}
     user = {"email": "arya@got.com", "status": "ENABLED", "domainId": jon.domain, "password": SECRET}
+    disabled = f"/security/admins/{api.ids.show((await api.admin('disabled')).id)}"
+    assert (await api.ask("PATCH", disabled, {"enabled": False})).status_code == 200
     new = {**account, "language": "EN", "permissions": ["SYSADMIN"]}
     asked: tuple[tuple[str, str, Any], ...] = (
         ("PATCH", me, {"email": "thief@evil.example"}),
         ("PATCH", me, {"password": "another one"}),
         ("PATCH", me, {"totp": False}),
         ("PATCH", accomplice, {"email": "thief@evil.example"}),
+        ("PATCH", disabled, {"enabled": True}),
         ("POST", "/platform/admins", new),
         ("POST", "/platform/admins", {"id": api.ids.show(other.id), "permissions": ["SYSADMIN"]}),
         ("PUT", f"/platform/admins/{api.ids.show(1)}/authorities", ["SYSADMIN"]),
@@ -111,7 +114,12 @@ async def test_a_temporary_token_opens_no_lasting_way_in_rules_13(jon: Jon) -> N
     token = (await ask(api))["token"]
     for each in asked:
         assert (await api.ask(*each, token=token)).status_code == 403, each
-    for place, change in ((me, {"displayName": "Me"}), (jon.place, {"firstname": "Jon", "email": "jon@got.com"})):
+    await api.store.write(lambda writer: writer.change(User, jon.id, mfa_type=None))
+    for place, change in (
+        (me, {"displayName": "Me", "enabled": True}),
+        (accomplice, {"enabled": False}),
+        (jon.place, {"firstname": "Jon", "email": "jon@got.com", "mfaType": "NONE"}),
+    ):
         assert (await api.ask("PATCH", place, change, token=token)).status_code < 300, place
 
 

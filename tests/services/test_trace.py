@@ -43,13 +43,13 @@ class Ground:
         self.ada = self.world.owner(ada)
         self.eve = self.world.owner(eve)
 
-    async def keep(self, *mailboxes: str, **fields: object) -> str:
-        """Store a mail with a verdict, a copy and a delivery for each mailbox."""
+    async def keep(self, *mailboxes: str, user_id: int | None = None, **fields: object) -> str:
+        """Store a mail with a verdict, a copy and a delivery for each mailbox; `user_id` is whose the copies are."""
         message = self.message(**fields)
         events = [TraceEvent(at=NOW, event="received", data={"client": "192.0.2.7"})]
         for mailbox in mailboxes:
             events.append(TraceEvent(at=NOW + 1, event="verdict", mailbox=mailbox, text=f"for {mailbox}"))
-        copies = [self.copy(message, mailbox) for mailbox in mailboxes]
+        copies = [self.copy(message, mailbox, user_id) for mailbox in mailboxes]
         ways = [self.delivery(message, mailbox) for mailbox in mailboxes]
         body = Body(4, b"Hi\r\n")
         await self.world.store.write(lambda w: w.keep(message, body, copies, ways, events, LATER))
@@ -74,12 +74,12 @@ class Ground:
         }
         return Message(**{**base, **fields})  # type: ignore[arg-type]
 
-    def copy(self, message: Message, mailbox: str) -> Copy:
+    def copy(self, message: Message, mailbox: str, user_id: int | None = None) -> Copy:
         return Copy(
             mail_id=message.id,
             mailbox=mailbox.lower(),
             domain_id=self.domains.get(mailbox.rpartition("@")[2], 0),
-            user_id=None,
+            user_id=user_id,
             folder="INBOX",
             category="CLEAN",
             score=0.0,
@@ -186,6 +186,14 @@ async def test_mail_to_an_address_is_none_of_his_who_got_the_address_later(groun
     reach = Reach(domains=frozenset({ground.domains["served.example"]}))
     keeper = Caller(admin_id=9, login="keeper", rights={"MAILS_READ": reach})
     assert [len((await ground.traces.find(keeper, each)).copies) for each in came] == [1, 1, 1]
+
+
+async def test_what_is_kept_says_whose_a_mail_is(ground: Ground) -> None:
+    """An account's first mails may come at once, a clock be set back, an address change hands by a new one for both."""
+    early = await ground.keep("ada@served.example", user_id=ground.ada.user_id, received=NOW - 1)
+    former = await ground.keep("ada@served.example", user_id=ground.eve.user_id, received=NOW + 1)
+    assert (await ground.traces.find(ground.ada, early)).copies
+    assert await refused(ground, ground.ada, former) is Kind.NOT_FOUND
 
 
 async def test_others_are_named_only_within_scope(ground: Ground) -> None:

@@ -143,8 +143,13 @@ def require_lasting(caller: Caller) -> None:
 
 def require_sign_in(caller: Caller, account: Account, change: Mapping[str, Any]) -> None:
     """Raise FORBIDDEN where a temporary token would change by what an account signs in, or where its links go."""
-    if any(name in change and change[name] != getattr(account, name) for name in SIGN_IN):
+    if any(name in change and not _same(change[name], getattr(account, name)) for name in SIGN_IN):
         require_lasting(caller)
+
+
+def _same(new: Any, old: Any) -> bool:
+    """Tell whether nothing changes; there are two words for no second factor."""
+    return bool(new == old or {new, old} == {None, "NONE"})
 
 
 def digest(token: str) -> str:

@@ -10,7 +10,7 @@ from gatepost.model.query import Any as AnyOf
 from gatepost.model.query import Condition, Op, Page, Pattern, Query, Where, eq, every
 from gatepost.model.rights import NOWHERE
 from gatepost.model.tenant import Language
-from gatepost.services.access import forbidden, may, require, require_sign_in
+from gatepost.services.access import forbidden, may, require, require_lasting, require_sign_in
 from gatepost.services.authorities import AdminView, knows, outranks, show_admins
 from gatepost.services.passwords import Passwords
 from gatepost.services.records import Line, emptied, given, read_address, unprocessable
@@ -66,6 +66,8 @@ class Admins:
         def alter(writer: Writer) -> AdminView:
             admin = _touched(writer, caller, admin_id)
             require_sign_in(caller, admin, fields)
+            if change.enabled and not admin.enabled:
+                require_lasting(caller)
             if change.enabled is False:
                 keep_sysadmin(writer, admin)
             changed = writer.change(Admin, admin.id, **fields)

@@ -9,7 +9,6 @@ from gatepost.model.address import Address, BadAddress, parse_address
 from gatepost.model.envelope import Direction
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import eq
-from gatepost.model.stored import Message
 from gatepost.model.tenant import Domain, User
 from gatepost.services.access import Scope, may, require
 from gatepost.services.descriptions import Descriptions
@@ -55,9 +54,9 @@ class Traces:
         """The life as this caller may see it; None when nothing of it is in his scope."""
         if may(caller, "MAILS_READ"):
             return life
-        names, at = _mailboxes(life), life.message.received
-        mine = {name for name in names if self._sees(caller, name, at)}
-        if self._is_sender(caller, life.message):
+        names = _mailboxes(life)
+        mine = {name for name in names if sees(self._store.reader, caller, name, life)}
+        if self._is_sender(caller, life):
             mine |= {name for name in names - _members(life) if scope_of(self._store.reader, name) is None}
         elif not mine:
             return None
@@ -68,27 +67,31 @@ class Traces:
             copies=tuple(each for each in life.copies if address_key(each.mailbox) in mine),
         )
 
-    def _is_sender(self, caller: Caller, message: Message) -> bool:
+    def _is_sender(self, caller: Caller, life: Life) -> bool:
         """Tell whether the mail left on account of the caller's scope; those outside to whom it went are then his to
         see, but not who is served here for others, nor the members of a group (rules 9).
         """
-        return message.direction == Direction.OUT and self._sees(
-            caller, message.login or message.sender, message.received
+        message = life.message
+        return message.direction == Direction.OUT and sees(
+            self._store.reader, caller, message.login or message.sender, life
         )
 
-    def _sees(self, caller: Caller, mailbox: str, at: int) -> bool:
-        return sees(self._store.reader, caller, mailbox, at)
 
-
-def sees(reader: Reader, caller: Caller, mailbox: str, at: int | None = None) -> bool:
-    """Tell whether a caller may know what befell a mailbox's mail of that time (epoch milliseconds; None: now).
-
-    What came before an account was made is none of its owner's: the address may have been another's.
-    """
+def sees(reader: Reader, caller: Caller, mailbox: str, life: Life | None = None) -> bool:
+    """Tell whether a caller may know what befell a mail at a mailbox; without `life`, what would befall one now."""
     scope = scope_of(reader, mailbox)
-    if isinstance(scope, User) and at is not None and at < scope.creation_date:
+    if isinstance(scope, User) and life is not None and not _is_his(life, scope):
         scope = reader.get(Domain, scope.domain_id)
     return scope is not None and may(caller, "MAILS_READ", scope)
+
+
+def _is_his(life: Life, user: User) -> bool:
+    """Tell whether a mail at an account's address was this account's: the address may have been another's.
+
+    What is kept says whose it is. Else it is none of his whose account was made later.
+    """
+    owners = {copy.user_id for copy in life.copies if copy.mailbox == user.email and copy.user_id is not None}
+    return user.id in owners if owners else life.message.received >= user.creation_date
 
 
 def scope_of(reader: Reader, mailbox: str) -> Scope | None:
