@@ -8,17 +8,20 @@ import pytest
 from tests.house import NOW, StillClock, World, open_store
 
 from gatepost.model.access import Caller, Reach
+from gatepost.model.audit import Actor, acting
 from gatepost.model.envelope import Body
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import All, Pattern
 from gatepost.model.stored import Copy, Delivery, Message, State, TraceEvent
-from gatepost.model.tenant import DomainAlias
+from gatepost.model.tenant import DomainAlias, User
 from gatepost.services import tracking
 from gatepost.services.life import Life
+from gatepost.services.members import SLICE
 from gatepost.services.status import Status
 from gatepost.services.trace import Traces
 from gatepost.services.tracking import HOUR, Found, Search
 from gatepost.settings import Filters
+from gatepost.store.store import Writer
 
 pytestmark = pytest.mark.anyio
 
@@ -54,6 +57,16 @@ class Ground:
         body = Body(4, b"Hi\r\n")
         await self.world.store.write(lambda w: w.keep(message, body, copies, ways, events, LATER))
         return message.id
+
+    async def rename(self, user_id: int | None, old: str, new: str) -> None:
+        """Change an account's address, as an administrator does."""
+
+        def change(writer: Writer) -> None:
+            writer.change(User, user_id or 0, email=new)
+            writer.move_copies(old, new, writer.newest_copy(), SLICE)
+
+        with acting(Actor(login="root")):
+            await self.world.store.write(change)
 
     def message(self, **fields: object) -> Message:
         self.count += 1
@@ -194,6 +207,23 @@ async def test_what_is_kept_says_whose_a_mail_is(ground: Ground) -> None:
     former = await ground.keep("ada@served.example", user_id=ground.eve.user_id, received=NOW + 1)
     assert (await ground.traces.find(ground.ada, early)).copies
     assert await refused(ground, ground.ada, former) is Kind.NOT_FOUND
+
+
+async def test_mail_is_none_of_his_whose_account_came_to_its_address_later(ground: Ground) -> None:
+    """What is kept goes along with the former holder, to his new address."""
+    bea = await ground.world.user("bea@served.example")
+    came = await ground.keep("ada@served.example", user_id=ground.ada.user_id)
+    left = await ground.keep("x@far.example", direction="out", login="ada@served.example")
+    assert [(await ground.traces.find(ground.ada, each)).message.id for each in (came, left)] == [came, left]
+    ground.world.clock.now += 1
+    for user_id, old, new in ((ground.ada.user_id, "ada", "eva"), (bea.id, "bea", "ada")):
+        await ground.rename(user_id, f"{old}@served.example", f"{new}@served.example")
+    taker = ground.world.owner(bea)
+    for each in (came, left):
+        assert await refused(ground, taker, each) is Kind.NOT_FOUND
+    assert (await ground.traces.find(ground.ada, came)).copies
+    later = await ground.keep("ada@served.example", received=NOW + 1)
+    assert (await ground.traces.find(taker, later)).copies
 
 
 async def test_others_are_named_only_within_scope(ground: Ground) -> None:

@@ -6,9 +6,10 @@ import msgspec
 
 from gatepost.model.access import Caller
 from gatepost.model.address import Address, BadAddress, parse_address
+from gatepost.model.audit import CHANGE, Audit
 from gatepost.model.envelope import Direction
 from gatepost.model.problem import Kind, Problem
-from gatepost.model.query import eq
+from gatepost.model.query import Op, Query, Where, eq, every
 from gatepost.model.tenant import Domain, User
 from gatepost.services.access import Scope, may, require
 from gatepost.services.descriptions import Descriptions
@@ -80,18 +81,25 @@ class Traces:
 def sees(reader: Reader, caller: Caller, mailbox: str, life: Life | None = None) -> bool:
     """Tell whether a caller may know what befell a mail at a mailbox; without `life`, what would befall one now."""
     scope = scope_of(reader, mailbox)
-    if isinstance(scope, User) and life is not None and not _is_his(life, scope):
+    if isinstance(scope, User) and life is not None and not _is_his(reader, life, scope):
         scope = reader.get(Domain, scope.domain_id)
     return scope is not None and may(caller, "MAILS_READ", scope)
 
 
-def _is_his(life: Life, user: User) -> bool:
+def _is_his(reader: Reader, life: Life, user: User) -> bool:
     """Tell whether a mail at an account's address was this account's: the address may have been another's.
 
-    What is kept says whose it is. Else it is none of his whose account was made later.
+    What is kept says whose it is. Else it is none of his whose account was made, or came to its address, later.
     """
     owners = {copy.user_id for copy in life.copies if copy.mailbox == user.email and copy.user_id is not None}
-    return user.id in owners if owners else life.message.received >= user.creation_date
+    came = life.message.received
+    return user.id in owners if owners else came >= user.creation_date and not _moved_since(reader, user, came)
+
+
+def _moved_since(reader: Reader, user: User, at: int) -> bool:
+    """Tell whether an account has changed its address since; what was kept at the former one went along."""
+    change = every(eq("object_id", str(user.id)), eq("kind", "user"), eq("act", CHANGE), Where("at", Op.GT, at))
+    return any("email" in (each.before or {}) for each in reader.find(Audit, Query(where=change)).items)
 
 
 def scope_of(reader: Reader, mailbox: str) -> Scope | None:
