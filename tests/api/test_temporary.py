@@ -96,6 +96,7 @@ async def test_a_temporary_token_opens_no_lasting_way_in_rules_13(jon: Jon) -> N
     user = {"email": "arya@got.com", "status": "ENABLED", "domainId": jon.domain, "password": SECRET}
     disabled = f"/security/admins/{api.ids.show((await api.admin('disabled')).id)}"
     assert (await api.ask("PATCH", disabled, {"enabled": False})).status_code == 200
+    barred = f"/users/{(await api.user('sansa@got.com', jon.domain, status='DISABLED'))['id']}"
     new = {**account, "language": "EN", "permissions": ["SYSADMIN"]}
     asked: tuple[tuple[str, str, Any], ...] = (
         ("PATCH", me, {"email": "thief@evil.example"}),
@@ -109,6 +110,7 @@ async def test_a_temporary_token_opens_no_lasting_way_in_rules_13(jon: Jon) -> N
         ("PATCH", jon.place, {"email": "robb@got.com"}),
         ("PATCH", jon.place, {"password": "another one"}),
         ("PATCH", jon.place, {"mfaType": "NONE"}),
+        ("PATCH", barred, {"status": "ENABLED"}),
         ("POST", "/users", user),
     )
     token = (await ask(api))["token"]
@@ -118,7 +120,7 @@ async def test_a_temporary_token_opens_no_lasting_way_in_rules_13(jon: Jon) -> N
     for place, change in (
         (me, {"displayName": "Me", "enabled": True}),
         (accomplice, {"enabled": False}),
-        (jon.place, {"firstname": "Jon", "email": "jon@got.com", "mfaType": "NONE"}),
+        (jon.place, {"firstname": "Jon", "email": "jon@got.com", "mfaType": "NONE", "status": "ENABLED"}),
     ):
         assert (await api.ask("PATCH", place, change, token=token)).status_code < 300, place
 

@@ -253,6 +253,8 @@ def _update(
     if change.email is not None:
         fields["email"] = own_address(writer, domain, change.email, but=user)
     require_sign_in(caller, user, fields)
+    if fields.get("status") is UserStatus.ENABLED and user.status is not UserStatus.ENABLED:
+        require_lasting(caller)
     _move(writer, user, fields.get("email", user.email))
     writer.change(User, user.id, **fields)
     return user, move_first(writer, user, fields.get("email", user.email))
