@@ -211,6 +211,24 @@ async def test_a_sign_in_ends_with_what_it_was_got_with(tmp_path: Path, mechanis
             assert await talk.rest() == b""
 
 
+@pytest.mark.parametrize("moment", ["before the data", "within the data"])
+async def test_a_mail_under_way_ends_with_the_sign_in(tmp_path: Path, moment: str) -> None:
+    """A mail's data may take hours to come."""
+    async with door(tmp_path) as opened:
+        talk = await covered(opened)
+        assert (await plain(talk, BOB, PASSWORD)).startswith("235 ")
+        assert (await talk.ask(f"MAIL FROM:<{BOB}>")).startswith("250 ")
+        assert (await talk.ask("RCPT TO:<ada@world.example>")).startswith("250 ")
+        if moment == "within the data":
+            assert (await talk.ask("DATA")).startswith("354 ")
+        await change(opened, status=UserStatus.DISABLED)
+        last = "DATA" if moment == "before the data" else "Subject: out\r\n\r\nx\r\n."
+        assert await talk.ask(last) == "421 4.7.0 your sign-in holds no longer; closing"
+        assert await talk.rest() == b""
+        assert opened.mails == []
+        assert all(draft.data() == b"" for draft in opened.keeper.drafts)
+
+
 async def test_a_token_that_lapses_ends_the_session(tmp_path: Path) -> None:
     async with door(tmp_path) as opened:
         now = opened.world.clock()

@@ -86,8 +86,7 @@ class Handler:
             raise Refusal(replies.TOO_BIG)
         if trouble := self.trouble():
             raise trouble
-        if client.login is not None and not self._access.holds(client.login):
-            raise Refusal(replies.SIGN_IN_OVER, final=True)
+        self.hold(client)
         try:
             await self._directory.admit(client, sender)
             self._intake.admit(client, sender)
@@ -123,8 +122,14 @@ class Handler:
         """Have a refusal remembered, so that it can be explained later (rules 21)."""
         self._intake.note_refusal(client, sender, recipient, *_parts(replies.of(problem)))
 
+    def hold(self, client: Client) -> None:
+        """Raise Refusal where who signed in could do so no more."""
+        if client.login is not None and not self._access.holds(client.login):
+            raise Refusal(replies.SIGN_IN_OVER, final=True)
+
     def open(self, client: Client, mail: Transaction) -> "Incoming":
         """Open a place for a mail's data."""
+        self.hold(client)
         return Incoming(self._intake, client, mail, self._clock)
 
     async def sign_in(self, client: Client, mechanism: str, initial: str, ask: Ask) -> Client:

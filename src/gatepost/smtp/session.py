@@ -283,6 +283,7 @@ class Session(Connection):
         try:
             await self.say(replies.GO_ON.wire)
             await self._read_mail(incoming, share)
+            self.door.handler.hold(self.client)  # the data may have taken hours
         except BaseException:
             incoming.drop()
             raise
