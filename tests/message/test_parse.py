@@ -295,12 +295,35 @@ def test_threat_52_signed_content_and_calendars_in_archives_are_reached() -> Non
     assert sealed.encrypted
 
 
+def test_a_signed_document_has_no_faults_of_a_header() -> None:
+    """It is read as a mail, too, lest one pass as a file: a large one was told as a header beyond all limits."""
+    document = b"%PDF-1.4\r\n" + bytes(range(128, 256)) * 1000
+    for name, content in ((b"a.pdf.p7m", signed(document)), (b"a.zip", zipped({"a.pdf.p7m": signed(document)}))):
+        found = take_apart(mail(attachment(name, content)))
+        assert (found.unscannable, found.defects) == ((), ()), name
+    found = take_apart(mail(attachment(b"smime.p7m", signed(b"no field\r\n" + bytes(200_000)))))
+    assert found.unscannable == ("the header of part 1 is larger than is looked into",)
+
+
+def test_threat_55_files_that_are_signed_too_often_are_told() -> None:
+    content, name = EXE, "evil.exe"
+    for _ in range(LIMITS.archive_depth - 1):
+        content, name = signed(content), f"{name}.p7m"
+    for depth, told in ((LIMITS.archive_depth, ()), (LIMITS.archive_depth - 1, ("a.zip: archives are nested more",))):
+        limits = msgspec.structs.replace(LIMITS, archive_depth=depth)
+        found = take_apart(mail(attachment(b"a.zip", zipped({name: content}))), limits)
+        assert tuple(each[: len("a.zip: archives are nested more")] for each in found.unscannable) == told
+
+
+def compressed(data: bytes) -> bytes:
+    oid, inner = bytes.fromhex("060b2a864886f70d0109100109"), der(0x30, DATA, der(0xA0, der(4, data)))
+    return der(0x30, oid, der(0xA0, der(0x30, der(2, b"\0"), der(0x30), inner)))
+
+
 def test_threat_55_compressed_smime_that_is_not_read_to_its_end_is_told() -> None:
-    oid, data = bytes.fromhex("060b2a864886f70d0109100109"), zlib.compress(EVIL)
+    data = zlib.compress(EVIL)
     for content, told in ((data, ()), (data[:-6], ("smime.p7z: the S/MIME content can't be read",))):
-        inner = der(0x30, DATA, der(0xA0, der(4, content)))
-        whole = der(0x30, oid, der(0xA0, der(0x30, der(2, b"\0"), der(0x30), inner)))
-        assert take_apart(mail(attachment(b"smime.p7z", whole))).unscannable == told
+        assert take_apart(mail(attachment(b"smime.p7z", compressed(content)))).unscannable == told
 
 
 def test_threat_51_uuencoded_files_are_found_in_text_of_any_declared_type() -> None:
@@ -321,8 +344,15 @@ def test_threat_52_files_in_calendars_are_parts() -> None:
     ics = b"BEGIN:VCALENDAR\r\nATTACH;ENCODING=BASE64;VALUE=BINARY;X-FILENAME=evil.exe:" + in_base64(EXE).replace(
         b"\r\n", b"\r\n "
     )
-    found = take_apart(mail(b"Content-Type: text/calendar\r\n\r\n" + ics + b"\r\nEND:VCALENDAR\r\n"))
-    assert (found.parts[1].shown, found.parts[1].head) == ("evil.exe", EXE)
+    ics += b"\r\nEND:VCALENDAR\r\n"
+    other = ics.replace(b";ENC", b';X-TITLE="a: b";ENC')
+    for content in (
+        b"Content-Type: text/calendar\r\n\r\n" + ics,
+        attachment(b"a.vcs", ics),
+        attachment(b"a.ics", other),
+    ):
+        found = take_apart(mail(content))
+        assert (found.parts[1].shown, found.parts[1].head) == ("evil.exe", EXE)
 
 
 def test_threat_53_partial_and_external_mails_are_told() -> None:
@@ -437,11 +467,18 @@ def test_readings_of_readings_are_bounded_by_the_mail_s_size() -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [zipped({"a": b"b"}), b"MSCF\0\0\0\0cab", compound({"a": b"b"})], ids=["zip", "cab", "ole"]
+    ("name", "content"),
+    [
+        (b"x", zipped({"a": b"b"})),
+        (b"x", b"MSCF\0\0\0\0cab"),
+        (b"x", compound({"a": b"b"})),
+        (b"x.p7z", compressed(zlib.compress(bytes(1_000_001)))),
+    ],
+    ids=["zip", "cab", "ole", "cms"],
 )
-def test_archives_and_documents_are_left_to_the_worker(content: bytes) -> None:
+def test_archives_and_documents_are_left_to_the_worker(name: bytes, content: bytes) -> None:
     with pytest.raises(Heavy):
-        dissect(mail(attachment(b"x", content)), LIMITS)
+        dissect(mail(attachment(name, content)), LIMITS)
 
 
 def test_mails_of_very_many_parts_are_left_to_the_worker() -> None:

@@ -80,8 +80,7 @@ class Unpacker:
             self._open_as(kind, content, name, path, depth)
 
     def _open_as(self, kind: str, content: bytes, name: str, path: str, depth: int) -> None:
-        if depth > self._limits.archive_depth:
-            raise Stop(f"archives are nested more than {self._limits.archive_depth} deep")
+        self._descend(depth)
         reader = _READERS.get(kind)
         if reader is None:
             self._tell(path, f"is an archive that can't be opened here ({kind})")
@@ -94,6 +93,10 @@ class Unpacker:
             self._tell(path, str(error))
         except BROKEN as error:
             self._tell(path, f"is damaged or split ({kind}: {type(error).__name__})")
+
+    def _descend(self, depth: int) -> None:
+        if depth > self._limits.archive_depth:
+            raise Stop(f"archives are nested more than {self._limits.archive_depth} deep")
 
     def _spend(self, octets: int) -> None:
         self._octets -= octets
@@ -144,14 +147,14 @@ class Unpacker:
 
     def _carried(self, content: bytes, member: Member, path: str, depth: int) -> None:
         """Take the files that a page, a script, a calendar or a signed file carries: no archives by their own make."""
-        if depth > self._limits.archive_depth:
-            return
         if wrapped.is_cms(member.names):
+            self._descend(depth)
             self._signed(content, member.names[0], path, depth)
         files = wrapped.calendar_files(content) if wrapped.is_folded(member.type, member.names) else []
         if is_page(member.type, member.names) or sniff.script_type(member.names):
             files += scripts.files(content)
         for name, data in files:
+            self._descend(depth)
             self._spend(len(data))
             self._take(Entry(names=(decode.guessed(name) or "unnamed",), content=data), path, depth)
 
@@ -164,7 +167,8 @@ class Unpacker:
         if not inside:
             return
         self._spend(len(inside))
-        self._mails.append(inside)
+        if not wrapped.is_file(name, inside):
+            self._mails.append(inside)
         if inner := wrapped.file_name(name, inside):
             self._take(Entry(names=(inner,), content=inside), path, depth)
 

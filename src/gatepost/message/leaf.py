@@ -18,6 +18,7 @@ _CMS = frozenset({"application/pkcs7-mime", "application/x-pkcs7-mime"})
 _MAILS = frozenset({"eml", "mht", "mhtml"})  # a page saved whole is a mail, too (RFC 2557)
 _PGP = b"-----BEGIN PGP MESSAGE-----"
 _PDF_HERE = 1_000_000  # octets of a PDF's streams that are unpacked in the loop
+_CMS_HERE = 1_000_000  # octets to which compressed S/MIME is unpacked in the loop
 _USUAL = 100  # octets of a Content-Type that other mails are likely to have too
 _FAULTS = {
     Symbol.BASE64_BAD: "is no sound base64",
@@ -192,7 +193,9 @@ def _inner(table: Table, entity: Entity, face: Face, content: bytes, sniffed: st
     """Return entities inside content that is no archive; whether it is sealed; whether it is signed."""
     ending = tuple(name.lower().rpartition(".")[2] for name in face.named.all)
     if not _CMS.isdisjoint(face.types) or wrapped.is_cms(face.named.all):
-        seal, inside = wrapped.cms(content)
+        seal, inside = wrapped.cms(content, _CMS_HERE) if table.inline else wrapped.cms(content)
+        if seal is wrapped.Seal.UNKNOWN and inside:
+            table.require_worker()
         if seal is wrapped.Seal.UNKNOWN:
             table.stop(f"{fit(face.named.shown) or 'S/MIME'}: the S/MIME content can't be read")
         entities = _signed(table, entity, face, inside) if inside and table.spend(len(inside)) else []
@@ -206,6 +209,7 @@ def _signed(table: Table, entity: Entity, face: Face, inside: bytes) -> list[Ent
     """Return what an S/MIME object holds: as a mail, and as a file where it is one."""
     mail = _within(table, entity, inside)
     mail.hidden |= not wrapped.begins_as_mail(inside)
+    mail.unlikely = wrapped.is_file(face.named.shown, inside)
     name = wrapped.file_name(face.named.shown, inside)
     return [mail, replace(mail, hidden=entity.hidden, file=(name.encode("utf-8", "replace"), ""))] if name else [mail]
 
@@ -221,7 +225,7 @@ def _embedded(table: Table, entity: Entity, index: int, content: bytes, face: Fa
     files = decode.embedded(content) if face.media.startswith("text/") or sniffed.startswith("text/") else []
     if files:
         table.flaw(Symbol.TEXT_ENCODED, f"part {index} {_FAULTS[Symbol.TEXT_ENCODED]}", index)
-    if "text/calendar" in face.types or face.named.shown.lower().endswith(".ics"):
+    if any(wrapped.is_folded(media, face.named.all) for media in face.types):
         files += [("base64", name, data) for name, data in wrapped.calendar_files(content)]
     if _is_page(face, sniffed) or sniff.script_type(face.named.all):
         files += [("base64", name, data) for name, data in scripts.files(content)]

@@ -101,7 +101,8 @@ def _read(table: Table, entity: Entity, root: _Root) -> list[Entity]:
     block = headers.split(entity.data, entity.start, entity.end, limits.header_bytes, limits.headers)
     if root.header_end < 0:
         root.fields, root.header_end = block.fields, block.body
-    _tell_header(table, block)
+    if not entity.unlikely:
+        _tell_header(table, block)
     fields, body, others = _resolve(entity, block)
     entity.fields = fields
     return _open(table, entity, face(fields, entity.default), body) + others

@@ -14,7 +14,7 @@ from gatepost.message import decode
 _SIGNED = bytes.fromhex("2a864886f70d010702")
 _ENVELOPED = (bytes.fromhex("2a864886f70d010703"), bytes.fromhex("2a864886f70d0109100117"))
 _COMPRESSED = bytes.fromhex("2a864886f70d0109100109")
-_INFLATED_MAX = 32_000_000
+_INFLATED_MAX = 32_000_000  # octets of one that is compressed
 _CMS_NAMES = (".p7m", ".p7z")
 _MAIL = re.compile(rb"\r?\n|[A-Za-z][A-Za-z0-9-]{0,100}[ \t]{0,100}:")
 
@@ -41,10 +41,13 @@ class _Malformed(ValueError):
     pass
 
 
-def cms(data: bytes) -> tuple[Seal, bytes]:
-    """Return what a CMS object (application/pkcs7-mime) is, and the content inside as far as it can be read."""
+def cms(data: bytes, most: int = _INFLATED_MAX) -> tuple[Seal, bytes]:
+    """Return what a CMS object (application/pkcs7-mime) is, and the content inside as far as it can be read.
+
+    `most`: octets to which one that is compressed is unpacked; one that holds more is UNKNOWN and has content.
+    """
     try:
-        return _cms(data)
+        return _cms(data, most)
     except (_Malformed, IndexError, zlib.error):
         return Seal.UNKNOWN, b""
 
@@ -63,12 +66,17 @@ def file_name(shown: str, inside: bytes) -> str:
     return "" if "." not in stem and begins_as_mail(inside) else stem or "unnamed"
 
 
+def is_file(shown: str, inside: bytes) -> bool:
+    """Tell whether an object of this name holds a file and surely no mail."""
+    return "." in file_name(shown, inside) and not begins_as_mail(inside)
+
+
 def begins_as_mail(content: bytes) -> bool:
     """Tell whether the first line is a header's field, or the end of an empty header."""
     return _MAIL.match(content) is not None
 
 
-def _cms(data: bytes) -> tuple[Seal, bytes]:
+def _cms(data: bytes, most: int) -> tuple[Seal, bytes]:
     kind, content = _children(data, _node(data, 0, len(data)))[:2]
     oid = data[kind.start : kind.end]
     if oid in _ENVELOPED:
@@ -82,7 +90,7 @@ def _cms(data: bytes) -> tuple[Seal, bytes]:
         return Seal.SIGNED, octets
     if oid == _COMPRESSED:
         inflater = zlib.decompressobj()
-        unpacked = inflater.decompress(octets, _INFLATED_MAX)
+        unpacked = inflater.decompress(octets, most)
         return (Seal.COMPRESSED if inflater.eof else Seal.UNKNOWN), unpacked
     return Seal.UNKNOWN, b""
 
@@ -150,7 +158,7 @@ def _octets(data: bytes, node: Node) -> bytes:
 _FOLDED = frozenset({"text/calendar", "text/vcard", "text/x-vcard", "text/x-vcalendar", "text/directory"})
 _FOLDED_NAMES = (".ics", ".ical", ".vcs", ".vcf")
 _FOLD = re.compile(rb"\r?\n[ \t]")
-_ATTACH = re.compile(rb"^ATTACH((?:;[^:\r\n]*)?):([^\r\n]*)", re.MULTILINE | re.IGNORECASE)
+_ATTACH = re.compile(rb"^ATTACH((?:;(?:\"[^\"\r\n]*\"|[^:\r\n])*+)?):([^\r\n]*)", re.MULTILINE | re.IGNORECASE)
 _DATA_URI = re.compile(rb"data:[^,]*;base64,", re.IGNORECASE)
 _FILE_NAME = re.compile(rb"(?:X-)?FILENAME=\"?([^\";:]+)", re.IGNORECASE)
 
