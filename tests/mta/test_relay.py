@@ -433,6 +433,15 @@ async def test_a_server_that_never_takes_mail_fails_it(make: Make) -> None:
         assert results(await make().deliver(to(sink), parcel())) == ["failed 521 5.3.2"]
 
 
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+async def test_a_server_that_never_takes_mail_fails_none_that_another_may_take_later(
+    make: Make, order: tuple[int, int]
+) -> None:
+    async with Sink({"banner": "421 4.3.2 down"}) as down, Sink({"banner": "521 5.3.2 no mail here"}) as never:
+        tried = [(down, never)[index] for index in order]
+        assert results(await make().deliver(to(*tried), parcel())) == ["deferred 421 4.3.2"]
+
+
 async def test_a_refused_connection_goes_to_the_fallback(make: Make) -> None:
     async with Sink() as gone:
         pass

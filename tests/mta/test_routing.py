@@ -38,6 +38,7 @@ ZONE = {
     "gate.test": ["A 1.0.0.201"],
     "private.test": ["MX 10 inside.test."],
     "inside.test": ["A 127.0.0.1", "A 10.0.0.1", "A 192.168.1.1", "AAAA ::1", "AAAA ::ffff:7f00:1"],
+    "half-private.test": ["MX 10 inside.test.", "MX 20 fails.test."],
     "mixed.test": ["MX 10 inside.test.", "MX 20 a.plain.test."],
     "many.test": [f"MX {number} m{number}.many.test." for number in range(60)],
     **{f"m{number}.many.test": [f"A 1.0.1.{number}"] for number in range(60)},
@@ -105,7 +106,7 @@ async def test_a_domain_that_does_not_exist_fails_for_good(names: Names) -> None
     assert await refusal(names, Route(domain="nowhere.test")) == (Result.FAILED, "5.4.4")
 
 
-@pytest.mark.parametrize("domain", ["fails.test", "unsure.test"])
+@pytest.mark.parametrize("domain", ["fails.test", "unsure.test", "half-private.test"])
 async def test_a_name_server_that_cannot_say_defers_66(names: Names, domain: str) -> None:
     assert await refusal(names, Route(domain=domain)) == (Result.DEFERRED, "4.4.3")
 

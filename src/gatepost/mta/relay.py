@@ -243,8 +243,10 @@ async def _ask_about(session: Session, address: Address) -> Reply:
 
 
 def _after(before: Outcome, outcome: Outcome) -> Outcome:
-    """What stands of two servers: one that may answer later is not hidden by one that can't be given the mail."""
-    stands = before if outcome.unmet and before.unreachable else outcome
+    """What stands of two servers: one that may answer later is not hidden by one that can't be given the mail, or
+    never takes any."""
+    never = outcome.unreachable and outcome.result is Result.FAILED and before.result is Result.DEFERRED
+    stands = before if before.unreachable and (outcome.unmet or never) else outcome
     if stands is outcome and not before.skipped:
         return outcome
     return msgspec.structs.replace(stands, skipped=(*before.skipped, *outcome.skipped))

@@ -26,6 +26,9 @@ SMTP_PORT = 25
 NULL_MX_PATIENCE = 2.0  # seconds that MAIL FROM waits for the answer
 NULL_MX_PAUSE = 30_000  # milliseconds without questions after one that was not answered
 
+Answer = list[str] | Missing | DnsFailure
+"""The addresses of a host, or why there are none."""
+
 
 class Target(msgspec.Struct, frozen=True):
     """One address to connect to; `host` is the name that its certificate must bear."""
@@ -140,7 +143,7 @@ class Router:
             _raise_unknown(", ".join(hop.host for hop in hops), found, lasting="4.4.3")
         return tuple(targets[:ADDRESS_MAX])
 
-    async def _addresses(self, host: str) -> list[str] | Missing | DnsFailure:
+    async def _addresses(self, host: str) -> Answer:
         try:
             return await self._resolver.addresses(host)
         except (Missing, DnsFailure) as error:
@@ -150,23 +153,32 @@ class Router:
         found = await self._mx(domain)
         records = self._ordered(found or [Mx(0, domain)])  # the implicit MX
         addresses = await asyncio.gather(*(self._addresses(mx.host) for mx in records))
-        known = [[] if isinstance(each, Exception) else each for each in addresses]
-        hosts = self._before_us(domain, list(zip(records, known, strict=True)))
-        if not any(ips for _, ips in hosts):
-            _raise_unknown(domain, addresses, lasting="5.4.4")
-        reached = [Host(mx.host, ips) for mx, ips in hosts if ips]
-        if wish is TlsWish.WAIVED:  # as if nobody knew of DANE and MTA-STS (RFC 8689 8.4)
-            return self._public(domain, reached)
-        ask = self._security.proofs if wish is TlsWish.REQUIRED else self._security.demands
-        demands = await ask(domain, [host.name for host in reached], by_mx=bool(found))
-        return self._public(domain, _secured(reached, demands))
+        hosts = self._before_us(domain, list(zip(records, addresses, strict=True)))
+        answers = [answer for _, answer in hosts]
+        reached = [Host(mx.host, answer) for mx, answer in hosts if isinstance(answer, list) and answer]
+        if not reached:
+            _raise_unknown(domain, answers, lasting="5.4.4")
+        try:
+            return await self._allowed(domain, wish, reached, by_mx=bool(found))
+        except Unroutable as error:
+            if error.result is Result.FAILED:
+                _raise_unasked(answers)
+            raise
 
-    def _before_us(self, domain: str, hosts: list[tuple[Mx, list[str]]]) -> list[tuple[Mx, list[str]]]:
+    async def _allowed(self, domain: str, wish: TlsWish, hosts: Sequence[Host], *, by_mx: bool) -> tuple[Target, ...]:
+        """The targets at a domain's hosts that a mail may go to, with what TLS must prove to each."""
+        if wish is TlsWish.WAIVED:  # as if nobody knew of DANE and MTA-STS (RFC 8689 8.4)
+            return self._public(domain, hosts)
+        ask = self._security.proofs if wish is TlsWish.REQUIRED else self._security.demands
+        demands = await ask(domain, [host.name for host in hosts], by_mx=by_mx)
+        return self._public(domain, _secured(hosts, demands))
+
+    def _before_us(self, domain: str, hosts: list[tuple[Mx, Answer]]) -> list[tuple[Mx, Answer]]:
         """Leave out this gateway and those no better than it: they would send it back (RFC 5321 5.1)."""
-        ours = min((mx.preference for mx, addresses in hosts if self._is_us(mx.host, addresses)), default=None)
+        ours = min((mx.preference for mx, answer in hosts if self._is_us(mx.host, answer)), default=None)
         if ours is None:
             return hosts
-        better = [(mx, addresses) for mx, addresses in hosts if mx.preference < ours]
+        better = [(mx, answer) for mx, answer in hosts if mx.preference < ours]
         if not better:
             raise Unroutable(Result.FAILED, own("5.4.6", f"mail for {domain} loops back to this gateway"))
         return better
@@ -190,8 +202,9 @@ class Router:
         self._chance.shuffle(shuffled)
         return sorted(shuffled, key=lambda mx: mx.preference)[:MX_MAX]
 
-    def _is_us(self, host: str, addresses: Sequence[str]) -> bool:
-        return self._gateway.named(host) or any(self._gateway.is_at(ip, self._settings.mx_port) for ip in addresses)
+    def _is_us(self, host: str, answer: Answer) -> bool:
+        ips = answer if isinstance(answer, list) else []
+        return self._gateway.named(host) or any(self._gateway.is_at(ip, self._settings.mx_port) for ip in ips)
 
     def _public(self, domain: str, hosts: Sequence[Host]) -> tuple[Target, ...]:
         """The targets that DNS may send us to; it must not lead into the own network (threat 98)."""
@@ -298,10 +311,15 @@ def _is_local(ip: str) -> bool:
     return True
 
 
-def _raise_unknown(what: str, found: Sequence[object], *, lasting: str) -> None:
+def _raise_unknown(what: str, answers: Sequence[Answer], *, lasting: str) -> None:
     """No host has an address: for now, if one of them could not be asked."""
-    failure = next((error for error in found if isinstance(error, DnsFailure)), None)
-    if failure is not None:
-        raise Unroutable(Result.DEFERRED, own("4.4.3", str(failure)))
+    _raise_unasked(answers)
     result = Result.FAILED if lasting.startswith("5") else Result.DEFERRED
     raise Unroutable(result, own(lasting, f"no address is known for {what}"))
+
+
+def _raise_unasked(answers: Sequence[Answer]) -> None:
+    """Raise Unroutable for now, if one of the hosts could not be asked about: it may be the one."""
+    failure = next((answer for answer in answers if isinstance(answer, DnsFailure)), None)
+    if failure is not None:
+        raise Unroutable(Result.DEFERRED, own("4.4.3", str(failure))) from failure
