@@ -205,6 +205,18 @@ async def test_a_delay_is_told_once_to_a_sender_who_asked(road: Road) -> None:
     assert road.row(way).delay_told
 
 
+async def test_a_delay_is_told_as_one_whatever_a_server_says_at_its_door(road: Road) -> None:
+    async with Sink({"banner": "554 5.3.2 no service"}) as shut, Sink() as home:
+        road.to("to.test", shut)
+        road.to("from.test", home)
+        (way,) = await road.send("b@to.test", notify="DELAY")
+        await road.until(lambda: road.row(way).attempts == 1)
+        await road.later(3 * 60)
+        await road.later(67)
+        (mail,) = await home.wait(1)
+    assert "Action: delayed" in facts(mail) and "Status: 4.3.2" in facts(mail)
+
+
 async def test_a_delay_is_not_told_to_one_who_did_not_ask(road: Road) -> None:
     async with Sink({"RCPT <b@to.test>": "451 4.2.0 later"}) as sink:
         road.to("to.test", sink)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 import trustme
+from aiosmtplib import SMTPResponse
+from dnslib import MX, DNSLabel
 from tests.peers.names import Names
 from tests.peers.sink import EXTENSIONS, Act, Drip, Late, Script, Sink, authority, server_tls
 
@@ -20,6 +22,7 @@ from gatepost.model.route import Hop, Route, Terms, Transport
 from gatepost.mta.dots import stuffed
 from gatepost.mta.outcome import Outcome, Result, printable, remote_id, said
 from gatepost.mta.relay import Relay
+from gatepost.mta.replies import Replies
 from gatepost.mta.transaction import Parcel, Taker
 from gatepost.settings import Dns, SettingsError
 from gatepost.settings import Relay as RelaySettings
@@ -228,6 +231,12 @@ async def test_a_mail_too_large_for_the_server_fails_without_being_sent(make: Ma
     async with Sink(extensions=("PIPELINING", "SIZE 20")) as sink:
         assert results(await make().deliver(to(sink), parcel())) == ["failed 0 5.3.4"]
         assert sink.commands == ["EHLO gate.test"]
+
+
+@pytest.mark.parametrize("size", ["0", "-5", "a lot", "\u00b2", "\u0661\u0660", "9" * 5000, ""])
+async def test_a_size_that_is_no_number_says_nothing(make: Make, size: str) -> None:
+    async with Sink(extensions=("PIPELINING", f"SIZE {size}")) as sink:
+        assert results(await make().deliver(to(sink), parcel())) == ["delivered 250 2.0.0"]
 
 
 async def test_an_international_address_needs_smtputf8_20(make: Make) -> None:
@@ -686,6 +695,56 @@ async def test_a_reply_is_read_whatever_its_form(make: Make, reply: bytes, line:
     assert (outcome.result, outcome.reply.line) == (Result.FAILED, line)
 
 
+async def test_what_is_neither_yes_nor_no_is_a_delay_and_ends_the_session(make: Make) -> None:
+    relay = make()
+    async with Sink({"dot": ["354 go on"], "RCPT": ["354 go on"]}) as sink:
+        (outcome,) = await relay.deliver(to(sink), parcel())
+        assert (outcome.result, outcome.reply.status) == (Result.DEFERRED, "4.0.0")
+        (outcome,) = await relay.deliver(to(sink), parcel())
+        assert (outcome.result, outcome.reply.status, outcome.doubtful) == (Result.DEFERRED, "4.5.0", True)
+        assert relay.pool.idle == 0  # whether it waits for more of the mail, nobody knows
+    async with Sink({"banner": "250 sink.test"}) as sink:
+        (outcome,) = await relay.deliver(to(sink), parcel())
+        assert (outcome.result, outcome.reply.status) == (Result.DEFERRED, "4.5.0")
+
+
+@pytest.mark.parametrize(
+    "script",
+    [{"MAIL": "354 eh", "RCPT": "250 2.1.5 Ok"}, {"RCPT": "354 eh", "DATA": "354 go"}],
+    ids=["MAIL", "RCPT"],
+)
+async def test_nobody_gets_an_empty_mail_where_a_server_goes_on_after_its_refusal(
+    make: Make, script: dict[str, object]
+) -> None:
+    relay = make()
+    async with Sink(script) as sink:  # type: ignore[arg-type]
+        (outcome,) = await relay.deliver(to(sink), parcel())
+        assert (outcome.result, outcome.reply.code, relay.pool.idle) == (Result.DEFERRED, 354, 0)
+        await sink.until(lambda: not sink.open_sessions)
+        assert sink.mails == []
+
+
+async def test_a_reply_that_comes_octet_by_octet_is_read_through_once() -> None:
+    class Counting(Replies):
+        read = 0
+
+        def _read_response_from_buffer(self) -> SMTPResponse | None:
+            self.read += 1
+            return super()._read_response_from_buffer()
+
+    async with Sink({"banner": b"220-sink\r\n220 test\r\n"}) as sink:
+        pipe = Counting(lambda lost: None)
+        transport, _ = await asyncio.get_running_loop().create_connection(lambda: pipe, "127.0.0.1", sink.port)
+        assert (await pipe.read_response(20)).message == "sink\ntest"
+        for reply, code in ((b"250-a\r\n" * 2000 + b"250 b\r\n", 250), (b"550-\n551 no\n", 551)):
+            pipe.expect(1)
+            for octet in reply:
+                pipe.data_received(bytes([octet]))
+            assert (await pipe.read_response(20)).code == code
+        assert (pipe.read, pipe.clean) == (3, True)
+        transport.close()
+
+
 async def test_a_dead_server_rests_and_is_woken_100(make: Make) -> None:
     relay = make()
     async with Sink({"banner": ["421 4.3.2 down"]}) as sink:
@@ -760,6 +819,7 @@ async def test_required_tls_that_the_server_refuses_is_tried_again_99(
     async with Sink({"STARTTLS": "454 4.7.0 not now"}, tls=good) as sink:
         (outcome,) = await make(ca_file=ca_file).deliver(to(sink, transport=Transport.SMTPS_ENCRYPT), parcel())
         assert (outcome.result, outcome.reply.status) == (Result.DEFERRED, "4.7.5")
+        assert outcome.reply.text.endswith("answers 454 4.7.0 not now")
 
 
 async def test_opportunistic_tls_takes_any_certificate(make: Make) -> None:
@@ -837,6 +897,22 @@ async def test_mail_goes_to_the_next_mx_when_the_first_is_dead_97_98(make: Make)
     assert outcome.result is Result.DELIVERED
 
 
+async def test_a_host_whose_name_no_certificate_can_bear_keeps_no_mail_from_the_next(
+    make: Make, ca: trustme.CA, ca_file: str
+) -> None:
+    odd = " " * 40  # a label; spelled out it is longer than one may be
+    zone = {
+        "far.test": [MX(DNSLabel([odd.encode(), b"far", b"test"]), 10), "MX 20 near.test."],
+        f"{odd}.far.test": ["A 127.0.0.1"],
+        "near.test": ["A 127.0.0.1"],
+    }
+    async with Sink(tls=server_tls(ca, "near.test")) as sink, Names(zone) as names:
+        resolver = Resolver(Dns(servers=[names.address]), lambda: 0)
+        relay = make(resolver, mx_port=sink.port, mx_transport="SMTPS_ENCRYPT", ca_file=ca_file)
+        (outcome,) = await relay.deliver(Route(domain="far.test"), parcel())
+    assert (outcome.result, outcome.hop) == (Result.DELIVERED, f"near.test[127.0.0.1]:{sink.port}")
+
+
 async def test_a_route_without_servers_says_so(make: Make) -> None:
     async with Names({"null.test": ["MX 0 ."]}) as names:
         relay = make(Resolver(Dns(servers=[names.address]), lambda: 0))
@@ -891,6 +967,7 @@ def test_the_queue_id_of_the_next_hop_is_read(text: str, found: str | None) -> N
         (450, "5.1.1 liar", "4.0.0"),
         (250, "2.1.5", "2.1.5"),
         (550, "5.1.12345 odd", "5.0.0"),
+        (354, "go on", "4.0.0"),
     ],
 )
 def test_a_reply_has_a_status_that_fits_its_code(code: int, text: str, status: str) -> None:

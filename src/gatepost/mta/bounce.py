@@ -15,7 +15,7 @@ from gatepost.model.suppression import Suppression
 from gatepost.model.tenant import User
 from gatepost.model.verdict import Category, Folder
 from gatepost.mta.home import home
-from gatepost.mta.outcome import Outcome
+from gatepost.mta.outcome import Outcome, Reply
 from gatepost.store.writer import Writer
 
 DAY = 86_400_000
@@ -273,11 +273,10 @@ def _address(text: str) -> Address | None:
 def _fate(settled: Settled) -> dsn.Fate:
     delivery, outcome = settled.delivery, settled.outcome
     reply = outcome.reply
-    expired = delivery.state is State.EXPIRED
     return dsn.Fate(
         recipient=delivery.recipient,
         outcome=_OUTCOMES[delivery.state],
-        status="4.4.7" if expired else reply.status,
+        status=_status(delivery, reply),
         reason=_reason(delivery, outcome),
         diagnostic=reply.line if reply.code else "",
         remote=outcome.hop if reply.code else "",
@@ -285,6 +284,13 @@ def _fate(settled: Settled) -> dsn.Fate:
         last_attempt=outcome.at or None,
         retry_until=delivery.expires if delivery.state is State.QUEUED else None,
     )
+
+
+def _status(delivery: Delivery, reply: Reply) -> str:
+    """What a server says for good at its door, of no mail, delays one (RFC 3464 2.3.4)."""
+    if delivery.state is State.EXPIRED:
+        return "4.4.7"
+    return f"4{reply.status[1:]}" if delivery.state is State.QUEUED else reply.status
 
 
 _OUTCOMES = {

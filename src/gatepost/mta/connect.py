@@ -98,7 +98,7 @@ async def _open(target: Target, transport: Transport, settings: Relay, hostname:
         return Session(target, client, settings)
     except aiosmtplib.SMTPResponseException as error:
         client.close()
-        reply = said(error.code, error.message) if 200 <= error.code < 600 else reason(error, target)
+        reply = said(error.code, error.message) if 400 <= error.code < 600 else reason(error, target)
         raise Unusable(reply, busy=error.code == 421) from error
     except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:  # ssl.SSLError is an OSError
         client.close()
@@ -125,10 +125,11 @@ async def _secure(client: Client, target: Target, transport: Transport, context:
         return
     try:
         named = target.demand.names[0] if target.demand and target.demand.names else None  # RFC 7672 8.1
+        (named or target.host).encode("idna")  # as ssl does, in whose midst an error would be the loop's affair
         await client.starttls(server_hostname=named, tls_context=context)
         if not client.pipe.clean:  # said in the clear, by whoever: it must answer nothing under TLS (RFC 3207 4.2)
             raise aiosmtplib.SMTPResponseException(-1, "more than one reply to STARTTLS")
-    except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
+    except (aiosmtplib.SMTPException, OSError, TimeoutError, UnicodeError) as error:
         client.close()
         refusal, lasting = reason(error, target, status="4.7.5"), isinstance(error, ssl.SSLError)
         raise Unusable(refusal, fault=fault(error) or Fault.OTHER, lasting=lasting) from error

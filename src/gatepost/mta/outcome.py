@@ -65,11 +65,15 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 @lru_cache(maxsize=64)  # most replies but the last one of a mail are always the same
 def said(code: int, text: str) -> Reply:
-    """Make a Reply of a server's words; its enhanced status, or one that fits the code."""
+    """Make a Reply of a server's words; its enhanced status, or one that fits the code.
+
+    Where it asks for more (3xx) the status is that of a delay: RFC 3463 has none for it.
+    """
     line = printable(text)
+    first = "4" if 300 <= code < 400 else str(code)[0]
     status = _STATUS.match(line)
-    fits = status is not None and status[1] == str(code)[0]
-    return Reply(code, status[0] if status and fits else f"{str(code)[0]}.0.0", line)
+    fits = status is not None and status[1] == first
+    return Reply(code, status[0] if status and fits else f"{first}.0.0", line)
 
 
 def own(status: str, text: str) -> Reply:

@@ -104,11 +104,11 @@ async def _transact(session: Session, parcel: Parcel, utf8: bool) -> list[Outcom
     replies = await session.ask([*commands, b"DATA"] if pipelined else commands)
     if session.spent(replies[0]):
         raise Broken(replies[0])
+    answers = replies[1 : len(commands)]
     if replies[0].code >= 300:
         if pipelined and replies[-1].code == 354:
-            await session.lone_dot()
+            await _withdraw(session, answers)
         return parcel.outcomes(judge_reply(replies[0]), replies[0], hop=session.hop, tls=session.tls)
-    answers = replies[1 : len(commands)]
     taken = any(reply.code < 300 for reply in answers)
     final = replies[-1] if pipelined else None
     if taken and not pipelined:
@@ -117,12 +117,21 @@ async def _transact(session: Session, parcel: Parcel, utf8: bool) -> list[Outcom
         if taken:
             final = await session.send(parcel.head, parcel.body, parcel.offset)
             session.dirty = False
-        else:  # only the dot (RFC 2920 3.1)
-            await session.lone_dot()
+        else:
+            await _withdraw(session, answers)
             final = None
     elif final is not None and final.code < 400:
         raise Broken(own(GARBAGE, f"{session.hop} answers DATA with {final.code}"))
     return [_outcome(session, reply, final) for reply in answers]
+
+
+async def _withdraw(session: Session, answers: Sequence[Reply]) -> None:
+    """End a DATA that is not to be: by the dot alone (RFC 2920 3.1), but where the server may have recipients for what
+    it took before, which would get an empty mail, by leaving. Raise Broken."""
+    if any(reply.code < 400 for reply in answers):
+        session.close()
+    else:
+        await session.lone_dot()
 
 
 def _outcome(session: Session, rcpt: Reply, final: Reply | None) -> Outcome:

@@ -19,6 +19,7 @@ from gatepost.mta.routing import Target
 from gatepost.settings import Relay
 
 GARBAGE = "4.5.0"  # the peer breaks the protocol (RFC 3463 3.6)
+SIZE_DIGITS = 20  # of a number that SIZE may say (RFC 1870 4)
 _LOST = (aiosmtplib.SMTPException, OSError, TimeoutError)  # what can befall a connection
 
 
@@ -169,7 +170,10 @@ class Session:
         if body.path is not None and not await self._stream(head, body, offset):
             return await self._early()
         with self._guard_after_dot:
-            return self._heard(await self._client.pipe.read_response(self._settings.data_timeout))
+            reply = self._heard(await self._client.pipe.read_response(self._settings.data_timeout))
+            if 300 <= reply.code < 400:  # whether it waits for more of the mail, nobody knows
+                raise aiosmtplib.SMTPResponseException(reply.code, reply.text)
+            return reply
 
     async def _stream(self, head: bytes, body: Body, offset: int) -> bool:
         """Send a file and the dot as fast as it is taken; False where the server answers, or goes, before the end."""
@@ -253,6 +257,8 @@ def reason(error: BaseException, target: Target, *, status: str = "") -> Reply:
     if isinstance(error, ssl.SSLError):
         return own(status or "4.7.5", f"TLS with {target.text} failed: {error.reason or error}")
     if isinstance(error, aiosmtplib.SMTPResponseException):
+        if 200 <= error.code < 600:
+            return own(status or GARBAGE, f"{target.text} answers {said(error.code, error.message).line}")
         return own(status or GARBAGE, f"{target.text} does not speak SMTP: {error.message}")
     if isinstance(error, TimeoutError):
         return own(status or "4.4.2", f"{target.text} does not answer in time")
@@ -271,9 +277,9 @@ def fault(error: BaseException) -> Fault | None:
 
 
 def _size_limit(client: Client) -> int:
-    """What SIZE says (RFC 1870)."""
-    text = client.esmtp_extensions.get("size", "")
-    return int(text) if text.isdigit() else 0
+    """What SIZE says (RFC 1870 4); 0 for what is no number."""
+    text = client.esmtp_extensions.get("size", "").strip()
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= SIZE_DIGITS else 0
 
 
 def _tls_text(client: Client, target: Target) -> str | None:
