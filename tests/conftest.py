@@ -5,15 +5,13 @@ import os
 import resource
 import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import structlog
 from hypothesis import settings
+from tests.memory import has_room
 
 from gatepost.events import log
-
-ROOM = 4_000_000_000  # octets, many times what the tests have at once
 
 # Random texts are the same at each run, which so tells of the code alone, and none comes too late on a busy machine;
 # `make soak` takes others each time.
@@ -22,21 +20,9 @@ settings.register_profile("others", deadline=None)
 settings.load_profile("same")
 
 
-def quick(folder: str) -> bool:
-    """Tell whether a folder lies in memory that has room for all tests, and programs in it may be run."""
-    try:
-        there = os.statvfs(folder)
-        told = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines())
-        free = int(told["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError):  # another system
-        return False
-    room = min(free, there.f_bavail * there.f_frsize)
-    return room >= ROOM and not there.f_flag & os.ST_NOEXEC and os.access(folder, os.W_OK)
-
-
 # Each of thousands of stores waits for its disc at each commit. No test cuts the power, and what is in memory outlives
 # the kill of a process as well as what is on a disc.
-if "TMPDIR" not in os.environ and quick("/dev/shm"):
+if "TMPDIR" not in os.environ and has_room("/dev/shm"):
     tempfile.tempdir = "/dev/shm"
 # A Unix socket's path has at most 107 octets, and those of tests lie in their folders.
 if len(os.fsencode(tempfile.gettempdir())) > len("/var/tmp") and os.access("/tmp", os.W_OK):
