@@ -107,13 +107,20 @@ def test_the_names_of_an_address_stand_below_arpa(ip: str, place: str) -> None:
     assert reverse_name(ip) == place
 
 
+async def test_a_name_far_too_long_is_not_kept(resolver: Resolver) -> None:
+    """A stranger's signature may name one of 200 KB, and the next one another."""
+    with pytest.raises(Missing) as told:
+        await resolver.txt(long := "label." * 30_000)
+    assert not resolver.good_until(long, "TXT") and len(str(told.value)) < 100
+
+
 @pytest.mark.parametrize("name", ["nowhere.example.org", "bare.example.org", "round.example.org"])
 async def test_no_name_no_record_and_an_alias_loop_are_missing_66(resolver: Resolver, name: str) -> None:
     with pytest.raises(Missing):
         await resolver.addresses(name)
 
 
-@pytest.mark.parametrize("name", ["x" * 64 + ".org", "a..b", ".".join(["label"] * 60)])
+@pytest.mark.parametrize("name", ["x" * 64 + ".org", "a..b", ".".join(["label"] * 60), "b\ufffdd.example"])
 async def test_what_can_be_no_name_is_missing_and_not_asked(resolver: Resolver, names: Names, name: str) -> None:
     with pytest.raises(Missing):
         await resolver.mx(name)

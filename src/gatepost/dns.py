@@ -32,7 +32,16 @@ FAILURE_TTL = 5_000  # a server that fails is not asked again for every mail (RF
 EDNS_PAYLOAD = 1232  # no fragments (DNS flag day 2020)
 HOSTS = Path("/etc/hosts")
 OCTETS = 64_000_000  # that answers take which are kept: a stranger's may have 64 KB each
+NAME_MAX = 1004  # characters of a name, all of its octets but the dots written as numbers (RFC 1035 5.1)
 RECORD = 150  # octets that a record takes beside its text
+_NO_NAME = (
+    dns.name.LabelTooLong,
+    dns.name.NameTooLong,
+    dns.name.EmptyLabel,
+    dns.name.BadEscape,
+    dns.name.IDNAException,
+    UnicodeError,
+)
 
 
 async def side_by_side(asked: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
@@ -144,6 +153,10 @@ class Resolver:
         """Return the A records of a name alone, as DNS lists answer with."""
         return await self._find(name, "A", _texts)
 
+    async def ipv6(self, name: str) -> list[str]:
+        """Return the AAAA records of a name alone."""
+        return await self._find(name, "AAAA", _texts)
+
     async def txt(self, name: str) -> list[bytes]:
         """Return the TXT records, each one's strings joined."""
         return await self._find(name, "TXT", _txt)
@@ -218,6 +231,8 @@ class Resolver:
 
     async def _look(self, name: str, kind: str, read: Callable[[dns.resolver.Answer], object]) -> _Kept:
         """Answer from the cache, else ask; equal questions under way are asked once."""
+        if len(name) > NAME_MAX:
+            return _Kept(0, Missing(f"{name[:60]}... is no name"), False, "")
         key = (name.rstrip(".").lower(), kind)
         kept = self._recall(key)
         if kept is not None:
@@ -255,7 +270,7 @@ class Resolver:
                 answer = await self._ask(*key)
         except dns.resolver.NXDOMAIN as error:
             return _Said(NoName(f"{key[0]} does not exist"), _negative_ttl(error))
-        except (dns.name.LabelTooLong, dns.name.NameTooLong, dns.name.EmptyLabel, dns.name.BadEscape, UnicodeError):
+        except _NO_NAME:
             return _Said(Missing(f"{key[0]} is no name"), TTL_MAX)
         except dns.resolver.NoNameservers as error:
             if _looped(error):
