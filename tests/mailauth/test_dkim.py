@@ -15,7 +15,7 @@ from tests.peers.names import Fault, Zone
 
 from gatepost.dns import Missing
 from gatepost.mailauth import dkim, keys
-from gatepost.mailauth.verify import Checker, Text, unsigned
+from gatepost.mailauth.verify import Checker, Text, key_names, unsigned
 from gatepost.model.auth import Result, Signature
 from gatepost.model.dkim import Algorithm
 from gatepost.model.envelope import Body
@@ -118,7 +118,7 @@ def verified(mail: bytes, record: str = f"v=DKIM1; p={PAIR.public}", *, now: int
     head = mail[: mail.index(b"\r\n\r\n") + 4]
     message = dkim.read(head)
     assert message is not None
-    answers = {name: record.encode() if record else Missing() for name in dkim.names(message)}
+    answers = {name: record.encode() if record else Missing() for name in key_names(dkim.tags(message))}
     return dkim.verify(message, Checker(Text(head, Body(len(mail), mail), len(head)), answers), now)
 
 
@@ -154,13 +154,24 @@ def test_a_key_for_the_domain_itself_does_not_speak_for_a_subdomain() -> None:
     assert verified(mail, f"v=DKIM1; t=s; p={PAIR.public}")[0].result is Result.PERMERROR
 
 
-def test_a_key_of_512_bits_is_not_taken() -> None:
+@pytest.mark.parametrize(
+    ("bits", "exponent", "result"),
+    [(512, 65537, Result.POLICY), (16_384, 65537, Result.POLICY), (3072, (1 << 3000) + 1, Result.PERMERROR)],
+)
+def test_a_key_too_short_too_long_or_too_much_work_is_not_taken(bits: int, exponent: int, result: Result) -> None:
     """Threat 68, RFC 8301 3.2."""
-    # A modulus of 512 bits, as the library makes none so short.
-    numbers = rsa.RSAPublicNumbers(65537, (1 << 511) + 111).public_key()
+    # Numbers that are no keys, as the library makes none such.
+    numbers = rsa.RSAPublicNumbers(exponent, (1 << bits - 1) + 111).public_key()
     der = numbers.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     (found,) = verified(signed(), f"v=DKIM1; p={base64.b64encode(der).decode()}")
-    assert (found.result, found.bits) == (Result.POLICY, 512)
+    assert found.result is result
+    assert found.bits == (bits if result is Result.POLICY else 0)
+
+
+def test_a_domain_is_compared_and_looked_up_by_its_a_labels() -> None:
+    """RFC 8616 5."""
+    (found,) = verified(signed(identity=b"x@a.example").replace(b"a.example;", "bänk.example;".encode()))
+    assert (found.domain, found.result) == ("xn--bnk-qla.example", Result.FAIL)  # the name itself is signed
 
 
 def test_an_unsigned_tail_makes_it_neutral_and_an_empty_one_does_not() -> None:
@@ -186,6 +197,11 @@ def test_an_unsigned_tail_makes_it_neutral_and_an_empty_one_does_not() -> None:
         (b"v=1;", b"v=1; v=1;", Result.PERMERROR),
         (b"v=1;", b"v=1; x=1600000000;", Result.FAIL),
         (b"v=1;", b"v=1; l=-1;", Result.PERMERROR),
+        (b"v=1;", b"v=1; l=;", Result.PERMERROR),
+        (b"v=1;", b"v=1; x=" + b"9" * 5000 + b";", Result.PERMERROR),
+        (b"v=1;", b"v=1; i=a.example;", Result.PERMERROR),
+        (b"d=a.example", b"d=", Result.PERMERROR),
+        (b"d=a.example", b"d=\xff.example", Result.PERMERROR),
     ],
 )
 def test_a_field_that_is_no_good_signature_falls(old: bytes, new: bytes, result: Result) -> None:

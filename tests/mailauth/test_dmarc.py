@@ -81,3 +81,20 @@ async def test_no_more_than_eight_names_are_asked() -> None:
         asked = sorted({each[0] for each in names.asked}, key=len, reverse=True)
     assert asked[:2] == [f"_dmarc.{LONG}", "_dmarc.f.e.d.c.b.a.x"]
     assert len(asked) == 8
+
+
+async def test_no_silence_of_a_stranger_makes_it_unsure_whether_an_author_is_proven() -> None:
+    """Else anybody had a forged mail deferred, or passed, by a signature of a domain whose server is silent."""
+    zoned: Zone = {**zone("a.x p=reject"), "_dmarc.c.b.y": [Fault.SERVFAIL], "_dmarc.c.a.x": [Fault.SERVFAIL]}
+    found = await judge(zoned, "a.x", "dkim c.b.y")
+    assert (found.dmarc.result, found.unsure) == (Result.FAIL, False)
+    assert (await judge(zoned, "a.x", "dkim c.a.x")).unsure  # one of its own may
+
+
+async def test_an_author_whose_servers_are_slow_does_not_hide_another() -> None:
+    async with Names({**zone("a.x p=reject"), "_dmarc.b.y": [Fault.TIMEOUT]}) as names:
+        resolver = Resolver(Dns(servers=[names.address], timeout=10.0), wall_clock)
+        assert (await Judge(resolver).judge(["a.x"], [])).dmarc.result is Result.FAIL  # it is at hand now
+        found = await Judge(resolver, 0.05).judge(["b.y", "a.x"], [])
+        assert (found.dmarc.result, found.dmarc.domain) == (Result.FAIL, "a.x")
+        assert not found.unsure

@@ -94,6 +94,18 @@ async def test_a_seal_over_a_signature_field_keeps_it() -> None:
     assert (await worth(one.replace(b"d=a.example\r\n", b"d=b.example\r\n"))).result is Result.FAIL
 
 
+@pytest.mark.anyio
+@pytest.mark.parametrize("open_end", ['"' + '\\"' * 60_000, '"' + '\\"' * 60_000 + "\\", "(" + "\\(" * 60_000])
+async def test_a_quote_without_an_end_is_read_once(open_end: str) -> None:
+    """Read anew from each quote inside it, it would take minutes; the time limit of the tests would tell."""
+    offset = head_end(MAIL)
+    signer = Signer("gate.example", Algorithm.RSA.value, keys.load(PAIRS[Algorithm.RSA].private))
+    told = f"gate.example; dmarc=pass header.from=a.example; x=y {open_end}"
+    sealed = seal(MAIL[:offset], Body(len(MAIL), MAIL), offset, signer, told, Result.NONE, NOW)
+    found = await worth(sealed + MAIL)
+    assert (found.result, found.author) == (Result.PASS, "")
+
+
 def test_lines_stay_short_but_for_signatures() -> None:
     made = passed_on(MAIL, Result.NONE).partition(b"DKIM-Signature")[0]
     assert max(len(line) for line in made.split(b"\r\n") if b"b=" not in line) <= 100

@@ -136,6 +136,7 @@ async def test_with_auth_off_nobody_asks(tmp_path: Path, names: Names) -> None:
 
 async def test_what_takes_too_long_is_a_temporary_error(tmp_path: Path, names: Names) -> None:
     names.zone["world.example"] = [Fault.ELSE_TIMEOUT, "MX 10 mx.world.example."]
+    names.zone["_dmarc.world.example"] = ['TXT "v=DMARC1; p=none"']
     dns = {"servers": [names.address], "timeout": 5.0}
     async with living(tmp_path, dns=dns, auth={"timeout": 0.2}) as house:
         reply = await house.send(mail(), "bob@served.example")

@@ -1,17 +1,19 @@
 """Verifies the chain of ARC sets (RFC 8617) by dkimpy, with keys asked for before."""
 
 import re
-from typing import Any
+from functools import cached_property
+from typing import Any, cast
 
 import dkim  # type: ignore[import-untyped]  # it has no types
 from dkim.util import InvalidTagValueList, parse_tag_value  # type: ignore[import-untyped]  # likewise
 
 from gatepost.mailauth.header import Field
-from gatepost.mailauth.verify import Checker, Signed, key_name
+from gatepost.mailauth.verify import Checker, Signed
 from gatepost.model.auth import Arc, Result
 
 SETS = 50  # RFC 8617 4.2.1
-_NOISE = re.compile(rb'"(?:[^"\\]|\\.)*+"|\((?:[^()\\]|\\.)*+\)')  # quoted strings and comments
+# Quoted strings and comments. One without an end is read once, too, not anew from each quote inside it.
+_NOISE = re.compile(rb'"(?:[^"\\]|\\.)*+("?)|\((?:[^()\\]|\\.)*+(\)?)', re.DOTALL)
 _DMARC = re.compile(rb"\s*dmarc\s*=\s*(\w+)(.*)\Z", re.IGNORECASE | re.DOTALL)
 _FROM = re.compile(rb"\sheader\.from\s*=\s*([\w.-]+)", re.IGNORECASE)
 MESSAGE = b"arc-message-signature"
@@ -23,6 +25,18 @@ class Chain(Signed, dkim.ARC):  # type: ignore[misc]  # dkimpy has no types
     dkimpy looks for a set's signature by ` i=N;` and does not find it where a line, or nothing, goes before the tag:
     it is shown such a text, and the field itself is put in its place.
     """
+
+    @cached_property
+    def _sets(self) -> tuple[int, list[tuple[int, Field]]]:
+        whole, self.headers = self.headers, [field for field in self.headers if field[0].lower() in self.ARC_HEADERS]
+        try:
+            return cast("tuple[int, list[tuple[int, Field]]]", super().sorted_arc_headers())
+        finally:
+            self.headers = whole
+
+    def sorted_arc_headers(self) -> tuple[int, list[tuple[int, Field]]]:
+        """Return the highest instance and the fields of all sets, as dkimpy does, who makes all fields canonical."""
+        return self._sets
 
     def verify_instance(self, fields: list[tuple[int, Field]], instance: int, dnsfunc: object = None) -> dict[str, Any]:
         """Return what one set is worth, as dkimpy tells it."""
@@ -57,16 +71,13 @@ def read(head: bytes) -> Chain | None:
         return None
 
 
-def names(chain: Chain) -> list[str]:
-    """Return where the keys of seals and signatures stand, each once; none for a chain that is too long."""
+def tags(chain: Chain) -> list[dict[bytes, bytes]]:
+    """Return the tags of seals and signatures; none for a chain that is too long."""
     newest, fields = chain.sorted_arc_headers()
     if newest > SETS or len(fields) > 3 * SETS:
         return []
-    found = []
-    for _, (name, value) in fields:
-        if name.lower() != b"arc-authentication-results":
-            found += _key(value)
-    return list(dict.fromkeys(found))
+    found = [_tags(value) for _, (name, value) in fields if name.lower() != b"arc-authentication-results"]
+    return [each for each in found if each]
 
 
 def verify(chain: Chain, checker: Checker) -> Arc:
@@ -88,7 +99,7 @@ def verify(chain: Chain, checker: Checker) -> Arc:
 
 def _author(results: bytes) -> str:
     """Return the domain that DMARC proved, as ARC-Authentication-Results tell it (RFC 8601 2.2)."""
-    bare = _NOISE.sub(b" ", results)
+    bare = _NOISE.sub(lambda found: b" " if found[1] or found[2] else found[0][:1], results)
     if b'"' in bare or b"(" in bare:  # no strange text is taken for a result
         return ""
     told = [found for each in bare.split(b";") if (found := _DMARC.match(each))]
@@ -97,15 +108,11 @@ def _author(results: bytes) -> str:
 
 
 def _is_message_signature(field: Field, instance: bytes) -> bool:
-    try:
-        return field[0].lower() == MESSAGE and parse_tag_value(field[1]).get(b"i") == instance
-    except InvalidTagValueList:
-        return False
+    return field[0].lower() == MESSAGE and _tags(field[1]).get(b"i") == instance
 
 
-def _key(value: bytes) -> list[str]:
+def _tags(value: bytes) -> dict[bytes, bytes]:
     try:
-        tags = parse_tag_value(value)
+        return cast("dict[bytes, bytes]", parse_tag_value(value))
     except InvalidTagValueList:
-        return []
-    return [key_name(tags)] if b"s" in tags and b"d" in tags else []
+        return {}

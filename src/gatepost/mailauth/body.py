@@ -48,20 +48,34 @@ def simple(pieces: Iterable[bytes]) -> Iterator[bytes]:
     yield b"\r\n"
 
 
-def digest(pieces: Iterable[bytes], most: int | None = None, algorithm: str = "sha256") -> Hash:
-    """Hash a canonical body, or its first `most` octets (l=)."""
-    hasher = hashlib.new(algorithm)
+def digest(pieces: Iterable[bytes]) -> Hash:
+    """Hash a canonical body."""
+    return digests(pieces, ())[None]
+
+
+def digests(pieces: Iterable[bytes], lengths: Iterable[int]) -> dict[int | None, Hash]:
+    """Hash a canonical body, and its first octets by each of some lengths (l=), in one pass; the whole is at None."""
+    hasher = hashlib.sha256()
+    marks = sorted(set(lengths), reverse=True)
+    found: dict[int | None, bytes] = {}
     size = 0
     for piece in pieces:
-        hasher.update(piece if most is None else piece[: max(most - size, 0)])
+        at = 0
+        while marks and marks[-1] <= size + len(piece):
+            mark = marks.pop()
+            hasher.update(piece[at : mark - size])
+            at = mark - size
+            found[mark] = hasher.digest()
+        hasher.update(piece[at:] if at else piece)
         size += len(piece)
-    return Hash(hasher.digest(), size)
+    found |= dict.fromkeys((None, *marks), hasher.digest())
+    return {length: Hash(each, size) for length, each in found.items()}
 
 
 def read(body: Body, offset: int) -> Iterator[bytes]:
     """Yield what a mail holds from `offset` on (blocking where it is a file)."""
     if body.data is not None:
-        yield body.data[offset:]
+        yield from (body.data[at : at + CHUNK] for at in range(offset, len(body.data), CHUNK))
         return
     with Path(body.path or "").open("rb") as file:
         file.seek(offset)
@@ -78,6 +92,9 @@ def squeezed(text: bytes) -> bytes:
 
 
 def _without_ends(piece: bytes) -> bytes:
+    text = piece.rstrip(b"\r\n")
+    if len(piece) - len(text) == 2 * piece.count(b"\r\n", len(text)):
+        return text
     end = len(piece)
     while piece.endswith(b"\r\n", 0, end):
         end -= 2
@@ -86,13 +103,13 @@ def _without_ends(piece: bytes) -> bytes:
 
 def _lines(pieces: Iterable[bytes], *, blanks: bool = False) -> Iterator[bytes]:
     """Cut pieces anew where lines end, so that no run of blanks is torn; `blanks` at the very end stay."""
-    rest = b""
+    rest: list[bytes] = []
     for piece in pieces:
         cut = piece.rfind(b"\n") + 1
         if cut:
-            yield rest + piece[:cut]
-            rest = piece[cut:]
+            yield b"".join([*rest, piece[:cut]])
+            rest = [piece[cut:]]
         else:
-            rest += piece
-    if rest:
-        yield rest if blanks else rest.rstrip(b" \t")
+            rest.append(piece)
+    if last := b"".join(rest):
+        yield last if blanks else last.rstrip(b" \t")

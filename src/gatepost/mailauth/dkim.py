@@ -7,7 +7,8 @@ from dkim.util import InvalidTagValueList, parse_tag_value  # type: ignore[impor
 
 from gatepost.mailauth.header import Field
 from gatepost.mailauth.keys import Record
-from gatepost.mailauth.verify import Checker, Fault, Signed, key_name
+from gatepost.mailauth.verify import Checker, Fault, Signed, signed_length
+from gatepost.model.address import BadAddress, domain_name
 from gatepost.model.auth import Result, Signature
 
 SIGNATURES = 10
@@ -15,6 +16,7 @@ SIGNATURES = 10
 
 FIELD = b"dkim-signature"
 _SQUEEZED = (b"b", b"bh", b"h", b"d", b"s", b"i", b"a", b"c")  # where white space means nothing
+_NAMES = (b"d", b"s", b"i")
 
 Tags = dict[bytes, bytes]
 
@@ -37,10 +39,9 @@ def read(head: bytes) -> Message | None:
         return None
 
 
-def names(message: Message) -> list[str]:
-    """Return where the keys of the signatures stand, each once."""
-    known = [tags for _, tags in message.signatures if tags]
-    return list(dict.fromkeys(key_name(tags) for tags in known if b"s" in tags and b"d" in tags))
+def tags(message: Message) -> list[Tags]:
+    """Return the tags of the signatures that can be read."""
+    return [found for _, found in message.signatures if found]
 
 
 def verify(message: Message, checker: Checker, now: int) -> tuple[Signature, ...]:
@@ -53,7 +54,17 @@ def _tags(value: bytes) -> Tags | None:
         tags: Tags = parse_tag_value(value)
     except InvalidTagValueList:
         return None
-    return {name: b"".join(text.split()) if name in _SQUEEZED else text for name, text in tags.items()}
+    squeezed = {name: b"".join(text.split()) if name in _SQUEEZED else text for name, text in tags.items()}
+    return squeezed | {name: _ascii(squeezed[name]) for name in _NAMES if not squeezed.get(name, b"").isascii()}
+
+
+def _ascii(text: bytes) -> bytes:
+    """Return a name, or an address, with A-labels in the place of U-labels (RFC 8616 5); what is none stays."""
+    local, at, name = text.rpartition(b"@")
+    try:
+        return local + at + domain_name(name.decode()).encode()
+    except (BadAddress, UnicodeDecodeError):
+        return text
 
 
 def _verify(message: Message, checker: Checker, field: Field, tags: Tags | None, now: int) -> Signature:
@@ -87,8 +98,13 @@ def _valid(tags: Tags, now: int) -> Tags:
     expires = tags.get(b"x", b"")
     if expires.isdigit() and len(expires) < 13 and int(expires) < now:
         raise Fault(Result.FAIL, "the signature has expired")
+    if not (tags[b"d"] + tags[b"s"]).isascii() or not tags[b"d"]:
+        raise Fault(Result.PERMERROR, "d= or s= is no name")
+    signed_length(tags)
     try:
         dkim.validate_signature_fields(tags)
+    except (ValueError, IndexError) as error:  # numbers of thousands of digits; i= that is d= itself
+        raise Fault(Result.PERMERROR, "i=, t= or x= can't be read") from error
     except dkim.ValidationError as error:
         raise Fault(Result.PERMERROR, str(error).partition(" (")[0]) from error  # without the value as Python writes it
     return tags

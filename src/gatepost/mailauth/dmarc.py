@@ -4,13 +4,15 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from gatepost.dns import DnsFailure, Missing, NoName, Resolver
+from gatepost.dns import DnsFailure, Missing, NoName, Resolver, side_by_side
+from gatepost.lookout import within
 from gatepost.mailauth import records
 from gatepost.mailauth.lasting import Asked, Lasting
 from gatepost.message.hosts import registered
 from gatepost.model.auth import Dmarc, Policy, Result
 
 LABELS = 8  # of a name, from which on the walk leaps (RFC 9989 4.10)
+SECONDS = 10.0  # for one mail
 AUTHORS = 10  # domains of From that are looked at
 MILDER = {Policy.REJECT: Policy.QUARANTINE, Policy.QUARANTINE: Policy.NONE, Policy.NONE: Policy.NONE}
 
@@ -58,23 +60,26 @@ class Checks:
         self._resolver = resolver
         self._known: Lasting[tuple[tuple[str | None, ...], tuple[Proof, ...]], Finding] = Lasting(resolver)
 
-    async def check(self, authors: Sequence[str | None], proofs: Sequence[Proof]) -> Finding:
-        """Judge the domains of all authors, as `Judge.judge`."""
+    async def check(
+        self, authors: Sequence[str | None], proofs: Sequence[Proof], *, seconds: float = SECONDS
+    ) -> Finding:
+        """Judge the domains of all authors, as `Judge.judge`, in a time."""
         key = (tuple(authors), tuple(proofs))
         known = self._known.get(key)
         if known is None:
             asked = Asked(self._resolver)
-            known = await Judge(asked).judge(authors, proofs)
+            known = await Judge(asked, seconds).judge(authors, proofs)
             if len(authors) <= AUTHORS:  # a stranger's From may hold thousands
                 self._known.keep(key, known, asked.until)
         return known
 
 
 class Judge:
-    """One mail's DMARC: each name is walked once."""
+    """One mail's DMARC: each name is walked once; an author of whom nothing is known in `seconds` is not sure."""
 
-    def __init__(self, resolver: Resolver | Asked) -> None:
+    def __init__(self, resolver: Resolver | Asked, seconds: float = SECONDS) -> None:
         self._resolver = resolver
+        self._seconds = seconds
         self._walks: dict[str, _Walk | DnsFailure] = {}
 
     async def judge(self, authors: Sequence[str | None], proofs: Sequence[Proof]) -> Finding:
@@ -83,7 +88,7 @@ class Judge:
         Of several the worst counts: an author must not hide behind another (RFC 9989 5.3.1).
         """
         names = list(dict.fromkeys(name for name in authors if name))
-        cases = [await self._author(name, proofs) for name in names[:AUTHORS]]
+        cases = await side_by_side([self._in_time(name, proofs) for name in names[:AUTHORS]])
         whole = None not in authors and len(names) <= AUTHORS
         if not whole:
             reason = "From can't be read" if None in authors else "too many authors"
@@ -93,6 +98,14 @@ class Judge:
         worst = max(cases, key=_gravity)
         proven = all(case.proven for case in cases)
         return Finding(worst.dmarc, proven, not proven and all(case.proven or case.unsure for case in cases))
+
+    async def _in_time(self, name: str, proofs: Sequence[Proof]) -> _Case:
+        """Judge an author; one whose servers are slow must not keep the others from being judged."""
+        try:
+            return await within(self._seconds, self._author(name, proofs))
+        except TimeoutError:
+            reason = f"no result within {self._seconds:g} s"
+            return _Case(Dmarc(result=Result.TEMPERROR, domain=name, reason=reason), False, True)
 
     async def _author(self, name: str, proofs: Sequence[Proof]) -> _Case:
         try:
@@ -141,7 +154,9 @@ class Judge:
         if walk.found:
             if _strict(name, walk, proof.by):
                 return False
-            return (await self._walk(proof.domain)).organisation == walk.organisation
+            # Asked only where it may be of one organisation: else a stranger's silent server made the rest unsure.
+            near = f".{proof.domain}".endswith(f".{walk.organisation}")
+            return near and (await self._walk(proof.domain)).organisation == walk.organisation
         return registered(proof.domain) == registered(name)
 
     # Which policy applies (4.10.1).

@@ -1,22 +1,25 @@
 """Examines who sent a mail: SPF, DKIM, ARC, iprev, then DMARC; DNS is asked side by side, and all within a time."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from gatepost.dns import DnsFailure, Missing, Resolver, side_by_side
 from gatepost.lookout import within
 from gatepost.mailauth import arc, dkim, dmarc, iprev, spf
-from gatepost.mailauth.verify import Answer, Checker, Text
-from gatepost.message.anatomy import Anatomy
+from gatepost.mailauth.verify import Answer, Checker, Text, key_names, signed_lengths
+from gatepost.message.anatomy import Anatomy, Symbol
 from gatepost.message.authors import authors, claims
 from gatepost.message.edit import head_end
 from gatepost.message.mail import Mail
-from gatepost.model.address import BadAddress, domain_name
+from gatepost.model.address import Address, BadAddress, domain_name
 from gatepost.model.auth import Arc, AuthResults, Dmarc, Iprev, Result, Signature, Spf
 from gatepost.model.envelope import Body, Envelope
 
+ASKING = 0.7  # of the time is for SPF, keys and the client's name
+JUDGING = 0.9  # of what is left then is for DMARC
 HEAD_MAX = 262_144  # octets of a header over which signatures are looked at
 INLINE_MAX = 65_536  # octets of a mail that is hashed in the loop
 _NAMELESS = "HELO is no domain name"
@@ -26,12 +29,16 @@ _Signed = tuple[tuple[Signature, ...], Arc]
 
 
 class Examiner:
-    """Examines mail after mail; what does not come within `seconds` is a temporary error."""
+    """Examines mail after mail; what does not come within `seconds` is a temporary error.
+
+    Each question of its own: some servers are a stranger's, and slow ones must not hide what others say.
+    """
 
     def __init__(self, resolver: Resolver, seconds: float) -> None:
         self._resolver = resolver
         self._seconds = seconds
-        self._spf = spf.Checks(resolver)
+        self._asking = seconds * ASKING
+        self._spf = spf.Checks(resolver, self._asking)
         self._reverse = iprev.Checks(resolver)
         self._dmarc = dmarc.Checks(resolver)
 
@@ -43,11 +50,14 @@ class Examiner:
             return unknown(mail.envelope, anatomy, f"no result within {self._seconds:g} s")
 
     async def _examine(self, mail: Mail, anatomy: Anatomy | None) -> AuthResults:
+        clock = asyncio.get_running_loop().time
+        end = clock() + self._seconds
         of_sender, helo, reverse, (signatures, chain) = await self._asked(mail)
         mail_from = helo if of_sender is None else of_sender
-        claimed = claims(anatomy) if anatomy else [None]
+        claimed = _claimed(anatomy)
         domains = [author.domain if author else None for author in claimed]
-        found = await self._dmarc.check(domains, _proofs(mail_from, signatures))
+        proofs = _proofs(mail_from, signatures)
+        found = await self._dmarc.check(domains, proofs, seconds=(end - clock()) * JUDGING)
         return AuthResults(
             authors=tuple(author.key for author in claimed if author),
             mail_from=mail_from,
@@ -65,12 +75,10 @@ class Examiner:
         """Ask for all that can be asked at once: side by side, unless there is nothing to wait for but signatures."""
         envelope = mail.envelope
         ip, helo = envelope.client.ip, _host(envelope.client.helo)
-        signed = partial(_signatures, mail.body, envelope.received // 1000, self._resolver)
+        signed = partial(_signatures, mail.body, envelope.received // 1000, self._key)
         if (known := self._remembered(envelope, helo)) is not None:
             return (*known, await signed())
-        return await asyncio.gather(
-            self._mail_from(envelope, helo), self._helo(ip, helo), self._reverse.check(ip), signed()
-        )
+        return await asyncio.gather(self._mail_from(envelope, helo), self._helo(ip, helo), self._iprev(ip), signed())
 
     def _remembered(self, envelope: Envelope, helo: str) -> tuple[Spf | None, Spf, Iprev] | None:
         """Return what was found a moment ago of MAIL FROM, HELO and the client, None unless it was of all of them."""
@@ -98,6 +106,32 @@ class Examiner:
     async def _helo(self, ip: str, name: str) -> Spf:
         return await self._spf.check(ip, f"postmaster@{name}", name) if name else _none(_NAMELESS)
 
+    # The client's name, and keys.
+
+    async def _iprev(self, ip: str) -> Iprev:
+        try:
+            return await within(self._asking, self._reverse.check(ip))
+        except TimeoutError:
+            return Iprev(result=Result.TEMPERROR, ip=ip, reason=f"no result within {self._asking:g} s")
+
+    async def _key(self, name: str) -> Answer:
+        try:
+            texts = await within(self._asking, self._resolver.txt(name))
+        except (Missing, DnsFailure) as error:
+            return error
+        except TimeoutError:
+            return DnsFailure(f"no answer within {self._asking:g} s for {name} (TXT)")
+        return next((text for text in texts if b"p=" in text), texts[0])
+
+
+def _claimed(anatomy: Anatomy | None) -> list[Address | None]:
+    """Return who claims to have written a mail; None for an author who can't be read, or stands beyond what is read."""
+    if anatomy is None:
+        return [None]
+    found = claims(anatomy)
+    cut = any(each.symbol is Symbol.HEADER_LIMIT and each.part == 0 for each in anatomy.defects)
+    return found or ([None] if cut else [])
+
 
 def _proofs(mail_from: Spf, signatures: Sequence[Signature]) -> list[dmarc.Proof]:
     said = [("spf", mail_from.result, mail_from.domain), *(("dkim", each.result, each.domain) for each in signatures)]
@@ -120,7 +154,10 @@ def _host(helo: str) -> str:
 # DKIM and ARC.
 
 
-async def _signatures(body: Body, now: int, resolver: Resolver) -> _Signed:
+_Finder = Callable[[str], Coroutine[Any, Any, Answer]]  # of keys, by where they stand
+
+
+async def _signatures(body: Body, now: int, key: _Finder) -> _Signed:
     head = await _head(body)
     lower = head.lower()
     if b"dkim-signature" not in lower and b"arc-" not in lower:
@@ -128,32 +165,27 @@ async def _signatures(body: Body, now: int, resolver: Resolver) -> _Signed:
     if len(head) > HEAD_MAX:
         reason = f"the header is larger than {HEAD_MAX} octets"
         return (Signature(result=Result.PERMERROR, reason=reason),), Arc(result=Result.FAIL, reason=reason)
-    signed = dkim.read(head) if b"dkim-signature" in lower else None
-    chain = arc.read(head) if b"arc-" in lower else None
-    asked = [*(dkim.names(signed) if signed else ()), *(arc.names(chain) if chain else ())]
-    checker = Checker(Text(head, body, len(head)), await _keys(list(dict.fromkeys(asked)), resolver))
+    signed, chain, tags = _read(head) if len(head) <= INLINE_MAX else await asyncio.to_thread(_read, head)
+    names = key_names(tags)
+    keys = dict(zip(names, await side_by_side([key(name) for name in names]), strict=True))
+    checker = Checker(Text(head, body, len(head)), keys, signed_lengths(tags))
     work = partial(_verify, signed, chain, checker, now)
     if body.data is None or body.size > INLINE_MAX or chain is not None:
         return await asyncio.to_thread(work)
     return work()
 
 
+def _read(head: bytes) -> tuple[dkim.Message | None, arc.Chain | None, list[dict[bytes, bytes]]]:
+    """Return the signatures and the chain of a header, and the tags of both."""
+    lower = head.lower()
+    signed = dkim.read(head) if b"dkim-signature" in lower else None
+    chain = arc.read(head) if b"arc-" in lower else None
+    return signed, chain, [*(dkim.tags(signed) if signed else ()), *(arc.tags(chain) if chain else ())]
+
+
 def _verify(signed: dkim.Message | None, chain: arc.Chain | None, checker: Checker, now: int) -> _Signed:
     signatures = dkim.verify(signed, checker, now) if signed else ()
     return signatures, arc.verify(chain, checker) if chain else Arc()
-
-
-async def _keys(names: Sequence[str], resolver: Resolver) -> dict[str, Answer]:
-    answers = await side_by_side([_key(name, resolver) for name in names])
-    return dict(zip(names, answers, strict=True))
-
-
-async def _key(name: str, resolver: Resolver) -> Answer:
-    try:
-        texts = await resolver.txt(name)
-    except (Missing, DnsFailure) as error:
-        return error
-    return next((text for text in texts if b"p=" in text), texts[0])
 
 
 async def _head(body: Body) -> bytes:

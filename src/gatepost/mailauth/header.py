@@ -13,14 +13,31 @@ Field = tuple[bytes, bytes]
 
 _USUAL = re.compile(rb"([!-9;-~]+):([^\r\n]*+\r\n(?:[ \t][^\r\n]*+\r\n)*+)")
 
+_LINE_END = re.compile(rb"\r?\n")
+_BEGINNING = re.compile(rb"([!-~][!-9;-~]*+):")
+
 
 def fields(head: bytes) -> list[Field]:
     """Read a header section; raise dkim.MessageFormatError, or IndexError, where it has a line that is no field."""
     usual: list[Field] = _USUAL.findall(head)
     if sum(map(len, chain.from_iterable(usual))) + len(usual) + 2 == len(head) and head.endswith(b"\r\n\r\n"):
         return usual
-    found, _ = dkim.rfc822_parse(head)
-    return [(name, value) for name, value in found]
+    return _unusual(head)
+
+
+def _unusual(head: bytes) -> list[Field]:
+    """Read what dkimpy reads, who copies a field with each of its lines anew."""
+    found: list[tuple[bytes, list[bytes]]] = []
+    for line in _LINE_END.split(head):
+        if not line:
+            break
+        if line.startswith((b" ", b"\t")):
+            found[-1][1].append(line)
+        elif begun := _BEGINNING.match(line):
+            found.append((begun[1], [line[begun.end() :]]))
+        elif not line.startswith(b"From "):
+            raise dkim.MessageFormatError("a line of the header is no field")
+    return [(name, b"".join(line + b"\r\n" for line in lines)) for name, lines in found]
 
 
 def select(found: Iterable[Field], names: Iterable[bytes]) -> list[Field]:

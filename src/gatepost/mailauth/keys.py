@@ -16,6 +16,8 @@ from gatepost.model.dkim import Algorithm
 
 BITS = 2048
 BITS_LEAST, BITS_MOST = 1024, 4096  # what signers may use and verifiers must take (RFC 8301 3.2)
+EXPONENT_BITS = 64  # of a stranger's key, as OpenSSL has it for long ones; the work grows with them
+USUAL = 2048  # octets of a record that is remembered
 
 PrivateKey = RSAPrivateKey | Ed25519PrivateKey
 PublicKey = RSAPublicKey | Ed25519PublicKey
@@ -92,9 +94,12 @@ class Record(msgspec.Struct, frozen=True):
         return self.key.key_size if isinstance(self.key, RSAPublicKey) else 256
 
 
-@lru_cache(maxsize=4096)
 def record(text: bytes) -> Record:
     """Read the TXT record of a selector; raise BadKey, whose text says why none can be had."""
+    return (_usual_record if len(text) <= USUAL else _record)(text)
+
+
+def _record(text: bytes) -> Record:
     tags = _tags(text.decode("ascii", "replace"))
     if tags.get("v", "DKIM1") != "DKIM1" or "p" not in tags:
         raise BadKey("the record is no DKIM key")
@@ -108,6 +113,9 @@ def record(text: bytes) -> Record:
     return Record(_loaded(tags.get("k", "rsa"), _decoded(tags["p"])), hashes, "s" in flags, "y" in flags)
 
 
+_usual_record = lru_cache(maxsize=4096)(_record)
+
+
 def _loaded(kind: str, octets: bytes) -> PublicKey:
     try:
         key = (
@@ -119,6 +127,8 @@ def _loaded(kind: str, octets: bytes) -> PublicKey:
         raise BadKey("the key can't be read") from error
     if not isinstance(key, RSAPublicKey if kind == "rsa" else Ed25519PublicKey):
         raise BadKey(f"the key is not of the kind {kind[:20]}")
+    if isinstance(key, RSAPublicKey) and key.public_numbers().e.bit_length() > EXPONENT_BITS:
+        raise BadKey("the key's exponent is too large")
     return key
 
 

@@ -42,6 +42,18 @@ class Asked:
         finally:
             self._heard(name, "PTR")
 
+    async def ipv4(self, name: str) -> list[str]:
+        try:
+            return await self._resolver.ipv4(name)
+        finally:
+            self._heard(name, "A")
+
+    async def ipv6(self, name: str) -> list[str]:
+        try:
+            return await self._resolver.ipv6(name)
+        finally:
+            self._heard(name, "AAAA")
+
     async def addresses(self, host: str) -> list[str]:
         try:
             return await self._resolver.addresses(host)

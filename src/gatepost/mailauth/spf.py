@@ -1,10 +1,13 @@
 """Asks whether an address may send for a domain (RFC 7208), through our own resolver."""
 
+import asyncio
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import spftrace
 from spftrace import BaseResolver, Evaluator, Limits
+from spftrace.errors import SpfPermError
+from spftrace.parser import VERSION_RE
 from spftrace.resolver import NOERROR, NXDOMAIN, SERVFAIL
 from spftrace.trace import DnsQueryRecord, Event
 
@@ -15,6 +18,8 @@ from gatepost.model.auth import Result, Spf
 
 LOOKUPS = 10  # terms that ask DNS (RFC 7208 4.6.4)
 SECONDS = 20.0  # likewise
+RECORD_MAX = 16_384  # octets of a record; the longest in use have some four thousand
+RECORD_USUAL = 1000  # octets up to which it takes no time worth a word
 TOLD = 50  # steps, and DNS answers, that are told of one evaluation
 LINE = 300  # characters of each
 DECIDED = ("pass", "fail", "softfail", "neutral")
@@ -37,21 +42,49 @@ class _Questions(BaseResolver):
     async def _answers(self, name: str, rtype: str) -> list[str]:
         match rtype:
             case "TXT":
-                return [text.decode("utf-8", "replace") for text in await self._asked.txt(name)]
+                return await self._texts(name)
             case "MX":
                 return await self._asked.mx_hosts(name)
             case "PTR":
                 return await self._asked.names(name)
+            case "A":
+                return await self._asked.ipv4(name)
             case _:
-                found = await self._asked.addresses(name)
-                return [each for each in found if (":" in each) == (rtype == "AAAA")]
+                return await self._asked.ipv6(name)
+
+    async def _texts(self, name: str) -> list[str]:
+        found = [text.decode("utf-8", "replace") for text in await self._asked.txt(name)]
+        if any(len(text) > RECORD_MAX and VERSION_RE.match(text) for text in found):
+            raise SpfPermError(f"the record of {name} is larger than {RECORD_MAX} octets")
+        if any(len(text) > RECORD_USUAL for text in found):
+            await asyncio.sleep(0)  # others first, as terms take a while, and the answer may have been at hand
+        return found
+
+
+class _Unheeded(list[str]):
+    """Warnings that nobody reads: the evaluator looks for each among all before it."""
+
+    def __contains__(self, warning: object) -> bool:
+        return True
+
+
+class _Evaluation(Evaluator):
+    """spftrace's evaluator without what nobody here asks for: warnings and explanations (exp=)."""
+
+    def _begin(self) -> None:
+        super()._begin()
+        self.warnings = _Unheeded()
+
+    async def _explanation(self, *about: object) -> None:
+        return None
 
 
 class Checks:
     """Asks for many mails."""
 
-    def __init__(self, resolver: Resolver) -> None:
+    def __init__(self, resolver: Resolver, seconds: float = SECONDS) -> None:
         self._resolver = resolver
+        self._seconds = min(seconds, SECONDS)
         self._known: Lasting[tuple[str, str], Spf] = Lasting(resolver)
 
     def known(self, ip: str, sender: str) -> Spf | None:
@@ -63,7 +96,7 @@ class Checks:
         known = self.known(ip, sender)
         if known is not None:
             return known
-        found = await _evaluate(self._resolver, ip, sender, helo)
+        found = await _evaluate(self._resolver, ip, sender, helo, seconds=self._seconds)
         self._known.keep((ip, _domain(sender)), *found)
         return found.spf
 
@@ -83,9 +116,11 @@ class _Found(NamedTuple):
     until: int
 
 
-async def _evaluate(resolver: Resolver, ip: str, sender: str, helo: str, *, audit: bool = False) -> _Found:
+async def _evaluate(
+    resolver: Resolver, ip: str, sender: str, helo: str, *, audit: bool = False, seconds: float = SECONDS
+) -> _Found:
     asked = Asked(resolver)
-    found = await Evaluator(_Questions(asked), Limits(time_limit=SECONDS, audit=audit)).evaluate(ip, sender, helo)
+    found = await _Evaluation(_Questions(asked), Limits(time_limit=seconds, audit=audit)).evaluate(ip, sender, helo)
     spf = _read(found, sender)
     of_this_mail = spf.result is Result.TEMPERROR or any("%" in text for each in found.queries for text in each.answers)
     return _Found(spf, 0 if of_this_mail else asked.until)

@@ -1,9 +1,10 @@
 """Checks a signed header: what dkimpy does for DKIM and ARC, with keys fetched before, bodies hashed once, RSA in C."""
 
 import base64
+import contextlib
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import dkim  # type: ignore[import-untyped]  # it has no types
@@ -22,6 +23,7 @@ from gatepost.model.auth import Result
 from gatepost.model.envelope import Body
 
 ALGORITHMS = {b"rsa-sha256": "rsa", b"ed25519-sha256": "ed25519"}
+LENGTH_DIGITS = 76  # RFC 6376 3.5
 FORMS = {b"relaxed": bodies.relaxed, b"simple": bodies.simple}
 
 logging.getLogger("dkimpy").disabled = True  # else each bad chain of a stranger's is an error in the log
@@ -50,9 +52,10 @@ class Text(msgspec.Struct, frozen=True):
 class Checker:
     """Hashes of one mail's body by form and length; the keys of its signatures by the names where they stand."""
 
-    def __init__(self, text: Text, answers: Mapping[str, Answer]) -> None:
+    def __init__(self, text: Text, answers: Mapping[str, Answer], lengths: Iterable[int] = ()) -> None:
         self._text = text
         self._answers = answers
+        self._lengths = frozenset(lengths)  # of the signatures, so that the body is read once for all of them
         self._hashes: dict[tuple[bytes, int | None], bodies.Hash] = {}
 
     def key(self, sig: Mapping[bytes, bytes]) -> Record:
@@ -69,11 +72,11 @@ class Checker:
 
     def body(self, form: bytes, length: int | None) -> bodies.Hash:
         """Return the hash of the body in a form, or of its first `length` octets."""
-        known = self._hashes.get((form, length))
-        if known is None:
-            known = bodies.digest(FORMS[form](bodies.read(self._text.body, self._text.offset)), length)
-            self._hashes[form, length] = known
-        return known
+        if (form, length) not in self._hashes:
+            lengths = self._lengths if length is None else self._lengths | {length}
+            found = bodies.digests(FORMS[form](bodies.read(self._text.body, self._text.offset)), lengths)
+            self._hashes.update({(form, each): made for each, made in found.items()})
+        return self._hashes[form, length]
 
     def check(self, signer: Any, sig: Mapping[bytes, bytes], names: list[bytes], field: tuple[bytes, bytes]) -> Record:
         """Check the signature that `field` holds over the fields `names` of dkimpy's `signer`; raise Fault."""
@@ -87,7 +90,7 @@ class Checker:
         return found
 
     def _check_body(self, sig: Mapping[bytes, bytes], form: bytes) -> None:
-        length = int(sig[b"l"]) if b"l" in sig else None
+        length = signed_length(sig)
         found = self.body(form, length)
         if length is not None and length > found.size:
             raise Fault(Result.PERMERROR, "l= is more than the body")
@@ -96,9 +99,8 @@ class Checker:
 
     def tail(self, sig: Mapping[bytes, bytes]) -> int:
         """Return how many octets of the body l= leaves open to anybody."""
-        if b"l" not in sig:
-            return 0
-        return self.body(_policy(sig).body_algorithm.name, int(sig[b"l"])).size - int(sig[b"l"])
+        length = signed_length(sig)
+        return 0 if length is None else self.body(_policy(sig).body_algorithm.name, length).size - length
 
 
 class Signed:
@@ -126,6 +128,30 @@ class Signed:
 def key_name(sig: Mapping[bytes, bytes]) -> str:
     """Return where the key of a signature stands in DNS."""
     return f"{sig[b's'].decode('ascii', 'replace')}._domainkey.{sig[b'd'].decode('ascii', 'replace')}".lower()
+
+
+def key_names(sigs: Iterable[Mapping[bytes, bytes]]) -> list[str]:
+    """Return where the keys of signatures stand, each once; none for those that do not say it."""
+    return list(dict.fromkeys(key_name(sig) for sig in sigs if b"s" in sig and b"d" in sig))
+
+
+def signed_length(sig: Mapping[bytes, bytes]) -> int | None:
+    """Return how many octets of the body are signed (l=), None for all of them; raise Fault."""
+    text = sig.get(b"l")
+    if text is None:
+        return None
+    if not text.isdigit() or len(text) > LENGTH_DIGITS:
+        raise Fault(Result.PERMERROR, "l= value is not a decimal integer")
+    return int(text)
+
+
+def signed_lengths(sigs: Iterable[Mapping[bytes, bytes]]) -> set[int]:
+    """Return the lengths that signatures name."""
+    found = set()
+    for sig in sigs:
+        with contextlib.suppress(Fault):
+            found.add(signed_length(sig))
+    return {length for length in found if length is not None}
 
 
 def allow(sig: Mapping[bytes, bytes], found: Record) -> None:
