@@ -227,6 +227,20 @@ async def test_certificates_are_read_again_and_a_bad_one_leaves_the_old(tmp_path
             await talk.cover(old)
 
 
+async def test_what_a_client_of_tls_does_not_read_ends_the_reading_of_it(tmp_path: Path) -> None:
+    """TLS answers by itself too: a storm of key updates, each of which asks for another, filled the memory."""
+    async with front(tmp_path, certificate=True, listeners=[{"tls": "implicit"}]) as opened:
+        talk = await secure_talk(opened)
+        assert (await talk.reply()).startswith("220 ")
+        (session,) = opened.listeners.sessions
+        assert session._plain is not None and session._plain.is_reading()
+        unread = b"x" * 8_000_000
+        session.transport.write(unread)
+        assert not session._plain.is_reading()
+        assert await talk.reader.readexactly(len(unread)) == unread
+        assert await talk.ask("NOOP") == "250 2.0.0 Ok"
+
+
 async def test_a_client_that_leaves_within_the_handshake_frees_its_place(tmp_path: Path) -> None:
     async with front(tmp_path, certificate=True, limits={"connections": 1}) as opened:
         talk = await opened.hello()

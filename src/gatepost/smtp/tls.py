@@ -33,9 +33,32 @@ def context(smtp: Smtp, listener: Listener) -> ssl.SSLContext | None:
 
 
 class Layer(sslproto.SSLProtocol):
-    """asyncio's TLS layer with a read buffer of one record, not 256 KB for each idle connection."""
+    """asyncio's TLS layer with a read buffer of one record, not 256 KB for each idle connection.
+
+    It reads nothing from a peer that does not read: TLS itself has answers too, such as one to each key update that
+    asks for another (RFC 8446 4.6.3), and no protocol above waits before it gives them.
+    """
+
+    # asyncio's names of what it waits for and reads by (3.11 to 3.14).
+    _transport: asyncio.Transport
+    _ssl_reading_paused: bool
+    _ssl_writing_paused: bool
 
     max_size = 16_384  # RFC 8446 5.1
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if not self._ssl_reading_paused:
+            self._ssl_reading_paused = True
+            self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._control_ssl_reading()
+
+    def _control_ssl_reading(self) -> None:
+        if not self._ssl_writing_paused:
+            super()._control_ssl_reading()  # type: ignore[misc]  # in no stub
 
 
 async def cover(
