@@ -15,7 +15,9 @@ from gatepost.store.store import Store
 ROOT, ADMIN = Caller(sys_admin=True), Caller(admin_id=2)
 
 
-@pytest.mark.parametrize("text", ["", "x", "1.2.3", "1.2.3.4/33", "1.2.3.4/24", "1.2.3.0/24 ", "::/129", "1.2.3.0/-1"])
+@pytest.mark.parametrize(
+    "text", ["", "x", "1.2.3", "1.2.3.4/33", "1.2.3.4/24", "1.2.3.0/24 ", "::/129", "1.2.3.0/-1", "fe80::%2"]
+)
 def test_what_is_no_subnet_is_refused(text: str) -> None:
     with pytest.raises(Problem) as raised:
         read_subnets(["192.0.2.0/24", text])
@@ -29,10 +31,8 @@ def test_a_domain_has_at_most_a_thousand_subnets() -> None:
 
 
 def test_subnets_are_kept_once_and_single_addresses_are_subnets() -> None:
-    assert [str(each) for each in read_subnets(["192.0.2.1", "192.0.2.1/32", "2001:DB8::/48"])] == [
-        "192.0.2.1/32",
-        "2001:db8::/48",
-    ]
+    given = ["192.0.2.1", "192.0.2.1/32", "2001:DB8::/48", "::ffff:192.0.2.1"]
+    assert [str(each) for each in read_subnets(given)] == ["192.0.2.1/32", "2001:db8::/48"]
 
 
 @pytest.mark.parametrize(
@@ -43,6 +43,8 @@ def test_subnets_are_kept_once_and_single_addresses_are_subnets() -> None:
         ("0.0.0.0/0", False),
         ("2001:db8:1::/48", True),
         ("2001:db8::/47", False),
+        ("::ffff:203.0.113.0/120", True),
+        ("::ffff:203.0.112.0/119", False),
         ("192.0.2.128/25", False),  # another customer's
         ("198.51.100.0/28", True),  # his own
     ],

@@ -10,6 +10,7 @@ from gatepost.store.store import Reader
 
 MANY = 1000
 NARROW = {4: 24, 6: 48}
+MAPPED = 96  # bits before the IPv4 address in an IPv6 one that is mapped (RFC 4291 2.5.5.2)
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -22,9 +23,19 @@ def read_subnets(texts: Sequence[str]) -> list[Network]:
 
 def _network(text: str, at: str) -> Network:
     try:
-        return ipaddress.ip_network(text)
+        network = ipaddress.ip_network(text)
+        if "%" in text:
+            raise ValueError("addresses of clients are looked at without a zone")
+        return _bare(network)
     except ValueError as error:
         raise Problem(Kind.MALFORMED, "Expected a subnet such as 192.0.2.0/24.", pointer=at) from error
+
+
+def _bare(network: Network) -> Network:
+    """Return one of IPv4-mapped addresses as that of IPv4, as whose the addresses of clients are looked at."""
+    mapped = network.network_address.ipv4_mapped if isinstance(network, ipaddress.IPv6Network) else None
+    bits = network.prefixlen - MAPPED
+    return ipaddress.IPv4Network((int(mapped), bits)) if mapped is not None and bits >= 0 else network
 
 
 def check_subnets(reader: Reader, caller: Caller, customer_id: int, networks: Sequence[Network]) -> None:
