@@ -244,6 +244,7 @@ def test_threat_61_urls_inside_redirectors_are_found(url: str) -> None:
         '<script>location = "//evil.example/"</script>',
         r"<script>window.open('\/\/evil.example')</script>",
         "<a href=\"javascript:location='//evil.example/'\">x</a>",
+        "<script>location = '//good.example@evil.example/a b'</script>",
         '<img src="file://evil.example/share/x.png">',
         '<img src="\\\\evil.example\\share\\x.png">',
         "<textarea>http://evil.example/</textarea>",
@@ -291,6 +292,11 @@ def test_threat_61_a_host_is_found_under_each_disguise_in_text_and_in_html(first
 def test_whatever_is_read_a_host_has_one_form(text: str, start: str) -> None:
     for host in {*in_text(start + text), *in_html(f'<a href="{start}{text}">{start}{text}')}:
         assert host_of(f"http://[{host}]/" if ":" in host else f"http://{host}/") == host
+
+
+def test_a_script_names_hosts_of_any_form_without_a_scheme_but_no_comment_is_one() -> None:
+    script = "<script>a = '//192.0.2.7/x'; b = '//b\u00fccher.example'; c = '//see our.page for it'</script>"
+    assert in_html(script) == ["192.0.2.7", "xn--bcher-kva.example"]
 
 
 def test_an_html_page_without_links_has_none() -> None:

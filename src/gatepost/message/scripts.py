@@ -27,7 +27,8 @@ _BASE64 = re.compile(rb"[\"'`]((?:aHR0c|P[A-P]|77u/P)[A-Za-z0-9+/_-]{10,}={0,2})
 
 # A string that names a host and leaves the scheme to the browser.
 _NO_SCHEME = re.compile(
-    rb"[\"'`](//(?:[A-Za-z0-9_-]{1,63}\.)+[A-Za-z][A-Za-z0-9-]{1,62}(?:[:/?#][^\s\"'`<>\\]*)?)[\"'`]"
+    rb"[\"'`](//(?:[^\s\"'`<>\\/?#@]{1,200}+@)?[A-Za-z0-9_\x80-\xff-]{1,190}+(?:\.[A-Za-z0-9_\x80-\xff-]{1,190}+)++\.?+"
+    rb"(?:(?=[\"'`])|[:/?#][^\s\"'`<>\\]*+))"
 )
 
 # Archives, programs, Office documents, shortcuts and OneNote pages, by how they begin; in a string or a data URL.
