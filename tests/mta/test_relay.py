@@ -841,6 +841,20 @@ async def test_opportunistic_tls_falls_back_to_plain_text_once(
         assert len(sink.sessions) == 2
 
 
+async def test_opportunistic_tls_falls_back_where_a_server_leaves_right_after_it(
+    make: Make, ca: trustme.CA, ca_file: str
+) -> None:
+    """By TLS 1.3 a client whose certificate was asked for learns only then that it is refused."""
+    relay = make(ca_file=ca_file)
+    strict = server_tls(ca, "127.0.0.1")
+    strict.verify_mode = ssl.CERT_REQUIRED
+    async with Sink(tls=strict) as sink:
+        (outcome,) = await relay.deliver(to(sink, transport=Transport.SMTPS_MAY), parcel())
+        assert (outcome.result, sink.mails[0].tls, len(sink.sessions)) == (Result.DELIVERED, False, 2)
+        (outcome,) = await relay.deliver(to(sink, transport=Transport.SMTPS_ENCRYPT), parcel())
+        assert (outcome.result, outcome.reply.status, len(sink.mails)) == (Result.DEFERRED, "4.7.5", 1)
+
+
 @pytest.mark.parametrize("more", [b"250-evil\r\n250 SIZE 1\r\n", b"550 5.1.1 no such host\r\n"])
 async def test_what_is_said_in_the_clear_after_starttls_is_no_answer_to_what_follows_99(
     make: Make, ca_file: str, good: ssl.SSLContext, more: bytes

@@ -130,10 +130,18 @@ async def _secure(client: Client, target: Target, transport: Transport, context:
         if not client.pipe.clean:  # said in the clear, by whoever: it must answer nothing under TLS (RFC 3207 4.2)
             raise aiosmtplib.SMTPResponseException(-1, "more than one reply to STARTTLS")
     except (aiosmtplib.SMTPException, OSError, TimeoutError, UnicodeError) as error:
-        client.close()
-        refusal, lasting = reason(error, target, status="4.7.5"), isinstance(error, ssl.SSLError)
-        raise Unusable(refusal, fault=fault(error) or Fault.OTHER, lasting=lasting) from error
-    await _greet(client)
+        raise _failed(client, target, error) from error
+    try:
+        await _greet(client)
+    except (aiosmtplib.SMTPServerDisconnected, OSError) as error:  # by TLS 1.3 a server refuses a client only now
+        raise _failed(client, target, error) from error
+
+
+def _failed(client: Client, target: Target, error: BaseException) -> Unusable:
+    """Close what TLS failed on; return what to raise."""
+    client.close()
+    refusal, lasting = reason(error, target, status="4.7.5"), isinstance(error, ssl.SSLError)
+    return Unusable(refusal, fault=fault(error) or Fault.OTHER, lasting=lasting)
 
 
 def _check_demand(client: Client, target: Target) -> None:
