@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import trustme
-from aiosmtplib import SMTPResponse
+from aiosmtplib import SMTPResponse, SMTPResponseException
 from dnslib import MX, DNSLabel
 from tests.peers.names import Names
 from tests.peers.sink import EXTENSIONS, Act, Drip, Late, Script, Sink, authority, server_tls
@@ -551,6 +551,22 @@ async def test_a_refusal_in_the_midst_of_the_data_counts(make: Make, tmp_path: P
     assert results([outcome]) == ["failed 552 5.3.4"]
 
 
+async def test_a_refusal_counts_at_once_where_the_server_takes_no_more_of_the_data() -> None:
+    async with Sink() as sink, asyncio.timeout(60):
+        pipe = Replies(lambda lost: None)
+        transport, _ = await asyncio.get_running_loop().create_connection(lambda: pipe, "127.0.0.1", sink.port)
+        await pipe.read_response(20)
+        pipe.expect(1)
+        pipe.pause_writing()
+        waiting = asyncio.ensure_future(pipe.drain())
+        await asyncio.sleep(0)
+        assert not (waiting.done() or pipe.answered)
+        pipe.data_received(b"552 5.3.4 too much\r\n")
+        await waiting
+        assert pipe.answered
+        transport.close()
+
+
 async def test_a_body_that_is_gone_defers_and_is_told(make: Make, tmp_path: Path) -> None:
     lost = spooled(tmp_path, TEXT)
     (tmp_path / "body").unlink()
@@ -742,6 +758,21 @@ async def test_a_reply_that_comes_octet_by_octet_is_read_through_once() -> None:
                 pipe.data_received(bytes([octet]))
             assert (await pipe.read_response(20)).code == code
         assert (pipe.read, pipe.clean) == (3, True)
+        transport.close()
+
+
+async def test_replies_beyond_what_was_asked_are_not_even_read() -> None:
+    async with Sink() as sink:
+        pipe = Replies(lambda lost: None)
+        transport, _ = await asyncio.get_running_loop().create_connection(lambda: pipe, "127.0.0.1", sink.port)
+        await pipe.read_response(20)
+        pipe.expect(2)
+        for _ in range(9):
+            pipe.data_received(b"250 Ok\r\n" * 1000)
+        assert [(await pipe.read_response(20)).code for _ in range(3)] == [250] * 3
+        with pytest.raises(SMTPResponseException, match="nobody asked"):
+            await pipe.read_response(20)
+        assert not pipe.clean
         transport.close()
 
 

@@ -54,7 +54,7 @@ class Replies(SMTPProtocol):
         self._response_pending = True
 
     def data_received(self, data: bytes) -> None:
-        if self._response_waiter is None:
+        if self._response_waiter is None or self._stray:
             return
         if not (self._response_pending or self._owed):
             self._stray = True
@@ -65,6 +65,10 @@ class Replies(SMTPProtocol):
             self._read(data, self._response_waiter)
         if self._waits and self._ready and not self._response_waiter.done():
             self._response_waiter.set_result(self._ready.popleft())
+        if self.answered:
+            for waiter in self._drain_waiters:  # the peer may take no more
+                if not waiter.done():
+                    waiter.set_result(None)
 
     def _read(self, data: bytes, waiter: asyncio.Future[aiosmtplib.SMTPResponse]) -> None:
         """Read replies of any length, which may come in pieces; no line is looked at for each of them."""
@@ -74,6 +78,9 @@ class Replies(SMTPProtocol):
         try:
             while self._ends() and (reply := self._read_response_from_buffer()) is not None:
                 self._ready.append(reply)
+                if len(self._ready) > max(self._owed, 1):  # of what follows nothing is believed: nor need it be read
+                    self._stray = True
+                    return
             if len(self._buffer) > MAX_RESPONSE_LENGTH:
                 raise aiosmtplib.SMTPResponseException(-1, "Response too long")
         except aiosmtplib.SMTPResponseException as error:
@@ -99,6 +106,8 @@ class Replies(SMTPProtocol):
         waiter = self._response_waiter
         if waiter is None:
             raise aiosmtplib.SMTPServerDisconnected("Connection lost")
+        if self._stray and not waiter.done():
+            raise aiosmtplib.SMTPResponseException(-1, "a reply that nobody asked for")
         self._due = inf if timeout is None else self._loop.time() + timeout
         self._clock.by(self._due)
         self._waits = True
