@@ -245,6 +245,7 @@ def test_threat_61_urls_inside_redirectors_are_found(url: str) -> None:
         r"<script>window.open('\/\/evil.example')</script>",
         "<a href=\"javascript:location='//evil.example/'\">x</a>",
         "<script>location = '//good.example@evil.example/a b'</script>",
+        "<svg/onload=location='//evil.example/x'>",
         '<img src="file://evil.example/share/x.png">',
         '<img src="\\\\evil.example\\share\\x.png">',
         "<textarea>http://evil.example/</textarea>",

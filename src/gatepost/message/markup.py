@@ -25,9 +25,9 @@ _NAMES = (
 _ATTRIBUTES = tuple(_NAMES.split())
 _RARE = tuple(name for name in _ATTRIBUTES if name not in ("href", "src") and ":" not in name)
 _ANY_RARE = re2.compile((r"[\s\"'/](?:" + "|".join(_RARE) + r")\s*=").encode())
-_HANDLER = re2.compile(rb"(?i)[\s\"'/]on[a-z]{4,18}\s*=\s*(\"[^\"]+\"|'[^']+')")
+_HANDLER = re2.compile(rb"(?i)[\s\"'/]on[a-z]{4,18}\s*=\s*(?:\"([^\"]+)\"|'([^']+)'|([^\s>\"'][^\s>]*))")
 _ANY_DEVICE = re2.compile(  # in one pass: most have none
-    rb"url\(|@import|refresh|password|xlink|<(?:script|template|form|iframe|object|embed)|\bon[a-z]{4,18}\s*=\s*[\"']|"
+    rb"url\(|@import|refresh|password|xlink|<(?:script|template|form|iframe|object|embed)|\bon[a-z]{4,18}\s*=|"
     + _ANY_RARE.pattern
 )
 _RARE_SELECTOR = ",".join(f"[{name}]" for name in _RARE)
@@ -163,7 +163,8 @@ def _in_utf8(texts: list[str]) -> tuple[bytes, ...]:
 
 def _handlers(raw: bytes) -> list[str]:
     """Return the scripts that stand in attributes."""
-    return [html.unescape(found[1:-1].decode("utf-8", "replace")) for found in dict.fromkeys(_HANDLER.findall(raw))]
+    found = dict.fromkeys(b"".join(match) for match in _HANDLER.findall(raw))
+    return [html.unescape(script.decode("utf-8", "replace")) for script in found]
 
 
 def _nodes(tree: LexborHTMLParser, lower: bytes, *, devices: bool) -> list[LexborNode]:
