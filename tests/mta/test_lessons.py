@@ -126,6 +126,14 @@ async def test_what_was_of_no_use_for_long_is_forgotten(mind: Mind) -> None:
     assert await mind.keeper.purge() == 0
 
 
+async def test_86_a_clock_that_leapt_ahead_and_is_set_right_forgets_on_as_before(mind: Mind) -> None:
+    mind.clock.now += 400 * DAY
+    assert not mind.keeper._is_due()
+    mind.clock.now -= 399 * DAY
+    assert mind.keeper._is_due()
+    assert not mind.keeper._is_due()
+
+
 async def test_86_a_start_by_a_clock_that_is_ahead_forgets_nothing_on_that_day(mind: Mind) -> None:
     await mind.store.write(lambda writer: writer.purge(mind.clock()))
     await mind.close()

@@ -98,6 +98,8 @@ def test_a_clock_that_is_set_back_slows_nobody_until_it_has_caught_up_86() -> No
     assert watch.after(-24 * 60).send(20) == 20
     assert watch.after(120).send(81) == 81, "the hour has ended all the same"
     assert len(watch.reports) == 1
+    watch.send(6, SPAM)
+    assert len(watch.reports) == 2, "the first report is to come yet, by that clock"
 
 
 def test_a_burst_is_held_against_the_largest_hour_so_far() -> None:

@@ -265,3 +265,6 @@ async def test_while_dns_is_silent_nothing_is_asked_and_nobody_waits_66(names: N
     assert names.count("null.test", "MX") == asked
     clock.now += 30_000
     assert await senders.takes_mail("null.test") is False
+    assert await senders.takes_mail("fails.test") is True
+    clock.now -= 3_600_000  # set back: what is silent then has ended (threat 86)
+    assert await senders.takes_mail("null.test") is False

@@ -115,7 +115,7 @@ class Keeper:
         if now - before >= DAY:
             log.warning("the clock leapt ahead; nothing is forgotten today")
             self._purged = now
-        if now - self._purged < DAY:
+        if 0 <= now - self._purged < DAY:
             return False
         self._purged = now
         return True

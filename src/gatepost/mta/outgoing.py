@@ -159,8 +159,8 @@ class Outgoing:
         self._habits.count(key_of("slowed", account), now)
         log.warning("account slowed", account=account, why=text, minutes=self._settings.slow_minutes)
         self._alarms.tell("outgoing", why, f"{account} is slowed: {text}")
-        if self.report and now - self._reported.get(account, -REPORT_EVERY) >= REPORT_EVERY:
-            self._reported = {each: at for each, at in self._reported.items() if now - at < REPORT_EVERY}
+        self._reported = {each: at for each, at in self._reported.items() if 0 <= now - at < REPORT_EVERY}
+        if self.report and account not in self._reported:
             self._reported[account] = now
             self.report(account, text)
 

@@ -82,13 +82,14 @@ class Rounds:
     def _due(self, reader: Reader, after: int) -> tuple[list[Visit], int]:
         where = every(eq("status", DomainStatus.ENABLED), Where("id", Op.GT, after))
         domains = reader.find(Domain, Query(where=where, limit=CHUNK)).items
-        since = self._clock() - int(self._period * 1000)
+        now = self._clock()
+        since = now - int(self._period * 1000)
         found = []
         for domain in domains:
             platforms = reader.find(Platform, Query(where=eq("domain_id", domain.id))).items
             found.append(Visit(Entity.DOMAIN, domain.id))
             found += [Visit(Entity.PLATFORM, platform.id) for platform in platforms]
-        return [each for each in found if not _fresh(reader, each, since)], domains[-1].id if domains else 0
+        return [each for each in found if not _fresh(reader, each, since, now)], domains[-1].id if domains else 0
 
     async def visit(self, visit: Visit) -> None:
         """Diagnose one domain or platform; what can't be asked now is left for the next round."""
@@ -113,6 +114,6 @@ async def _forever(act: Callable[[], Awaitable[float]]) -> None:
         await asyncio.sleep(seconds)
 
 
-def _fresh(reader: Reader, visit: Visit, since: int) -> bool:
+def _fresh(reader: Reader, visit: Visit, since: int, now: int) -> bool:
     last = last_checkup(reader, visit.entity, visit.id)
-    return last is not None and last.performed_at > since
+    return last is not None and since < last.performed_at <= now  # later than now: the clock was set back

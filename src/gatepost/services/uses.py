@@ -27,7 +27,7 @@ class Uses:
     def note(self, token: Token) -> None:
         """Have it written down that a token is used now."""
         now = self._clock()
-        if now - max(token.last_use or 0, self._noted.get(token.id, 0)) < USE_EVERY:
+        if 0 <= now - self._noted.get(token.id, token.last_use or 0) < USE_EVERY:  # the clock may go back
             return
         self._noted[token.id] = self._waiting[token.id] = now
         if self._task is None or self._task.done():
