@@ -274,7 +274,13 @@ def signed(content: bytes) -> bytes:
 def test_threat_52_a_signed_file_is_a_part_with_its_own_name_and_type() -> None:
     program = b"MZ" + bytes(200)
     twice = signed(signed(program))
-    for name, content in ((b"evil.exe.p7m", signed(program)), (b"evil.exe.P7M.p7m", twice)):
+    armoured = b"-----BEGIN PKCS7-----\r\n" + in_base64(signed(program)) + b"-----END PKCS7-----\r\n"
+    for name, content in (
+        (b"evil.exe.p7m", signed(program)),
+        (b"evil.exe.P7M.p7m", twice),
+        (b"evil.exe.p7m", in_base64(signed(program))),
+        (b"evil.exe.p7m", armoured),
+    ):
         found = take_apart(mail(attachment(name, content)))
         assert ("evil.exe", "application/x-dosexec") in [(part.shown, part.sniffed) for part in found.parts]
         assert found.unscannable == ()

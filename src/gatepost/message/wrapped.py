@@ -16,6 +16,7 @@ _ENVELOPED = (bytes.fromhex("2a864886f70d010703"), bytes.fromhex("2a864886f70d01
 _COMPRESSED = bytes.fromhex("2a864886f70d0109100109")
 _INFLATED_MAX = 32_000_000  # octets of one that is compressed
 _CMS_NAMES = (".p7m", ".p7z")
+_ARMOUR = re.compile(rb"^-----[^\r\n]*", re.MULTILINE)
 _MAIL = re.compile(rb"\r?\n|[A-Za-z][A-Za-z0-9-]{0,100}[ \t]{0,100}:")
 
 
@@ -47,9 +48,16 @@ def cms(data: bytes, most: int = _INFLATED_MAX) -> tuple[Seal, bytes]:
     `most`: octets to which one that is compressed is unpacked; one that holds more is UNKNOWN and has content.
     """
     try:
-        return _cms(data, most)
+        return _cms(_binary(data), most)
     except (_Malformed, IndexError, zlib.error):
         return Seal.UNKNOWN, b""
+
+
+def _binary(data: bytes) -> bytes:
+    """Return an object's octets; programs that sign files write them as a text, too (RFC 7468 8, 9)."""
+    if data.startswith((b"M", b"-----BEGIN ")):
+        return decode.transfer(_ARMOUR.sub(b"", data), "base64")[0].data
+    return data
 
 
 def is_cms(names: Iterable[str]) -> bool:
