@@ -56,14 +56,21 @@ _NEEDED = (
 _TOLD = "mail_id, typeof(data), EXISTS (SELECT 1 FROM trace WHERE trace.mail_id = body.mail_id)"
 _UNNEEDED = f"mail_id IN ({{rows}}) AND NOT {_NEEDED.format(id='body.mail_id')}"
 _DROP = Wide(f"DELETE FROM body WHERE {_UNNEEDED} RETURNING {_TOLD}", 1)
-_SPARE = Wide(f"SELECT {_TOLD} FROM body WHERE {_UNNEEDED}", 1)
+_SPARE = Wide(f"SELECT json_group_array(json_array({_TOLD})) FROM body WHERE {_UNNEEDED}", 1)  # each row is a call
 _REMOVE = Wide("DELETE FROM body WHERE mail_id IN ({rows})", 1)
-_REPLACE = "UPDATE OR FAIL body SET mail_id = ?, size = ?, data = ? WHERE mail_id = ?"
+_REPLACE = Wide(
+    "UPDATE OR FAIL body SET mail_id = column1, size = column2, data = column3 FROM (VALUES {rows})"
+    " WHERE mail_id = column4",
+    4,
+    one="UPDATE OR FAIL body SET mail_id = ?, size = ?, data = ? WHERE mail_id = ?",
+)
+_SMALL = 16_384  # octets of a body; SQLite copies those that one statement is over, and holds the copies until its end
 _UNTOLD = Wide(
     "SELECT column1 FROM (VALUES {rows}) WHERE NOT EXISTS (SELECT 1 FROM trace WHERE mail_id = column1)"
     f" AND NOT {_NEEDED.format(id='column1')}",
     1,
 )
+_SPARED = msgspec.json.Decoder(list[tuple[str, str, int]])
 _PACK = msgspec.json.Encoder(enc_hook=str)  # this may be used by several threads
 
 
@@ -178,9 +185,13 @@ class Mail:
 
     def _write_over(self, mail_ids: Collection[str], bodies: Sequence[Any]) -> Sequence[Any]:
         """`release`, by which new bodies come into the rows of the old ones; return those that found none."""
-        spare = self._over(_SPARE, [(mail_id,) for mail_id in mail_ids])
-        for body, (mail_id, _, _) in zip(bodies, spare, strict=False):
-            self._connection.execute(_REPLACE, (*body, mail_id))
+        found = self._over(_SPARE, [(mail_id,) for mail_id in mail_ids])
+        spare = [each for (rows,) in found for each in _SPARED.decode(rows)]
+        rows = [(*body, mail_id) for body, (mail_id, _, _) in zip(bodies, spare, strict=False)]
+        self._over(_REPLACE, [row for row in rows if row[1] <= _SMALL])
+        for row in rows:
+            if row[1] > _SMALL:
+                self._over(_REPLACE, [row])
         self._over(_REMOVE, [(mail_id,) for mail_id, _, _ in spare[len(bodies) :]])
         self._follow(spare)
         return bodies[len(spare) :]

@@ -1,10 +1,10 @@
-"""Statements over many rows: one call into SQLite for all of them; few different ones, so that each stays prepared."""
+"""Statements over many rows: one call into SQLite for all; a text for each number, so that it stays prepared."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any
 
-MOST = 32  # rows of one statement
+MOST = 24  # rows of one statement
 
 
 class Wide:
@@ -17,20 +17,11 @@ class Wide:
     def __init__(self, sql: str, columns: int, *, one: str = "") -> None:
         self.columns = columns
         row = f"({', '.join('?' * columns)})"
-        self._texts = {size: sql.replace("{rows}", ", ".join([row] * size)) for size in _sizes(MOST)}
+        self._texts = [sql.replace("{rows}", ", ".join([row] * size)) for size in range(MOST + 1)]
         self._texts[1] = one or self._texts[1]
 
-    def over(self, rows: Sequence[Sequence[Any]]) -> Iterable[tuple[str, Sequence[Any]]]:
-        """Return statements that together are over all rows, in order, with what each binds."""
-        return ((self._texts[1], rows[0]),) if len(rows) == 1 else self._many(rows)
-
-    def _many(self, rows: Sequence[Sequence[Any]]) -> Iterator[tuple[str, Sequence[Any]]]:
-        at = 0
-        while at < len(rows):
-            size = min(MOST, 1 << (len(rows) - at).bit_length() - 1)  # the largest power of two that is left
-            yield self._texts[size], list(chain.from_iterable(rows[at : at + size]))
-            at += size
-
-
-def _sizes(most: int) -> list[int]:
-    return [1 << power for power in range(most.bit_length())]
+    def over(self, rows: Sequence[Sequence[Any]]) -> Iterator[tuple[str, Sequence[Any]]]:
+        """Yield statements that together are over all rows, in order, with what each binds."""
+        for at in range(0, len(rows), MOST):
+            some = rows[at : at + MOST]
+            yield self._texts[len(some)], [*chain.from_iterable(some)]
