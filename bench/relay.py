@@ -217,8 +217,11 @@ def main() -> None:
     parser.add_argument("--no-rules", action="store_true", help="leave out Gatepost with its rules alone")
     parser.add_argument("--with-rspamd", action="store_true", help="and Postfix with Rspamd as its milter")
     given = parser.parse_args()
-    wanted = given.loads.split(",") if given.loads else [load.name for load in LOADS]
-    loads = [load for load in LOADS if load.name in wanted]
+    known = {load.name: load for load in LOADS}
+    wanted = given.loads.split(",") if given.loads else list(known)
+    if unknown := [name for name in wanted if name not in known]:
+        parser.error(f"no load is called {', '.join(unknown)}; there are: {', '.join(known)}")
+    loads = [known[name] for name in wanted]
     if given.quick:
         loads = [replace(load, count=max(3, load.count // 10)) for load in loads]
     left = {POSTFIX: given.no_postfix, RULES: given.no_rules, RSPAMD: not given.with_rspamd}
