@@ -81,9 +81,11 @@ class Traces:
 def sees(reader: Reader, caller: Caller, mailbox: str, life: Life | None = None) -> bool:
     """Tell whether a caller may know what befell a mail at a mailbox; without `life`, what would befall one now."""
     scope = scope_of(reader, mailbox)
-    if isinstance(scope, User) and life is not None and not _is_his(reader, life, scope):
-        scope = reader.get(Domain, scope.domain_id)
-    return scope is not None and may(caller, "MAILS_READ", scope)
+    if scope is None or not may(caller, "MAILS_READ", scope):
+        return False
+    if life is None or not isinstance(scope, User):
+        return True
+    return may(caller, "MAILS_READ", reader.get(Domain, scope.domain_id)) or _is_his(reader, life, scope)
 
 
 def _is_his(reader: Reader, life: Life, user: User) -> bool:
