@@ -247,6 +247,15 @@ async def test_an_international_address_needs_smtputf8_20(make: Make) -> None:
     assert "SMTPUTF8" in able.mails[0].sender_params
 
 
+async def test_an_international_recipient_keeps_no_mail_from_the_others_20(make: Make) -> None:
+    async with Sink(extensions=("PIPELINING",)) as sink:
+        outcomes = await make().deliver(to(sink), parcel("b@to.test", "jörg@to.test", "c@to.test"))
+        assert results(outcomes) == ["delivered 250 2.0.0", "failed 0 5.6.7", "delivered 250 2.0.0"]
+        strange = parcel("b@to.test", "jörg@to.test", head="Subject: ä\r\n\r\n".encode(), smtputf8=True)
+        assert results(await make().deliver(to(sink), strange)) == ["failed 0 5.6.7"] * 2
+    assert [mail.recipients for mail in sink.mails] == [["b@to.test", "c@to.test"]]
+
+
 async def test_an_international_header_needs_smtputf8_and_a_plain_mail_does_not_20(make: Make) -> None:
     async with Sink(extensions=("PIPELINING",)) as sink:
         strange = parcel(head="Subject: ä\r\n\r\n".encode(), smtputf8=True)

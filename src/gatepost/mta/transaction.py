@@ -11,6 +11,7 @@ from gatepost.mta.wire import GARBAGE, Broken, Session
 
 TRANSACTION_MAX = 100  # recipients of one transaction (RFC 5321 4.5.3.1.8)
 NOT_PASSED_ON = "5.7.30"  # the server does not offer REQUIRETLS (RFC 8689 4.2.1)
+INTERNATIONAL = "5.6.7"  # the server does not offer SMTPUTF8 (RFC 6531 3.5)
 
 
 class Taker(msgspec.Struct, frozen=True):
@@ -70,6 +71,10 @@ async def converse(session: Session, parcel: Parcel) -> list[Outcome]:
     refusal = _unfit(session, parcel, utf8)
     if refusal is not None:
         refused = parcel.outcomes(Result.FAILED, refusal, hop=session.hop, tls=session.tls)
+        if refusal.status == INTERNATIONAL and (plain := _plain(parcel)):
+            for index, outcome in zip(plain, await converse(session, parcel.only(plain)), strict=True):
+                refused[index] = outcome
+            return refused
         unmet = refusal.status == NOT_PASSED_ON
         return [msgspec.structs.replace(each, unmet=unmet) for each in refused]
     outcomes = done = await _transact(session, parcel, utf8)
@@ -155,10 +160,16 @@ def _unfit(session: Session, parcel: Parcel, utf8: bool) -> Reply | None:
     if parcel.tls is TlsWish.REQUIRED and not session.offers("requiretls"):
         return own(NOT_PASSED_ON, f"REQUIRETLS support required: {session.hop} does not offer it")
     if utf8 and not session.offers("smtputf8"):
-        return own("5.6.7", f"{session.hop} does not take internationalised mail")
+        return own(INTERNATIONAL, f"{session.hop} does not take internationalised mail")
     if 0 < session.size_limit < parcel.size:
         return own("5.3.4", f"{session.hop} takes no mail larger than {session.size_limit} octets")
     return None
+
+
+def _plain(parcel: Parcel) -> list[int]:
+    """Return who can have a mail without SMTPUTF8, as it is for the sake of others that it needs that."""
+    plain = [index for index, taker in enumerate(parcel.takers) if taker.address.isascii()]
+    return plain if plain and not parcel.only(plain).needs_smtputf8 else []
 
 
 def _mail(session: Session, parcel: Parcel, utf8: bool) -> bytes:
