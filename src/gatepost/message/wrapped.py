@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from enum import StrEnum
 
 import msgspec
+import re2  # type: ignore[import-untyped]
 
 from gatepost.message import decode
 
@@ -17,6 +18,7 @@ _COMPRESSED = bytes.fromhex("2a864886f70d0109100109")
 _INFLATED_MAX = 32_000_000  # octets of one that is compressed
 _CMS_NAMES = (".p7m", ".p7z")
 _ARMOUR = re.compile(rb"^-----[^\r\n]*", re.MULTILINE)
+_CONTENT = re2.compile(rb"(?i)[\r\n]content-[a-z-]+[ \t]*:")
 _MAIL = re.compile(rb"\r?\n|[A-Za-z][A-Za-z0-9-]{0,100}[ \t]{0,100}:")
 
 
@@ -75,8 +77,8 @@ def file_name(shown: str, inside: bytes) -> str:
 
 
 def is_file(shown: str, inside: bytes) -> bool:
-    """Tell whether an object of this name holds a file and surely no mail."""
-    return "." in file_name(shown, inside) and not begins_as_mail(inside)
+    """Tell whether an object of this name holds a file and surely no mail, not even one behind lines that are none."""
+    return "." in file_name(shown, inside) and not begins_as_mail(inside) and _CONTENT.search(inside) is None
 
 
 def begins_as_mail(content: bytes) -> bool:
