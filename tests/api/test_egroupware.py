@@ -1,6 +1,8 @@
 """The EGroupware dialect: its examples replayed, what its clients may send, event streams and compose windows."""
 
+import asyncio
 import json
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from email import message_from_bytes, policy
@@ -311,10 +313,11 @@ async def test_a_link_has_a_password_and_a_day_where_its_mail_says_so(desk: Desk
     assert (await browser.submit(password="wrong")).status_code == 422 and "The password is wrong." in browser.said
     assert (await browser.submit(password="s3")).content.startswith(b"%PDF")
     assert "s3" not in str(desk.house.store.reader.first(Share, All(())))
-    await browser.open(link)
-    for _ in range(10):
-        answer = await browser.submit(password="wrong")
-    assert answer.status_code == 429  # who guesses has to wait
+    guessing = [Browser(desk.house.gatepost.site) for _ in range(12)]
+    for each in guessing:
+        await each.open(link)
+    answers = await asyncio.gather(*(each.submit(password="wrong") for each in guessing))
+    assert Counter(each.status_code for each in answers) == {422: 9, 429: 3}  # who guesses has to wait
     desk.house.clock.now += 2 * 86_400_000
     assert (await browser.open(link)).status_code == 404
     for members in (

@@ -1,6 +1,7 @@
 """Sign-in, tokens in place of passwords, throttles, and the one check of rights."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +19,7 @@ from gatepost.model.tenant import Customer, Domain, DomainAlias, DomainStatus, L
 from gatepost.services.access import PLATFORM, digest, found, may, require
 from gatepost.services.rights import Book
 from gatepost.services.setup import set_up
+from gatepost.services.signin import Credentials, Session
 from gatepost.services.throttle import Throttle
 from gatepost.settings import Settings, StoreSettings
 from gatepost.store.store import Store, Writer
@@ -70,6 +72,9 @@ class Place:
         with pytest.raises(Problem) as raised:
             await self.sign_in.sign_in(login, password, ip)
         return raised.value
+
+    async def log_in(self, login: str, password: str, ip: str) -> Session:
+        return await self.sign_in.login(Credentials(login=login, password=password), ip)
 
 
 @pytest.fixture
@@ -147,6 +152,16 @@ async def test_ten_refusals_of_an_address_close_the_door_for_ten_minutes_threat_
     await place.sign_in.sign_in("jon@got.com", "Ghost & I", "192.0.2.2")  # the account is not locked
     place.clock.now += 600_000
     await place.sign_in.sign_in("jon@got.com", "Ghost & I", IP)
+
+
+async def test_who_guesses_many_at_once_learns_of_no_more_than_ten(place: Place) -> None:
+    """All of them begin while none is refused yet; the right one comes last."""
+    guesses = [*["wrong"] * 19, "Ghost & I"]
+    for way in (place.sign_in.sign_in, place.sign_in.basic, place.log_in):
+        said = await asyncio.gather(*(way("jon@got.com", each, IP) for each in guesses), return_exceptions=True)
+        kinds = Counter(each.kind for each in said if isinstance(each, Problem))
+        assert kinds == {Kind.UNAUTHENTICATED: 10, Kind.TOO_MANY: 10}
+        place.clock.now += 600_000
 
 
 async def test_each_door_counts_for_itself(place: Place) -> None:

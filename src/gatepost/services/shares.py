@@ -111,7 +111,9 @@ class Shares:
             raise Problem(Kind.NOT_FOUND, "There is no such file, or no longer.")
         if share.password_hash is not None:
             self._guesses.check(ip)
-            if not await self._passwords.verify(share.password_hash, password):
+            right = await self._passwords.verify(share.password_hash, password)
+            self._guesses.check(ip)  # once more: others of its guesses were refused meanwhile
+            if not right:
                 self._guesses.refuse(ip)
                 raise Problem(Kind.UNPROCESSABLE, "The password is wrong.", pointer="/password")
         await self._store.write(lambda writer: self._note(writer, share))

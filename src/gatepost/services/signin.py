@@ -70,7 +70,9 @@ class SignIn:
         guesses.check(ip)
         accounts = named(self._store.reader, given.login)
         account = await self._by_password(accounts, given.password)
-        if account is None or not await self._totp.passes(account, given.totp):
+        passed = account is not None and await self._totp.passes(account, given.totp)
+        guesses.check(ip)  # once more: who guesses many at once is told of no more than one after another
+        if account is None or not passed:
             _refuse(guesses, ip, accounts)
         await self._store.write(partial(_note, account, self._clock()))
         token, lapses = self._session(account)
@@ -154,6 +156,7 @@ class SignIn:
             if caller := self._access.by_token(password, account):
                 return account, caller
         known = await self._by_password(accounts, password)
+        guesses.check(ip)  # as in `login`
         if known is None or has_totp(known):
             _refuse(guesses, ip, accounts)
         return known, self._access.book.caller(known)
