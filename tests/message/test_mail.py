@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import resource
 import signal
 import sys
 import zlib
@@ -170,6 +171,20 @@ async def test_a_body_that_is_gone_is_unscannable_and_the_worker_lives(opener: O
         await opener.open(Body(size=9, path=str(tmp_path / "gone")))
     assert (await opener.open(in_memory(ZIPPED))).parts[0].members
     assert opener.pids == before
+
+
+@pytest.mark.anyio
+async def test_a_worker_that_has_no_memory_left_is_replaced(opener: Opener, tmp_path: Path) -> None:
+    await opener.open(in_memory(ZIPPED))
+    victim = opener.pids[0]
+    taken = int(Path(f"/proc/{victim}/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.prlimit(victim, resource.RLIMIT_AS, (taken, taken))
+    with (large := tmp_path / "large").open("wb") as file:
+        file.truncate(50_000_000)
+    with pytest.raises(Unscannable, match="MemoryError"):
+        await opener.open(Body(50_000_000, path=str(large)))
+    assert (await opener.open(in_memory(ZIPPED))).parts[0].members
+    assert victim not in opener.pids
 
 
 @pytest.mark.anyio

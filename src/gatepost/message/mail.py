@@ -179,7 +179,10 @@ class Opener:
             raise Busy(f"no worker was free for {self._turn:g} s") from error
 
     async def _ask(self, worker: Worker, job: Job) -> Result:
-        """Ask a worker; one that gave no answer is killed, as its pipe may hold half of one."""
+        """Ask a worker; one that gave no answer is killed, as its pipe may hold half of one.
+
+        So is one that ran out of memory: it may lack it with the next mail, too.
+        """
         self._busy.add(worker)
         try:
             async with asyncio.timeout(self._patience):
@@ -192,7 +195,7 @@ class Opener:
             raise
         finally:
             self._busy.discard(worker)
-        if self._closed:
+        if self._closed or (isinstance(result, Failure) and result.spent):
             await worker.stop()
         else:
             self._idle.append(worker)

@@ -41,9 +41,10 @@ class Job(msgspec.Struct, frozen=True):
 
 
 class Failure(msgspec.Struct, frozen=True, tag=True):
-    """Why there is no anatomy."""
+    """Why there is no anatomy; `spent`: for want of memory."""
 
     text: str
+    spent: bool = False
 
 
 class Success(msgspec.Struct, frozen=True, tag=True):
@@ -90,7 +91,7 @@ def _answer(body: bytes) -> Success | Failure:
         clock = time.process_time  # seconds of the processor: a busy machine makes no mail suspect
         return Success(dissect(data, job.limits, unpack=Unpacker(job.limits, clock), timer=clock))
     except (OSError, MemoryError, msgspec.DecodeError) as error:
-        return Failure(f"{type(error).__name__}: {error}")
+        return Failure(f"{type(error).__name__}: {error}", isinstance(error, MemoryError))
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
 
