@@ -2,9 +2,12 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 import resource
+import select
 import signal
+import subprocess
 import sys
 import zlib
 from collections.abc import AsyncIterator
@@ -177,7 +180,8 @@ async def test_a_body_that_is_gone_is_unscannable_and_the_worker_lives(opener: O
 async def test_a_worker_that_has_no_memory_left_is_replaced(opener: Opener, tmp_path: Path) -> None:
     await opener.open(in_memory(ZIPPED))
     victim = opener.pids[0]
-    taken = int(Path(f"/proc/{victim}/statm").read_text().split()[0]) * resource.getpagesize()
+    process = Path(f"/proc/{victim}")
+    taken = int(process.joinpath("statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
     resource.prlimit(victim, resource.RLIMIT_AS, (taken, taken))
     with (large := tmp_path / "large").open("wb") as file:
         file.truncate(50_000_000)
@@ -215,6 +219,52 @@ async def test_where_no_worker_can_be_started_the_mail_is_to_come_again(
         with pytest.raises(Busy, match=r"no worker can be started \(.*gone: No such file"):
             await opener.open(in_memory(ZIPPED))
     assert (await opener.open(in_memory(ZIPPED))).parts[0].members
+
+
+PARENT = """
+import asyncio, signal, sys
+from gatepost.message.mail import Opener
+from gatepost.model.envelope import Body
+from gatepost.settings import Filters, Limits
+async def main():
+    opener = Opener(Filters(), Limits())
+    await opener.delegate(Body(1, b"x"))
+    print(*opener.pids, flush=True)
+    await asyncio.Event().wait()
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems can't")
+def test_a_worker_that_is_stopped_does_not_outlive_a_daemon_that_is_killed() -> None:
+    with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout
+        worker = int(parent.stdout.readline())
+        watched = os.pidfd_open(worker)
+        os.kill(worker, signal.SIGSTOP)
+        parent.kill()
+    try:
+        assert select.select([watched], [], [], 60)[0]
+    finally:
+        os.close(watched)
+
+
+@pytest.mark.anyio
+async def test_a_mail_that_all_gave_up_is_no_news(opener: Opener, caplog: pytest.LogCaptureFixture) -> None:
+    await opener.open(in_memory(ZIPPED))
+    os.kill(victim := opener.pids[0], signal.SIGSTOP)
+    mail = Mail(ENVELOPE, in_memory(ZIPPED), opener)
+    asking = asyncio.create_task(mail.anatomy())
+    await asyncio.sleep(0)
+    assert mail._opening is not None
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    os.kill(victim, signal.SIGKILL)
+    await asyncio.wait([mail._opening])
+    del mail, asking
+    gc.collect()
+    assert not caplog.records
 
 
 @pytest.mark.anyio

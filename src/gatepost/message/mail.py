@@ -105,6 +105,8 @@ class Worker:
             return result_decoder.decode(await source.readexactly(size))
         except (asyncio.IncompleteReadError, ConnectionError) as error:
             code = await self._process.wait()
+            with contextlib.suppress(ConnectionError):
+                await sink.wait_closed()  # else asyncio tells the log that nobody heard of it
             if code == os.EX_CONFIG:
                 raise Busy("another version was installed since the service began: it has to be restarted") from error
             raise Unscannable(f"the worker died over the mail (exit {code})") from error
@@ -227,6 +229,12 @@ class Opener:
         await asyncio.gather(*(worker.stop() for worker in workers))
 
 
+def _heard(task: "asyncio.Task[Anatomy]") -> None:
+    """Take note of how it ended: all who asked may have given up."""
+    if not task.cancelled():
+        task.exception()
+
+
 class Mail:
     """One mail in the pipeline. Of one `on_trial` nothing is learnt or counted: it did not come in."""
 
@@ -261,6 +269,7 @@ class Mail:
             return known
         if self._opening is None:
             self._opening = asyncio.create_task(self._opener.delegate(self.body))
+            self._opening.add_done_callback(_heard)
         return await asyncio.shield(self._opening)
 
     def prose(self, anatomy: Anatomy) -> Prose:

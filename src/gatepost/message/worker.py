@@ -4,6 +4,7 @@ Frames go through pipes: four octets of length, then msgpack. The worker holds i
 write no file, knows no secret of the environment, and ends when its input does.
 """
 
+import ctypes
 import logging
 import os
 import resource
@@ -23,6 +24,7 @@ from gatepost.message.meter import Stop
 from gatepost.settings import Limits
 
 LENGTH = struct.Struct(">I")
+_PARENT_DEATH_SIGNAL = 1  # prctl(2)
 _FILES = 64
 _ALARM = 1.05  # times the limit; by then what looks at the clock itself has stopped
 
@@ -115,8 +117,19 @@ def _limit(which: int, value: int) -> None:
     resource.setrlimit(which, (value if hard == resource.RLIM_INFINITY else min(value, hard), hard))
 
 
+def end_with_the_daemon() -> None:
+    """Have the system kill this process when the one that started it dies, stopped or at work as it may be.
+
+    Where the system can't, it ends when its input does.
+    """
+    prctl = getattr(ctypes.CDLL(None), "prctl", None)
+    if prctl is not None:
+        prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+
+
 def main() -> None:
     """Run as `python -m gatepost.message.worker`; what libraries print goes to the error output."""
+    end_with_the_daemon()
     sink = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     logging.disable(logging.CRITICAL)  # what libraries say of a stranger's file is no news
