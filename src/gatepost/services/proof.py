@@ -20,8 +20,13 @@ class Proof:
     async def check(self, account: Account, password: str, pointer: str = "/password") -> None:
         """Raise UNPROCESSABLE for a wrong password, TOO_MANY after many of them."""
         key = f"{type(account).__name__} {account.id}"
-        if wait := self._wrong.wait(key):
-            raise Problem(Kind.TOO_MANY, "Too many wrong passwords; try later.", retry_after=wait)
-        if not await self._passwords.verify(account.password_hash, password):
+        self._open(key)
+        right = await self._passwords.verify(account.password_hash, password)
+        self._open(key)  # once more: others that were tried at the same time may have been wrong
+        if not right:
             self._wrong.refuse(key)
             raise unprocessable("This is not the password of the account.", pointer)
+
+    def _open(self, key: str) -> None:
+        if wait := self._wrong.wait(key):
+            raise Problem(Kind.TOO_MANY, "Too many wrong passwords; try later.", retry_after=wait)
