@@ -263,6 +263,7 @@ V2_SIX = V2_SIGNATURE + struct.pack(
     "!BBH16s16sHH", 0x21, 0x21, 36, socket.inet_pton(socket.AF_INET6, "2001:db8::77"), b"\0" * 16, 4711, 25
 )
 V2_LOCAL = V2_SIGNATURE + struct.pack("!BBH", 0x20, 0x00, 0)
+V2_LOCAL_FOUR = V2_SIGNATURE + struct.pack("!BBH", 0x20, 0x11, 0)  # says IPv4, and no addresses
 BALANCED = [{"proxy_protocol_from": ["127.0.0.0/8"]}]
 
 
@@ -274,6 +275,7 @@ BALANCED = [{"proxy_protocol_from": ["127.0.0.0/8"]}]
         (V2_SIX, "2001:db8::77"),
         (V1_UNKNOWN, "127.0.0.1"),
         (V2_LOCAL, "127.0.0.1"),
+        (V2_LOCAL_FOUR, "127.0.0.1"),
         (b"PROXY TCP6 ::ffff:192.0.2.77 ::1 4711 25\r\n", "192.0.2.77"),
     ],
 )

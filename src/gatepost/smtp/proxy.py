@@ -38,14 +38,14 @@ async def read_header(reader: asyncio.StreamReader, peer: tuple[str, int]) -> tu
             header = await get_proxy(reader)
     except (TimeoutError, EOFError) as error:
         raise BadHeader("no PROXY header came") from error
+    if header.version == 2 and header.command == LOCAL and header.whole_raw:  # all of it was read, and says nothing
+        return peer
     if not header.valid:
         raise BadHeader(header.error or "malformed")
     return _source(header) or peer
 
 
 def _source(header: ProxyData) -> tuple[str, int] | None:
-    if header.version == 2 and header.command == LOCAL:
-        return None
     if header.family not in (AF.INET, AF.INET6) or header.src_addr is None:
         return None
     return str(header.src_addr), header.src_port or 0
