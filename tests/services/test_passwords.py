@@ -1,5 +1,6 @@
 """Passwords: hashed off the loop, remembered a minute, as much work for nobody as for somebody."""
 
+import unicodedata
 from typing import Any
 
 import pytest
@@ -38,6 +39,18 @@ async def test_a_password_is_kept_as_argon2id_and_verified() -> None:
     assert not await passwords.verify(stored, "hearmeroar!")
     assert not await passwords.verify(None, "HearMeRoar!")
     assert not await passwords.verify("no hash at all", "HearMeRoar!")
+
+
+@pytest.mark.parametrize("kept", ["Ca\u0301telyn Stark", "C\u00e1telyn Stark"])
+async def test_accents_may_come_composed_or_not(kept: str) -> None:
+    """Systems type them differently (RFC 8265 4.2); what was hashed uncomposed before is still good for that form."""
+    hasher = Counting()
+    passwords = Passwords(Clock(), hasher)
+    stored = await passwords.hash(kept)
+    for form in ("NFC", "NFD"):
+        assert await passwords.verify(stored, unicodedata.normalize(form, kept))
+        assert not await passwords.verify(stored, unicodedata.normalize(form, "\u00c1" + kept))
+    assert await passwords.verify(hasher.hash(kept), kept)
 
 
 async def test_the_usual_cost_is_that_of_rfc_9106() -> None:

@@ -5,6 +5,7 @@ import base64
 import hashlib
 import hmac
 import secrets
+import unicodedata
 from collections import OrderedDict
 
 from argon2 import PasswordHasher
@@ -35,7 +36,7 @@ class Passwords:
             text = f"A password has {shortest} to {LONGEST} characters."
             raise Problem(Kind.UNPROCESSABLE, text, pointer=pointer)
         async with self._turns:
-            return await asyncio.to_thread(self._hasher.hash, password)
+            return await asyncio.to_thread(self._hasher.hash, _composed(password))
 
     async def verify(self, stored: str | None, password: str, *, fresh: bool = False) -> bool:
         """Tell whether the password is right; `stored` None (nobody, or no password) takes as long and is wrong.
@@ -54,8 +55,12 @@ class Passwords:
         return True
 
     def _check(self, stored: str, password: str) -> bool:
+        given = password[: LONGEST + 1]
+        return self._matches(stored, given) or (given != _composed(given) and self._matches(stored, _composed(given)))
+
+    def _matches(self, stored: str, password: str) -> bool:
         try:
-            return self._hasher.verify(stored, password[: LONGEST + 1])
+            return self._hasher.verify(stored, password)
         except (Argon2Error, InvalidHashError, UnicodeEncodeError):
             return False
 
@@ -63,6 +68,11 @@ class Passwords:
         self._right[mark] = self._clock() + _MEMORY_MS
         if len(self._right) > _REMEMBERED:
             self._right.popitem(last=False)
+
+
+def _composed(password: str) -> str:
+    """Return the form in which all systems' ways to type a password are one (RFC 8265 4.2)."""
+    return unicodedata.normalize("NFC", password)
 
 
 def _hash_of_nothing(hasher: PasswordHasher) -> str:
