@@ -34,7 +34,8 @@ class Listener(Section, frozen=True):
 
     DOC: ClassVar[dict[str, str]] = {
         "role": "mx (from the world), submission (sign-in and TLS required) or trusted (relay for outgoing subnets)",
-        "listen": "address:port; [::1]:25 for IPv6; fd:NAME for a systemd socket of that name",
+        "listen": "address:port; 0.0.0.0:25 is all of IPv4 and [::]:25 all of IPv6, each by a listener of its own;"
+        " fd:NAME for a systemd socket of that name",
         "tls": "none, starttls (offered once a certificate is set) or implicit (TLS from the first octet)",
         "certificate": "PEM file with the chain; empty: the [smtp] certificate",
         "key": "PEM file with the private key; empty: the [smtp] key",

@@ -58,7 +58,7 @@ def split_host(text: str, default: int) -> tuple[str, int]:
     """Read "host", "host:port" or "[address]:port"; raise Failure."""
     match = re.fullmatch(r"(\[[^\]]+\]|[^:\[\]]+)(?::(\d{1,5}))?", text)
     if not match or not 0 < int(match[2] or default) < 65536:
-        raise Failure(f"{text!r} is no HOST[:PORT]", os.EX_USAGE)
+        raise Failure(f"{text!r} is no HOST[:PORT] (IPv6 in brackets)", os.EX_USAGE)
     return match[1].strip("[]"), int(match[2] or default)
 
 
