@@ -20,6 +20,7 @@ from gatepost.model.verdict import Category
 from gatepost.mta.intake import Answer, Receipt
 from gatepost.smtp.connection import Connection
 from gatepost.smtp.listener import serve
+from gatepost.smtp.throttle import Share
 from gatepost.smtp.wire import BUFFER
 
 pytestmark = pytest.mark.anyio
@@ -576,17 +577,29 @@ async def test_memory_of_many_mails_is_bounded_by_one_budget(tmp_path: Path) -> 
         assert {session.door.budget.free for session in opened.listeners.sessions} == {10_000}
 
 
-async def test_a_size_that_was_understated_takes_no_more_than_there_is(tmp_path: Path) -> None:
+async def test_a_mail_that_finds_no_more_room_in_memory_goes_on_in_a_file(tmp_path: Path) -> None:
     """Threat 90."""
     async with front(tmp_path, limits={"buffer_bytes": 10_000}, store={"spool_cut": 9_000}) as opened:
         first, second = await opened.hello(), await opened.hello()
         await first.begin("<ada@world.example> SIZE=100")
         await second.begin("<ada@world.example> SIZE=9900")
-        await first.send(b"x" * 998 + b"\r\n" + MAIL)
-        assert (await first.reply()).startswith("452 4.3.1 ")
+        mail = b"Subject: x\r\n\r\n" + b"x" * 998 + b"\r\n"
+        await first.send(mail, b"y\r\n.\r\n")
+        assert (await first.reply()).startswith("250 ")
         await second.send(MAIL)
         assert (await second.reply()).startswith("250 ")
+        assert [octets for _, octets in opened.mails] == [mail + b"y\r\n", MAIL[:-3]]
+        assert [draft.path is not None for draft in opened.keeper.drafts] == [True, False]
         assert {session.door.budget.free for session in opened.listeners.sessions} == {10_000}
+
+
+async def test_who_sends_nothing_takes_little_of_the_memory_for_mails(tmp_path: Path) -> None:
+    """Threat 15: 250 idle connections took all of it, whatever they declared."""
+    async with front(tmp_path) as opened:
+        for sender in ("<ada@world.example>", "<ada@world.example> SIZE=1000000"):
+            await (await opened.hello()).begin(sender)
+        (budget,) = {session.door.budget for session in opened.listeners.sessions}
+        assert budget.largest - budget.free == 2 * Share.FIRST
 
 
 async def test_a_refusal_before_data_is_remembered_with_its_code(tmp_path: Path) -> None:

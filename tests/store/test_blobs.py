@@ -43,6 +43,19 @@ async def test_from_the_cut_on_a_body_is_a_file(store: Store, parts: list[bytes]
     assert adopted.start == b"".join(parts)[:32_768]
 
 
+async def test_a_draft_may_become_a_file_before_the_cut(store: Store) -> None:
+    draft = store.spool.draft()
+    parts = [b"head", b"x" * 40_000, b"tail"]
+    draft.spill()
+    for part in parts:
+        draft.write(part)
+        draft.spill()
+    body = await store.spool.finish(draft)
+    whole = b"".join(parts)
+    assert files(store) == [Path(str(body.path))] and files(store)[0].read_bytes() == whole
+    assert (body.size, body.start) == (len(whole), whole[:32_768])
+
+
 async def test_just_below_the_cut_it_is_none(store: Store) -> None:
     draft = store.spool.draft()
     draft.write(b"x" * 262_143)

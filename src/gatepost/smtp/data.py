@@ -2,6 +2,7 @@
 
 import errno
 import re
+from collections.abc import Callable
 from io import IncrementalNewlineDecoder
 from typing import Protocol
 
@@ -19,6 +20,10 @@ class Draft(Protocol):
     """A place to write a mail to."""
 
     def write(self, data: bytes, /) -> object: ...
+
+    def spill(self) -> object:
+        """Keep it in a file from now on."""
+        ...
 
 
 class DataReader:
@@ -78,7 +83,7 @@ class DataReader:
         if self.size > self._room:
             self.fault = replies.TOO_BIG  # said of a mail that is too big, whatever else is wrong with it
         elif self.fault is None and piece:
-            self._write(piece)
+            self._keep(self._draft.write, piece)
 
     def _flaw(self, piece: bytes) -> Reply | None:
         if 0 in piece or not _is_clean(piece):
@@ -93,9 +98,13 @@ class DataReader:
         self._received -= len(_RECEIVED.findall(piece if end < 0 else piece[:end]))
         return replies.LOOPING if self._received < 0 else None
 
-    def _write(self, piece: bytes) -> None:
+    def leave_memory(self) -> None:
+        """Go on in a file: there is no room in memory."""
+        self._keep(self._draft.spill)
+
+    def _keep(self, act: Callable[..., object], *data: bytes) -> None:
         try:
-            self._draft.write(piece)
+            act(*data)
         except Problem as problem:
             self.fault = replies.of(problem)
         except OSError as error:

@@ -316,7 +316,7 @@ class Session(Connection):
         while rest is None:
             rest = into.feed(await self.next_chunk())
             if into.fault is None and not share.grow(into.size):
-                into.fault = replies.NO_SPACE
+                into.leave_memory()
             if into.fault is not None:
                 incoming.drop()
                 share.release()

@@ -198,7 +198,12 @@ class Budget:
 
 
 class Share:
-    """One mail's part of the budget: what it may hold in memory before it becomes a file (at `cut` octets)."""
+    """One mail's part of the budget: what it may hold in memory before it becomes a file (at `cut` octets).
+
+    It begins small and grows as the mail does, so that who sends nothing takes little from others.
+    """
+
+    FIRST = 16_384  # octets that are claimed before anything comes; most mails are no larger
 
     def __init__(self, budget: Budget, cut: int) -> None:
         self._budget = budget
@@ -208,20 +213,20 @@ class Share:
 
     async def claim(self, declared: int, patience: float) -> None:
         """Wait for room; raises TimeoutError."""
-        octets = min(declared or self._cut, self._cut)
+        octets = min(declared or self.FIRST, self.FIRST, self._cut)
         self._held = octets if self._budget.more(octets) else await self._budget.take(octets, patience)
 
     def grow(self, size: int) -> bool:
-        """Make room for a mail that has reached `size`; False: there is none."""
-        if size > self._cut:
-            self._spooled = True
-            self.release()
+        """Make room for a mail that has reached `size`; False, once: it must be a file from now on."""
         if self._spooled or size <= self._held:
             return True
-        if not self._budget.more(self._cut - self._held):
-            return False
-        self._held = self._cut
-        return True
+        wanted = min(max(size, 2 * self._held), self._cut) - self._held
+        if size <= self._cut and self._budget.more(wanted):
+            self._held += wanted
+            return True
+        self._spooled = True
+        self.release()
+        return False
 
     def release(self) -> None:
         self._budget.give(self._held)

@@ -36,17 +36,24 @@ class Draft:
     def write(self, data: bytes) -> None:
         """Append octets; raise Problem(FULL) or Problem(UNAVAILABLE), after which nothing of the draft is kept."""
         self.size += len(data)
-        if self.size < self._cut and self._failure is None:
+        if self._file is None and self.size < self._cut and self._failure is None:
             self._parts.append(data)
             return
         with self.guarded():
-            if self._file is not None:
+            if self._file is None:
+                self._parts.append(data)
+                self._open()
+            else:
                 self._file.write(data)
-                return
-            self._parts.append(data)
-            self._spill()
+                self.start += data[: _START - len(self.start)]
 
-    def _spill(self) -> None:
+    def spill(self) -> None:
+        """Go on in a file, though it may be below the cut; raise as `write`."""
+        if self._file is None:
+            with self.guarded():
+                self._open()
+
+    def _open(self) -> None:
         self.path = self._spool.fresh()
         self._file = open(self.path, "xb", opener=_private)  # noqa: SIM115 - lives as long as the draft
         data = b"".join(self._parts)
