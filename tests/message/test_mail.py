@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import msgspec
@@ -314,6 +314,44 @@ def test_the_workers_serve_under_uvloop() -> None:
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         assert runner.run(once()) == 1
+
+
+@contextlib.contextmanager
+def files_left(number: int) -> Iterator[None]:
+    """Let this process open so many files more."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    held = [os.open(os.devnull, os.O_RDONLY)]
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (held[0] + 50, limits[1]))
+        with contextlib.suppress(OSError):
+            while True:
+                held.append(os.open(os.devnull, os.O_RDONLY))
+        for file in held[len(held) - number :]:
+            os.close(file)
+        del held[len(held) - number :]
+        yield
+    finally:
+        for file in held:
+            os.close(file)
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+def open_files() -> int:
+    return len([*Path("/proc/self/fd").iterdir()])
+
+
+def test_where_files_run_out_as_a_worker_starts_none_stays_open() -> None:
+    async def once() -> None:
+        opener = Opener(Filters(), Limits())
+        before = open_files()
+        for left in range(10):
+            with files_left(left), pytest.raises(Busy):
+                await opener.open(in_memory(ZIPPED))
+        assert open_files() == before
+        await opener.close()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(once())
 
 
 def test_frames_carry_jobs_and_results() -> None:

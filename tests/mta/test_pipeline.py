@@ -1,6 +1,8 @@
 """The pipeline over real mails: failing filters never let one pass by accident; equal recipients share a run."""
 
 import asyncio
+import errno
+import os
 from collections.abc import AsyncIterator, Hashable, Iterable
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from gatepost.dns import Resolver
 from gatepost.events import Metrics, Trail, wall_clock
 from gatepost.filters import registry
 from gatepost.filters.registry import Cost
+from gatepost.message.anatomy import Anatomy
 from gatepost.message.mail import Mail, Opener
 from gatepost.model.address import parse_address
 from gatepost.model.auth import Result
@@ -158,6 +161,22 @@ async def test_76_a_mail_that_cannot_be_opened_is_deferred_twice_and_then_held(
         seen.append(finding.on_error)
     assert seen == [OnError.DEFER, OnError.DEFER, OnError.QUARANTINE]
     assert asked.runs == 0
+
+
+class OutOfFiles(Opener):
+    """Reads a mail whose charset was not read before, where no more files may be opened."""
+
+    def glance(self, body: Body) -> Anatomy | None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+
+async def test_76_where_the_system_lacks_files_a_mail_is_deferred_and_no_try_is_counted(
+    world: World, tmp_path: Path
+) -> None:
+    """Else the third try within seconds had it held, for no fault of its own."""
+    report = await run(world, OutOfFiles(Filters(), Limits()), tmp_path, Asked("find", cost=Cost.PARSE))
+    (finding,) = report.found[0].findings
+    assert (finding.on_error, finding.reason) == (OnError.DEFER, "it can't be opened now (Too many open files)")
 
 
 async def try_spooled(world: World, opener: Opener, tmp_path: Path, texts: list[bytes]) -> list[Finding]:

@@ -28,6 +28,7 @@ INLINE_MAX = 262_144
 """Octets of a mail that is taken apart in the loop, if it holds no archive."""
 
 _HEAVY = octets(b"UEsDB")  # a ZIP's first octets in base64: nothing need be begun here in vain
+_FILES = 16  # which the start of a process takes, and some more
 _BUSY = 3  # times as long as the limit, which counts the processor's seconds, on a machine with other work
 _GRACE = 5.0  # seconds beyond that until a silent worker is killed
 _TURN = 60.0  # seconds that a mail waits while all workers are at others; its client waits ten minutes
@@ -41,6 +42,20 @@ def environment() -> dict[str, str]:
     """Return what of the environment a process for mails gets: nothing that is secret."""
     kept = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
     return {**kept, "PYTHONPATH": str(Path(gatepost.__file__).parent.parent)}
+
+
+def require_files() -> None:
+    """Raise OSError where no more files may be opened than the start of a process takes.
+
+    Where those run out in the midst of it uvloop leaves open what it has opened, each time, until nothing is left.
+    """
+    held: list[int] = []
+    try:
+        for _ in range(_FILES):
+            held.append(os.open(os.devnull, os.O_RDONLY))
+    finally:
+        for file in held:
+            os.close(file)
 
 
 class Unscannable(Exception):
@@ -64,6 +79,7 @@ class Worker:
     async def start(cls) -> "Worker":
         """Start a process; raises Busy where the system gives none now."""
         try:
+            require_files()
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",

@@ -1,6 +1,7 @@
 """The pipeline: runs the filters over a mail, cheap ones first, and gives each recipient its findings."""
 
 import asyncio
+import errno
 import time
 from collections import defaultdict
 from collections.abc import Collection, Container, Hashable, Mapping, Sequence
@@ -133,9 +134,10 @@ class Pipeline:
             started = time.perf_counter()
             anatomy = mail.glance() or await mail.anatomy()
         except Busy as error:
-            log.warning("mail can't be opened now", id=mail.envelope.id, error=str(error))
-            return reading, None, [_unscannable(str(error), OnError.DEFER)]
+            return reading, None, [_not_now(mail, str(error))]
         except Exception as error:  # whatever befell reader or worker, the mail is not passed on unseen
+            if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):  # no fault of the mail
+                return reading, None, [_not_now(mail, f"it can't be opened now ({error.strerror})")]
             log.warning("mail could not be opened", id=mail.envelope.id, error=repr(error))
             trail.add("scanned", "the mail could not be opened", error=type(error).__name__)
             return reading, None, [await self._tried(mail)]
@@ -285,6 +287,12 @@ def _failed(one: Filter, error: Exception) -> Finding:
         by=one.name,
         on_error=one.on_error,
     )
+
+
+def _not_now(mail: Mail, reason: str) -> Finding:
+    """A mail to come again; nothing is said of it, and no try is counted."""
+    log.warning("mail can't be opened now", id=mail.envelope.id, error=reason)
+    return _unscannable(reason, OnError.DEFER)
 
 
 def _unscannable(reason: str, on_error: OnError) -> Finding:

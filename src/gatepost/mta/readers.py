@@ -15,7 +15,7 @@ from typing import cast
 from gatepost.events import log
 from gatepost.filters import registry
 from gatepost.filters.registry import Filter
-from gatepost.message.mail import INLINE_MAX, Mail, Unscannable, environment
+from gatepost.message.mail import INLINE_MAX, Mail, Unscannable, environment, require_files
 from gatepost.message.worker import installed
 from gatepost.mta.reading import Answer, Frames, Job, Outbox, Reading, Setup, answer_decoder, bare
 from gatepost.settings import Settings
@@ -56,7 +56,8 @@ class Link(asyncio.Protocol):
         self._outbox: Outbox | None = None
 
     async def start(self, setup: Setup) -> None:
-        """Start the process; it is of use when `ready`."""
+        """Start the process; it is of use when `ready`. Raises OSError."""
+        require_files()
         ours, theirs = socket.socketpair()
         with contextlib.ExitStack() as made:
             made.callback(ours.close)
