@@ -1,7 +1,7 @@
 """The intake: what a whole mail comes to, where its recipients or its author make a difference."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,15 @@ from tests.peers.sink import Script, Sink
 
 from gatepost.model.address import Address, parse_address
 from gatepost.model.envelope import Client, Direction, Dsn, Envelope, Login, Role
-from gatepost.model.problem import Kind
+from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import All, Query, eq
 from gatepost.model.rules import SenderRule, SenderType
 from gatepost.model.stored import Delivery, Message, State
-from gatepost.model.tenant import Group, GroupMember
+from gatepost.model.tenant import Domain, Group, GroupMember, Language, User
 from gatepost.mta.intake import Answer, Receipt
 from gatepost.mta.pipeline import Report
 from gatepost.smtp import replies
+from gatepost.store.store import Writer
 
 pytestmark = pytest.mark.anyio
 
@@ -56,9 +57,21 @@ async def login(house: House, name: str) -> Client:
     return client(role=Role.SUBMISSION, login=Login(user.id, user.domain_id, user.email))
 
 
-async def receive(house: House, who: Client, sender: Address | None, to: str, raw: bytes, dsn: Dsn = Dsn()) -> Receipt:
+async def receive(
+    house: House,
+    who: Client,
+    sender: Address | None,
+    to: str,
+    raw: bytes,
+    dsn: Dsn = Dsn(),
+    *,
+    meanwhile: Callable[[Writer], object] | None = None,
+) -> Receipt:
+    """Hand a mail in; `meanwhile` is written once its recipient was named."""
     intake = house.gatepost.intake
     recipients = await house.gatepost.directory.resolve(parse_address(to), who, sender, dsn)
+    if meanwhile is not None:
+        await house.store.write(meanwhile)
     draft = intake.draft()
     draft.write(raw)
     envelope = Envelope(
@@ -383,3 +396,62 @@ async def test_a_groups_author_does_not_learn_whose_rule_refuses_him(house: Hous
     assert "carol" not in reply.message
     direct = await house.send(written(), user.email)
     assert (direct.code, "carol" in direct.message) == (550, True)
+
+
+def _newcomer(domain_id: int, email: str) -> User:
+    return User(domain_id=domain_id, email=email, language=Language.EN, creation_date=0)
+
+
+def _in_his_place(writer: Writer, user: User) -> None:
+    writer.remove(User, eq("id", user.id))
+    writer.add(_newcomer(user.domain_id, user.email))
+
+
+CHANGES: dict[str, tuple[str, Callable[[Writer, User], object]]] = {
+    "the domain has another name": ("new", lambda w, user: w.change(Domain, user.domain_id, name="other.example")),
+    "the domain is gone": ("new", lambda w, user: w.remove(Domain, eq("id", user.domain_id))),
+    "the account has another address": (
+        "bob",
+        lambda w, user: w.change(User, user.id, email="rob@served.example"),
+    ),
+    "the account is gone": ("bob", lambda w, user: w.remove(User, eq("id", user.id))),
+    "the address is another account's": ("bob", _in_his_place),
+    "the address is a group's": (
+        "new",
+        lambda w, user: w.add(Group(domain_id=user.domain_id, email="new@served.example")),
+    ),
+}
+
+
+@pytest.mark.parametrize("text", ["Hello", GTUBE], ids=["clean", "held"])
+@pytest.mark.parametrize("change", CHANGES)
+async def test_a_mail_whose_recipient_was_changed_meanwhile_comes_again(house: House, change: str, text: str) -> None:
+    """What is kept under an address is its next holder's to see."""
+    local, alter = CHANGES[change]
+    user = house.store.reader.first(User, eq("email", BOB))
+    assert user is not None
+    await house.store.write(lambda writer: writer.change(Domain, user.domain_id, auto_provisioning_on=True))
+    with pytest.raises(Problem) as caught:
+        await receive(
+            house,
+            client(),
+            parse_address(WORLD),
+            f"{local}@served.example",
+            written(text=text),
+            meanwhile=lambda writer: alter(writer, user),
+        )
+    assert caught.value.kind is Kind.UNAVAILABLE
+    reader = house.store.reader
+    assert (house.copies(), reader.find(Delivery, Query()).items, reader.find(Message, Query()).items) == ([], [], [])
+
+
+async def test_an_account_that_another_mail_made_meanwhile_gets_the_mail(house: House) -> None:
+    user = house.store.reader.first(User, eq("email", BOB))
+    assert user is not None
+    await house.store.write(lambda writer: writer.change(Domain, user.domain_id, auto_provisioning_on=True))
+    made = _newcomer(user.domain_id, "new@served.example")
+    raw, sender = written(), parse_address(WORLD)
+    receipt = await receive(house, client(), sender, made.email, raw, meanwhile=lambda writer: writer.add(made))
+    assert receipt.answer is Answer.ACCEPTED
+    (account,) = house.store.reader.find(User, Query(where=eq("email", made.email))).items
+    assert {copy.user_id for copy in house.copies()} == {account.id}

@@ -179,6 +179,24 @@ class Directory:
         """Return the recipient with the sender rules that bear on a mail, and its domain's other rules."""
         return self._rulebook.applied(recipient, recipient.domain, claims) if recipient.domain else recipient
 
+    def confirm(self, recipient: Recipient) -> None:
+        """Raise Problem(UNAVAILABLE) where a recipient is no longer who he was when he was named.
+
+        Until a mail has come, an account may have got another address, or a domain another name: what is kept under
+        the former one would be shown to whoever gets that next.
+        """
+        if recipient.domain is None:
+            return
+        key, view = recipient.address.key, self.served(recipient.domain)
+        same = view is not None and view.domain.id == recipient.domain_id and view.domain.name == recipient.domain
+        if recipient.user_id is not None:
+            user = self._user(key)
+            same = same and user is not None and user.id == recipient.user_id
+        elif recipient.provision:
+            same = same and (self._group(key) is None or self._user(key) is not None)
+        if not same:
+            raise Problem(Kind.UNAVAILABLE, "a recipient was changed while the mail came in; try again")
+
     def stand_in(self, sender: Address | None, domain: str) -> str | None:
         """Return the address in `domain` that stands for a foreign sender (SRS); None where the sender may stay."""
         if sender is None or self.served(sender.domain) is not None:

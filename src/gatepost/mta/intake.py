@@ -202,6 +202,8 @@ class Intake:
         beside = [each for each in (told, also) if each is not None]
         own = self._own_policy(envelope)
         copies = made_copies(envelope, judged, own, self._authorship.author(envelope, report.anatomy))
+        for each in judged:
+            self._directory.confirm(each.recipient)
         receipt = await self._accept(message, body, judged, copies, deliveries, trail, beside)
         if told is not None:
             told.send(self._queue)
