@@ -1,6 +1,6 @@
 """Traces over a real store: how a mail is found, and that nobody learns of recipients outside his scope."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import msgspec
@@ -11,9 +11,9 @@ from gatepost.model.access import Caller, Reach
 from gatepost.model.audit import Actor, acting
 from gatepost.model.envelope import Body
 from gatepost.model.problem import Kind, Problem
-from gatepost.model.query import All, Pattern
+from gatepost.model.query import All, Pattern, eq
 from gatepost.model.stored import Copy, Delivery, Message, State, TraceEvent
-from gatepost.model.tenant import DomainAlias, User
+from gatepost.model.tenant import Domain, DomainAlias, User
 from gatepost.services import tracking
 from gatepost.services.life import Life
 from gatepost.services.members import SLICE
@@ -190,6 +190,8 @@ async def test_a_mail_with_nobody_in_scope_is_as_if_it_were_not_there(ground: Gr
 
 
 async def test_mail_to_an_address_is_none_of_his_who_got_the_address_later(ground: Ground) -> None:
+    domain_id = ground.domains["served.example"]
+    await ground.world.store.write(lambda writer: writer.change(Domain, domain_id, creation_date=NOW - 1))
     came = [await ground.keep("ada@served.example", received=NOW + each) for each in (-1, 0)]
     left = {"direction": "out", "login": "ada@served.example", "received": NOW - 1}
     came.append(await ground.keep("x@far.example", **left))
@@ -224,6 +226,59 @@ async def test_mail_is_none_of_his_whose_account_came_to_its_address_later(groun
     assert (await ground.traces.find(ground.ada, came)).copies
     later = await ground.keep("ada@served.example", received=NOW + 1)
     assert (await ground.traces.find(taker, later)).copies
+
+
+async def renamed(ground: Ground, name: str) -> Domain:
+    """A domain that gets a name from another one."""
+    domain = await ground.world.domain("elder.example")
+    ground.world.clock.now += 1
+    with acting(Actor(login="root")):
+        await ground.world.store.write(lambda writer: writer.change(Domain, domain.id, name=name))
+    return domain
+
+
+async def remade(ground: Ground, name: str) -> Domain:
+    """A domain that is made under the name of another one."""
+    ground.world.clock.now += 1
+    return await ground.world.domain(name)
+
+
+async def named_too(ground: Ground, name: str) -> Domain:
+    """A domain of which that name becomes an alias."""
+    domain = await ground.world.domain("elder.example")
+    ground.world.clock.now += 1
+    with acting(Actor(login="root")):
+        await ground.world.add(DomainAlias(domain_id=domain.id, name=name))
+    return domain
+
+
+@pytest.mark.parametrize("taken", [remade, renamed, named_too])
+async def test_mail_of_a_domain_that_was_erased_is_none_of_the_next_one_of_its_name(
+    ground: Ground, taken: Callable[[Ground, str], Awaitable[Domain]]
+) -> None:
+    kept, under_way = await ground.keep("ada@served.example"), await ground.keep("x@served.example")
+    sent = await ground.keep("x@far.example", direction="out", sender="ada@served.example")
+    refusal = await refuse(ground, "550 5.1.1 no such mailbox", "no@served.example")
+    old = ground.domains["served.example"]
+
+    def erase(writer: Writer) -> None:
+        writer.remove(Copy, eq("mail_id", kept))
+        writer.remove(Delivery, eq("mail_id", under_way))
+        writer.remove(User, eq("domain_id", old))
+        writer.remove(Domain, eq("id", old))
+
+    await ground.world.store.write(erase)
+    next_one = await taken(ground, "served.example")
+    reach = Reach(domains=frozenset({next_one.id}))
+    keeper = Caller(admin_id=9, login="keeper", rights={"MAILS_READ": reach})
+    for mail_id in (kept, under_way, sent, refusal):
+        assert (await ground.traces.find(ROOT, mail_id)).message.id == mail_id
+        assert await refused(ground, keeper, mail_id) is Kind.NOT_FOUND
+    ground.domains["served.example"] = next_one.id
+    later = await ground.keep("new@served.example", received=ground.world.clock.now)
+    refusal = await refuse(ground, "450 4.2.1 later", "no@served.example", received=ground.world.clock.now)
+    for mail_id in (later, refusal):
+        assert (await ground.traces.find(keeper, mail_id)).message.id == mail_id
 
 
 async def test_others_are_named_only_within_scope(ground: Ground) -> None:

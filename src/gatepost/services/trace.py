@@ -6,11 +6,11 @@ import msgspec
 
 from gatepost.model.access import Caller
 from gatepost.model.address import Address, BadAddress, parse_address
-from gatepost.model.audit import CHANGE, Audit
+from gatepost.model.audit import ADD, CHANGE, Audit
 from gatepost.model.envelope import Direction
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Op, Query, Where, eq, every
-from gatepost.model.tenant import Domain, User
+from gatepost.model.tenant import Domain, DomainAlias, User
 from gatepost.services.access import Scope, may, require
 from gatepost.services.descriptions import Descriptions
 from gatepost.services.life import Life, life_of
@@ -83,9 +83,13 @@ def sees(reader: Reader, caller: Caller, mailbox: str, life: Life | None = None)
     scope = scope_of(reader, mailbox)
     if scope is None or not may(caller, "MAILS_READ", scope):
         return False
-    if life is None or not isinstance(scope, User):
+    if life is None:
         return True
-    return may(caller, "MAILS_READ", reader.get(Domain, scope.domain_id)) or _is_his(reader, life, scope)
+    user = scope if isinstance(scope, User) else None
+    domain = reader.get(Domain, user.domain_id) if user else scope
+    if isinstance(domain, Domain) and may(caller, "MAILS_READ", domain) and _is_its(reader, life, domain, mailbox):
+        return True
+    return user is not None and _is_his(reader, life, user)
 
 
 def _is_his(reader: Reader, life: Life, user: User) -> bool:
@@ -98,10 +102,33 @@ def _is_his(reader: Reader, life: Life, user: User) -> bool:
     return user.id in owners if owners else came >= user.creation_date and not _moved_since(reader, user, came)
 
 
+def _is_its(reader: Reader, life: Life, domain: Domain, mailbox: str) -> bool:
+    """Tell whether a mail at an address was this domain's: another may have borne the name, and be erased by now.
+
+    What is kept, and what was on its way, says whose it is. Else it is none of one that was made, or got the name,
+    later.
+    """
+    key, name = address_key(mailbox), parse_address(mailbox).domain
+    owners = {copy.domain_id for copy in life.copies if copy.mailbox == key}
+    owners |= {each.domain_id for each in life.deliveries if address_key(each.recipient) == key and each.domain_id}
+    if owners:
+        return domain.id in owners
+    came = life.message.received
+    if name != domain.name:
+        alias = reader.first(DomainAlias, eq("name", name))
+        return alias is not None and not _acts(reader, ADD, "domain_alias", alias.id, came)
+    renamed = any("name" in (each.before or {}) for each in _acts(reader, CHANGE, "domain", domain.id, came))
+    return came >= domain.creation_date and not renamed
+
+
 def _moved_since(reader: Reader, user: User, at: int) -> bool:
     """Tell whether an account has changed its address since; what was kept at the former one went along."""
-    change = every(eq("object_id", str(user.id)), eq("kind", "user"), eq("act", CHANGE), Where("at", Op.GT, at))
-    return any("email" in (each.before or {}) for each in reader.find(Audit, Query(where=change)).items)
+    return any("email" in (each.before or {}) for each in _acts(reader, CHANGE, "user", user.id, at))
+
+
+def _acts(reader: Reader, act: str, kind: str, object_id: int, since: int) -> list[Audit]:
+    where = every(eq("object_id", str(object_id)), eq("kind", kind), eq("act", act), Where("at", Op.GT, since))
+    return reader.find(Audit, Query(where=where)).items
 
 
 def scope_of(reader: Reader, mailbox: str) -> Scope | None:
