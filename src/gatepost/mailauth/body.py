@@ -50,7 +50,12 @@ def simple(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 def digest(pieces: Iterable[bytes]) -> Hash:
     """Hash a canonical body."""
-    return digests(pieces, ())[None]
+    hasher = hashlib.sha256()
+    size = 0
+    for piece in pieces:
+        hasher.update(piece)
+        size += len(piece)
+    return Hash(hasher.digest(), size)
 
 
 def digests(pieces: Iterable[bytes], lengths: Iterable[int]) -> dict[int | None, Hash]:

@@ -55,11 +55,15 @@ def _tags(value: bytes) -> Tags | None:
     except InvalidTagValueList:
         return None
     squeezed = {name: b"".join(text.split()) if name in _SQUEEZED else text for name, text in tags.items()}
-    return squeezed | {name: _ascii(squeezed[name]) for name in _NAMES if not squeezed.get(name, b"").isascii()}
+    if value.isascii():
+        return squeezed
+    return squeezed | {name: _ascii(squeezed[name]) for name in _NAMES if name in squeezed}
 
 
 def _ascii(text: bytes) -> bytes:
     """Return a name, or an address, with A-labels in the place of U-labels (RFC 8616 5); what is none stays."""
+    if text.isascii():
+        return text
     local, at, name = text.rpartition(b"@")
     try:
         return local + at + domain_name(name.decode()).encode()

@@ -128,9 +128,10 @@ def _claimed(anatomy: Anatomy | None) -> list[Address | None]:
     """Return who claims to have written a mail; None for an author who can't be read, or stands beyond what is read."""
     if anatomy is None:
         return [None]
-    found = claims(anatomy)
+    if found := claims(anatomy):
+        return found
     cut = any(each.symbol is Symbol.HEADER_LIMIT and each.part == 0 for each in anatomy.defects)
-    return found or ([None] if cut else [])
+    return [None] if cut else []
 
 
 def _proofs(mail_from: Spf, signatures: Sequence[Signature]) -> list[dmarc.Proof]:
@@ -165,7 +166,7 @@ async def _signatures(body: Body, now: int, key: _Finder) -> _Signed:
     if len(head) > HEAD_MAX:
         reason = f"the header is larger than {HEAD_MAX} octets"
         return (Signature(result=Result.PERMERROR, reason=reason),), Arc(result=Result.FAIL, reason=reason)
-    signed, chain, tags = _read(head) if len(head) <= INLINE_MAX else await asyncio.to_thread(_read, head)
+    signed, chain, tags = _read(head, lower) if len(head) <= INLINE_MAX else await asyncio.to_thread(_read, head, lower)
     names = key_names(tags)
     keys = dict(zip(names, await side_by_side([key(name) for name in names]), strict=True))
     checker = Checker(Text(head, body, len(head)), keys, signed_lengths(tags))
@@ -175,9 +176,8 @@ async def _signatures(body: Body, now: int, key: _Finder) -> _Signed:
     return work()
 
 
-def _read(head: bytes) -> tuple[dkim.Message | None, arc.Chain | None, list[dict[bytes, bytes]]]:
-    """Return the signatures and the chain of a header, and the tags of both."""
-    lower = head.lower()
+def _read(head: bytes, lower: bytes) -> tuple[dkim.Message | None, arc.Chain | None, list[dict[bytes, bytes]]]:
+    """Return the signatures and the chain of a header, and the tags of both; `lower` is the header in lower case."""
     signed = dkim.read(head) if b"dkim-signature" in lower else None
     chain = arc.read(head) if b"arc-" in lower else None
     return signed, chain, [*(dkim.tags(signed) if signed else ()), *(arc.tags(chain) if chain else ())]

@@ -74,7 +74,8 @@ class Checker:
         """Return the hash of the body in a form, or of its first `length` octets."""
         if (form, length) not in self._hashes:
             lengths = self._lengths if length is None else self._lengths | {length}
-            found = bodies.digests(FORMS[form](bodies.read(self._text.body, self._text.offset)), lengths)
+            pieces = FORMS[form](bodies.read(self._text.body, self._text.offset))
+            found = bodies.digests(pieces, lengths) if lengths else {None: bodies.digest(pieces)}
             self._hashes.update({(form, each): made for each, made in found.items()})
         return self._hashes[form, length]
 
