@@ -177,7 +177,7 @@ async def test_only_what_is_offered_is_taken(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mechanism", [*MECHANISMS, "token"])
-@pytest.mark.parametrize("what", ["account", "domain", "right", "proof", "factor"])
+@pytest.mark.parametrize("what", ["account", "address", "domain", "right", "proof", "factor"])
 async def test_a_sign_in_ends_with_what_it_was_got_with(tmp_path: Path, mechanism: str, what: str) -> None:
     """Threat 110: the session of a stolen account sends nothing more once that is known."""
     async with door(tmp_path) as opened:
@@ -199,7 +199,11 @@ async def test_a_sign_in_ends_with_what_it_was_got_with(tmp_path: Path, mechanis
             elif what == "proof" and by_token:
                 writer.remove(Token, eq("digest", digest(TOKEN)))
             else:
-                fields = {"account": {"status": UserStatus.DISABLED}, "factor": {"mfa_type": "TOTP"}}
+                fields = {
+                    "account": {"status": UserStatus.DISABLED},
+                    "address": {"email": "rob@ours.example"},  # under the old one his mail would be its next holder's
+                    "factor": {"mfa_type": "TOTP"},
+                }
                 writer.change(User, row.user_id, **fields.get(what, {"password_hash": CHEAP.hash("another")}))
 
         await opened.world.store.write(take_away)

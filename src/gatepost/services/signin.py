@@ -126,10 +126,12 @@ class SignIn:
         return _sender(user, self._access.book.caller(user)), proof
 
     def holds(self, login: Login) -> bool:
-        """Tell whether a sign-in still stands: neither account nor right, password nor token was taken away since."""
+        """Tell whether a sign-in still stands: neither account, its address, right, password nor token went since."""
         reader = self._store.reader
         user = owner(reader, None, login.user_id)
-        if not isinstance(user, User) or not may(self._access.book.caller(user), "MAIL_SEND", user):
+        if not isinstance(user, User) or user.email != login.email:
+            return False
+        if not may(self._access.book.caller(user), "MAIL_SEND", user):
             return False
         if login.token_id is None:
             return login.mark == mark(user) and not has_totp(user)
