@@ -152,6 +152,16 @@ async def test_a_spooled_mail_is_proven_as_one_in_memory_however_much_of_it_is_a
     assert [each.result for each in found.signatures] == [Result.PASS]
 
 
+async def test_a_key_is_found_beside_another_record_that_a_wildcard_gives() -> None:
+    pair, end = keys.generate(Algorithm.ED25519), head_end(MAIL)
+    signer = sign.Signer("a.example", "s", keys.load(pair.private))
+    raw = sign.sign(MAIL[:end], Body(len(MAIL), MAIL), end, [signer], 1) + MAIL
+    texts = ["v=spf1 exp=why.example -all", f"v=DKIM1; k=ed25519; p={pair.public}"]
+    zone: Zone = {**ZONE, "s._domainkey.a.example": [f'TXT "{text}"' for text in texts]}
+    found = await results(raw, zone, envelope("ada@a.example"))
+    assert [each.result for each in found.signatures] == [Result.PASS]
+
+
 async def test_several_froms_are_proven_only_all_together() -> None:
     raw = b"From: eve@evil.example\r\n" + MAIL
     found = await results(raw, ZONE, envelope("ada@a.example"))

@@ -8,7 +8,7 @@ from typing import Any
 
 from gatepost.dns import DnsFailure, Missing, Resolver, side_by_side
 from gatepost.lookout import within
-from gatepost.mailauth import arc, dkim, dmarc, iprev, spf
+from gatepost.mailauth import arc, dkim, dmarc, iprev, keys, spf
 from gatepost.mailauth.verify import Answer, Checker, Text, key_names, signed_lengths
 from gatepost.message.anatomy import Anatomy, Symbol
 from gatepost.message.authors import authors, claims
@@ -121,7 +121,7 @@ class Examiner:
             return error
         except TimeoutError:
             return DnsFailure(f"no answer within {self._asking:g} s for {name} (TXT)")
-        return next((text for text in texts if b"p=" in text), texts[0])
+        return next((text for text in texts if keys.is_one(text)), texts[0])
 
 
 def _claimed(anatomy: Anatomy | None) -> list[Address | None]:
@@ -168,8 +168,8 @@ async def _signatures(body: Body, now: int, key: _Finder) -> _Signed:
         return (Signature(result=Result.PERMERROR, reason=reason),), Arc(result=Result.FAIL, reason=reason)
     signed, chain, tags = _read(head, lower) if len(head) <= INLINE_MAX else await asyncio.to_thread(_read, head, lower)
     names = key_names(tags)
-    keys = dict(zip(names, await side_by_side([key(name) for name in names]), strict=True))
-    checker = Checker(Text(head, body, len(head)), keys, signed_lengths(tags))
+    found = dict(zip(names, await side_by_side([key(name) for name in names]), strict=True))
+    checker = Checker(Text(head, body, len(head)), found, signed_lengths(tags))
     work = partial(_verify, signed, chain, checker, now)
     if body.data is None or body.size > INLINE_MAX or chain is not None:
         return await asyncio.to_thread(work)

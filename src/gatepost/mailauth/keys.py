@@ -19,6 +19,8 @@ BITS_LEAST, BITS_MOST = 1024, 4096  # what signers may use and verifiers must ta
 EXPONENT_BITS = 64  # of a stranger's key, as OpenSSL has it for long ones; the work grows with them
 USUAL = 2048  # octets of a record that is remembered
 
+_TAG = re.compile(rb"(?:\A|;)[ \t\r\n]*p[ \t\r\n]*=")
+
 PrivateKey = RSAPrivateKey | Ed25519PrivateKey
 PublicKey = RSAPublicKey | Ed25519PublicKey
 
@@ -92,6 +94,11 @@ class Record(msgspec.Struct, frozen=True):
     @property
     def bits(self) -> int:
         return self.key.key_size if isinstance(self.key, RSAPublicKey) else 256
+
+
+def is_one(text: bytes) -> bool:
+    """Tell whether a TXT record has a key's tag, as none of SPF has that may stand beside it (by a wildcard)."""
+    return _TAG.search(text) is not None
 
 
 def record(text: bytes) -> Record:
