@@ -1,9 +1,11 @@
 """Who sent a mail, asked of a real name server: SPF of both names, what is aligned, and answers that do not come."""
 
+import os
 from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
+from tests.mailauth.pairs import PAIRS
 from tests.mailauth.post import envelope, examined, long_txt, resolving, results
 from tests.peers.names import Fault, Zone
 
@@ -124,6 +126,22 @@ async def test_slow_servers_of_a_strangers_do_not_hide_what_dmarc_says(silent: s
         found = await examined(signed, envelope("x@liar.example", ip="192.0.2.8"), resolver, seconds=0.1)
     assert (found.dmarc.result, found.dmarc.policy) == (Result.FAIL, Policy.REJECT)
     assert not found.unsure
+
+
+async def test_a_body_that_is_not_read_in_time_does_not_hide_it_either(tmp_path: Path) -> None:
+    signed = b"DKIM-Signature: v=1; a=rsa-sha256; d=liar.example; s=s; h=from; bh=AAAA; b=AAAA\r\n" + MAIL
+    os.mkfifo(slow := tmp_path / "mail")
+    public = PAIRS[Algorithm.RSA].public
+    async with resolving({**ZONE, "s._domainkey.liar.example": [long_txt(f"p={public}")]}) as resolver:
+        for about in (envelope("ada@a.example"), envelope("x@liar.example")):
+            await examined(signed, about, resolver)  # now all answers are at hand
+        body = Body(len(signed), path=str(slow), start=signed)
+        found = await examined(signed, about, resolver, seconds=0.1, body=body)
+        writer = os.open(slow, os.O_RDWR)  # lets the thread go, wherever it is
+        slow.unlink()
+        os.close(writer)
+    assert [(each.result, each.domain) for each in found.signatures] == [(Result.TEMPERROR, "liar.example")]
+    assert (found.dmarc.result, found.unsure) == (Result.FAIL, False)
 
 
 async def test_an_author_beyond_the_fields_that_are_looked_at_is_not_nobody() -> None:

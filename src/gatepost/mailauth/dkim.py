@@ -49,6 +49,14 @@ def verify(message: Message, checker: Checker, now: int) -> tuple[Signature, ...
     return tuple(_verify(message, checker, field, tags, now) for field, tags in message.signatures)
 
 
+def unsure(message: Message, reason: str) -> tuple[Signature, ...]:
+    """Return the signatures as of which nothing can be said now."""
+    return tuple(
+        Signature(result=Result.TEMPERROR, domain=_text(each, b"d").lower(), selector=_text(each, b"s"), reason=reason)
+        for each in tags(message)
+    )
+
+
 def _tags(value: bytes) -> Tags | None:
     try:
         tags: Tags = parse_tag_value(value)

@@ -19,6 +19,7 @@ from gatepost.model.auth import Arc, AuthResults, Dmarc, Iprev, Result, Signatur
 from gatepost.model.envelope import Body, Envelope
 
 ASKING = 0.7  # of the time is for SPF, keys and the client's name
+HASHING = 0.9  # of the time, keys and hashes have to be there
 JUDGING = 0.9  # of what is left then is for DMARC
 HEAD_MAX = 262_144  # octets of a header over which signatures are looked at
 INLINE_MAX = 65_536  # octets of a mail that is hashed in the loop
@@ -75,7 +76,7 @@ class Examiner:
         """Ask for all that can be asked at once: side by side, unless there is nothing to wait for but signatures."""
         envelope = mail.envelope
         ip, helo = envelope.client.ip, _host(envelope.client.helo)
-        signed = partial(_signatures, mail.body, envelope.received // 1000, self._key)
+        signed = partial(_signatures, mail.body, envelope.received // 1000, self._key, self._seconds * HASHING)
         if (known := self._remembered(envelope, helo)) is not None:
             return (*known, await signed())
         return await asyncio.gather(self._mail_from(envelope, helo), self._helo(ip, helo), self._iprev(ip), signed())
@@ -158,7 +159,9 @@ def _host(helo: str) -> str:
 _Finder = Callable[[str], Coroutine[Any, Any, Answer]]  # of keys, by where they stand
 
 
-async def _signatures(body: Body, now: int, key: _Finder) -> _Signed:
+async def _signatures(body: Body, now: int, key: _Finder, seconds: float) -> _Signed:
+    clock = asyncio.get_running_loop().time
+    end = clock() + seconds
     head = await _head(body)
     lower = head.lower()
     if b"dkim-signature" not in lower and b"arc-" not in lower:
@@ -172,8 +175,15 @@ async def _signatures(body: Body, now: int, key: _Finder) -> _Signed:
     checker = Checker(Text(head, body, len(head)), found, signed_lengths(tags))
     work = partial(_verify, signed, chain, checker, now)
     if body.data is None or body.size > INLINE_MAX or chain is not None:
-        return await asyncio.to_thread(work)
+        try:
+            return await within(end - clock(), asyncio.to_thread(work))
+        except TimeoutError:
+            return _late(signed, f"not hashed within {seconds:g} s")
     return work()
+
+
+def _late(signed: dkim.Message | None, reason: str) -> _Signed:
+    return dkim.unsure(signed, reason) if signed else (), Arc(result=Result.FAIL, reason=reason)
 
 
 def _read(head: bytes, lower: bytes) -> tuple[dkim.Message | None, arc.Chain | None, list[dict[bytes, bytes]]]:
