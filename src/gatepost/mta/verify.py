@@ -47,13 +47,13 @@ class Verifier:
         """
         place = (platform.id, address.key)
         known = self._known.get(place)
-        if known is not None and self._clock() < known.until <= self._clock() + YES_LIFE:
+        if known is not None and 0 < known.until - self._clock() <= _life(exists=known.exists):
             return _answer(known.exists)
         reply = await self._ask(place, address, platform)
         if reply.status.startswith("2"):
-            self._keep(place, Known(True, self._clock() + YES_LIFE))
+            self._keep(place, exists=True)
         elif reply.status.startswith("5"):
-            self._keep(place, Known(False, self._clock() + NO_LIFE))
+            self._keep(place, exists=False)
         elif known is None or not known.exists:
             raise Problem(Kind.UNVERIFIED, "the address can't be verified now", why=reply.line, platform=platform.id)
         return _answer(not reply.status.startswith("5"))
@@ -77,11 +77,15 @@ class Verifier:
         log.info("verified", address=address.text, platform=platform.id, reply=reply.line)
         return reply
 
-    def _keep(self, place: Place, known: Known) -> None:
-        self._known[place] = known
+    def _keep(self, place: Place, *, exists: bool) -> None:
+        self._known[place] = Known(exists, self._clock() + _life(exists=exists))
         self._known.move_to_end(place)
         while len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
+
+
+def _life(*, exists: bool) -> int:
+    return YES_LIFE if exists else NO_LIFE
 
 
 def _answer(exists: bool) -> None:
