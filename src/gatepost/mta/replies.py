@@ -124,6 +124,8 @@ class Replies(SMTPProtocol):
     def _fetched(self, response: aiosmtplib.SMTPResponse) -> aiosmtplib.SMTPResponse:
         self._owed -= 1
         self._response_pending = False
+        if self._owed <= 0 and (self._ready or self._buffer):
+            self._stray = True  # remembered, as aiosmtplib empties the buffer before TLS begins
         return response
 
     def _look(self, now: float) -> float:
