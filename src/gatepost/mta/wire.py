@@ -210,6 +210,9 @@ class Session:
         self.close()
 
     def close(self) -> None:
+        """Let go of the connection at once: a peer that takes nothing more would keep it open for what is not sent."""
+        if self._client.transport is not None:
+            cast(asyncio.WriteTransport, self._client.transport).abort()
         self._client.close()
 
     def _heard(self, response: aiosmtplib.SMTPResponse) -> Reply:
