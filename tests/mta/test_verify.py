@@ -107,6 +107,14 @@ async def test_a_yes_is_kept_for_a_day_7(verifier: Verifier, clock: StillClock) 
         assert asked(sink) == 2
 
 
+async def test_what_a_server_said_holds_no_more_once_the_platform_has_another(verifier: Verifier) -> None:
+    no, yes = (Kind.UNKNOWN_USER, {"RCPT": "550 5.1.1 unknown"}), (None, {})
+    for (first, script), (then, other) in ((no, yes), (yes, no)):
+        async with Sink(script) as former, Sink(other) as server:  # type: ignore[arg-type]
+            assert await kind(verifier, "u@d.test", at(former.port)) is first
+            assert await kind(verifier, "u@d.test", at(server.port)) is then
+
+
 @pytest.mark.parametrize("later", [HOUR // 6, -HOUR], ids=["later", "set back"])
 async def test_a_no_is_kept_for_ten_minutes_7(verifier: Verifier, clock: StillClock, later: int) -> None:
     """By a clock that is set back no longer either (threat 86)."""

@@ -19,7 +19,7 @@ PATIENCE = 10.0  # seconds for one question in all
 AT_ONCE = 10  # questions to one platform
 REMEMBERED = 100_000  # addresses
 
-Place = tuple[int, str]
+Place = tuple[int, str, int, str]  # an address at a platform, which may be moved to another server
 
 
 class Known(msgspec.Struct, frozen=True):
@@ -45,7 +45,7 @@ class Verifier:
 
         An address that was good when last asked about stays good while its platform can't be asked.
         """
-        place = (platform.id, address.key)
+        place = (platform.id, platform.transport_dest, platform.transport_port, address.key)
         known = self._known.get(place)
         if known is not None and 0 < known.until - self._clock() <= _life(exists=known.exists):
             return _answer(known.exists)
