@@ -1,5 +1,6 @@
 """Domains and their further names, on the wire."""
 
+import asyncio
 from typing import Any
 
 import msgspec
@@ -7,11 +8,13 @@ import pytest
 from tests.api.house import NOW, Api
 from tests.api.replay import Replay
 
+from gatepost.model.access import Caller
 from gatepost.model.envelope import Body
 from gatepost.model.query import Query, eq
 from gatepost.model.route import Platform, Transport
 from gatepost.model.stored import Copy, Message
 from gatepost.model.tenant import Customer, Domain, DomainStatus, Provider
+from gatepost.services.domains import Domains, DomainUpdate
 from gatepost.store.writer import Writer
 
 pytestmark = pytest.mark.anyio
@@ -411,6 +414,17 @@ async def test_names_are_added_all_or_none(api: Api, names: Any, status: int, po
         answer = await api.ask(method, f"/domains/{made['id']}/aliases", names)
         assert (answer.status_code, answer.json()["pointer"]) == (status, pointer)
     assert await api.get(f"/domains/{made['id']}/aliases") == []
+
+
+async def test_what_two_change_of_a_domain_at_once_both_stands(api: Api) -> None:
+    made = await api.domain("got.com")
+    domains, row = api.counter.of(Domains), api.store.reader.domain("got.com")
+    assert row is not None
+    root = Caller(admin_id=1, login="root", sys_admin=True)
+    changes = DomainUpdate(name="new.example"), DomainUpdate(description="ours")
+    await asyncio.gather(*(domains.update(root, row.id, change) for change in changes))
+    found = await api.get(f"/domains/{made['id']}")
+    assert (found["name"], found["description"]) == ("new.example", "ours")
 
 
 async def test_a_deleted_domain_gets_no_names_and_may_lose_some(api: Api) -> None:

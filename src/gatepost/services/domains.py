@@ -159,18 +159,18 @@ class Domains:
     async def update(self, caller: Caller, domain_id: int, change: DomainUpdate, *, ignore_mx: bool = False) -> None:
         """Change what is given. A deleted domain takes changes only together with status ENABLED, which restores it."""
         domain = found(caller, "DOMAINS_WRITE", self._store.reader.get(Domain, domain_id), "domain")
-        name = read_domain(change.name, "/name") if change.name is not None else domain.name
+        name = read_domain(change.name, "/name") if change.name is not None else None
         if not ignore_mx and _starts(self._store.reader, domain, change):
-            await self._mx.arriving(name)
+            await self._mx.arriving(name or domain.name)
         await self._store.write(lambda writer: self._update(writer, caller, domain_id, name, change))
 
-    def _update(self, writer: Writer, caller: Caller, domain_id: int, name: str, change: DomainUpdate) -> None:
+    def _update(self, writer: Writer, caller: Caller, domain_id: int, name: str | None, change: DomainUpdate) -> None:
         domain = found(caller, "DOMAINS_WRITE", writer.get(Domain, domain_id), "domain")
         fields = given(change, "default_language", "wblist_priority", "auto_provisioning_on", "sender_verify_on")
         fields |= {key: emptied(value) for key, value in given(change, "description", "external_id").items()}
         fields |= _status(caller, domain, change.status, self._clock())
         fields |= _references(writer, caller, domain, change)
-        if name != domain.name:
+        if name is not None and name != domain.name:
             _check_rename(writer, domain, name)
             fields["name"] = name
         writer.change(Domain, domain.id, **fields)
