@@ -1,6 +1,7 @@
 """Domains: made with a default policy, changed in part, deleted softly, restored."""
 
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -9,8 +10,9 @@ from gatepost.events import Clock
 from gatepost.model.access import Caller
 from gatepost.model.policy import Policy, default_policy
 from gatepost.model.problem import Kind, Problem
-from gatepost.model.query import Page, Query, eq, every
+from gatepost.model.query import Op, Page, Query, Where, eq, every
 from gatepost.model.rules import SenderRule
+from gatepost.model.stored import Delivery, State
 from gatepost.model.tenant import Domain, DomainStatus, Group, Language, Priority, User
 from gatepost.model.values import Id
 from gatepost.services.access import found, require_sysadmin, visible
@@ -162,6 +164,8 @@ class Domains:
         name = read_domain(change.name, "/name") if change.name is not None else None
         if not ignore_mx and _starts(self._store.reader, domain, change):
             await self._mx.arriving(name or domain.name)
+        if name not in (None, domain.name):
+            await self._store.read(partial(_check_still, domain))
         await self._store.write(lambda writer: self._update(writer, caller, domain_id, name, change))
 
     def _update(self, writer: Writer, caller: Caller, domain_id: int, name: str | None, change: DomainUpdate) -> None:
@@ -269,6 +273,13 @@ def _check_rename(reader: Reader, domain: Domain, name: str) -> None:
         raise unprocessable("Accounts, groups or sender rules bear the old name; add the new one as an alias.", "/name")
     if reader.keeps_mail(domain.id):
         raise unprocessable("Mail is kept under the old name; add the new one as an alias.", "/name")
+
+
+def _check_still(domain: Domain, reader: Reader) -> None:
+    """Raise UNPROCESSABLE while mail is under way: what no server takes would be kept under the old name."""
+    live = Where("state", Op.IN, (State.QUEUED, State.HELD))
+    if reader.first(Delivery, every(eq("domain_id", domain.id), live)):
+        raise unprocessable("Mail is on its way under the old name; add the new one as an alias.", "/name")
 
 
 def _switch(writer: Writer, default_id: int, domain_id: int, change: DomainUpdate) -> None:
