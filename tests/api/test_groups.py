@@ -79,11 +79,13 @@ async def test_the_kind_of_a_recipient_is_read_off_the_directory(api: Api) -> No
     await api.user("jon@one.example", one["id"], firstname="Jon")
     await api.user("elsewhere@two.example", two["id"], firstname="Far")
     await api.make(f"/domains/{one['id']}/groups", {"email": "inner@one.example"})
-    emails = ["jon@one.example", "inner@one.example", "elsewhere@two.example", "out@example.org"]
+    await api.make(f"/domains/{two['id']}/groups", {"email": "theirs@two.example"})
+    emails = ["jon@one.example", "inner@one.example", "elsewhere@two.example", "theirs@two.example", "out@example.org"]
     made = await api.make(f"/domains/{one['id']}/groups", {"email": "all@one.example", "recipients": emails})
     assert [(each["type"], each["firstname"]) for each in made["recipients"]] == [
         ("USER", "Jon"),
         ("ALIAS", None),
+        ("EXTERNAL_ADDRESS", None),
         ("EXTERNAL_ADDRESS", None),
         ("EXTERNAL_ADDRESS", None),
     ]

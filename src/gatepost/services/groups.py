@@ -211,7 +211,8 @@ def _show(reader: Reader, domain_id: int, groups: Sequence[Group]) -> list[Group
         inside[member.group_id].append(member)
     emails = list({member.email for member in members})
     users = {user.email: user for user in reader.find(User, Query(where=Where("email", Op.IN, emails))).items}
-    others = {group.email for group in reader.find(Group, Query(where=Where("email", Op.IN, emails))).items}
+    here = every(eq("domain_id", domain_id), Where("email", Op.IN, emails))  # of others nothing is told
+    others = {group.email for group in reader.find(Group, Query(where=here)).items}
 
     def view(member: GroupMember) -> RecipientView:
         user = users.get(member.email)
