@@ -17,6 +17,11 @@ PAGE = b"Encapsulated: res-hdr=0, res-body=20\r\n\r\nHTTP/1.1 %b\r\n\r\n"
     [
         (b"ICAP/1.0 204 No Content\r\nISTag: x\r\n\r\n", []),
         (b"ICAP/1.0 200 OK\r\nX-Infection-Found: Type=0; Resolution=2; Threat=Eicar;\r\n\r\n", VIRUS),
+        (b"ICAP/1.0 204 No Content\r\nX-Infection-Found: Type=0; Threat=Eicar;\r\n\r\n", VIRUS),
+        (b"ICAP/1.0 403 Forbidden\r\nX-Infection-Found: Type=0; Threat=Eicar;\r\n\r\n", VIRUS),
+        (b"ICAP/1.0 200 OK\r\nX-Infection-Found: Type=0; Threat=Eicar;\r\nISTag", VIRUS),
+        (b"ICAP/1.0 200 OK\r\nX-Infection-Found: Threat=Eicar\r\n" + PAGE % b"none", VIRUS),
+        (b"ICAP/1.0 200 OK\r\nX-Infection-Found: Threat=Eicar\r\n" + b"a: b\r\n" * 200, VIRUS),
         (b"ICAP/1.0 200 OK\r\nX-Virus-ID: Eicar\r\n\r\n", VIRUS),
         (b"ICAP/1.0 200 OK\r\nX-Violations-Found: 2\r\n a\r\n b\r\n\r\n", VIRUS),
         (b"ICAP/1.0 200 OK\r\n" + PAGE % b"403 Forbidden", VIRUS),

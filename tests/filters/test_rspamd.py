@@ -77,6 +77,13 @@ def test_symbols_may_mean_a_virus_an_advert_or_nothing() -> None:
     assert told(findings) == [("VIRUS", "CLAM_VIRUS"), ("ADVERT", "BULK_1"), ("SCORE", "REST")]
 
 
+def test_a_virus_is_not_lost_among_many_symbols() -> None:
+    many = {f"S{number}": symbol(1.0) for number in range(300)}
+    findings = ask(answer(score=300.0, **many, CLAM_VIRUS=symbol(0.0)), virus_symbols=["CLAM_*"])
+    assert ("VIRUS", "CLAM_VIRUS") in told(findings)
+    assert round(sum(scores(findings).values()), 3) == 300.0
+
+
 @pytest.mark.parametrize(
     "said",
     [
@@ -91,6 +98,8 @@ def test_symbols_may_mean_a_virus_an_advert_or_nothing() -> None:
         http_answer(b'{"action": "no action", "score": "0"}'),
         http_answer(b'{"action": "no action", "score": 1e999, "symbols": {}}'),
         http_answer(b'{"action": "no action", "score": 0, "symbols": {"A": {"score": "x"}}}'),
+        http_answer(b'{"action": "no action", "score": 1e308, "symbols": {"A": {"score": -1e308}}}'),
+        answer(**{f"A{number}": {} for number in range(6000)}),
         http_answer(b'{"action": "no action", "score": 0', b"200 OK"),
         http_answer(b'{"error": "broken"}', b"500 Internal Server Error"),
         http_answer(b'{"action": "no action", "score": 0, "symbols": {}}', b"503 Busy"),

@@ -56,6 +56,11 @@ def test_the_total_counts_whatever_the_report_says(text: str) -> None:
     assert (finding.symbol, finding.score) == ("SPAMASSASSIN_OTHER", 7.9)
 
 
+def test_a_long_description_takes_no_time() -> None:
+    findings = ask(report(TABLE + " 1.0 BLANKS x" + " " * 500_000 + "y\n", spam="True ; 8.7 / 5.0"), timeout=2.0)
+    assert [each.symbol for each in findings][:3] == ["DRUGS_ERECTILE", "BLANKS", "MISSING_MID"]
+
+
 @pytest.mark.parametrize(
     "said",
     [
@@ -65,6 +70,9 @@ def test_the_total_counts_whatever_the_report_says(text: str) -> None:
         b"SPAMD/1.1 0 EX_OK\r\nSpam: True ; 7.9 / 5.0",
         report(spam="True ; nan / 5.0"),
         report(spam="False"),
+        report(spam=f"True ; {'9' * 300} / 5.0"),
+        report(TABLE.replace("7.1", "9" * 400)),
+        b"SPAMD/1.1 0 EX_OK\r\n" + b"a: b\r\n" * 200 + report().partition(b"\r\n")[2],
         report(status="74 EX_IOERR"),
         report(status="0 PONG"),
         b"HTTP/1.1 200 OK\r\n\r\n",

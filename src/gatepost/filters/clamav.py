@@ -1,5 +1,6 @@
 """Asks ClamAV whether a mail carries a virus: clamd over its socket, by INSTREAM (clamd(8))."""
 
+import asyncio
 import re
 import struct
 from collections.abc import Awaitable, Callable
@@ -21,7 +22,7 @@ PORT = 3310
 SIZE_ERROR = "INSTREAM size limit exceeded. ERROR"
 LIMITS = "Heuristics.Limits.Exceeded*"  # what clamd finds by AlertExceedsMax: it has not seen all
 
-_FOUND = re.compile(r"stream: (.+) FOUND")
+_FOUND = re.compile(r"stream: (.+) FOUND", re.DOTALL)
 _LENGTH = struct.Struct(">I")
 
 
@@ -90,7 +91,17 @@ async def _stream(clamd: Wire, mail: Mail) -> None:
 
 
 async def _answer(clamd: Wire) -> str:
-    return (await clamd.until(b"\0")).decode("utf-8", "replace").rstrip("\0\n")
+    """Return an answer; one that is cut short counts where it already says that something was found."""
+    try:
+        return _text(await clamd.until(b"\0"))
+    except asyncio.IncompleteReadError as error:
+        if _FOUND.fullmatch(said := _text(error.partial)):
+            return said
+        raise
+
+
+def _text(answer: bytes) -> str:
+    return answer.decode("utf-8", "replace").rstrip("\0\n")
 
 
 FILTER = Clamav

@@ -41,8 +41,8 @@ class Answer(NamedTuple):
 class Icap(Engine):
     """Does a scanner that speaks ICAP find a virus?
 
-    Only the answer 204 to a mail that was sent whole is clean; 200 with the name of a threat, or with a page that
-    refuses, is a virus.
+    Only the answer 204 to a mail that was sent whole is clean. An infection that names its threat is a virus whatever
+    else the answer says; so is 200 with another word of one, or with a page that refuses.
     """
 
     name = "icap"
@@ -71,12 +71,12 @@ class Icap(Engine):
     async def _scan(self, mail: Mail, place: Place) -> list[Finding]:
         async with connected(place, self._timeout) as icap:
             answer, whole = await exchange(self._send(icap, mail, place), _answer(icap))
-        if answer.status == 204 and whole:
-            return []
-        threat = _named(answer.headers)
-        if answer.status == 200 and (threat or answer.page >= 400):
+        threat = _infection(answer.headers) or (_named(answer.headers) if answer.status == 200 else "")
+        if threat or (answer.status == 200 and answer.page >= 400):
             what = f"found {plain(threat, 100)}" if threat else "refuses it"
             return [self.finding(Category.VIRUS, "FOUND", f"the scanner {what}")]
+        if answer.status == 204 and whole:
+            return []
         raise Garbled(f"it answers {answer.status}{'' if whole else ' before it has the mail'}")
 
     async def _send(self, icap: Wire, mail: Mail, place: Place) -> None:
@@ -96,7 +96,7 @@ class Icap(Engine):
 
 
 async def _answer(icap: Wire) -> Answer:
-    """Read an answer as far as it says what was found; raise Garbled."""
+    """Read an answer as far as it says what was found, no further once a threat is named; raise Garbled."""
     status = _status(await icap.line())
     headers: dict[str, str] = {}
     for _ in range(HEADERS):
@@ -106,6 +106,8 @@ async def _answer(icap: Wire) -> Answer:
         if line[0] not in " \t":
             name, _, value = line.partition(":")
             headers[name.strip().lower()] = value.strip()
+            if _infection(headers):
+                return Answer(status, headers, 0)
     else:
         raise Garbled("an endless answer")
     page = status == 200 and headers.get("encapsulated", "").replace(" ", "").startswith("res-hdr=0")
@@ -118,10 +120,14 @@ def _status(line: str) -> int:
     return int(match[1])
 
 
+def _infection(headers: dict[str, str]) -> str:
+    """Return the name of the threat of an infection that an answer tells of, "" for none."""
+    found = _THREAT.search(headers.get("x-infection-found", ""))
+    return found[1].strip() if found else ""
+
+
 def _named(headers: dict[str, str]) -> str:
-    """Return the name of the threat that an answer tells of, "" for none."""
-    if found := _THREAT.search(headers.get("x-infection-found", "")):
-        return found[1].strip()
+    """Return what an answer calls a virus in another way, "" for nothing."""
     return headers.get("x-virus-id", "") or (headers.get("x-violations-found", "") and "several threats")
 
 

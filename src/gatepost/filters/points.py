@@ -4,18 +4,22 @@ import asyncio
 import re
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
+from itertools import islice
 from typing import ClassVar, NamedTuple
 
 import msgspec
 
 from gatepost.filters.engine import Engine, EngineOptions, TooLarge
 from gatepost.filters.registry import Tools
+from gatepost.filters.wire import Garbled
 from gatepost.mailauth import iprev
 from gatepost.message.mail import Mail
 from gatepost.message.plain import plain
 from gatepost.model.verdict import Category, Finding
 
 RULES = 200  # told of one mail
+READ = 5_000  # of one answer
+MOST = 1_000_000  # points of a rule, or of all
 LEAST = 0.005  # points; less is a matter of rounding
 
 
@@ -59,8 +63,14 @@ class Scanner(Engine):
             return ""
 
     def counted(self, rules: Iterable[Rule], total: float, said: str) -> list[Finding]:
-        """Return what the scanner found; what its rules leave of its total counts too. `said` is its own verdict."""
-        told = sorted(rules, key=lambda rule: -abs(rule.points))[:RULES]
+        """Return what the scanner found; what its rules leave of its total counts too. `said` is its own verdict.
+
+        Raises Garbled for more rules, or more points, than any scanner has.
+        """
+        read = list(islice(rules, READ + 1))
+        if len(read) > READ or not all(abs(points) <= MOST for points in (total, *(rule.points for rule in read))):
+            raise Garbled("an answer with endless rules or points")
+        told = sorted(read, key=lambda rule: (not self._infects(rule), -abs(rule.points)))[:RULES]
         found = [self._rule(rule) for rule in told if rule.points or self._means(rule)]
         rest = total - sum(rule.points for rule in told)
         if abs(rest) >= LEAST:
@@ -68,10 +78,14 @@ class Scanner(Engine):
         silent = [symbol(rule.name) for rule in told if not rule.points and not self._means(rule)]
         return [*found, self.finding(Category.NOTE, "SAID", "; without points: ".join([said, *_listed(silent)]))]
 
+    def _infects(self, rule: Rule) -> bool:
+        return any(fnmatchcase(rule.name, pattern) for pattern in self._options.virus_symbols)
+
     def _means(self, rule: Rule) -> Category | None:
         """Tell what a rule means beside its points."""
+        if self._infects(rule):
+            return Category.VIRUS
         for category, patterns in (
-            (Category.VIRUS, self._options.virus_symbols),
             (Category.ADVERT, self._options.advert_symbols),
             (Category.NOTE, self._options.ignore_symbols),
         ):

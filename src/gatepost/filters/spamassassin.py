@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from typing import ClassVar
 
@@ -17,11 +17,12 @@ from gatepost.model.verdict import Finding
 
 PORT = 783
 LARGEST = 1_000_000  # octets of a report
+HEADERS = 100
 
 _OK = re.compile(r"SPAMD/\d+\.\d+ 0 (\S+)")
 _TOTAL = re.compile(r"Spam:\s*(?:True|False|Yes|No)\s*;\s*(-?\d+(?:\.\d+)?)\s*/\s*(-?\d+(?:\.\d+)?)", re.IGNORECASE)
 _TABLE = re.compile(r"^[ ]*-{2,} +-{4,} +-{4,}[ ]*\r?\n", re.MULTILINE)
-_ROW = re.compile(r"^ {0,3}(-?\d+(?:\.\d+)?) ([A-Z][A-Z0-9_]*) +(.*?)\s*$", re.MULTILINE)
+_ROW = re.compile(r"^ {0,3}(-?\d+(?:\.\d+)?) ([A-Z][A-Z0-9_]*) +(.*)$", re.MULTILINE)
 
 
 class SpamassassinOptions(ScannerOptions, frozen=True):
@@ -104,9 +105,14 @@ async def _report(spamd: Wire) -> tuple[float, float, str]:
     if (match := _OK.match(first)) is None or match[1] != "EX_OK":
         raise Garbled(f"it answers {plain(first, 60)!r}")
     total = None
-    while line := await spamd.line():
+    for _ in range(HEADERS):
+        line = await spamd.line()
+        if not line:
+            break
         if found := _TOTAL.fullmatch(line):
             total = float(found[1]), float(found[2])
+    else:
+        raise Garbled("an endless answer")
     if total is None or not all(map(math.isfinite, total)):
         raise Garbled("an answer without points")
     report = b""
@@ -117,10 +123,11 @@ async def _report(spamd: Wire) -> tuple[float, float, str]:
     return *total, report.decode("utf-8", "replace")
 
 
-def _rules(report: str) -> list[Rule]:
+def _rules(report: str) -> Iterator[Rule]:
     """Read the table of a report: the last one, as the mail's own text is quoted before it."""
     table = _TABLE.split(report)[-1] if _TABLE.search(report) else ""
-    return [Rule(name, float(points), about) for points, name, about in _ROW.findall(table)]
+    for row in _ROW.finditer(table):
+        yield Rule(row[2], float(row[1]), row[3].strip())
 
 
 FILTER = Spamassassin
