@@ -159,6 +159,15 @@ def test_bad_lines_are_named_and_the_others_count(file: Path) -> None:
     assert "line 1" not in text
 
 
+def test_hostile_lines_and_many_urls_of_one_host_take_no_time(file: Path) -> None:
+    pages = "".join(f"http://free.test/{number}\n" for number in range(5_000))
+    file.write_text(f"{':' * 50_000}x\n{'a.' * 50_000}!\nhttp://{'a' * 50_000}.test/\n\0\n{pages}")
+    entries = read_entries(file)
+    assert len(entries.bad) == 4
+    assert all(entries.has_url("free.test", f"http://free.test/{number}/x") for number in range(5_000))
+    assert not any(entries.has_url("free.test", f"http://free.test/x{number}") for number in range(5_000))
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

@@ -10,10 +10,11 @@ from gatepost.message.hosts import host_of, path_of
 from gatepost.message.plain import plain
 
 TOLD = 10  # bad lines of a file that are named
+LONGEST = 2_000  # characters of an entry
 
 _HOST = re.compile(r"(?:\*?\.)?[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?)+\.?\Z")
 _SUFFIX = re.compile(r"\*?\.[a-z0-9-]{2,63}\Z")
-_NETWORK = re.compile(r"[0-9.]+(?:/[0-9]+)?\Z|[0-9a-f:.]*:[0-9a-f:.]*(?:/[0-9]+)?\Z")
+_NETWORK = re.compile(r"[0-9.]+(?:/[0-9]+)?\Z|(?=[0-9a-f.]*:)[0-9a-f:.]+(?:/[0-9]+)?\Z")
 _COMMENT = re.compile(r"(?:^|\s)#.*")
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -26,11 +27,13 @@ class Entries:
         self.bad: list[str] = []  # lines that are no entry, each with its number
         self._hosts: set[str] = set()
         self._addresses: set[str] = set()
-        self._urls: dict[str, list[str]] = {}
+        self._urls: dict[str, dict[int, set[str]]] = {}  # of each host by the length of the path
         self._networks: dict[tuple[int, int], set[int]] = {}
 
     def add(self, text: str) -> bool:
         """Take an entry, lower-case but for the path of a URL; False: it is none."""
+        if len(text) > LONGEST:
+            return False
         if _NETWORK.match(text):
             return self._add_network(text)
         if _HOST.match(text) or _SUFFIX.match(text):
@@ -61,7 +64,7 @@ class Entries:
         path = path_of(text)
         if path == "/":
             return self._add_network(host) if is_address(host) else self.add(host)
-        self._urls.setdefault(host, []).append(path)
+        self._urls.setdefault(host, {}).setdefault(len(path), set()).add(path)
         return True
 
     def has_host(self, host: str) -> bool:
@@ -76,7 +79,7 @@ class Entries:
         if not paths:
             return False
         path = path_of(url)
-        return any(path.startswith(listed) for listed in paths)
+        return any(path[:length] in listed for length, listed in paths.items())
 
     def has_address(self, address: str) -> bool:
         """Is an e-mail address listed, or its domain or one above that?"""
