@@ -13,6 +13,7 @@ from gatepost.model.query import Query, eq
 from gatepost.model.rules import SenderRule, SenderType
 from gatepost.model.tenant import Domain, User
 from gatepost.services.rules import AT_ONCE, Entry, Place, SenderRules
+from gatepost.store.writer import Writer
 
 pytestmark = pytest.mark.anyio
 
@@ -249,6 +250,27 @@ async def test_a_list_is_not_replaced_under_a_name_that_its_owner_no_longer_has(
     await store.write(lambda writer: writer.change(User, user_id, email="new@served.example"))
     assert (await refused(replacing)).kind is Kind.CONFLICT
     assert await ground.values(ground.mailbox) == []
+
+
+@pytest.mark.parametrize("kind", [User, Domain])
+async def test_of_a_list_whose_owner_goes_meanwhile_nothing_is_left(
+    ground: Ground, kind: type[User] | type[Domain]
+) -> None:
+    store, user_id = ground.world.store, ground.mailbox.user_id or 0
+    place = ground.mailbox if kind is User else ground.other
+    owner = "ada@served.example" if kind is User else "other.example"
+    entries = [block(f"d{number}.example") for number in range(2000)]
+    replacing = asyncio.create_task(ground.rules.replace(ROOT, place, entries))
+    while not store.reader.count(SenderRule, eq("owner", owner)):
+        await store.write(lambda writer: None)
+
+    def remove(writer: Writer) -> None:
+        writer.remove(kind, eq("id", user_id if kind is User else place.domain_id))
+        writer.remove(SenderRule, eq("owner", owner))
+
+    await store.write(remove)
+    assert (await refused(replacing)).kind is Kind.NOT_FOUND
+    assert store.reader.count(SenderRule, eq("owner", owner)) == 0
 
 
 async def test_the_replacement_of_a_huge_list_lets_other_writes_through(ground: Ground) -> None:

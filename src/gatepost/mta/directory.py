@@ -19,7 +19,7 @@ from gatepost.mta.claims import Claims
 from gatepost.mta.networks import Networks
 from gatepost.mta.providers import Providers
 from gatepost.mta.rulebook import Rulebook
-from gatepost.mta.served import DomainView, check_status, read_domain
+from gatepost.mta.served import CHANGED, DomainView, check_status, read_domain
 from gatepost.mta.suppress import Suppressed
 from gatepost.settings import Settings
 from gatepost.store.remembered import Remembered
@@ -195,7 +195,7 @@ class Directory:
         elif recipient.provision:
             same = same and (self._group(key) is None or self._user(key) is not None)
         if not same:
-            raise Problem(Kind.UNAVAILABLE, "a recipient was changed while the mail came in; try again")
+            raise Problem(Kind.UNAVAILABLE, CHANGED)
 
     def stand_in(self, sender: Address | None, domain: str) -> str | None:
         """Return the address in `domain` that stands for a foreign sender (SRS); None where the sender may stay."""

@@ -7,14 +7,16 @@ import msgspec
 from gatepost.model.address import Address
 from gatepost.model.envelope import Envelope, Recipient
 from gatepost.model.policy import Policy
+from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import eq
 from gatepost.model.stored import Copy
-from gatepost.model.tenant import Domain, User
+from gatepost.model.tenant import Domain, Group, User
 from gatepost.model.verdict import HOLDS, Action, Category, Folder, Verdict
 from gatepost.model.webhook import HookCall
 from gatepost.mta.judge import Case, judge
 from gatepost.mta.nearest import Change
 from gatepost.mta.rows import copy_row
+from gatepost.mta.served import CHANGED
 from gatepost.store.bulk import Keep
 from gatepost.store.mail import Kept
 from gatepost.store.store import Writer
@@ -106,14 +108,17 @@ def welcome(
     return arrival(owned)(writer)
 
 
-def _provision(writer: Writer, recipient: Recipient, now: int) -> int | None:
-    """Make the account of an address that its platform knows; the one that exists by now wins."""
+def _provision(writer: Writer, recipient: Recipient, now: int) -> int:
+    """Make the account of an address that its platform knows; the one that exists by now wins.
+
+    Raises Problem(UNAVAILABLE) where the address is a group's by now, or the domain has another name.
+    """
     key = recipient.address.key
     known = writer.first(User, eq("email", key))
     if known is not None:
         return known.id
     domain = writer.get(Domain, recipient.domain_id or 0)
-    if domain is None:
-        return None
+    if domain is None or domain.name != recipient.domain or writer.first(Group, eq("email", key)) is not None:
+        raise Problem(Kind.UNAVAILABLE, CHANGED)
     user = User(domain_id=domain.id, email=key, language=domain.default_language, creation_date=now)
     return writer.add(user).id

@@ -10,6 +10,8 @@ from gatepost.model.rules import AttachmentRule, UriRule
 from gatepost.model.tenant import Domain, DomainStatus
 from gatepost.store.store import Reader
 
+CHANGED = "a recipient was changed while the mail came in; try again"
+
 
 class DomainView(msgspec.Struct, frozen=True):
     """A served domain; its rules by ascending priority."""

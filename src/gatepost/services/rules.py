@@ -261,7 +261,11 @@ def _check_absent(reader: Reader, owner: Owner, rule: SenderRule, but: int = 0) 
 
 
 def _aside(owner: Owner, rules: Sequence[SenderRule], generation: int, writer: Writer) -> tuple[int, list[SenderRule]]:
-    """Write rules that do not count yet; the first slice (generation 0) takes a new number."""
+    """Write rules that do not count yet; the first slice (generation 0) takes a new number.
+
+    For an owner who is gone, and took his rules along, none: nobody would take them away.
+    """
+    _generation(writer, owner)
     generation = generation or _number(writer, owner)
     return generation, [writer.add(msgspec.structs.replace(rule, generation=generation)) for rule in rules]
 
