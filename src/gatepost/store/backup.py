@@ -13,7 +13,7 @@ import msgspec
 from gatepost.model.problem import Kind, Problem
 from gatepost.store.blobs import Spool, sync_folder
 from gatepost.store.health import is_full
-from gatepost.store.opening import DATABASE, DONE_LOG
+from gatepost.store.opening import DATABASE, DONE_LOG, WAL
 
 PAGES = 1000  # of the database that are copied at once: 16 MB
 UNFINISHED = ".unfinished"  # behind the name of a copy that is being made
@@ -88,7 +88,7 @@ def _require_room(source: Path, target: Path, room: Callable[[], float]) -> None
     """Raise FULL where a copy beside the store would eat into its reserve; files of large bodies are links there."""
     if target.stat().st_dev != source.stat().st_dev:
         return
-    files = (source / name for name in (DATABASE, f"{DATABASE}-wal", DONE_LOG))
+    files = (source / name for name in (DATABASE, WAL, DONE_LOG))
     needed, left = sum(path.stat().st_size for path in files if path.exists()), max(room(), 0)
     if needed > left:
         text = f"The copy takes {needed} octets, and its file system has {left:.0f} beyond the store's reserve."
@@ -116,6 +116,17 @@ def _copy_rows(source: Path, target: Path, ending: Callable[[], bool]) -> None:
         with suppress(FileNotFoundError):
             _copy(source / DONE_LOG, target / DONE_LOG)
         here.backup(there, pages=PAGES, progress=go_on)
+    _copy_no_log(target)
+
+
+def _copy_no_log(target: Path) -> None:
+    """Let a copy have an empty write-ahead log, in place of what a killed store has where it is laid over that one.
+
+    SQLite takes any whole log beside a database for its own, and would write the pages of the other one into it.
+    """
+    handle = os.open(target / WAL, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    os.fsync(handle)
+    os.close(handle)
 
 
 def _reading(database: Path) -> sqlite3.Connection:

@@ -20,6 +20,7 @@ from gatepost.store.secrets import Secrets, open_secrets
 from gatepost.store.sqlite import PAGE, connect
 
 DATABASE = "gatepost.db"
+WAL = f"{DATABASE}-wal"
 DONE_LOG = "done.log"
 SMALL = 256_000_000  # octets up to which a start after an unclean stop checks the whole database (rules 24)
 
@@ -32,7 +33,7 @@ class Opened:
     ) -> None:
         self.directory = directory
         self.database = directory / DATABASE
-        self.wal = directory / f"{DATABASE}-wal"
+        self.wal = directory / WAL
         self.connection = connection
         self.spool = spool
         self.health = health
@@ -109,7 +110,7 @@ def _lock(path: Path) -> int:
 
 
 def _open(directory: Path, lock: int, settings: StoreSettings, health: Health) -> Opened:
-    database, wal = directory / DATABASE, directory / f"{DATABASE}-wal"
+    database, wal = directory / DATABASE, directory / WAL
     unclean = wal.exists() and wal.stat().st_size > 0
     if not (unclean or database.stat().st_size):
         check_fresh(directory)
