@@ -104,6 +104,7 @@ def test_a_virus_is_not_lost_among_many_symbols() -> None:
         http_answer(b'{"error": "broken"}', b"500 Internal Server Error"),
         http_answer(b'{"action": "no action", "score": 0, "symbols": {}}', b"503 Busy"),
         http_answer(b'{"action": "no action", "score": 0, "symbols": {}}', b"302 Found"),
+        http_answer(b"", b"302 Found\r\nLocation: //xn--v1.x[.."),
         b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n{}",
         http_answer(b'{"action": "' + b"x" * 1_100_000 + b'", "score": 0}'),
     ],

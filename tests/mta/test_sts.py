@@ -55,6 +55,7 @@ async def test_a_policy_is_fetched_by_name_from_the_address_that_was_looked_up(w
     [
         (answer(TEXT, status="404 Not Found"), "answers 404"),
         (answer("", status="301 Moved\r\nLocation: https://x.example/"), "answers 301"),
+        (answer("", status="302 Found\r\nLocation: //xn--v1.x[.."), "no policy from"),  # of which no URL can be made
         (answer("x" * 70_000), "too large"),
         (b"SSH-2.0-OpenSSH_9.2\r\n", "no policy from"),
         (b"", "no policy from"),

@@ -138,7 +138,7 @@ class Rspamd(Scanner):
                 await answer.aclose()
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
             raise Unreachable(str(error) or "no connection") from error
-        except (httpx2.HTTPError, httpx2.StreamError) as error:
+        except (httpx2.HTTPError, httpx2.StreamError, httpx2.InvalidURL, ValueError) as error:  # or a bad Location
             raise Garbled(f"{type(error).__name__}: {error}") from error
         if answer.status_code != 200:
             raise Garbled(f"it answers {answer.status_code}")

@@ -56,7 +56,8 @@ class Fetcher:
         try:
             async with asyncio.timeout(SECONDS):
                 text = await self._get(host, await self._address(host))
-        except (Missing, DnsFailure, httpx2.HTTPError, OSError) as error:  # TimeoutError is an OSError
+        # TimeoutError is an OSError; the client raises ValueError over places to go on to, though it goes to none.
+        except (Missing, DnsFailure, httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError) as error:
             raise NoPolicy(f"no policy from {host}: {str(error) or 'no answer in time'}", _fault(error)) from error
         return read(text)
 
@@ -78,12 +79,13 @@ class Fetcher:
         async with client, asked as answer:
             if answer.status_code != 200:
                 raise NoPolicy(f"{host} answers {answer.status_code}", UNFETCHED)
-            text = b""
+            text = bytearray()
             async for chunk in answer.aiter_raw():
                 text += chunk
+                await asyncio.sleep(0)  # many may have come at once
                 if len(text) > LARGEST:
                     raise NoPolicy(f"the policy at {host} is too large", INVALID)
-            return text
+            return bytes(text)
 
 
 def _fault(error: BaseException) -> str:
