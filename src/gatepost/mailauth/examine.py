@@ -6,6 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from gatepost.dns import DnsFailure, Missing, Resolver, side_by_side
 from gatepost.lookout import within
 from gatepost.mailauth import arc, dkim, dmarc, iprev, keys, spf
@@ -49,6 +51,20 @@ class Examiner:
             return await within(self._seconds, self._examine(mail, anatomy))
         except TimeoutError:
             return unknown(mail.envelope, anatomy, f"no result within {self._seconds:g} s")
+
+    async def doubt(self, mail: Mail, anatomy: Anatomy | None, reason: str) -> AuthResults:
+        """Return what is known of a mail that can't be examined for a fault of ours, which somebody may have sought.
+
+        Nothing is proven, nor is it disproved; but what its authors' domains ask for is known, so that it waits where
+        they ask for proof.
+        """
+        nothing = unknown(mail.envelope, anatomy, reason)
+        domains = [author.domain for author in _claimed(anatomy) if author]
+        if not domains:
+            return nothing
+        hoped = [dmarc.Proof("dkim", domain, sure=False) for domain in domains]
+        found = await self._dmarc.check(domains, hoped, seconds=self._seconds)
+        return msgspec.structs.replace(nothing, dmarc=found.dmarc)
 
     async def _examine(self, mail: Mail, anatomy: Anatomy | None) -> AuthResults:
         clock = asyncio.get_running_loop().time

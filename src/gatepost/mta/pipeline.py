@@ -12,7 +12,7 @@ from gatepost.dns import Resolver
 from gatepost.events import Metrics, Trail, log
 from gatepost.filters.registry import Cost, Filter
 from gatepost.lookout import within
-from gatepost.mailauth.examine import Examiner, unknown
+from gatepost.mailauth.examine import Examiner
 from gatepost.mailauth.report import facts, fields
 from gatepost.message.anatomy import Anatomy
 from gatepost.message.mail import Busy, Mail
@@ -157,7 +157,8 @@ class Pipeline:
         except Exception as error:  # no mail is lost for want of a proof
             log.error("sender could not be examined", id=mail.envelope.id, error=repr(error), exc_info=True)
             trail.add("examined", "the sender could not be examined", error=type(error).__name__)
-            mail.auth = unknown(mail.envelope, opened, f"it could not be examined ({type(error).__name__})")
+            reason = f"it could not be examined ({type(error).__name__})"
+            mail.auth = await self._examiner.doubt(mail, opened, reason)
             return tuple(fields(mail.auth, mail.envelope, self._hostname))
         took = reading.proving if reading.auth else time.perf_counter() - started
         self._seconds["auth"].observe(took)
