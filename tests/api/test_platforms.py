@@ -8,8 +8,9 @@ import pytest
 from tests.api.house import Api, open_api
 from tests.peers.names import Names
 
+from gatepost.model.access import Grant, Level
 from gatepost.model.query import All, Query
-from gatepost.model.route import Platform
+from gatepost.model.route import Platform, platform_route
 
 pytestmark = pytest.mark.anyio
 
@@ -132,6 +133,31 @@ async def test_private_ground_is_for_whom_the_setting_names_contract_a72(
         answer = await api.ask("POST", "/domains", body)
         assert answer.status_code == status, f"{host}: {answer.text}"
     await api.store.close()
+
+
+async def test_a_name_leads_to_private_ground_only_where_who_saved_it_may_name_that_threat_122(api: Api) -> None:
+    """What the name stands for may become another at any time; who changes no server takes nothing away."""
+    made = await api.domain("got.com", platforms=[PLATFORM])
+    place, (shown,) = f"/domains/{made['id']}", made["platforms"]
+    admin = await api.admin("dora")
+    node = {"level": Level.DOMAIN, "node_id": api.ids.read(made["id"])}
+    await api.store.write(lambda writer: writer.add(Grant(admin_id=admin.id, roles=["DOMAIN_ADMIN"], **node)))
+    token = await api.token_of(admin_id=admin.id)
+    spare = {"fallbackTransportDest": "mx2.example.org", "fallbackTransportType": "SMTP", "fallbackTransportPort": 25}
+    for change, by, private in (
+        ({}, api.token, True),
+        ({"name": "renamed", "transportType": "SMTPS_MAY"}, token, True),
+        ({"transportPort": 2525}, token, False),
+        ({}, token, False),
+        (spare, api.token, True),
+        ({}, token, True),
+        ({**spare, "fallbackTransportDest": "mx3.example.org"}, token, False),
+        ({"transportDest": "mx4.example.org"}, token, False),
+    ):
+        await api.change(place, {"platforms": [{**PLATFORM, "id": shown["id"], **change}]}, token=by)
+        (row,) = rows(api)
+        hops = platform_route(row).hops
+        assert {hop.private for hop in hops} == {row.private} == {private}, change
 
 
 async def test_a_list_of_platforms_replaces_the_old_one(api: Api) -> None:

@@ -62,9 +62,9 @@ def test_properties_give_limits_trust_and_a_name() -> None:
     }
     items = [{"name": f"mail.smtp.{name}", "value": value} for name, value in given.items()]
     (hop,) = connection_route(connection(properties=["odd", {}, {"name": None}, *items]), None).hops
+    assert not hop.private
     assert hop.terms == Terms(
         name="connection 7",
-        private=False,
         trust=("*", "smtp.far.example"),
         check_name=False,
         local_name="app.far.example",

@@ -11,7 +11,7 @@ from tests.peers.names import Fault, Names
 from gatepost.dns import Resolver
 from gatepost.events import wall_clock
 from gatepost.model.network import is_public
-from gatepost.model.route import Hop, Route, Terms, Transport
+from gatepost.model.route import Hop, Route, Transport
 from gatepost.mta.outcome import Result
 from gatepost.mta.routing import Gateway, NullMx, Router, Target, Unroutable, host_and_port
 from gatepost.settings import Dns, Relay, SettingsError
@@ -182,10 +182,10 @@ async def test_a_hop_that_cannot_be_found_gives_way_to_its_fallback(names: Names
     assert [target.port for target in await router(names).targets(Route(hops=hops))] == [26]
 
 
-async def test_a_connection_leads_to_private_addresses_only_where_who_saved_it_may(names: Names) -> None:
+async def test_a_server_of_somebody_s_leads_to_private_addresses_only_where_who_saved_it_may(names: Names) -> None:
     """A name that was public when it was saved may have become another since (threat 122)."""
     for private, host, count in ((True, "inside.test", 5), (False, "a.plain.test", 1), (False, "inside.test", 0)):
-        hop = Hop(host, 25, Transport.SMTP, Terms("a connection", private=private))
+        hop = Hop(host, 25, Transport.SMTP, private=private)
         try:
             found = len(await router(names).targets(Route(hops=(hop,))))
         except Unroutable as problem:

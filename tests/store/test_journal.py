@@ -26,7 +26,7 @@ from gatepost.store.writer import Writer
 pytestmark = pytest.mark.anyio
 
 SECRET = re.compile(r"hash|digest|secret|passw|private|sealed|_data$|pem$|(?<!_)key$", re.IGNORECASE)
-PLAIN = {"connection.private"}  # columns that only sound like it
+PLAIN = {"connection.private", "platform.private"}  # columns that only sound like it
 
 
 def entries(store: Store) -> list[Audit]:

@@ -137,7 +137,6 @@ def connection_route(connection: Connection, password: str | None) -> Route:
     implicit = connection.ssl if known.ssl is None else known.ssl
     terms = Terms(
         name=f"connection {connection.id}",
-        private=connection.private,
         implicit_tls=implicit,
         username=(connection.username or "") if signs_in else "",
         password=(password or "") if signs_in else "",
@@ -153,4 +152,4 @@ def connection_route(connection: Connection, password: str | None) -> Route:
         transport = Transport.SMTPS_ENCRYPT
     else:
         transport = Transport.SMTPS_MAY if start_tls else Transport.SMTP
-    return Route(hops=(Hop(connection.host, connection.port, transport, terms),))
+    return Route(hops=(Hop(connection.host, connection.port, transport, terms, connection.private),))

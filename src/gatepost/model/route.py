@@ -5,6 +5,8 @@ from functools import cached_property
 
 import msgspec
 
+PUBLIC = "public"  # ends the name of a destination that may not be at a private address
+
 
 class Transport(StrEnum):
     """How a next hop is spoken to (contract section 5)."""
@@ -17,7 +19,8 @@ class Transport(StrEnum):
 class Platform(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """A customer's mail server with its sign-in and remediation settings.
 
-    `api_data` and `auth_data` are sealed JSON texts (`store` never sees them in clear).
+    `api_data` and `auth_data` are sealed JSON texts (`store` never sees them in clear). `private`: who saved its
+    servers may have mail handed to private addresses.
     """
 
     id: int = 0
@@ -34,6 +37,7 @@ class Platform(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     auth_type: str | None = None
     auth_data: str | None = None
     default: bool = False
+    private: bool = True
 
 
 class Terms(msgspec.Struct, frozen=True):
@@ -43,7 +47,6 @@ class Terms(msgspec.Struct, frozen=True):
     """
 
     name: str  # whose terms these are, for the log
-    private: bool = True  # may the server be at a private address?
     implicit_tls: bool = False
     username: str = ""  # "": nobody signs in
     password: str = ""
@@ -59,12 +62,16 @@ class Terms(msgspec.Struct, frozen=True):
 
 
 class Hop(msgspec.Struct, frozen=True):
-    """One server to hand mail to: a name or address literal text, a port, and how to speak to it."""
+    """One server to hand mail to: a name or address literal text, a port, and how to speak to it.
+
+    `private`: may it be at a private address?
+    """
 
     host: str
     port: int
     transport: Transport
     terms: Terms | None = None
+    private: bool = True
 
     @property
     def text(self) -> str:
@@ -92,13 +99,17 @@ class Route(msgspec.Struct, frozen=True, dict=True):
         """One text for each place that mail may go to."""
         hops = [hop.text for hop in self.hops]
         hops += [hop.terms.name for hop in self.hops if hop.terms]
+        if any(hop.terms is None and not hop.private for hop in self.hops):
+            hops.append(PUBLIC)  # whoever names another's server slows nobody down who may reach it
         return ",".join(hops) or f"@{(self.domain or '').lower()}"
 
 
 def platform_route(platform: Platform) -> Route:
     """Return the main transport of a platform, then its fallback."""
-    hops = [Hop(platform.transport_dest, platform.transport_port, platform.transport_type)]
+    private = platform.private
+    hops = [Hop(platform.transport_dest, platform.transport_port, platform.transport_type, private=private)]
     if platform.fallback_transport_dest and platform.fallback_transport_port:
         kind = platform.fallback_transport_type or platform.transport_type
-        hops.append(Hop(platform.fallback_transport_dest, platform.fallback_transport_port, kind))
+        spare = (platform.fallback_transport_dest, platform.fallback_transport_port)
+        hops.append(Hop(*spare, kind, private=private))
     return Route(hops=tuple(hops))

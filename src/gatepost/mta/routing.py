@@ -137,7 +137,7 @@ class Router:
             for hop, addresses in zip(hops, found, strict=True)
             if not isinstance(addresses, Exception)
             for ip in addresses
-            if hop.terms is None or hop.terms.private or is_public(ip)
+            if hop.private or is_public(ip)
         ]
         if not targets:
             _raise_unknown(", ".join(hop.host for hop in hops), found, lasting="4.4.3")

@@ -220,6 +220,7 @@ class Platforms:
             auth_type=part.auth_type,
             auth_data=self._seal_auth(part, known, f"{at}/authData"),
             default=default,
+            private=self._targets.private(caller) or _stays_private(known, part, dest, spare or None),
         )
 
     def _seal_auth(self, part: PlatformPart, known: Platform | None, at: str) -> str | None:
@@ -254,6 +255,15 @@ class Platforms:
 
     def _open(self, kind: type[Settings], sealed: str | None) -> Settings | None:
         return msgspec.json.decode(self._secrets.unseal(sealed), type=kind) if sealed else None
+
+
+def _stays_private(known: Platform | None, part: PlatformPart, dest: str, spare: str | None) -> bool:
+    """Tell whether a platform's servers, which may be at private addresses, stay the ones that they are."""
+    if known is None or not known.private:
+        return False
+    fallback = (known.fallback_transport_dest, known.fallback_transport_port)
+    same = (known.transport_dest, known.transport_port) == (dest, part.transport_port)
+    return same and (spare is None or fallback == (spare, part.fallback_transport_port))
 
 
 def read_auth(data: AuthSettings | str | None, at: str) -> AuthSettings | None:
