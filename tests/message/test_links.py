@@ -316,6 +316,11 @@ def test_an_html_page_without_links_has_none() -> None:
         b"Content-Type: text/plain\r\nContent-Transfer-Encoding: base64\r\n\r\n" + in_base64(b"http://evil.example/"),
         b"Content-Type: text/plain; charset=utf-16le\r\n\r\n" + "http://evil.example/".encode("utf-16-le"),
         b"Content-Type: text/plain; charset=utf-7\r\n\r\nhttp+ADo-//evil.example/",
+        b"Content-Type: text/html; charset=cp037\r\n\r\n<a href=http://evil.example>",
+        b"Content-Type: text/html; charset=utf-16le\r\n\r\n<a href=http://evil.example>",
+        b"Content-Type: text/plain; charset=utf-32\r\n\r\nhttp://evil.example/",
+        b"Content-Type: text/plain; charset=hz\r\n\r\n~{ http://evil.example/",
+        b"Content-Type: text/plain; charset=iso-8859-1\r\n\r\n\xff\xfehttp://evil.example/",
         b"Content-Type: text/html\r\n\r\n<a href=http://evil.example>",
         attachment(b"page.html", b"<a href=http://evil.example>"),
         attachment(b"x.svg", b"<svg xmlns:xlink='x'><a xlink:href='http://evil.example'/></svg>", b"image/svg+xml"),
@@ -326,7 +331,10 @@ def test_an_html_page_without_links_has_none() -> None:
             b"%PDF-1.5\nstream\r\n" + zlib.compress(b"<</S/URI/URI(http://evil\\.example/)>>") + b"\nendstream",
         ),
     ],
-    ids=["qp", "base64", "utf-16", "utf-7", "html", "html file", "svg", "pdf", "pdf hex", "pdf stream"],
+    ids=[
+        *("qp", "base64", "utf-16", "utf-7", "no cp037", "no utf-16", "no utf-32", "no hz", "no mark"),
+        *("html", "html file", "svg", "pdf", "pdf hex", "pdf stream"),
+    ],
 )
 def test_threat_61_links_are_found_under_every_encoding(entity: bytes) -> None:
     assert "evil.example" in [link.host for link in take_apart(mail(entity)).links]

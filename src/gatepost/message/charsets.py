@@ -67,6 +67,7 @@ _UNREAD = frozenset(
         "iso-2022-cn-ext",
     ]
 )
+_ASCII = b'<a href="https://a.b/">+AC4- ~{<:~}</a>'  # UTF-7 and HZ read some of it otherwise
 
 
 @lru_cache(maxsize=512)
@@ -85,6 +86,13 @@ def codec(charset: str) -> str | None:
 def known(charset: str) -> bool:
     """Tell whether anybody knows a charset, be it that its text is not to be read here."""
     return codec(charset) is not None or _bare(charset) in _UNREAD
+
+
+@lru_cache(maxsize=512)
+def turns_ascii(charset: str) -> bool:
+    """Tell whether a charset reads other letters where ASCII stands; who does not know it shows those of ASCII."""
+    name = codec(charset)
+    return name is not None and _ASCII.decode(name, "replace") != _ASCII.decode("ascii")
 
 
 def fits(raw: bytes, charset: str) -> bool:

@@ -240,15 +240,18 @@ def _links(table: Table, face: Face, content: bytes, charset: str, sniffed: str,
     if sniffed == "application/pdf" or sniff.is_pdf(content):
         _pdf_links(table, content, index)
     if _is_page(face, sniffed):
-        table.collector.take_html(_utf8(content, charset), index, names=names)
+        for text in _texts(content, charset):
+            table.collector.take_html(text, index, names=names)
     elif sniffed.startswith("text/") and sniff.script_type(face.named.all):
-        table.collector.read_script(_utf8(content, charset), index)
+        for text in _texts(content, charset):
+            table.collector.read_script(text, index)
     elif face.media.startswith("text/") or sniffed.startswith("text/"):
-        table.collector.take_text(_unwrapped(_utf8(content, charset), face), index, names=names)
+        for text in _texts(content, charset):
+            table.collector.take_text(_unwrapped(text, face), index, names=names)
     elif sniffed in qr.MEDIA and table.image_fits():
         table.require_worker()
-        for text in qr.texts(content):
-            table.collector.read_text(text, index, Source.IMAGE)
+        for code in qr.texts(content):
+            table.collector.read_text(code, index, Source.IMAGE)
     elif sniff.script_type(face.named.all):
         table.collector.take_aside(inside.Inside().links(content, sniffed, "", face.named.all), index)
 
@@ -280,6 +283,14 @@ def _unwrapped(text: bytes, face: Face) -> bytes:
 def _del_sp(field: bytes) -> bool:
     """Tell whether the blanks at breaks are no part of the text (RFC 3676 4.2)."""
     return "yes" in (value.lower() for value in names.values(names.parameters(field), "delsp"))
+
+
+def _texts(content: bytes, charset: str) -> tuple[bytes, ...]:
+    """Return a text in UTF-8 as its charset or its mark says; and as it stands, where readers may not heed that."""
+    told = _utf8(content, charset)
+    if told is content or not (charsets.turns_ascii(charset) or content.startswith(decode.UTF_16)):
+        return (told,)
+    return told, content
 
 
 def _utf8(content: bytes, charset: str) -> bytes:
