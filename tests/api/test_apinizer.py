@@ -292,6 +292,35 @@ async def test_nobody_is_bound_to_what_is_another_customers(desk: Desk) -> None:
     assert (answer.status_code, answer.json()["pointer"]) == (422, "/connection")
 
 
+async def test_a_domain_that_moves_leaves_the_connections_of_its_former_customer_behind(desk: Desk) -> None:
+    async with Sink() as former, Sink() as latter:
+        bob, domain = (desk.house.store.reader.first(kind, All(())) for kind in (User, Domain))
+        assert bob is not None and domain is not None
+        broker = await desk.house.add(Broker(name="two", created_at=0))
+        assert isinstance(broker, Broker)
+        other = await desk.house.add(Customer(broker_id=broker.id, name="other", created_at=0))
+        assert isinstance(other, Customer)
+        place = f"/domains/{desk.ids.show(domain.id)}"
+        places = (f"{place}/connection", f"/users/{desk.ids.show(bob.id)}/connection")
+        await create(desk, "old", port=former.port)
+        for each in places:
+            assert (await desk.ask("PUT", each, {"project": "MyProject", "name": "old"})).status_code == 204
+        assert (await desk.ask("DELETE", f"{PLACE}old/")).status_code == 400
+        assert (await desk.ask("PATCH", place, {"customerId": desk.ids.show(other.id)})).status_code == 204
+        assert [(await desk.ask("GET", each)).status_code for each in places] == [404, 404]
+        await desk.ask("POST", PROJECTS, {"name": "New", "customerId": desk.ids.show(other.id)})
+        new = {**RELAY, "name": "new", "port": latter.port}
+        assert (await desk.ask("POST", f"{PROJECTS}New/connections/new/", new)).status_code == 200
+        assert (await desk.ask("PUT", places[0], {"project": "New", "name": "new"})).status_code == 204
+        body = {"to": ["ada@far.example"], "subject": "Hello", "body": "Hi"}
+        assert (
+            await desk.ask("POST", "/users/bob@served.example/emails/send", body, token=desk.bob)
+        ).status_code == 200
+        await latter.wait(1)
+        assert (await desk.ask("DELETE", f"{PLACE}old/")).status_code == 200
+        assert former.mails == []
+
+
 async def leads_here(desk: Desk, properties: list[Any]) -> None:
     """Give the connection a host that its certificate does not name."""
     row = desk.house.store.reader.first(Connection, eq("name", "relay"))

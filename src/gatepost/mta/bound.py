@@ -33,8 +33,8 @@ def bound_later(reader: Reader, copy: Copy, message: Message) -> int | None:
 
 
 def _standing(reader: Reader, domain: Domain, user: User | None) -> int | None:
-    chosen = (user and user.connection_id) or domain.connection_id
-    return chosen if chosen is not None and _of_customer(reader, chosen, domain) else None
+    named = (user.connection_id if user else None, domain.connection_id)
+    return next((each for each in named if each is not None and _of_customer(reader, each, domain)), None)
 
 
 def _account(reader: Reader, envelope: Envelope, domain: Domain) -> User | None:

@@ -26,7 +26,8 @@ class Bindings:
         row = _found(reader, caller, "ROUTES_READ", kind, number)
         connection = reader.get(Connection, row.connection_id or 0)
         project = reader.get(Project, (connection and connection.project_id) or 0)
-        if connection is None or project is None:
+        # A domain that moved to another customer leaves the connections of the former one behind.
+        if connection is None or project is None or project.customer_id != _customer_id(reader, row):
             raise Problem(Kind.NOT_FOUND, "It is bound to no connection.")
         return Binding(project=project.name, name=connection.name)
 
@@ -48,8 +49,7 @@ def _found(reader: Reader, caller: Caller, permission: str, kind: Bound, number:
 
 
 def _connection(reader: Reader, row: Domain | User, binding: Binding) -> int:
-    domain = row if isinstance(row, Domain) else reader.get(Domain, row.domain_id)
-    whose = eq("customer_id", domain.customer_id if domain else 0)
+    whose = eq("customer_id", _customer_id(reader, row))
     project = reader.first(Project, every(named(binding.project), whose))
     if project is None:
         raise unprocessable("There is no such project.", "/project")
@@ -57,3 +57,8 @@ def _connection(reader: Reader, row: Domain | User, binding: Binding) -> int:
     if connection is None:
         raise unprocessable("There is no such connection.", "/name")
     return connection.id
+
+
+def _customer_id(reader: Reader, row: Domain | User) -> int:
+    domain = row if isinstance(row, Domain) else reader.get(Domain, row.domain_id)
+    return domain.customer_id if domain else 0

@@ -11,7 +11,7 @@ from msgspec import Meta
 from gatepost.model.access import Caller
 from gatepost.model.connection import BadProperty, Connection, Project, read_properties
 from gatepost.model.problem import Kind, Problem
-from gatepost.model.query import Query, eq, every
+from gatepost.model.query import Op, Query, Where, eq, every
 from gatepost.model.tenant import Customer, Domain, User
 from gatepost.mta.routing import IMPLICIT_TLS_PORT
 from gatepost.services.access import may
@@ -105,8 +105,9 @@ class Connections:
         """Remove a connection and return what it was; raise UNPROCESSABLE, CONFLICT while somebody is bound to it."""
 
         def change(writer: Writer) -> Connection:
-            row = _to_change(writer, project_of(writer, caller, "ROUTES_WRITE", project), name)
-            if any(writer.first(kind, eq("connection_id", row.id)) for kind in (Domain, User)):
+            owner = project_of(writer, caller, "ROUTES_WRITE", project)
+            row = _to_change(writer, owner, name)
+            if _is_used(writer, owner, row):
                 raise Problem(Kind.CONFLICT, "A domain or an account is bound to the connection.")
             writer.remove(Connection, eq("id", row.id))
             return row
@@ -183,6 +184,14 @@ def _named(reader: Reader, owner: Project, name: str, otherwise: Kind = Kind.NOT
 def _to_change(reader: Reader, owner: Project, name: str) -> Connection:
     """Who changes what is not there is at fault himself (contract D3)."""
     return _named(reader, owner, name, Kind.UNPROCESSABLE)
+
+
+def _is_used(reader: Reader, owner: Project, row: Connection) -> bool:
+    """Tell whether one of the customer's domains or accounts is bound to a connection; those that moved are not."""
+    own = [domain.id for domain in reader.find(Domain, Query(where=eq("customer_id", owner.customer_id))).items]
+    bound = eq("connection_id", row.id)
+    places = ((Domain, "id"), (User, "domain_id"))
+    return any(reader.first(kind, every(bound, Where(member, Op.IN, own))) for kind, member in places)
 
 
 def _check_free(reader: Reader, owner: Project, name: str) -> None:
