@@ -50,7 +50,17 @@ def _files(path: Path | None) -> Iterator[Path]:
         yield main
     elif path is not None:
         raise SettingsError(f"{path}: no such file")
-    yield from sorted((main.parent / "conf.d").glob("*.toml"))
+    yield from _laid_over(main.parent / "conf.d")
+
+
+def _laid_over(folder: Path) -> list[Path]:
+    """Return the files of a conf.d in order; one that can't be listed is an error, where glob would find nothing."""
+    try:
+        return sorted(path for path in folder.iterdir() if path.match("*.toml"))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise SettingsError(f"{folder}: {error.strerror}") from error
 
 
 def _read(source: Path) -> dict[str, Any]:
@@ -84,7 +94,7 @@ def _environment(environ: Mapping[str, str]) -> Iterator[tuple[list[str], Any, s
             keys[-1] = keys[-1].removesuffix("_file")
             try:
                 text = Path(text).read_text(encoding="utf-8").strip()
-            except OSError as error:
+            except (OSError, UnicodeDecodeError) as error:
                 raise SettingsError(f"{name}: {error}") from error
         yield keys, _value(text), name
 

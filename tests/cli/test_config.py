@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 from gatepost.cli.main import main
 from gatepost.configuration import load
+from gatepost.settings import SettingsError
 
 
 @pytest.fixture
@@ -120,6 +121,21 @@ def test_a_variable_for_a_key_that_names_a_file_gives_its_name_not_its_text(
     monkeypatch.setenv(name, str(named))
     options = load(None).settings.filters.options
     assert options[key] == {name.rpartition("__")[2].lower(): str(named)}
+
+
+def test_a_variable_whose_file_is_no_text_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "name").write_bytes(b"\xff\xfe")
+    monkeypatch.setenv("GATEPOST_SMTP__HOSTNAME_FILE", str(tmp_path / "name"))
+    with pytest.raises(SettingsError, match="GATEPOST_SMTP__HOSTNAME_FILE: 'utf-8' codec"):
+        load(None)
+
+
+def test_a_conf_d_that_cannot_be_listed_is_told(tmp_path: Path) -> None:
+    """What lies in it would silently not be in force."""
+    (tmp_path / "gatepost.toml").touch()
+    (tmp_path / "conf.d").symlink_to("conf.d")  # a loop, for root may list every folder
+    with pytest.raises(SettingsError, match="conf.d: Too many levels of symbolic links"):
+        load(tmp_path / "gatepost.toml")
 
 
 def test_names_and_addresses_of_every_form_are_taken(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ from gatepost.events import Metrics, wall_clock
 from gatepost.filters.engine import Engine
 from gatepost.filters.registry import Filter, Tools, load
 from gatepost.message import foreign
+from gatepost.mta.connect import check_authorities
 from gatepost.mta.routing import smarthost, transport
 from gatepost.services.wording import make_wording
 from gatepost.settings import Settings, SettingsError
@@ -76,8 +78,7 @@ def wrong_settings(settings: Settings) -> Iterator[str]:
         yield from _wrong_endpoint("smtp.listener", listener.listen)
     for text in settings.http.listen:
         yield from _wrong_endpoint("http.listen", text)
-    if settings.relay.ca_file and not Path(settings.relay.ca_file).is_file():
-        yield f"relay.ca_file: {settings.relay.ca_file}: no such file"
+    yield from _twice([*(listener.listen for listener in settings.smtp.listener), *settings.http.listen])
 
 
 def _attempts(settings: Settings) -> Iterator[Callable[[], object]]:
@@ -85,6 +86,8 @@ def _attempts(settings: Settings) -> Iterator[Callable[[], object]]:
     yield partial(_filters, settings)
     yield partial(smarthost, settings.relay)
     yield partial(transport, settings.relay.mx_transport, "relay.mx_transport")
+    for key, section in (("relay", settings.relay), ("mta_sts", settings.mta_sts), ("webhooks", settings.webhooks)):
+        yield partial(check_authorities, section.ca_file, f"{key}.ca_file")
     yield partial(level, settings.log)
     yield partial(make_wording, settings.notices)
     yield partial(check_certificate, settings.http)
@@ -100,6 +103,13 @@ def _wrong_endpoint(where: str, text: str) -> Iterator[str]:
         split_endpoint(text)
     except BadEndpoint as error:
         yield f"{where}: {error}"
+
+
+def _twice(listening: list[str]) -> Iterator[str]:
+    """Yield a sentence for each address that two listeners ask for; port 0 is another one each time."""
+    for text, times in Counter(listening).items():
+        if times > 1 and not text.endswith(":0"):
+            yield f"{text}: {times} listeners ask for this address"
 
 
 def look_through(settings: Settings) -> str:

@@ -25,8 +25,7 @@ class Contexts:
     def __init__(self, ca_file: str) -> None:
         """Raise SettingsError where `ca_file` holds no certificates."""
         self._ca_file = ca_file or None
-        if ca_file:
-            _check(ca_file)
+        check_authorities(ca_file)
         self._verified: dict[bool, ssl.SSLContext] = {}  # by whether names are checked too
         self._unverified: ssl.SSLContext | None = None
 
@@ -190,8 +189,11 @@ def _unverified() -> ssl.SSLContext:
     return context
 
 
-def _check(ca_file: str) -> None:
+def check_authorities(ca_file: str, key: str = "relay.ca_file") -> None:
+    """Raise SettingsError, naming the setting `key`, where a file is set that holds no certificates."""
+    if not ca_file:
+        return
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(ca_file)
     except OSError as error:  # ssl.SSLError is one
-        raise SettingsError(f"relay.ca_file: {ca_file}: {error.strerror or error}") from error
+        raise SettingsError(f"{key}: {ca_file}: {error.strerror or error}") from error

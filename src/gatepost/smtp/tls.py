@@ -21,6 +21,8 @@ def context(smtp: Smtp, listener: Listener) -> ssl.SSLContext | None:
     if not certificate:
         if listener.tls == "implicit":
             raise SettingsError(f"smtp.listener {listener.listen}: tls = implicit needs a certificate")
+        if key:
+            raise SettingsError(f"smtp.listener {listener.listen}: there is a key for it, and no certificate")
         return None
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     made.minimum_version = ssl.TLSVersion.TLSv1_2
