@@ -1,5 +1,6 @@
 """`gatepost quarantine`: mail that is held, over all mailboxes, through the running daemon."""
 
+import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import islice
@@ -39,7 +40,7 @@ def list_quarantine(control: Control, domain: str | None, limit: int, as_json: b
     asked: dict[str, object] = {name: value for name, value in given.items() if value is not None}
     if domain is not None:
         asked["domainId"] = find_domain(control, domain)["id"]
-    held = list(islice(_newest(control, **asked), limit + 1))
+    held = list(islice(_newest(control, **asked), min(limit + 1, sys.maxsize)))
     if as_json:
         show_json(held[:limit])
         return
