@@ -153,6 +153,15 @@ async def test_a_long_answer_comes_by_tcp_66(resolver: Resolver, names: Names) -
     assert [via for _, _, via in names.asked] == ["udp", "tcp"]
 
 
+async def test_more_records_than_anybody_needs_are_not_read(resolver: Resolver, names: Names) -> None:
+    deep = "a." * 100 + "example.org"
+    names.zone[deep] = [f"MX {number} {number}.{deep}." for number in range(300)]
+    with pytest.raises(DnsFailure):
+        await resolver.mx(deep)
+    names.zone["many.example.org"] = [f"A 192.0.2.{number}" for number in range(200)]
+    assert len(await resolver.ipv4("many.example.org")) == 200
+
+
 async def test_an_answer_is_kept_for_its_ttl(resolver: Resolver, names: Names, ticks: Ticks) -> None:
     for _ in range(3):
         await resolver.mx("example.org")

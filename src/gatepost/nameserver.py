@@ -10,14 +10,22 @@ import dns.exception
 import dns.message
 import dns.name
 import dns.nameserver
+import dns.query
 import dns.resolver
 
 from gatepost.events import log
 from gatepost.settings import Dns, SettingsError
 
+RECORDS = 250  # of one answer
+HEAD = 12  # octets of a message before its question (RFC 1035 4.1.1)
+
 
 class Rests(OSError):
     """A server is left alone; being an OSError it is out of the question at once, and another server is asked."""
+
+
+class TooLong(dns.exception.FormError):
+    """An answer has more records than anybody needs; other servers would say the same."""
 
 
 class Nameserver(dns.nameserver.Do53Nameserver):
@@ -39,13 +47,19 @@ class Nameserver(dns.nameserver.Do53Nameserver):
         self,
         request: dns.message.QueryMessage,
         timeout: float,  # noqa: ASYNC109
+        source: str | None,
+        source_port: int,
+        max_size: bool,
         *more: Any,
         **options: Any,
     ) -> dns.message.Message:
         if self._rests:
             raise Rests(f"{self} rests")
         try:
-            response = await super().async_query(request, timeout, *more, **options)
+            if max_size:
+                response = await self._by_tcp(request, timeout)
+            else:
+                response = await super().async_query(request, timeout, source, source_port, False, *more, **options)
         except dns.exception.Timeout:
             self._silences += 1
             if self._silences >= self._settings.silent and self._probing is None:
@@ -55,6 +69,25 @@ class Nameserver(dns.nameserver.Do53Nameserver):
             self._silences = 0
             raise
         self._silences = 0
+        return response
+
+    async def _by_tcp(self, request: dns.message.QueryMessage, seconds: float) -> dns.message.Message:
+        """Ask by TCP; a stranger's records of 64 KB would take seconds to read, so few are, and beside the loop."""
+        try:
+            async with asyncio.timeout(seconds):
+                reader, writer = await asyncio.open_connection(self.address, self.port)
+                try:
+                    writer.write(request.to_wire(prepend_length=True))
+                    wire = await reader.readexactly(int.from_bytes(await reader.readexactly(2)))
+                finally:
+                    writer.transport.abort()
+        except TimeoutError as error:
+            raise dns.exception.Timeout(timeout=seconds) from error  # type: ignore[no-untyped-call]
+        if sum(int.from_bytes(wire[at : at + 2]) for at in range(6, HEAD, 2)) > RECORDS:
+            raise TooLong
+        response = await asyncio.to_thread(dns.message.from_wire, wire)
+        if not request.is_response(response):
+            raise dns.query.BadResponse
         return response
 
     async def _probe(self) -> None:
