@@ -415,6 +415,13 @@ def test_threat_61_hostile_html_and_text_end_in_time(html: str) -> None:
     assert steps(lambda: (in_html(html), in_text(html))) < 20 * len(html)  # quadratic work would take minutes
 
 
+def test_threat_61_octets_that_are_no_utf_8_between_links_end_in_time() -> None:
+    raw = b"http://evil.com/\xc3\xa4\xff " + b"hxxp://\xff" * 2_000 + b"\xff" * 5_000_000
+    found = Collector()
+    found.read_text(raw, 0)  # to look from each beginning to the end would take minutes
+    assert [link.url for link in found.links] == ["http://evil.com/\u00e4"]
+
+
 @pytest.mark.parametrize("charset", [b"", b"; charset=utf-8", b"; charset=utf-16"])
 @pytest.mark.parametrize("order", ["le", "be"])
 def test_threat_62_a_page_that_begins_as_utf_16_is_read_as_browsers_do(charset: bytes, order: str) -> None:

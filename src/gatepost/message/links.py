@@ -23,11 +23,11 @@ _INNER_PAGES = 50  # of one page that are looked into
 _SCAN_MAX = 4096  # octets of one URL that are looked into
 
 _DOT = r"(?:\.|\[\.\]|\(\.\)|\{\.\}|\[dot\]|\(dot\)|\{dot\})"
-_REST = r"[^\s<>\"'`\x00-\x1f\x7f]"
+_REST, _REST_IN_ASCII = r"[^\s<>\"'`\x00-\x1f\x7f]+", r"[^\s<>\"'`\x00-\x1f\x7f-\xff]+"
 _SCHEME_START = r"\b(?:h(?:tt|xx|\*\*)ps?|ftps?|fxps?|file|webcals?)(?:\[:\]|\(:\)|:|\[:)[/\\]{1,4}(?:\])?"
-_URL = rf"(?i)(?:{_SCHEME_START}|\bwww[0-9]{{0,3}}{_DOT}){_REST}+".encode()
-_URL_IN_ASCII = re.compile(_URL)
-_URL_IN_UTF8 = re2.compile(_URL)
+_URL_START = rf"(?i)(?:{_SCHEME_START}|\bwww[0-9]{{0,3}}{_DOT})"
+_URL_IN_ASCII = re.compile((_URL_START + _REST_IN_ASCII).encode())
+_URL_IN_UTF8 = re2.compile((_URL_START + _REST).encode())
 _BEGINNINGS = (b"http", b"hxxp", b"h**p", b"ftp", b"fxp", b"www", b"file:", b"webcal:")
 _BARE_BEGINNINGS = (b"www",)  # that no colon need follow
 _COLON = ord(":")
@@ -270,7 +270,8 @@ def _urls(raw: bytes, starts: Sequence[int]) -> Iterator[bytes]:
         if at < end:
             continue
         match = _URL_IN_ASCII.match(raw, at)
-        if not (match[0] if match else raw[at : at + _BEGINNING_MAX]).isascii():
+        behind = raw[match.end() : match.end() + 1] if match else raw[at : at + _BEGINNING_MAX]
+        if not behind.isascii():
             match = _URL_IN_UTF8.match(raw, at)
         if match:
             end = match.end()
