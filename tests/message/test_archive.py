@@ -60,6 +60,7 @@ SEVENZIPPED = sevenzipped(FILES)
         ("a.zip", zipped(FILES, zipfile.ZIP_BZIP2)),
         ("a.zip", zipped(FILES, zipfile.ZIP_LZMA)),
         ("a.tar", tarred(FILES)),
+        ("a.tar", bytes(512) + tarred(FILES)),
         ("a.tgz", gzip.compress(tarred(FILES))),
         ("a.tar.bz2", bz2.compress(tarred(FILES))),
         ("a.tar.xz", lzma.compress(tarred(FILES))),
@@ -67,7 +68,20 @@ SEVENZIPPED = sevenzipped(FILES)
         ("a.tar.zst", zstandard.compress(tarred(FILES))),
         ("a.7z", SEVENZIPPED),
     ],
-    ids=["zip", "stored", "zip bzip2", "zip lzma", "tar", "tgz", "tar.bz2", "tar.xz", "tar.lzma", "tar.zst", "7z"],
+    ids=[
+        "zip",
+        "stored",
+        "zip bzip2",
+        "zip lzma",
+        "tar",
+        "tar 0",
+        "tgz",
+        "tar.bz2",
+        "tar.xz",
+        "tar.lzma",
+        "tar.zst",
+        "7z",
+    ],
 )
 def test_members_have_names_types_sums_and_heads(name: str, content: bytes) -> None:
     part = holding(name, content)
@@ -341,6 +355,12 @@ CLOSED = "damaged or split" if foreign.available() else "no libarchive"
         ("a.rpm", b"\xed\xab\xee\xdb\3\0" + bytes(90), "can't be opened here (rpm)"),
         ("a.lzo", b"\x89LZO\0\r\n\x1a\n" + bytes(50), "can't be opened here (lzop)"),
         ("a.egg", b"EGGA" + bytes(50), "can't be opened here (egg)"),
+        ("a.sfs", b"hsqs" + bytes(120), "can't be opened here (squashfs)"),
+        ("a.qcow2", b"QFI\xfb" + bytes(120), "can't be opened here (qcow)"),
+        ("a.vdi", bytes(64) + b"\x7f\x10\xda\xbe" + bytes(120), "can't be opened here (vdi)"),
+        ("a.zpaq", b"7kSt\xa01\x83\xd3" + bytes(120), "can't be opened here (zpaq)"),
+        ("a.lrz", b"LRZI\0\6" + bytes(120), "can't be opened here (lrzip)"),
+        ("a.sit", b"SIT!\0\1" + bytes(120), "can't be opened here (sit)"),
         ("a.alz", b"ALZ\1" + bytes(50), "can't be opened here (alz)"),
         ("a.lzma", lzma.compress(EXE, lzma.FORMAT_ALONE)[:-60], "not complete"),
         (
@@ -350,7 +370,7 @@ CLOSED = "damaged or split" if foreign.available() else "no libarchive"
         ),
         ("winmail.dat", b"\x78\x9f\x3e\x22" + b"junk" * 9, "damaged"),
     ],
-    ids=[f"{number}" for number in range(26)],
+    ids=[f"{number}" for number in range(32)],
 )
 def test_threat_59_what_can_t_be_opened_is_told(name: str, content: bytes, said: str) -> None:
     told = problems(name, content)

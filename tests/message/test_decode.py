@@ -141,7 +141,7 @@ def test_threat_51_files_inside_a_text_are_parts(encode) -> None:  # type: ignor
 
 def test_a_uuencoded_part_by_its_encoding_is_decoded() -> None:
     found = take_apart(mail(b"Content-Type: a/b\r\nContent-Transfer-Encoding: x-uuencode\r\n\r\n" + uuencoded(EXE)))
-    assert found.parts[0].head == EXE
+    assert (found.parts[0].head, found.parts[0].shown) == (EXE, "evil.exe")
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,7 @@ def test_threat_45_the_set_holds_what_a_client_shows_in_all_70_mozilla_cases() -
         'attachment; filename="=?iso-8859-1?Q?ev?= =?iso-8859-1?Q?il.exe?="',
         "attachment; filename*0==?utf-8?Q?ev=; filename*1=69l.exe?=",
         "attachment; filename='evil.exe'",
+        "attachment; filename=<evil.exe>",
         "attachment; filename(a comment)=evil.exe",
         "attachment; filename*0*=utf-8''evil%2; filename*1*=Eexe",
         'attachment; filename="evil.\r\n exe"',

@@ -51,6 +51,16 @@ def test_a_usual_mail_is_taken_apart_without_a_defect() -> None:
     assert data[found.parts[2].start : found.parts[2].end] == b"Hello"
 
 
+@pytest.mark.parametrize(
+    ("content", "sniffed"), [(EXE, "application/x-dosexec"), (zipped({"evil.exe": EXE}), "application/zip")]
+)
+def test_a_file_that_is_called_a_text_is_looked_into(content: bytes, sniffed: str) -> None:
+    head = b"Content-Type: text/plain\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+    (part,) = take_apart(mail(head + in_base64(content))).parts
+    assert part.sniffed == sniffed
+    assert [member.names for member in part.members] == ([] if content == EXE else [("evil.exe",)])
+
+
 def test_a_mail_without_mime_is_one_text() -> None:
     found = take_apart(b"Subject: x\r\n\r\nHello")
     assert [(part.types, part.text, part.encoding, part.sniffed) for part in found.parts] == [

@@ -27,11 +27,12 @@ UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 class Reading(msgspec.Struct, frozen=True, gc=False):
-    """One way to decode a body: under which encoding, to which octets, with which faults."""
+    """One way to decode a body: under which encoding, to which octets, with which faults; the name that it gives."""
 
     encoding: str
     data: bytes
     faults: tuple[Symbol, ...] = ()
+    name: bytes = b""
 
 
 def encodings(value: bytes) -> tuple[str, ...]:
@@ -112,8 +113,7 @@ def _quoted_printable(raw: bytes) -> Reading:
 
 
 def _uuencoded(raw: bytes) -> list[Reading]:
-    found = [data for _, data in uuencoded(raw)]
-    readings = [Reading("x-uuencode", data) for data in found]
+    readings = [Reading("x-uuencode", data, name=name) for name, data in uuencoded(raw)]
     return readings or [Reading("8bit", raw, (Symbol.CTE_WRONG,))]
 
 
@@ -131,7 +131,7 @@ def looks_base64(raw: bytes) -> bool:
 
 # --- encodings inside a text (threat 51) -----------------------------------------------------------------------------
 
-_UU_BEGIN = re.compile(rb"^begin(-base64)? [0-7]{3,4} +([^\r\n]*)\r?\n", re.MULTILINE)
+_UU_BEGIN = re.compile(rb"^begin(-base64)?[ \t]+[0-7]{3,6}[ \t]+([^\r\n]*)\r?\n", re.MULTILINE)
 _UU_END = re.compile(rb"^(?:end|====)[ \t]*\r?$", re.MULTILINE)
 _YENC_BEGIN = re.compile(rb"^=ybegin [^\r\n]*?name=([^\r\n]*)\r?\n(?:=ypart [^\r\n]*\r?\n)?", re.MULTILINE)
 _BINHEX_BEGIN = re.compile(

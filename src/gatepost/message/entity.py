@@ -92,9 +92,20 @@ _usual_face = lru_cache(maxsize=1024)(_face)
 
 def file_face(name: bytes, encoding: str) -> Face:
     """Return the face of a file that stood inside a text or a calendar."""
-    named = names.normal([headers.words(decode.guessed(name))])
+    named = _inner_named(name)
     octets = "application/octet-stream"
     return Face(types=(octets,), encodings=(encoding,), named=named, disposition="attachment", media=octets)
+
+
+def with_name(face: Face, name: bytes) -> Face:
+    """Return a face with a further name, which stands in the content; it is shown where the header has none."""
+    named, own = face.named, _inner_named(name)
+    both = names.Named(named.shown or own.shown, tuple(dict.fromkeys(named.all + own.all)), named.cut)
+    return msgspec.structs.replace(face, named=both)
+
+
+def _inner_named(name: bytes) -> names.Named:
+    return names.normal([headers.words(decode.guessed(name))])
 
 
 def media_type(value: bytes) -> str:

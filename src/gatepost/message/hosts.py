@@ -16,7 +16,7 @@ UNDOT = re.compile(r"\[\.\]|\(\.\)|\{\.\}|[\[({]dot[\])}]", re.IGNORECASE)
 
 SCHEME = re.compile(
     r"(?:h(?:tt|xx|\*\*)ps?|ftps?|fxps?|file|smb)(?:\[:\]?|\(:\)|:)[/\\]*\]?"
-    r"|(?:webcals?|wss?|sftp|ldaps?|intent)://+",
+    r"|(?:webcals?|wss?|sftp|ldaps?|intent|feed|googlechromes?|microsoft-edge|ssh|davs?|webdavs?|rtsp|gopher)://+",
     re.IGNORECASE,
 )
 """How a URL begins, mended."""

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from gatepost.message import charsets, decode, flowed, inside, names, office, pdf, qr, scripts, sniff, wrapped
 from gatepost.message.anatomy import HEAD_BYTES, REPORT_BYTES, TEXT_BYTES, Part, Source, Symbol
 from gatepost.message.decode import Reading
-from gatepost.message.entity import Entity, Face, fit
+from gatepost.message.entity import Entity, Face, fit, with_name
 from gatepost.message.table import Table, Unpacked
 
 _TEXTS = ("text/plain", "text/html")
@@ -16,6 +16,15 @@ _REPORTS = ("message/delivery-status", "message/global-delivery-status", "messag
 _QUIET = frozenset({"application/pgp-signature", "application/pkcs7-signature", "application/x-pkcs7-signature"})
 _CMS = frozenset({"application/pkcs7-mime", "application/x-pkcs7-mime"})
 _MAILS = frozenset({"eml", "mht", "mhtml"})  # a page saved whole is a mail, too (RFC 2557)
+_NO_TEXT = (
+    b"MZ",
+    b"PK\3\4",
+    b"Rar!\x1a",
+    b"7z\xbc\xaf",
+    b"\x1f\x8b",
+    b"\xd0\xcf\x11\xe0",
+    b"%PDF-",
+)  # whatever is said
 _PGP = b"-----BEGIN PGP MESSAGE-----"
 _PDF_HERE = 1_000_000  # octets of a PDF's streams that are unpacked in the loop
 _CMS_HERE = 1_000_000  # octets to which compressed S/MIME is unpacked in the loop
@@ -43,7 +52,8 @@ def read(table: Table, entity: Entity, face: Face, body: int) -> list[Entity]:
                 return found  # whoever comes next is told
             entity.hidden = hidden
             if table.fresh(entity, body, f"{reading.encoding} {len(reading.data)}") and _affordable(table, reading):
-                found += _keep(table, entity, face, body, reading)
+                named = with_name(face, reading.name) if reading.name else face
+                found += _keep(table, entity, named, body, reading)
             hidden = True  # all but the first
     return found
 
@@ -67,6 +77,7 @@ def _keep(table: Table, entity: Entity, face: Face, body: int, reading: Reading)
     content = reading.data
     text = face.media.startswith("text/")
     plain = text and not face.named.all and face.media in _TEXTS and face.disposition != "attachment"
+    plain = plain and not content.startswith(_NO_TEXT)
     charset = _charset(face) if text else ""
     sniffed = "" if plain else sniff.media_type(content, face.named.all)
     kind = "" if plain else sniff.container(content)

@@ -37,13 +37,17 @@ _DEFANGED = re2.compile(
     rb"(?i)\b[a-z0-9_-]+(?: ?(?:\[\.\]|\(\.\)|\{\.\}|\[dot\]|\(dot\)|\{dot\}) ?[a-z0-9_-]+|\.[a-z0-9_-]+)+"
 )
 _ANY_SCHEME = re.compile(r"[a-z][a-z0-9+.-]{0,40}:", re.IGNORECASE)
-_DATA = re.compile(r"data:(?:text/html|image/svg\+xml|application/xhtml\+xml)[^,]{0,100},", re.IGNORECASE)
+_DATA = re.compile(r"data:(?:text/html|text/xml|image/svg\+xml|application/(?:xhtml\+)?xml)[^,]{0,100},", re.IGNORECASE)
 _INNER = re.compile(r"(?:https?|ftp)(?:://|:\\\\|%3a(?:%2f|/){2}|%253a(?:%252f){2}|-3a__)", re.IGNORECASE)
 # Without a scheme: `?u=//host`, and what Google's AMP puts into its paths.
 _INNER_BARE = re.compile(
-    r"(?:=(?://|\\\\|%2f%2f)|/(?:amp|[a-z])/s/)((?:[a-z0-9-]{1,63}\.)+[a-z0-9-]{2,63})(?=[/?#&%:]|\Z)", re.IGNORECASE
+    r"(?:=(?:[/\\]|%2f|%5c){2}|/(?:amp|[a-z])/s/|/amp/)((?:[a-z0-9-]{1,63}\.)+[a-z0-9-]{2,63})(?=[/?#&%:]|\Z)",
+    re.IGNORECASE,
 )
-_BARE_MARKS = ("=//", "=\\\\", "=%2f%2f", "/s/")
+_BARE_MARKS = ("=/", "=\\", "=%2f", "=%5c", "/s/", "/amp/")
+# Letters that nobody has to encode, and what is encoded three times: there may be a URL that hides.
+_MASKED = re.compile(r"%(?:25)*(?:[46][1-9a-f]|[57][0-9a])|%25(?:25)+", re.IGNORECASE)
+_UNMASKED_MAX = 4  # times that a URL's encodings are resolved
 _INNER_BASE64 = re.compile(r"[=/#?&:,](aHR0c(?:DovL|HM6Ly)[A-Za-z0-9+/_-]{4,1000})")
 _IGNORED = dict.fromkeys(map(ord, "\t\r\n\u00ad\u200b\u2060\ufeff"))
 _C0_AND_BLANK = "".join(map(chr, range(33)))
@@ -193,7 +197,10 @@ class Collector:
 
     def _add_inner(self, url: str, start: int, part: int) -> None:
         """Take URLs inside a URL: parameters of redirectors, once or twice percent-encoded, or base64."""
-        for inner in _nested(url, start):
+        found = _nested(url, start)
+        if "%" in url:
+            found += _masked(url, start)
+        for inner in found:
             host = host_of(inner)
             if host:
                 self._keep(Link(host, registered(host), inner[:URL_MAX], Source.REDIRECT, part))
@@ -316,6 +323,17 @@ def _nested(url: str, start: int) -> list[str]:
         for begin, end in zip(begins, [*begins[1:], len(url)], strict=False):
             found.append(_unwrapped(url[begin:end]))
         found += [_from_base64(match[1]) for match in _INNER_BASE64.finditer(url, start)]
+    return found
+
+
+def _masked(url: str, start: int) -> list[str]:
+    """Return URLs that stand inside another one and are encoded so that they do not look like any."""
+    found: list[str] = []
+    for _ in range(_UNMASKED_MAX):
+        if not _MASKED.search(url, start):
+            break
+        url = url[:start] + unquote(url[start:])
+        found += _nested(url, start)
     return found
 
 

@@ -43,7 +43,7 @@ _BASE = re.compile(rb"<base\b[^<>]{0,500}?\bhref\s*=\s*[\"']?([^\"'>\s]+)", re.I
 _ANY_TAG = re.compile(rb"<[^<>]*>")
 _SHOWN_COMMENT = re2.compile(rb"(?is)<!--\s*\[if\b[^\]]*\]>(.*?)<!\s*\[endif\]")
 _SCRIPT = re2.compile(rb"(?is)<script\b[^>]*>(.*?)</script")
-_CSS_URL = re.compile(r"(?:url\(|@import)\s*[\"']?([^\"')\s]{3,2000})", re.IGNORECASE)
+_CSS_URL = re.compile(r"(?:url\(|@import(?!\s*url\())\s*[\"']?([^\"')\s]{3,2000})", re.IGNORECASE)
 # What is behind the seconds, `url=` or not (HTML 4.2.5.3); elsewhere what is behind `url=`.
 _REFRESH = re.compile(r"(?:\A[\s0-9.]*[;,]\s*|\burl\s*=\s*)[\"']?(?:url\s*=\s*)?[\"']?([^\"']+)", re.IGNORECASE)
 

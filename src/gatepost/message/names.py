@@ -311,4 +311,4 @@ def _canonical(name: str) -> str:
         name = "".join(char for char in name if unicodedata.category(char) not in ("Cc", "Cf", "Co", "Cs"))
         name = _UNSEEN.sub("", name)
     name = re.sub(r"::?\$DATA\s*\Z", "", name, flags=re.IGNORECASE)
-    return name.strip(" \t\"'").rstrip(". \t\u00a0")
+    return name.strip(" \t\"'<>").rstrip(". \t\u00a0")

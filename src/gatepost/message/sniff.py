@@ -53,6 +53,7 @@ _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\x28\xb5\x2f\xfd", "zstd"),
     (0, b"\x78\x9f\x3e\x22", "tnef"),
     (257, b"ustar", "tar"),
+    (769, b"ustar", "tar"),  # behind a block of zeros, which unpackers pass over
     (0, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "ole"),
     (0, bytes.fromhex("e4525c7b8cd8a74daeb15378d02996d3"), "onenote"),
     (0, b"{\\rt", "rtf"),
@@ -76,6 +77,15 @@ _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\x02\x21\x4c\x18", "lz4"),
     (0, b"EGGA", "egg"),
     (0, b"ALZ\x01", "alz"),
+    (0, b"hsqs", "squashfs"),
+    (0, b"sqsh", "squashfs"),
+    (0, b"\x45\x3d\xcd\x28", "cramfs"),
+    (0, b"QFI\xfb", "qcow"),
+    (64, b"\x7f\x10\xda\xbe", "vdi"),
+    (0, b"7kSt\xa01\x83\xd3", "zpaq"),
+    (0, b"LRZI\0", "lrzip"),
+    (0, b"SIT!\0", "sit"),
+    (0, b"StuffIt (c)", "sit"),
 )
 _MEDIA = {  # of containers that libmagic does not know, or only with more of them than their head
     "onenote": "application/onenote",
