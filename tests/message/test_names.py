@@ -159,6 +159,13 @@ def test_threat_f7_names_take_work_linear_in_the_field(field: bytes) -> None:
     assert steps(lambda: names([field], [])) < 10 * len(field)  # a quadratic one takes minutes
 
 
+def test_a_long_gap_between_parameters_takes_linear_work() -> None:
+    found = parameters(
+        b"text/plain" + b";" * 100_000 + b' ;; charset="a;;b"; ;x=y'
+    )  # in quadratic work it took a minute
+    assert [(each.key, each.values[0]) for each in found] == [("charset", b"a;;b"), ("x", b"y")]
+
+
 def test_more_names_than_are_looked_at_are_told() -> None:
     found = take_apart(mail(b"Content-Disposition: attachment" + many(1200) + b"\r\n\r\nx"))
     assert len(names([b"attachment" + many(NAMES_MAX + 1)], []).all) == NAMES_MAX

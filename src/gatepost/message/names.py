@@ -19,9 +19,8 @@ from gatepost.message import charsets, decode, headers
 NAMES_MAX = 1000
 NAME_MAX = 1024  # characters of one name that are looked at
 
-_STRICT = re.compile(
-    rb"(?:\A|;)[\s;]*([^\s=;\"]+)\s*=\s*(?:\"([^\"\\]*(?:\\.[^\"\\]*)*)(\"|\\?\Z)([^;]*)|([^;\"][^;]*|))", re.DOTALL
-)
+_GAP = re.compile(rb"(?:\A|;)[\s;]*+")  # before a parameter
+_STRICT = re.compile(rb"([^\s=;\"]+)\s*=\s*(?:\"([^\"\\]*(?:\\.[^\"\\]*)*)(\"|\\?\Z)([^;]*)|([^;\"][^;]*|))", re.DOTALL)
 _LOOSE = re.compile(rb"(?<![A-Za-z0-9_-])((?:file)?name)(?:\s*(\*[^\s=;]{0,70}))?\s*=\s*([^;]*)", re.IGNORECASE)
 _ONE_QUOTED = re.compile(rb'[^"]*;\s*(?:file)?name="[^"\\;]*"[^"]*\Z', re.IGNORECASE)
 _AFTER_BLANK = re.compile(rb"[^;\s]\s+(?:file)?name[*\s=]", re.IGNORECASE)
@@ -68,10 +67,20 @@ def _parameters(value: bytes) -> tuple[Parameter, ...]:
 
 def _strictly(value: bytes) -> list[Parameter]:
     found = []
-    for match in _STRICT.finditer(value):
+    for match in _matches(value):
         key = match[1].decode("ascii", "replace").lower()
         found.append(Parameter(key, _bare(match[5]) if match[2] is None else _quoted(match[2], match[3], match[4])))
     return found
+
+
+def _matches(value: bytes) -> Iterator[re.Match[bytes]]:
+    """Yield the parameters as they stand; a long gap is passed over once, not from each semicolon in it."""
+    at = 0
+    while at <= len(value) and (gap := _GAP.search(value, at)):
+        match = _STRICT.match(value, gap.end())
+        at = max(1, match.end() if match else gap.end())
+        if match:
+            yield match
 
 
 _cached = lru_cache(maxsize=1024)(_parameters)
