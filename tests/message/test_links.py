@@ -497,6 +497,8 @@ def test_threat_61_links_that_only_a_browser_would_follow_are_found(html: str, d
         "h**p://evil.com/x",
         "evil [.] com",
         "evil (dot) com",
+        "_http://evil.com_",
+        "xhttps://evil.com/",
     ],
 )
 def test_threat_61_what_readers_mend_in_a_text_is_found(text: str) -> None:
@@ -512,6 +514,8 @@ def test_words_around_a_dot_in_brackets_are_no_host() -> None:
     [
         b"Content-Type: text/calendar\r\n\r\nDESCRIPTION:http://evi\r\n l.com/x\r\n",
         b"Content-Type: text/vcard\r\n\r\nBEGIN:VCARD\r\nURL:http://evi\r\n l.com/x\r\nEND:VCARD\r\n",
+        b"Content-Type: text/calendar\r\n\r\nDESCRIPTION:http\\://evil.com\\, x\r\n",
+        b"Content-Type: text/vcard\r\n\r\nURL;ENCODING=QUOTED-PRINTABLE:http=3A=2F=2Fevi=\r\nl=2Ecom\r\n",
         b"Content-Type: text/plain; format=flowed; delsp=yes\r\n\r\nsee http://evi \r\nl.com/x\r\n",
         attachment(b"x.mht", b"Content-Transfer-Encoding: quoted-printable\r\n\r\nhttp://evi=\r\nl.com/x"),
         attachment(b"x.zip", zipped({"x.mhtml": b"Content-Type: text/html\r\n\r\n<a href='//evil.com'>x</a>"})),

@@ -65,7 +65,7 @@ class Inside:
                 if scripted:
                     found.read_script(text, 0)
                 else:
-                    found.read_text(wrapped.unfolded(text) if wrapped.is_folded(media, lower) else text, 0)
+                    found.read_text(wrapped.card_text(text) if wrapped.is_folded(media, lower) else text, 0)
         return found.links
 
     def _taken(self, content: bytes) -> bytes:

@@ -282,7 +282,7 @@ def _pdf_links(table: Table, content: bytes, index: int) -> None:
 def _unwrapped(text: bytes, face: Face) -> bytes:
     """Return a text whose lines were broken to be sent as it is read: no URL torn."""
     if wrapped.is_folded(face.media, face.named.all):
-        return wrapped.unfolded(text)
+        return wrapped.card_text(text)
     if text.startswith(b"{\\rt"):
         return inside.rtf_text(text)
     if face.media == "text/plain" and any(b"delsp" in field.lower() and _del_sp(field) for field in face.type_fields):

@@ -24,7 +24,7 @@ _SCAN_MAX = 4096  # octets of one URL that are looked into
 
 _DOT = r"(?:\.|\[\.\]|\(\.\)|\{\.\}|\[dot\]|\(dot\)|\{dot\})"
 _REST, _REST_IN_ASCII = r"[^\s<>\"'`\x00-\x1f\x7f]+", r"[^\s<>\"'`\x00-\x1f\x7f-\xff]+"
-_SCHEME_START = r"\b(?:h(?:tt|xx|\*\*)ps?|ftps?|fxps?|file|webcals?)(?:\[:\]|\(:\)|:|\[:)[/\\]{1,4}(?:\])?"
+_SCHEME_START = r"(?:h(?:tt|xx|\*\*)ps?|\b(?:ftps?|fxps?|file|webcals?))(?:\[:\]|\(:\)|:|\[:)[/\\]{1,4}(?:\])?"
 _URL_START = rf"(?i)(?:{_SCHEME_START}|\bwww[0-9]{{0,3}}{_DOT})"
 _URL_IN_ASCII = re.compile((_URL_START + _REST_IN_ASCII).encode())
 _URL_IN_UTF8 = re2.compile((_URL_START + _REST).encode())

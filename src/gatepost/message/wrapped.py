@@ -1,5 +1,6 @@
 """Content inside content that is no archive: S/MIME envelopes of signed mail, calendars and what they carry."""
 
+import binascii
 import re
 import zlib
 from collections.abc import Iterable
@@ -181,6 +182,12 @@ def is_folded(media: str, names: Iterable[str]) -> bool:
 def unfolded(text: bytes) -> bytes:
     """Return a calendar or a card with each line as one."""
     return _FOLD.sub(b"", text)
+
+
+def card_text(text: bytes) -> bytes:
+    """Return a calendar or a card as programs read it, and once more with what is quoted-printable (vCard 2.1)."""
+    lines = unfolded(text).replace(b"\\:", b":")
+    return lines + b"\n" + binascii.a2b_qp(text) if b"QUOTED-PRINTABLE" in text.upper() else lines
 
 
 def calendar_files(text: bytes) -> list[tuple[bytes, bytes]]:
