@@ -209,6 +209,8 @@ def test_more_names_alone_than_are_looked_into_hold_no_mail() -> None:
         "https://go.example/?u=https%3A%2F%2F%65vil.example",
         "https://go.example/?u=/%5Cevil.com&x",
         "https://www.google.com/amp/evil.com/x",
+        "https://evil-com.translate.goog/x?_x_tr_sl=auto",
+        "https://evil-com.cdn.ampproject.org/c/x",
         "https://urldefense.proofpoint.com/v2/url?u=http-3A__evil.example_x&d=a",
         "https://urldefense.com/v3/__https://evil.example/x__;!!a",
     ],
@@ -513,6 +515,7 @@ def test_words_around_a_dot_in_brackets_are_no_host() -> None:
     "entity",
     [
         b"Content-Type: text/calendar\r\n\r\nDESCRIPTION:http://evi\r\n l.com/x\r\n",
+        b"Content-Type: application/ics\r\n\r\nBEGIN:VCALENDAR\r\nDESCRIPTION:http://evi\r\n l.com/x\r\n",
         b"Content-Type: text/vcard\r\n\r\nBEGIN:VCARD\r\nURL:http://evi\r\n l.com/x\r\nEND:VCARD\r\n",
         b"Content-Type: text/calendar\r\n\r\nDESCRIPTION:http\\://evil.com\\, x\r\n",
         b"Content-Type: text/vcard\r\n\r\nURL;ENCODING=QUOTED-PRINTABLE:http=3A=2F=2Fevi=\r\nl=2Ecom\r\n",

@@ -47,6 +47,7 @@ _INNER_BARE = re.compile(
 _BARE_MARKS = ("=/", "=\\", "=%2f", "=%5c", "/s/", "/amp/")
 # Letters that nobody has to encode, and what is encoded three times: there may be a URL that hides.
 _MASKED = re.compile(r"%(?:25)*(?:[46][1-9a-f]|[57][0-9a])|%25(?:25)+", re.IGNORECASE)
+_MIRRORS = (".translate.goog", ".cdn.ampproject.org")  # show another host, which their first label names
 _UNMASKED_MAX = 4  # times that a URL's encodings are resolved
 _INNER_BASE64 = re.compile(r"[=/#?&:,](aHR0c(?:DovL|HM6Ly)[A-Za-z0-9+/_-]{4,1000})")
 _IGNORED = dict.fromkeys(map(ord, "\t\r\n\u00ad\u200b\u2060\ufeff"))
@@ -193,6 +194,8 @@ class Collector:
         host = host_of(url)
         if host:
             self._keep(Link(host, registered(host), url[:URL_MAX], source, part))
+            if host.endswith(_MIRRORS) and has_suffix(shown := _mirrored(host)):
+                self._keep(Link(shown, registered(shown), url[:URL_MAX], Source.REDIRECT, part))
         self._add_inner(url, 8, part)
 
     def _add_inner(self, url: str, start: int, part: int) -> None:
@@ -324,6 +327,11 @@ def _nested(url: str, start: int) -> list[str]:
             found.append(_unwrapped(url[begin:end]))
         found += [_from_base64(match[1]) for match in _INNER_BASE64.finditer(url, start)]
     return found
+
+
+def _mirrored(host: str) -> str:
+    """Return the host that a mirror of Google's shows: `evil-com` is evil.com, `a--b-com` a-b.com."""
+    return "-".join(piece.replace("-", ".") for piece in host.partition(".")[0].split("--"))
 
 
 def _masked(url: str, start: int) -> list[str]:

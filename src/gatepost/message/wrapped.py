@@ -166,7 +166,9 @@ def _octets(data: bytes, node: Node) -> bytes:
 
 # --- calendars (RFC 5545 3.1, 3.8.1.1) and cards (RFC 6350 3.2) -------------------------------------------------------
 
-_FOLDED = frozenset({"text/calendar", "text/vcard", "text/x-vcard", "text/x-vcalendar", "text/directory"})
+_FOLDED = frozenset(
+    {"text/calendar", "text/vcard", "text/x-vcard", "text/x-vcalendar", "text/directory", "application/ics"}
+)
 _FOLDED_NAMES = (".ics", ".ical", ".vcs", ".vcf")
 _FOLD = re.compile(rb"\r?\n[ \t]")
 _ATTACH = re.compile(rb"^ATTACH((?:;(?:\"[^\"\r\n]*\"|[^:\r\n])*+)?):([^\r\n]*)", re.MULTILINE | re.IGNORECASE)
