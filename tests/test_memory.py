@@ -22,7 +22,7 @@ def told(machine: Path) -> bool:
     return has_room(MEMORY, machine, machine / "groups")
 
 
-@pytest.mark.skipif(not has_room(MEMORY), reason="memory is short here")
+@pytest.mark.skipif(not has_room(MEMORY), reason=f"{MEMORY} has no {ROOM} octets, against which limits are told")
 @pytest.mark.parametrize(
     ("process", "group", "most", "used", "room"),
     [

@@ -235,7 +235,7 @@ asyncio.run(main())
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="other systems can't")
+@pytest.mark.skipif(sys.platform != "linux", reason="no prctl(PR_SET_PDEATHSIG) and no pidfd, which are Linux's")
 def test_a_worker_that_is_stopped_does_not_outlive_a_daemon_that_is_killed() -> None:
     with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE) as parent:
         assert parent.stdout

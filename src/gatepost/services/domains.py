@@ -165,7 +165,7 @@ class Domains:
         if not ignore_mx and _starts(self._store.reader, domain, change):
             await self._mx.arriving(name or domain.name)
         if name not in (None, domain.name):
-            await self._store.read(partial(_check_still, domain))
+            await self._store.read(partial(_check_nothing_under_way, domain))
         await self._store.write(lambda writer: self._update(writer, caller, domain_id, name, change))
 
     def _update(self, writer: Writer, caller: Caller, domain_id: int, name: str | None, change: DomainUpdate) -> None:
@@ -275,7 +275,7 @@ def _check_rename(reader: Reader, domain: Domain, name: str) -> None:
         raise unprocessable("Mail is kept under the old name; add the new one as an alias.", "/name")
 
 
-def _check_still(domain: Domain, reader: Reader) -> None:
+def _check_nothing_under_way(domain: Domain, reader: Reader) -> None:
     """Raise UNPROCESSABLE while mail is under way: what no server takes would be kept under the old name."""
     live = Where("state", Op.IN, (State.QUEUED, State.HELD))
     if reader.first(Delivery, every(eq("domain_id", domain.id), live)):
