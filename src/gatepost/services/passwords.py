@@ -6,7 +6,9 @@ import hashlib
 import hmac
 import secrets
 import unicodedata
-from collections import OrderedDict
+from collections import OrderedDict, deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
@@ -19,6 +21,47 @@ _MEMORY_MS = 60_000
 _REMEMBERED = 10_000
 
 
+class FairTurns:
+    """So many at a time; who waits for others of his own name keeps nobody else waiting."""
+
+    def __init__(self, free: int) -> None:
+        self._free = free
+        self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
+
+    @asynccontextmanager
+    async def turn(self, name: str) -> AsyncIterator[None]:
+        """Wait for a turn, which goes round from name to name, and hold it."""
+        if self._free:
+            self._free -= 1
+        else:
+            await self._wait(name)
+        try:
+            yield
+        finally:
+            self._pass_on()
+
+    async def _wait(self, name: str) -> None:
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(name, deque()).append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if not turn.cancelled():  # it came at the same moment
+                self._pass_on()
+            raise
+
+    def _pass_on(self) -> None:
+        while self._waiting:
+            name, line = self._waiting.popitem(last=False)
+            turn = line.popleft()
+            if line:
+                self._waiting[name] = line
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._free += 1
+
+
 class Passwords:
     """Hashes and verifies; at most two at a time, since each takes 64 MB and a tenth of a second."""
 
@@ -26,7 +69,7 @@ class Passwords:
         self._clock = clock
         self._hasher = hasher or PasswordHasher()
         self._nobody = _hash_of_nothing(self._hasher)
-        self._turns = asyncio.Semaphore(2)
+        self._turns = FairTurns(2)
         self._key = secrets.token_bytes(32)
         self._right: OrderedDict[bytes, int] = OrderedDict()
 
@@ -35,19 +78,20 @@ class Passwords:
         if not shortest <= len(password) <= LONGEST:
             text = f"A password has {shortest} to {LONGEST} characters."
             raise Problem(Kind.UNPROCESSABLE, text, pointer=pointer)
-        async with self._turns:
+        async with self._turns.turn(""):
             return await asyncio.to_thread(self._hasher.hash, _composed(password))
 
-    async def verify(self, stored: str | None, password: str, *, fresh: bool = False) -> bool:
+    async def verify(self, stored: str | None, password: str, by: str, *, fresh: bool = False) -> bool:
         """Tell whether the password is right; `stored` None (nobody, or no password) takes as long and is wrong.
 
+        `by` names who tries it: many tries of one, which wait for each other, keep no other waiting for more than one.
         A right one is remembered for a minute under a keyed hash of it and of what is stored, so that a change of
         the password forgets it. `fresh` asks as if nothing were remembered, so that the time tells nothing either.
         """
         mark = hmac.digest(self._key, f"{stored}\0{password}".encode("utf-8", "surrogatepass"), hashlib.sha256)
         if not fresh and self._right.get(mark, 0) > self._clock():
             return True
-        async with self._turns:
+        async with self._turns.turn(by):
             right = await asyncio.to_thread(self._check, stored or self._nobody, password)
         if not (right and stored):
             return False

@@ -21,7 +21,7 @@ class Proof:
         """Raise UNPROCESSABLE for a wrong password, TOO_MANY after many of them."""
         key = f"{type(account).__name__} {account.id}"
         self._open(key)
-        right = await self._passwords.verify(account.password_hash, password)
+        right = await self._passwords.verify(account.password_hash, password, key)
         self._open(key)  # once more: others that were tried at the same time may have been wrong
         if not right:
             self._wrong.refuse(key)

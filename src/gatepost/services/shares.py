@@ -20,6 +20,7 @@ from gatepost.services.accounts import owner
 from gatepost.services.author import Authors
 from gatepost.services.draft import Draft, Sharing
 from gatepost.services.passwords import Passwords
+from gatepost.services.throttle import network
 from gatepost.settings import Settings
 from gatepost.store.store import Store, Writer
 
@@ -111,7 +112,7 @@ class Shares:
             raise Problem(Kind.NOT_FOUND, "There is no such file, or no longer.")
         if share.password_hash is not None:
             self._guesses.check(ip)
-            right = await self._passwords.verify(share.password_hash, password)
+            right = await self._passwords.verify(share.password_hash, password, network(ip))
             self._guesses.check(ip)  # once more: others of its guesses were refused meanwhile
             if not right:
                 self._guesses.refuse(ip)

@@ -18,7 +18,7 @@ from gatepost.services.accounts import Account, has_totp, is_local, login_of, ma
 from gatepost.services.jwt import LIFE
 from gatepost.services.passwords import Passwords
 from gatepost.services.scram import Exchange, Verifier, Verifiers
-from gatepost.services.throttle import Guesses, Throttle
+from gatepost.services.throttle import Guesses, Throttle, network
 from gatepost.services.totp import Totp
 from gatepost.settings import Settings
 from gatepost.store.store import Store, Writer
@@ -69,7 +69,7 @@ class SignIn:
         guesses = self._access.guesses
         guesses.check(ip)
         accounts = named(self._store.reader, given.login)
-        account = await self._by_password(accounts, given.password)
+        account = await self._by_password(accounts, given.password, ip)
         passed = account is not None and await self._totp.passes(account, given.totp)
         guesses.check(ip)  # once more: who guesses many at once is told of no more than one after another
         if account is None or not passed:
@@ -157,21 +157,22 @@ class SignIn:
         for account in accounts:
             if caller := self._access.by_token(password, account):
                 return account, caller
-        known = await self._by_password(accounts, password)
+        known = await self._by_password(accounts, password, ip)
         guesses.check(ip)  # as in `login`
         if known is None or has_totp(known):
             _refuse(guesses, ip, accounts)
         return known, self._access.book.caller(known)
 
-    async def _by_password(self, accounts: Sequence[Account], password: str) -> Account | None:
+    async def _by_password(self, accounts: Sequence[Account], password: str, ip: str) -> Account | None:
         """Return the account whose password it is; as slow for none as for one."""
         local = [account for account in accounts if is_local(self._store.reader, account)]
+        by = network(ip)
         for account in local:
-            if await self._passwords.verify(account.password_hash, password, fresh=has_totp(account)):
+            if await self._passwords.verify(account.password_hash, password, by, fresh=has_totp(account)):
                 await self._complete(account, password)
                 return account
         if not local:
-            await self._passwords.verify(None, password)
+            await self._passwords.verify(None, password, by)
         return None
 
     async def _complete(self, account: Account, password: str) -> None:

@@ -23,7 +23,7 @@ class Throttle:
 
     def wait(self, ip: str) -> int:
         """Return how many seconds the address must wait; 0 when it may try."""
-        times = self._refusals.get(_network(ip))
+        times = self._refusals.get(network(ip))
         now = self._clock()
         if times is None or len(times) < self._limit or not 0 <= now - times[0] < self._window:
             return 0
@@ -31,9 +31,9 @@ class Throttle:
 
     def refuse(self, ip: str) -> None:
         """Count a refusal."""
-        times = self._refusals.setdefault(_network(ip), deque(maxlen=self._limit))
+        times = self._refusals.setdefault(network(ip), deque(maxlen=self._limit))
         times.append(self._clock())
-        self._refusals.move_to_end(_network(ip))
+        self._refusals.move_to_end(network(ip))
         if len(self._refusals) > _ADDRESSES:
             self._refusals.popitem(last=False)
 
@@ -61,7 +61,8 @@ class Guesses:
         log.info("sign-in refused", door=self._door, ip=ip, **({"login": login} if login else {}))
 
 
-def _network(ip: str) -> str:
+def network(ip: str) -> str:
+    """Return what an address is counted as: itself, or the /64 of IPv6; what is no address as it is."""
     try:
         address = ipaddress.ip_address(ip)
     except ValueError:
