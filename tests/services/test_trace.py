@@ -8,6 +8,7 @@ import pytest
 from tests.house import NOW, StillClock, World, open_store
 
 from gatepost.model.access import Caller, Reach
+from gatepost.model.address import parse_address
 from gatepost.model.audit import Actor, acting
 from gatepost.model.envelope import Body
 from gatepost.model.problem import Kind, Problem
@@ -279,6 +280,17 @@ async def test_mail_of_a_domain_that_was_erased_is_none_of_the_next_one_of_its_n
     refusal = await refuse(ground, "450 4.2.1 later", "no@served.example", received=ground.world.clock.now)
     for mail_id in (later, refusal):
         assert (await ground.traces.find(keeper, mail_id)).message.id == mail_id
+
+
+async def test_an_administrators_look_at_a_mail_to_hundreds_is_one_at_each_recipient(ground: Ground) -> None:
+    names = [f"u{number}@served.example" for number in range(200)]
+    mail_id = await ground.keep(*names)
+    reach = Reach(domains=frozenset({ground.domains["served.example"]}))
+    keeper = Caller(admin_id=9, login="keeper", rights={"MAILS_READ": reach})
+    before = parse_address.cache_info()
+    assert len((await ground.traces.find(keeper, mail_id)).deliveries) == len(names)
+    after = parse_address.cache_info()
+    assert after.hits + after.misses - before.hits - before.misses < 20 * len(names)
 
 
 async def test_others_are_named_only_within_scope(ground: Ground) -> None:

@@ -1,5 +1,6 @@
 """The trace of a mail: what befell it, as far as it concerns recipients in the caller's scope."""
 
+from collections import defaultdict
 from functools import partial
 
 import msgspec
@@ -10,6 +11,7 @@ from gatepost.model.audit import ADD, CHANGE, Audit
 from gatepost.model.envelope import Direction
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Op, Query, Where, eq, every
+from gatepost.model.stored import Message
 from gatepost.model.tenant import Domain, DomainAlias, User
 from gatepost.services.access import Scope, may, require
 from gatepost.services.descriptions import Descriptions
@@ -21,6 +23,17 @@ from gatepost.settings import Filters
 from gatepost.store.store import Reader, Store
 
 CANDIDATES = 20  # mails of one Message-ID that are looked at, the newest first
+
+
+class Whose(msgspec.Struct, frozen=True):
+    """When a mail came, and what is kept of it, and what was on its way, says: whose it is, by the addresses.
+
+    Made once for a mail, which may have a thousand recipients.
+    """
+
+    came: int
+    users: dict[str, set[int]]
+    domains: dict[str, set[int]]
 
 
 class Traces:
@@ -55,9 +68,9 @@ class Traces:
         """The life as this caller may see it; None when nothing of it is in his scope."""
         if may(caller, "MAILS_READ"):
             return life
-        names = _mailboxes(life)
-        mine = {name for name in names if sees(self._store.reader, caller, name, life)}
-        if self._is_sender(caller, life):
+        names, whose = _mailboxes(life), _whose(life)
+        mine = {name for name in names if sees(self._store.reader, caller, name, whose)}
+        if self._is_sender(caller, life.message, whose):
             mine |= {name for name in names - _members(life) if scope_of(self._store.reader, name) is None}
         elif not mine:
             return None
@@ -68,52 +81,60 @@ class Traces:
             copies=tuple(each for each in life.copies if address_key(each.mailbox) in mine),
         )
 
-    def _is_sender(self, caller: Caller, life: Life) -> bool:
+    def _is_sender(self, caller: Caller, message: Message, whose: Whose) -> bool:
         """Tell whether the mail left on account of the caller's scope; those outside to whom it went are then his to
         see, but not who is served here for others, nor the members of a group (rules 9).
         """
-        message = life.message
         return message.direction == Direction.OUT and sees(
-            self._store.reader, caller, message.login or message.sender, life
+            self._store.reader, caller, message.login or message.sender, whose
         )
 
 
-def sees(reader: Reader, caller: Caller, mailbox: str, life: Life | None = None) -> bool:
-    """Tell whether a caller may know what befell a mail at a mailbox; without `life`, what would befall one now."""
+def sees(reader: Reader, caller: Caller, mailbox: str, whose: Whose | None = None) -> bool:
+    """Tell whether a caller may know what befell a mail at a mailbox; without `whose`, what would befall one now."""
     scope = scope_of(reader, mailbox)
     if scope is None or not may(caller, "MAILS_READ", scope):
         return False
-    if life is None:
+    if whose is None:
         return True
     user = scope if isinstance(scope, User) else None
     domain = reader.get(Domain, user.domain_id) if user else scope
-    if isinstance(domain, Domain) and may(caller, "MAILS_READ", domain) and _is_its(reader, life, domain, mailbox):
+    if isinstance(domain, Domain) and may(caller, "MAILS_READ", domain) and _is_its(reader, whose, domain, mailbox):
         return True
-    return user is not None and _is_his(reader, life, user)
+    return user is not None and _is_his(reader, whose, user)
 
 
-def _is_his(reader: Reader, life: Life, user: User) -> bool:
+def _whose(life: Life) -> Whose:
+    whose = Whose(life.message.received, defaultdict(set), defaultdict(set))
+    for copy in life.copies:
+        whose.domains[copy.mailbox].add(copy.domain_id)
+        if copy.user_id is not None:
+            whose.users[copy.mailbox].add(copy.user_id)
+    for each in life.deliveries:
+        if each.domain_id:
+            whose.domains[address_key(each.recipient)].add(each.domain_id)
+    return whose
+
+
+def _is_his(reader: Reader, whose: Whose, user: User) -> bool:
     """Tell whether a mail at an account's address was this account's: the address may have been another's.
 
     What is kept says whose it is. Else it is none of his whose account was made, or came to its address, later.
     """
-    owners = {copy.user_id for copy in life.copies if copy.mailbox == user.email and copy.user_id is not None}
-    came = life.message.received
+    owners, came = whose.users.get(user.email), whose.came
     return user.id in owners if owners else came >= user.creation_date and not _moved_since(reader, user, came)
 
 
-def _is_its(reader: Reader, life: Life, domain: Domain, mailbox: str) -> bool:
+def _is_its(reader: Reader, whose: Whose, domain: Domain, mailbox: str) -> bool:
     """Tell whether a mail at an address was this domain's: another may have borne the name, and be erased by now.
 
     What is kept, and what was on its way, says whose it is. Else it is none of one that was made, or got the name,
     later.
     """
-    key, name = address_key(mailbox), parse_address(mailbox).domain
-    owners = {copy.domain_id for copy in life.copies if copy.mailbox == key}
-    owners |= {each.domain_id for each in life.deliveries if address_key(each.recipient) == key and each.domain_id}
+    owners, came = whose.domains.get(address_key(mailbox)), whose.came
     if owners:
         return domain.id in owners
-    came = life.message.received
+    name = parse_address(mailbox).domain
     if name != domain.name:
         alias = reader.first(DomainAlias, eq("name", name))
         return alias is not None and not _acts(reader, ADD, "domain_alias", alias.id, came)
