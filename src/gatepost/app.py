@@ -55,6 +55,7 @@ from gatepost.services.making import make_services
 from gatepost.services.outbox import Outbox
 from gatepost.services.passwords import Passwords
 from gatepost.services.presence import Presence
+from gatepost.services.relocations import Relocations
 from gatepost.services.reports import Reports
 from gatepost.services.rounds import Rounds
 from gatepost.services.signin import SignIn
@@ -135,7 +136,7 @@ class Gatepost:
             await self.queue.start()
             self._open.append(lambda: self.queue.stop(self._grace(1 / 2)))
             rooms = (self.caller, self.sweep, self.rounds, self.refusals, self.indexer, self.services.of(Outbox))
-            for room in (*rooms, self.tls_reports, Ends(self.metrics, self.clock)):
+            for room in (*rooms, self.tls_reports, Relocations(self.store), Ends(self.metrics, self.clock)):
                 await room.start()
                 self._open.append(room.stop)
             await self._open_doors()

@@ -7,11 +7,15 @@ from urllib.parse import quote
 import pytest
 from tests.api.house import NOW, Api
 from tests.api.replay import Replay, load
+from tests.store.samples import copy, message
 
 from gatepost.model.access import Token
+from gatepost.model.envelope import Body
 from gatepost.model.query import All, Query, eq
 from gatepost.model.rules import SenderRule, SenderType
+from gatepost.model.stored import Copy, Relocation
 from gatepost.model.tenant import GroupMember, User
+from gatepost.services import relocations
 from gatepost.services.users import RULES_MOVED
 from gatepost.store.writer import Writer
 
@@ -277,6 +281,39 @@ async def test_a_new_address_takes_rules_and_group_places_along(api: Api) -> Non
     assert {rule.owner for rule in api.store.reader.find(SenderRule, Query()).items} == {"aegon@got.com"}
     members = {member.email for member in api.store.reader.find(GroupMember, Query()).items}
     assert members == {"aegon@got.com", "away@example.org"}
+
+
+@pytest.mark.parametrize("kind", ["account", "group"])
+async def test_a_new_address_takes_all_its_mail_along(api: Api, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    monkeypatch.setattr(relocations, "SLICE", 2)
+    domain = await api.domain("got.com")
+    if kind == "account":
+        path = f"/users/{(await api.user('jon@got.com', domain['id']))['id']}"
+    else:
+        place = f"/domains/{domain['id']}/groups"
+        path = f"{place}/{(await api.make(place, {'email': 'jon@got.com'}))['id']}"
+
+    def keep(writer: Writer) -> None:
+        for number in range(5):
+            writer.keep(message(number), Body(5, b"mail\n"), [copy(number, mailbox="jon@got.com")], [], [], NOW)
+
+    await api.store.write(keep)
+    await api.change(path, {"email": "aegon@got.com"})
+    assert [each.mailbox for each in api.store.reader.find(Copy, Query()).items] == ["aegon@got.com"] * 5
+
+
+async def test_an_address_is_free_once_all_mail_of_its_former_holder_has_left_it(api: Api) -> None:
+    domain = await api.domain("got.com")
+    made = await api.user("aegon@got.com", domain["id"])
+    left = Relocation(old="jon@got.com", new="aegon@got.com", upto=9)
+    await api.store.write(lambda writer: writer.add(left))
+    body = {"email": "jon@got.com", "domainId": domain["id"], "status": "ENABLED"}
+    answer = await api.ask("POST", "/users", body)
+    assert (answer.status_code, answer.json()["pointer"]) == (409, "/email")
+    assert (await api.ask("POST", f"/domains/{domain['id']}/groups", {"email": "jon@got.com"})).status_code == 409
+    await api.change(f"/users/{made['id']}", {"email": "jon@got.com"})
+    await api.change(f"/users/{made['id']}", {"email": "aegon@got.com"})
+    assert (await api.ask("POST", "/users", body)).status_code == 201
 
 
 async def test_an_address_with_very_many_rules_is_not_changed(api: Api) -> None:

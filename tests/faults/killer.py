@@ -100,18 +100,25 @@ class House:
         *,
         inject: str = "",
         after: float | None = None,
+        at: Callable[[], bool] | None = None,
         cut: Callable[[], None] | None = None,
     ) -> int:
         """Run a script to its end, or to the fault; return the exit code (-9: killed).
 
-        `after` so many seconds the process is killed. `cut` is called before: what is said from then on doesn't count.
+        `after` so many seconds the process is killed, or as soon as `at` holds. `cut` is called before: what is said
+        from then on doesn't count.
         """
-        code = await asyncio.to_thread(self._walk, script, inject, after, cut)
+        code = await asyncio.to_thread(self._walk, script, inject, after, at, cut)
         self.kills += code == -9
         return code
 
     def _walk(
-        self, script: Sequence[small.Line], inject: str, after: float | None, cut: Callable[[], None] | None
+        self,
+        script: Sequence[small.Line],
+        inject: str,
+        after: float | None,
+        at: Callable[[], bool] | None,
+        cut: Callable[[], None] | None,
     ) -> int:
         mine, its = _context().Pipe()
         process = _context().Process(target=small.run, args=(its, self.settings, script), daemon=True)
@@ -124,6 +131,10 @@ class House:
             if cut is not None:
                 self._listen(mine, forever=False)
                 cut()
+            process.kill()
+        if at is not None:
+            while process.is_alive() and not at():
+                pass
             process.kill()
         self._listen(mine, sure=cut is None)
         return _end(process, tracer)

@@ -4,6 +4,7 @@ from gatepost.filters.score import GTUBE
 
 SENDER = "ada@world.example"
 BOB, ANN, BARE = "bob@served.example", "ann@served.example", "x@bare.example"
+ROB = "rob@served.example"  # what bob is called after a `rename`
 CUT = 4096  # octets from which a body is a file, in the stores of these tests
 LARGE = 3 * CUT
 

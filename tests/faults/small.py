@@ -2,8 +2,8 @@
 
 It follows a script and tells of each step before it begins (`begin`), and when the house has answered (`done`):
 `accept N` takes mail N in and is done with the Receipt; `release N` sends a held mail on; `purge` removes what ends
-within six days; `drain` delivers all that waits; `wait` waits for nothing but the deliveries under way. The steps of
-one line run side by side.
+within six days; `rename` gives bob another address, `moved` waits until all his mail is there; `drain` delivers all
+that waits; `wait` waits for nothing but the deliveries under way. The steps of one line run side by side.
 """
 
 import asyncio
@@ -26,14 +26,17 @@ from gatepost.filters import registry
 from gatepost.message.anatomy import Anatomy
 from gatepost.message.mail import Opener
 from gatepost.message.parse import dissect
+from gatepost.model.access import Caller
 from gatepost.model.address import parse_address
 from gatepost.model.envelope import Body, Client, Direction, Envelope
 from gatepost.model.problem import Problem
-from gatepost.model.query import eq, every
+from gatepost.model.query import All, eq, every
 from gatepost.model.route import Route
-from gatepost.model.stored import Copy, Delivery, Message
+from gatepost.model.stored import Copy, Delivery, Message, Relocation
+from gatepost.model.tenant import User
 from gatepost.mta.intake import Answer
 from gatepost.mta.sweep import Sweep
+from gatepost.services.users import Users, UserUpdate
 from gatepost.settings import Dns, Filters, Limits, Settings
 
 DAY = 86_400_000
@@ -115,6 +118,17 @@ class Walk:
         then = wall_clock() + 6 * DAY
         sweep = Sweep(self.house.store, period=9e9, audit_days=1, clock=lambda: then, metrics=self.house.metrics)
         return await sweep.run()
+
+    async def rename(self, _: int) -> None:
+        store, root = self.house.store, Caller(admin_id=1, login="root", sys_admin=True)
+        bob = store.reader.first(User, eq("email", mails.BOB))
+        assert bob is not None
+        await self.house.services.of(Users).update(root, bob.id, UserUpdate(email=mails.ROB), "")
+
+    async def moved(self, _: int) -> None:
+        """What is left is moved from the start on."""
+        while self.house.store.reader.count(Relocation, All(())):
+            await self.house.store.write(lambda writer: None)
 
     async def wait(self, _: int) -> None:
         await self.house.queue.idle()

@@ -16,7 +16,7 @@ from gatepost.model.envelope import Client, Direction, Dsn, Envelope, Login, Rol
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import All, Query, eq
 from gatepost.model.rules import SenderRule, SenderType
-from gatepost.model.stored import Delivery, Message, State
+from gatepost.model.stored import Delivery, Message, Relocation, State
 from gatepost.model.tenant import Domain, Group, GroupMember, Language, User
 from gatepost.mta.intake import Answer, Receipt
 from gatepost.mta.pipeline import Report
@@ -443,6 +443,19 @@ async def test_a_mail_whose_recipient_was_changed_meanwhile_comes_again(house: H
     assert caught.value.kind is Kind.UNAVAILABLE
     reader = house.store.reader
     assert (house.copies(), reader.find(Delivery, Query()).items, reader.find(Message, Query()).items) == ([], [], [])
+
+
+async def test_no_mail_makes_an_account_at_an_address_from_which_mail_is_still_moved(house: House) -> None:
+    user = house.store.reader.first(User, eq("email", BOB))
+    assert user is not None
+    await house.store.write(lambda writer: writer.change(Domain, user.domain_id, auto_provisioning_on=True))
+    left = Relocation(old="new@served.example", new=BOB, upto=0)
+    await house.add(left)
+    for count in (0, 1):
+        receipt = await receive(house, client(), parse_address(WORLD), left.old, written())
+        assert receipt.answer is Answer.ACCEPTED
+        assert house.store.reader.count(User, eq("email", left.old)) == count
+        await house.store.write(lambda writer: writer.remove(Relocation, eq("old", left.old)))
 
 
 async def test_an_account_that_another_mail_made_meanwhile_gets_the_mail(house: House) -> None:

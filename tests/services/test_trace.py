@@ -17,7 +17,7 @@ from gatepost.model.stored import Copy, Delivery, Message, State, TraceEvent
 from gatepost.model.tenant import Domain, DomainAlias, User
 from gatepost.services import tracking
 from gatepost.services.life import Life
-from gatepost.services.members import SLICE
+from gatepost.services.relocations import SLICE
 from gatepost.services.status import Status
 from gatepost.services.trace import Traces
 from gatepost.services.tracking import HOUR, Found, Search

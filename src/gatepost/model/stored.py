@@ -65,6 +65,18 @@ class Copy(msgspec.Struct, frozen=True, kw_only=True):
     connection_id: int | None = None  # by which its sender wants it to leave
 
 
+class Relocation(msgspec.Struct, frozen=True, kw_only=True):
+    """Copies on their way from an address that an account or a group had to the one that it has now.
+
+    `upto` is the newest that goes along; what comes later is the next holder's. `id` is given by the store.
+    """
+
+    id: int = 0
+    old: str  # both are address keys
+    new: str
+    upto: int
+
+
 class State(StrEnum):
     """A delivery's state."""
 

@@ -9,7 +9,7 @@ from gatepost.model.envelope import Envelope, Recipient
 from gatepost.model.policy import Policy
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import eq
-from gatepost.model.stored import Copy
+from gatepost.model.stored import Copy, Relocation
 from gatepost.model.tenant import Domain, Group, User
 from gatepost.model.verdict import HOLDS, Action, Category, Folder, Verdict
 from gatepost.model.webhook import HookCall
@@ -108,10 +108,11 @@ def welcome(
     return arrival(owned)(writer)
 
 
-def _provision(writer: Writer, recipient: Recipient, now: int) -> int:
+def _provision(writer: Writer, recipient: Recipient, now: int) -> int | None:
     """Make the account of an address that its platform knows; the one that exists by now wins.
 
-    Raises Problem(UNAVAILABLE) where the address is a group's by now, or the domain has another name.
+    None while a former holder's mail is still there: a later mail makes it. Raises Problem(UNAVAILABLE) where the
+    address is a group's by now, or the domain has another name.
     """
     key = recipient.address.key
     known = writer.first(User, eq("email", key))
@@ -120,5 +121,7 @@ def _provision(writer: Writer, recipient: Recipient, now: int) -> int:
     domain = writer.get(Domain, recipient.domain_id or 0)
     if domain is None or domain.name != recipient.domain or writer.first(Group, eq("email", key)) is not None:
         raise Problem(Kind.UNAVAILABLE, CHANGED)
+    if writer.first(Relocation, eq("old", key)) is not None:
+        return None
     user = User(domain_id=domain.id, email=key, language=domain.default_language, creation_date=now)
     return writer.add(user).id

@@ -12,8 +12,9 @@ from gatepost.model.query import All, Condition, Op, Page, Query, Where, eq, eve
 from gatepost.model.tenant import Domain, DomainAlias, DomainStatus, Group, GroupMember, User
 from gatepost.model.values import Id
 from gatepost.services.access import found, require
-from gatepost.services.members import leave, move_first, move_mail, rename
+from gatepost.services.members import leave, rename
 from gatepost.services.records import Line, read_address, unprocessable
+from gatepost.services.relocations import finish
 from gatepost.services.users import own_address
 from gatepost.store.store import Reader, Store, Writer
 
@@ -106,18 +107,17 @@ class Groups:
         Recipients that stay keep their ids; mail kept for the group goes along.
         """
 
-        def alter(writer: Writer) -> tuple[Group, int]:
+        def alter(writer: Writer) -> Group:
             domain, group = _find(writer, caller, "GROUPS_WRITE", domain_id, group_id)
-            email = group.email
             if change.email is not None:
                 email = own_address(writer, domain, change.email, but=group)
                 writer.change(Group, group.id, email=email)
                 rename(writer, group, email)
             if change.recipients is not None:
                 self._set(writer, group, change.recipients, "/recipients")
-            return group, move_first(writer, group, email)
+            return group
 
-        await move_mail(self._store, *await self._store.write(alter))
+        await finish(self._store, (await self._store.write(alter)).email)
 
     async def delete(self, caller: Caller, group_id: int) -> None:
         """Delete a group, and its places in other groups of the domain."""

@@ -2,13 +2,13 @@
 
 from gatepost.model.query import Op, Query, Where, eq, every
 from gatepost.model.tenant import Group, GroupMember, User
-from gatepost.store.store import Reader, Store, Writer
-
-SLICE = 200  # copies that are moved by one write
+from gatepost.services.relocations import set_out
+from gatepost.store.store import Reader, Writer
 
 
 def rename(writer: Writer, owner: User | Group, email: str) -> None:
-    """Give the owner's places to its new address; where that has one already, the old one goes."""
+    """Give the owner's places, and its mail as `set_out` does, to its new address; where that has a place already, the
+    old one goes. `owner` as it was before."""
     if email == owner.email:
         return
     for member in _places(writer, owner):
@@ -16,33 +16,7 @@ def rename(writer: Writer, owner: User | Group, email: str) -> None:
             writer.change(GroupMember, member.id, email=email)
         else:
             writer.remove(GroupMember, eq("id", member.id))
-
-
-def move_first(writer: Writer, owner: User | Group, email: str) -> int:
-    """Give the first slice of the mail kept under an owner's address to its new one, with the change itself.
-
-    `owner` as it was before. Returns the newest copy that is left to `move_mail`, 0 where nothing is left.
-    """
-    if email == owner.email:
-        return 0
-    upto = writer.newest_copy()
-    return upto if writer.move_copies(owner.email, email, upto, SLICE) == SLICE else 0
-
-
-async def move_mail(store: Store, owner: User | Group, upto: int) -> None:
-    """Give the rest of what is kept under an owner's former address to the one that it has now (rules 17).
-
-    `owner` as it was before the change, `upto` the newest copy then: what comes later is the next holder's of the
-    address. What a crash, or a store without room, leaves behind comes along with the next change, there and back.
-    """
-
-    def move(writer: Writer) -> bool:
-        now = writer.get(type(owner), owner.id)
-        changed = now is not None and now.email != owner.email  # it may have changed again, or gone, meanwhile
-        return bool(now and changed and writer.move_copies(owner.email, now.email, upto, SLICE))
-
-    while upto and await store.prepare(move):
-        pass
+    set_out(writer, owner.email, email)
 
 
 def leave(writer: Writer, owner: User | Group) -> None:

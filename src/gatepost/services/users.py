@@ -17,10 +17,11 @@ from gatepost.model.tenant import Domain, DomainStatus, Group, Language, User, U
 from gatepost.model.values import CLEARED, Id
 from gatepost.services.access import found, require, require_lasting, require_sign_in, visible
 from gatepost.services.letters import WELCOME, Letters
-from gatepost.services.members import leave, move_first, move_mail, rename
+from gatepost.services.members import leave, rename
 from gatepost.services.passwords import Passwords
 from gatepost.services.platforms import Platforms
 from gatepost.services.records import Line, Text, emptied, given, read_address, unprocessable
+from gatepost.services.relocations import check_left, finish
 from gatepost.services.scram import Verifiers
 from gatepost.services.shown import (
     REMEMBERED,
@@ -190,8 +191,8 @@ class Users:
             fields |= await self._verifiers.members(User, change.password)
         elif change.password is not None:
             fields |= {"password_hash": None, "scram": None}
-        before, upto = await self._store.write(lambda writer: _update(writer, caller, user_id, change, fields))
-        await move_mail(self._store, before, upto)
+        before = await self._store.write(lambda writer: _update(writer, caller, user_id, change, fields))
+        await finish(self._store, before.email)
         if change.send_notification:
             await self._welcome(user_id, base)
 
@@ -212,10 +213,10 @@ class Users:
         await self._store.write(lambda writer: _delete(writer, caller, user_id))
 
 
-def own_address(reader: Reader, domain: Domain, email: str, *, but: object = None) -> str:
+def own_address(reader: Reader, domain: Domain, email: str, *, but: User | Group | None = None) -> str:
     """Return an address in a domain (under an alias, too) as it is stored: under the domain's own name.
 
-    Raises MALFORMED for one elsewhere, CONFLICT when an account or a group other than `but` has it.
+    Raises MALFORMED for one elsewhere, CONFLICT when an account or a group other than `but` has it, or mail there yet.
     """
     address = read_address(email, "/email")
     served = reader.domain(address.domain)
@@ -225,6 +226,7 @@ def own_address(reader: Reader, domain: Domain, email: str, *, but: object = Non
     taken = (reader.first(User, eq("email", key)), reader.first(Group, eq("email", key)))
     if any(each is not None and each != but for each in taken):
         raise Problem(Kind.CONFLICT, "The address is taken by an account or a group.", pointer="/email")
+    check_left(reader, key, but.email if but else None)
     return key
 
 
@@ -240,10 +242,8 @@ def _references(reader: Reader, domain: Domain, part: UserAdd | UserUpdate) -> d
     return fields
 
 
-def _update(
-    writer: Writer, caller: Caller, user_id: int, change: UserUpdate, fields: dict[str, Any]
-) -> tuple[User, int]:
-    """Return the account as it was, and what `move_first` left."""
+def _update(writer: Writer, caller: Caller, user_id: int, change: UserUpdate, fields: dict[str, Any]) -> User:
+    """Return the account as it was."""
     user = found(caller, "USERS_WRITE", writer.get(User, user_id), "user")
     domain = writer.get(Domain, user.domain_id)
     assert domain
@@ -257,11 +257,11 @@ def _update(
         require_lasting(caller)
     _move(writer, user, fields.get("email", user.email))
     writer.change(User, user.id, **fields)
-    return user, move_first(writer, user, fields.get("email", user.email))
+    return user
 
 
 def _move(writer: Writer, user: User, email: str) -> None:
-    """Take an account's sender rules and its places in groups of the domain along to its new address."""
+    """Take an account's sender rules, its places in groups of the domain and its mail along to its new address."""
     if email == user.email:
         return
     mine = eq("user_id", user.id)

@@ -22,7 +22,7 @@ from gatepost.model.outgoing import Composition, Scheduled, Share, Submission, U
 from gatepost.model.policy import Policy
 from gatepost.model.route import Platform
 from gatepost.model.rules import AttachmentRule, SenderRule, UriRule
-from gatepost.model.stored import Copy, Delivery, Message, Pause, StsPolicy
+from gatepost.model.stored import Copy, Delivery, Message, Pause, Relocation, StsPolicy
 from gatepost.model.suppression import Suppression
 from gatepost.model.tenant import Broker, Customer, Domain, DomainAlias, Group, GroupMember, Provider, User
 from gatepost.model.tls_reports import TlsReport, TlsResult
@@ -335,6 +335,7 @@ TABLES: dict[type[Any], Table[Any]] = {
                 "header_cc": Hidden("\"header_cc\" TEXT NOT NULL COLLATE NOCASE DEFAULT ''", _of_message("header_cc")),
             },
         ),
+        Table(Relocation, config=False, unique=["old"]),
         Table(
             Delivery,
             config=False,
