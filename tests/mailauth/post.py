@@ -40,12 +40,10 @@ async def resolving(zone: Zone) -> AsyncIterator[Resolver]:
         yield Resolver(Dns(servers=[names.address], timeout=10.0), wall_clock)
 
 
-async def results(
-    raw: bytes, zone: Zone, about: Envelope, *, seconds: float = 10.0, body: Body | None = None
-) -> AuthResults:
+async def results(raw: bytes, zone: Zone, about: Envelope, *, body: Body | None = None) -> AuthResults:
     """Return what is proven of a mail in a world with these names; `body`: where the mail lies in a file."""
     async with resolving(zone) as resolver:
-        return await examined(raw, about, resolver, seconds=seconds, body=body)
+        return await examined(raw, about, resolver, body=body)
 
 
 async def examined(

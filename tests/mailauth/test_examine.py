@@ -9,7 +9,7 @@ from tests.mailauth.pairs import PAIRS
 from tests.mailauth.post import envelope, examined, long_txt, resolving, results
 from tests.peers.names import Fault, Zone
 
-from gatepost.mailauth import keys, sign
+from gatepost.mailauth import examine, keys, sign
 from gatepost.message.edit import head_end
 from gatepost.model.auth import Policy, Result
 from gatepost.model.dkim import Algorithm
@@ -109,26 +109,32 @@ async def test_threat_66_a_server_that_fails_is_a_temporary_error() -> None:
     assert found.unsure and not found.proven
 
 
-async def test_what_does_not_come_in_time_is_a_temporary_error() -> None:
+async def test_what_does_not_come_in_time_is_a_temporary_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(examine, "ASKING", 0.01)
     zone: Zone = {**ZONE, "a.example": [Fault.TIMEOUT]}
-    found = await results(MAIL, zone, envelope("ada@a.example"), seconds=0.1)
+    found = await results(MAIL, zone, envelope("ada@a.example"))
     assert {found.mail_from.result, found.dmarc.result} == {Result.TEMPERROR}
     assert "time limit" in found.mail_from.reason
     assert found.unsure and not found.proven
 
 
 @pytest.mark.parametrize("silent", ["liar.example", "8.2.0.192.in-addr.arpa", "s._domainkey.liar.example"])
-async def test_slow_servers_of_a_strangers_do_not_hide_what_dmarc_says(silent: str) -> None:
+async def test_slow_servers_of_a_strangers_do_not_hide_what_dmarc_says(
+    silent: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Else a forged mail was let in as one of which nothing can be known."""
     signed = b"DKIM-Signature: v=1; a=rsa-sha256; d=liar.example; s=s; h=from; bh=AAAA; b=AAAA\r\n" + MAIL
     async with resolving({**ZONE, silent: [Fault.TIMEOUT]}) as resolver:
         await examined(MAIL, envelope("ada@a.example"), resolver)  # now what DMARC asks is at hand
-        found = await examined(signed, envelope("x@liar.example", ip="192.0.2.8"), resolver, seconds=0.1)
+        monkeypatch.setattr(examine, "ASKING", 0.01)
+        found = await examined(signed, envelope("x@liar.example", ip="192.0.2.8"), resolver)
     assert (found.dmarc.result, found.dmarc.policy) == (Result.FAIL, Policy.REJECT)
     assert not found.unsure
 
 
-async def test_a_body_that_is_not_read_in_time_does_not_hide_it_either(tmp_path: Path) -> None:
+async def test_a_body_that_is_not_read_in_time_does_not_hide_it_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     signed = b"DKIM-Signature: v=1; a=rsa-sha256; d=liar.example; s=s; h=from; bh=AAAA; b=AAAA\r\n" + MAIL
     os.mkfifo(slow := tmp_path / "mail")
     public = PAIRS[Algorithm.RSA].public
@@ -136,7 +142,8 @@ async def test_a_body_that_is_not_read_in_time_does_not_hide_it_either(tmp_path:
         for about in (envelope("ada@a.example"), envelope("x@liar.example")):
             await examined(signed, about, resolver)  # now all answers are at hand
         body = Body(len(signed), path=str(slow), start=signed)
-        found = await examined(signed, about, resolver, seconds=0.1, body=body)
+        monkeypatch.setattr(examine, "HASHING", 0.01)
+        found = await examined(signed, about, resolver, body=body)
         writer = os.open(slow, os.O_RDWR)  # lets the thread go, wherever it is
         slow.unlink()
         os.close(writer)
