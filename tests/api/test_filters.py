@@ -134,7 +134,8 @@ async def test_an_identical_filter_is_a_conflict_in_one_domain(filters: Api) -> 
     _, elsewhere, _ = await home(filters, "other.example")
     one = await filters.make(place, deny("a"))
     two = await filters.make(place, deny("b"))
-    assert (await filters.ask("POST", place, deny("a", description="again"))).status_code == 409
+    again = await filters.ask("POST", place, deny("a", description="again"))
+    assert (again.status_code, again.json()["pointer"]) == (409, "/filter")
     assert (await filters.ask("PATCH", f"/filters/attachments/{two['id']}", {"filter": "a"})).status_code == 409
     assert (await filters.ask("PATCH", f"/filters/attachments/{one['id']}", {"filter": "a"})).status_code == 204
     await filters.make(place, {"action": "ALLOW", "checkType": "FILENAME", "filter": "a"})

@@ -48,6 +48,117 @@ def test_users_are_made_listed_and_deleted(served: Daemon, capsys: pytest.Captur
     assert served.run("user", "add", "x@unknown.example") == os.EX_NOINPUT
 
 
+def test_accounts_and_domains_are_changed_by_the_members_of_the_api(
+    served: Daemon, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert served.run("domain", "add", "moved.example", "--next-hop", "old.example:26") == os.EX_OK
+    subnets = "outgoingSubnets=192.0.2.0/28, 2001:db8::/64"
+    moved = ("--next-hop", "mail.moved.example", "--transport", "smtps_encrypt")
+    assert served.run("domain", "set", "moved.example", "senderVerifyOn=false", subnets, *moved) == os.EX_OK
+    capsys.readouterr()
+    assert served.run("domain", "show", "moved.example", "--json") == os.EX_OK
+    shows = json.loads(shown(capsys))
+    assert (shows["senderVerifyOn"], shows["outgoingSubnets"]) == (False, ["192.0.2.0/28", "2001:db8::/64"])
+    (platform,) = shows["platforms"]
+    told = (platform["name"], platform["transportDest"], platform["transportPort"], platform["transportType"])
+    assert told == ("mail.moved.example", "mail.moved.example", 25, "SMTPS_ENCRYPT")
+    assert served.run("domain", "delete", "moved.example", "--ignore-mx") == os.EX_OK
+    assert served.run("domain", "set", "moved.example", "status=ENABLED", "outgoingSubnets=") == os.EX_OK
+    assert 'status = "ENABLED"' in (out := shown(capsys))
+    assert "outgoingSubnets = []" in out
+    assert served.run("domain", "show", "moved.example") == os.EX_OK
+    assert "mail goes to: mail.moved.example:25" in shown(capsys)
+    monkeypatch.setattr("sys.stdin", io.StringIO("a long password\n"))
+    assert served.run("user", "set", "alice@example.org", "lastname=Liddell", "--password-stdin") == os.EX_OK
+    assert "Alice Liddell" in shown(capsys)
+    assert served.run("user", "set", "alice@example.org", "lastname=") == os.EX_OK
+    assert served.run("user", "set", "alice@example.org", "password=seen by all") == os.EX_USAGE
+
+
+def test_policies_are_listed_shown_and_changed(served: Daemon, capsys: pytest.CaptureFixture[str]) -> None:
+    marked = ("relayProps.relaySpam=true", "relayProps.prefixSpam=[SPAM] ", "relayProps.spamScoreLimit=12")
+    asked = ("spamScore=6.5", *marked, "archive=true", "archiveProps.duration=12")
+    assert served.run("policy", "set", "example.org", *asked) == os.EX_OK
+    lines = shown(capsys).splitlines()
+    assert {"spamScore = 6.5", 'relayProps.prefixSpam = "[SPAM] "', "archiveProps.duration = 12"} <= set(lines)
+    assert served.run("policy", "list", "example.org") == os.EX_OK
+    assert re.search(r"^Politique-example.org +yes +on +off +on +off +on +6.5 +21$", shown(capsys), re.M)
+    assert served.run("policy", "set", "example.org", "spamScore=5", "archive=false", "--policy", "nosuch") == 66
+    back = ("spamScore=5", "relayProps.relaySpam=false", "relayProps.prefixSpam=", "archive=false")
+    assert served.run("policy", "set", "example.org", *back, "--policy", "Politique-example.org") == os.EX_OK
+    capsys.readouterr()
+    assert served.run("policy", "show", "example.org", "--json") == os.EX_OK
+    policy = json.loads(shown(capsys))
+    assert (policy["spamScore"], policy["relayProps"]["prefixSpam"], policy["archiveProps"]) == (5.0, "", None)
+    for wrong in ("spamscore=6", "spamScore=high", "spamScore", "relayProps=1", "spamScore=null"):
+        assert served.run("policy", "set", "example.org", wrong) == os.EX_USAGE
+    assert served.run("policy", "set", "example.org", "mailSizeLimit=0") == os.EX_DATAERR
+    assert "/mailSizeLimit: " in capsys.readouterr().err
+
+
+def test_senders_are_allowed_blocked_protected_and_forgotten(
+    served: Daemon, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert served.run("sender", "allow", "example.org", "Shop.example", "--description", "our shop") == os.EX_OK
+    assert re.search(r"^shop.example +ALLOW +yes +[0-9: -]{19} +- +our shop$", shown(capsys), re.M)
+    assert served.run("sender", "block", "alice@example.org", "shop.example", "--days", "3", "--json") == os.EX_OK
+    (rule,) = json.loads(shown(capsys))
+    assert (rule["owner"], rule["expireAt"] - rule["createdDate"] > 2 * 86_400_000) == ("alice@example.org", True)
+    assert served.run("sender", "block", "alice@example.org", "shop.example") == os.EX_CANTCREAT
+    assert served.run("sender", "allow", "alice@example.org", "ann@shop.example", "--unproven") == os.EX_OK
+    assert served.run("sender", "protect", "example.org", "boss@example.org") == os.EX_OK
+    assert served.run("sender", "list", "alice@example.org") == os.EX_OK
+    listed = shown(capsys).split("SENDER")[-1].splitlines()[1:]
+    assert [line.split()[:3] for line in listed] == [
+        ["shop.example", "BLOCK", "-"],
+        ["ann@shop.example", "ALLOW", "no"],
+    ]
+    assert served.run("sender", "forget", "alice@example.org", "SHOP.example") == os.EX_OK
+    assert "shop.example: BLOCK of alice@example.org deleted" in shown(capsys)
+    assert served.run("sender", "forget", "alice@example.org", "shop.example") == os.EX_NOINPUT
+    assert served.run("sender", "allow", "nobody@example.org", "shop.example") == os.EX_NOINPUT
+
+
+def test_rules_for_attachments_and_links_are_made_listed_and_deleted(
+    served: Daemon, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert served.run("attachment", "deny", "example.org", r"\.exe$", "--description", "programs") == os.EX_OK
+    assert re.search(r" 2 +DENY +archive-filename +\\.exe\$ +programs$", shown(capsys), re.M)
+    assert served.run("attachment", "allow", "example.org", "^image/", "--of", "contenttype") == os.EX_OK
+    assert served.run("attachment", "allow", "example.org", "(", "--of", "contenttype") == os.EX_DATAERR
+    capsys.readouterr()
+    assert served.run("attachment", "list", "example.org", "--json") == os.EX_OK
+    rules = json.loads(shown(capsys))
+    assert [rule["checkType"] for rule in rules] == ["FILENAME", "ARCHIVE_FILENAME", "CONTENTTYPE"]
+    assert served.run("attachment", "delete", *(rule["id"] for rule in rules)) == os.EX_OK
+    assert served.run("attachment", "delete", "zzzzz") == os.EX_NOINPUT
+    assert served.run("link", "block", "example.org", "B\N{LATIN SMALL LETTER U WITH DIAERESIS}cher.test") == os.EX_OK
+    assert served.run("link", "skip", "example.org", "192.0.2.9") == os.EX_OK
+    assert served.run("link", "allow", "example.org", "cdn.test") == os.EX_OK
+    assert served.run("link", "list", "example.org") == os.EX_OK
+    listed = [line.split() for line in shown(capsys).split("HOST")[-1].splitlines()[1:]]
+    assert [row[1] for row in listed] == ["SKIP", "ALLOW", "BLOCK"]
+    for host in ("b\N{LATIN SMALL LETTER U WITH DIAERESIS}cher.test", "192.0.2.9", "CDN.test"):
+        assert served.run("link", "forget", "example.org", host) == os.EX_OK
+        assert served.run("link", "forget", "example.org", host) == os.EX_NOINPUT
+
+
+def test_any_operation_of_the_api_can_be_asked_for(
+    served: Daemon, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert served.run("api", "get", "/domains?name=example.org") == os.EX_OK
+    (domain,) = json.loads(shown(capsys))
+    assert served.run("api", "POST", f"/domains/{domain['id']}/aliases", '["example.net"]') == os.EX_OK
+    (alias,) = json.loads(shown(capsys))
+    assert served.run("api", "DELETE", f"/domains/{domain['id']}/aliases/{alias['id']}") == os.EX_OK
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b'{"description": "ours"}')))
+    assert served.run("api", "PATCH", f"/domains/{domain['id']}", "-") == os.EX_OK
+    assert served.run("api", "GET", "/users?email=*\N{LATIN SMALL LETTER E WITH ACUTE}*") == os.EX_OK
+    assert served.run("api", "DELETE", "/nothing") == os.EX_NOINPUT
+    assert served.run("api", "GET", "domains") == os.EX_USAGE
+    assert served.run("api", "POST", "/login", "{") == os.EX_USAGE
+
+
 def test_tokens_are_shown_once_and_revoked(served: Daemon, capsys: pytest.CaptureFixture[str]) -> None:
     assert served.run("token", "add", "ci", "--days", "30", "--json") == os.EX_OK
     token = json.loads(shown(capsys))
@@ -336,6 +447,8 @@ def test_a_pattern_names_nothing_that_is_deleted_or_granted(served: Daemon, caps
         ["user", "delete", "*@example.org"],
         ["user", "delete", "ali*@example.org"],
         ["suppression", "delete", "example.org", "*"],
+        ["sender", "forget", "example.org", "*"],
+        ["link", "forget", "example.org", "*"],
         ["admin", "grant", "admin", "READER", "--customer", "*"],
     ):
         assert served.run(*args) == os.EX_NOINPUT, args

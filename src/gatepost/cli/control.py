@@ -57,9 +57,9 @@ class Control:
         """Send one request and return the decoded answer, None when it has no body; raise Failure."""
         return self._ask(method, path, _encoded(body), query)[0]
 
-    def confirm(self, path: str, header: str) -> Any:
-        """POST with a header that says that it is meant."""
-        return self._ask("POST", path, None, {}, headers={header: ""})[0]
+    def confirm(self, method: str, path: str, header: str, body: object = None) -> Any:
+        """`ask` with a header that says that it is meant."""
+        return self._ask(method, path, _encoded(body), {}, headers={header: ""})[0]
 
     def send(self, method: str, path: str, raw: bytes, media: str, **query: object) -> Any:
         """`ask` with a body that is no JSON."""
@@ -110,7 +110,9 @@ class Control:
             connection.close()
         if answer.status >= 400:
             message, pointer = _reason(data, answer.status)
-            raise refused(answer.status, f"{message} ({answer.status})", taken=answer.status == 409 and bool(pointer))
+            where = f"{pointer}: " if pointer and answer.status != 409 else ""  # the member at fault
+            text = f"{where}{message} ({answer.status})"
+            raise refused(answer.status, text, taken=answer.status == 409 and bool(pointer))
         return (msgspec.json.decode(data) if data else None), int(answer.headers.get("X-Total-Count") or 0)
 
 

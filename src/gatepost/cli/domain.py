@@ -1,20 +1,30 @@
 """`gatepost domain`: the served domains, through the running daemon."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import click
 
 from gatepost.cli.control import Control
-from gatepost.cli.options import json_option, language_option, split_host, transport_option, with_control
+from gatepost.cli.members import change, members_argument, show_members
+from gatepost.cli.options import json_option, language_option, split_host, transport_option, transports, with_control
 from gatepost.cli.output import one, show_json, show_table
 from gatepost.sockets import join_endpoint
 
+MEMBERS = (
+    *("status", "description", "externalId", "defaultLanguage", "incoming", "quarantine", "retention", "archive"),
+    *("senderVerifyOn", "wblistPriority", "autoProvisioningOn", "outgoingSubnets"),
+)
+
 HEAD = ("ID", "NAME", "STATUS", "POLICY", "PLATFORM", "USERS")
+
+ignore_mx_option = click.option("--ignore-mx", is_flag=True, help="Whatever server the domain's MX records name.")
 
 
 @click.group()
 def command() -> None:
-    """List, add and delete served domains."""
+    """List, add, show, change and delete served domains."""
 
 
 @command.command("list")
@@ -73,11 +83,54 @@ def add(
 
 @command.command()
 @click.argument("name")
+@json_option
 @with_control
-def delete(control: Control, name: str) -> None:
+def show(control: Control, name: str, as_json: bool) -> None:
+    """Show what the domain NAME is given; its policy has a command of its own."""
+    _tell(find_domain(control, name), as_json)
+
+
+@command.command("set")
+@click.argument("name")
+@members_argument
+@click.option("--next-hop", metavar="HOST[:PORT]", help="The mail server that gets the domain's mail from now on.")
+@click.option("--transport", type=transports, help="How it is spoken to, as in `add`; else as the one before.")
+@ignore_mx_option
+@json_option
+@with_control
+def change_domain(
+    control: Control,
+    name: str,
+    given: tuple[str, ...],
+    next_hop: str | None,
+    transport: str | None,
+    ignore_mx: bool,
+    as_json: bool,
+) -> None:
+    """Change the domain NAME: members as `show` names them, and its mail server.
+
+    `domain set example.org senderVerifyOn=false outgoingSubnets=192.0.2.0/28,2001:db8::/64`; status=ENABLED takes a
+    deletion back.
+    """
+    from gatepost.services.domains import DomainUpdate  # takes its time
+
+    domain = find_domain(control, name)
+    body = change(DomainUpdate, given)
+    if next_hop or transport:
+        body["platforms"] = [_moved(each, next_hop, transport) for each in domain["platforms"]]
+    path = f"/domains/{domain['id']}"
+    _mx_minded(control, ignore_mx)("PATCH", path, body=body)
+    _tell(control.ask("GET", path), as_json)
+
+
+@command.command()
+@click.argument("name")
+@ignore_mx_option
+@with_control
+def delete(control: Control, name: str, ignore_mx: bool) -> None:
     """Stop serving the domain NAME; it is purged after the days that [tenancy] gives."""
     domain = find_domain(control, name)
-    control.ask("DELETE", f"/domains/{domain['id']}")
+    _mx_minded(control, ignore_mx)("DELETE", f"/domains/{domain['id']}")
     click.echo(f"{domain['name']}: deleted")
 
 
@@ -87,7 +140,34 @@ def find_domain(control: Control, name: str) -> Any:
     return one(found, f"no domain {name}")
 
 
+def _mx_minded(control: Control, ignore_mx: bool) -> Callable[..., Any]:
+    """Return how the daemon is asked: as it is, or with the word that MX records don't matter."""
+    return partial(control.confirm, header="X-Ignore-MX") if ignore_mx else control.ask
+
+
+def _moved(platform: dict[str, Any], next_hop: str | None, transport: str | None) -> dict[str, Any]:
+    """Return a platform as it is, the default one with another server; secrets left out stay."""
+    if not platform["default"]:
+        return platform
+    host, port = split_host(next_hop, 25) if next_hop else (platform["transportDest"], platform["transportPort"])
+    name = host if platform["name"] == platform["transportDest"] else platform["name"]
+    kind = transport or platform["transportType"]
+    return {**platform, "name": name, "transportDest": host, "transportPort": port, "transportType": kind}
+
+
+def _tell(domain: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        show_json(domain)
+        return
+    show_members({name: domain[name] for name in MEMBERS})
+    aliases = " ".join(each["name"] for each in domain["domainAliases"]) or "none"
+    click.echo(f"policy: {domain['policy']['name']}; aliases: {aliases}; mail goes to: {' '.join(_hops(domain))}")
+
+
+def _hops(domain: dict[str, Any]) -> list[str]:
+    return [join_endpoint(each["transportDest"], each["transportPort"]) for each in domain["platforms"]]
+
+
 def _row(domain: Any) -> tuple[object, ...]:
-    hops = [join_endpoint(each["transportDest"], each["transportPort"]) for each in domain["platforms"]]
     policy = domain["policy"]["name"] if domain["policy"] else None
-    return domain["id"], domain["name"], domain["status"], policy, " ".join(hops), domain["activeUsersCount"]
+    return domain["id"], domain["name"], domain["status"], policy, " ".join(_hops(domain)), domain["activeUsersCount"]

@@ -33,9 +33,10 @@ language_option = click.option(
     show_default=True,
     help="The language of mails and pages for people.",
 )
+transports = click.Choice([each.value for each in Transport], case_sensitive=False)
 transport_option = click.option(
     "--transport",
-    type=click.Choice([each.value for each in Transport], case_sensitive=False),
+    type=transports,
     default="SMTPS_MAY",
     show_default=True,
     help="TLS: never; always, with a checked certificate; or where it is offered, unchecked.",

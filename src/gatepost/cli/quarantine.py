@@ -73,7 +73,7 @@ def show(control: Control, held_id: str, as_json: bool) -> None:
 @with_control
 def release(control: Control, ids: Sequence[str], infected: bool) -> None:
     """Send held mail on to its mailbox, or to whom it was to leave, as it came; nothing is filtered again."""
-    send = partial(control.confirm, header="X-Virus-Lover") if infected else partial(control.ask, "POST")
+    send = partial(control.confirm, "POST", header="X-Virus-Lover") if infected else partial(control.ask, "POST")
     one_by_one(ids, lambda held_id: send(f"{_path(held_id)}/release"), "released")
 
 

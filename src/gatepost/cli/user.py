@@ -8,6 +8,7 @@ import click
 from gatepost.cli.control import Control
 from gatepost.cli.domain import find_domain
 from gatepost.cli.failure import Failure
+from gatepost.cli.members import change, members_argument
 from gatepost.cli.options import json_option, password_option, with_control
 from gatepost.cli.output import one, show_json, show_table
 from gatepost.model.address import BadAddress, parse_address
@@ -17,7 +18,7 @@ HEAD = ("ID", "ADDRESS", "STATUS", "NAME", "POLICY")
 
 @click.group()
 def command() -> None:
-    """List, add and delete mailbox users."""
+    """List, add, change and delete mailbox users."""
 
 
 @command.command("list")
@@ -45,10 +46,27 @@ def add(control: Control, address: str, as_json: bool, **facts: str | None) -> N
     domain = find_domain(control, address.rpartition("@")[2])
     given = {name: value for name, value in facts.items() if value is not None}
     user = control.ask("POST", "/users", {"email": address, "status": "ENABLED", "domainId": domain["id"], **given})
-    if as_json:
-        show_json(user)
-    else:
-        show_table(HEAD, [_row(user)])
+    _tell(user, as_json)
+
+
+@command.command("set")
+@click.argument("address")
+@members_argument
+@password_option
+@json_option
+@with_control
+def change_user(control: Control, address: str, given: tuple[str, ...], password: str | None, as_json: bool) -> None:
+    """Change the account of ADDRESS.
+
+    `user set alice@example.org status=DISABLED`; mfaType=NONE takes the second factor away.
+    """
+    from gatepost.services.users import UserUpdate  # takes its time
+
+    user = find_user(control, address)
+    body = change(UserUpdate, given, but=frozenset({"password"}))  # the list of processes is read by all
+    path = f"/users/{user['id']}"
+    control.ask("PATCH", path, body if password is None else {**body, "password": password})
+    _tell(control.ask("GET", path), as_json)
 
 
 @command.command()
@@ -56,12 +74,24 @@ def add(control: Control, address: str, as_json: bool, **facts: str | None) -> N
 @with_control
 def delete(control: Control, address: str) -> None:
     """Delete the account of ADDRESS."""
+    user = find_user(control, address)
+    control.ask("DELETE", f"/users/{user['id']}")
+    click.echo(f"{user['email']}: deleted")
+
+
+def find_user(control: Control, address: str) -> Any:
+    """Return the account of that address; raise Failure."""
     domain = find_domain(control, address.rpartition("@")[2])
     kept = f"{_key(address).rpartition('@')[0]}@{domain['name']}"
     found = control.every(f"/domains/{domain['id']}/users", email=kept)
-    user = one((each for each in found if each["email"] == kept), f"no user {address}")
-    control.ask("DELETE", f"/users/{user['id']}")
-    click.echo(f"{user['email']}: deleted")
+    return one((each for each in found if each["email"] == kept), f"no user {address}")
+
+
+def _tell(user: Any, as_json: bool) -> None:
+    if as_json:
+        show_json(user)
+    else:
+        show_table(HEAD, [_row(user)])
 
 
 def _key(address: str) -> str:

@@ -111,7 +111,7 @@ class OrderedRules(Generic[R]):
         others = reader.find(self.KIND, Query(where=every(alike, Where("id", Op.NE, but)))).items
         # The store compares texts in any case, but \S is not \s.
         if any(rule.filter == fields["filter"] for rule in others):
-            raise Problem(Kind.CONFLICT, "The domain has an identical rule.")
+            raise Problem(Kind.CONFLICT, "The domain has an identical rule.", pointer="/filter")
 
     def _next(self, reader: Reader, domain_id: int) -> int:
         last = reader.find(self.KIND, Query(where=eq("domain_id", domain_id), sort="-priority", limit=1)).items

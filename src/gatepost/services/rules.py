@@ -118,7 +118,7 @@ class SenderRules:
 
         def put(writer: Writer) -> SenderRule:
             old = _get(writer, owner, rule_id)
-            _check_absent(writer, owner, new, but=rule_id)
+            _check_absent(writer, owner, new, "/value", but=rule_id)
             fields = {f: getattr(new, f) for f in ("value", "type", "expire_at", "description", "spf_on")}
             return writer.change(SenderRule, old.id, **fields) or old
 
@@ -158,8 +158,8 @@ class SenderRules:
 
         def put(writer: Writer) -> list[SenderRule]:
             kept = []
-            for (owner, _), rule in zip(pairs, rules, strict=True):
-                _check_absent(writer, owner, rule)
+            for at, ((owner, _), rule) in enumerate(zip(pairs, rules, strict=True)):
+                _check_absent(writer, owner, rule, f"/{at}")
                 kept.append(writer.add(msgspec.structs.replace(rule, generation=_generation(writer, owner))))
             return kept
 
@@ -254,10 +254,10 @@ def _get(reader: Reader, owner: Owner, rule_id: int) -> SenderRule:
     return rule
 
 
-def _check_absent(reader: Reader, owner: Owner, rule: SenderRule, but: int = 0) -> None:
+def _check_absent(reader: Reader, owner: Owner, rule: SenderRule, pointer: str, but: int = 0) -> None:
     same = reader.first(SenderRule, every(_current(owner, reader), eq("value", rule.value), eq("type", rule.type)))
     if same is not None and same.id != but:
-        raise Problem(Kind.CONFLICT, f"{owner.name} has an identical rule for {rule.value}.")
+        raise Problem(Kind.CONFLICT, f"{owner.name} has an identical rule for {rule.value}.", pointer=pointer)
 
 
 def _aside(owner: Owner, rules: Sequence[SenderRule], generation: int, writer: Writer) -> tuple[int, list[SenderRule]]:
