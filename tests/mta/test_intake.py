@@ -1,7 +1,8 @@
 """The intake: what a whole mail comes to, where its recipients or its author make a difference."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -66,11 +67,12 @@ async def receive(
     dsn: Dsn = Dsn(),
     *,
     meanwhile: Callable[[Writer], object] | None = None,
+    late: bool = False,
 ) -> Receipt:
-    """Hand a mail in; `meanwhile` is written once its recipient was named."""
+    """Hand a mail in; `meanwhile` is written once its recipient was named, or (`late`) once it was judged."""
     intake = house.gatepost.intake
     recipients = await house.gatepost.directory.resolve(parse_address(to), who, sender, dsn)
-    if meanwhile is not None:
+    if meanwhile is not None and not late:
         await house.store.write(meanwhile)
     draft = intake.draft()
     draft.write(raw)
@@ -83,7 +85,27 @@ async def receive(
         received=house.clock(),
         dsn=Dsn(ret=dsn.ret, envid=dsn.envid),
     )
-    return await intake.receive(envelope, draft)
+    receiving = intake.receive(envelope, draft)
+    return await (_under(house, meanwhile, receiving) if meanwhile is not None and late else receiving)
+
+
+async def _under(house: House, change: Callable[[Writer], object], receiving: Coroutine[Any, Any, Receipt]) -> Receipt:
+    """Have a mail judged while a change is on its way to the disc, behind which it is written."""
+    loop, begun, end = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+
+    def slowly(writer: Writer) -> None:
+        change(writer)
+        loop.call_soon_threadsafe(begun.set)
+        assert end.wait(60)
+
+    changing = asyncio.create_task(house.store.write(slowly))
+    await begun.wait()
+    task = asyncio.create_task(receiving)
+    while len(house.store._waiting) < 2 and not task.done():  # noqa: ASYNC110 - nothing tells when a mail waits
+        await asyncio.sleep(0)
+    end.set()
+    await changing
+    return await task
 
 
 def deliveries(house: House, mail_id: str) -> list[Delivery]:
@@ -423,9 +445,13 @@ CHANGES: dict[str, tuple[str, Callable[[Writer, User], object]]] = {
 }
 
 
-@pytest.mark.parametrize("text", ["Hello", GTUBE], ids=["clean", "held"])
+@pytest.mark.parametrize(
+    ("text", "late"), [("Hello", False), (GTUBE, False), (GTUBE, True)], ids=["clean", "held", "written behind it"]
+)
 @pytest.mark.parametrize("change", CHANGES)
-async def test_a_mail_whose_recipient_was_changed_meanwhile_comes_again(house: House, change: str, text: str) -> None:
+async def test_a_mail_whose_recipient_was_changed_meanwhile_comes_again(
+    house: House, change: str, text: str, late: bool
+) -> None:
     """What is kept under an address is its next holder's to see."""
     local, alter = CHANGES[change]
     user = house.store.reader.first(User, eq("email", BOB))
@@ -439,6 +465,7 @@ async def test_a_mail_whose_recipient_was_changed_meanwhile_comes_again(house: H
             f"{local}@served.example",
             written(text=text),
             meanwhile=lambda writer: alter(writer, user),
+            late=late,
         )
     assert caught.value.kind is Kind.UNAVAILABLE
     reader = house.store.reader
@@ -456,6 +483,53 @@ async def test_no_mail_makes_an_account_at_an_address_from_which_mail_is_still_m
         assert receipt.answer is Answer.ACCEPTED
         assert house.store.reader.count(User, eq("email", left.old)) == count
         await house.store.write(lambda writer: writer.remove(Relocation, eq("old", left.old)))
+
+
+async def test_a_mail_of_who_got_another_address_meanwhile_is_not_kept_under_the_former_one(house: House) -> None:
+    ada = await login(house, "ada@served.example")
+    who = ada.login
+    assert who is not None
+    with pytest.raises(Problem) as caught:
+        await receive(
+            house,
+            ada,
+            parse_address(who.email),
+            BOB,
+            written(author=who.email),
+            meanwhile=lambda writer: writer.change(User, who.user_id, email="eva@served.example"),
+            late=True,
+        )
+    assert (caught.value.kind, house.copies()) == (Kind.UNAVAILABLE, [])
+
+
+async def test_what_a_group_s_outside_member_does_not_take_is_not_kept_under_its_former_address(house: House) -> None:
+    await group(house, "team@served.example", "out@far.example")
+    (team,) = house.store.reader.find(Group, Query()).items
+    with pytest.raises(Problem) as caught:
+        await receive(
+            house,
+            client(),
+            parse_address(WORLD),
+            team.email,
+            written(text=GTUBE),
+            meanwhile=lambda writer: writer.change(Group, team.id, email="crew@served.example"),
+        )
+    assert (caught.value.kind, house.copies()) == (Kind.UNAVAILABLE, [])
+
+
+async def test_a_mail_is_kept_though_something_else_changed_meanwhile(house: House) -> None:
+    user = house.store.reader.first(User, eq("email", BOB))
+    assert user is not None
+    receipt = await receive(
+        house,
+        client(),
+        parse_address(WORLD),
+        BOB,
+        written(),
+        meanwhile=lambda writer: writer.change(Domain, user.domain_id, description="ours"),
+        late=True,
+    )
+    assert receipt.answer is Answer.ACCEPTED and house.copies()
 
 
 async def test_an_account_that_another_mail_made_meanwhile_gets_the_mail(house: House) -> None:

@@ -1,6 +1,6 @@
 """Who an address is: recipient -> domain -> user or group, with policy, platform and rules; and who may send what."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from itertools import islice
 
@@ -8,7 +8,7 @@ import msgspec
 
 from gatepost.events import Clock, log
 from gatepost.model.address import Address, parse_address
-from gatepost.model.envelope import Client, Dsn, Recipient, Role
+from gatepost.model.envelope import Client, Dsn, Login, Recipient, Role
 from gatepost.model.policy import Policy
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Query, eq
@@ -16,14 +16,15 @@ from gatepost.model.route import Platform
 from gatepost.model.tenant import Domain, DomainStatus, Group, GroupMember, Provider, User, UserStatus
 from gatepost.mta import srs
 from gatepost.mta.claims import Claims
+from gatepost.mta.holders import Holders, holders
 from gatepost.mta.networks import Networks
 from gatepost.mta.providers import Providers
 from gatepost.mta.rulebook import Rulebook
-from gatepost.mta.served import CHANGED, DomainView, check_status, read_domain
+from gatepost.mta.served import DomainView, check_status, read_domain
 from gatepost.mta.suppress import Suppressed
 from gatepost.settings import Settings
 from gatepost.store.remembered import Remembered
-from gatepost.store.store import Store
+from gatepost.store.store import Store, Writer
 
 Verify = Callable[[Address, Platform], Awaitable[None]]
 """Asks a platform whether an address exists; raises Problem(UNKNOWN_USER) or Problem(UNVERIFIED)."""
@@ -62,6 +63,7 @@ class Directory:
         self._policies: dict[int, Policy | None] = memory.cache()
         self._platforms: dict[int, Platform | None] = memory.cache()
         self._speakers: dict[tuple[str, tuple[Provider, ...]], DomainView | None] = memory.cache()
+        self._holders = Holders(self._domain, self._user, self._group)
         self._networks = Networks(store, memory, providers)
         self._rulebook = Rulebook(store, memory, clock, served=self.served, user=self._user)
 
@@ -106,8 +108,8 @@ class Directory:
 
     def enabled(self, name: str) -> Domain | None:
         """Return the domain that `name` is, or is another name of, if mail is taken for it now."""
-        view = self.served(name)
-        return view.domain if view is not None and view.domain.status is DomainStatus.ENABLED else None
+        domain = self._domain(name)
+        return domain if domain is not None and domain.status is DomainStatus.ENABLED else None
 
     def own_name(self, address: Address) -> Address | None:
         """Return an address of ours under its domain's own name; None where the domain isn't served."""
@@ -179,23 +181,16 @@ class Directory:
         """Return the recipient with the sender rules that bear on a mail, and its domain's other rules."""
         return self._rulebook.applied(recipient, recipient.domain, claims) if recipient.domain else recipient
 
-    def confirm(self, recipient: Recipient) -> None:
-        """Raise Problem(UNAVAILABLE) where a recipient is no longer who he was when he was named.
+    def confirm(self, recipients: Iterable[Recipient], login: Login | None) -> Callable[[Writer], None]:
+        """Raise Problem(UNAVAILABLE) as `Holders.check`; return what looks again where the mail is written."""
+        recipients, seen = tuple(recipients), self._store.generation
+        self._holders.check(recipients, login)
 
-        Until a mail has come, an account may have got another address, or a domain another name: what is kept under
-        the former one would be shown to whoever gets that next.
-        """
-        if recipient.domain is None:
-            return
-        key, view = recipient.address.key, self.served(recipient.domain)
-        same = view is not None and view.domain.id == recipient.domain_id and view.domain.name == recipient.domain
-        if recipient.user_id is not None:
-            user = self._user(key)
-            same = same and user is not None and user.id == recipient.user_id
-        elif recipient.provision:
-            same = same and (self._group(key) is None or self._user(key) is not None)
-        if not same:
-            raise Problem(Kind.UNAVAILABLE, CHANGED)
+        def again(writer: Writer) -> None:
+            if self._store.generation != seen:  # a change was on its way to the disc
+                holders(writer).check(recipients, login)
+
+        return again
 
     def stand_in(self, sender: Address | None, domain: str) -> str | None:
         """Return the address in `domain` that stands for a foreign sender (SRS); None where the sender may stay."""
@@ -365,6 +360,10 @@ class Directory:
         return [member.email for member in page.items]
 
     # What is read from the store.
+
+    def _domain(self, name: str) -> Domain | None:
+        view = self.served(name)
+        return view.domain if view is not None else None
 
     def _user(self, key: str) -> User | None:
         return self._known(self._users, key, lambda: self._store.reader.first(User, eq("email", key)))

@@ -199,11 +199,10 @@ class Intake:
         told = reached(self._bounces, envelope, message, body, deliveries, self._settings.trace.days, proven=proven)
         if told is not None:
             told.trace(trail)
-        beside = [each for each in (told, also) if each is not None]
         own = self._own_policy(envelope)
         copies = made_copies(envelope, judged, own, self._authorship.author(envelope, report.anatomy))
-        for each in judged:
-            self._directory.confirm(each.recipient)
+        same = self._directory.confirm((each.recipient for each in judged), envelope.client.login)
+        beside = [each for each in (same, told, also) if each is not None]
         receipt = await self._accept(message, body, judged, copies, deliveries, trail, beside)
         if told is not None:
             told.send(self._queue)
