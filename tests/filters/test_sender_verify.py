@@ -192,6 +192,10 @@ async def test_an_author_who_is_proven_by_dns_exists() -> None:
         (Arc(result=Result.PASS, sealers=("list.test",), author="b.test"), ["DMARC_POLICY_REJECT"]),
         (Arc(result=Result.PASS, sealers=("list.test",)), ["DMARC_POLICY_REJECT"]),
         (Arc(result=Result.FAIL, sealers=("list.test",), author="a.test"), ["DMARC_POLICY_REJECT"]),
+        (Arc(result=Result.FAIL, sealers=("list.test",), author="a.test", unsure=True), ["DMARC_UNSURE"]),
+        (Arc(result=Result.FAIL, sealers=("evil.test",), author="a.test", unsure=True), ["DMARC_POLICY_REJECT"]),
+        (Arc(result=Result.FAIL, sealers=("list.test",), author="b.test", unsure=True), ["DMARC_POLICY_REJECT"]),
+        (Arc(result=Result.FAIL, author="a.test", unsure=True), ["DMARC_POLICY_REJECT"]),
     ],
 )
 async def test_a_chain_of_trusted_sealers_stands_for_a_proof(chain: Arc, symbols: list[str]) -> None:
@@ -205,6 +209,9 @@ async def test_a_chain_of_trusted_sealers_stands_for_a_proof(chain: Arc, symbols
 async def test_so_it_does_for_a_domain_of_ours() -> None:
     chain = Arc(result=Result.PASS, sealers=("list.test",), author="ours.test")
     assert await found(auth("bob@ours.test", arc=chain), trusted=("list.test",)) == []
+    maybe = Arc(result=Result.FAIL, sealers=("list.test",), author="ours.test", unsure=True)
+    findings = await found(auth("bob@ours.test", arc=maybe), trusted=("list.test",))
+    assert [one.symbol for one in findings] == ["SERVED_UNSURE"]
 
 
 async def test_a_report_may_come_from_a_host_that_nobody_knows() -> None:

@@ -11,7 +11,7 @@ from tests.peers.names import Fault, Zone
 
 from gatepost.mailauth import examine, keys, sign
 from gatepost.message.edit import head_end
-from gatepost.model.auth import Policy, Result
+from gatepost.model.auth import Arc, Policy, Result
 from gatepost.model.dkim import Algorithm
 from gatepost.model.envelope import Body
 
@@ -132,10 +132,20 @@ async def test_slow_servers_of_a_strangers_do_not_hide_what_dmarc_says(
     assert not found.unsure
 
 
+CHAIN = (
+    b"ARC-Seal: i=1; a=rsa-sha256; cv=none; d=list.example; s=s; b=AAAA\r\n"
+    b"ARC-Message-Signature: i=1; a=rsa-sha256; d=list.example; s=s; h=from; bh=AAAA; b=AAAA\r\n"
+    b"ARC-Authentication-Results: i=1; list.example; dmarc=pass header.from=a.example\r\n"
+)
+LATE = "not hashed within 0.1 s"
+HOPED = Arc(result=Result.FAIL, sealers=("list.example",), author="a.example", reason=LATE, unsure=True)
+
+
+@pytest.mark.parametrize(("chain", "told"), [(b"", Arc()), (CHAIN, HOPED)])
 async def test_a_body_that_is_not_read_in_time_does_not_hide_it_either(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    chain: bytes, told: Arc, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    signed = b"DKIM-Signature: v=1; a=rsa-sha256; d=liar.example; s=s; h=from; bh=AAAA; b=AAAA\r\n" + MAIL
+    signed = b"DKIM-Signature: v=1; a=rsa-sha256; d=liar.example; s=s; h=from; bh=AAAA; b=AAAA\r\n" + chain + MAIL
     os.mkfifo(slow := tmp_path / "mail")
     public = PAIRS[Algorithm.RSA].public
     async with resolving({**ZONE, "s._domainkey.liar.example": [long_txt(f"p={public}")]}) as resolver:
@@ -148,7 +158,20 @@ async def test_a_body_that_is_not_read_in_time_does_not_hide_it_either(
         slow.unlink()
         os.close(writer)
     assert [(each.result, each.domain) for each in found.signatures] == [(Result.TEMPERROR, "liar.example")]
-    assert (found.dmarc.result, found.unsure) == (Result.FAIL, False)
+    assert (found.dmarc.result, found.unsure, found.arc) == (Result.FAIL, False, told)
+
+
+async def test_a_mail_that_is_not_read_in_time_waits_where_its_author_asks_for_proof(tmp_path: Path) -> None:
+    os.mkfifo(slow := tmp_path / "mail")
+    async with resolving(ZONE) as resolver:
+        await examined(MAIL, envelope("ada@a.example"), resolver)  # now what DMARC asks is at hand
+        body = Body(len(MAIL), path=str(slow), start=MAIL[:10])
+        found = await examined(MAIL, envelope("ada@a.example"), resolver, seconds=0.1, body=body)
+        writer = os.open(slow, os.O_RDWR)  # lets the thread go, wherever it is
+        slow.unlink()
+        os.close(writer)
+    assert (found.dmarc.result, found.dmarc.policy) == (Result.TEMPERROR, Policy.REJECT)
+    assert found.unsure and not found.proven
 
 
 async def test_an_author_beyond_the_fields_that_are_looked_at_is_not_nobody() -> None:

@@ -3,7 +3,7 @@
 import pytest
 from tests.mailauth.pairs import PAIRS
 from tests.mailauth.post import envelope, long_txt, results
-from tests.peers.names import Zone
+from tests.peers.names import Fault, Zone
 
 from gatepost.mailauth import keys
 from gatepost.mailauth.seal import seal
@@ -47,6 +47,15 @@ async def test_a_chain_grows_and_holds_until_somebody_changes_the_mail() -> None
     assert (found.result, found.sealers) == (Result.PASS, ("gate.example",) * 2)
     assert (await worth(two.replace(b"Hello", b"Hullo"))).result is Result.FAIL
     assert (await worth(two.replace(b"arc=none", b"arc=fail"))).result is Result.FAIL
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("answer", "unsure"), [(Fault.SERVFAIL, True), ("A 192.0.2.1", False)])
+async def test_a_chain_whose_key_is_not_to_be_had_now_may_hold(answer: Fault | str, unsure: bool) -> None:
+    one = passed_on(MAIL, Result.NONE)
+    zone: Zone = {"rsa._domainkey.gate.example": [answer]}
+    found = (await results(one, zone, envelope("ada@a.example"))).arc
+    assert (found.result, found.sealers, found.unsure) == (Result.FAIL, ("gate.example",), unsure)
 
 
 @pytest.mark.anyio

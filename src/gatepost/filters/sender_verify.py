@@ -1,7 +1,7 @@
 """Asks whether a mail from the world can be from who it says: DMARC, our own domains, domains that do not exist."""
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from gatepost.dns import DnsFailure, Missing, NoName, Resolver, side_by_side
 from gatepost.filters import registry
@@ -16,6 +16,13 @@ from gatepost.model.tenant import Domain
 from gatepost.model.verdict import Category, Finding, OnError
 
 DOMAINS = 10  # senders' domains that DNS is asked about
+
+
+class _Vouched(NamedTuple):
+    """The author's domain for which a chain of trusted sealers stands, "" for none; not `sure`: if the chain holds."""
+
+    domain: str
+    sure: bool
 
 
 class SenderVerify:
@@ -64,10 +71,12 @@ class SenderVerify:
         asked = [name for name in strange if not self._real.get(name)]
         return found + await self._check_domains(asked[:DOMAINS]) if asked else found
 
-    def _vouched(self, auth: AuthResults, authors: Sequence[str]) -> str:
-        """Return the author's domain for which a whole chain of trusted sealers stands (RFC 8617 7.2)."""
-        holds = auth.arc.result is Result.PASS and self._trusted.issuperset(auth.arc.sealers)
-        return auth.arc.author if holds and authors == [auth.arc.author] else ""
+    def _vouched(self, auth: AuthResults, authors: Sequence[str]) -> _Vouched:
+        """Return for whom the chain speaks (RFC 8617 7.2)."""
+        chain = auth.arc
+        sure = chain.result is Result.PASS
+        speaks = (sure or chain.unsure) and bool(chain.sealers) and self._trusted.issuperset(chain.sealers)
+        return _Vouched(chain.author if speaks and authors == [chain.author] else "", sure)
 
     async def _check_domains(self, names: Sequence[str]) -> list[Finding]:
         """Return what is wrong with some domains by themselves."""
@@ -101,14 +110,17 @@ class SenderVerify:
 # DMARC.
 
 
-def _dmarc(auth: AuthResults, vouched: str) -> Iterator[Finding]:
+def _dmarc(auth: AuthResults, vouched: _Vouched) -> Iterator[Finding]:
     dmarc = auth.dmarc
     asks = dmarc.policy is not Policy.NONE
     wish = f"{dmarc.record} asks for {'rejection' if dmarc.policy is Policy.REJECT else 'quarantine'}"
-    if asks and dmarc.result in (Result.FAIL, Result.TEMPERROR) and dmarc.domain == vouched:
+    spoken_for = dmarc.domain == vouched.domain != ""
+    if asks and dmarc.result in (Result.FAIL, Result.TEMPERROR) and spoken_for and vouched.sure:
         yield _note("DMARC_VOUCHED", f"{dmarc.domain} was proven at {auth.arc.sealers[-1]}, which is trusted")
         return
     match dmarc.result:
+        case Result.FAIL if asks and spoken_for:
+            yield _unsure("DMARC_UNSURE", f"whether {dmarc.domain} was proven at a trusted sealer can't be told now")
         case Result.FAIL if asks:
             yield _failed(f"DMARC_POLICY_{dmarc.policy.name}", f"{dmarc.domain} is not proven, and {wish}")
         case Result.TEMPERROR if asks:
@@ -123,7 +135,7 @@ def _dmarc(auth: AuthResults, vouched: str) -> Iterator[Finding]:
 
 
 def _claims(
-    mail: Mail, auth: AuthResults, authors: Sequence[str], vouched: str, served: Mapping[str, Domain]
+    mail: Mail, auth: AuthResults, authors: Sequence[str], vouched: _Vouched, served: Mapping[str, Domain]
 ) -> Iterator[Finding]:
     """Yield what is wrong with the names of ours that a stranger uses."""
     ip, sender = mail.envelope.client.ip, mail.envelope.sender
@@ -131,9 +143,9 @@ def _claims(
     if sender is not None and sender.domain in ours and not _sender_proven(sender.domain, auth):
         unsure = auth.unsure or auth.mail_from.result is Result.TEMPERROR
         yield _claim("MAIL FROM", sender.domain, unsure=unsure)
-    written = [name for name in authors if name in ours and name != vouched]
+    written = [name for name in authors if name in ours and not (vouched.sure and name == vouched.domain)]
     if written and not auth.proven:
-        yield _claim("From", written[0], unsure=auth.unsure)
+        yield _claim("From", written[0], unsure=auth.unsure or written[0] == vouched.domain)
 
 
 def _sender_proven(name: str, auth: AuthResults) -> bool:

@@ -16,7 +16,7 @@ SETS = 50  # RFC 8617 4.2.1
 _NOISE = re.compile(rb'"(?:[^"\\]|\\.)*+("?)|\((?:[^()\\]|\\.)*+(\)?)', re.DOTALL)
 _DMARC = re.compile(rb"\s*dmarc\s*=\s*(\w+)(.*)\Z", re.IGNORECASE | re.DOTALL)
 _FROM = re.compile(rb"\sheader\.from\s*=\s*([\w.-]+)", re.IGNORECASE)
-MESSAGE = b"arc-message-signature"
+MESSAGE, SEAL, RESULTS = b"arc-message-signature", b"arc-seal", b"arc-authentication-results"
 
 
 class Chain(Signed, dkim.ARC):  # type: ignore[misc]  # dkimpy has no types
@@ -73,28 +73,54 @@ def read(head: bytes) -> Chain | None:
 
 def tags(chain: Chain) -> list[dict[bytes, bytes]]:
     """Return the tags of seals and signatures; none for a chain that is too long."""
-    newest, fields = chain.sorted_arc_headers()
-    if newest > SETS or len(fields) > 3 * SETS:
+    if _too_long(chain):
         return []
-    found = [_tags(value) for _, (name, value) in fields if name.lower() != b"arc-authentication-results"]
+    _, fields = chain.sorted_arc_headers()
+    found = [_tags(value) for _, (name, value) in fields if name.lower() != RESULTS]
     return [each for each in found if each]
 
 
 def verify(chain: Chain, checker: Checker) -> Arc:
     """Return what the chain is worth (blocking where the body is a file)."""
-    newest, fields = chain.sorted_arc_headers()
-    if newest > SETS or len(fields) > 3 * SETS:
+    if _too_long(chain):
         return Arc(result=Result.FAIL, reason="more sets than are allowed")
     chain.checker = checker
     try:
         said, sets, reason = chain.verify(dnsfunc=None)
     except (dkim.DKIMException, LookupError, ValueError) as error:  # hostile fields, of the library's making
         return Arc(result=Result.FAIL, reason=f"the sets can't be read ({type(error).__name__})")
-    sealers = tuple(each["as-domain"].decode("ascii", "replace").lower()[:255] for each in sets)
+    sealers = tuple(_sealer(each["as-domain"]) for each in sets)
     result = {b"pass": Result.PASS, b"none": Result.NONE}.get(said, Result.FAIL)
+    if result is Result.FAIL and checker.lacks_answer(tags(chain)):
+        return unsure(chain, reason)
     if result is not Result.PASS:
         return Arc(result=result, sealers=sealers, reason=reason if result is Result.FAIL else "")
     return Arc(result=result, sealers=sealers, author=_author(sets[-1]["aar-value"]))
+
+
+def unsure(chain: Chain, reason: str) -> Arc:
+    """Return a chain as of which nothing can be said now, with what it claims of itself."""
+    newest, fields = chain.sorted_arc_headers()
+    if newest == 0 or _too_long(chain):
+        return Arc(result=Result.FAIL if newest else Result.NONE, reason=reason if newest else "")
+    seals = {at: _tags(value) for at, (name, value) in fields if name.lower() == SEAL}
+    told = next((value for at, (name, value) in fields if at == 1 and name.lower() == RESULTS), b"")
+    return Arc(
+        result=Result.FAIL,
+        sealers=tuple(_sealer(seals[at].get(b"d", b"")) for at in sorted(seals, reverse=True)),
+        author=_author(told),
+        reason=reason,
+        unsure=True,
+    )
+
+
+def _too_long(chain: Chain) -> bool:
+    newest, fields = chain.sorted_arc_headers()
+    return newest > SETS or len(fields) > 3 * SETS
+
+
+def _sealer(domain: bytes) -> str:
+    return domain.decode("ascii", "replace").lower()[:255]
 
 
 def _author(results: bytes) -> str:

@@ -50,10 +50,12 @@ class Examiner:
         try:
             return await within(self._seconds, self._examine(mail, anatomy))
         except TimeoutError:
-            return unknown(mail.envelope, anatomy, f"no result within {self._seconds:g} s")
+            return await self.doubt(mail, anatomy, f"no result within {self._seconds:g} s")
 
     async def doubt(self, mail: Mail, anatomy: Anatomy | None, reason: str) -> AuthResults:
-        """Return what is known of a mail that can't be examined for a fault of ours, which somebody may have sought.
+        """Return what is known of a mail that can't be examined: for a fault of ours, or want of time for its octets.
+
+        Somebody may have sought either.
 
         Nothing is proven, nor is it disproved; but what its authors' domains ask for is known, so that it waits where
         they ask for proof.
@@ -194,12 +196,12 @@ async def _signatures(body: Body, now: int, key: _Finder, seconds: float) -> _Si
         try:
             return await within(end - clock(), asyncio.to_thread(work))
         except TimeoutError:
-            return _late(signed, f"not hashed within {seconds:g} s")
+            return _late(signed, chain, f"not hashed within {seconds:g} s")
     return work()
 
 
-def _late(signed: dkim.Message | None, reason: str) -> _Signed:
-    return dkim.unsure(signed, reason) if signed else (), Arc(result=Result.FAIL, reason=reason)
+def _late(signed: dkim.Message | None, chain: arc.Chain | None, reason: str) -> _Signed:
+    return dkim.unsure(signed, reason) if signed else (), arc.unsure(chain, reason) if chain else Arc()
 
 
 def _read(head: bytes, lower: bytes) -> tuple[dkim.Message | None, arc.Chain | None, list[dict[bytes, bytes]]]:

@@ -70,6 +70,10 @@ class Checker:
         except BadKey as error:
             raise Fault(Result.PERMERROR, str(error)) from error
 
+    def lacks_answer(self, sigs: Iterable[Mapping[bytes, bytes]]) -> bool:
+        """Tell whether DNS did not answer for a key of some signatures."""
+        return any(isinstance(self._answers.get(name), DnsFailure) for name in key_names(sigs))
+
     def body(self, form: bytes, length: int | None) -> bodies.Hash:
         """Return the hash of the body in a form, or of its first `length` octets."""
         if (form, length) not in self._hashes:

@@ -49,13 +49,15 @@ class Signature(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
 class Arc(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     """What the chain of ARC sets is worth (RFC 8617): none, pass or fail; `sealers` are its domains, newest first.
 
-    `author` is the domain of From for which the first of them saw DMARC pass, "" for none.
+    `author` is the domain of From for which the first of them saw DMARC pass, "" for none. `unsure`: it fails for want
+    of an answer or of time, so that another look might find that it holds; then both are what it claims.
     """
 
     result: Result = Result.NONE
     sealers: tuple[str, ...] = ()
     author: str = ""
     reason: str = ""
+    unsure: bool = False
 
 
 class Iprev(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
