@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import httpx2
+import msgspec
 import pytest
 from tests.api.contract import hold
 from tests.api.kept import Desk, open_desk
@@ -319,6 +320,51 @@ async def test_a_domain_that_moves_leaves_the_connections_of_its_former_customer
         await latter.wait(1)
         assert (await desk.ask("DELETE", f"{PLACE}old/")).status_code == 200
         assert former.mails == []
+
+
+async def test_a_connection_is_used_by_who_stays_though_others_moved_away(desk: Desk) -> None:
+    served = desk.house.store.reader.first(Domain, All(()))
+    assert served is not None
+    gone = await desk.house.add(msgspec.structs.replace(served, id=0, name="gone.example", customer_id=99))
+    bob = desk.house.store.reader.first(User, All(()))
+    assert isinstance(gone, Domain) and bob is not None
+    await create(desk)
+    row = desk.house.store.reader.first(Connection, eq("name", "relay"))
+    assert row is not None
+    others = [
+        msgspec.structs.replace(bob, id=0, email=f"{name}@gone.example", domain_id=gone.id, connection_id=row.id)
+        for name in "abc"
+    ]
+    late = msgspec.structs.replace(bob, id=0, email="late@served.example", connection_id=row.id)
+
+    def bind(writer: Writer) -> User:
+        return [writer.add(each) for each in (*others, late)][-1]
+
+    last = await desk.house.store.write(bind)
+    assert (await desk.ask("DELETE", f"{PLACE}relay/")).status_code == 400
+    await desk.house.store.write(lambda writer: writer.change(User, last.id, connection_id=None))
+    assert (await desk.ask("DELETE", f"{PLACE}relay/")).status_code == 200
+
+
+async def test_who_changes_no_server_of_a_connection_takes_nothing_away_threat_122(desk: Desk) -> None:
+    """Whoever may not name a private address may say something else of a connection that leads to one."""
+    await create(desk, host="relay.inside.example")
+    keeper = await desk.house.add(Admin(login="keeper", created_at=0))
+    assert isinstance(keeper, Admin)
+    rights = ["ROUTES_READ", "ROUTES_WRITE"]
+    await desk.house.add(Grant(admin_id=keeper.id, level=Level.CUSTOMER, node_id=1, permissions=rights))
+    token = await desk._token(admin_id=keeper.id)
+    for change, by, private in (
+        ({"description": "ours"}, token, True),
+        ({"port": 25}, token, False),
+        ({"description": "still"}, token, False),
+        ({"port": 25}, "", True),
+        ({"port": 25, "host": "other.inside.example"}, token, False),
+    ):
+        given = {**RELAY, "host": "relay.inside.example", **change}
+        assert (await desk.ask("PUT", f"{PLACE}relay/", given, token=by)).status_code == 200
+        row = desk.house.store.reader.first(Connection, eq("name", "relay"))
+        assert row is not None and row.private is private, change
 
 
 async def leads_here(desk: Desk, properties: list[Any]) -> None:

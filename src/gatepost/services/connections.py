@@ -11,7 +11,7 @@ from msgspec import Meta
 from gatepost.model.access import Caller
 from gatepost.model.connection import BadProperty, Connection, Project, read_properties
 from gatepost.model.problem import Kind, Problem
-from gatepost.model.query import Op, Query, Where, eq, every
+from gatepost.model.query import Not, Op, Query, Where, eq, every
 from gatepost.model.tenant import Customer, Domain, User
 from gatepost.mta.routing import IMPLICIT_TLS_PORT
 from gatepost.services.access import may
@@ -96,7 +96,7 @@ class Connections:
             row = _to_change(writer, owner, name)
             if given.name.casefold() != row.name.casefold():
                 _check_free(writer, owner, given.name)
-            fields = msgspec.structs.asdict(self._read(caller, owner, given))
+            fields = msgspec.structs.asdict(self._read(caller, owner, given, row))
             writer.change(Connection, row.id, **{**fields, "id": row.id})
 
         await self._store.write(change)
@@ -132,8 +132,13 @@ class Connections:
         owner = self._store.reader.get(Project, row.project_id or 0)
         return self._store.reader.get(Customer, owner.customer_id) if owner else None
 
-    def _read(self, caller: Caller, owner: Project, given: ConnectionData) -> Connection:
-        """Check what a caller gives; raise MALFORMED or UNPROCESSABLE with the member at fault."""
+    def _read(
+        self, caller: Caller, owner: Project, given: ConnectionData, known: Connection | None = None
+    ) -> Connection:
+        """Check what a caller gives; raise MALFORMED or UNPROCESSABLE with the member at fault.
+
+        The server of one that is `known` may stay at a private address where it stays the same.
+        """
         for member in ("username", "password"):
             if given.auth and not getattr(given, member):
                 raise Problem(Kind.MALFORMED, "It is required where auth is true.", pointer=f"/{member}")
@@ -142,13 +147,15 @@ class Connections:
         except BadProperty as error:
             place = f"/additionalProperties/{error.at}"
             raise Problem(Kind.MALFORMED, f"{error}.", pointer=place) from error
+        host = self._targets.host(caller, given.host, "/host")
+        stays_private = known is not None and known.private and (known.host, known.port) == (host, given.port)
         return Connection(
             project_id=owner.id,
             name=given.name,
             description=given.description,
             enabled=given.enabled,
             deploy_to_worker=given.deploy_to_worker,
-            host=self._targets.host(caller, given.host, "/host"),
+            host=host,
             port=given.port,
             ssl=given.port == IMPLICIT_TLS_PORT,
             start_tls=given.enable_start_tls,
@@ -158,7 +165,7 @@ class Connections:
             default_encoding=given.default_encoding,
             address_to_test=given.address_to_test,
             sender=given.sender,
-            private=self._targets.private(caller),
+            private=self._targets.private(caller) or stays_private,
             properties=given.additional_properties,
         )
 
@@ -188,10 +195,15 @@ def _to_change(reader: Reader, owner: Project, name: str) -> Connection:
 
 def _is_used(reader: Reader, owner: Project, row: Connection) -> bool:
     """Tell whether one of the customer's domains or accounts is bound to a connection; those that moved are not."""
-    own = [domain.id for domain in reader.find(Domain, Query(where=eq("customer_id", owner.customer_id))).items]
-    bound = eq("connection_id", row.id)
-    places = ((Domain, "id"), (User, "domain_id"))
-    return any(reader.first(kind, every(bound, Where(member, Op.IN, own))) for kind, member in places)
+    bound, moved = eq("connection_id", row.id), list[int]()
+    if reader.first(Domain, every(bound, eq("customer_id", owner.customer_id))):
+        return True
+    while user := reader.first(User, every(bound, Not(Where("domain_id", Op.IN, moved)))):
+        domain = reader.get(Domain, user.domain_id)
+        if domain is not None and domain.customer_id == owner.customer_id:
+            return True
+        moved.append(user.domain_id)
+    return False
 
 
 def _check_free(reader: Reader, owner: Project, name: str) -> None:
