@@ -1,8 +1,10 @@
 """A small world for tests of the road: a store with a served domain, its accounts, policies and rules."""
 
+import asyncio
 import contextlib
 import ssl
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +126,21 @@ def open_store(directory: Path, clock: StillClock, **settings: object) -> Store:
         metrics=Metrics(),
         settings=StoreSettings(directory=str(directory), **settings),  # type: ignore[arg-type]
     )
+
+
+async def overtaking(store: Store, change: Callable[[Writer], object]) -> "asyncio.Task[object]":
+    """Begin a change that is made, and committed by itself, as soon as the next one waits behind it."""
+    begun = threading.Event()
+
+    def run(writer: Writer) -> object:
+        begun.set()
+        queue = store._committer._queue
+        queue.put(queue.get(timeout=10))
+        return change(writer)
+
+    task = asyncio.create_task(store.write(run))
+    assert await asyncio.to_thread(begun.wait, 10)
+    return task
 
 
 def make_sign_in(

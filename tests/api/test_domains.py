@@ -7,6 +7,8 @@ import msgspec
 import pytest
 from tests.api.house import NOW, Api
 from tests.api.replay import Replay
+from tests.house import overtaking
+from tests.store.samples import delivery, message
 
 from gatepost.model.access import Caller
 from gatepost.model.envelope import Body
@@ -277,6 +279,16 @@ async def test_a_name_is_not_left_to_others_while_mail_is_kept_or_on_its_way_und
         assert (answer.status_code, answer.json()["pointer"]) == (422, "/name")
         await api.store.write(step)
     await api.change(f"/domains/{made['id']}", {"name": "new.example"})
+
+
+async def test_a_domain_is_not_renamed_where_mail_came_since_it_was_looked_for(api: Api) -> None:
+    made = await api.domain("old.example")
+    body = Body(data=b"x", size=1)
+    way = delivery(1, domain_id=api.ids.read(made["id"]))
+    coming = await overtaking(api.store, lambda writer: writer.keep(message(1), body, [], [way], [], NOW))
+    answer = await api.ask("PATCH", f"/domains/{made['id']}", {"name": "new.example"})
+    await coming
+    assert (answer.status_code, answer.json()["pointer"]) == (422, "/name")
 
 
 async def test_service_flags_are_switched_in_the_policies(api: Api) -> None:

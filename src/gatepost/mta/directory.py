@@ -187,7 +187,7 @@ class Directory:
         self._holders.check(recipients, login)
 
         def again(writer: Writer) -> None:
-            if self._store.generation != seen:  # a change was on its way to the disc
+            if writer.generation != seen:  # a change was on its way to the disc
                 holders(writer).check(recipients, login)
 
         return again

@@ -164,11 +164,18 @@ class Domains:
         name = read_domain(change.name, "/name") if change.name is not None else None
         if not ignore_mx and _starts(self._store.reader, domain, change):
             await self._mx.arriving(name or domain.name)
-        if name not in (None, domain.name):
-            await self._store.read(partial(_check_nothing_under_way, domain))
-        await self._store.write(lambda writer: self._update(writer, caller, domain_id, name, change))
+        seen = 0
+        if name not in (
+            None,
+            domain.name,
+        ):  # beside the mail: a long queue takes longer to look through than a write may
+            seen = await self._store.read(partial(_check_nothing_under_way, domain.id))
+        await self._store.write(lambda writer: self._update(writer, caller, domain_id, name, seen, change))
 
-    def _update(self, writer: Writer, caller: Caller, domain_id: int, name: str | None, change: DomainUpdate) -> None:
+    def _update(
+        self, writer: Writer, caller: Caller, domain_id: int, name: str | None, seen: int, change: DomainUpdate
+    ) -> None:
+        """`seen`: what `_check_nothing_under_way` returned before."""
         domain = found(caller, "DOMAINS_WRITE", writer.get(Domain, domain_id), "domain")
         fields = given(change, "default_language", "wblist_priority", "auto_provisioning_on", "sender_verify_on")
         fields |= {key: emptied(value) for key, value in given(change, "description", "external_id").items()}
@@ -176,6 +183,7 @@ class Domains:
         fields |= _references(writer, caller, domain, change)
         if name is not None and name != domain.name:
             _check_rename(writer, domain, name)
+            _check_nothing_under_way(domain.id, writer, seen)
             fields["name"] = name
         writer.change(Domain, domain.id, **fields)
         _switch(writer, fields.get("policy_id", domain.policy_id), domain.id, change)
@@ -275,11 +283,16 @@ def _check_rename(reader: Reader, domain: Domain, name: str) -> None:
         raise unprocessable("Mail is kept under the old name; add the new one as an alias.", "/name")
 
 
-def _check_nothing_under_way(domain: Domain, reader: Reader) -> None:
-    """Raise UNPROCESSABLE while mail is under way: what no server takes would be kept under the old name."""
-    live = Where("state", Op.IN, (State.QUEUED, State.HELD))
-    if reader.first(Delivery, every(eq("domain_id", domain.id), live)):
+def _check_nothing_under_way(domain_id: int, reader: Reader, seen: int = 0) -> int:
+    """Raise UNPROCESSABLE while mail is under way: what no server takes would be kept under the old name.
+
+    Returns the newest delivery; the next look begins behind it (`seen`), for none that is done goes on its way again.
+    """
+    newest = reader.find(Delivery, Query(sort="-id", limit=1)).items
+    live = every(Where("state", Op.IN, (State.QUEUED, State.HELD)), Where("id", Op.GT, seen))
+    if reader.first(Delivery, every(eq("domain_id", domain_id), live)):
         raise unprocessable("Mail is on its way under the old name; add the new one as an alias.", "/name")
+    return newest[0].id if newest else 0
 
 
 def _switch(writer: Writer, default_id: int, domain_id: int, change: DomainUpdate) -> None:

@@ -245,6 +245,7 @@ class Committer:
 
     def _transact(self, batch: list[Item[Any]]) -> None:
         self._crowded = sum(item.pace is Pace.TOGETHER for item in batch) > 1
+        self._writer.generation = self.generation
         self._connection.execute("BEGIN IMMEDIATE")
         made = self._together(batch)
         for item in batch:
@@ -290,6 +291,8 @@ class Committer:
 
     def _mark(self, item: Item[Any]) -> None:
         item.touched, item.stirred = self._writer.touched, self._writer.stirred
+        if item.touched:
+            self._writer.generation = self.generation + 1
 
     def _check(self, error: BaseException) -> None:
         """Raise what fails more than the change that it befell."""

@@ -42,6 +42,7 @@ class Writer(Reader):
         self.mail = Mail(connection)
         self.touched = False  # a configuration table was changed
         self.stirred = False  # the same, or quiet columns of one, or what else stirs
+        self.generation = 0  # what the store's will be if nothing more is changed
         self._journal: Journal | None = None  # of the write at hand, where somebody answers for it
 
     # Any struct.
