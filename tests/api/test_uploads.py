@@ -10,13 +10,17 @@ from typing import Any, cast
 import httpx2
 import pytest
 from tests.api.kept import Desk, open_desk
+from tests.house import overtaking
 
 from gatepost.model.outgoing import Upload
 from gatepost.model.policy import Policy
-from gatepost.model.query import All
+from gatepost.model.query import All, eq
+from gatepost.model.tenant import User
+from gatepost.services.members import rename
 from gatepost.settings import StoreSettings
 from gatepost.store.check import verify
 from gatepost.store.item import Pace
+from gatepost.store.writer import Writer
 
 pytestmark = pytest.mark.anyio
 
@@ -295,6 +299,24 @@ async def test_a_user_has_so_many_drafts(desk: Desk) -> None:
     saved = [(await save(desk)).json()["id"] for _ in range(2)]
     assert (await save(desk)).status_code == 422
     assert (await save(desk, draftId=saved[0])).status_code == 201
+
+
+async def test_a_draft_lies_under_the_address_that_its_user_has_once_it_is_written(desk: Desk) -> None:
+    bob = desk.house.store.reader.first(User, eq("email", "bob@served.example"))
+    assert bob is not None
+    first = (await save(desk)).json()["id"]
+
+    def change(writer: Writer) -> None:
+        rename(writer, bob, "rob@served.example")
+        writer.change(User, bob.id, email="rob@served.example")
+
+    changing = await overtaking(desk.house.store, change)
+    answer = await save(desk, draftId=first)
+    await changing
+    assert answer.status_code == 201, answer.text
+    listed = await desk.get("/users/rob@served.example/emails/Drafts", token=desk.bob)
+    assert [each["id"] for each in listed] == [answer.json()["id"]]
+    assert {copy.mailbox for copy in desk.house.copies()} == {"rob@served.example"}
 
 
 async def test_a_draft_is_its_users_alone(desk: Desk, eve: str) -> None:

@@ -83,13 +83,12 @@ class Drafts:
         mail_id, now = fresh_id(self._clock()), self._clock()
         body = await self._body(author, draft, mail_id, now)
         message = await self._message(author, body, mail_id, now)
-        copy = self._copy(user, mail_id, now)
         body = await self._store.spool.adopt(body, mail_id)
 
         def change(writer: Writer) -> None:
             beside(writer)
             self._check_room(writer, user, body.size)
-            writer.keep(message, body, [copy], [], [], now)
+            writer.keep(message, body, [self._copy(_as_now(writer, user), mail_id, now)], [], [], now)
 
         try:
             await self._store.write(change)
@@ -106,7 +105,7 @@ class Drafts:
 
     def drop(self, writer: Writer, user: User, draft_id: str) -> bool:
         """Remove a user's draft within a change; tell whether there was one."""
-        return writer.remove(Copy, every(_drafts_of(user), eq("mail_id", draft_id.lower()))) > 0
+        return writer.remove(Copy, every(_drafts_of(writer, user), eq("mail_id", draft_id.lower()))) > 0
 
     async def completed(self, user: User, draft: Draft) -> Draft:
         """Return what a user sends with its thread, and how it is to leave as the draft that it names has it.
@@ -171,18 +170,26 @@ class Drafts:
         )
 
     def _check_room(self, writer: Writer, user: User, size: int) -> None:
-        drafts = writer.letters(Query(where=_drafts_of(user))).items
+        drafts = writer.letters(Query(where=_drafts_of(writer, user))).items
         if len(drafts) >= self._limits.drafts:
             raise Problem(Kind.UNPROCESSABLE, f"A user may have at most {self._limits.drafts} drafts; delete some.")
         if size + sum(each.message.size for each in drafts) > self._limits.draft_bytes:
             raise Problem(Kind.UNPROCESSABLE, "The drafts take more room than a user has; delete some.")
 
     def _named(self, reader: Reader, user: User, draft_id: str) -> Copy:
-        copy = reader.first(Copy, every(_drafts_of(user), eq("mail_id", draft_id.lower())))
+        copy = reader.first(Copy, every(_drafts_of(reader, user), eq("mail_id", draft_id.lower())))
         if copy is None:
             raise Problem(Kind.UNPROCESSABLE, "There is no such draft.", pointer="/draftId")
         return copy
 
 
-def _drafts_of(user: User) -> Condition:
-    return every(eq("mailbox", user.email), eq("folder", Folder.DRAFTS.value))
+def _drafts_of(reader: Reader, user: User) -> Condition:
+    return every(eq("mailbox", _as_now(reader, user).email), eq("folder", Folder.DRAFTS.value))
+
+
+def _as_now(reader: Reader, user: User) -> User:
+    """Return a user with the address that he has by now: his drafts lie under that."""
+    now = reader.get(User, user.id)
+    if now is None:
+        raise Problem(Kind.FORBIDDEN, "The account is gone.")
+    return now
