@@ -13,14 +13,17 @@ from tests.peers.names import Names, Zone
 from tests.peers.sink import Script, Sink
 
 from gatepost.model.address import Address, parse_address
-from gatepost.model.envelope import Client, Direction, Dsn, Envelope, Login, Role
+from gatepost.model.envelope import Client, Direction, Dsn, Envelope, Login, Recipient, Role
+from gatepost.model.policy import Policy
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import All, Query, eq
+from gatepost.model.route import Platform
 from gatepost.model.rules import SenderRule, SenderType
 from gatepost.model.stored import Delivery, Message, Relocation, State
 from gatepost.model.tenant import Domain, Group, GroupMember, Language, User
 from gatepost.mta.intake import Answer, Receipt
 from gatepost.mta.pipeline import Report
+from gatepost.services.members import rename
 from gatepost.smtp import replies
 from gatepost.store.store import Writer
 
@@ -62,7 +65,7 @@ async def receive(
     house: House,
     who: Client,
     sender: Address | None,
-    to: str,
+    to: str | tuple[str, ...],
     raw: bytes,
     dsn: Dsn = Dsn(),
     *,
@@ -71,7 +74,9 @@ async def receive(
 ) -> Receipt:
     """Hand a mail in; `meanwhile` is written once its recipient was named, or (`late`) once it was judged."""
     intake = house.gatepost.intake
-    recipients = await house.gatepost.directory.resolve(parse_address(to), who, sender, dsn)
+    recipients: tuple[Recipient, ...] = ()
+    for each in (to,) if isinstance(to, str) else to:
+        recipients += await house.gatepost.directory.resolve(parse_address(each), who, sender, dsn)
     if meanwhile is not None and not late:
         await house.store.write(meanwhile)
     draft = intake.draft()
@@ -470,6 +475,32 @@ async def test_a_mail_whose_recipient_was_changed_meanwhile_comes_again(
     assert caught.value.kind is Kind.UNAVAILABLE
     reader = house.store.reader
     assert (house.copies(), reader.find(Delivery, Query()).items, reader.find(Message, Query()).items) == ([], [], [])
+
+
+async def test_what_was_held_goes_where_it_was_to_go_though_its_author_has_another_address(house: House) -> None:
+    """His own copy to him, and to those outside from him, not as from a group."""
+    who = await login(house, "ann@served.example")
+    ann = house.store.reader.first(User, eq("email", "ann@served.example"))
+    domain = house.store.reader.domain("served.example")
+    assert ann and domain
+    await house.store.write(lambda writer: writer.change(Policy, domain.policy_id, outgoing=True, archive=False))
+    sender, raw = parse_address(ann.email), written(author=ann.email, text=GTUBE)
+    mail_id = (await receive(house, who, sender, (ann.email, "x@far.example"), raw)).id
+    (copy,) = house.copies()
+    assert (copy.mailbox, sorted(copy.held_for)) == (ann.email, [ann.email, "x@far.example"])
+
+    def change(writer: Writer) -> None:
+        rename(writer, ann, "eve@served.example")
+        writer.change(User, ann.id, email="eve@served.example")
+
+    await house.store.write(change)
+    (copy,), message = house.copies(), house.store.reader.get(Message, mail_id)
+    assert message is not None
+    assert await house.gatepost.releases.requeue(copy, message)
+    ways = {each.recipient: (each.group, each.proven, each.platform_id) for each in deliveries(house, mail_id)}
+    platform = house.store.reader.first(Platform, eq("domain_id", domain.id))
+    assert platform is not None
+    assert ways == {"eve@served.example": (None, False, platform.id), "x@far.example": (None, True, None)}
 
 
 async def test_no_mail_makes_an_account_at_an_address_from_which_mail_is_still_moved(house: House) -> None:

@@ -51,6 +51,12 @@ async def together(store: Store, *changes: Callable[[Writer], Any]) -> list[Any]
     return await asyncio.gather(*tasks, return_exceptions=True)
 
 
+async def test_a_change_is_told_what_generation_those_before_it_in_its_batch_have_made(store: Store) -> None:
+    seen = store.generation
+    before, _, after = await together(store, lambda writer: writer.generation, adds(domain()), lambda w: w.generation)
+    assert (before, after, store.generation) == (seen, seen + 1, seen + 1)
+
+
 def commits(store: Store) -> float:
     return store._committer._metrics.commits._value.get()
 

@@ -13,6 +13,7 @@ from tests.store.samples import (
     delivery,
     domain,
     event,
+    full,
     keep,
     mail_id,
     message,
@@ -20,6 +21,7 @@ from tests.store.samples import (
     user,
 )
 
+from gatepost.model.email import Email, EmailStatus
 from gatepost.model.envelope import Body
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Op, Pattern, Query, Where, eq, every
@@ -122,17 +124,22 @@ async def test_a_delivery_has_room_for_what_its_first_try_says(store: Store) -> 
 async def test_copies_move_to_another_mailbox_a_slice_at_a_time_and_stay_as_they_are(store: Store) -> None:
     for number in (1, 2, 3):
         await kept(store, number, copies=1)
-    await store.write(lambda writer: writer.change(Copy, 2, seen=True, released_at=NOW))
-    before = store.reader.find(Copy, Query()).items
     old, new = "bob@in.test", "robert@in.test"
+    released = {"seen": True, "released_at": NOW, "held_for": [old, "x@out.test"]}
+    await store.write(lambda writer: writer.change(Copy, 2, **released))
+    told = msgspec.structs.replace(full(Email), mail_id=mail_id(2), status=EmailStatus.DELIVERED, message=None)
+    told = await store.write(lambda writer: writer.add(told))
+    before = store.reader.find(Copy, Query()).items
     assert {copy.mailbox for copy in before} == {old}
     moved = [await store.write(lambda writer: writer.move_copies(old, new, 3, 2)) for _ in range(3)]
     assert moved == [2, 1, 0]
     after = store.reader.find(Copy, Query()).items
     assert [copy.id for copy in after] == [4, 5, 6]
     expected = {copy.mail_id: msgspec.structs.replace(copy, mailbox=new) for copy in before}
+    expected[mail_id(2)] = msgspec.structs.replace(expected[mail_id(2)], held_for=[new, "x@out.test"])
     assert {copy.mail_id: msgspec.structs.replace(copy, id=expected[copy.mail_id].id) for copy in after} == expected
     assert [each.mailbox for each in store.reader.uncopied(9)] == [old] * 3, "the body search hears of it"
+    assert store.reader.find(Email, Query()).items == [told], "what applications are told of it does not change"
 
 
 @pytest.mark.parametrize("state", [State.QUEUED, State.HELD])

@@ -98,7 +98,7 @@ class Releases:
 
     def _is_groups(self, copy: Copy, message: Message) -> bool:
         """Tell whether a mail that was to leave was held for a group, which may be gone by now, not for its author."""
-        if not message.sender:
+        if not message.sender or copy.user_id is not None:
             return False
         sender = parse_address(message.sender)
         # His address as he wrote it is where mail was kept once, under another name of his domain.

@@ -1,7 +1,7 @@
 """What became of mail that applications handed in, read off its deliveries; and the end of what is told of it."""
 
 import sqlite3
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from gatepost.store.schema import LIVE
 from gatepost.store.wide import Wide
@@ -37,6 +37,17 @@ def tell(connection: sqlite3.Connection, mail_ids: Collection[str]) -> None:
     """Write into the records of some mails how their deliveries stand."""
     for sql, values in _TELL.over([(mail_id,) for mail_id in mail_ids]):
         connection.execute(sql, values)
+
+
+def standing(connection: sqlite3.Connection, mail_ids: str) -> list[tuple[str, str | None, int]]:
+    """Return what is told of some mails, which a statement selects, for `restore`."""
+    sql = f"SELECT status, message, id FROM email WHERE mail_id IN ({mail_ids})"  # noqa: S608 - of ours
+    return connection.execute(sql).fetchall()
+
+
+def restore(connection: sqlite3.Connection, told: Sequence[tuple[str, str | None, int]]) -> None:
+    """Tell again what was told before copies were made that hold nothing anew."""
+    connection.executemany("UPDATE email SET status = ?, message = ? WHERE id = ?", told)
 
 
 def expire(connection: sqlite3.Connection, now: int, limit: int) -> int:

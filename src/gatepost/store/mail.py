@@ -236,18 +236,23 @@ class Mail:
 def move_copies(connection: sqlite3.Connection, old: str, new: str, upto: int, limit: int) -> int:
     """Give so many copies of one mailbox, the newest being `upto`, to another, under new ids; return their number.
 
-    To the body search the new ones have come and the old ones are gone.
+    What is held for the one is held for the other. To the body search the new ones have come and the old ones are gone.
     """
     rows = connection.execute(
         "SELECT id FROM copy WHERE mailbox = ? AND id <= ? ORDER BY folder, sent, id LIMIT ?", (old, upto, limit)
     ).fetchall()
-    ids = ", ".join(str(row[0]) for row in rows)
-    names = ", ".join(f'"{name}"' for name in [*_COPY.columns, *_COPY.hidden] if name not in ("id", "mailbox"))
+    chosen = f"copy WHERE id IN ({', '.join(str(row[0]) for row in rows)})"
+    told = emails.standing(connection, f"SELECT mail_id FROM {chosen}")
+    others = [name for name in [*_COPY.columns, *_COPY.hidden] if name not in ("id", "mailbox", "held_for")]
+    names = ", ".join(f'"{name}"' for name in others)
     moved = (
-        f"INSERT INTO copy (mailbox, {names}) SELECT ?, {names} FROM copy WHERE id IN ({ids}) ORDER BY folder, sent, id"
+        f"INSERT INTO copy (mailbox, held_for, {names}) SELECT ?, replace(held_for, ?, ?), {names} FROM {chosen}"
+        " ORDER BY folder, sent, id"
     )
-    connection.execute(moved, (new,))
-    connection.execute(f"DELETE FROM copy WHERE id IN ({ids})")
+    quoted = [msgspec.json.encode(address).decode() for address in (old, new)]
+    connection.execute(moved, (new, *quoted))
+    connection.execute(f"DELETE FROM {chosen}")
+    emails.restore(connection, told)
     return len(rows)
 
 
