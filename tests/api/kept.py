@@ -1,6 +1,6 @@
 """A whole Gatepost with its API called in-process: for tests of kept mail, traces and the queue."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -48,13 +48,17 @@ class Desk:
         assert user is not None
         return await self._token(user_id=user.id)
 
-    async def helper(self, domain: str, role: str = "HELPDESK") -> str:
-        """Return a token of a new administrator of a domain, at its help desk or in another role."""
+    async def helper(self, domain: str, role: str = "HELPDESK", permissions: Sequence[str] = ()) -> str:
+        """Return a token of a new administrator of a domain, at its help desk or in another role.
+
+        With `permissions` he holds these, and no role.
+        """
         served = self.house.store.reader.domain(domain)
         assert served is not None
         admin = await self.house.add(Admin(login=f"help@{domain}", created_at=self.house.clock()))
         assert isinstance(admin, Admin)
-        await self.house.add(Grant(admin_id=admin.id, level=Level.DOMAIN, node_id=served.id, roles=[role]))
+        held = {"permissions": [*permissions]} if permissions else {"roles": [role]}
+        await self.house.add(Grant(admin_id=admin.id, level=Level.DOMAIN, node_id=served.id, **held))
         return await self._token(admin_id=admin.id)
 
     async def _token(self, **owner: int) -> str:

@@ -250,6 +250,7 @@ async def test_the_queue_is_looked_into_and_moved_as_a_whole(desk: Desk) -> None
 
     assert (await bulk(act="delete"))[0] == 400  # which ones?
     assert (await bulk(act="delete", ids=[]))[0] == 400
+    assert (await bulk(act="delete", domainId="zzzzz"))[0] == 404
     one, none = {"done": 1, "busy": 0}, {"done": 0, "busy": 0}
     assert await bulk(act="hold", ids=["zzzzz"]) == (200, none)
     assert await bulk(act="retry", sender="nobody@*", state="held", mailId=item["mailId"]) == (200, none)

@@ -99,6 +99,9 @@ async def test_a_temporary_token_opens_no_lasting_way_in_rules_13(jon: Jon) -> N
     disabled = f"/security/admins/{api.ids.show((await api.admin('disabled')).id)}"
     assert (await api.ask("PATCH", disabled, {"enabled": False})).status_code == 200
     barred = f"/users/{(await api.user('sansa@got.com', jon.domain, status='DISABLED'))['id']}"
+    closed = f"/domains/{(await api.domain('closed.example', status='DISABLED'))['id']}"
+    deleted = f"/domains/{(await api.domain('deleted.example'))['id']}"
+    assert (await api.ask("DELETE", deleted)).status_code == 204
     new = {**account, "language": "EN", "permissions": ["SYSADMIN"]}
     asked: tuple[tuple[str, str, Any], ...] = (
         ("PATCH", me, {"email": "thief@evil.example"}),
@@ -114,6 +117,9 @@ async def test_a_temporary_token_opens_no_lasting_way_in_rules_13(jon: Jon) -> N
         ("PATCH", jon.place, {"mfaType": "NONE"}),
         ("PATCH", barred, {"status": "ENABLED"}),
         ("POST", "/users", user),
+        ("PUT", f"/domains/{jon.domain}/access", ["USER", "VIRUS_RELEASE"]),
+        ("PATCH", closed, {"status": "ENABLED"}),
+        ("PATCH", deleted, {"status": "ENABLED"}),
     )
     token = (await ask(api))["token"]
     for each in asked:
@@ -123,8 +129,11 @@ async def test_a_temporary_token_opens_no_lasting_way_in_rules_13(jon: Jon) -> N
         (me, {"displayName": "Me", "enabled": True}),
         (accomplice, {"enabled": False}),
         (jon.place, {"firstname": "Jon", "email": "jon@got.com", "mfaType": "NONE", "status": "ENABLED"}),
+        (f"/domains/{jon.domain}", {"status": "ENABLED"}),
+        (f"/domains/{jon.domain}", {"status": "DISABLED"}),
     ):
         assert (await api.ask("PATCH", place, change, token=token)).status_code < 300, place
+    assert (await api.ask("PUT", f"/domains/{jon.domain}/access", [], token=token)).status_code == 200
 
 
 async def test_an_administrator_acts_for_a_user_with_the_rights_of_both_rules_13(jon: Jon) -> None:

@@ -370,6 +370,15 @@ async def test_a_signature_is_base64_of_text(desk: Desk) -> None:
         assert (answer.status_code, answer.json()["pointer"]) == (400, "/sign"), str(bad)[:40]
 
 
+async def test_who_may_only_change_accounts_is_told_the_signature_that_he_set(desk: Desk) -> None:
+    """He was refused after it was written, as he may not read them."""
+    user = (await desk.get("/users?email=bob@served.example"))[0]["id"]
+    clerk = await desk.helper("served.example", permissions=["USERS_WRITE"])
+    answer = await desk.ask("PUT", f"/users/{user}/sign", {"sign": coded("Bob")}, token=clerk)
+    assert (answer.status_code, answer.json()) == (200, {"sign": coded("Bob")})
+    assert (await desk.ask("GET", f"/users/{user}/sign", token=clerk)).status_code == 403
+
+
 async def test_a_signature_is_for_its_owner_and_administrators_of_accounts_that_keep_mail(desk: Desk, eve: str) -> None:
     user = (await desk.get("/users?email=bob@served.example"))[0]["id"]
     for method, body in (("GET", None), ("PUT", {"sign": ""}), ("DELETE", None)):

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 from tests.house import House, living
+from tests.peers.names import Names, Zone
 from tests.peers.sink import Sink
 
-from gatepost.model.access import Caller
+from gatepost.model.access import Caller, Reach
 from gatepost.model.audit import Actor, Audit, acting
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import All, Op, Pattern, Query, Where
@@ -29,7 +30,8 @@ MAIL = (
 async def house(tmp_path: Path) -> AsyncIterator[House]:
     """Everything that is sent stays queued: its next hop says 451."""
     sink = Sink({"MAIL": ["451 4.3.0 not now"] * 50})
-    async with living(tmp_path, sink=sink) as house:
+    zone: Zone = {"world.example": ["MX 10 mx.world.example."], "near.example": ["A 127.0.0.1"]}
+    async with Names(zone) as names, living(tmp_path, sink=sink, dns={"servers": [names.address]}) as house:
         yield house
 
 
@@ -180,6 +182,26 @@ async def test_mail_is_never_rerouted_to_where_it_may_not_go(house: House, deliv
         hop = Hop(host, 25, Transport.SMTP)
         refusal = await refused(deliveries.move(ROOT, row.id, Move(verb=Verb.REROUTE, hop=hop)))
         assert refusal in (Kind.UNPROCESSABLE, Kind.MALFORMED)
+
+
+async def test_a_name_leads_to_private_ground_only_for_who_may_name_that_threat_122(
+    house: House, deliveries: Deliveries
+) -> None:
+    (row,) = await queued(house, deliveries)
+    reach = {permission: Reach(everywhere=True) for permission in ("QUEUE_READ", "QUEUE_WRITE")}
+    clerk = Caller(admin_id=7, login="clerk", rights=reach)
+    async with Sink() as other:
+        reroute = Move(verb=Verb.REROUTE, hop=Hop("near.example", other.port, Transport.SMTP))
+        await deliveries.move(clerk, row.id, Move(verb=Verb.HOLD))
+        await deliveries.move(clerk, row.id, reroute)
+        place = f"near.example:{other.port}/SMTP,public"
+        (stored, named) = await deliveries.get(clerk, row.id)
+        assert (stored.via, named) == (place, place)
+        await deliveries.move(clerk, row.id, Move(verb=Verb.RELEASE))
+        await house.gatepost.queue.idle()
+        assert not other.sessions
+        await deliveries.move(ROOT, row.id, reroute)
+        await other.wait(1)
 
 
 async def test_many_are_moved_by_what_they_have_in_common(house: House, deliveries: Deliveries) -> None:

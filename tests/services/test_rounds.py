@@ -10,6 +10,7 @@ from tests.peers.names import Names
 
 from gatepost.model.health import Checkup, Entity
 from gatepost.model.query import Query, eq
+from gatepost.model.route import Platform
 from gatepost.model.tenant import Domain, DomainStatus
 from gatepost.services.dkim import Dkim
 from gatepost.services.health import Health
@@ -58,6 +59,15 @@ async def test_a_platform_on_a_private_address_is_the_systems_to_ask(house: Hous
     await rounds(house).visit((await rounds(house).due())[1])
     (row,) = rows(house)
     assert not row.failing and house.sink.sessions
+
+
+async def test_a_platform_that_may_not_be_at_a_private_address_is_not_asked_there_threat_122(house: House) -> None:
+    """Its name may lead to any port inside by now; what answers there would be shown to who saved it."""
+    await house.store.write(lambda writer: writer.change(Platform, 1, private=False))
+    await rounds(house).visit((await rounds(house).due())[1])
+    (row,) = rows(house)
+    assert row.failing and not house.sink.sessions
+    assert row.entries[0].output[-1] == "Fail: Who saved this server may not have mail handed to private addresses."
 
 
 async def test_what_is_off_or_gone_is_not_visited(house: House) -> None:

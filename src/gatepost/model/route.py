@@ -75,16 +75,22 @@ class Hop(msgspec.Struct, frozen=True):
 
     @property
     def text(self) -> str:
-        """The hop in one word, as `read_hop` reads it."""
+        """The hop in one word."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}/{self.transport.value}"
 
 
+def write_hop(hop: Hop) -> str:
+    """Return a hop as `read_hop` reads it."""
+    return hop.text if hop.private else f"{hop.text},{PUBLIC}"
+
+
 def read_hop(text: str) -> Hop:
-    """Read `host:port/TRANSPORT`; raise ValueError."""
-    where, _, transport = text.rpartition("/")
+    """Read `host:port/TRANSPORT`, and whether it may be at a private address; raise ValueError."""
+    server, _, ground = text.partition(",")
+    where, _, transport = server.rpartition("/")
     host, _, port = where.rpartition(":")
-    return Hop(host.strip("[]"), int(port), Transport(transport))
+    return Hop(host.strip("[]"), int(port), Transport(transport), private=ground != PUBLIC)
 
 
 class Route(msgspec.Struct, frozen=True, dict=True):

@@ -9,7 +9,7 @@ import msgspec
 from gatepost.events import Clock, log
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import eq
-from gatepost.model.route import Hop
+from gatepost.model.route import Hop, write_hop
 from gatepost.model.stored import Delivery, Pause, State
 from gatepost.mta.freight import Freight
 from gatepost.mta.ledger import Ledger, Sent
@@ -109,7 +109,7 @@ class Moves:
 
     async def reroute(self, ids: Sequence[int], hop: Hop | None) -> int:
         """Send deliveries to another server, or (None) by their own way again; return how many."""
-        via = hop.text if hop else ""
+        via = write_hop(hop) if hop else ""
 
         def change(writer: Writer) -> int:
             rows = _live(writer, ids)

@@ -15,7 +15,7 @@ from gatepost.model.rules import SenderRule
 from gatepost.model.stored import Delivery, State
 from gatepost.model.tenant import Domain, DomainStatus, Group, Language, Priority, User
 from gatepost.model.values import Id
-from gatepost.services.access import found, require_sysadmin, visible
+from gatepost.services.access import found, require_lasting, require_sysadmin, visible
 from gatepost.services.mx import MxCheck
 from gatepost.services.platforms import PlatformPart, Platforms
 from gatepost.services.policies import PolicyPatch, changed, save
@@ -239,6 +239,8 @@ def _status(caller: Caller, domain: Domain, status: NextStatus | None, now: int)
 
     Once the day of its purge has come a domain is being erased, slice by slice, and nothing brings it back.
     """
+    if status is NextStatus.ENABLED and domain.status is not DomainStatus.ENABLED:
+        require_lasting(caller)  # its accounts sign in again
     if domain.status is not DomainStatus.DELETED:
         return {} if status is None else {"status": DomainStatus(status.value)}
     require_sysadmin(caller)

@@ -171,9 +171,7 @@ class Deliveries:
                 return lambda ids: self._queue.bounce(ids, move.reason)
             case Verb.REROUTE:
                 require(caller, "QUEUE_WRITE")  # of the platform: it is its address that the other server sees
-                hop = move.hop and msgspec.structs.replace(
-                    move.hop, host=self._targets.host(caller, move.hop.host, "/hop/host")
-                )
+                hop = move.hop and self._allowed(caller, move.hop)
                 return lambda ids: self._queue.reroute(ids, hop)
             case Verb.HOLD:
                 return self._queue.hold
@@ -183,6 +181,11 @@ class Deliveries:
                 return self._queue.retry
             case Verb.DELETE:
                 return self._queue.delete
+
+    def _allowed(self, caller: Caller, hop: Hop) -> Hop:
+        """Return a server as the caller may name it: whatever its name leads to by then (threat 122)."""
+        host = self._targets.host(caller, hop.host, "/hop/host")
+        return msgspec.structs.replace(hop, host=host, private=self._targets.private(caller))
 
     async def _at_once_or_singly(self, verb: Callable[[Sequence[int]], Any], ids: Sequence[int]) -> Moved:
         """Move all; one by one where some came under way meanwhile."""

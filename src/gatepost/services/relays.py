@@ -8,6 +8,7 @@ import msgspec
 from gatepost.dns import DnsFailure, Missing, Resolver
 from gatepost.model.access import Caller
 from gatepost.model.health import Code, Entry
+from gatepost.model.problem import Problem
 from gatepost.model.route import Hop
 from gatepost.mta.probe import Prober
 from gatepost.mta.routing import IMPLICIT_TLS_PORT, Target
@@ -49,7 +50,12 @@ class Relays:
         try:
             async with asyncio.timeout_at(until):
                 host = self._targets.host(caller, hop.host, at)
-                return Attempt(hop, await self._targets.resolve(caller, host, self._resolver, at), "")
+                ip = await self._targets.resolve(caller, host, self._resolver, at, private=hop.private)
+                return Attempt(hop, ip, "")
+        except Problem as problem:
+            if hop.private or not self._targets.private(caller):
+                raise
+            return Attempt(hop, "", problem.detail)  # he may have it asked; who saved it may not
         except (Missing, DnsFailure) as error:
             return Attempt(hop, "", str(error))
         except TimeoutError:

@@ -12,7 +12,7 @@ from gatepost.model.query import Page, Query, eq, every
 from gatepost.model.rights import END_USERS, OWN, ROLES, SYSADMIN, SYSADMIN_ALONE, USER, ordered
 from gatepost.model.tenant import Domain
 from gatepost.model.values import Id
-from gatepost.services.access import found
+from gatepost.services.access import found, require_lasting
 from gatepost.services.authorities import MANY, check_held
 from gatepost.services.records import Line, emptied, show, unprocessable
 from gatepost.services.rights import granted_to_users
@@ -142,7 +142,10 @@ class Roles:
             domain = found(caller, "GRANT", writer.get(Domain, domain_id), "domain")
             names = _known(given, END_USERS | {USER}, "", least=0)
             allowed = ordered({*names, *(OWN if USER in names else ())} & END_USERS)
-            check_held(caller, set(allowed) - granted_to_users(domain), domain)
+            added = set(allowed) - granted_to_users(domain)
+            check_held(caller, added, domain)
+            if added:
+                require_lasting(caller)
             changed = writer.change(Domain, domain.id, user_permissions=allowed)
             assert changed
             return UserAccess(id=Id(domain.id), username=domain.name, permissions=_statuses(changed))

@@ -30,10 +30,10 @@ class Signatures:
     async def get(self, caller: Caller, user_id: int) -> str | None:
         """Return the signature in Base64, if there is one; raise MALFORMED for an account that keeps no mail."""
         user = await self._store.read(lambda reader: _account(reader, caller, user_id, "USERS_READ"))
-        return base64.b64encode(user.sign.encode()).decode() if user.sign else None
+        return _in_base64(user.sign)
 
-    async def set(self, caller: Caller, user_id: int, sign: str) -> None:
-        """Keep a signature, given as HTML in Base64; an empty one clears it."""
+    async def set(self, caller: Caller, user_id: int, sign: str) -> str | None:
+        """Keep a signature, given as HTML in Base64, and return it as it is kept; an empty one clears it."""
         html = _html(sign)
 
         def change(writer: Writer) -> None:
@@ -41,6 +41,7 @@ class Signatures:
             writer.change(User, user_id, sign=html or None)
 
         await self._store.write(change)
+        return _in_base64(html)
 
     async def delete(self, caller: Caller, user_id: int) -> None:
         """Remove a signature; harmless where there is none."""
@@ -54,6 +55,10 @@ def _account(reader: Reader, caller: Caller, user_id: int, permission: str) -> U
     if policy is None or not (policy.quarantine or policy.retention or policy.archive):
         raise Problem(Kind.MALFORMED, "The account has none of the services quarantine, retention and archive.")
     return user
+
+
+def _in_base64(html: str | None) -> str | None:
+    return base64.b64encode(html.encode()).decode() if html else None
 
 
 def _html(sign: str) -> str:

@@ -25,24 +25,30 @@ class Targets:
         self.check(caller, str(address), at)
         return str(address)
 
-    def check(self, caller: Caller, ip: str, at: str) -> None:
-        """Raise UNPROCESSABLE for an address that the caller may not have connections made to."""
+    def check(self, caller: Caller, ip: str, at: str, *, private: bool = True) -> None:
+        """Raise UNPROCESSABLE for an address that the caller may not have connections made to.
+
+        `private` False: for a private one, whoever asks, as who saved the server may not name one.
+        """
         address = _address(ip)
         assert address is not None, ip
         if is_forbidden(str(address)):
             raise unprocessable("Mail can't be handed to that address.", at)
         if not is_public(str(address)):
             self._check_private(caller, at)
+            if not private:
+                raise unprocessable("Who saved this server may not have mail handed to private addresses.", at)
 
-    async def resolve(self, caller: Caller, host: str, resolver: Resolver, at: str) -> str:
+    async def resolve(self, caller: Caller, host: str, resolver: Resolver, at: str, *, private: bool = True) -> str:
         """Return one address of a host to connect to, so that no second look-up can lead elsewhere (threat 122).
 
-        Raises UNPROCESSABLE where every address is forbidden, Missing or DnsFailure where there is none.
+        `private` as in `check`. Raises UNPROCESSABLE where every address is forbidden, Missing or DnsFailure where
+        there is none.
         """
         refused: Problem | None = None
         for ip in await resolver.addresses(host):
             try:
-                self.check(caller, ip, at)
+                self.check(caller, ip, at, private=private)
             except Problem as problem:
                 refused = problem
             else:

@@ -68,7 +68,7 @@ class Trial:
     async def _target(self, caller: Caller, connection: Connection, password: str | None, at: str) -> Target:
         (hop,) = connection_route(connection, password).hops
         host = self._targets.host(caller, hop.host, at)
-        ip = await self._targets.resolve(caller, host, self._resolver, at)
+        ip = await self._targets.resolve(caller, host, self._resolver, at, private=connection.private)
         return Target(host, ip, hop.port, hop.transport, hop.terms)
 
     def _parcel(self, sender: Address, recipient: Address) -> Parcel:

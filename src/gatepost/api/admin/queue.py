@@ -207,6 +207,6 @@ def _where(body: BulkMove) -> Condition:
         stated.append(Where("state", Op.EQ, body.state.value))
     texts = {"recipient": body.recipient, "sender": body.sender, "mail_id": body.mail_id}
     stated += [Where(name, Op.LIKE, as_sent(Pattern.read(value))) for name, value in texts.items() if value is not None]
-    if not (stated or body.all or body.destination or body.domain_id):
+    if not (stated or body.all or body.destination or body.domain_id is not None):
         raise Problem(Kind.MALFORMED, 'Which deliveries? To mean all of them, say "all": true.', pointer="/all")
     return every(*stated) if stated else All(())

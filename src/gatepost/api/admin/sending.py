@@ -175,8 +175,7 @@ async def set_sign(signatures: Signatures, caller: Caller, user_id: Id, body: Si
     """Set a user's signature; an empty one clears it."""
     if body.sign is None:
         raise Problem(Kind.MALFORMED, "The signature is missing.", pointer="/sign")
-    await signatures.set(caller, user_id, body.sign)
-    return Sign(await signatures.get(caller, user_id))
+    return Sign(await signatures.set(caller, user_id, body.sign))
 
 
 @endpoint("DELETE", "/users/{userId}/sign", permission="USERS_WRITE", others=True)
