@@ -66,6 +66,8 @@ SEVENZIPPED = sevenzipped(FILES)
         ("a.tar.xz", lzma.compress(tarred(FILES))),
         ("a.tar.lzma", lzma.compress(tarred(FILES), lzma.FORMAT_ALONE)),
         ("a.tar.zst", zstandard.compress(tarred(FILES))),
+        ("a.tar.xz", lzma.compress(b"") + bytes(4) + lzma.compress(tarred(FILES))),
+        ("a.tar.zst", b"\x50\x2a\x4d\x18\4\0\0\0skip" + zstandard.compress(tarred(FILES))),
         ("a.7z", SEVENZIPPED),
     ],
     ids=[
@@ -80,6 +82,8 @@ SEVENZIPPED = sevenzipped(FILES)
         "tar.xz",
         "tar.lzma",
         "tar.zst",
+        "padded xz",
+        "skipped zst",
         "7z",
     ],
 )
@@ -274,6 +278,112 @@ def test_threat_57_an_entry_in_no_directory_is_found() -> None:
         assert set(paths(holding("a.zip", content))) == {"safe.txt", "evil.exe"}
 
 
+def located(name: bytes, offset: int) -> bytes:
+    return directory_record(name, EXE, offset)
+
+
+FRONT, READ = local_record(b"b.txt", b"b" * 99), local_record(b"read.txt", EXE)
+HERE = len(FRONT)
+EVIL = located(b"evil.exe", HERE)
+BY_SIZE = located(b"read.txt", HERE - len(EVIL))
+END_64 = b"PK\6\6" + struct.pack("<QHHIIQQQQ", 44, 45, 45, 0, 0, 1, 1, len(EVIL), HERE + len(READ))
+LOCATOR = b"PK\6\7" + struct.pack("<IQI", 0, HERE + len(READ + EVIL + BY_SIZE), 1)
+
+
+@pytest.mark.parametrize(
+    "ends",
+    [
+        EVIL + BY_SIZE + end_record(1, len(BY_SIZE), HERE + len(READ)),
+        EVIL + located(b"read.txt", HERE) + END_64 + LOCATOR + end_record(1, 54, HERE + len(READ + EVIL)),
+        located(b"read.txt", HERE).ljust(len(EVIL))
+        + EVIL
+        + END_64.replace(struct.pack("<Q", HERE + len(READ)), struct.pack("<Q", HERE + len(READ + EVIL)))
+        + LOCATOR
+        + end_record(1, 54, HERE + len(READ)),
+    ],
+    ids=["by its size", "by the record of ZIP64", "by the other record"],
+)
+def test_threat_57_each_directory_that_a_reader_may_go_by_is_read(ends: bytes) -> None:
+    assert "evil.exe" in paths(holding("a.zip", FRONT + READ + ends))
+
+
+def test_threat_57_each_name_in_unicode_counts() -> None:
+    fields = b"".join(
+        struct.pack("<HHBI", 0x7075, 5 + len(name), 1, zlib.crc32(b"a.txt")) + name for name in (b"a.txt", b"evil.exe")
+    )
+    record, local = bytearray(located(b"a.txt", 0)), local_record(b"a.txt", EXE)
+    record[30:32] = struct.pack("<H", len(fields))
+    content = local + record + fields + end_record(1, len(record + fields), len(local))
+    assert holding("a.zip", content).members[0].names == ("a.txt", "evil.exe")
+
+
+def test_threat_57_what_stands_behind_the_end_of_a_packed_entry_is_found() -> None:
+    """Readers that go from the front know no size before that end."""
+    raw = zlib.compress(b"hello")[2:-4]
+    local = bytearray(local_record(b"a.txt", b"hello", flags=8, method=8, raw=raw))
+    local[14:26] = bytes(12)
+    record = bytearray(directory_record(b"a.txt", b"hello", 0, flags=8, method=8))
+    record[20:24] = struct.pack("<I", len(raw + READ))
+    content = local + READ + record + end_record(1, len(record), len(local + READ))
+    assert paths(holding("a.zip", bytes(content))) == ["a.txt", "read.txt"]
+
+
+@pytest.mark.parametrize("system", [0, 3], ids=["as a file", "as a link"])
+def test_threat_57_an_archive_that_calls_itself_a_link_is_opened(system: int) -> None:
+    inner = zlib.compress(zipped(FILES))[2:-4]
+    local = local_record(b"a.zip", zipped(FILES), method=8, raw=inner)
+    record = bytearray(directory_record(b"a.zip", zipped(FILES), 0, mode=0o120777, method=8))
+    record[5], record[20:24] = system, struct.pack("<I", len(inner))
+    assert "a.zip > run.exe" in paths(holding("b.zip", local + bytes(record) + end_record(1, len(record), len(local))))
+
+
+def test_an_archive_of_many_archives_is_whole() -> None:
+    inner = zipped({"a.txt": b"x"})
+    assert problems("a.zip", zipped({f"{number}.zip": inner for number in range(6)}, zipfile.ZIP_STORED)) == ()
+    assert "many directories" in problems("a.zip", inner * 6)[0]
+
+
+def headed(kind: bytes, records: dict[str, str] | None = None, size: int | None = None) -> bytes:
+    """Return a tar with one entry of a kind, `evil.zip`, behind records of POSIX for all that follows."""
+    out, content = io.BytesIO(), zipped(FILES)
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT, pax_headers=records) as archive:
+        info = tarfile.TarInfo("evil.zip")
+        info.type, info.size = kind, len(content) if size is None else size
+        archive.addfile(info)
+        archive.fileobj.write(content + bytes(-len(content) % 512))  # type: ignore[union-attr]
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [headed(b"A"), headed(tarfile.REGTYPE, {"path": "read.txt"}), headed(tarfile.REGTYPE, {"comment": "x"})],
+    ids=["an unknown kind", "a name for all", "a remark for all"],
+)
+def test_threat_57_a_tar_is_read_as_by_those_who_heed_no_records_for_all(content: bytes) -> None:
+    archive, *inner = holding("a.tar", content).members
+    assert "evil.zip" in archive.names
+    assert [member.names[0] for member in inner] == ["run.exe", "docs/read.txt"]
+
+
+def test_a_long_name_in_a_tar_is_its_only_one() -> None:
+    for form in (tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
+        out = io.BytesIO()
+        with tarfile.open(fileobj=out, mode="w", format=form) as archive:
+            archive.addfile(tarfile.TarInfo("n" * 150 + ".txt"))
+        assert holding("a.tar", out.getvalue()).members[0].names == ("n" * 150 + ".txt",)
+
+
+@pytest.mark.parametrize("kind", [tarfile.LNKTYPE, tarfile.SYMTYPE, tarfile.CHRTYPE])
+def test_threat_57_content_of_what_is_no_file_is_told(kind: bytes) -> None:
+    assert problems("a.tar", headed(kind))[0] == "a.tar: evil.zip: an entry that is no file has content"
+
+
+def test_threat_57_a_size_that_not_all_heed_is_told() -> None:
+    assert "a.tar: evil.zip: the records of an entry disagree" in problems(
+        "a.tar", headed(tarfile.REGTYPE, {"size": "0"})
+    )
+
+
 def test_threat_57_records_that_disagree_are_told() -> None:
     record = local_record(b"a.txt", EXE, method=8, raw=EXE)
     entry = directory_record(b"a.txt", EXE, 0)
@@ -369,8 +479,18 @@ CLOSED = "damaged or split" if foreign.available() else "no libarchive"
             "can't be opened here (img)",
         ),
         ("winmail.dat", b"\x78\x9f\x3e\x22" + b"junk" * 9, "damaged"),
+        ("a.ex_", b"SZDD\x88\xf0\x27\x33A\0" + bytes(9), "can't be opened here (szdd)"),
+        ("a.pst", b"!BDN" + bytes(600), "can't be opened here (pst)"),
+        ("a.img", bytes(32_769) + b"NSR02" + bytes(99), "can't be opened here (udf)"),
+        ("a.img", bytes(524_288) + bytes([2, 0, 2, 0, 4]) + bytes(600), "can't be opened here (udf)"),
+        ("a.img", bytes(1080) + b"\x53\xef\1\0\1\0" + bytes(600), "can't be opened here (img)"),
+        ("a.vhd", zipped(FILES) + b"conectix" + bytes(504), "can't be opened here (vhd)"),
+        ("a.zst", b"\x25\xb5\x2f\xfd" + bytes(20), "damaged"),
+        ("a.lzh", b"\x20\x10-lhx-" + bytes(40), CLOSED),
+        ("a.cab", EXE, "is called an archive"),
+        ("a.tar", headed(tarfile.XHDTYPE), "no entries"),
     ],
-    ids=[f"{number}" for number in range(32)],
+    ids=[f"{number}" for number in range(42)],
 )
 def test_threat_59_what_can_t_be_opened_is_told(name: str, content: bytes, said: str) -> None:
     told = problems(name, content)
@@ -385,7 +505,13 @@ def test_threat_59_pieces_of_a_split_archive_are_told_by_their_names(name: str) 
     assert problems("a.zip", zipped({name: b"x"})) == (f"a.zip: {name}: is one piece of a split archive",)
 
 
-@pytest.mark.parametrize("name", ["1.2.840.001", "report.2024", "a.zip", "photo.001", "zip.01"])
+def test_threat_59_a_member_that_is_called_an_archive_and_is_none_is_told() -> None:
+    assert problems("a.zip", zipped({"b.rar": EXE, "c.gz": b"a text", "d.zip": b""})) == (
+        "a.zip: b.rar: is called an archive, and is none that is known here",
+    )
+
+
+@pytest.mark.parametrize("name", ["1.2.840.001", "report.2024", "zip", "photo.001", "zip.01"])
 def test_other_numbers_at_the_end_of_a_name_make_no_piece(name: str) -> None:
     assert problems(name, b"x") == ()
 

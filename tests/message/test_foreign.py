@@ -9,7 +9,17 @@ from pathlib import Path
 
 import pytest
 from tests.message.documents import cabinet
-from tests.message.mails import EXE, attachment, holding, mail, rar5, take_apart
+from tests.message.mails import (
+    EXE,
+    attachment,
+    directory_record,
+    end_record,
+    holding,
+    local_record,
+    mail,
+    rar5,
+    take_apart,
+)
 
 from gatepost.message import foreign
 from gatepost.message.anatomy import Part
@@ -31,6 +41,12 @@ BCJ2 = base64.b64decode(
     "1AAAAAAAAQQGAAQJEQlvBQAHCwEABCMDAQEFXQAQAAAjAwEBBV0AEAAAIwMBAQVdABAAABQDAwEbBAEFAAQBAwICBgEADACBNID+gjIACAoBLPG9"
     "KgAABQEZCAAAAAAAAAAAERcAcwAvAGUAdgBpAGwALgBlAHgAZQAAABkEAAAAABQKAQDdHjDk+X/dARUGAQAggO2BAAA="
 )
+# A file of 2,000 zeros in a 7z packed by PPMd, by 7-Zip; and with other packed octets.
+PPMD = base64.b64decode(
+    "N3q8ryccAASMC9XuBwAAAAAAAABEAAAAAAAAAIwsEm8AAAAAAAAAAQQGAAEJBwAHCwEAASMDBAEFBAAAAQAMh9AACAoBRPTJAgAABQEZBQAAAAAA"
+    "ERMAegBlAHIAbwAuAGUAeABlAAAAAAA="
+)
+ODD_PPMD = PPMD[:33] + base64.b64decode("UDm+8H7C") + PPMD[39:]
 needs_library = pytest.mark.skipif(not foreign.available(), reason="libarchive13 is not installed; .ci/run installs it")
 
 
@@ -151,3 +167,30 @@ def test_names_are_read_whatever_the_locale_of_the_system(tmp_path: Path) -> Non
     there = {**os.environ, "LC_ALL": "C", "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run([sys.executable, "-S", "-c", code], env=there, capture_output=True, check=True)
     assert done.stdout.decode().strip() == "\u0441\u0447\u0451\u0442.exe"
+
+
+@needs_library
+def test_a_7z_packed_by_ppmd_is_opened_and_hostile_octets_in_it_kill_no_worker() -> None:
+    part = holding("a.7z", PPMD)
+    assert [(member.path, member.size, member.read) for member in part.members] == [("zero.exe", 2000, True)]
+    anatomy = take_apart(mail(attachment(b"a.7z", ODD_PPMD)))
+    assert "a.7z: zero.exe: an entry is damaged or packed by an unknown method" in anatomy.unscannable
+
+
+@needs_library
+def test_threat_57_each_tree_of_a_disc_is_read_where_names_and_sizes_are_alike() -> None:
+    disc = bytearray(made("iso9660"))
+    name = bytes([14]) + "run.exe".encode("utf-16-be")
+    record, other = disc.find(name) - 32, len(disc) // 2048 - 9
+    disc[record + 2 : record + 10] = other.to_bytes(4, "little") + other.to_bytes(4, "big")
+    disc[other * 2048 : other * 2048 + 2] = b"PK"
+    assert {member.head[:2] for member in holding("a.iso", bytes(disc)).members} == {b"MZ", b"PK"}
+
+
+@needs_library
+def test_threat_57_a_disc_that_begins_as_another_archive_is_opened_as_both() -> None:
+    disc = bytearray(made("iso9660"))
+    local, record = local_record(b"a.txt", b"hello"), directory_record(b"a.txt", b"hello", 0)
+    disc[: len(local)] = local
+    part = holding("a.iso", bytes(disc) + record + end_record(1, len(record), len(disc)))
+    assert [member.path for member in part.members] == ["a.txt", "run.exe"]

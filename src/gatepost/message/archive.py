@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from gatepost.message import decode, foreign, names, office, packed, pdf, scripts, sevenzip, sniff, tnef, wrapped, zips
-from gatepost.message.anatomy import Kind, Link, Member
+from gatepost.message.anatomy import Link, Member
 from gatepost.message.entity import fit
 from gatepost.message.inside import Inside, is_page
 from gatepost.message.links import ASIDES_MAX
@@ -126,11 +126,18 @@ class Unpacker:
             self._tell(label, sniff.PIECE)
         container = sniff.container(entry.content) if entry.content else ""
         member = _member(entry, named, label, depth, container)
+        if (
+            member.read
+            and not container
+            and not sniff.is_piece(named.all)
+            and sniff.is_misnamed(named.all, member.type)
+        ):
+            self._tell(label, sniff.MISNAMED)
         self._encrypted |= member.encrypted or entry.encrypted
         self._macros |= member.macros
         if named.all:
             self._members.append(member)
-        if entry.content and entry.kind is not Kind.LINK:
+        if entry.content:  # not all heed that an entry calls itself a link
             if member.type == "message/rfc822" or any(name.lower().endswith(_MAILS) for name in named.all):
                 self._mails.append(entry.content)
             else:

@@ -11,6 +11,7 @@ import locale
 import os
 from collections.abc import Iterator
 from functools import cache, partial
+from hashlib import sha256
 from types import ModuleType
 from typing import Any
 
@@ -134,12 +135,16 @@ def _single(method: str, content: bytes, name: str, meter: Meter) -> Iterator[En
 
 def _disc(content: bytes, name: str, meter: Meter) -> Iterator[Entry]:
     """Yield what an optical disc holds, under the names of each of its trees that a system may show."""
-    seen: set[tuple[str, int]] = set()
+    seen: set[tuple[str, int, bytes]] = set()
     for without in (b"joliet", b"rockridge"):
         for item in _items(content, "iso9660", without=without):
-            if (item.name, item.size) not in seen and item.name != ".":
-                seen.add((item.name, item.size))
-                yield item.read(meter)
+            if item.name == ".":
+                continue
+            entry = item.read(meter)
+            known = (item.name, item.size, sha256(entry.content or b"").digest())  # trees may hold unlike files
+            if known not in seen:
+                seen.add(known)
+                yield entry
     if b"NSR0" in content[_DISC_DESCRIPTORS]:
         raise Damaged("has a second file system, which can't be opened here (udf)")
 

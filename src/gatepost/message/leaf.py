@@ -81,7 +81,7 @@ def _keep(table: Table, entity: Entity, face: Face, body: int, reading: Reading)
     charset = _charset(face) if text else ""
     sniffed = "" if plain else sniff.media_type(content, face.named.all)
     kind = "" if plain else sniff.container(content)
-    unpacked = _unpacked(table, content, face, kind)
+    unpacked = _unpacked(table, content, face, kind, sniffed)
     own = _is_body(table, entity, face)
     inner, sealed, signed = _inner(table, entity, face, content, sniffed)
     for one in unpacked.mails:
@@ -164,13 +164,14 @@ def _is_body(table: Table, entity: Entity, face: Face) -> bool:
     return True
 
 
-def _unpacked(table: Table, content: bytes, face: Face, kind: str) -> Unpacked:
+def _unpacked(table: Table, content: bytes, face: Face, kind: str, sniffed: str) -> Unpacked:
     piece = sniff.is_piece(face.named.all)
-    if not kind and not piece:
+    misnamed = not kind and not piece and sniff.is_misnamed(face.named.all, sniffed)
+    if not kind and not piece and not misnamed:
         return Unpacked()
     label = fit(face.named.shown) or f"part {len(table.parts)}"
-    if piece:
-        table.stop(f"{label}: {sniff.PIECE}")
+    if piece or misnamed:
+        table.stop(f"{label}: {sniff.PIECE if piece else sniff.MISNAMED}")
     if not kind:
         return Unpacked()
     unpacked = table.unpack(content, face.named.shown)

@@ -3,6 +3,7 @@
 import bz2
 import io
 import lzma
+import re
 import tarfile
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -15,6 +16,7 @@ from gatepost.message.anatomy import Kind
 from gatepost.message.meter import CHUNK, Damaged, Decompressor, Entry, Meter, Stop, inflate, unpack
 
 _MEMORY = 268_435_456
+_ZEROS = re.compile(rb"\0*")
 
 
 # --- one packed file, which may be a tar -----------------------------------------------------------------------------
@@ -41,7 +43,7 @@ def bzip2(content: bytes, name: str, meter: Meter) -> Iterator[Entry]:
 
 
 def xz(content: bytes, name: str, meter: Meter) -> Iterator[Entry]:
-    return _streams(content, name, meter, b"\xfd7zXZ", partial(lzma.LZMADecompressor, memlimit=_MEMORY))
+    return _streams(content, name, meter, b"\xfd7zXZ", partial(lzma.LZMADecompressor, memlimit=_MEMORY), padded=True)
 
 
 def lzma_alone(content: bytes, name: str, meter: Meter) -> Iterator[Entry]:
@@ -51,12 +53,20 @@ def lzma_alone(content: bytes, name: str, meter: Meter) -> Iterator[Entry]:
 
 
 def _streams(
-    content: bytes, name: str, meter: Meter, signature: bytes, stream: Callable[[], Decompressor]
+    content: bytes,
+    name: str,
+    meter: Meter,
+    signature: bytes,
+    stream: Callable[[], Decompressor],
+    *,
+    padded: bool = False,
 ) -> Iterator[Entry]:
+    """Yield what joined streams hold; `padded`: zeros may stand between them."""
     out, at, complete = io.BytesIO(), 0, True
     try:
         while complete and content.startswith(signature, at):
             at, complete = unpack(content, at, len(content), stream(), meter, out)
+            at = _ZEROS.match(content, at).end() if padded else at  # type: ignore[union-attr]
     except lzma.LZMAError as error:
         raise Damaged("is a damaged archive") from error
     yield from single(out.getvalue(), [stem(name)], complete, meter)
@@ -102,27 +112,52 @@ def single(data: bytes, names: list[str], complete: bool, meter: Meter) -> Itera
 # --- tar -------------------------------------------------------------------------------------------------------------
 
 
+class _Header(tarfile.TarInfo):
+    """An entry's header, with what it says itself: records before it may say something else, which not all heed."""
+
+    own: tuple[str, int] = ("", 0)
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_Header":
+        found = super().frombuf(buf, encoding, errors)
+        found.own = found.name, found.size
+        return found
+
+
 def tar(content: bytes, name: str, meter: Meter) -> Iterator[Entry]:
     """Yield a tar's entries; what stands behind its end or behind a damaged header is read as well."""
     try:
-        with tarfile.open(fileobj=io.BytesIO(content), mode="r:", ignore_zeros=True) as archive:
+        with tarfile.open(fileobj=io.BytesIO(content), mode="r:", ignore_zeros=True, tarinfo=_Header) as archive:
             for info in archive:
+                assert isinstance(info, _Header)  # as it was asked to make them
                 yield _tar_entry(archive, info, meter)
+            if not archive.getmembers():
+                raise Damaged("has no entries that can be read")
     except tarfile.TarError as error:
         raise Damaged("is a damaged tar archive") from error
 
 
-def _tar_entry(archive: tarfile.TarFile, info: tarfile.TarInfo, meter: Meter) -> Entry:
-    raw = info.name.encode("utf-8", "surrogateescape")
-    names = tuple(dict.fromkeys([decode.guessed(raw), raw.decode("utf-8", "replace")]))
-    if not info.isreg():
+def _tar_entry(archive: tarfile.TarFile, info: _Header, meter: Meter) -> Entry:
+    names = _tar_names(info)
+    size = info.own[1]
+    if not info.isreg() and info.type in tarfile.SUPPORTED_TYPES:  # POSIX has any other be a file
         kind = Kind.FOLDER if info.isdir() else Kind.LINK if info.issym() or info.islnk() else Kind.DEVICE
-        return Entry(names=names, kind=kind)
+        problem = "an entry that is no file has content" if size and kind is not Kind.FOLDER else ""
+        return Entry(names=names, kind=kind, problem=problem)
     try:
         data = drained(archive.extractfile(info), meter)
     except Stop as stop:
         return Entry(names=names, size=info.size, problem=str(stop))
-    return Entry(names=names, size=len(data), content=data)
+    problem = "" if info.size == size or info.issparse() else "the records of an entry disagree"
+    return Entry(names=names, size=len(data), content=data, problem=problem)
+
+
+def _tar_names(info: _Header) -> tuple[str, ...]:
+    """Return an entry's name as the records before it tell, and the header's own, which may be the same cut short."""
+    told, own = info.name, info.own[0]
+    other = not told.startswith(own) and not told.endswith(own.rpartition("/")[2])
+    raws = [name.encode("utf-8", "surrogateescape") for name in ((told, own) if other else (told,))]
+    return tuple(dict.fromkeys(text for raw in raws for text in (decode.guessed(raw), raw.decode("utf-8", "replace"))))
 
 
 def drained(file: IO[bytes] | None, meter: Meter) -> bytes:

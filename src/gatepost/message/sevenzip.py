@@ -1,4 +1,7 @@
-"""7z archives, by py7zr; by libarchive where py7zr does not know the method (BCJ2, which programs are packed by)."""
+"""7z archives, by py7zr; by libarchive where py7zr does not know the method (BCJ2, which programs are packed by).
+
+So it is with PPMd, too: of that py7zr's decoder writes beside its memory if the packed octets are hostile, and dies.
+"""
 
 import io
 import lzma
@@ -15,8 +18,10 @@ _SIGNATURE = b"7z\xbc\xaf\x27\x1c"
 def read(content: bytes, name: str, meter: Meter) -> Iterator[Entry]:
     """Yield a 7z's entries; the names are told even where the content can't be unpacked."""
     import py7zr.py7zr as library
+    from py7zr import compressor, properties
     from py7zr.exceptions import AbsolutePathError, ArchiveError, PasswordRequired
 
+    compressor.algorithm_class_map[properties.FILTER_PPMD] = (compressor.PpmdCompressor, None)  # it knows it no more
     library.get_memory_limit = lambda: CHUNK  # type: ignore[attr-defined]  # else 128 MB at once, copied thrice
     start = max(0, content.find(_SIGNATURE))
     octets = content[start:] if start else content

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 
 HEAD = 4096
 PIECE = "is one piece of a split archive"
+MISNAMED = "is called an archive, and is none that is known here"
 _ZIP_HEAD = 65_536  # a ZIP's kind shows in the names of its first members
 _OCTETS = "application/octet-stream"
+_EMPTY = "application/x-empty"
 
 _SCRIPTS = {
     "text/javascript": "js mjs jse",
@@ -86,6 +88,17 @@ _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"LRZI\0", "lrzip"),
     (0, b"SIT!\0", "sit"),
     (0, b"StuffIt (c)", "sit"),
+    (0, b"StuffIt!", "sit"),
+    (0, b"SZDD\x88\xf0\x27\x33", "szdd"),
+    (0, b"KWAJ\x88\xf0\x27\xd1", "kwaj"),
+    (0, b"!BDN", "pst"),
+    (0, b"WLPWM\0\0\0", "wim"),
+    (0, b"\0\5\x16\0\0", "applesingle"),
+    (0, b"\0" + b"\xff" * 10 + b"\0", "raw cd"),
+    (0, b"encrcdsa", "dmg"),
+    (32, b"NXSB", "apfs"),
+    (1024, b"H+\0\4", "hfs"),
+    (1024, b"HX\0\5", "hfs"),
 )
 _MEDIA = {  # of containers that libmagic does not know, or only with more of them than their head
     "onenote": "application/onenote",
@@ -105,18 +118,27 @@ _TOLD = (  # what libmagic calls octets or text, by how it begins
 _PDF = re.compile(rb"%PDF-(?<![^\0\s]%PDF-)[0-9]")  # among the first octets, as its readers take it
 PDF_AT = 1024
 _DISC_AT = 32_769  # the first volume descriptor of an optical disc
-_DISCS = {b"CD001": "iso", b"BEA01": "udf"}
+_DISCS = {b"CD001": "iso"} | dict.fromkeys((b"BEA01", b"BOOT2", b"CDW02", b"NSR02", b"NSR03", b"TEA01"), "udf")
+_ANCHOR = slice(524_288, 524_304)  # where UDF has a tag that says where all else is (ECMA-167 3/7.2, 3/8.4.2.1)
 _FOOTERS = {b"conectix": "vhd", b"koly\0\0\0\x04": "dmg"}  # of disc images, in their last 512 octets
 _ZIP_END = octets(rb"PK\x05\x06")
 _DECOYS = 500
 _BURIED_MAX = 4_194_304  # how deep unpackers look for the beginning
+_SKIPPED = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18....", re.DOTALL)  # a frame of Zstandard or lz4 that holds nothing
+_SKIPPED_MAX = 1000
+# A superblock of Linux' file systems: its magic, and small numbers around it.
+_EXT = re.compile(rb"\x53\xef[\1-\7]\0[\1-\3]\0.{14}[\0\1]\0\0\0", re.DOTALL)
+_EXT_AT = 1080
 # Kinds whose members may be archives as they stand, which would be found a second time.
 _STORING = frozenset({"zip", "tar", "iso", "udf", "cpio", "ar", "ole", "onenote", "tnef"})
 _SEARCHED = {"zip": "zip", "rar": "rar", "7z": "7z"}  # by whose programs octets are searched for an archive
 _PATTERNS = (
-    (re.compile(rb"..-l[hz][0-9sd]-", re.DOTALL), "lha"),
+    (re.compile(rb"..-(?:l[hz][0-9sdx]|pm[0-2s])-", re.DOTALL), "lha"),
     (re.compile(rb"0707(?:07[0-7]{70}|0[12][0-9a-fA-F]{104})"), "cpio"),
+    (re.compile(rb"(?:\xc7\x71.{18}.[\0-\3]|\x71\xc7.{18}[\0-\3].).{4}[!-~]", re.DOTALL), "cpio"),
+    (re.compile(rb"[\s\0]{1,64}+\{\\rt"), "rtf"),
     (re.compile(rb"BZh[1-9]\x17rE8P\x90"), "bzip2"),  # an empty one
+    (re.compile(rb"[\x22-\x27]\xb5\x2f\xfd"), "zstd"),  # of older versions
     (re.compile(rb"\x5d\0\0..(?:\xff{8}|.{5}\0\0\0)", re.DOTALL), "lzma"),
 )
 _PIECE = re.compile(
@@ -124,6 +146,11 @@ _PIECE = re.compile(
     r"|\.(?:7z|zipx?|rar|tar|t?gz|t?bz2?|t?xz|zst|cab|iso|exe)\.[0-9]{2,4}\Z",
     re.IGNORECASE,
 )
+_ARCHIVE_NAMES = (
+    "7z ace arj bz2 cab cpio deb dmg gz iso jar lha lz lzh lzma rar rpm tar tbz tbz2 tgz txz tzst vhd vhdx vmdk wim xar"
+    " xz zip zipx zst"
+)
+_ARCHIVES = frozenset(_ARCHIVE_NAMES.split())
 _TAR_SUM = slice(148, 156)
 
 _local = threading.local()
@@ -132,7 +159,7 @@ _local = threading.local()
 def media_type(content: bytes, names: Iterable[str] = ()) -> str:
     """Return the media type of octets; `names` turn a text into the script that its extension says it is."""
     if not content:
-        return "application/x-empty"
+        return _EMPTY
     found = _libmagic(content)
     if found.startswith("text/") or found == _OCTETS:
         told = next((media for signature, media in _TOLD if content.startswith(signature)), "")
@@ -200,36 +227,77 @@ def containers(content: bytes, name: str = "") -> tuple[str, ...]:
     """Return every kind of container that octets may be opened as; the one that they begin as first.
 
     Archives with something in front of them (self-extracting programs, joined files) count too (threat 57): in what
-    stores other files as they stand only where `name` says so, as the program is chosen by it.
+    stores other files as they stand only where `name` says so, as the program is chosen by it. So do those whose mark
+    stands elsewhere than at the beginning, where another's may stand.
     """
-    first = _begun(content)
+    kinds = tuple(dict.fromkeys(_marked(content)))
+    first = kinds[0] if kinds else ""
     if first in _STORING and _SEARCHED.get(name.rpartition(".")[2].lower(), first) == first:
-        return (first,)
-    return tuple(dict.fromkeys(kind for kind in (first, *_behind(content)) if kind))
+        return kinds
+    return tuple(dict.fromkeys((*kinds, *_behind(content))))
+
+
+def is_misnamed(names: Iterable[str], media: str) -> bool:
+    """Tell whether a file that is no container is called an archive: some program may open it even so.
+
+    `media` is its type; a text holds nothing packed, and what is empty nothing.
+    """
+    if media.startswith("text/") or media == _EMPTY:
+        return False
+    return any(name.rpartition(".")[2].lower() in _ARCHIVES for name in names if "." in name)
 
 
 def _begun(content: bytes) -> str:
+    return next(_marked(content), "")
+
+
+def _marked(content: bytes) -> Iterator[str]:
+    """Yield the kinds of container whose marks stand where they should."""
     for at, signature, kind in _SIGNATURES:
-        if content.startswith(signature, at):
-            return "" if kind == "arj" and len(content) < 40 else kind
+        if content.startswith(signature, at) and (kind != "arj" or len(content) >= 40):
+            yield kind
     for pattern, kind in _PATTERNS:
         if pattern.match(content):
-            return kind
+            yield kind
+    if _SKIPPED.match(content):
+        yield _behind_skipped(content)
     if is_pdf(content) and pdf.CARRIES.search(content):
-        return "pdf"
-    if disc := _DISCS.get(content[_DISC_AT : _DISC_AT + 5]) or _FOOTERS.get(content[-512:-504]):
-        return disc
-    return "tar" if _old_tar(content) else _image(content)
+        yield "pdf"
+    if disc := _DISCS.get(content[_DISC_AT : _DISC_AT + 5]):
+        yield disc
+    if footer := _FOOTERS.get(content[-512:-504]):
+        yield footer
+    if _is_anchor(content[_ANCHOR]):
+        yield "udf"
+    if _old_tar(content):
+        yield "tar"
+    if _is_image(content):
+        yield "img"
 
 
-def _image(content: bytes) -> str:
-    """Tell a disc image by its boot sector: a FAT or NTFS volume, or a disc with a GUID partition table."""
+def _behind_skipped(content: bytes) -> str:
+    """Return what stands behind frames that unpackers skip."""
+    at = 0
+    for _ in range(_SKIPPED_MAX):
+        if _SKIPPED.match(content, at) is None:
+            break
+        at += 8 + int.from_bytes(content[at + 4 : at + 8], "little")
+    return "lz4" if content.startswith((b"\x04\x22\x4d\x18", b"\x02\x21\x4c\x18"), at) else "zstd"
+
+
+def _is_anchor(tag: bytes) -> bool:
+    """Tell an anchor of UDF by its number and its checksum."""
+    return len(tag) == 16 and tag[:2] == b"\2\0" and (sum(tag[:4]) + sum(tag[5:])) & 255 == tag[4]
+
+
+def _is_image(content: bytes) -> bool:
+    """Tell a disc image by its first sectors: a FAT, NTFS or Linux volume, or a disc with a GUID partition table."""
     if content[510:512] == b"\x55\xaa":
-        if content[54:57] == b"FAT" or content[82:85] == b"FAT" or content[3:7] == b"NTFS":
-            return "img"
+        if content[54:57] == b"FAT" or content[82:85] == b"FAT" or content[3:11] in (b"NTFS    ", b"EXFAT   "):
+            return True
         if content[512:520] == b"EFI PART":
-            return "img"
-    return ""
+            return True
+    return _EXT.match(content, _EXT_AT) is not None
 
 
 def _old_tar(content: bytes) -> bool:

@@ -18,7 +18,9 @@ from gatepost.message.anatomy import Kind
 from gatepost.message.meter import BROKEN, Damaged, Decompressor, Entry, Meter, Stop, inflate, unpack
 
 _LOCAL = b"PK\x03\x04"
+_RECORD = b"PK\x01\x02"
 _END = b"PK\x05\x06"
+_END_64, _LOCATOR = b"PK\x06\x06", b"PK\x06\x07"
 _DIRECTORIES_MAX = 4
 _MEMORY = 268_435_456
 _UTF8 = 0x800
@@ -26,7 +28,8 @@ _ENCRYPTED = 0x1 | 0x40 | 0x2000
 _STREAMED = 0x8
 _UNICODE_PATH = 0x7075
 
-Unpacker = Callable[[bytes, int, int, Meter], tuple[bytes, bool]]
+Unpacker = Callable[[bytes, int, int, Meter], tuple[bytes, bool, int]]
+"""Unpacks (content, start, end, meter) -> what was packed, whether it is complete, where it ends."""
 
 
 class Local(msgspec.Struct, frozen=True):
@@ -43,11 +46,12 @@ def read(content: bytes, name: str, meter: Meter) -> Iterator[Entry]:
     """Yield the entries of all directories, then those that no directory names."""
     covered: list[tuple[int, int]] = []
     damaged = ""
-    seen: set[tuple[int, str]] = set()
+    seen: set[tuple[int | str, ...]] = set()
     try:
         for info in _infos(content):
-            if (info.header_offset, info.orig_filename) not in seen:
-                seen.add((info.header_offset, info.orig_filename))
+            key = (info.header_offset, info.orig_filename, info.flag_bits, info.compress_type, info.compress_size)
+            if key not in seen:
+                seen.add(key)
                 yield _listed(content, info, covered, meter)
     except (zipfile.BadZipFile, *BROKEN) as error:
         damaged = str(error) or type(error).__name__
@@ -59,22 +63,61 @@ def read(content: bytes, name: str, meter: Meter) -> Iterator[Entry]:
 def _infos(content: bytes) -> Iterator[zipfile.ZipInfo]:
     ends = [at for at in _occurrences(content, _END) if at + 22 <= len(content)]
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        yield from archive.infolist()
-    if len(ends) > 1:
-        for at in ends[-_DIRECTORIES_MAX:]:
-            yield from _infos_until(content, at)
-    if len(ends) > _DIRECTORIES_MAX:
+        known = archive.start_dir if len(ends) == 1 else -1
+        infos = archive.infolist()
+    yield from infos
+    own = _outside(content, ends, infos) if len(ends) > 1 else ends
+    for at in dict.fromkeys(own[-_DIRECTORIES_MAX:] + ends[-_DIRECTORIES_MAX:]):
+        for start, shift in _directories(content, at).items():
+            if start != known:
+                yield from _infos_at(content, start, shift)
+    if len(own) > _DIRECTORIES_MAX:
         raise zipfile.BadZipFile("it has many directories")
 
 
-def _infos_until(content: bytes, at: int) -> list[zipfile.ZipInfo]:
-    """Read the directory that ends at one of several end records; one that is none is passed over."""
-    comment = int.from_bytes(content[at + 20 : at + 22], "little")
+def _outside(content: bytes, ends: list[int], infos: list[zipfile.ZipInfo]) -> list[int]:
+    """Return the end records that stand in no entry: archives within an archive have such records, too."""
+    places = [(info, local) for info in infos if (local := _local(content, info.header_offset)) is not None]
+    extents = sorted((info.header_offset, local.start + info.compress_size) for info, local in places)
+    found, place, covered = [], 0, -1
+    for at in ends:
+        while place < len(extents) and extents[place][0] <= at:
+            covered = max(covered, extents[place][1])
+            place += 1
+        if at >= covered:
+            found.append(at)
+    return found
+
+
+def _directories(content: bytes, at: int) -> dict[int, int]:
+    """Return where directories begin by an end record, as their place or their size has it, and what shifts offsets.
+
+    Some readers go by the one, some by the other; some by the record of ZIP64 before it, some only if this one refers
+    to that.
+    """
+    size, offset = _long(content, at + 12), _long(content, at + 16)
+    found = {at - size: at - size - offset, offset: 0}
+    large = content.rfind(_END_64, 0, at)
+    if large >= 0 and content.startswith(_LOCATOR, at - 20):
+        size, offset = (int.from_bytes(content[large + field : large + field + 8], "little") for field in (40, 48))
+        found |= {large - size: large - size - offset, offset: 0}
+    return found
+
+
+def _infos_at(content: bytes, start: int, shift: int) -> list[zipfile.ZipInfo]:
+    """Read the directory that begins at a place; one that is none is passed over."""
+    end = start
+    while start >= 0 and content.startswith(_RECORD, end):
+        end += 46 + _short(content, end + 28) + _short(content, end + 30) + _short(content, end + 32)
+    last = _END + bytes(8) + (end - start).to_bytes(4, "little") + bytes(6)
     try:
-        with zipfile.ZipFile(io.BytesIO(content[: at + 22 + comment])) as archive:
-            return archive.infolist()
+        with zipfile.ZipFile(io.BytesIO(content[start:end] + last)) as archive:
+            infos = archive.infolist()
     except (zipfile.BadZipFile, *BROKEN):
         return []
+    for info in infos:
+        info.header_offset += shift
+    return infos
 
 
 def _occurrences(content: bytes, signature: bytes) -> Iterator[int]:
@@ -92,34 +135,38 @@ def _listed(content: bytes, info: zipfile.ZipInfo, covered: list[tuple[int, int]
         problem = "" if kind is Kind.FOLDER else "an entry points to nothing"
         return Entry(names=names, size=info.file_size, kind=kind, problem=problem)
     end = min(local.start + info.compress_size, len(content))
-    covered.append((info.header_offset, end))
     names = tuple(dict.fromkeys(names + local.names))
+    problem = "the two records of an entry disagree" if _disagree(info, local) else ""
     if (info.flag_bits | local.flags) & _ENCRYPTED or info.compress_type == 99:
-        return Entry(names=names, size=info.file_size, kind=kind, encrypted=True)
-    streamed = local.flags & _STREAMED
-    if info.compress_type != local.method or (not streamed and local.packed not in (info.compress_size, 0xFFFFFFFF)):
-        problem = "the two records of an entry disagree"
-        return msgspec.structs.replace(
-            _unpacked(content, names, kind, info.compress_type, local.start, end, meter), problem=problem
-        )
-    return _unpacked(content, names, kind, info.compress_type, local.start, end, meter)
+        covered.append((info.header_offset, end))
+        return Entry(names=names, size=info.file_size, kind=kind, encrypted=True, problem=problem)
+    entry, behind = _unpacked(content, names, kind, info.compress_type, local.start, end, meter)
+    covered.append((info.header_offset, end if local.packed else behind))
+    return msgspec.structs.replace(entry, problem=problem) if problem else entry
+
+
+def _disagree(info: zipfile.ZipInfo, local: Local) -> bool:
+    if info.compress_type != local.method or (info.flag_bits ^ local.flags) & _ENCRYPTED & 1:
+        return True
+    return not local.flags & _STREAMED and local.packed not in (info.compress_size, 0xFFFFFFFF)
 
 
 def _unpacked(
     content: bytes, names: tuple[str, ...], kind: Kind, method: int, start: int, end: int, meter: Meter
-) -> Entry:
+) -> tuple[Entry, int]:
+    """Return an entry, and where what it was packed to ends."""
     unpacker = _METHODS.get(method)
     if unpacker is None:
-        return Entry(names=names, kind=kind, problem=f"an entry is packed by an unknown method ({method})")
+        return Entry(names=names, kind=kind, problem=f"an entry is packed by an unknown method ({method})"), end
     try:
         meter.take(0)  # an earlier entry may have met a limit; the names are wanted even so
-        data, complete = unpacker(content, start, end, meter)
+        data, complete, end = unpacker(content, start, end, meter)
     except Stop as stop:
-        return Entry(names=names, kind=kind, problem=str(stop))
+        return Entry(names=names, kind=kind, problem=str(stop)), end
     except (lzma.LZMAError, *BROKEN):
-        return Entry(names=names, kind=kind, problem="an entry is damaged")
+        return Entry(names=names, kind=kind, problem="an entry is damaged"), end
     problem = "" if complete else "an entry is not complete"
-    return Entry(names=names, size=len(data), kind=kind, content=data, problem=problem)
+    return Entry(names=names, size=len(data), kind=kind, content=data, problem=problem), end
 
 
 def _strays(content: bytes, covered: list[tuple[int, int]], meter: Meter) -> Iterator[Entry]:
@@ -144,7 +191,7 @@ def _stray(content: bytes, local: Local, meter: Meter) -> Entry:
     end = min(local.start + local.packed, len(content)) if local.packed else len(content)
     if not local.packed and not local.method:
         end = local.start if kind is Kind.FOLDER else content.find(b"PK", local.start) % (len(content) + 1)
-    return _unpacked(content, local.names, kind, local.method, local.start, end, meter)
+    return _unpacked(content, local.names, kind, local.method, local.start, end, meter)[0]
 
 
 def _local(content: bytes, at: int) -> Local | None:
@@ -152,7 +199,7 @@ def _local(content: bytes, at: int) -> Local | None:
     if len(header) < 30 or not header.startswith(_LOCAL):
         return None
     flags, method = _short(header, 6), _short(header, 8)
-    packed = int.from_bytes(header[18:22], "little")
+    packed = _long(header, 18)
     name_end = at + 30 + _short(header, 26)
     start = name_end + _short(header, 28)
     if start > len(content):
@@ -163,6 +210,10 @@ def _local(content: bytes, at: int) -> Local | None:
 
 def _short(data: bytes, at: int) -> int:
     return int.from_bytes(data[at : at + 2], "little")
+
+
+def _long(data: bytes, at: int) -> int:
+    return int.from_bytes(data[at : at + 4], "little")
 
 
 def _readings(raw: bytes, flags: int) -> tuple[str, ...]:
@@ -180,14 +231,14 @@ def _info_names(info: zipfile.ZipInfo) -> tuple[str, ...]:
 
 
 def _unicode_path(extra: bytes) -> tuple[str, ...]:
-    """Return the name in the Info-ZIP Unicode Path field (APPNOTE 4.6.9)."""
-    at = 0
+    """Return the names in Info-ZIP Unicode Path fields (APPNOTE 4.6.9), of which there should be one."""
+    at, found = 0, []
     while at + 4 <= len(extra):
         size = _short(extra, at + 2)
         if _short(extra, at) == _UNICODE_PATH and size > 5:
-            return (extra[at + 9 : at + 4 + size].decode("utf-8", "replace"),)
+            found.append(extra[at + 9 : at + 4 + size].decode("utf-8", "replace"))
         at += 4 + size
-    return ()
+    return tuple(found)
 
 
 def _kind(info: zipfile.ZipInfo) -> Kind:
@@ -202,18 +253,18 @@ def _kind(info: zipfile.ZipInfo) -> Kind:
 # --- methods (APPNOTE 4.4.5) -----------------------------------------------------------------------------------------
 
 
-def _stored(content: bytes, start: int, end: int, meter: Meter) -> tuple[bytes, bool]:
+def _stored(content: bytes, start: int, end: int, meter: Meter) -> tuple[bytes, bool, int]:
     meter.take(end - start)
-    return content[start:end], True
+    return content[start:end], True, end
 
 
-def _deflated(content: bytes, start: int, end: int, meter: Meter) -> tuple[bytes, bool]:
+def _deflated(content: bytes, start: int, end: int, meter: Meter) -> tuple[bytes, bool, int]:
     out = io.BytesIO()
-    _, complete = inflate(content, start, end, -15, meter, out)
-    return out.getvalue(), complete
+    behind, complete = inflate(content, start, end, -15, meter, out)
+    return out.getvalue(), complete, behind
 
 
-def _deflated64(content: bytes, start: int, end: int, meter: Meter) -> tuple[bytes, bool]:
+def _deflated64(content: bytes, start: int, end: int, meter: Meter) -> tuple[bytes, bool, int]:
     import inflate64
 
     stream = inflate64.Inflater()
@@ -222,35 +273,35 @@ def _deflated64(content: bytes, start: int, end: int, meter: Meter) -> tuple[byt
         data = stream.inflate(content[at : min(end, at + 4096)])
         meter.take(len(data))
         out.write(data)
-    return out.getvalue(), bool(stream.eof)
+    return out.getvalue(), bool(stream.eof), end
 
 
-def _bzipped(content: bytes, start: int, end: int, meter: Meter) -> tuple[bytes, bool]:
+def _bzipped(content: bytes, start: int, end: int, meter: Meter) -> tuple[bytes, bool, int]:
     return _streamed(content, start, end, bz2.BZ2Decompressor(), meter)
 
 
-def _lzma(content: bytes, start: int, end: int, meter: Meter) -> tuple[bytes, bool]:
+def _lzma(content: bytes, start: int, end: int, meter: Meter) -> tuple[bytes, bool, int]:
     properties = _short(content, start + 2)
     at = start + 4 + properties
     alone = content[start + 4 : at] + b"\xff" * 8 + content[at:end]  # as an .lzma file of unknown size
     stream = lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=_MEMORY)
-    return _streamed(alone, 0, len(alone), stream, meter)[0], True
+    return _streamed(alone, 0, len(alone), stream, meter)[0], True, end
 
 
-def _xz(content: bytes, start: int, end: int, meter: Meter) -> tuple[bytes, bool]:
+def _xz(content: bytes, start: int, end: int, meter: Meter) -> tuple[bytes, bool, int]:
     return _streamed(content, start, end, lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MEMORY), meter)
 
 
-def _streamed(content: bytes, start: int, end: int, stream: Decompressor, meter: Meter) -> tuple[bytes, bool]:
+def _streamed(content: bytes, start: int, end: int, stream: Decompressor, meter: Meter) -> tuple[bytes, bool, int]:
     out = io.BytesIO()
-    _, complete = unpack(content, start, end, stream, meter, out)
-    return out.getvalue(), complete
+    behind, complete = unpack(content, start, end, stream, meter, out)
+    return out.getvalue(), complete, behind
 
 
-def _zstd(content: bytes, start: int, end: int, meter: Meter) -> tuple[bytes, bool]:
+def _zstd(content: bytes, start: int, end: int, meter: Meter) -> tuple[bytes, bool, int]:
     from gatepost.message.packed import unzstd
 
-    return unzstd(content[start:end], meter), True
+    return unzstd(content[start:end], meter), True, end
 
 
 _METHODS: dict[int, Unpacker] = {
