@@ -1,14 +1,17 @@
 """Holds the manual to the code: every setting, command, filter, error, figure and dependency is told, no other."""
 
+import io
 import re
+import shlex
 import tomllib
 from importlib import import_module
 from pathlib import Path
 
+import click
 import pytest
 
 from gatepost.api.dialect import STATUS
-from gatepost.cli.main import COMMANDS
+from gatepost.cli.main import COMMANDS, gatepost
 from gatepost.cli.manual import PAGES
 from gatepost.events import Metrics
 from gatepost.filters.registry import entries
@@ -121,6 +124,28 @@ def test_commands_that_a_page_shows_exist(path: Path) -> None:
     assert set(re.findall(r"(?:`|^    )make ([a-z]+)", text, re.M)) <= targets
     shown = re.findall(r"(?:^    |`|/)gatepost ([a-z]+)", text, re.M)
     assert set(shown) <= COMMANDS.keys(), path.name
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in MARKDOWN if path.name != "cli.md"],  # which shows what there is to choose from
+    ids=lambda path: path.relative_to(ROOT).as_posix(),
+)
+def test_commands_are_shown_as_they_are_taken(path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Each line `gatepost ...` of a page, with all its options and arguments."""
+    monkeypatch.setattr("sys.stdin", io.StringIO("a password\n"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "samples").mkdir()
+    told = re.sub(r" \\\n +", " ", path.read_text())
+    for line in re.findall(r"^    (?:sudo -u gatepost |\.venv/bin/|/opt/gatepost/bin/)*gatepost (\w.*)$", told, re.M):
+        command: click.Command = gatepost
+        context = click.Context(gatepost)
+        words = shlex.split(line.partition(" && ")[0], comments=True)
+        while isinstance(command, click.Group):
+            _, found, words = command.resolve_command(context, words)
+            assert found is not None, line
+            command = found
+        command.make_context(line, words)
 
 
 @pytest.mark.parametrize("path", MARKDOWN, ids=lambda path: path.relative_to(ROOT).as_posix())

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -25,6 +26,8 @@ log.debug("unseen")
 log.info("mail received", id="00ff", sender="a@b.test", helo="evil\\r\\n2026 info forged \\x1b[2J")
 logging.getLogger("uvicorn.error").warning("library says %s", "so")
 logging.getLogger("asyncio").info("chatter")
+log.info("sign-in refused", door="smtp", ip="192.0.2.7", login="ann@b.test")
+log.info("refused", session=3, ip="192.0.2.8", argument="info sign-in refused door=smtp ip=192.0.2.9")
 """
 
 
@@ -38,15 +41,22 @@ def lines(form: str) -> list[str]:
 
 def test_a_text_line_is_one_line_whatever_the_client_said() -> None:
     """Threats 22 and 29: no raw control character of a client reaches the log."""
-    first, second = lines("text")
+    first, second, *_ = lines("text")
     assert first.split(" ", 1)[1] == (
         'info mail received id=00ff sender=a@b.test helo="evil\\r\\n2026 info forged \\u001b[2J"'
     )
     assert second.split(" ", 1)[1] == "warning library says so"
 
 
+def test_what_the_pages_give_to_fail2ban_bans_who_guesses_and_nobody_else() -> None:
+    told = (Path(__file__).parents[2] / "docs/howto.md").read_text()
+    (expression,) = re.findall(r"^failregex = (.+)$", told, re.M)
+    found = [re.search(expression.replace("<ADDR>", r"(?P<ip>[\d.]+)"), line) for line in lines("text")]
+    assert [match["ip"] for match in found if match] == ["192.0.2.7"]
+
+
 def test_json_lines_are_json() -> None:
-    first, second = map(json.loads, lines("json"))
+    first, second, *_ = map(json.loads, lines("json"))
     assert (first["event"], first["level"], first["sender"]) == ("mail received", "info", "a@b.test")
     assert second["event"] == "library says so"
 

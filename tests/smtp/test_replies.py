@@ -54,4 +54,5 @@ def test_a_reply_is_one_printable_line_of_at_most_512_octets(text: str, mail_id:
 def test_controls_are_shown_not_sent() -> None:
     """Threats 29, 141."""
     assert printable("a\r\nb\x1b[31m\x00é\u202e") == r"a\r\nb\x1b[31m\x00\xe9\u202e"
+    assert printable("x.exe: forbidden by \u201cprograms\u201d") == 'x.exe: forbidden by "programs"'
     assert Reply(550, "5.7.1", "gone\r\n250 2.0.0 Ok").text == r"550 5.7.1 gone\r\n250 2.0.0 Ok"

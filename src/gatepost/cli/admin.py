@@ -13,6 +13,7 @@ from gatepost.cli.options import json_option, language_option, password_option, 
 from gatepost.cli.output import one, show_json, show_table
 
 HEAD = ("ID", "LOGIN", "NAME", "ENABLED", "HOLDS")
+NAMED = 3  # permissions that are named one by one
 
 
 @click.group()
@@ -142,4 +143,5 @@ def _row(admin: Any) -> tuple[object, ...]:
 
 
 def _names(authority: Any) -> str:
-    return ", ".join(authority["roles"]) or f"{len(authority['permissions'])} permissions"
+    held = authority["permissions"]
+    return ", ".join(authority["roles"] or (held if len(held) <= NAMED else [f"{len(held)} permissions"]))

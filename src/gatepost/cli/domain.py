@@ -18,6 +18,7 @@ MEMBERS = (
 )
 
 HEAD = ("ID", "NAME", "STATUS", "POLICY", "PLATFORM", "USERS")
+NAMED = ("domainAliases", "outgoingProviders")
 
 ignore_mx_option = click.option("--ignore-mx", is_flag=True, help="Whatever server the domain's MX records name.")
 
@@ -160,8 +161,9 @@ def _tell(domain: dict[str, Any], as_json: bool) -> None:
         show_json(domain)
         return
     show_members({name: domain[name] for name in MEMBERS})
-    aliases = " ".join(each["name"] for each in domain["domainAliases"]) or "none"
-    click.echo(f"policy: {domain['policy']['name']}; aliases: {aliases}; mail goes to: {' '.join(_hops(domain))}")
+    aliases, providers = (", ".join(each["name"] for each in domain[part]) or "none" for part in NAMED)
+    click.echo(f"policy: {domain['policy']['name']}; aliases: {aliases}; outgoing providers: {providers}")
+    click.echo(f"mail goes to: {' '.join(_hops(domain))}")
 
 
 def _hops(domain: dict[str, Any]) -> list[str]:

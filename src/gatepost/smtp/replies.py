@@ -4,12 +4,13 @@ from gatepost.model.problem import Kind, Problem
 from gatepost.model.verdict import Category
 
 LINE_MAX = 512  # RFC 5321 4.5.3.1.5, with the CRLF
+_QUOTES = str.maketrans("\u201c\u201d\u2018\u2019", "\"\"''")
 
 
 def printable(text: str, limit: int = LINE_MAX) -> str:
-    """Return `text` as printable ASCII, everything else escaped, of at most `limit` characters."""
+    """Return `text` as printable ASCII, quotes made plain, everything else escaped, of at most `limit` characters."""
     if not (text.isascii() and text.isprintable()):
-        text = text.encode("unicode_escape").decode("ascii")
+        text = text.translate(_QUOTES).encode("unicode_escape").decode("ascii")
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
