@@ -62,6 +62,7 @@ from gatepost.services.signin import SignIn
 from gatepost.settings import Settings, SettingsError
 from gatepost.smtp.listener import Listeners, endpoints
 from gatepost.sockets import BadEndpoint, join_endpoint, listen
+from gatepost.store.health import StoreProblem
 from gatepost.store.search import SearchIndex
 from gatepost.store.store import Store
 from gatepost.web.site import pages
@@ -316,9 +317,15 @@ class Gatepost:
         self._open.append(lambda: self.listeners.stop(self._grace(1 / 2)))
         for text in self.settings.http.listen:
             await self._open_http(text)
-        self._open.append(await open_control(self.site, self.store.path / CONTROL))
+        self._open.append(await self._open_control(self.store.path / CONTROL))
         self._open.append(self.services.of(Presence).close)  # before the doors: each waits for its streams
         self._open.append(self.listeners.turn_away)  # first of all, not when the API has done with who hangs there
+
+    async def _open_control(self, path: Path) -> Callable[[], Awaitable[None]]:
+        try:
+            return await open_control(self.site, path)
+        except OSError as error:
+            raise StoreProblem.of(path, error) from error
 
     async def _open_http(self, text: str) -> None:
         try:

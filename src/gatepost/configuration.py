@@ -4,6 +4,7 @@ import ipaddress
 import os
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -169,6 +170,11 @@ def _misread(settings: Settings) -> Iterator[tuple[str, str]]:
             except ValueError as error:
                 why = str(error)
                 yield key, why if repr(text) in why else f"{text!r}: {why}"
+    listening = [*(listener.listen for listener in settings.smtp.listener), *settings.http.listen]
+    for text, times in Counter(listening).items():
+        if times > 1 and not text.endswith(":0"):  # port 0 is another one each time
+            key = "http.listen" if text in settings.http.listen else "smtp.listener"
+            yield key, f"{text}: {times} listeners ask for this address"
 
 
 def _texts(settings: Settings) -> Iterator[tuple[str, Sequence[str], Callable[[str], object]]]:

@@ -1,11 +1,17 @@
 """Listening sockets by the texts of the settings: `address:port`, `[::1]:25`, `fd:NAME` from systemd."""
 
+import errno
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 BACKLOG = 512
+_REMEDIES = {
+    errno.EADDRINUSE: " (`ss -ltnp` shows by whom)",
+    errno.EADDRNOTAVAIL: " (`ip address` shows those of this machine)",
+    errno.EACCES: " (a port below 1024 takes CAP_NET_BIND_SERVICE)",
+}
 FIRST_FD = 3  # sd_listen_fds(3)
 
 
@@ -46,22 +52,36 @@ def listen(text: str, environ: Mapping[str, str] = os.environ) -> list[socket.so
         sock.setblocking(False)
     except OSError as error:
         sock.close()
-        raise OSError(error.errno, f"{text}: {error.strerror}") from error
+        raise OSError(error.errno, f"{text}: {error.strerror}{_REMEDIES.get(error.errno or 0, '')}") from error
     return [sock]
 
 
 def _inherited(name: str, environ: Mapping[str, str]) -> list[socket.socket]:
-    if environ.get("LISTEN_PID") != str(os.getpid()):
-        raise BadEndpoint(f"fd:{name}: no sockets were handed to this process (LISTEN_PID)")
-    names = environ.get("LISTEN_FDNAMES", "").split(":")
-    count = int(environ.get("LISTEN_FDS", "0"))
-    fds = [FIRST_FD + index for index in range(count) if index < len(names) and names[index] == name]
+    fds = [FIRST_FD + index for index, given in enumerate(_handed_over(environ)) if given == name]
     if not fds:
-        raise BadEndpoint(f"fd:{name}: systemd handed over no socket of that name")
-    sockets = [socket.socket(fileno=fd) for fd in fds]
+        raise BadEndpoint(f"fd:{name}: systemd handed over no socket of that name (is its socket unit enabled?)")
+    try:
+        sockets = [socket.socket(fileno=fd) for fd in fds]
+    except OSError as error:
+        raise BadEndpoint(f"fd:{name}: what was handed over is no socket ({error.strerror})") from error
     for sock in sockets:
+        if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            raise BadEndpoint(f"fd:{name}: that socket takes no connections (ListenStream= and Accept=no make one)")
         sock.setblocking(False)
     return sockets
+
+
+def _handed_over(environ: Mapping[str, str]) -> list[str]:
+    """Return the names of the sockets that systemd handed over to this process, the first one's first."""
+    count = environ.get("LISTEN_FDS", "")
+    if environ.get("LISTEN_PID") != str(os.getpid()) or not count.isdecimal():
+        return []
+    return environ.get("LISTEN_FDNAMES", "").split(":")[: int(count)]
+
+
+def left_over(texts: Iterable[str], environ: Mapping[str, str] = os.environ) -> list[str]:
+    """Return the names of sockets that systemd handed over and none of the `texts` takes: who connects there waits."""
+    return sorted({*_handed_over(environ)} - {text.removeprefix("fd:") for text in texts if text.startswith("fd:")})
 
 
 def listen_local(path: Path) -> socket.socket:

@@ -80,6 +80,11 @@ class Daemon:
             if wanted in lines:
                 return lines
 
+    def forget(self) -> None:
+        """Pass over what was told until now."""
+        while not self._messages.empty():
+            self._messages.get()
+
     def _listen(self) -> None:
         """Read what the manager is told, as systemd does at once: a full queue would hold the daemon up."""
         while message := self._manager.recv(4096):

@@ -1,6 +1,7 @@
 """`gatepost check`: what it finds wrong, and in whose words."""
 
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ from cryptography.hazmat.primitives.serialization import (
 
 from gatepost.cli.main import main
 
+LISTEN = '[[smtp.listener]]\nlisten = "127.0.0.1:0"\n[http]\nlisten = ["127.0.0.1:0"]\n'
+
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
@@ -26,7 +29,7 @@ def check(file: Path, text: str) -> int:
 
 
 def test_good_settings_and_no_store_yet_are_no_fault(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert check(file, "") == os.EX_OK
+    assert check(file, LISTEN) == os.EX_OK
     out = capsys.readouterr().out
     assert "settings: ok" in out
     assert "`gatepost init` makes it" in out
@@ -36,7 +39,7 @@ def test_good_settings_and_no_store_yet_are_no_fault(file: Path, capsys: pytest.
 def test_engines_are_tried_out_and_a_silent_one_is_no_fault_of_the_settings(
     file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert check(file, '[filters.clamav]\nservers = ["/no/such/socket"]\n') == os.EX_OK
+    assert check(file, LISTEN + '[filters.clamav]\nservers = ["/no/such/socket"]\n') == os.EX_OK
     assert "clamav: /no/such/socket does not answer: No such file or directory" in capsys.readouterr().out
 
 
@@ -44,7 +47,7 @@ def test_a_missing_library_for_archives_is_told(
     file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gatepost.message.foreign.available", lambda: False)
-    assert check(file, "") == os.EX_OK
+    assert check(file, LISTEN) == os.EX_OK
     assert "archives: there is no libarchive" in capsys.readouterr().out
 
 
@@ -79,7 +82,8 @@ def test_a_missing_library_for_archives_is_told(
         (f'[mta_sts]\nca_file = "{__file__}"\n', f"mta_sts.ca_file: {__file__}: "),
         (f'[webhooks]\nca_file = "{__file__}"\n', f"webhooks.ca_file: {__file__}: "),
         ('[smtp]\nkey = "key.pem"\n', "smtp.listener 127.0.0.1:2525: there is a key for it, and no certificate"),
-        ('[http]\nlisten = ["127.0.0.1:2525"]\n', "127.0.0.1:2525: 2 listeners ask for this address"),
+        ('[http]\nlisten = ["127.0.0.1:2525"]\n', "http.listen: 127.0.0.1:2525: 2 listeners ask for this address"),
+        ("[smtp]\nlistener = [{listen = 'fd:a'}, {listen = 'fd:a'}]", "smtp.listener: fd:a: 2 listeners ask for this"),
         ('[http]\ncertificate = "none.pem"\n', "http: certificate 'none.pem' with key '': "),
         ('[notices]\ntemplates = "/no/such"\n', "notices.templates: /no/such is no folder"),
         ("[filters.nonsense]\nx = 1\n", "filters.nonsense: there is no such filter"),
@@ -114,10 +118,24 @@ def test_an_encrypted_key_is_told_and_nobody_asked_for_its_passphrase(
 
 
 def test_a_sound_store_is_ok(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file.write_text('[store]\ndirectory = "state"\n')
+    file.write_text(f'[store]\ndirectory = "state"\n{LISTEN}')
     assert main(["init", "--config", str(file)]) == os.EX_OK
     assert main(["check", "--config", str(file)]) == os.EX_OK
-    assert "state ok" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "state ok" in out and "listeners: ok" in out
+    (file.parent / "state/done.log").mkdir()
+    assert main(["check", "--config", str(file)]) == os.EX_IOERR
+    assert capsys.readouterr().err == f"Error: {file.parent}/state/done.log: can't be used: Is a directory\n"
+
+
+def test_addresses_that_cannot_be_listened_on_are_told(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        elsewhere = LISTEN.replace('"127.0.0.1:0"]', '"192.0.2.1:0"]')
+        assert check(file, elsewhere.replace('"127.0.0.1:0"\n', f'"127.0.0.1:{port}"\n')) == os.EX_UNAVAILABLE
+    told = capsys.readouterr().err
+    assert f"Error: smtp.listener: 127.0.0.1:{port}: Address already in use (`ss -ltnp` shows by whom)\n" in told
+    assert "\nhttp.listen: 192.0.2.1:0: Cannot assign requested address (" in told
 
 
 def test_a_damaged_store_is_told_by_its_file(file: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -86,7 +86,7 @@ def run(args: str, **environ: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("command", ["version", "config default"])
 def test_an_output_that_takes_nothing_is_told_in_a_sentence(command: str) -> None:
     done = run(f"gatepost {command} > /dev/full")
-    assert (done.returncode, done.stderr) == (os.EX_IOERR, "Error: [Errno 28] No space left on device\n")
+    assert (done.returncode, done.stderr) == (os.EX_IOERR, "Error: No space left on device\n")
 
 
 @pytest.mark.parametrize(
@@ -131,3 +131,13 @@ def test_a_store_of_another_user_is_no_permission(command: str, tmp_path: Path) 
     assert done.returncode == os.EX_NOPERM
     assert "ermission denied" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.conformance
+@pytest.mark.skipif(os.geteuid() != 0, reason="takes root's rights away")
+def test_a_port_that_only_the_service_may_open_is_no_fault(tmp_path: Path) -> None:
+    config = tmp_path / "gatepost.toml"
+    config.write_text('store.directory = "state"\nhttp.listen = []\nsmtp.listener = [{listen = "127.0.0.1:24"}]\n')
+    done = run(f'setpriv --bounding-set=-all --inh-caps=-all "$0" -m gatepost check --config {config}')
+    assert (done.returncode, done.stderr) == (os.EX_OK, "")
+    assert "smtp.listener: 127.0.0.1:24 can't be tried by this user" in done.stdout

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import smtplib
+import socket
 import subprocess
 import sys
 import threading
@@ -44,26 +45,56 @@ def test_the_watchdog_hears_of_the_loop(daemon: Daemon) -> None:
 def test_a_hangup_reloads_and_nothing_stops(daemon: Daemon) -> None:
     for other in (signal.SIGUSR1, signal.SIGUSR2):  # what asks other daemons for a new log file
         daemon.signal(other)
+    for _ in range(50):
+        daemon.signal(signal.SIGHUP)
+    assert daemon.run("health") == os.EX_OK
+    assert hung_up(daemon)["event"] == "settings are unchanged"
+
+
+def hung_up(daemon: Daemon) -> dict[str, object]:
+    """Send SIGHUP, and return the last line of the log when that is over."""
+    daemon.forget()
     daemon.signal(signal.SIGHUP)
     daemon.told("RELOADING=1")
     daemon.told("READY=1")
-    assert daemon.run("health") == os.EX_OK
+    return daemon.log()[-1]
 
 
-def test_a_hangup_during_the_start_is_kept_for_later(tmp_path: Path) -> None:
+def test_a_hangup_tells_which_settings_wait_for_a_restart(daemon: Daemon) -> None:
+    before = daemon.config.read_text()
+    try:
+        daemon.config.write_text(f"{before.replace('3.0', '4.0')}[filters.virus]\non_error = 'defer'\n")
+        told = hung_up(daemon)
+        assert (told["level"], told["keys"]) == ("warning", ["limits.shutdown", "filters.virus.on_error"])
+        daemon.config.write_text(before.replace("shutdown = 3.0", 'shutdown = "soon"'))
+        told = hung_up(daemon)
+        assert told["event"] == "settings not read: those in use stay, and a restart would fail"
+        assert told["why"] == f"{daemon.config}: limits.shutdown: Expected `float`, got `str`"
+    finally:
+        daemon.config.write_text(before)
+    assert hung_up(daemon)["event"] == "settings are unchanged"
+
+
+def test_a_hangup_during_the_start_is_kept_for_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = Daemon(tmp_path)
     assert made.run("init") == os.EX_OK
-    pipe = tmp_path / "key"  # the start waits until somebody writes the key into it
-    os.mkfifo(pipe)
+    name, pipe = tmp_path / "name", tmp_path / "key"  # the start waits until somebody writes into each
+    for each in (name, pipe):
+        os.mkfifo(each)
+    monkeypatch.setenv("GATEPOST_SMTP__HOSTNAME_FILE", str(name))
     made.config.write_text(made.config.read_text().replace("[store]", f'[store]\nkey_file = "{pipe}"'))
     starting = threading.Thread(target=made.start)
     starting.start()
+    with name.open("wb") as host:
+        made.signal(signal.SIGHUP)
+        host.write(b"gatepost.test")
     with pipe.open("wb") as key:
         made.signal(signal.SIGHUP)
         key.write((made.state / "master.key").read_bytes())
     starting.join()
     made.told("RELOADING=1")
     made.told("READY=1")
+    assert made.log()[-1]["event"] == "settings are unchanged"
     assert made.stop() == os.EX_OK
     made.close()
 
@@ -77,6 +108,24 @@ def test_a_second_process_on_the_store_is_refused(daemon: Daemon, capsys: pytest
 def test_a_check_leaves_a_running_store_alone(daemon: Daemon, capsys: pytest.CaptureFixture[str]) -> None:
     assert daemon.run("check") == os.EX_OK
     assert "in use by a running gatepost, which is ready" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="listens as another user")
+def test_a_check_beside_the_daemon_tells_of_ports_that_others_have_taken(
+    daemon: Daemon, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GATEPOST_SMTP__LISTENER", f'[{{listen = "{daemon.smtp}"}}]')
+    assert daemon.run("check") == os.EX_OK, "it listens there itself"
+    os.seteuid(65534)
+    try:
+        other = socket.create_server(("127.0.0.1", 0))
+    finally:
+        os.seteuid(0)
+    with other:
+        taken = f"127.0.0.1:{other.getsockname()[1]}"
+        monkeypatch.setenv("GATEPOST_HTTP__LISTEN", f'["{taken}"]')
+        assert daemon.run("check") == os.EX_UNAVAILABLE
+    assert f"Error: http.listen: {taken}: Address already in use (" in capsys.readouterr().err
 
 
 def test_a_stop_is_clean_and_quick(fresh: Daemon) -> None:
@@ -131,7 +180,7 @@ def test_a_taken_port_is_told_with_its_name(fresh: Daemon, tmp_path: Path, capsy
     from gatepost.cli.main import main
 
     assert main(second) == os.EX_UNAVAILABLE
-    assert f"Error: {fresh.smtp}: Address already in use\n" in capsys.readouterr().err
+    assert f"Error: {fresh.smtp}: Address already in use (`ss -ltnp` shows by whom)\n" in capsys.readouterr().err
 
 
 def test_files_are_their_owners_alone(daemon: Daemon) -> None:

@@ -68,7 +68,9 @@ def recovered(served: Served) -> Callable[[], Awaitable[bool]]:
     return taken
 
 
-async def test_79_a_full_disc_is_said_by_name_and_the_relay_comes_back_by_itself(disc: Path) -> None:
+async def test_79_a_full_disc_is_said_by_name_and_the_relay_comes_back_by_itself(
+    disc: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     async with Sink() as sink, serving(disc, sink) as served:
         assert await served.send(HELD, mails.BOB) == "250"
         client = await served.connect()
@@ -86,6 +88,9 @@ async def test_79_a_full_disc_is_said_by_name_and_the_relay_comes_back_by_itself
         assert [mail.data.endswith(CLEAN) for mail in await sink.wait(1)] == [True]
         assert served.stop() == 0
         assert served.run("check") == 0
+        fill(disc)
+        assert served.run("check") == 74
+        assert "gatepost.db: the database can't be opened: no room is left on its disc\n" in capsys.readouterr().err
 
 
 async def test_79_a_large_mail_that_finds_no_room_is_told_so_and_leaves_nothing(disc: Path) -> None:

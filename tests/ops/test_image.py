@@ -51,6 +51,7 @@ def test_its_steps_make_a_gatepost_that_starts(tmp_path: Path) -> None:
     assert (tmp_path / "var/lib/gatepost").stat().st_mode & 0o777 == 0o700
     config = tmp_path / "etc/gatepost/gatepost.toml"
     environ["GATEPOST_STORE__DIRECTORY"] = str(tmp_path / "var/lib/gatepost")
+    environ |= {"GATEPOST_SMTP__LISTENER": '[{listen = "127.0.0.1:0"}]', "GATEPOST_HTTP__LISTEN": '["127.0.0.1:0"]'}
     for words in (["check"], ["init", "--json"], ["check"]):
         command = [tmp_path / "opt/gatepost/bin/gatepost", *words, "--config", config]
         done = subprocess.run(command, env=environ, capture_output=True, text=True)

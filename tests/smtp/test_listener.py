@@ -51,35 +51,62 @@ HANDED = """
 import asyncio, os, socket, sys
 from pathlib import Path
 from tests.smtp.front import front
+from gatepost.settings import SettingsError
+from gatepost.sockets import BadEndpoint, left_over, listen
 
-handed = socket.create_server(("127.0.0.1", 0))
-if handed.fileno() != 3:
-    os.dup2(handed.fileno(), 3)
+handed = [
+    socket.create_server(("127.0.0.1", 0)),
+    socket.create_server(sys.argv[1] + "/socket", family=socket.AF_UNIX),
+    socket.socket(socket.AF_INET, socket.SOCK_DGRAM),
+    open("/dev/null"),
+]
+for number, each in enumerate(handed):
+    os.dup2(each.fileno(), 103 + number)
+for number in range(len(handed)):
+    os.dup2(103 + number, 3 + number)
 
 async def main():
-    environ = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1", "LISTEN_FDNAMES": "smtp"}
+    environ = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "4", "LISTEN_FDNAMES": "smtp:unix:datagram:null:further"}
     async with front(Path(sys.argv[1]), listeners=[{"listen": "fd:smtp"}], environ=environ) as opened:
-        assert opened.listeners.addresses[0][2] == handed.getsockname()[1]
+        assert opened.listeners.addresses[0][2] == handed[0].getsockname()[1]
         talk = await opened.hello()
         print(await talk.ask("QUIT"))
+    try:
+        async with front(Path(sys.argv[1], "unix"), listeners=[{"listen": "fd:unix"}], environ=environ):
+            pass
+    except SettingsError as error:
+        print(error)
+    for name in ("datagram", "null", "further"):
+        try:
+            listen(f"fd:{name}", environ)
+        except BadEndpoint as error:
+            print(error)
+    print(left_over(["fd:smtp", "fd:null", "127.0.0.1:25"], environ), left_over([], {**environ, "LISTEN_PID": "1"}))
 
 asyncio.run(main())
 """
 
 
-async def test_a_socket_from_systemd_is_listened_on(tmp_path: Path) -> None:
+async def test_a_socket_from_systemd_is_listened_on_if_it_is_one(tmp_path: Path) -> None:
     child = await asyncio.create_subprocess_exec(
         sys.executable, "-c", HANDED, str(tmp_path), stdout=asyncio.subprocess.PIPE, close_fds=True
     )
     said, _ = await child.communicate()
-    assert said.splitlines()[-1] == b"221 2.0.0 Bye"
+    assert said.decode().splitlines()[-6:] == [
+        "221 2.0.0 Bye",
+        "smtp.listener: fd:unix: no TCP socket, so that no client has an address",
+        "fd:datagram: that socket takes no connections (ListenStream= and Accept=no make one)",
+        "fd:null: what was handed over is no socket (Socket operation on non-socket)",
+        "fd:further: systemd handed over no socket of that name (is its socket unit enabled?)",
+        "['datagram', 'unix'] []",
+    ]
 
 
 @pytest.mark.parametrize(
     ("listener", "words"),
     [
         ({"listen": "127.0.0.1"}, "expected address:port"),
-        ({"listen": "fd:nothing"}, "LISTEN_PID"),
+        ({"listen": "fd:nothing"}, "is its socket unit enabled?"),
         ({"tls": "sometimes"}, "tls is one of none, starttls, implicit"),
         ({"tls": "implicit"}, "needs a certificate"),
         ({"role": "submission"}, "needs TLS and a certificate"),

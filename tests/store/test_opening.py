@@ -1,5 +1,6 @@
 """A store opens whole or not at all, and says which file is at fault."""
 
+import errno
 import fcntl
 import os
 import sqlite3
@@ -114,6 +115,29 @@ def test_83_a_second_process_is_refused(store: Store) -> None:
     )
     assert other.returncode != 0 and "another process uses this store" in other.stderr
     assert store.write_sync(lambda writer: writer.add(user())).id == 1
+
+
+@pytest.mark.parametrize("name", ["gatepost.db", "lock", "spool/tmp", "master.key"])
+def test_what_is_no_file_of_a_store_is_named(directory: Path, name: str) -> None:
+    open_store(directory).close_sync()
+    path = directory / name
+    path.rmdir() if path.is_dir() else path.unlink()
+    path.write_bytes(b"") if name == "spool/tmp" else path.mkdir()
+    with pytest.raises(StoreProblem, match=f"^{path}: .*(Is a directory|File exists)$") as raised:
+        open_store(directory)
+    assert raised.value.code == StoreProblem.BROKEN
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives a folder away")
+def test_whose_a_store_is_that_may_not_be_used_is_told(tmp_path: Path) -> None:
+    os.chown(tmp_path, 12345, 12345)
+    denied = PermissionError(errno.EACCES, "Permission denied", f"{tmp_path}/state/lock")
+    problem = StoreProblem.of(tmp_path / "state", denied)
+    assert problem.code == StoreProblem.DENIED
+    owned = f"({tmp_path} belongs to user 12345: run this as user 12345, or give it to root by chown)"
+    assert str(problem) == f"{tmp_path}/state/lock: can't be used: Permission denied {owned}"
+    os.chown(tmp_path, os.geteuid(), os.getegid())
+    assert str(StoreProblem.of(tmp_path, denied)).endswith("Permission denied")
 
 
 def test_83_the_lock_falls_with_its_process(directory: Path) -> None:

@@ -1,16 +1,17 @@
 """`gatepost check`: tries the settings, and looks the store through, without starting anything."""
 
 import asyncio
+import errno
 import os
-from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 
 import click
 
 from gatepost.api.server import check_certificate
-from gatepost.cli.control import Control
+from gatepost.cli.control import SOCKET_NAME, Control
 from gatepost.cli.failure import Failure
 from gatepost.cli.logs import level
 from gatepost.cli.options import with_settings
@@ -21,15 +22,18 @@ from gatepost.filters.engine import Engine
 from gatepost.filters.registry import Filter, Tools, load
 from gatepost.message import foreign
 from gatepost.mta.connect import check_authorities
+from gatepost.mta.donelog import DoneLog
 from gatepost.mta.routing import smarthost, transport
 from gatepost.services.wording import make_wording
 from gatepost.settings import Settings, SettingsError
 from gatepost.smtp.listener import tls_context
 from gatepost.smtp.proxy import networks
-from gatepost.sockets import BadEndpoint, split_endpoint
+from gatepost.sockets import BadEndpoint, listen, split_endpoint
 from gatepost.store.health import StoreProblem
-from gatepost.store.opening import DATABASE, check_fresh
+from gatepost.store.opening import DATABASE, DONE_LOG, check_fresh
 from gatepost.store.store import Store
+
+_LISTEN = "0A"  # the state in the kernel's tables of sockets
 
 
 @click.command()
@@ -47,6 +51,10 @@ def command(settings: Settings) -> None:
             _try_out(engine)
     click.echo(f"archives: {_archives()}")
     click.echo(f"store: {look_through(settings)}")
+    taken = list(try_listeners(settings))
+    if taken:
+        raise Failure("\n".join(taken), os.EX_UNAVAILABLE)
+    click.echo("listeners: ok")
 
 
 def _archives() -> str:
@@ -74,11 +82,14 @@ def wrong_settings(settings: Settings) -> Iterator[str]:
             attempt()
         except (SettingsError, Failure) as error:
             yield str(error)
-    for listener in settings.smtp.listener:
-        yield from _wrong_endpoint("smtp.listener", listener.listen)
-    for text in settings.http.listen:
-        yield from _wrong_endpoint("http.listen", text)
-    yield from _twice([*(listener.listen for listener in settings.smtp.listener), *settings.http.listen])
+    for where, text in _listening(settings):
+        yield from _wrong_endpoint(where, text)
+
+
+def _listening(settings: Settings) -> list[tuple[str, str]]:
+    """Return each text that says where to listen, with the key that gives it."""
+    smtp = [("smtp.listener", listener.listen) for listener in settings.smtp.listener]
+    return [*smtp, *(("http.listen", text) for text in settings.http.listen)]
 
 
 def _attempts(settings: Settings) -> Iterator[Callable[[], object]]:
@@ -105,13 +116,6 @@ def _wrong_endpoint(where: str, text: str) -> Iterator[str]:
         yield f"{where}: {error}"
 
 
-def _twice(listening: list[str]) -> Iterator[str]:
-    """Yield a sentence for each address that two listeners ask for; port 0 is another one each time."""
-    for text, times in Counter(listening).items():
-        if times > 1 and not text.endswith(":0"):
-            yield f"{text}: {times} listeners ask for this address"
-
-
 def look_through(settings: Settings) -> str:
     """Say how the store is; raise Failure for one that is damaged, or held by a process that does not answer."""
     directory = Path(settings.store.directory)
@@ -120,6 +124,8 @@ def look_through(settings: Settings) -> str:
             check_fresh(directory)
             return f"{directory} holds none yet; `gatepost init` makes it"
         store = Store.open(directory, clock=wall_clock, metrics=Metrics(), settings=settings.store)
+        if (directory / DONE_LOG).exists():  # made by the first start, as its user
+            DoneLog(directory).close()
     except StoreProblem as problem:
         if problem.code != StoreProblem.LOCKED:
             raise Failure(str(problem), problem.code) from problem
@@ -132,3 +138,34 @@ def look_through(settings: Settings) -> str:
     if faults:
         raise Failure("\n".join(faults), StoreProblem.CORRUPT)
     return f"{directory} ok"
+
+
+def try_listeners(settings: Settings) -> Iterator[str]:
+    """Listen on each address of the settings for a moment; yield a sentence for each where a start could not.
+
+    What the daemon of this store listens on itself is no fault, and neither is a port that only the service may open.
+    """
+    socket_file = Path(settings.store.directory) / SOCKET_NAME
+    running = Control(socket_file.parent).answers()
+    with ExitStack() as opened:  # all at once, as a start has them
+        for where, text in _listening(settings):
+            if text.startswith("fd:"):
+                continue
+            try:
+                for sock in listen(text):
+                    opened.enter_context(sock)
+            except PermissionError:
+                click.echo(f"{where}: {text} can't be tried by this user, who may not open ports below 1024")
+            except OSError as error:
+                if not (running and error.errno == errno.EADDRINUSE and _all_of(socket_file, split_endpoint(text)[1])):
+                    yield f"{where}: {error.strerror}"
+
+
+def _all_of(file: Path, port: int) -> bool:
+    """Tell whether a file's owner has all that listens on a TCP port, as far as the kernel tells (proc_pid_net(5))."""
+    users = set()
+    for table in ("tcp", "tcp6"):
+        with suppress(OSError):
+            rows = [line.split() for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]]
+            users |= {int(row[7]) for row in rows if row[3] == _LISTEN and int(row[1].rpartition(":")[2], 16) == port}
+    return users <= {file.stat().st_uid}

@@ -3,6 +3,7 @@
 import importlib
 import io
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -11,7 +12,7 @@ from typing import TextIO
 
 import click
 
-from gatepost.cli.failure import Failure
+from gatepost.cli.failure import Failure, cause
 from gatepost.model.problem import Problem
 from gatepost.process import hold_the_standard_files
 
@@ -58,6 +59,8 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
+        if cmd_name == "serve":
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})  # which would end it while it is imported
         command: click.Command = importlib.import_module(f"gatepost.cli.{cmd_name}").command
         return command
 
@@ -118,7 +121,8 @@ def _run(args: Sequence[str] | None) -> int:
     except UnicodeEncodeError as error:
         return _failed(partial(_say, f"{error.object!r} is no UTF-8"), os.EX_USAGE)
     except OSError as error:
-        return _failed(partial(_say, error), os.EX_NOPERM if isinstance(error, PermissionError) else os.EX_IOERR)
+        code = os.EX_NOPERM if isinstance(error, PermissionError) else os.EX_IOERR
+        return _failed(partial(_say, cause(error)), code)
     return code if isinstance(code, int) else os.EX_OK
 
 

@@ -10,40 +10,49 @@ from pathlib import Path
 import click
 
 from gatepost.app import Gatepost
+from gatepost.cli.config import entries
 from gatepost.cli.logs import configure
 from gatepost.cli.notify import notify, watchdog_seconds
-from gatepost.cli.options import with_settings
+from gatepost.cli.options import config_option, load_settings
 from gatepost.cli.running import run
+from gatepost.configuration import Loaded, load
 from gatepost.events import log
 from gatepost.model.access import Admin
 from gatepost.model.query import All
 from gatepost.process import keep_the_heap, spare_the_collector
-from gatepost.settings import Settings
+from gatepost.settings import Settings, SettingsError
+from gatepost.sockets import left_over
 from gatepost.store.opening import require_store
 
 ECHO = 0.3  # seconds within which a second signal is the first one's echo (make and a terminal both pass it on)
 
 
 @click.command()
-@with_settings
-def command(settings: Settings) -> None:
-    """Run the relay until SIGTERM; SIGHUP reads certificates again."""
+@config_option
+def command(config: Path | None) -> None:
+    """Run the relay until SIGTERM; SIGHUP reads certificates again, and tells which settings have changed."""
     for number in (signal.SIGUSR1, signal.SIGUSR2):  # they ask other daemons for a new log file, and would end us
         signal.signal(number, signal.SIG_IGN)
-    configure(settings.log)
-    run(serve(settings))
+    loaded = load_settings(config)
+    configure(loaded.settings.log)
+    run(serve(loaded, config))
 
 
-async def serve(settings: Settings) -> None:
+async def serve(loaded: Loaded, config: Path | None) -> None:
     """Start, tell the manager, wait for a signal, stop. A SIGHUP that comes before the start is over is heeded then."""
+    settings = loaded.settings
     early = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, early.set)  # left alone it would end us
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # which main held back until now
     require_store(Path(settings.store.directory))
     keep_the_heap()
     async with Gatepost(settings) as gatepost:
         spare_the_collector()
-        again = partial(reload_certificates, gatepost)
+        again = partial(heed_hangup, gatepost, loaded, config)
         stopped = heed_signals(again)
+        texts = [*(listener.listen for listener in settings.smtp.listener), *settings.http.listen]
+        if names := left_over(texts):
+            log.warning("nothing takes what connects to these sockets of systemd", names=names)
         if gatepost.store.reader.first(Admin, All(())) is None:
             log.warning("there is no administrator yet: stop the service, run `gatepost init`, and start it again")
         notify("READY=1", f"STATUS=ready; store in {settings.store.directory}")
@@ -57,17 +66,39 @@ async def serve(settings: Settings) -> None:
     log.info("stopped")
 
 
-def reload_certificates(gatepost: Gatepost) -> None:
-    """Read certificates again, and tell the manager."""
+def heed_hangup(gatepost: Gatepost, loaded: Loaded, config: Path | None) -> None:
+    """Read certificates again, look for settings that have changed, and tell the manager."""
     notify("RELOADING=1")
     gatepost.reload()
+    tell_of_changes(loaded, config)
     notify("READY=1")
+
+
+def tell_of_changes(loaded: Loaded, config: Path | None) -> None:
+    """Say which settings differ from those in use, or can't be read: a restart takes them, or fails of them."""
+    try:
+        now = load(config, {}).settings
+    except SettingsError as error:
+        log.error("settings not read: those in use stay, and a restart would fail", why=str(error))
+        return
+    if keys := differing(loaded, now):
+        log.warning("settings have changed: `gatepost check` tries them, a restart takes them", keys=keys)
+    else:
+        log.info("settings are unchanged")
+
+
+def differing(loaded: Loaded, now: Settings) -> list[str]:
+    """Return the keys that have another value now; what the environment gave stays as long as the process."""
+    fixed = [f"{key}." for key, source in loaded.origin.items() if source.startswith("GATEPOST_")]
+    old, new = dict(entries(loaded.settings)), dict(entries(now))
+    changed = (key for key in {**old, **new} if old.get(key) != new.get(key))
+    return [key for key in changed if not f"{key}.".startswith(tuple(fixed))]
 
 
 def heed_signals(reload: Callable[[], None]) -> asyncio.Event:
     """Return what SIGTERM, SIGINT or SIGQUIT sets; the next of them ends the process at once (threat 89).
 
-    SIGHUP reloads.
+    SIGHUP reloads, until then.
     """
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
@@ -81,9 +112,13 @@ def heed_signals(reload: Callable[[], None]) -> asyncio.Event:
         elif loop.time() - first > ECHO:
             os._exit(os.EX_TEMPFAIL)  # what is acknowledged is on the disc
 
+    def hang_up() -> None:
+        if not stopped.is_set():
+            reload()
+
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
         loop.add_signal_handler(number, stop)
-    loop.add_signal_handler(signal.SIGHUP, reload)
+    loop.add_signal_handler(signal.SIGHUP, hang_up)
     return stopped
 
 

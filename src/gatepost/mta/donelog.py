@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from gatepost.mta.outcome import Outcome, Reply, Result
+from gatepost.store.health import StoreProblem
 from gatepost.store.opening import DONE_LOG
 
 TRIM_BYTES = 1_000_000
@@ -48,8 +49,12 @@ class DoneLog:
     """
 
     def __init__(self, directory: Path) -> None:
+        """Open the log, or make it; raise StoreProblem."""
         self._path = directory / DONE_LOG
-        self._file = self._open(self._path)
+        try:
+            self._file = self._open(self._path)
+        except OSError as error:
+            raise StoreProblem.of(self._path, error) from error
         self._size = os.fstat(self._file).st_size
         self._pending: dict[int, bytes] = {}
 

@@ -80,6 +80,8 @@ class Listeners:
             sockets = listen(listener.listen, self._environ)
         except BadEndpoint as error:
             raise SettingsError(f"smtp.listener: {error}") from error
+        if any(sock.family not in (socket.AF_INET, socket.AF_INET6) for sock in sockets):
+            raise SettingsError(f"smtp.listener: {listener.listen}: no TCP socket, so that no client has an address")
         door = Door(
             self._settings,
             listener,

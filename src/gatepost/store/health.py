@@ -2,6 +2,7 @@
 
 import errno
 import os
+import pwd
 import sqlite3
 import tempfile
 from pathlib import Path
@@ -43,6 +44,35 @@ class StoreProblem(Exception):
         super().__init__(f"{path}: {text}")
         self.path = path
         self.code = code
+
+    @classmethod
+    def of(cls, path: Path, error: OSError, trouble: str = "can't be used") -> "StoreProblem":
+        """Return what an error of the system means to a store; it is told of the file that the error names, if any."""
+        file = Path(error.filename) if isinstance(error.filename, str) else path
+        if isinstance(error, PermissionError):
+            return cls(file, f"{trouble}: {error.strerror}{_whose(file)}", cls.DENIED)
+        return cls(file, f"{trouble}: {error.strerror}", cls.BROKEN)
+
+
+def _whose(file: Path) -> str:
+    """Say whose a file is, or the first of its folders that can be looked at; nothing where it is ours."""
+    for path in (file, *file.parents):
+        try:
+            owner = path.stat().st_uid
+        except OSError:
+            continue
+        if owner == os.geteuid():
+            return ""
+        ours, theirs = _user(os.geteuid()), _user(owner)
+        return f" ({path} belongs to {theirs}: run this as {theirs}, or give it to {ours} by chown)"
+    return ""
+
+
+def _user(number: int) -> str:
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return f"user {number}"
 
 
 class Health:

@@ -14,7 +14,7 @@ import msgspec
 from gatepost.events import log
 from gatepost.settings import StoreSettings
 from gatepost.store.blobs import Spool
-from gatepost.store.health import Health, StoreProblem, primary_code
+from gatepost.store.health import Health, StoreProblem, cause, is_full, primary_code
 from gatepost.store.migrations import APPLICATION_ID, VERSION, migrate
 from gatepost.store.secrets import Secrets, open_secrets
 from gatepost.store.sqlite import PAGE, connect
@@ -65,13 +65,16 @@ def _abandon(connection: sqlite3.Connection) -> None:
 
 def open_directory(directory: Path, settings: StoreSettings, health: Health) -> Opened:
     """Open the store of a directory, making what is missing; raise StoreProblem."""
-    _prepare(directory)
-    lock = _lock(directory / "lock")
     try:
-        return _open(directory, lock, settings, health)
-    except BaseException:
-        os.close(lock)
-        raise
+        _prepare(directory)
+        lock = _lock(directory / "lock")
+        try:
+            return _open(directory, lock, settings, health)
+        except BaseException:
+            os.close(lock)
+            raise
+    except OSError as error:
+        raise StoreProblem.of(directory, error) from error
 
 
 def room(directory: Path, settings: StoreSettings) -> float:
@@ -88,15 +91,12 @@ def key_path(directory: Path, settings: StoreSettings) -> Path:
 
 def _prepare(directory: Path) -> None:
     database = directory / DATABASE
-    try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if database.exists() or not any(directory.iterdir()):
-            directory.chmod(0o700)  # never that of a directory which holds something else
-        os.close(os.open(database, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        for file in directory.glob(f"{DATABASE}*"):
-            file.chmod(0o600)
-    except OSError as error:
-        raise StoreProblem(directory, f"can't be used: {error.strerror}", StoreProblem.DENIED) from error
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if database.exists() or not any(directory.iterdir()):
+        directory.chmod(0o700)  # never that of a directory which holds something else
+    os.close(os.open(database, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    for file in directory.glob(f"{DATABASE}*"):
+        file.chmod(0o600)
 
 
 def _lock(path: Path) -> int:
@@ -105,7 +105,8 @@ def _lock(path: Path) -> int:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(handle)
-        raise StoreProblem(path, "another process uses this store", StoreProblem.LOCKED) from None
+        text = "another process uses this store (a daemon, or a command that works on it)"
+        raise StoreProblem(path, text, StoreProblem.LOCKED) from None
     return handle
 
 
@@ -172,6 +173,8 @@ def _refusal(database: Path, error: sqlite3.Error) -> StoreProblem:
     code = primary_code(error)
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return StoreProblem(database, f"the database is damaged ({error})", StoreProblem.CORRUPT)
+    if is_full(cause(error, database.parent)):
+        return StoreProblem(database, "the database can't be opened: no room is left on its disc", StoreProblem.BROKEN)
     return StoreProblem(database, f"the database can't be opened ({error})", StoreProblem.BROKEN)
 
 
@@ -185,7 +188,10 @@ def _recognise(database: Path) -> None:
         if kind != APPLICATION_ID and tables:
             raise StoreProblem(database, "is a database, but none of Gatepost", StoreProblem.CONFIG)
         if version > VERSION:
-            raise StoreProblem(database, f"is of a later version ({version}) than this program", StoreProblem.CONFIG)
+            text = (
+                f"is of a later version ({version}) than this program; install that one, or restore an earlier backup"
+            )
+            raise StoreProblem(database, text, StoreProblem.CONFIG)
         if kind != APPLICATION_ID:
             connection.execute(f"PRAGMA page_size = {PAGE}")  # stands from the first write on
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")

@@ -82,7 +82,7 @@ def read_keys(path: Path) -> list[bytes]:
         text = "the master key is missing; put it back (the store's secrets can't be read without it)"
         raise StoreProblem(path, text, StoreProblem.CONFIG) from None
     except OSError as error:
-        raise StoreProblem(path, f"the master key can't be read: {error.strerror}", StoreProblem.DENIED) from error
+        raise StoreProblem.of(path, error, "the master key can't be read") from error
     try:
         for line in lines:
             Fernet(line)
