@@ -1,6 +1,7 @@
 """Whether those whom a mail concerns still bear the addresses by which they were named, until it is written."""
 
 from collections.abc import Callable, Iterable
+from functools import cache
 
 import msgspec
 
@@ -51,7 +52,7 @@ class Holders(msgspec.Struct, frozen=True):
 def holders(reader: Reader) -> Holders:
     """Return who bears what by a reader's rows."""
     return Holders(
-        reader.domain,
+        cache(reader.domain),
         lambda key: reader.first(User, eq("email", key)),
         lambda key: reader.first(Group, eq("email", key)),
     )
