@@ -14,6 +14,7 @@ from gatepost.model.access import Caller
 from gatepost.model.envelope import Body
 from gatepost.model.query import Query, eq
 from gatepost.model.route import Platform, Transport
+from gatepost.model.rules import SenderRule, SenderType
 from gatepost.model.stored import Copy, Delivery, Message, State
 from gatepost.model.tenant import Customer, Domain, DomainStatus, Provider
 from gatepost.services.domains import Domains, DomainUpdate
@@ -279,6 +280,31 @@ async def test_a_name_is_not_left_to_others_while_mail_is_kept_or_on_its_way_und
         assert (answer.status_code, answer.json()["pointer"]) == (422, "/name")
         await api.store.write(step)
     await api.change(f"/domains/{made['id']}", {"name": "new.example"})
+
+
+async def test_what_a_killed_process_left_of_former_lists_bars_no_new_name_and_is_not_the_next_domains(
+    api: Api,
+) -> None:
+    made = await api.domain("old.example")
+    number = api.ids.read(made["id"])
+
+    def leave(writer: Writer) -> None:
+        for generation in (0, 7000):
+            row = SenderRule(
+                domain_id=number,
+                owner="old.example",
+                value="a.example",
+                type=SenderType.BLOCK,
+                created_date=NOW,
+                generation=generation,
+            )
+            writer.add(row)
+        writer.change(Domain, number, sender_generation=5000)
+
+    await api.store.write(leave)
+    await api.change(f"/domains/{made['id']}", {"name": "new.example"})
+    other = await api.domain("old.example")
+    assert await api.get(f"/domains/{other['id']}/wblist") == []
 
 
 async def test_a_domain_is_not_renamed_where_mail_came_since_it_was_looked_for(api: Api) -> None:

@@ -255,7 +255,7 @@ async def test_members_that_are_not_given_to_callers_are_ignored_threat_113(api:
     assert await api.get(f"/users/{made['id']}") == made
 
 
-def rules(writer: Writer, user: User, count: int) -> None:
+def rules(writer: Writer, user: User, count: int, generation: int = 0) -> None:
     for number in range(count):
         writer.add(
             SenderRule(
@@ -265,6 +265,7 @@ def rules(writer: Writer, user: User, count: int) -> None:
                 value=f"s{number}.example",
                 type=SenderType.BLOCK,
                 created_date=NOW,
+                generation=generation,
             )
         )
 
@@ -314,6 +315,39 @@ async def test_an_address_is_free_once_all_mail_of_its_former_holder_has_left_it
     await api.change(f"/users/{made['id']}", {"email": "jon@got.com"})
     await api.change(f"/users/{made['id']}", {"email": "aegon@got.com"})
     assert (await api.ask("POST", "/users", body)).status_code == 201
+
+
+async def test_what_a_killed_process_left_of_former_lists_bars_no_new_address_and_is_not_the_next_holders(
+    api: Api,
+) -> None:
+    domain = await api.domain("got.com")
+    made = await api.user("jon@got.com", domain["id"])
+    user = api.store.reader.get(User, api.ids.read(made["id"]))
+    assert user
+
+    def leave(writer: Writer) -> None:
+        rules(writer, user, 3)
+        rules(writer, user, RULES_MOVED + 1, generation=9999)  # of a replacement that never came to count
+        rules(writer, user, 2, generation=5000)
+        writer.change(User, user.id, sender_generation=5000)
+
+    await api.store.write(leave)
+    await api.change(f"/users/{made['id']}", {"email": "aegon@got.com"})
+    assert len(await api.get(f"/users/{made['id']}/wblist")) == 2
+    assert api.store.reader.count(SenderRule, eq("generation", 0)) == 0
+    other = await api.user("jon@got.com", domain["id"])
+    assert await api.get(f"/users/{other['id']}/wblist") == []
+
+
+async def test_an_account_that_cannot_be_deleted_keeps_its_rules(api: Api) -> None:
+    domain = await api.domain("got.com")
+    made = await api.user("jon@got.com", domain["id"])
+    user = api.store.reader.get(User, api.ids.read(made["id"]))
+    assert user
+    fails = "CREATE TRIGGER no BEFORE DELETE ON user BEGIN SELECT RAISE(ABORT, 'CHECK constraint failed: no'); END"
+    await api.store.write(lambda writer: (rules(writer, user, 3), writer._connection.execute(fails)))
+    assert (await api.ask("DELETE", f"/users/{made['id']}")).status_code == 500
+    assert api.store.reader.count(SenderRule, eq("owner", "jon@got.com")) == 3
 
 
 async def test_an_address_with_very_many_rules_is_not_changed(api: Api) -> None:

@@ -250,6 +250,7 @@ async def test_a_list_is_not_replaced_under_a_name_that_its_owner_no_longer_has(
     await store.write(lambda writer: writer.change(User, user_id, email="new@served.example"))
     assert (await refused(replacing)).kind is Kind.CONFLICT
     assert await ground.values(ground.mailbox) == []
+    assert store.reader.count(SenderRule, eq("owner", "ada@served.example")) == 0, "what was written aside is gone"
 
 
 @pytest.mark.parametrize("kind", [User, Domain])

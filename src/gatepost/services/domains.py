@@ -20,6 +20,7 @@ from gatepost.services.mx import MxCheck
 from gatepost.services.platforms import PlatformPart, Platforms
 from gatepost.services.policies import PolicyPatch, changed, save
 from gatepost.services.records import Line, Name, Text, emptied, given, read_domain, unprocessable
+from gatepost.services.rules import Owner, check_forgotten, forget_superseded
 from gatepost.services.shown import REMEMBERED, DomainView, narrow_domains, show_domains
 from gatepost.services.subnets import check_subnets, read_subnets
 from gatepost.services.tenants import check_quota, customer_for, provider_ids
@@ -169,6 +170,7 @@ class Domains:
             None,
             domain.name,
         ):  # beside the mail: a long queue takes longer to look through than a write may
+            await forget_superseded(self._store, Owner(domain))
             seen = await self._store.read(partial(_check_nothing_under_way, domain.id))
         await self._store.write(lambda writer: self._update(writer, caller, domain_id, name, seen, change))
 
@@ -279,7 +281,9 @@ def _check_rename(reader: Reader, domain: Domain, name: str) -> None:
     """
     mine = eq("domain_id", domain.id)
     free_name(reader, name, "/name")
-    if any(reader.first(kind, mine) for kind in (User, Group, SenderRule)):
+    check_forgotten(reader, Owner(domain))
+    own = every(eq("owner", domain.name), eq("generation", domain.sender_generation))
+    if reader.first(User, mine) or reader.first(Group, mine) or reader.first(SenderRule, own):
         raise unprocessable("Accounts, groups or sender rules bear the old name; add the new one as an alias.", "/name")
     if reader.keeps_mail(domain.id):
         raise unprocessable("Mail is kept under the old name; add the new one as an alias.", "/name")

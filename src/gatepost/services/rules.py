@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import repeat
 from typing import Any
@@ -104,11 +105,16 @@ class SenderRules:
         owner = self._at(caller, place, "RULES_WRITE")
         rules = await asyncio.to_thread(self._prepared, zip(repeat(owner), entries))
         generation, kept = await self._store.prepare(partial(_aside, owner, rules[:SLICE], 0))
-        for at in range(SLICE, len(rules), SLICE):
-            kept += (await self._store.prepare(partial(_aside, owner, rules[at : at + SLICE], generation)))[1]
-        before, after = await self._store.read(partial(_told, owner)), spanning(kept)
-        await self._store.write(partial(_switch, owner, generation, before, after))
-        await self._clear(owner, generation)
+        try:
+            for at in range(SLICE, len(rules), SLICE):
+                kept += (await self._store.prepare(partial(_aside, owner, rules[at : at + SLICE], generation)))[1]
+            before, after = await self._store.read(partial(_told, owner)), spanning(kept)
+            await self._store.write(partial(_switch, owner, generation, before, after))
+        except Problem:
+            with suppress(Problem):
+                await _take_away(self._store, every(_owned(owner), eq("generation", generation)))
+            raise
+        await _take_away(self._store, _superseded(owner, generation))
         return kept
 
     async def change(self, caller: Caller, place: Place, rule_id: int, entry: Entry) -> SenderRule:
@@ -179,14 +185,25 @@ class SenderRules:
             rules.append(rule)
         return rules
 
-    async def _clear(self, owner: Owner, current: int) -> None:
-        """Remove the rules of superseded generations, slice by slice along the index by value."""
-        old = every(_owned(owner), Where("generation", Op.LT, current))
-        last = ""
-        while rules := (await self._store.read(partial(_next_ones, old, last))).items:
-            ids = Where("id", Op.IN, [rule.id for rule in rules])
-            await self._store.prepare(partial(_remove, ids))
-            last = rules[-1].value
+
+async def forget_superseded(store: Store, owner: Owner) -> None:
+    """Remove what a crash left of an owner's former lists: to the next holder of its name it would count again."""
+    await _take_away(store, _superseded(owner, owner.row.sender_generation))
+
+
+def check_forgotten(reader: Reader, owner: Owner) -> None:
+    """Raise CONFLICT while there are rules of an owner's former lists."""
+    if reader.first(SenderRule, _superseded(owner, owner.row.sender_generation)) is not None:
+        raise Problem(Kind.CONFLICT, f"The rules of {owner.name} are being replaced just now; try again.")
+
+
+async def _take_away(store: Store, where: Condition) -> None:
+    """Remove rules, slice by slice along the index by value."""
+    last = ""
+    while rules := (await store.read(partial(_next_ones, where, last))).items:
+        ids = Where("id", Op.IN, [rule.id for rule in rules])
+        await store.prepare(partial(_remove, ids))
+        last = rules[-1].value
 
 
 def _by_name(reader: Reader, name: str) -> Owner | None:
@@ -231,6 +248,10 @@ def _value(text: str, pointer: str) -> str:
 def _owned(owner: Owner) -> Condition:
     """The rules of an owner, of whatever generation."""
     return eq("owner", owner.name)
+
+
+def _superseded(owner: Owner, current: int) -> Condition:
+    return every(_owned(owner), Where("generation", Op.LT, current))
 
 
 def _generation(reader: Reader, owner: Owner) -> int:

@@ -22,6 +22,7 @@ from gatepost.services.passwords import Passwords
 from gatepost.services.platforms import Platforms
 from gatepost.services.records import Line, Text, emptied, given, read_address, unprocessable
 from gatepost.services.relocations import check_left, finish
+from gatepost.services.rules import Owner, check_forgotten, forget_superseded
 from gatepost.services.scram import Verifiers
 from gatepost.services.shown import (
     REMEMBERED,
@@ -178,7 +179,7 @@ class Users:
 
     async def update(self, caller: Caller, user_id: int, change: UserUpdate, base: str) -> None:
         """Change what is given; raise CONFLICT for an address in use. `base` as in `create`."""
-        found(caller, "USERS_WRITE", self._store.reader.get(User, user_id), "user")
+        user = found(caller, "USERS_WRITE", self._store.reader.get(User, user_id), "user")
         if change.mfa_type not in (None, "NONE"):
             raise unprocessable("The second factor can only be switched off here.", "/mfaType")
         fields = given(change, "language", "sender_verify_on", "mfa_type")
@@ -191,6 +192,9 @@ class Users:
             fields |= await self._verifiers.members(User, change.password)
         elif change.password is not None:
             fields |= {"password_hash": None, "scram": None}
+        domain = self._store.reader.get(Domain, user.domain_id)
+        if domain is not None and change.email is not None:
+            await forget_superseded(self._store, Owner(domain, user))
         before = await self._store.write(lambda writer: _update(writer, caller, user_id, change, fields))
         await finish(self._store, before.email)
         if change.send_notification:
@@ -255,16 +259,17 @@ def _update(writer: Writer, caller: Caller, user_id: int, change: UserUpdate, fi
     require_sign_in(caller, user, fields)
     if fields.get("status") is UserStatus.ENABLED and user.status is not UserStatus.ENABLED:
         require_lasting(caller)
-    _move(writer, user, fields.get("email", user.email))
+    _move(writer, domain, user, fields.get("email", user.email))
     writer.change(User, user.id, **fields)
     return user
 
 
-def _move(writer: Writer, user: User, email: str) -> None:
+def _move(writer: Writer, domain: Domain, user: User, email: str) -> None:
     """Take an account's sender rules, its places in groups of the domain and its mail along to its new address."""
     if email == user.email:
         return
-    mine = eq("user_id", user.id)
+    check_forgotten(writer, Owner(domain, user))
+    mine = every(eq("user_id", user.id), eq("generation", user.sender_generation))
     rules = writer.find(SenderRule, Query(where=mine, limit=RULES_MOVED + 1)).items
     if len(rules) > RULES_MOVED:
         text = f"An address with more than {RULES_MOVED} sender rules can't be changed; take them away first."
@@ -274,9 +279,12 @@ def _move(writer: Writer, user: User, email: str) -> None:
     rename(writer, user, email)
 
 
-def _drop_rules(writer: Writer, user_id: int) -> int:
-    rules = writer.find(SenderRule, Query(where=eq("user_id", user_id), limit=SLICE)).items
-    return writer.remove(SenderRule, Where("id", Op.IN, [rule.id for rule in rules]))
+def _drop_rules(writer: Writer, user_id: int) -> bool:
+    """Remove a slice of an account's rules; False where so few are left that they go with it."""
+    rules = writer.find(SenderRule, Query(where=eq("user_id", user_id), limit=SLICE + 1)).items
+    if len(rules) <= SLICE:
+        return False
+    return writer.remove(SenderRule, Where("id", Op.IN, [rule.id for rule in rules[:SLICE]])) > 0
 
 
 def _delete(writer: Writer, caller: Caller, user_id: int) -> None:
