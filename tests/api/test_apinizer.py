@@ -360,11 +360,16 @@ async def test_who_changes_no_server_of_a_connection_takes_nothing_away_threat_1
         ({"description": "still"}, token, False),
         ({"port": 25}, "", True),
         ({"port": 25, "host": "other.inside.example"}, token, False),
+        ({"host": "127.0.0.1"}, "", True),
+        ({"host": "127.0.0.1", "description": "ours"}, token, True),
     ):
         given = {**RELAY, "host": "relay.inside.example", **change}
         assert (await desk.ask("PUT", f"{PLACE}relay/", given, token=by)).status_code == 200
         row = desk.house.store.reader.first(Connection, eq("name", "relay"))
         assert row is not None and row.private is private, change
+    for change in ({"host": "127.0.0.2"}, {"port": 25}):
+        given = {**RELAY, "host": "127.0.0.1", **change}
+        assert (await desk.ask("PUT", f"{PLACE}relay/", given, token=token)).status_code == 400, change
 
 
 async def leads_here(desk: Desk, properties: list[Any]) -> None:

@@ -53,17 +53,48 @@ async def test_a_platform_sent_back_as_it_was_shown_keeps_its_secrets(api: Api) 
     place = f"/domains/{made['id']}"
     (shown,) = made["platforms"]
     await api.change(
-        place, {"platforms": [{**shown, "name": "renamed", "authData": {**shown["authData"], "port": 389}}]}
+        place, {"platforms": [{**shown, "name": "renamed", "authData": {**shown["authData"], "base_dn": "dc=wall"}}]}
     )
     (row,) = rows(api)
     sealed = api.store.secrets.unseal(row.auth_data or "")
-    assert row.name == "renamed" and "HearMeRoar!" in sealed and "389" in sealed
+    assert row.name == "renamed" and "HearMeRoar!" in sealed and "dc=wall" in sealed
     await api.change(place, {"platforms": [{**PLATFORM, "id": shown["id"], "authType": "ldap"}]})
     assert "HearMeRoar!" in api.store.secrets.unseal(rows(api)[0].auth_data or "")
     await api.change(place, {"platforms": [{**PLATFORM, "id": shown["id"], "authType": "ldap", "authData": ""}]})
     assert rows(api)[0].auth_data is None
     await api.change(place, {"platforms": [{**PLATFORM, "id": shown["id"], "authType": "local"}]})
     assert (await api.get(place))["platforms"][0]["authData"] is None
+
+
+EWS = {"host": "ex.example.org", "login": "svc", "password": "HearMeRoar!", "testAccount": "jon"}
+OIDC = {"issuerUri": "https://login.example.org", "clientId": "gate", "clientSecret": "HearMeRoar!"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "change", "secret"),
+    [
+        ({"authType": "ldap"}, {"authData": LDAP}, {"host": "evil.example"}, "authData/bind_password"),
+        ({"authType": "ldap"}, {"authData": LDAP}, {"port": 389}, "authData/bind_password"),
+        ({"authType": "oidc"}, {"authData": OIDC}, {"issuerUri": "https://evil.example"}, "authData/clientSecret"),
+        ({"apiType": "EXCHANGE"}, {"apiData": EWS}, {"host": "evil.example"}, "apiData/password"),
+    ],
+)
+async def test_no_secret_goes_along_to_another_server(
+    api: Api, kind: dict[str, Any], settings: dict[str, Any], change: dict[str, Any], secret: str
+) -> None:
+    """Who may change a platform is not shown its secrets, and would have them sent to himself (contract 12)."""
+    ((member, data),) = settings.items()
+    made = await api.domain("got.com", platforms=[{**PLATFORM, **kind, **settings}])
+    place, name = f"/domains/{made['id']}", secret.rpartition("/")[2]
+    given = {**PLATFORM, "id": made["platforms"][0]["id"], **kind}
+    for known in (None, ""):
+        moved = {**data, **change, name: known}
+        answer = await api.ask("PATCH", place, {"platforms": [{**given, member: moved}]})
+        assert (answer.status_code, answer.json()["pointer"]) == (400, f"/platforms/0/{secret}")
+    for moved in ({**data, **change}, {**data, **change, name: None}):
+        await api.change(place, {"platforms": [{**given, member: moved}]})
+        sealed = rows(api)[0].auth_data if member == "authData" else rows(api)[0].api_data
+        assert "HearMeRoar!" in api.store.secrets.unseal(sealed or "")
 
 
 async def test_an_empty_sign_in_is_none_contract_a16(api: Api) -> None:
@@ -144,20 +175,30 @@ async def test_a_name_leads_to_private_ground_only_where_who_saved_it_may_name_t
     await api.store.write(lambda writer: writer.add(Grant(admin_id=admin.id, roles=["DOMAIN_ADMIN"], **node)))
     token = await api.token_of(admin_id=admin.id)
     spare = {"fallbackTransportDest": "mx2.example.org", "fallbackTransportType": "SMTP", "fallbackTransportPort": 25}
+    local = {**spare, "fallbackTransportDest": "localhost"}
     for change, by, private in (
         ({}, api.token, True),
         ({"name": "renamed", "transportType": "SMTPS_MAY"}, token, True),
         ({"transportPort": 2525}, token, False),
         ({}, token, False),
+        ({"name": "looked over"}, api.token, False),
         (spare, api.token, True),
         ({}, token, True),
         ({**spare, "fallbackTransportDest": "mx3.example.org"}, token, False),
+        ({"transportDest": "127.0.0.1", **local}, api.token, True),
+        ({"transportDest": "127.0.0.1", **local, "name": "ours"}, token, True),
+        ({"transportDest": "127.0.0.1"}, token, True),
         ({"transportDest": "mx4.example.org"}, token, False),
     ):
         await api.change(place, {"platforms": [{**PLATFORM, "id": shown["id"], **change}]}, token=by)
         (row,) = rows(api)
         hops = platform_route(row).hops
         assert {hop.private for hop in hops} == {row.private} == {private}, change
+    inside = {"id": shown["id"], "transportDest": "127.0.0.1"}
+    await api.change(place, {"platforms": [{**PLATFORM, **inside}]})
+    for change in ({"transportDest": "127.0.0.2"}, {"transportPort": 2525}, spare):
+        answer = await api.ask("PATCH", place, {"platforms": [{**PLATFORM, **inside, **change}]}, token=token)
+        assert (answer.status_code, answer.json()["pointer"]) == (422, "/platforms/0/transportDest"), change
 
 
 async def test_a_list_of_platforms_replaces_the_old_one(api: Api) -> None:

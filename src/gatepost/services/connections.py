@@ -12,6 +12,7 @@ from gatepost.model.access import Caller
 from gatepost.model.connection import BadProperty, Connection, Project, read_properties
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Not, Op, Query, Where, eq, every
+from gatepost.model.route import Hop, Transport
 from gatepost.model.tenant import Customer, Domain, User
 from gatepost.mta.routing import IMPLICIT_TLS_PORT
 from gatepost.services.access import may
@@ -147,8 +148,8 @@ class Connections:
         except BadProperty as error:
             place = f"/additionalProperties/{error.at}"
             raise Problem(Kind.MALFORMED, f"{error}.", pointer=place) from error
-        host = self._targets.host(caller, given.host, "/host")
-        stays_private = known is not None and known.private and (known.host, known.port) == (host, given.port)
+        kept = [Hop(known.host, known.port, Transport.SMTP, private=known.private)] if known else []
+        (host,), private = self._targets.servers(caller, [(given.host, given.port, "/host")], kept)
         return Connection(
             project_id=owner.id,
             name=given.name,
@@ -165,7 +166,7 @@ class Connections:
             default_encoding=given.default_encoding,
             address_to_test=given.address_to_test,
             sender=given.sender,
-            private=self._targets.private(caller) or stays_private,
+            private=private or self._targets.private(caller),
             properties=given.additional_properties,
         )
 

@@ -3,7 +3,7 @@
 Sign-in and remediation settings are sealed before they reach the store; secrets never come out again.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
 from typing import TypeVar
 
@@ -13,7 +13,7 @@ from msgspec import UNSET, UnsetType
 from gatepost.model.access import Caller
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Op, Query, Where, eq
-from gatepost.model.route import Platform, Transport
+from gatepost.model.route import Platform, Transport, platform_route
 from gatepost.model.tenant import User
 from gatepost.model.values import Id
 from gatepost.services.records import Line, Name, Port, Text, unprocessable
@@ -79,6 +79,7 @@ class ApiSettings(msgspec.Struct, kw_only=True, rename="camel"):
 Settings = TypeVar("Settings", AuthSettings, ApiSettings)
 
 SECRETS = frozenset({"bind_password", "client_secret", "password"})
+SERVER = ("host", "port", "issuer_uri")  # where secrets go
 AUTH_MEMBERS: dict[str, tuple[str, ...]] = {
     AuthType.LOCAL: (),
     AuthType.IMAP: ("host", "port", "use_ssl", "cert_pem"),
@@ -97,7 +98,7 @@ API_MEMBERS: dict[str, tuple[str, ...]] = {
 
 
 class PlatformPart(msgspec.Struct, kw_only=True, rename="camel"):
-    """A platform as callers give it; `id` names one to replace. Secrets left out keep their value."""
+    """A platform as callers give it; `id` replaces one. Secrets left out keep their value at the same server."""
 
     id: Id | None = None
     name: Name
@@ -203,8 +204,11 @@ class Platforms:
         fallback = (part.fallback_transport_dest, part.fallback_transport_type, part.fallback_transport_port)
         if any(fallback) and not all(fallback):
             raise unprocessable("A fallback needs all three of its members.", f"{at}/fallbackTransportDest")
-        dest = self._targets.host(caller, part.transport_dest, f"{at}/transportDest")
-        spare = fallback[0] and self._targets.host(caller, fallback[0], f"{at}/fallbackTransportDest")
+        servers = [(part.transport_dest, part.transport_port, f"{at}/transportDest")]
+        if fallback[0] and fallback[2]:
+            servers.append((fallback[0], fallback[2], f"{at}/fallbackTransportDest"))
+        kept = platform_route(known).hops if known else ()
+        (dest, *spare), private = self._targets.servers(caller, servers, kept)
         return Platform(
             id=known.id if known else 0,
             domain_id=domain_id,
@@ -212,7 +216,7 @@ class Platforms:
             transport_dest=dest,
             transport_type=part.transport_type,
             transport_port=part.transport_port,
-            fallback_transport_dest=spare or None,
+            fallback_transport_dest=spare[0] if spare else None,
             fallback_transport_type=part.fallback_transport_type,
             fallback_transport_port=part.fallback_transport_port,
             api_type=part.api_type,
@@ -220,7 +224,7 @@ class Platforms:
             auth_type=part.auth_type,
             auth_data=self._seal_auth(part, known, f"{at}/authData"),
             default=default,
-            private=self._targets.private(caller) or _stays_private(known, part, dest, spare or None),
+            private=private,
         )
 
     def _seal_auth(self, part: PlatformPart, known: Platform | None, at: str) -> str | None:
@@ -250,20 +254,28 @@ class Platforms:
             raise unprocessable(f"{strange[0]} does not belong to settings of this type.", at)
         kept = {name: values[name] if values[name] is not UNSET else None for name in members}
         for name in SECRETS.intersection(kept):
-            kept[name] = kept[name] or (getattr(old, name) if old else None)
+            if not kept[name] and old and _known(old, name):
+                _check_same_server(kept, old, f"{at}/{_spelling(type(data), name)}")
+                kept[name] = _known(old, name)
         return self._secrets.seal(msgspec.json.encode(type(data)(**kept)).decode()) if members else None
 
     def _open(self, kind: type[Settings], sealed: str | None) -> Settings | None:
         return msgspec.json.decode(self._secrets.unseal(sealed), type=kind) if sealed else None
 
 
-def _stays_private(known: Platform | None, part: PlatformPart, dest: str, spare: str | None) -> bool:
-    """Tell whether a platform's servers, which may be at private addresses, stay the ones that they are."""
-    if known is None or not known.private:
-        return False
-    fallback = (known.fallback_transport_dest, known.fallback_transport_port)
-    same = (known.transport_dest, known.transport_port) == (dest, part.transport_port)
-    return same and (spare is None or fallback == (spare, part.fallback_transport_port))
+def _check_same_server(new: Mapping[str, object], old: AuthSettings | ApiSettings, at: str) -> None:
+    """Raise MALFORMED where a secret was left out that would go to another server than it was given for."""
+    if any(name in new and new[name] != _known(old, name) for name in SERVER):
+        raise Problem(Kind.MALFORMED, "It must be given again where the server is another one.", pointer=at)
+
+
+def _known(settings: AuthSettings | ApiSettings, name: str) -> object:
+    value = getattr(settings, name)
+    return None if value is UNSET else value
+
+
+def _spelling(kind: type[AuthSettings] | type[ApiSettings], name: str) -> str:
+    return next(field.encode_name for field in msgspec.structs.fields(kind) if field.name == name)
 
 
 def read_auth(data: AuthSettings | str | None, at: str) -> AuthSettings | None:

@@ -2,13 +2,18 @@
 
 import ipaddress
 import re
+from collections.abc import Sequence
 
 from gatepost.dns import Missing, Resolver
 from gatepost.model.access import Caller
 from gatepost.model.address import BadAddress, domain_name
 from gatepost.model.network import is_forbidden, is_public
 from gatepost.model.problem import Kind, Problem
+from gatepost.model.route import Hop
 from gatepost.services.records import unprocessable
+
+Server = tuple[str, int, str]
+"""A host as it is given, its port, and where the host stands in the request."""
 
 
 class Targets:
@@ -24,6 +29,18 @@ class Targets:
             return self._named(caller, text, at)
         self.check(caller, str(address), at)
         return str(address)
+
+    def servers(self, caller: Caller, given: Sequence[Server], kept: Sequence[Hop] = ()) -> tuple[list[str], bool]:
+        """Return servers' hosts as `host` does, and whether they may be at private addresses.
+
+        Those that stay as they are `kept` may what they might, whoever sends them back.
+        """
+        may, known = all(hop.private for hop in kept), {(hop.host, hop.port) for hop in kept}
+        if may and known.issuperset((text, port) for text, port, _ in given):
+            return [text for text, _, _ in given], may
+        hosts = [self.host(caller, text, at) for text, _, at in given]
+        same = known.issuperset(zip(hosts, (port for _, port, _ in given), strict=True))
+        return hosts, may if same else self.private(caller)
 
     def check(self, caller: Caller, ip: str, at: str, *, private: bool = True) -> None:
         """Raise UNPROCESSABLE for an address that the caller may not have connections made to.
