@@ -190,6 +190,7 @@ async def test_a_server_of_somebody_s_leads_to_private_addresses_only_where_who_
             found = len(await router(names).targets(Route(hops=(hop,))))
         except Unroutable as problem:
             assert problem.result is Result.DEFERRED
+            assert problem.reply.text == "inside.test leads to private or loopback addresses only"
             found = 0
         assert found == count, host
 

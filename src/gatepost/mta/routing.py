@@ -140,7 +140,11 @@ class Router:
             if hop.private or is_public(ip)
         ]
         if not targets:
-            _raise_unknown(", ".join(hop.host for hop in hops), found, lasting="4.4.3")
+            hosts = ", ".join(hop.host for hop in hops)
+            if any(isinstance(answer, list) for answer in found):
+                _raise_unasked(found)
+                raise Unroutable(Result.DEFERRED, own("4.4.4", f"{hosts} leads to private or loopback addresses only"))
+            _raise_unknown(hosts, found, lasting="4.4.3")
         return tuple(targets[:ADDRESS_MAX])
 
     async def _addresses(self, host: str) -> Answer:
