@@ -22,6 +22,7 @@ from gatepost.services.status import Status
 from gatepost.services.trace import Traces
 from gatepost.services.tracking import HOUR, Found, Search
 from gatepost.settings import Filters
+from gatepost.store.journal import MANY
 from gatepost.store.store import Writer
 
 pytestmark = pytest.mark.anyio
@@ -244,16 +245,26 @@ async def remade(ground: Ground, name: str) -> Domain:
     return await ground.world.domain(name)
 
 
-async def named_too(ground: Ground, name: str) -> Domain:
+async def named_too(ground: Ground, name: str, *others: str) -> Domain:
     """A domain of which that name becomes an alias."""
     domain = await ground.world.domain("elder.example")
     ground.world.clock.now += 1
+
+    def add(writer: Writer) -> None:
+        for each in (*others, name):
+            writer.add(DomainAlias(domain_id=domain.id, name=each))
+
     with acting(Actor(login="root")):
-        await ground.world.add(DomainAlias(domain_id=domain.id, name=name))
+        await ground.world.store.write(add)
     return domain
 
 
-@pytest.mark.parametrize("taken", [remade, renamed, named_too])
+async def named_many(ground: Ground, name: str) -> Domain:
+    """The same among so many that the audit has one entry for all."""
+    return await named_too(ground, name, *(f"{number}.example" for number in range(MANY)))
+
+
+@pytest.mark.parametrize("taken", [remade, renamed, named_too, named_many])
 async def test_mail_of_a_domain_that_was_erased_is_none_of_the_next_one_of_its_name(
     ground: Ground, taken: Callable[[Ground, str], Awaitable[Domain]]
 ) -> None:

@@ -137,7 +137,7 @@ def _is_its(reader: Reader, whose: Whose, domain: Domain, mailbox: str) -> bool:
     name = parse_address(mailbox).domain
     if name != domain.name:
         alias = reader.first(DomainAlias, eq("name", name))
-        return alias is not None and not _acts(reader, ADD, "domain_alias", alias.id, came)
+        return alias is not None and not _is_added_since(reader, alias, came)
     renamed = any("name" in (each.before or {}) for each in _acts(reader, CHANGE, "domain", domain.id, came))
     return came >= domain.creation_date and not renamed
 
@@ -147,7 +147,15 @@ def _moved_since(reader: Reader, user: User, at: int) -> bool:
     return any("email" in (each.before or {}) for each in _acts(reader, CHANGE, "user", user.id, at))
 
 
-def _acts(reader: Reader, act: str, kind: str, object_id: int, since: int) -> list[Audit]:
+def _is_added_since(reader: Reader, alias: DomainAlias, at: int) -> bool:
+    """Tell whether a domain has got an alias since; of many that it got at once the audit tells as of one act."""
+    with_others = (each.after or {} for each in _acts(reader, ADD, "domain_alias", "", at))
+    return bool(_acts(reader, ADD, "domain_alias", alias.id, at)) or any(
+        each.get("first_id", 0) <= alias.id <= each.get("last_id", 0) for each in with_others
+    )
+
+
+def _acts(reader: Reader, act: str, kind: str, object_id: int | str, since: int) -> list[Audit]:
     where = every(eq("object_id", str(object_id)), eq("kind", kind), eq("act", act), Where("at", Op.GT, since))
     return reader.find(Audit, Query(where=where)).items
 
