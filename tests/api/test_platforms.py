@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from tests.api.house import Api, open_api
-from tests.peers.names import Names
+from tests.peers.names import Fault, Names
 
 from gatepost.model.access import Grant, Level
 from gatepost.model.query import All, Query
@@ -238,7 +238,11 @@ async def test_a_domain_has_at_most_a_hundred_platforms(api: Api) -> None:
 
 @pytest.fixture
 async def gate(tmp_path: Path, anyio_backend: str) -> AsyncIterator[Api]:
-    zone = {"here.example": ["MX 10 mx.gate.example."], "away.example": ["MX 10 mx.example.net."]}
+    zone = {
+        "here.example": ["MX 10 mx.gate.example."],
+        "away.example": ["MX 10 mx.example.net."],
+        "silent.example": [Fault.SERVFAIL],
+    }
     async with Names(zone) as names:  # type: ignore[arg-type]
         api = open_api(
             tmp_path / "state",
@@ -269,6 +273,33 @@ async def test_deleting_a_domain_needs_its_mx_elsewhere_unless_told_otherwise_co
         assert (await gate.ask("DELETE", place, headers={"X-Ignore-MX": "1"})).status_code == 204
         answer = await gate.ask("PATCH", place, {"status": "ENABLED"})
         assert answer.status_code == (204 if status == 422 else 422)
+
+
+async def test_only_a_sysadmin_takes_a_name_whose_mail_does_not_come_here(gate: Api) -> None:
+    """Else any domain's administrator has the mail that all who are served here send to that name, and sends as it."""
+    made = await gate.domain("got.com")
+    place, node = f"/domains/{made['id']}", {"level": Level.DOMAIN, "node_id": gate.ids.read(made["id"])}
+    admin = await gate.admin("dora")
+    await gate.store.write(lambda writer: writer.add(Grant(admin_id=admin.id, roles=["DOMAIN_ADMIN"], **node)))
+    token = await gate.token_of(admin_id=admin.id)
+    aliases = f"{place}/aliases"
+    assert (await gate.ask("PUT", aliases, ["old.example"])).status_code == 204
+    for name in ("away.example", "nowhere.example", "silent.example"):
+        for method, path, body, pointer in (
+            ("POST", aliases, [name], "/0"),
+            ("PUT", aliases, ["old.example", name], "/1"),
+            ("PATCH", place, {"name": name}, "/name"),
+        ):
+            answer = await gate.ask(method, path, body, token=token, headers={"X-Ignore-MX": ""})
+            assert (answer.status_code, answer.json()["pointer"]) == (422, pointer), (name, method)
+    for method, path, body, status in (
+        ("POST", aliases, ["here.example"], 201),
+        ("PUT", aliases, ["old.example"], 204),
+        ("PATCH", place, {"name": "here.example"}, 204),
+        ("PATCH", place, {"name": "got.com"}, 422),
+    ):
+        assert (await gate.ask(method, path, body, token=token)).status_code == status, (method, body)
+    assert (await gate.ask("POST", aliases, ["away.example"])).status_code == 201
 
 
 async def test_a_domain_without_incoming_mail_starts_unchecked(gate: Api) -> None:

@@ -11,6 +11,7 @@ from gatepost.model.query import Op, Page, Query, Where, eq, every
 from gatepost.model.tenant import Domain, DomainAlias, DomainStatus
 from gatepost.services.access import found
 from gatepost.services.domains import free_name
+from gatepost.services.mx import MxCheck
 from gatepost.services.records import read_domain, show, unprocessable
 from gatepost.services.shown import AliasView
 from gatepost.store.store import Reader, Store, Writer
@@ -22,8 +23,9 @@ MANY = 1000  # names of one domain
 class Aliases:
     """The further names of domains."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, mx: MxCheck) -> None:
         self._store = store
+        self._mx = mx
 
     async def find(self, caller: Caller, domain_id: int, query: Query) -> Page[AliasView]:
         """Return a page of a domain's further names."""
@@ -39,9 +41,10 @@ class Aliases:
     async def add(self, caller: Caller, domain_id: int, names: Sequence[str]) -> list[AliasView]:
         """Add names, all or none; raise CONFLICT for one in use, UNPROCESSABLE where the domain is deleted.
 
-        Returns the added ones.
+        Others than sysadmins add those whose mail comes here (`MxCheck.claimed`). Returns the added ones.
         """
         wanted = _read(names)
+        await self._check_claim(caller, domain_id, wanted)
 
         def change(writer: Writer) -> list[DomainAlias]:
             domain = found(caller, "DOMAINS_WRITE", writer.get(Domain, domain_id), "domain")
@@ -52,6 +55,7 @@ class Aliases:
     async def replace(self, caller: Caller, domain_id: int, names: Sequence[str]) -> None:
         """Make these the domain's names; one that stays keeps its id. Raises what `add` raises."""
         wanted = _read(names)
+        await self._check_claim(caller, domain_id, wanted)
 
         def change(writer: Writer) -> None:
             domain = found(caller, "DOMAINS_WRITE", writer.get(Domain, domain_id), "domain")
@@ -62,6 +66,12 @@ class Aliases:
             _add(writer, domain, {at: name for at, name in enumerate(wanted) if name not in kept})
 
         await self._store.write(change)
+
+    async def _check_claim(self, caller: Caller, domain_id: int, names: Sequence[str]) -> None:
+        reader = self._store.reader
+        domain = found(caller, "DOMAINS_WRITE", reader.get(Domain, domain_id), "domain")
+        known = {alias.name for alias in reader.find(DomainAlias, Query(where=eq("domain_id", domain.id))).items}
+        await self._mx.claimed(caller, {name: f"/{at}" for at, name in enumerate(names) if name not in known})
 
     async def delete(self, caller: Caller, domain_id: int, alias_id: int) -> None:
         """Take a name away from a domain."""

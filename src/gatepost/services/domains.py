@@ -166,10 +166,9 @@ class Domains:
         if not ignore_mx and _starts(self._store.reader, domain, change):
             await self._mx.arriving(name or domain.name)
         seen = 0
-        if name not in (
-            None,
-            domain.name,
-        ):  # beside the mail: a long queue takes longer to look through than a write may
+        if name is not None and name != domain.name:
+            await self._mx.claimed(caller, {name: "/name"})
+            # Beside the mail: a long queue takes longer to look through than a write may.
             await forget_superseded(self._store, Owner(domain))
             seen = await self._store.read(partial(_check_nothing_under_way, domain.id))
         await self._store.write(lambda writer: self._update(writer, caller, domain_id, name, seen, change))

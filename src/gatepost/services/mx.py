@@ -2,11 +2,12 @@
 
 import asyncio
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from gatepost.dns import DnsFailure, Missing, Resolver
+from gatepost.model.access import Caller
 from gatepost.services.records import unprocessable
 
 
@@ -35,17 +36,30 @@ class MxCheck:
             text = f"The MX of {domain} is not this gateway; X-Ignore-MX skips this check."
             raise unprocessable(text, "/status")
 
+    async def claimed(self, caller: Caller, names: Mapping[str, str]) -> None:
+        """Raise UNPROCESSABLE where others than sysadmins would take names whose mail does not come here.
+
+        `names` with their places in the request. Whoever takes a name of another's has the mail of all who send to it
+        from here, and sends as it; nobody may skip this check.
+        """
+        if caller.sys_admin or not self.required:
+            return
+        for name, at in names.items():
+            if not await self._comes_here(name, "Until then a sysadmin takes the name.", at):
+                text = f"The MX of {name} is not this gateway. Until it is, only a sysadmin takes the name."
+                raise unprocessable(text, at)
+
     async def leaving(self, domain: str) -> None:
         """Raise UNPROCESSABLE while the domain's mail still comes here."""
         if self.required and await self._comes_here(domain):
             text = f"The MX of {domain} is still this gateway; X-Ignore-MX skips this check."
             raise unprocessable(text, "")
 
-    async def _comes_here(self, domain: str) -> bool:
+    async def _comes_here(self, domain: str, otherwise: str = "X-Ignore-MX skips this check.", at: str = "") -> bool:
         try:
             return bool((await self.look(domain)).here)
         except DnsFailure as error:
-            raise unprocessable("The MX can't be looked up now; X-Ignore-MX skips this check.", "") from error
+            raise unprocessable(f"The MX can't be looked up now. {otherwise}", at) from error
 
     async def look(self, domain: str) -> Arrival:
         """Return where the domain's mail goes; raise DnsFailure."""

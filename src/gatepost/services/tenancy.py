@@ -26,7 +26,7 @@ def make_tenancy(
         Brokers(store, clock),
         Customers(store, clock),
         Domains(store, platforms, mx, purge_days=settings.tenancy.purge_days, clock=clock),
-        Aliases(store),
+        Aliases(store, mx),
         Groups(store, members=settings.limits.group_members),
         Policies(store),
         Providers(store),
