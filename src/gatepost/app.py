@@ -36,6 +36,7 @@ from gatepost.mta.outgoing import Outgoing
 from gatepost.mta.pipeline import Pipeline
 from gatepost.mta.providers import Providers
 from gatepost.mta.queue import Queue
+from gatepost.mta.quota import Quota
 from gatepost.mta.readers import Readers
 from gatepost.mta.refusals import Refusals
 from gatepost.mta.relay import make_relay
@@ -101,6 +102,7 @@ class Gatepost:
         self.ways: Ways
         self.intake: Intake
         self.outgoing: Outgoing
+        self.quota: Quota
         self.keeper: Keeper
         self.lessons: Lessons
         self.queue: Queue
@@ -137,7 +139,7 @@ class Gatepost:
             await self.queue.start()
             self._open.append(lambda: self.queue.stop(self._grace(1 / 2)))
             rooms = (self.caller, self.sweep, self.rounds, self.refusals, self.indexer, self.services.of(Outbox))
-            for room in (*rooms, self.tls_reports, Relocations(self.store), Ends(self.metrics, self.clock)):
+            for room in (*rooms, self.quota, self.tls_reports, Relocations(self.store), Ends(self.metrics, self.clock)):
                 await room.start()
                 self._open.append(room.stop)
             await self._open_doors()
@@ -236,6 +238,7 @@ class Gatepost:
         self._open.append(readers.close)
         pipeline = Pipeline(filters, self.directory, resolver, settings, metrics=metrics, readers=readers)
         self.outgoing = Outgoing(settings.outgoing, memory, self.directory.may_relay, alarms, metrics, clock)
+        self.quota = Quota(self.store, settings.limits.domain_bytes, alarms)
         self.intake = Intake(
             self.store,
             self.directory,
@@ -247,6 +250,7 @@ class Gatepost:
             standing=Standing(memory),
             hooks=hooks,
             outgoing=self.outgoing,
+            quota=self.quota,
             authorship=Authorship(self.directory, providers),
             clock=clock,
             metrics=metrics,

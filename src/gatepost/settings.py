@@ -282,6 +282,7 @@ class Limits(Section, frozen=True):
         "buffer_bytes": "octets of mail bodies in memory at once, over all sessions",
         "shutdown": "seconds that a stop may take",
         "provisioned_per_hour": "accounts made by auto-provisioning in one domain and hour",
+        "domain_bytes": "octets kept for a domain from which on it gets no copies for retention and archive; 0: any",
     }
     message_bytes: Count = 52_428_800
     recipients: Count = 1000
@@ -311,6 +312,7 @@ class Limits(Section, frozen=True):
     buffer_bytes: Count = 64_000_000
     shutdown: Seconds = 8.0
     provisioned_per_hour: Amount = 100
+    domain_bytes: Amount = 0
 
 
 class Filters(msgspec.Struct, frozen=True, kw_only=True):

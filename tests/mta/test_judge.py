@@ -262,6 +262,17 @@ def test_an_outside_member_of_a_group_gets_clean_mail_alone() -> None:
     assert try_judge([], relay, clean_only=True).action is Action.DELIVER
 
 
+def test_a_domain_without_room_gets_no_copies_for_retention_and_archive() -> None:
+    archive = {"store_spam": True, "store_clean_mail_in": True}
+    all_on = policy(quarantine={"store_spam": True}, archive=archive, retention={"store_clean_mail_in": True})
+    clean = try_judge([], all_on, full=True)
+    assert (clean.action, clean.keep) == (Action.DELIVER, ())
+    assert "the domain has no room left: not kept for retention or archive" in clean.path
+    spam = try_judge([finding(Category.SPAM)], all_on, full=True)
+    assert (spam.action, [keep.folder for keep in spam.keep]) == (Action.HOLD, [Folder.QUARANTINE])
+    assert try_judge([finding(Category.SPAM)], policy(archive=archive), full=True).action is Action.REJECT
+
+
 def test_the_path_says_how_the_judge_came_to_it() -> None:
     verdict = try_judge([finding(Category.SCORE, 7)], policy(quarantine={"store_spam": True}))
     assert verdict.path == (

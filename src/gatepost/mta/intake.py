@@ -29,6 +29,7 @@ from gatepost.mta.nearest import weighed
 from gatepost.mta.outgoing import Outgoing
 from gatepost.mta.pipeline import Findings, Pipeline, Report
 from gatepost.mta.queue import Queue
+from gatepost.mta.quota import Quota
 from gatepost.mta.reached import reached
 from gatepost.mta.refusals import Refusals
 from gatepost.mta.rows import deciding, delivery, facts, fresh_id, message_row, reason
@@ -76,6 +77,7 @@ class Intake:
         outgoing: Outgoing,
         authorship: Authorship,
         hooks: Hooks,
+        quota: Quota,
         clock: Clock,
         metrics: Metrics,
         new_id: Callable[[], str] | None = None,
@@ -91,6 +93,7 @@ class Intake:
         self._outgoing = outgoing
         self._authorship = authorship
         self._hooks = hooks
+        self._quota = quota
         days, trace_days = settings.sending.suppress_days, settings.trace.days
         self._returns = Returns(store, hooks, clock, days=days, trace_days=trace_days)
         days, life = settings.quarantine.system_days, settings.queue.life
@@ -240,6 +243,7 @@ class Intake:
             outgoing=recipient.leaves,
             clean_only=recipient.clean_only,
             system_days=self._settings.quarantine.system_days,
+            full=self._quota.is_full(recipient.domain_id),
         )
         return Judged(recipient, *weighed(found.findings, case))
 
@@ -297,6 +301,7 @@ class Intake:
             kept = await self._store.write(change, pace=Pace.TOGETHER)
         else:
             kept = await self._store.write(arrival(copies), pace=Pace.TOGETHER)
+        self._quota.took(copies, message.size)
         ids = kept.deliveries
         self._received_bytes.inc(message.size)
         if ids:
@@ -323,9 +328,11 @@ class Intake:
         return list(ways.values())
 
     def _own_policy(self, envelope: Envelope) -> Policy | None:
-        """The policy by which who signed in keeps what he sent."""
+        """The policy by which who signed in keeps what he sent; None where his domain has no room left."""
         login = envelope.client.login
-        return self._directory.policy_of(parse_address(login.email)) if login else None
+        if login is None or self._quota.is_full(login.domain_id):
+            return None
+        return self._directory.policy_of(parse_address(login.email))
 
     def _provisions(self, judged: Judged) -> bool:
         """Tell whether an account is to be made: first CLEAN mail, within the domain's hourly limit (rules 7)."""

@@ -55,6 +55,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     outgoing: bool = False  # the policy is the sender's: sent mail is kept by the ...MailOut flags
     clean_only: bool = False  # an outside member of a group gets CLEAN mail alone (rules 9)
     system_days: int = 31
+    full: bool = False  # the domain has no room left for copies of clean mail and the archive (rules 27)
 
 
 def judge(findings: Sequence[Finding], case: Case) -> Verdict:
@@ -125,7 +126,7 @@ class _Bench:
         props = self.policy.relay_props
         tags = tuple([tag for category, read in TAGS.items() if category in found and (tag := read(props))])
         gravest = max(found, default=Category.CLEAN)
-        keep = self._keep_clean() if gravest is Category.CLEAN else self._archive(gravest)
+        keep = self._in_room(self._keep_clean() if gravest is Category.CLEAN else self._archive(gravest))
         return self._verdict(Action.DELIVER, gravest, ("delivered",), tags=tags, keep=keep)
 
     def _doubted(self, held_back: Sequence[Category]) -> Verdict | None:
@@ -139,7 +140,7 @@ class _Bench:
 
     def _withhold(self, category: Category) -> Verdict:
         answer = self._answers(category)
-        keep = () if answer is False else self._quarantine(category) + self._archive(category)
+        keep = () if answer is False else self._quarantine(category) + self._in_room(self._archive(category))
         if keep:
             return self._verdict(Action.HOLD, category, (f"kept as {category.name}",), keep=keep)
         if answer:
@@ -180,6 +181,12 @@ class _Bench:
         if self.policy.archive and archive and (archive.store_mail_out if out else archive.store_clean_mail_in):
             keep.append(self._archive_keep(archive))
         return tuple(keep)
+
+    def _in_room(self, keep: tuple[Keep, ...]) -> tuple[Keep, ...]:
+        if keep and self.case.full:
+            self.path.append("the domain has no room left: not kept for retention or archive")
+            return ()
+        return keep
 
     def _system_keep(self) -> Keep:
         return system_keep(self.case.received, self.case.system_days)

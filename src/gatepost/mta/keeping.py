@@ -36,8 +36,8 @@ class Judged(msgspec.Struct, frozen=True):
 def made_copies(envelope: Envelope, judged: Sequence[Judged], own: Policy | None, author: Address | None) -> list[Copy]:
     """Return one copy for each mailbox and folder, however many recipients asked for it.
 
-    `own` is the policy of who signed in: by it he keeps what he sent, also where it stays in the house. `author` as
-    `copy_row`.
+    `own` is the policy of who signed in: by it he keeps what he sent, also where it stays in the house; None where he
+    keeps nothing. `author` as `copy_row`.
     """
     copies: dict[tuple[str, Folder], Copy] = {}
     for each in judged:

@@ -21,10 +21,11 @@ from gatepost.model.query import Condition, Page, Query
 from gatepost.model.rules import SenderRule
 from gatepost.model.stored import Copy, Delivery, Letter, Message, TraceEvent
 from gatepost.model.tenant import Domain, DomainStatus, UserStatus
+from gatepost.store import current
 from gatepost.store import query as compiler
 from gatepost.store.memory import RECALL
 from gatepost.store.orders import Listed, Orders
-from gatepost.store.schema import LIVE, PROTECTED, Table, table
+from gatepost.store.schema import LIVE, PROTECTED, table
 from gatepost.turns import paced
 
 T = TypeVar("T")
@@ -223,6 +224,11 @@ class Reader:
         sql = f"SELECT {known.fields} FROM delivery WHERE {LIVE} AND id > ? ORDER BY id LIMIT ?"
         return [known.row(row) for row in self._rows(sql, [after, limit])]
 
+    def octets(self, after: int = 0, limit: int = CHUNK) -> list[tuple[int, int, int]]:
+        """Return of each domain the octets of the next copies behind an id, with the last of their ids."""
+        next_ones = "SELECT id, domain_id, size FROM copy WHERE id > ? ORDER BY id LIMIT ?"
+        return self._rows(f"SELECT domain_id, sum(size), max(id) FROM ({next_ones}) GROUP BY domain_id", [after, limit])
+
     def states(self) -> dict[str, int]:
         """Return how many deliveries are queued and how many held."""
         return dict(self._rows(f"SELECT state, count(*) FROM delivery WHERE {LIVE} GROUP BY state"))
@@ -269,14 +275,14 @@ class Reader:
     def sender_rules(self, owners: Collection[str], values: Collection[str], now: int) -> list[SenderRule]:
         """Return the owners' rules that name one of `values`, are not expired, and are of the current generation."""
         known = table(SenderRule)
-        sql = _current_rules(known, len(owners), len(values))
+        sql = current.naming(known, len(owners), len(values))
         rows = self._rows(sql, [*map(compiler.bind, owners), *map(compiler.bind, values), now])
         return [known.row(row) for row in rows]
 
     def protected(self, owner: str, now: int, most: int) -> list[SenderRule]:
         """Return an owner's PROTECTED rules that are not expired and are of the current generation, the first ones."""
         known = table(SenderRule)
-        rows = self._rows(_current(known, f"r.owner = ? AND r.{PROTECTED}") + " LIMIT ?", [owner, now, most])
+        rows = self._rows(current.rules(known, f"r.owner = ? AND r.{PROTECTED}") + " LIMIT ?", [owner, now, most])
         return [known.row(row) for row in rows]
 
     def recall(self, room: Room, after: int = -1, limit: int = CHUNK) -> list[Row]:
@@ -380,21 +386,3 @@ class Reader:
             if problem is error:
                 raise
             raise problem from error
-
-
-def _current_rules(known: Table[Any], owners: int, values: int) -> str:
-    named = f"r.owner IN ({', '.join('?' * owners)}) AND r.value IN ({', '.join('?' * values)})"
-    return _current(known, named)
-
-
-def _current(known: Table[Any], which: str) -> str:
-    """Return the question for the rules that count now; after what `which` binds it binds the time."""
-    fields = ", ".join(f'r."{name}"' for name in known.columns)
-    current = (
-        "CASE WHEN r.user_id IS NULL THEN (SELECT sender_generation FROM domain d WHERE d.id = r.domain_id)"
-        " ELSE (SELECT sender_generation FROM user u WHERE u.id = r.user_id) END"
-    )
-    return (
-        f"SELECT {fields} FROM sender_rule r WHERE {which} AND (r.expire_at IS NULL OR r.expire_at > ?)"
-        f" AND r.generation = {current} ORDER BY r.id"
-    )
