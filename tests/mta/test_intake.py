@@ -530,6 +530,7 @@ async def test_a_mail_of_who_got_another_address_meanwhile_is_not_kept_under_the
             meanwhile=lambda writer: writer.change(User, who.user_id, email="eva@served.example"),
             late=True,
         )
+    assert caught.value.detail.startswith("the account was changed ")
     assert (caught.value.kind, house.copies()) == (Kind.UNAVAILABLE, [])
 
 

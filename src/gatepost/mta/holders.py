@@ -27,7 +27,7 @@ class Holders(msgspec.Struct, frozen=True):
         the former one would be shown to whoever gets that next.
         """
         if login is not None and not self._holds(login.email, login.user_id):
-            raise Problem(Kind.UNAVAILABLE, CHANGED)
+            raise Problem(Kind.UNAVAILABLE, "the account was changed while its mail came in; try again")
         if not all(self._is_same(each) for each in recipients):
             raise Problem(Kind.UNAVAILABLE, CHANGED)
 
