@@ -117,6 +117,19 @@ def test_a_list_without_answers_means_its_own_weight_and_its_symbol_is_its_name(
     assert look("dnsbl", zone, [part]).points == {"OURS": 1.5}
 
 
+def test_a_list_blocks_where_it_or_one_of_its_answers_says_so() -> None:
+    zone: Zone = {"9.4.8.8.bl.test": ["A 127.0.0.2", "A 127.0.0.9"]}
+    answers = [{"code": "127.0.0.2", "symbol": "OTHER", "weight": 1.0, "action": "score"}, {"code": "127.0.0.9"}]
+    found = look("dnsbl", zone, [{"zone": "bl.test", "action": "block", "answers": answers}]).found
+    assert {(each.symbol, each.category) for each in found} == {
+        ("OTHER", Category.SCORE),
+        ("BL_TEST", Category.BLOCKED),
+    }
+    answers = [{"code": "127.0.0.2", "weight": 9.0}, {"code": "127.0.0.9", "action": "block"}]
+    (only,) = look("dnsbl", zone, [{"zone": "bl.test", "answers": answers}]).found
+    assert (only.category, only.reason.split()[-1]) == (Category.BLOCKED, "127.0.0.9")
+
+
 def test_senders_are_asked_about_by_domain_and_by_hash() -> None:
     hashed = hashlib.sha1(b"ann@a.test", usedforsecurity=False).hexdigest()
     zone: Zone = {

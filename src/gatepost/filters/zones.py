@@ -22,6 +22,7 @@ from gatepost.message.plain import plain
 from gatepost.model.verdict import Category, Finding
 
 Kind = Literal["ip", "domain", "hash"]
+Act = Literal["score", "block"]
 
 AT_ONCE = 200  # questions of all mails together
 _SYMBOL = re.compile(r"[A-Z][A-Z0-9_]{1,63}\Z")
@@ -39,6 +40,7 @@ class Listed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     symbol: str = ""
     weight: float = 0.0
     description: str = ""
+    action: Act | None = None
 
 
 class Zone(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -48,6 +50,7 @@ class Zone(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     description: str = ""
     symbol: str = ""
     weight: float = 0.0
+    action: Act = "score"
     answers: tuple[Listed, ...] = ()
     refusals: tuple[str, ...] = ()  # further codes by which it says that it does not answer us
     hash: Literal["sha256", "sha1", "md5"] = "sha256"
@@ -74,6 +77,7 @@ class Meaning(msgspec.Struct, frozen=True):
     symbol: str
     weight: float
     said: str
+    blocks: bool
 
     def fits(self, code: tuple[int, ...]) -> bool:
         if self.mask:
@@ -111,7 +115,8 @@ class Source:
         if bool(each.code) == bool(each.mask) or not 0 <= each.mask <= 255:
             raise ValueError(f"zones: {self.name}: an answer needs a code, or a mask from 1 to 255")
         octets = _octets(self.name, each.code) if each.code else ()
-        return Meaning(octets, each.mask, symbol, each.weight or zone.weight, each.description)
+        blocks = (each.action or zone.action) == "block"
+        return Meaning(octets, each.mask, symbol, each.weight or zone.weight, each.description, blocks)
 
     def refuses(self, code: tuple[int, ...]) -> bool:
         """Tell whether an answer says that the list does not answer us."""
@@ -247,13 +252,13 @@ def _listed(answers: Iterable[_Answer], by: str) -> Iterator[Finding]:
             if code is not None:
                 hits.setdefault(meaning.symbol, []).append((each, meaning, code))
     for symbol, found in hits.items():
-        answer, meaning, code = max(found, key=lambda hit: abs(hit[1].weight))
+        answer, meaning, code = max(found, key=lambda hit: (hit[1].blocks, abs(hit[1].weight)))
         question = answer.question
         more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
         what = ", ".join(filter(None, (question.source.description, meaning.said)))
         asked = f"{plain(question.label, 70)}.{question.source.name} is {'.'.join(map(str, code))}"
         yield Finding(
-            category=Category.SCORE,
+            category=Category.BLOCKED if meaning.blocks else Category.SCORE,
             symbol=symbol,
             reason=plain(f"{plain(question.shown, 70)}{more} is on {what}: {asked}", 300),
             by=by,
