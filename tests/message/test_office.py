@@ -140,11 +140,38 @@ OTHER_STREAM = b"2 0 obj <</Length 9>>\nstream\nshown\nendstream endobj\n"
         b"3 0 obj <</Type/Ob#6ASt#6d/Filter/FlateDecode>>\nstream\n"
         + zlib.compress(b"3 0 <</F(evil.exe)/EF<</F 12 0 R>>>>")
         + b"\nendstream",
+        b"3 0 obj <</Type/ObjStm/Filter[/A85 /Fl]/X(" + b"x" * 9000 + b")>>stream\n"
+        b"" + base64.a85encode(zlib.compress(b"3 0 <</F(evil.exe)/EF<</F 12 0 R>>>>")) + b"\nendstream",
     ],
-    ids=["there", "elsewhere", "named", "packed", "spelled", "numbered", "packed and spelled"],
+    ids=["there", "elsewhere", "named", "packed", "spelled", "numbered", "packed and spelled", "packed twice, far"],
 )
 def test_a_file_in_a_pdf_that_does_not_call_itself_one_is_found(specification: bytes) -> None:
     part = holding("a.pdf", b"%PDF-1.7\n" + OTHER_STREAM + EXE_STREAM + specification)
+    assert [(member.names, member.head[:2]) for member in part.members] == [(("evil.exe",), b"MZ")]
+
+
+def predicted(kind: int, data: bytes, columns: int) -> bytes:
+    """Return rows as a predictor of PNG has them: what is told of each octet is how it differs from its neighbours."""
+    out, above = b"", bytes(columns)
+    for at in range(0, len(data), columns):
+        row = data[at : at + columns].ljust(columns)
+        left, corner = b"\0" + row, b"\0" + above
+        guesses = [(0, a, b, (a + b) // 2, nearest(a, b, c)) for a, b, c in zip(left, above, corner, strict=False)]
+        out += bytes([kind]) + bytes((octet - guess[kind]) & 255 for octet, guess in zip(row, guesses, strict=True))
+        above = row
+    return out
+
+
+def nearest(left: int, up: int, corner: int) -> int:
+    guess = left + up - corner
+    return min((left, up, corner), key=lambda octet: abs(guess - octet))
+
+
+@pytest.mark.parametrize("kind", range(5))
+def test_objects_of_a_pdf_that_are_packed_by_differences_are_read(kind: int) -> None:
+    objects = zlib.compress(predicted(kind, b"3 0 <</F(evil.exe)/EF<</F 12 0 R>>>>", 7))
+    told = b"3 0 obj <</Type/ObjStm/Filter/FlateDecode/DecodeParms<</Predictor 12/Columns 7>>>>stream\n" + objects
+    part = holding("a.pdf", b"%PDF-1.7\n" + EXE_STREAM + told + b"\nendstream")
     assert [(member.names, member.head[:2]) for member in part.members] == [(("evil.exe",), b"MZ")]
 
 
@@ -184,6 +211,8 @@ def pdf(filters: bytes, data: bytes, more: bytes = b"") -> bytes:
         (b"/Filter [/ASCII85Decode /FlateDecode]", base64.a85encode(zlib.compress(EXE)) + b"~>"),
         (b"/Filter/FlateDecode", zlib.compress(EXE)),
         (b"/Filter/FlateDecode", zlib.compress(EXE)[:-4] + b"oops"),  # a false sum
+        (b"/Filter %a remark\n/FlateDecode", zlib.compress(EXE)),
+        (b"/Length %d" % len(EXE + b"endstream"), EXE + b"endstream"),
     ],
 )
 def test_the_files_in_a_pdf_are_unpacked_by_each_of_their_filters(filters: bytes, data: bytes) -> None:
@@ -194,8 +223,11 @@ def test_the_files_in_a_pdf_are_unpacked_by_each_of_their_filters(filters: bytes
 def test_threat_59_files_in_a_pdf_that_can_t_be_read_are_told() -> None:
     unknown = take_apart(mail(attachment(b"a.pdf", pdf(b"/Filter/LZWDecode", b"x"))))
     assert unknown.unscannable == ("a.pdf: run.exe: an embedded file is damaged or packed by an unknown method",)
-    damaged = take_apart(mail(attachment(b"a.pdf", pdf(b"/Filter/FlateDecode", b"x"))))
-    assert damaged.unscannable == unknown.unscannable
+    for said in (b"/Filter/FlateDecode", b"/Filter 9 0 R", b"/Filter/Fl/Filter/AHx"):
+        damaged = take_apart(mail(attachment(b"a.pdf", pdf(said, b"x"))))
+        assert damaged.unscannable == unknown.unscannable
+    objects = take_apart(mail(attachment(b"a.pdf", b"%PDF-1.7\n<</Type/ObjStm/Filter/LZWDecode>>stream\nx")))
+    assert objects.unscannable == ("a.pdf: has objects packed by an unknown method",)
     locked = take_apart(mail(attachment(b"a.pdf", pdf(b"", b"x", b"trailer <</Encrypt 9 0 R>>"))))
     assert locked.encrypted
     assert locked.parts[0].members[0].names == ("run.exe",)

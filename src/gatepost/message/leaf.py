@@ -5,7 +5,7 @@ from functools import lru_cache
 
 from msgspec.structs import replace
 
-from gatepost.message import charsets, decode, flowed, inside, names, office, pdf, qr, scripts, sniff, wrapped
+from gatepost.message import charsets, decode, flowed, inside, names, office, pdf, pdf_lock, qr, scripts, sniff, wrapped
 from gatepost.message.anatomy import HEAD_BYTES, REPORT_BYTES, TEXT_BYTES, Part, Source, Symbol
 from gatepost.message.decode import Reading
 from gatepost.message.entity import Entity, Face, fit, with_name
@@ -273,6 +273,8 @@ def _is_page(face: Face, sniffed: str) -> bool:
 
 
 def _pdf_links(table: Table, content: bytes, index: int) -> None:
+    if pdf_lock.is_locked(content):
+        table.require_worker()
     urls, whole = pdf.urls(content, _PDF_HERE if table.inline else pdf.STREAMS_BYTES)
     if not whole:
         table.require_worker()

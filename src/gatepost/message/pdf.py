@@ -7,20 +7,41 @@ import base64
 import contextlib
 import re
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from io import BytesIO
 from itertools import islice
+from typing import NamedTuple
 
 from gatepost.message import decode
-from gatepost.message.meter import Damaged, Entry, Meter, inflate
+from gatepost.message.meter import Damaged, Entry, Meter, Stop, inflate
 from gatepost.message.octets import octets
+from gatepost.message.pdf_lock import is_locked, unlocked
 
-_STRING = rb"\s*(?:\(((?:[^()\\]|\\.){4,2000})\)|<([0-9A-Fa-f\s]{8,4000})>)"
-_URI = re.compile(rb"/(?:U|#55)(?:R|#52)(?:I|#49)" + _STRING, re.DOTALL)
-_TARGET = re.compile(rb"/(?:U?F|JS|Base)" + _STRING, re.DOTALL)  # of launched files, forms, scripts (12.6.4)
-_ESCAPED = re.compile(rb"\\([0-7]{1,3}|.)", re.DOTALL)  # 7.3.4.2
-_URI_KEY = octets(rb"/(?:U|#55)(?:R|#52)(?:I|#49)")
-_STREAM = octets(rb"stream\r?\n")
+
+def _spelled(*names: bytes) -> bytes:
+    """Return an expression for names, of which each letter may stand in hexadecimal digits (7.3.5)."""
+    found = (b"".join(b"(?:%c|#(?i:%x))" % (letter, letter) for letter in name) for name in names)
+    return b"/(?:" + b"|".join(found) + b")"
+
+
+_GAP = rb"(?:[\0\s]|%[^\r\n]{0,500}+[\r\n])*+"  # blanks and comments (7.2.3)
+_LITERAL = rb"\(((?:[^()\\]|\\.|\((?:[^()\\]|\\.){0,500}\)){%d,2000})"  # a bracket may stand in brackets (7.3.4.2)
+_DIGITS = rb"<([0-9A-Fa-f\0\s]{%d,4000})>"
+_STRING = b"(?:" + _LITERAL % 4 + b"|" + _DIGITS % 8 + b")"
+_LEADS = _spelled(b"URI")
+_OPENS = _spelled(b"F", b"UF", b"JS", b"Base")  # launched files, forms, scripts (12.6.4)
+_URI = re.compile(_LEADS + _GAP + _STRING, re.DOTALL)
+_TARGET = re.compile(_OPENS + _GAP + _STRING, re.DOTALL)
+_ANY_STRING = re.compile(_STRING, re.DOTALL)
+_ESCAPED = re.compile(rb"\\([0-7]{1,3}|\r\n|.)", re.DOTALL)  # 7.3.4.2
+_BREAKS = dict.fromkeys((b"\r\n", b"\r", b"\n", b"b", b"f", b"n", b"r", b"t"), b"")  # what nobody's browser heeds
+_URI_KEY = octets(_LEADS)
+_TARGET_KEY = octets(_OPENS + rb"[\0\s]*(?:\(|%|<[^<])")
+_ELSEWHERE = octets(b"(?:" + _LEADS + b"|" + _OPENS + rb")[\0\s]+[0-9]+[\0\s]+[0-9]+[\0\s]+R")
+_SCRIPT = octets(rb"launchURL|submitForm|getURL|<submit")
+_STREAM = octets(rb"stream[ \t]*(?:\r\n|\r|\n)")
+_END = b"endstream"
+_LISTED_LEAST, _LISTED_MAX = 5_000, 100_000
 _STREAM_MAX = 1_000_000
 _STREAMS_MAX = 500
 STREAMS_BYTES = 16_000_000
@@ -29,30 +50,64 @@ STREAMS_BYTES = 16_000_000
 def urls(data: bytes, most: int = STREAMS_BYTES) -> tuple[list[bytes], bool]:
     """Return the targets of a PDF's link annotations, in compressed object streams too; whether `most` was enough.
 
-    `most`: octets that its streams are unpacked to.
+    `most`: octets that its streams are unpacked to. One with a password that nobody is asked for is read like others.
     """
+    if is_locked(data):
+        data = unlocked(data)
     found = list(_uris(data))
-    view = memoryview(data)
-    for match in islice(_STREAM.finditer(data), _STREAMS_MAX):
-        if data[match.end() : match.end() + 1] != b"\x78":
-            continue  # not Flate
-        if most <= 0:
-            return found, False
-        try:
-            content = zlib.decompressobj().decompress(view[match.end() : match.end() + _STREAM_MAX], _STREAM_MAX)
-        except zlib.error:
-            continue
-        most -= len(content)
-        found += _uris(content)
-    return found, True
+    meter = Meter(most, 1, lambda _: None)
+    listed = max(most // 100, _LISTED_LEAST)
+    streams = list(islice(_streams(data), listed))
+    try:
+        for stream in streams:
+            if stream.objects:
+                found += _uris(_objects(data, stream, meter)[0])
+        for stream in islice((stream for stream in streams if _is_flate(data, stream.start)), _STREAMS_MAX):
+            if not stream.objects:
+                found += _in_stream(data, stream.start, meter)
+    except Stop:
+        return found, False
+    return found, len(streams) < listed
+
+
+def _in_stream(data: bytes, at: int, meter: Meter) -> list[bytes]:
+    """Return the targets in a packed stream, of which the beginning is read: a script's are wherever it has them."""
+    try:
+        content = zlib.decompressobj().decompress(memoryview(data)[at : at + _STREAM_MAX], _STREAM_MAX)
+    except zlib.error:
+        return []
+    meter.take(len(content))
+    return [*_uris(content), *([content] if _SCRIPT.search(content) else [])]
+
+
+def _is_flate(data: bytes, at: int) -> bool:
+    """Tell the head of a zlib stream (RFC 1950 2.2)."""
+    head = data[at : at + 2]
+    return len(head) == 2 and head[0] & 15 == 8 and head[0] < 128 and (head[0] << 8 | head[1]) % 31 == 0
 
 
 def _uris(data: bytes) -> Iterator[bytes]:
     if _URI_KEY.search(data) is not None:
-        yield from map(_text, _URI.findall(data))
-    for found in _TARGET.findall(data) if b"://" in data or b"<FEFF" in data else ():
-        if b"://" in (text := _text(found)):
+        for found in _URI.findall(data):
+            yield _shown(_text(found))
+    if _TARGET_KEY.search(data) is not None:
+        yield from _leading(_TARGET.findall(data))
+    if _ELSEWHERE.search(data) is not None:  # a string may be an object of its own
+        yield from _leading(_ANY_STRING.findall(data))
+
+
+def _leading(strings: Iterable[tuple[bytes, bytes]]) -> Iterator[bytes]:
+    """Yield strings that name an address or a share."""
+    for found in strings:
+        text = _shown(_text(found))
+        if b"://" in text:
             yield text
+        elif text.startswith((b"\\\\", b"//")):
+            yield b"file:" + text
+
+
+def _shown(text: bytes) -> bytes:
+    return text.translate(None, b"\t\r\n")
 
 
 def _text(found: tuple[bytes, bytes]) -> bytes:
@@ -63,7 +118,7 @@ def _text(found: tuple[bytes, bytes]) -> bytes:
 
 
 def _unescaped(match: re.Match[bytes]) -> bytes:
-    return bytes([int(match[1], 8) & 255]) if match[1][0] in b"01234567" else match[1]
+    return bytes([int(match[1], 8) & 255]) if match[1][0] in b"01234567" else _BREAKS.get(match[1], match[1])
 
 
 def _digits(digits: bytes) -> bytes:
@@ -74,21 +129,19 @@ def _digits(digits: bytes) -> bytes:
 # --- embedded files (7.11.4) -----------------------------------------------------------------------------------------
 
 
-def _spelled(name: bytes) -> bytes:
-    """Return an expression for a name, of which each letter may stand in hexadecimal digits (7.3.5)."""
-    return b"/" + b"".join(b"(?:%c|#(?i:%x))" % (letter, letter) for letter in name)
-
-
 CARRIES = octets(_spelled(b"EmbeddedFile") + b"|" + _spelled(b"EF") + rb"\s*(?:<<|[0-9])|" + _spelled(b"ObjStm"))
 """What tells that files may be in a PDF: their own marks, or a stream of objects, in which the marks may be packed."""
 
-_MARK = re.compile(_spelled(b"EmbeddedFile"))
-_OBJECTS = re.compile(_spelled(b"ObjStm"))
-_FILTERS = re.compile(_spelled(b"Filter") + rb"\s*(\[[^\]]{0,300}\]|/[A-Za-z0-9#]+)")  # 7.4
+_MARK = octets(_spelled(b"EmbeddedFile") + rb"(?:[^0-9A-Za-z#]|\z)")
+_OBJECTS = octets(_spelled(b"ObjStm"))
+_FILTER_KEY = re.compile(
+    _spelled(b"Filter") + rb"(?![A-Za-z0-9#])" + _GAP + rb"(\[[^\]]{0,300}\]|/[A-Za-z0-9#]+|)"
+)  # 7.4
 _FILTER = re.compile(rb"/([A-Za-z0-9#]+)")
-_ENCRYPT = octets(rb"/Encrypt[\s</0-9]")
-_DICTIONARY = 2000  # octets in front of a stream in which its dictionary is looked for
-_NAME = re.compile(rb"/(?:U|#55)?(?:F|#46)\s*(?:\(((?:[^()\\]|\\.){1,500})\)|<([0-9A-Fa-f\s]{2,2000})>)", re.DOTALL)
+_LENGTH = re.compile(rb"/Length" + _GAP + rb"([0-9]{1,9})(?![0-9\0\s]*\sR)")
+_PREDICTOR = re.compile(rb"/Predictor" + _GAP + rb"([0-9]{1,2})")
+_COLUMNS = re.compile(rb"/Columns" + _GAP + rb"([0-9]{1,6})")
+_NAME = re.compile(rb"/(?:U|#55)?(?:F|#46)" + _GAP + b"(?:" + _LITERAL % 1 + rb"|" + _DIGITS % 2 + b")", re.DOTALL)
 # Where a file specification says which streams hold its file (7.11.3): there, or in an object of its own.
 _CARRIED = re.compile(_spelled(b"EF") + rb"\s*(?:<<([^<>]{1,300})>>|([0-9]{1,9})\s+[0-9]{1,5}\s+R)")
 _REFERENCE = re.compile(rb"(?<![0-9])([0-9]{1,9})\s+[0-9]{1,5}\s+R")
@@ -96,6 +149,29 @@ _DICTIONARIES = re.compile(rb"(?<![0-9])([0-9]{1,9})\s+[0-9]{1,5}\s+obj\s*<<([^<
 _OBJECT = re.compile(rb"(?<![0-9])([0-9]{1,9})\s+[0-9]{1,5}\s+obj\b")
 _NAMES_MAX = 50
 _FILES_MAX = 200
+_PREDICTED_MAX = 4_000_000
+
+
+class _Stream(NamedTuple):
+    """Where a stream's octets begin, and those before it since the last one, in which its dictionary stands."""
+
+    start: int
+    head: slice
+    objects: bool
+
+
+def _streams(content: bytes) -> Iterator[_Stream]:
+    """Yield the streams, one more than are looked into at most."""
+    behind = 0
+    for match in islice(_STREAM.finditer(content), 2 * _LISTED_MAX):  # each may have an end that looks like one
+        start = match.start()
+        if content.endswith(b"end", behind, start):
+            behind = match.end()
+            continue
+        end = content.find(_END, behind, start)
+        head = slice(end + len(_END) if end >= 0 else behind, start)
+        behind = match.end()
+        yield _Stream(behind, head, _OBJECTS.search(content, head.start, head.stop) is not None)
 
 
 def files(content: bytes, name: str, meter: Meter) -> Iterator[Entry]:
@@ -103,40 +179,79 @@ def files(content: bytes, name: str, meter: Meter) -> Iterator[Entry]:
 
     A stream is one by its own type, which need not be told, or by what a file specification says.
     """
-    texts = list(_texts(content, meter))
+    locked = is_locked(content)
+    if locked:
+        content = unlocked(content)
+        locked = is_locked(content)
+    streams = list(_streams(content))
+    texts, problem = [content], ""
+    if len(streams) >= _LISTED_MAX:
+        problem = "has more streams than are looked into"
+    for stream in streams:
+        if stream.objects:
+            text, whole = _objects(content, stream, meter)
+            texts.append(text)
+            if not whole and not locked:
+                problem = "has objects packed by an unknown method"
     names = tuple(dict.fromkeys(islice((name for text in texts for name in _named(text)), _NAMES_MAX)))
     carried = _carried(texts)
-    found, behind = 0, 0
-    for match in _STREAM.finditer(content):
-        head = content[max(behind, match.start() - _DICTIONARY) : match.start()]
-        behind = match.end()
-        if _MARK.search(head) or (carried and _number(head) in carried):
+    found = 0
+    for stream in streams:
+        marked = _MARK.search(content, stream.head.start, stream.head.stop) is not None
+        if marked or (carried and _number(content[stream.head]) in carried):
             found += 1
             if found > _FILES_MAX:
                 raise Damaged("has more embedded files than are looked into")
-            yield _file(content, match.end(), head, names or (f"embedded-{found}",), meter)
+            shown = names or (f"embedded-{found}",)
+            yield Entry(names=shown, encrypted=True) if locked else _file(content, stream, shown, meter)
+    if problem:
+        raise Damaged(problem)
 
 
-def _file(content: bytes, at: int, head: bytes, names: tuple[str, ...], meter: Meter) -> Entry:
-    if _ENCRYPT.search(content):
-        return Entry(names=names, encrypted=True)
+def _file(content: bytes, stream: _Stream, names: tuple[str, ...], meter: Meter) -> Entry:
     try:
-        data = _filtered(content, at, head, meter)
+        data = _filtered(content, stream, meter)
     except (ValueError, zlib.error):
         return Entry(names=names, problem="an embedded file is damaged or packed by an unknown method")
     return Entry(names=names, size=len(data), content=data)
 
 
-def _filtered(content: bytes, at: int, head: bytes, meter: Meter) -> bytes:
+def _objects(content: bytes, stream: _Stream, meter: Meter) -> tuple[bytes, bool]:
+    """Return a stream of objects, and whether it could be unpacked as it says."""
+    try:
+        return _filtered(content, stream, meter), True
+    except (ValueError, zlib.error):
+        text = _begun(content, stream.start, meter)
+        return text, bool(text)
+
+
+def _filtered(content: bytes, stream: _Stream, meter: Meter) -> bytes:
     """Return what a stream holds; raises ValueError or zlib.error where it can't be unpacked."""
-    end = content.find(b"endstream", at)
-    data = content[at : end if end >= 0 else len(content)]
-    named = _FILTERS.findall(head.rpartition(b" obj")[2])
-    filters = _FILTER.findall(named[-1]) if named else []
+    dictionary = content[stream.head]
+    for begin in _OBJECT.finditer(dictionary):
+        dictionary = content[stream.head.start + begin.end() : stream.head.stop]
+    data = _raw(content, stream.start, dictionary)
+    told = dict.fromkeys(_FILTER_KEY.findall(dictionary))
+    if len(told) > 1 or b"" in told:
+        raise ValueError("its filters stand elsewhere")
+    filters = _FILTER.findall(next(iter(told), b""))
     for name in filters:
         data = _undone(name, data, meter)
     meter.take(0 if filters else len(data))
+    predictor = _PREDICTOR.search(dictionary)
+    if predictor and predictor[1] != b"1":
+        columns = _COLUMNS.search(dictionary)
+        return _unpredicted(data, int(predictor[1]), int(columns[1]) if columns else 1)
     return data
+
+
+def _raw(content: bytes, at: int, dictionary: bytes) -> bytes:
+    """Return a stream's octets, as many as it says if its end stands behind them."""
+    told = _LENGTH.search(dictionary)
+    end = at + int(told[1]) if told else 0
+    if not told or not content[end : end + 20].lstrip().startswith(_END):
+        end = content.find(_END, at)
+    return content[at : end if end >= 0 else len(content)]
 
 
 def _undone(name: bytes, data: bytes, meter: Meter) -> bytes:
@@ -147,10 +262,42 @@ def _undone(name: bytes, data: bytes, meter: Meter) -> bytes:
         plain = _digits(data.partition(b">")[0])
     elif name in (b"ASCII85Decode", b"A85"):
         plain = base64.a85decode(data.strip().removeprefix(b"<~").partition(b"~>")[0])
+    elif name == b"Crypt":
+        plain = data
     else:
         raise ValueError(name)
     meter.take(len(plain))
     return plain
+
+
+def _unpredicted(data: bytes, predictor: int, columns: int) -> bytes:
+    """Undo the predictors of PNG for octets that stand alone (7.4.4.4); raise ValueError for other ones."""
+    if predictor < 10 or columns < 1 or len(data) > _PREDICTED_MAX:
+        raise ValueError(predictor)
+    out, above = bytearray(), bytes(columns)
+    for at in range(0, len(data), columns + 1):
+        kind, row = data[at], bytearray(data[at + 1 : at + 1 + columns])
+        if kind == 2:
+            row = bytearray((octet + up) & 255 for octet, up in zip(row, above, strict=False))
+        elif kind:
+            _add_neighbours(kind, row, above)
+        out += row
+        above = bytes(row).ljust(columns, b"\0")
+    return bytes(out)
+
+
+def _add_neighbours(kind: int, row: bytearray, above: bytes) -> None:
+    """Add to each octet of a row what predicts it: the one on its left, the mean, or the nearest (PNG 9.2)."""
+    left = corner = 0
+    for place, up in enumerate(above[: len(row)]):
+        if kind == 1:
+            guess = left
+        elif kind == 3:
+            guess = (left + up) // 2
+        else:
+            guess = min((left, up, corner), key=lambda octet: abs(left + up - corner - octet))
+        left = row[place] = (row[place] + guess) & 255
+        corner = up
 
 
 def _inflated(data: bytes, meter: Meter) -> bytes:
@@ -164,14 +311,6 @@ def _inflated(data: bytes, meter: Meter) -> bytes:
         if not out.tell():
             raise
     return out.getvalue()
-
-
-def _texts(content: bytes, meter: Meter) -> Iterator[bytes]:
-    """Yield what objects stand in: the file, and its streams of objects."""
-    yield content
-    for match in islice(_STREAM.finditer(content), _STREAMS_MAX):
-        if _OBJECTS.search(content, max(0, match.start() - _DICTIONARY), match.start()):
-            yield _begun(content, match.end(), meter)
 
 
 def _carried(texts: Sequence[bytes]) -> set[int]:
