@@ -1,6 +1,10 @@
 """MTA-STS policies: fetched from a real HTTPS server as senders fetch them, and read as RFC 8461 has them."""
 
-from collections.abc import AsyncIterator
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +14,7 @@ from tests.peers.web import Web, answer
 
 from gatepost.dns import Resolver
 from gatepost.events import wall_clock
+from gatepost.mta.poster import TAKEN, Poster
 from gatepost.mta.sts import Fetcher, NoPolicy, Policy, read
 from gatepost.settings import Dns, MtaSts
 
@@ -57,6 +62,7 @@ async def test_a_policy_is_fetched_by_name_from_the_address_that_was_looked_up(w
         (answer("", status="301 Moved\r\nLocation: https://x.example/"), "answers 301"),
         (answer("", status="302 Found\r\nLocation: //xn--v1.x[.."), "no policy from"),  # of which no URL can be made
         (answer("x" * 70_000), "too large"),
+        (b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + b"x" * 66_000, "too large"),
         (b"SSH-2.0-OpenSSH_9.2\r\n", "no policy from"),
         (b"", "no policy from"),
     ],
@@ -65,6 +71,35 @@ async def test_what_is_no_policy_is_refused_with_a_reason(world: World, said: by
     world.web.said = said
     with pytest.raises(NoPolicy, match=why):
         await world.fetcher().fetch("got.example")
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="no /proc tells of the connections")
+@pytest.mark.parametrize("way", ["fetch", "post"])
+async def test_of_a_server_that_sends_without_end_little_is_taken_at_once(world: World, way: str) -> None:
+    """A flood of `100 Continue` stopped all else for a tenth of a second at a time."""
+    world.web.said = None
+    fetcher = world.fetcher()
+    poster = Poster(fetcher._resolver, timeout=60.0, private=True, ca_file=str(world.ca_file))
+    asking = (
+        fetcher.fetch("got.example") if way == "fetch" else poster.post(f"https://{HOST}:{world.web.port}/", b"", {})
+    )
+    asked = asyncio.create_task(asking)
+    await world.web.wait(1)
+    (taken,) = [buffer for port, buffer in connections() if port == world.web.port]
+    assert taken <= 2 * TAKEN
+    asked.cancel()
+    await asyncio.gather(asked, return_exceptions=True)
+
+
+def connections() -> Iterator[tuple[int, int]]:
+    """Yield the port that each of this process's TCP connections over IPv4 leads to, and how much it takes ahead."""
+    for file in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            if not str(file.readlink()).startswith("socket:"):
+                continue
+            with socket.socket(fileno=os.dup(int(file.name))) as each:
+                if each.family == socket.AF_INET and each.type == socket.SOCK_STREAM:
+                    yield each.getpeername()[1], each.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
 
 
 async def test_a_certificate_must_be_trusted_and_bear_the_name(world: World) -> None:

@@ -1,6 +1,7 @@
 """Posts to URLs that strangers named: to one public address, its certificate checked, nothing followed (threat 122)."""
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Mapping
 from urllib.parse import urlsplit
@@ -10,9 +11,22 @@ import httpx2
 from gatepost.dns import DnsFailure, Missing, Resolver
 from gatepost.model.network import is_forbidden, is_public
 
+TAKEN = 8192  # octets that the system takes ahead of us; it may take twice as many
+
 
 class Refused(Exception):
     """A post was not taken; the text says why."""
+
+
+def bounded(context: ssl.SSLContext) -> httpx2.AsyncClient:
+    """Return a client for servers of strangers, which follows nothing and takes little at once.
+
+    What has come is read without a pause, and a flood of answers that announce another one (1xx) takes a thousand times
+    as long to read as text.
+    """
+    options = [(socket.SOL_SOCKET, socket.SO_RCVBUF, TAKEN)]
+    transport = httpx2.AsyncHTTPTransport(verify=context, trust_env=False, socket_options=options)
+    return httpx2.AsyncClient(transport=transport, timeout=None, trust_env=False)
 
 
 class Poster:
@@ -35,7 +49,7 @@ class Poster:
                 place = await self._place(url.hostname or "")
                 target = f"{url.scheme}://{place}:{url.port or (443 if url.scheme == 'https' else 80)}"
                 target += (url.path or "/") + (f"?{url.query}" if url.query else "")
-                async with httpx2.AsyncClient(verify=await self._tls(), timeout=None, trust_env=False) as client:
+                async with bounded(await self._tls()) as client:
                     asked = client.stream(
                         "POST", target, content=body, headers=sent, extensions={"sni_hostname": url.hostname or ""}
                     )

@@ -8,6 +8,7 @@ import msgspec
 
 from gatepost.dns import DnsFailure, Missing, Resolver
 from gatepost.model.network import is_public
+from gatepost.mta.poster import bounded
 from gatepost.settings import MtaSts
 
 LARGEST = 65_536  # octets of a policy (RFC 8461 3.3)
@@ -74,11 +75,13 @@ class Fetcher:
         place = f"[{ip}]" if ":" in ip else ip
         url = f"https://{place}:{self._settings.port}/.well-known/mta-sts.txt"
         headers = {"Host": host, "User-Agent": "Gatepost", "Accept-Encoding": "identity"}
-        client = httpx2.AsyncClient(verify=self._context, timeout=None, trust_env=False)
+        client = bounded(self._context)
         asked = client.stream("GET", url, headers=headers, extensions={"sni_hostname": host})
         async with client, asked as answer:
             if answer.status_code != 200:
                 raise NoPolicy(f"{host} answers {answer.status_code}", UNFETCHED)
+            if int(answer.headers.get("Content-Length", 0)) > LARGEST:
+                raise NoPolicy(f"the policy at {host} is too large", INVALID)
             text = bytearray()
             async for chunk in answer.aiter_raw():
                 text += chunk
