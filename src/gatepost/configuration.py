@@ -50,7 +50,7 @@ def _files(path: Path | None) -> Iterator[Path]:
     if main.is_file():
         yield main
     elif path is not None:
-        raise SettingsError(f"{path}: no such file")
+        raise SettingsError(f"{path}: {'no file' if path.exists() else 'no such file'}")
     yield from _laid_over(main.parent / "conf.d")
 
 
@@ -67,8 +67,12 @@ def _laid_over(folder: Path) -> list[Path]:
 def _read(source: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(source.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except OSError as error:
+        raise SettingsError(f"{source}: {error.strerror}") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingsError(f"{source}: {error}") from error
+    except RecursionError as error:
+        raise SettingsError(f"{source}: nested too deeply") from error
 
 
 def _lay(tree: dict[str, Any], over: dict[str, Any], at: str, name: str, origin: dict[str, str]) -> None:
@@ -103,7 +107,7 @@ def _environment(environ: Mapping[str, str]) -> Iterator[tuple[list[str], Any, s
 def _value(text: str) -> Any:
     try:
         return tomllib.loads(f"v = {text}")["v"]
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         return text
 
 
@@ -185,6 +189,7 @@ def _texts(settings: Settings) -> Iterator[tuple[str, Sequence[str], Callable[[s
     yield "http.base_url", _given(settings.http.base_url), _url
     yield "http.trusted_proxies", settings.http.trusted_proxies, _peers
     yield "relay.source_address", _given(settings.relay.source_address), ipaddress.ip_address
+    yield "store.directory", [settings.store.directory], _folder
     yield "dkim.selector", [settings.dkim.selector], _selector
     yield "tls_reports.sender", _given(settings.tls_reports.sender), parse_address
     yield "email.sender", _given(settings.email.sender), parse_address
@@ -213,6 +218,15 @@ def _name_or_ip(text: str) -> None:
 def _peers(text: str) -> None:
     if text != "*":
         ipaddress.ip_network(text)
+
+
+def _folder(text: str) -> None:
+    if not text or "\0" in text:
+        raise ValueError("that names no folder")
+    try:
+        Path(text).expanduser()
+    except RuntimeError as error:  # nobody has that home
+        raise ValueError(str(error)) from error
 
 
 def _selector(text: str) -> None:

@@ -57,6 +57,10 @@ def test_the_same_as_json(file: Path, capsys: pytest.CaptureFixture[str]) -> Non
         ("[dns]\nsilent = 0\n", "dns.silent: Expected `int` >= 1"),
         ("[dns]\nrest = 0\n", "dns.rest: Expected `float` >= 0.1"),
         ("[queue\n", "Expected ']'"),
+        (f"a = {'[' * 5000}", ": nested too deeply"),
+        ("[store]\ndirectory = ''\n", "store.directory: '': that names no folder"),
+        ('[store]\ndirectory = "a\\u0000b"\n', "store.directory: 'a\\x00b': that names no folder"),
+        ("[store]\ndirectory = '~nobody-of-that-name/x'\n", "store.directory: '~nobody-of-that-name/x': Could not"),
         ("[[smtp.listener]]\nrole = 'MX'\n", "smtp.listener[0].role: Invalid enum value 'MX'"),
         ("[smtp]\nhostname = 'mail gate'\n", "smtp.hostname: 'mail gate': the domain is malformed"),
         ("[smtp]\nhostname = 'gäte.example'\n", "smtp.hostname: 'gäte.example': write xn--gte-qla.example"),
@@ -90,6 +94,7 @@ def test_a_missing_file_is_an_error_of_configuration(tmp_path: Path, capsys: pyt
     code, _, err = run(capsys, "config", "show", "--config", tmp_path / "none.toml")
     assert code == os.EX_CONFIG
     assert "none.toml: no such file" in err
+    assert run(capsys, "config", "show", "--config", "/dev/null")[::2] == (78, "Error: /dev/null: no file\n")
 
 
 def test_the_default_file_sets_nothing_and_names_every_key(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -254,7 +254,7 @@ def test_of_several_deliveries_the_one_that_is_refused_is_named(
 
 
 def test_waiting_mails_are_chosen_by_what_they_have_in_common(
-    served: Daemon, capsys: pytest.CaptureFixture[str]
+    served: Daemon, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from gatepost.cli.main import main
 
@@ -293,6 +293,12 @@ def test_waiting_mails_are_chosen_by_what_they_have_in_common(
     assert served.run("queue", "hold") == os.EX_USAGE
     assert served.run("queue", "hold", "zzzzz", *there) == os.EX_USAGE
     assert served.run("queue", "delete", "--domain", "nobody.example", "--yes") == os.EX_NOINPUT
+    shown(capsys)
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    assert served.run("queue", "delete", "ALL") == os.EX_USAGE
+    assert "--yes gives them up unasked" in capsys.readouterr().err
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+    assert served.run("queue", "delete", "ALL") == 130
     assert served.run("queue", "pause", "example.org") == os.EX_DATAERR
     assert "This is no destination" in capsys.readouterr().err
 

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -31,10 +32,13 @@ def test_a_command_is_named_as_its_file() -> None:
         assert command.help
 
 
-@pytest.mark.parametrize("args", [["serve", "--nonsense"], ["nonsense"], ["send"], ["explain"]])
+@pytest.mark.parametrize(
+    "args", [["serve", "--nonsense"], ["nonsense"], ["send"], ["explain"], ["dev", "--smtp-port", "65536"]]
+)
 def test_wrong_usage_is_told_as_such(args: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(args) == os.EX_USAGE
     assert "Error: " in capsys.readouterr().err
+    assert signal.SIGHUP not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
 @pytest.mark.parametrize(

@@ -130,7 +130,9 @@ def _unreachable(directory: Path, error: Exception) -> str:
         return f"no gatepost is running on {directory} (start it with `gatepost serve`)"
     if isinstance(error, PermissionError):
         return f"{directory}: permission denied (run this as the user of the daemon)"
-    return f"{directory / SOCKET_NAME}: {error}"
+    if isinstance(error, TimeoutError):
+        return f"the gatepost that runs on {directory} does not answer"
+    return f"{directory / SOCKET_NAME}: {(isinstance(error, OSError) and error.strerror) or error}"
 
 
 def _reason(data: bytes, status: int) -> tuple[str, str]:

@@ -30,6 +30,8 @@ from gatepost.settings import Dns, Http, Limits, Listener, Log, Relay, Settings,
 from gatepost.smtp.sink import CatchAll
 
 HEAD = ("SAMPLE", "ANSWER", "WHAT BECAME OF IT", "WHY", "ID")
+PORT = click.IntRange(0, 65_535)
+FREE = "A free one is taken when this one is in use."
 PATIENCE = 200  # looks at a trace, 50 ms apart, until the delivery is settled
 
 
@@ -58,8 +60,8 @@ class Doors(msgspec.Struct, frozen=True):
     show_default=True,
     help="Where its settings and its store lie; a later run goes on with them.",
 )
-@click.option("--smtp-port", default=2525, show_default=True, help="A free one is taken when this one is in use.")
-@click.option("--http-port", default=8025, show_default=True, help="A free one is taken when this one is in use.")
+@click.option("--smtp-port", type=PORT, default=2525, show_default=True, help=FREE)
+@click.option("--http-port", type=PORT, default=8025, show_default=True, help=FREE)
 @click.option("--once", is_flag=True, help="End after the sample mails instead of at Ctrl-C.")
 def command(directory: Path, smtp_port: int, http_port: int, once: bool) -> None:
     """Run a relay to try things out, with sample mails."""

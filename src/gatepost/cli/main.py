@@ -59,8 +59,6 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        if cmd_name == "serve":
-            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})  # which would end it while it is imported
         command: click.Command = importlib.import_module(f"gatepost.cli.{cmd_name}").command
         return command
 
@@ -86,7 +84,11 @@ def main(args: Sequence[str] | None = None) -> int:
     hold_the_standard_files()
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="backslashreplace")  # what the terminal's encoding has not is spelled out
+    serves = (sys.argv[1:] if args is None else args)[:1] == ["serve"]
+    held_back = {signal.SIGHUP} if serves else ()  # which would end a daemon that does not heed it yet
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, held_back)
     code = _run(args)
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     _passed_on(sys.stderr)
     return code if _passed_on(sys.stdout) else code or os.EX_IOERR
 

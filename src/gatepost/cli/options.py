@@ -21,7 +21,7 @@ config_option = click.option(
     "--config",
     "-c",
     "config",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=click.Path(path_type=Path, dir_okay=False, readable=False),  # what can't be read is an error of settings
     envvar="GATEPOST_CONFIG",
     help="The settings file; /etc/gatepost/gatepost.toml when none is named.",
 )

@@ -2,6 +2,7 @@
 
 import functools
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from typing import Any
@@ -193,8 +194,16 @@ def _pages(control: Control, **which: object) -> Iterator[list[Any]]:
 
 def _confirm(ids: Sequence[str], which: dict[str, Any], *, yes: bool) -> None:
     """Ask before many are given up."""
-    if _is_many(ids, which) and not yes:
-        click.confirm(f"Give up every delivery {'that matches' if which else 'in the queue'}?", abort=True)
+    if yes or not _is_many(ids, which):
+        return
+    try:
+        sure = click.confirm(f"Give up every delivery {'that matches' if which else 'in the queue'}?")
+    except click.Abort as end:
+        if sys.stdin.isatty():
+            raise
+        raise Failure("nobody is there to be asked; --yes gives them up unasked", os.EX_USAGE) from end
+    if not sure:
+        raise click.Abort
 
 
 def _is_many(ids: Sequence[str], which: dict[str, Any]) -> bool:

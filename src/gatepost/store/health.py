@@ -51,7 +51,8 @@ class StoreProblem(Exception):
         file = Path(error.filename) if isinstance(error.filename, str) else path
         if isinstance(error, PermissionError):
             return cls(file, f"{trouble}: {error.strerror}{_whose(file)}", cls.DENIED)
-        return cls(file, f"{trouble}: {error.strerror}", cls.BROKEN)
+        said = os.strerror(errno.ENOTDIR) if isinstance(error, FileExistsError) else error.strerror
+        return cls(file, f"{trouble}: {said}", cls.BROKEN)
 
 
 def _whose(file: Path) -> str:
