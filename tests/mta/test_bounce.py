@@ -11,8 +11,10 @@ from tests.house import World
 from tests.mta.road import NOW, TEXT, Road
 from tests.peers.sink import Mail, Sink
 
+from gatepost.model.audit import Actor, acting
 from gatepost.model.query import Query, eq
 from gatepost.model.stored import Copy, State, TraceEvent
+from gatepost.model.tenant import User
 from gatepost.model.verdict import Folder
 
 pytestmark = pytest.mark.anyio
@@ -351,6 +353,28 @@ async def test_a_report_to_a_sender_of_ours_goes_to_his_own_server(road: Road) -
         await sink.wait(1)
     (report,) = road.reports()
     assert (report.domain_id, report.platform_id) == (domain.id, 1)
+
+
+@pytest.mark.parametrize("holder", ["from before", "made meanwhile", "renamed meanwhile"])
+async def test_what_is_held_is_only_his_who_had_the_address_when_it_came(road: Road, holder: str) -> None:
+    """By what is kept of a mail its trace tells whose it is: that of another is none of his."""
+    world = World(road.store, road.clock)
+    domain = await world.domain("to.test")
+    user = await world.user("b@to.test") if holder == "from before" else None
+    other = await world.user("c@to.test") if holder == "renamed meanwhile" else None
+    (way,) = await road.send("b@to.test", proven=False, domain_id=domain.id, platform_id=1)
+    await road.until(lambda: road.row(way).attempts == 1)
+    road.clock.now += 1
+    if holder == "made meanwhile":
+        await world.user("b@to.test")
+    if other is not None:
+        with acting(Actor(login="root")):
+            await road.store.write(lambda writer: writer.change(User, other.id, email="b@to.test"))
+    async with Sink({"RCPT": REFUSED}) as sink:
+        road.to("to.test", sink)
+        await road.later(5)
+    (held,) = road.held()
+    assert held.user_id == (user.id if user else None)
 
 
 async def test_a_hold_outlives_the_mail_of_others(road: Road) -> None:

@@ -14,7 +14,7 @@ from gatepost.model.stored import Copy, Delivery, Message, State, TraceEvent
 from gatepost.model.suppression import Suppression
 from gatepost.model.tenant import User
 from gatepost.model.verdict import Category, Folder
-from gatepost.mta.home import home
+from gatepost.mta.home import bore, home
 from gatepost.mta.outcome import Outcome, Reply
 from gatepost.store.writer import Writer
 
@@ -239,8 +239,9 @@ def _add_held(writer: Writer, copy: Copy) -> None:
     if known is not None:
         writer.change(Copy, known.id, held_for=[*known.held_for, *copy.held_for])
         return
-    user = writer.first(User, eq("email", copy.mailbox))
-    writer.add(msgspec.structs.replace(copy, user_id=user.id if user else None))
+    user, message = writer.first(User, eq("email", copy.mailbox)), writer.get(Message, copy.mail_id)
+    his = user is not None and message is not None and bore(writer, user, message.received)
+    writer.add(msgspec.structs.replace(copy, user_id=user.id if user and his else None))
 
 
 def _prolong(writer: Writer, stay: Stay) -> None:

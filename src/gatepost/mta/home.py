@@ -3,9 +3,10 @@
 import msgspec
 
 from gatepost.model.address import Address
+from gatepost.model.audit import CHANGE, Audit
 from gatepost.model.envelope import Recipient
 from gatepost.model.problem import Kind, Problem
-from gatepost.model.query import eq, every
+from gatepost.model.query import Op, Query, Where, eq, every
 from gatepost.model.route import Platform
 from gatepost.model.tenant import Domain, User
 from gatepost.store.store import Reader
@@ -30,6 +31,16 @@ def home(reader: Reader, address: Address) -> Home | None:
     default = reader.first(Platform, every(eq("domain_id", domain.id), eq("default", True)))
     platform_id = (user.platform_id if user else None) or (default.id if default else None)
     return Home(own, domain, user, platform_id)
+
+
+def bore(reader: Reader, user: User, at: int) -> bool:
+    """Tell whether an account had its address at a moment already (epoch milliseconds): it may have been another's.
+
+    What was kept at the former one went along; the audit tells of the change.
+    """
+    changed = every(eq("object_id", str(user.id)), eq("kind", "user"), eq("act", CHANGE), Where("at", Op.GT, at))
+    changes = reader.find(Audit, Query(where=changed)).items
+    return at >= user.creation_date and not any("email" in (each.before or {}) for each in changes)
 
 
 def reach(reader: Reader, address: Address) -> Recipient:

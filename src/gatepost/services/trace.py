@@ -13,6 +13,7 @@ from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Op, Query, Where, eq, every
 from gatepost.model.stored import Message
 from gatepost.model.tenant import Domain, DomainAlias, User
+from gatepost.mta.home import bore
 from gatepost.services.access import Scope, may, require
 from gatepost.services.descriptions import Descriptions
 from gatepost.services.life import Life, life_of
@@ -122,7 +123,7 @@ def _is_his(reader: Reader, whose: Whose, user: User) -> bool:
     What is kept says whose it is. Else it is none of his whose account was made, or came to its address, later.
     """
     owners, came = whose.users.get(user.email), whose.came
-    return user.id in owners if owners else came >= user.creation_date and not _moved_since(reader, user, came)
+    return user.id in owners if owners else bore(reader, user, came)
 
 
 def _is_its(reader: Reader, whose: Whose, domain: Domain, mailbox: str) -> bool:
@@ -140,11 +141,6 @@ def _is_its(reader: Reader, whose: Whose, domain: Domain, mailbox: str) -> bool:
         return alias is not None and not _is_added_since(reader, alias, came)
     renamed = any("name" in (each.before or {}) for each in _acts(reader, CHANGE, "domain", domain.id, came))
     return came >= domain.creation_date and not renamed
-
-
-def _moved_since(reader: Reader, user: User, at: int) -> bool:
-    """Tell whether an account has changed its address since; what was kept at the former one went along."""
-    return any("email" in (each.before or {}) for each in _acts(reader, CHANGE, "user", user.id, at))
 
 
 def _is_added_since(reader: Reader, alias: DomainAlias, at: int) -> bool:
