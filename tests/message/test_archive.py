@@ -343,6 +343,16 @@ def test_an_archive_of_many_archives_is_whole() -> None:
     assert "many directories" in problems("a.zip", inner * 6)[0]
 
 
+def test_an_archive_that_packs_another_without_making_it_smaller_is_whole() -> None:
+    """Its octets stand in the outer one, torn by the marks of their blocks, which its directory does not know of."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=0) as archive:
+        archive.writestr("photos.zip", zipped({"a.jpg": bytes(100_000), "b.jpg": b"b"}, zipfile.ZIP_STORED))
+    part = holding("a.zip", out.getvalue())
+    assert {"photos.zip > a.jpg", "photos.zip > b.jpg"} <= set(paths(part))
+    assert problems("a.zip", out.getvalue()) == ()
+
+
 def headed(kind: bytes, records: dict[str, str] | None = None, size: int | None = None) -> bytes:
     """Return a tar with one entry of a kind, `evil.zip`, behind records of POSIX for all that follows."""
     out, content = io.BytesIO(), zipped(FILES)

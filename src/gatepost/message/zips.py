@@ -67,10 +67,15 @@ def _infos(content: bytes) -> Iterator[zipfile.ZipInfo]:
         infos = archive.infolist()
     yield from infos
     own = _outside(content, ends, infos) if len(ends) > 1 else ends
+    whole = set(own)
     for at in dict.fromkeys(own[-_DIRECTORIES_MAX:] + ends[-_DIRECTORIES_MAX:]):
         for start, shift in _directories(content, at).items():
-            if start != known:
-                yield from _infos_at(content, start, shift)
+            if start == known:
+                continue
+            for info in _infos_at(content, start, shift):
+                # One in an entry may stand there torn by marks of packed blocks: what it lists is elsewhere then.
+                if at in whole or _local(content, info.header_offset) is not None:
+                    yield info
     if len(own) > _DIRECTORIES_MAX:
         raise zipfile.BadZipFile("it has many directories")
 
