@@ -46,8 +46,7 @@ class Traces:
 
     async def find(self, caller: Caller, text: str) -> Life:
         """Return the life of the newest mail that `text` names and the caller may see; raise NOT_FOUND."""
-        lives = await self._store.read(partial(_lives, text)) if text.strip(" <>") else []
-        shown = [life for life in (self._shown(caller, each) for each in lives) if life is not None]
+        shown = await self._store.read(partial(_found, caller, text)) if text.strip(" <>") else []
         if not shown:
             raise Problem(Kind.NOT_FOUND, "There is no such mail.")
         first, *others = shown
@@ -65,30 +64,36 @@ class Traces:
         require(caller, "MAILS_READ")
         return await self._store.read(partial(stretch, search))
 
-    def _shown(self, caller: Caller, life: Life) -> Life | None:
-        """The life as this caller may see it; None when nothing of it is in his scope."""
-        if may(caller, "MAILS_READ"):
-            return life
-        names, whose = _mailboxes(life), _whose(life)
-        mine = {name for name in names if sees(self._store.reader, caller, name, whose)}
-        if self._is_sender(caller, life.message, whose):
-            mine |= {name for name in names - _members(life) if scope_of(self._store.reader, name) is None}
-        elif not mine:
-            return None
-        return msgspec.structs.replace(
-            life,
-            events=tuple(event for event in life.events if event.mailbox is None or address_key(event.mailbox) in mine),
-            deliveries=tuple(each for each in life.deliveries if address_key(each.recipient) in mine),
-            copies=tuple(each for each in life.copies if address_key(each.mailbox) in mine),
-        )
 
-    def _is_sender(self, caller: Caller, message: Message, whose: Whose) -> bool:
-        """Tell whether the mail left on account of the caller's scope; those outside to whom it went are then his to
-        see, but not who is served here for others, nor the members of a group (rules 9).
-        """
-        return message.direction == Direction.OUT and sees(
-            self._store.reader, caller, message.login or message.sender, whose
-        )
+def _found(caller: Caller, text: str, reader: Reader) -> list[Life]:
+    """Return the mails that a text names, the newest first, as far as the caller may see them."""
+    lives = (life_of(reader, message) for message in reader.messages(text, CANDIDATES))
+    return [shown for each in lives if (shown := _shown(reader, caller, each)) is not None]
+
+
+def _shown(reader: Reader, caller: Caller, life: Life) -> Life | None:
+    """The life as this caller may see it; None when nothing of it is in his scope."""
+    if may(caller, "MAILS_READ"):
+        return life
+    names, whose = _mailboxes(life), _whose(life)
+    mine = {name for name in reader.paced(names) if sees(reader, caller, name, whose)}
+    if _is_sender(reader, caller, life.message, whose):
+        mine |= {name for name in reader.paced(names - _members(life)) if scope_of(reader, name) is None}
+    elif not mine:
+        return None
+    return msgspec.structs.replace(
+        life,
+        events=tuple(event for event in life.events if event.mailbox is None or address_key(event.mailbox) in mine),
+        deliveries=tuple(each for each in life.deliveries if address_key(each.recipient) in mine),
+        copies=tuple(each for each in life.copies if address_key(each.mailbox) in mine),
+    )
+
+
+def _is_sender(reader: Reader, caller: Caller, message: Message, whose: Whose) -> bool:
+    """Tell whether the mail left on account of the caller's scope; those outside to whom it went are then his to
+    see, but not who is served here for others, nor the members of a group (rules 9).
+    """
+    return message.direction == Direction.OUT and sees(reader, caller, message.login or message.sender, whose)
 
 
 def sees(reader: Reader, caller: Caller, mailbox: str, whose: Whose | None = None) -> bool:
@@ -166,10 +171,6 @@ def scope_of(reader: Reader, mailbox: str) -> Scope | None:
     if domain is None:
         return None
     return reader.first(User, eq("email", Address(address.local, domain.name).key)) or domain
-
-
-def _lives(text: str, reader: Reader) -> list[Life]:
-    return [life_of(reader, message) for message in reader.messages(text, CANDIDATES)]
 
 
 def _mailboxes(life: Life) -> set[str]:
