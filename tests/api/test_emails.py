@@ -319,6 +319,55 @@ async def test_kept_mail_goes_along_with_a_new_address(desk: Desk) -> None:
     assert await subjects(desk, "INBOX") == []
 
 
+@pytest.mark.parametrize("way", ["made", "renamed"])
+async def test_a_former_holders_mail_is_not_shown_to_who_has_the_address_now(desk: Desk, way: str) -> None:
+    """It stays for the administrators. What came while nobody had the address is the next holder's."""
+    old = await take(desk, mail("Old", b"the secret word"))
+    spam = await take(desk, mail("Spam", GTUBE, message_id="2"))
+    draft = (await desk.ask("POST", f"{BOB}/drafts", {"subject": "Mine"}, token=desk.bob)).json()["id"]
+    await change(desk, "DELETE", "bob@served.example")
+    between = await take(desk, mail("Between", GTUBE, message_id="3"))
+    if way == "made":
+        domain = desk.house.store.reader.domain("served.example")
+        made = {"email": "bob@served.example", "domainId": desk.ids.show(domain.id if domain else 0)}
+        assert (await desk.ask("POST", "/users", {**made, "status": "ENABLED"})).status_code == 201
+    else:
+        await desk.house.user("eve@served.example")
+        await change(desk, "PATCH", "eve@served.example", {"email": "bob@served.example"})
+    token = await desk.token_of("bob@served.example")
+    new = await take(desk, mail("New", b"another secret word", message_id="4"))
+
+    assert [await subjects(desk, folder, token=token) for folder in ("INBOX", "Quarantine", "Drafts")] == [
+        ["New"],
+        ["Between"],
+        [],
+    ]
+    for query in ("?body=secret", "?subject=new&id=1&operator=OR", "?subject=old&operator=NOT", "?sort=subject"):
+        assert await subjects(desk, "INBOX", query, token=token) == ["New"], query
+    answer = await desk.ask("GET", f"{BOB}/INBOX?pageSize=1", token=token)
+    counted = {
+        each["path"]: each["messageCount"] for each in await desk.get(f"{BOB}/folders?fields=STATS", token=token)
+    }
+    assert (answer.headers["x-total-count"], counted["INBOX"], counted["Quarantine"]) == ("1", 1, 1)
+    assert (await desk.ask("GET", f"{BOB}/INBOX/{old}", token=token)).status_code == 404
+    assert (await desk.ask("POST", f"{BOB}/Quarantine/{spam}/release", token=token)).status_code == 404
+    assert (await desk.ask("DELETE", f"{BOB}/drafts/{draft}", token=token)).status_code == 404
+    answers = {"to": ["bob@served.example"], "subject": "Re", "body": "x", "originId": old}
+    assert (await desk.ask("POST", f"{BOB}/send", answers, token=token)).status_code == 422
+    for mail_id, folder in ((new, "INBOX"), (between, "Quarantine")):
+        assert (await desk.ask("GET", f"{BOB}/{folder}/{mail_id}", token=token)).status_code == 200
+
+    assert await subjects(desk, "INBOX", "?sort=subject") == ["New", "Old"]
+    assert await subjects(desk, "Quarantine", "?sort=subject") == ["Between", "Spam"]
+    assert (await desk.ask("POST", f"{BOB}/Quarantine/{spam}/release")).status_code == 204
+
+
+async def change(desk: Desk, method: str, email: str, body: dict[str, Any] | None = None) -> None:
+    user = desk.house.store.reader.first(User, eq("email", email))
+    assert user is not None
+    assert (await desk.ask(method, f"/users/{desk.ids.show(user.id)}", body)).status_code == 204
+
+
 async def test_a_body_search_that_can_not_work_says_so_and_is_in_nobodys_way(tmp_path: Path) -> None:
     """Rules 22."""
     (tmp_path / "state" / "search.db").mkdir(parents=True)

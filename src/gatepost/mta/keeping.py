@@ -123,5 +123,6 @@ def _provision(writer: Writer, recipient: Recipient, now: int) -> int | None:
         raise Problem(Kind.UNAVAILABLE, CHANGED)
     if writer.first(Relocation, eq("old", key)) is not None:
         return None
-    user = User(domain_id=domain.id, email=key, language=domain.default_language, creation_date=now)
+    heir = writer.keeps_for_another(key, None)
+    user = User(domain_id=domain.id, email=key, language=domain.default_language, creation_date=now, heir=heir)
     return writer.add(user).id

@@ -21,6 +21,7 @@ from gatepost.mta.rows import fresh_id, message_row
 from gatepost.services.author import Author, Authors
 from gatepost.services.content import Contents
 from gatepost.services.draft import CHOSEN, TLS, Binding, Draft, Thread, letter
+from gatepost.services.folders import his
 from gatepost.services.thread import Threads
 from gatepost.services.uploads import Uploads
 from gatepost.settings import Settings
@@ -184,7 +185,8 @@ class Drafts:
 
 
 def _drafts_of(reader: Reader, user: User) -> Condition:
-    return every(eq("mailbox", _as_now(reader, user).email), eq("folder", Folder.DRAFTS.value))
+    now = _as_now(reader, user)
+    return every(eq("mailbox", now.email), eq("folder", Folder.DRAFTS.value), his(now))
 
 
 def _as_now(reader: Reader, user: User) -> User:

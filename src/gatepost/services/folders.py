@@ -6,7 +6,9 @@ import msgspec
 
 from gatepost.model.folder import ROOTS, Place, find_place
 from gatepost.model.problem import Kind, Problem
-from gatepost.model.query import Condition, eq, every
+from gatepost.model.query import All, Condition, Op, Where, eq, every
+from gatepost.model.query import Any as AnyOf
+from gatepost.model.tenant import User
 from gatepost.model.verdict import Folder
 from gatepost.store.store import FolderCount
 
@@ -46,6 +48,16 @@ def inside(mailbox: str, place: Place) -> Condition:
     """Return the condition that holds for the copies of a mailbox that a folder shows."""
     where = every(eq("mailbox", mailbox), eq("folder", place.folder.value))
     return where if place.category is None else every(where, eq("category", place.category.name))
+
+
+def his(user: User) -> Condition:
+    """Return the condition that holds for what is kept at an account's address but for a former holder's mail.
+
+    What came while nobody had the address was kept for nobody, and so is his.
+    """
+    if not user.heir:
+        return All(())
+    return AnyOf((eq("user_id", user.id), Where("user_id", Op.NULL, None)))
 
 
 def _shelf(place: Place, counts: list[FolderCount]) -> Shelf:

@@ -10,12 +10,12 @@ from gatepost.model.address import Address, BadAddress, parse_address
 from gatepost.model.audit import ACTOR
 from gatepost.model.folder import Place
 from gatepost.model.problem import Kind, Problem
-from gatepost.model.query import Op, Page, Query, Where, eq, every
+from gatepost.model.query import All, Condition, Op, Page, Query, Where, eq, every
 from gatepost.model.stored import Copy, Letter, Message
 from gatepost.model.tenant import Domain, User
 from gatepost.model.verdict import Folder
 from gatepost.services.access import forbidden, may, require
-from gatepost.services.folders import Shelf, inside, named, roots, shelves
+from gatepost.services.folders import Shelf, his, inside, named, roots, shelves
 from gatepost.services.release import check_release, with_releases
 from gatepost.services.search import Search, by_id, combined, criteria
 from gatepost.store.store import Listed, Reader, Store
@@ -34,6 +34,15 @@ class Mailbox(msgspec.Struct, frozen=True):
 
     def owned_by(self, caller: Caller) -> bool:
         return self.user is not None and self.user.id == caller.user_id
+
+    def heir(self, caller: Caller) -> User | None:
+        """Return the owner where it is he who asks, and a former holder's mail may lie here, which he is not shown."""
+        return self.user if self.user is not None and self.user.heir and self.owned_by(caller) else None
+
+    def shown_to(self, caller: Caller) -> Condition:
+        """What of the mail here a caller sees."""
+        heir = self.heir(caller)
+        return his(heir) if heir else All(())
 
     def read_by_owner(self, caller: Caller) -> bool:
         """Tell whether the owner himself looks, and nobody by a token that acts for him (rules 13)."""
@@ -77,7 +86,8 @@ class Mailboxes:
         mailbox = self._mailbox(caller, who, "MAILS_READ")
         system = not mailbox.owned_by(caller)
         places = roots(system=system) if path is None else named(path, system=system).children
-        counts = await self._store.read(lambda reader: reader.folders(mailbox.address))
+        heir = mailbox.heir(caller)
+        counts = await self._store.read(lambda reader: reader.folders(mailbox.address, heir.id if heir else None))
         return mailbox, shelves(places, counts)
 
     # Mails.
@@ -94,7 +104,8 @@ class Mailboxes:
             if not mailbox.read_by_owner(caller):
                 await self._store.record("search", mailbox.scope, after={"body": search.body})
             bodies = await self._bodies.matching(mailbox.address, search.body)
-        return mailbox, await self._store.read(partial(_page, mailbox, place, search, bodies, query))
+        shown = mailbox.shown_to(caller)
+        return mailbox, await self._store.read(partial(_page, mailbox, shown, place, search, bodies, query))
 
     async def get(self, caller: Caller, who: int | str, path: str, mail: str) -> tuple[Mailbox, Letter]:
         """Return a mail of a folder by our id or its Message-ID (of several the newest); raise NOT_FOUND."""
@@ -180,34 +191,40 @@ class Mailboxes:
 
     async def _letter(self, caller: Caller, mailbox: Mailbox, path: str, mail: str) -> Letter:
         place = _folder(caller, mailbox, path)
-        found = await self._store.read(partial(_newest, mailbox, place, mail))
+        found = await self._store.read(partial(_newest, mailbox, mailbox.shown_to(caller), place, mail))
         if found is None:
             raise Problem(Kind.NOT_FOUND, "There is no such mail in the folder.")
         return found
 
 
 def _page(
-    mailbox: Mailbox, place: Place, search: Search, bodies: list[str] | None, query: Query, reader: Reader
+    mailbox: Mailbox,
+    shown: Condition,
+    place: Place,
+    search: Search,
+    bodies: list[str] | None,
+    query: Query,
+    reader: Reader,
 ) -> Page[Letter]:
-    """A page of a folder; `bodies` are the mails whose text matches, None where that was not asked."""
+    """A page of what is shown of a folder; `bodies` are the mails whose text matches, None where that was not asked."""
     asked = criteria(search)
     if search.id:
         asked += (by_id(search.id, mailbox.address, reader),)
     if bodies is not None:
         asked += (Where("id", Op.IN, reader.copies_of(mailbox.address, bodies)),)
-    where = every(inside(mailbox.address, place), combined(asked, search.operator))
+    where = every(inside(mailbox.address, place), shown, combined(asked, search.operator))
     with reader.at_once():
         listed = None
-        if not asked:  # no need to count anew
+        if not asked and shown == All(()):  # no need to count anew
             (shelf,) = shelves([place], reader.folders(mailbox.address))
             listed = Listed(shelf.total, shelf.marks)
         page = reader.letters(msgspec.structs.replace(query, where=where), listed)
         return Page(with_releases(reader, page.items), page.total)
 
 
-def _newest(mailbox: Mailbox, place: Place, mail: str, reader: Reader) -> Letter | None:
-    """The newest copy in a folder that a text names."""
-    where = every(inside(mailbox.address, place), by_id(mail, mailbox.address, reader))
+def _newest(mailbox: Mailbox, shown: Condition, place: Place, mail: str, reader: Reader) -> Letter | None:
+    """The newest copy that is shown in a folder and that a text names."""
+    where = every(inside(mailbox.address, place), shown, by_id(mail, mailbox.address, reader))
     page = reader.letters(Query(where=where, sort="-id", limit=1))
     return next(iter(with_releases(reader, page.items)), None)
 

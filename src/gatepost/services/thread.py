@@ -10,6 +10,7 @@ from gatepost.model.stored import Copy
 from gatepost.model.tenant import User
 from gatepost.services.content import Contents
 from gatepost.services.draft import Draft, Thread
+from gatepost.services.folders import his
 from gatepost.store.store import Reader, Store, Writer
 
 CANDIDATES = 20  # mails of one Message-ID that are looked at
@@ -53,7 +54,7 @@ class Threads:
 def _kept(reader: Reader, user: User, origin_id: str) -> str | None:
     """The newest of the mails that a text names and the user has a copy of."""
     for message in reader.messages(origin_id, CANDIDATES) if origin_id.strip(" <>") else []:
-        mine = every(eq("mailbox", user.email), eq("mail_id", message.id))
+        mine = every(eq("mailbox", user.email), eq("mail_id", message.id), his(user))
         if reader.first(Copy, mine) is not None:
             return message.id
     return None

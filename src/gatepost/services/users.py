@@ -160,10 +160,11 @@ class Users:
         domain = found(caller, "USERS_WRITE", writer.get(Domain, draft.domain_id), "domain")
         if domain.status is DomainStatus.DELETED:
             raise unprocessable("The domain is deleted.", "/domainId")
+        email = own_address(writer, domain, draft.email)
         user = writer.add(
             User(
                 domain_id=domain.id,
-                email=own_address(writer, domain, draft.email),
+                email=email,
                 firstname=emptied(draft.firstname),
                 lastname=emptied(draft.lastname),
                 status=UserStatus(draft.status.value),
@@ -171,6 +172,7 @@ class Users:
                 creation_date=self._clock(),
                 sender_verify_on=draft.sender_verify_on is not False,
                 sign=emptied(draft.sign),
+                heir=writer.keeps_for_another(email, None),
                 **password,
                 **_references(writer, domain, draft),
             )
@@ -256,6 +258,8 @@ def _update(writer: Writer, caller: Caller, user_id: int, change: UserUpdate, fi
     fields = fields | _references(writer, domain, change)
     if change.email is not None:
         fields["email"] = own_address(writer, domain, change.email, but=user)
+        if fields["email"] != user.email:
+            fields["heir"] = user.heir or writer.keeps_for_another(fields["email"], user.id)
     require_sign_in(caller, user, fields)
     if fields.get("status") is UserStatus.ENABLED and user.status is not UserStatus.ENABLED:
         require_lasting(caller)

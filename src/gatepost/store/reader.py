@@ -165,14 +165,24 @@ class Reader:
         sql = "SELECT id FROM copy WHERE mail_id IN (SELECT value FROM json_each(?)) AND +mailbox = ?"
         return [id for (id,) in self._rows(sql, [msgspec.json.encode(mail_ids).decode(), compiler.bind(mailbox)])]
 
-    def folders(self, mailbox: str) -> list[FolderCount]:
-        """Return the folders of a mailbox that hold mail, with their counts by category."""
-        sql = "SELECT folder, category, total, unseen, mark FROM folder WHERE mailbox = ? ORDER BY folder, category"
-        return [FolderCount(*row) for row in self._rows(sql, [compiler.bind(mailbox)])]
+    def folders(self, mailbox: str, user_id: int | None = None) -> list[FolderCount]:
+        """Return the folders of a mailbox that hold mail, with their counts by category.
+
+        With `user_id` without what was kept for another account (counted one by one, and of no mark).
+        """
+        own = " AND (user_id IS NULL OR user_id = ?) GROUP BY folder, category" if user_id is not None else ""
+        counts = "count(*), sum(NOT seen), 0 FROM copy" if own else "total, unseen, mark FROM folder"
+        sql = f"SELECT folder, category, {counts} WHERE mailbox = ?{own} ORDER BY folder, category"
+        return [FolderCount(*row) for row in self._rows(sql, [compiler.bind(mailbox), *([user_id] if own else [])])]
 
     def keeps_mail(self, domain_id: int) -> bool:
         """Tell whether any mail is kept for the addresses of a domain."""
         return bool(self._rows("SELECT 1 FROM folder WHERE domain_id = ? LIMIT 1", [domain_id]))
+
+    def keeps_for_another(self, mailbox: str, user_id: int | None) -> bool:
+        """Tell whether an address holds mail that was kept for another account than this one."""
+        sql = "SELECT 1 FROM copy WHERE mailbox = ? AND user_id IS NOT NULL AND user_id IS NOT ? LIMIT 1"
+        return bool(self._rows(sql, [compiler.bind(mailbox), user_id]))
 
     def newest_copy(self) -> int:
         """Return the id of the newest copy that there ever was; 0 before the first."""

@@ -261,7 +261,7 @@ TABLES: dict[type[Any], Table[Any]] = {
             ],
             quiet=["last_connection_date", "scram", "totp_secret", "totp_step"],
             secret=["password_hash"],
-            inner=["sender_generation"],
+            inner=["sender_generation", "heir"],
         ),
         Table(Group, unique=["email"], indexes=["(domain_id, email)"]),
         Table(GroupMember, unique=["group_id, email"], indexes=["(email)"]),
