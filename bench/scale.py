@@ -6,6 +6,7 @@
 import argparse
 import json
 import multiprocessing
+import os
 import shutil
 import socket
 import statistics
@@ -13,11 +14,12 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from multiprocessing.synchronize import Event
 from pathlib import Path
+from typing import NamedTuple
 
 from bench.rig import Gateway, Load, cpu_seconds, names, send, sink
 
@@ -97,6 +99,13 @@ def fill(directory: Path, *, rules: int, domains: int, mails: int) -> None:
     store.close_sync()
 
 
+class Reply(NamedTuple):
+    """The milliseconds that a reply took, and those among them in which neither side waited for a processor."""
+
+    took: float
+    busy: float
+
+
 class Subject:
     """One relay under measurement; the same load again and again."""
 
@@ -113,10 +122,14 @@ class Subject:
         took = time.perf_counter() - start
         return load.count / took, (cpu_seconds(self.gateway.pid) - cpu) * 1000 / load.count
 
-    def answers(self, seconds: float) -> list[float]:
-        """Return how many milliseconds each reply to a command took, one after another."""
-        found: list[float] = []
-        with socket.create_connection(("127.0.0.1", self.gateway.port)) as peer:
+    def answers(self, seconds: float) -> list[Reply]:
+        """Return how long each reply to a command took, one after another."""
+        found: list[Reply] = []
+        with (
+            socket.create_connection(("127.0.0.1", self.gateway.port)) as peer,
+            waited(os.getpid()) as ours,
+            waited(self.gateway.pid) as theirs,
+        ):
             peer.recv(512)
             until = time.perf_counter() + seconds
             while time.perf_counter() < until:
@@ -125,11 +138,23 @@ class Subject:
                     b"MAIL FROM:<ada@world.example>",
                     b"RCPT TO:<bob@served.example>",
                 ):
+                    before = ours() + theirs()
                     start = time.perf_counter()
                     peer.sendall(command + b"\r\n")
                     assert peer.recv(1024)[:3] == b"250"
-                    found.append((time.perf_counter() - start) * 1000)
+                    took = (time.perf_counter() - start) * 1000
+                    found.append(Reply(took, took - (ours() + theirs() - before) / 1e6))
         return found
+
+
+@contextmanager
+def waited(pid: int) -> Iterator[Callable[[], int]]:
+    """Tell how many nanoseconds a process's first thread has waited for a processor that others had."""
+    file = os.open(f"/proc/{pid}/task/{pid}/schedstat", os.O_RDONLY)
+    try:
+        yield lambda: int(os.pread(file, 64, 0).split()[1])
+    finally:
+        os.close(file)
 
 
 class Asking:
@@ -204,8 +229,8 @@ def loaded(subject: Subject, load: Load | None) -> Iterator[None]:
 
 def answering(subject: Subject, load: Load | None, runs: int) -> None:
     """Print how fast SMTP answers while the API does this or that, in turns; with a load, mail comes in as well."""
-    alone: list[float] = []
-    beside: dict[str, list[float]] = {name: [] for name in ACTS}
+    alone: list[Reply] = []
+    beside: dict[str, list[Reply]] = {name: [] for name in ACTS}
     with loaded(subject, load):
         for _ in range(runs):
             alone += subject.answers(SECONDS)
@@ -213,12 +238,18 @@ def answering(subject: Subject, load: Load | None, runs: int) -> None:
                 with asked(subject.gateway, name):
                     times += subject.answers(SECONDS)
     print(f"SMTP replies {'while mail comes in' if load else 'without mail'}:")
-    for name, times in {"alone": alone, **beside}.items():
-        share = p99(times) / p99(alone)
-        print(f"  {name}: median {statistics.median(times):.2f} ms, p99 {p99(times):.2f} ms, {share:.2f}", flush=True)
+    for name, replies in {"alone": alone, **beside}.items():
+        took, busy = (
+            told(times, base) for times, base in zip(zip(*replies, strict=True), zip(*alone, strict=True), strict=True)
+        )
+        print(f"  {name}: {took}; without what was waited for a processor: {busy}", flush=True)
 
 
-def p99(times: list[float]) -> float:
+def told(times: Sequence[float], alone: Sequence[float]) -> str:
+    return f"median {statistics.median(times):.3f} ms, p99 {p99(times):.3f} ms, {p99(times) / p99(alone):.2f}"
+
+
+def p99(times: Sequence[float]) -> float:
     return statistics.quantiles(times, n=100)[98]
 
 

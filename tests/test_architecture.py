@@ -46,6 +46,7 @@ MAY_IMPORT = {
     "api": GROUND | {"services"},
     "web": GROUND | {"services"},
     "app": GROUND | {"message", "mailauth", "store", "filters", "mta", "services", "smtp", "api", "web"},
+    "exporter": GROUND | {"message", "store", "services", "api"},
     "cli": GROUND | {"message", "mailauth", "store", "filters", "mta", "services", "smtp", "api", "web", "app"},
     "__main__": {"cli"},
 }

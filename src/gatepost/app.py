@@ -50,6 +50,7 @@ from gatepost.mta.ways import Ways
 from gatepost.services.access import Access
 from gatepost.services.counter import Counter
 from gatepost.services.dkim import Dkim
+from gatepost.services.exporters import Exporters
 from gatepost.services.ground import Ground
 from gatepost.services.health import Health
 from gatepost.services.making import make_services
@@ -286,7 +287,9 @@ class Gatepost:
         """Make the services, what looks after them, and the doors that ask them."""
         settings, clock, metrics = self.settings, self.clock, self.metrics
         ready = Readiness({"listeners": lambda: self._bound, "store": lambda: self.store.healthy})
-        self.services = Counter([metrics, ready, *make_services(ground), *self._own])
+        exporters = Exporters(self.store.database, self.store.derived("ids"))
+        self._open.append(exporters.close)
+        self.services = Counter([metrics, ready, exporters, *make_services(ground), *self._own])
         reports = self.services.of(Reports)
         self._open += [lambda: briefly(reports.settle(), self._grace(1 / 2)), self.services.of(Access).settle]
         self.rounds = Rounds(self.store, self.services.of(Dkim), self.services.of(Health), settings, clock)

@@ -1,10 +1,17 @@
-"""Lists as files: workbooks that Excel's readers open, CSV, which form is chosen, windows, chunks, and no formulas."""
+"""Lists as files: workbooks that Excel reads, CSV, windows, chunks, no formulas, and processes that make long ones."""
 
 import asyncio
+import contextlib
 import csv
 import io
+import os
 import re
+import signal
+import socket
+import sys
+import threading
 import zipfile
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,20 +22,29 @@ import pytest
 import xlsxwriter
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.requests import ClientDisconnect
 from starlette.types import Message
 from tests.api.house import NOW, Api
+from tests.mta.test_readers import ended
 
+from gatepost import exporter
 from gatepost.api import exports
 from gatepost.api.accept import choose
 from gatepost.api.cells import Column, Sort
 from gatepost.api.exports import RISKY, SUFFIX, Export
 from gatepost.api.workbook import LAST_ROW, LONGEST, WIDTH, Workbook
-from gatepost.model.access import Token
+from gatepost.exporter import Talk, serve
+from gatepost.message.worker import LENGTH, installed
+from gatepost.model.access import Caller, Token
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Page, Query, eq, every
 from gatepost.model.rules import SenderRule, SenderType
 from gatepost.model.tenant import Language, User
 from gatepost.services.access import digest
+from gatepost.services.exporters import Exporters, Run
+from gatepost.services.exporting import Ask, End, Go, Order, Piece, Refusal, Said, Setup, Size, frame, said_decoder
+from gatepost.store.beside import Beside
+from gatepost.store.secrets import Unsealable
 
 pytestmark = pytest.mark.anyio
 
@@ -245,6 +261,20 @@ async def test_what_changes_meanwhile_neither_repeats_nor_loses_a_row(
     assert [page.total is not None for page in pages] == [True, *[False] * 4]
 
 
+async def receive() -> Message:
+    return {"type": "http.request", "body": b"", "more_body": False}
+
+
+def scope(path: str, token: str) -> dict[str, Any]:
+    """Return the scope of a request for a list as CSV."""
+    headers = [(b"authorization", f"Bearer {token}".encode()), (b"accept", CSV.encode())]
+    return {
+        **{"type": "http", "asgi": {"version": "3.0", "spec_version": "2.4"}, "http_version": "1.1"},
+        **{"method": "GET", "scheme": "http", "path": path, "raw_path": path.encode(), "query_string": b""},
+        **{"headers": headers, "client": ("192.0.2.1", 40_000), "server": ("192.0.2.2", 80)},
+    }
+
+
 async def test_a_token_that_is_deleted_ends_the_answer(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
     await many(tenant.api, tenant, 20)
     monkeypatch.setattr(exports, "CHUNK", 5)
@@ -257,22 +287,9 @@ async def test_a_token_that_is_deleted_ends_the_answer(tenant: Tenant, monkeypat
         if len(sent) == 3:  # the start, the head, a chunk
             await tenant.api.store.write(lambda writer: writer.remove(Token, eq("digest", digest(token))))
 
-    async def receive() -> Message:
-        return {"type": "http.request", "body": b"", "more_body": False}
-
-    headers = [(b"authorization", f"Bearer {token}".encode()), (b"accept", CSV.encode())]
-    path = tenant.lists[4]
-    with pytest.raises(Problem) as ended:
-        await tenant.api.app(
-            {
-                **{"type": "http", "asgi": {"version": "3.0", "spec_version": "2.4"}, "http_version": "1.1"},
-                **{"method": "GET", "scheme": "http", "path": path, "raw_path": path.encode(), "query_string": b""},
-                **{"headers": headers, "client": ("192.0.2.1", 40_000), "server": ("192.0.2.2", 80)},
-            },
-            receive,
-            send,
-        )
-    assert ended.value.kind is Kind.UNAUTHENTICATED and len(table(b"".join(sent))) == 1 + 5
+    with pytest.raises(Problem) as end:
+        await tenant.api.app(scope(tenant.lists[4], token), receive, send)
+    assert end.value.kind is Kind.UNAUTHENTICATED and len(table(b"".join(sent))) == 1 + 5
 
 
 async def test_a_rule_list_of_many_chunks(tenant: Tenant) -> None:
@@ -455,9 +472,12 @@ async def test_nothing_stays_on_the_disc(tenant: Tenant, tmp_path: Path, monkeyp
         page = await tenant.api.store.read(lambda reader: reader.find(User, Query()))
         return Page(page.items * exports.CHUNK, exports.CHUNK)
 
+    async def none() -> None:
+        """There is no exporter."""
+
     export = Export(User, tenant.api.ids, EXCEL, "users")
     with pytest.raises(Problem, match="taken away"):
-        await export.answer(ask, Query(), lambda _: {}, asyncio.Semaphore())
+        await export.answer(ask, Query(), lambda _: {}, asyncio.Semaphore(), none)
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
@@ -466,3 +486,233 @@ async def test_a_disc_without_room_is_told(tenant: Tenant, monkeypatch: pytest.M
     answer = await tenant.api.ask("GET", tenant.lists[4], headers={"Accept": EXCEL})
     assert answer.status_code == 507
     assert len(await rows(tenant.api, tenant.lists[4])) == 2
+
+
+# Exporters.
+
+SYSADMIN = Caller(sys_admin=True)
+USERS = "gatepost.api.admin.users", "list_domain_users"
+
+
+class Daemon:
+    """The daemon's side of a talk with an exporter that runs in a thread here; it asks as `caller`."""
+
+    def __init__(self, api: Api, version: str = "") -> None:
+        self.caller = SYSADMIN
+        self.ours, theirs = socket.socketpair()
+        self.ours.settimeout(60)
+        self._source = self.ours.makefile("rb")
+        self.failure: list[BaseException] = []
+        self._thread = threading.Thread(target=self._serve, args=(theirs,))
+        self._thread.start()
+        self.send(Setup(version or installed(), str(api.store.database), api.store.derived("ids")))
+
+    def _serve(self, theirs: socket.socket) -> None:
+        try:
+            asyncio.run(serve(Talk(theirs)))
+        except (EOFError, SystemExit) as error:
+            self.failure.append(error)
+        theirs.shutdown(socket.SHUT_RDWR)
+
+    def send(self, message: Setup | Order | Go) -> None:
+        self.ours.sendall(frame(message))
+
+    def hear(self) -> Said:
+        head = self._source.read(LENGTH.size)
+        if not head:
+            raise EOFError
+        return said_decoder.decode(self._source.read(LENGTH.unpack(head)[0]))
+
+    def made(self, order: Order) -> Iterator[Said]:
+        """Have a file made, and yield what is said of it up to its end."""
+        self.send(order)
+        while True:
+            said = self.hear()
+            if isinstance(said, Ask):
+                self.send(Go(self.caller))
+                continue
+            yield said
+            if isinstance(said, End | Refusal):
+                return
+
+    def close(self) -> None:
+        self._source.close()
+        self.ours.close()
+        self._thread.join()
+
+
+@pytest.fixture
+async def daemon(tenant: Tenant) -> AsyncIterator[Daemon]:
+    made = Daemon(tenant.api)
+    assert await asyncio.to_thread(made.hear) == End()
+    yield made
+    await asyncio.to_thread(made.close)
+
+
+def order(tenant: Tenant, media: str, query: bytes = b"") -> Order:
+    return Order(*USERS, [tenant.domain.rpartition("/")[2]], query, media)
+
+
+async def test_an_exporter_makes_the_daemons_file_chunk_by_chunk(
+    tenant: Tenant, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exports, "CHUNK", 50)
+    monkeypatch.setattr(exporter, "PIECE", 1)
+    await many(tenant.api, tenant, 120)
+    for query in ("", "sort=-lastname", "email=u00*&pageSize=70&offset=50"):
+        own = (await fetch(tenant.api, f"{tenant.lists[4]}?{query}", CSV)).content
+        *pieces, end = await asyncio.to_thread(lambda q=query: [*daemon.made(order(tenant, CSV, q.encode()))])
+        assert end == End() and b"".join(piece.data for piece in pieces) == own
+        assert len(pieces) == 2 + len(table(own)[1:]) // 50
+    own = (await fetch(tenant.api, tenant.lists[4], XLSX)).content
+    size, *pieces, end = await asyncio.to_thread(lambda: [*daemon.made(order(tenant, XLSX))])
+    book = b"".join(piece.data for piece in pieces)
+    assert size == Size(len(book)) and end == End() and part(book) == part(own)
+
+
+async def test_an_exporter_asks_before_each_chunk_and_goes_on_after_a_refusal(
+    tenant: Tenant, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exports, "CHUNK", 2)
+    monkeypatch.setattr(exporter, "PIECE", 1)
+    monkeypatch.setattr(exporter, "FRESH", 0.0)
+    await many(tenant.api, tenant, 5)
+
+    def work() -> None:
+        said = daemon.made(order(tenant, CSV))
+        assert isinstance(next(said), Piece) and isinstance(next(said), Piece)
+        daemon.caller = Caller()
+        assert next(said) == Refusal(Kind.FORBIDDEN, "This account may not do that.")
+        daemon.caller = SYSADMIN
+        (refused,) = daemon.made(order(tenant, CSV, b"sort=nothing"))
+        assert isinstance(refused, Refusal) and refused.kind is Kind.MALFORMED
+        assert len([*daemon.made(order(tenant, CSV))]) == 1 + 3 + 1
+
+    await asyncio.to_thread(work)
+
+
+async def test_an_exporter_of_another_version_makes_nothing(api: Api) -> None:
+    made = Daemon(api, version="0.0.0")
+    with pytest.raises(EOFError):
+        await asyncio.to_thread(made.hear)
+    await asyncio.to_thread(made.close)
+    (failure,) = made.failure
+    assert isinstance(failure, SystemExit) and failure.code == os.EX_CONFIG
+
+
+async def test_nothing_is_written_or_unsealed_beside_the_daemon(api: Api) -> None:
+    store = Beside(api.store.database)
+    try:
+        with pytest.raises(Problem, match="only read"):
+            await store.write(lambda writer: writer.remove(User, eq("email", "jon@got.com")))
+        with pytest.raises(Unsealable):
+            store.secrets.unseal(api.store.secrets.seal("secret"))
+    finally:
+        store.close_sync()
+
+
+@pytest.fixture
+async def exporters(tenant: Tenant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Exporters]:
+    """The exporters of an API that has them make every file, however short; at the end nothing of theirs is left."""
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    monkeypatch.setattr(exports, "LONG", 0)
+    made = tenant.api.counter.of(Exporters)
+    yield made
+    await made.close()
+    assert made.pids == [] and list((tmp_path / "tmp").iterdir()) == []
+
+
+async def begun(exporters: Exporters, tenant: Tenant, media: str = CSV) -> Run:
+    async def prove() -> Caller:
+        return SYSADMIN
+
+    run = await exporters.begin(order(tenant, media), prove)
+    assert run is not None
+    return run
+
+
+def pid_of(run: Run) -> int:
+    assert run.pid is not None
+    return run.pid
+
+
+@pytest.mark.conformance
+async def test_each_list_is_the_same_file_whoever_makes_it(
+    tenant: Tenant, exporters: Exporters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: dict[str, list[bytes]] = {}
+    for long in (0, 1000):
+        monkeypatch.setattr(exports, "LONG", long)
+        for path in tenant.lists:
+            files = [(await fetch(tenant.api, path, accept)).content for accept in (CSV, XLSX)]
+            found.setdefault(path, []).extend((files[0], part(files[1])))
+    assert [files[:2] for files in found.values()] == [files[2:] for files in found.values()]
+    (pid,) = exporters.pids  # one made them all
+    assert os.getpriority(os.PRIO_PROCESS, pid) >= min(19, os.getpriority(os.PRIO_PROCESS, 0) + exporter.NICE)
+    monkeypatch.setattr(exports, "LONG", 0)
+    assert (await tenant.api.ask("HEAD", tenant.lists[4], headers={"Accept": CSV})).content == b""
+    await ended(pid)
+
+
+@pytest.mark.conformance
+async def test_a_file_that_is_given_up_ends_its_exporter_and_an_exporter_that_dies_its_file(
+    tenant: Tenant, exporters: Exporters
+) -> None:
+    given_up, cut = await begun(exporters, tenant, XLSX), await begun(exporters, tenant)
+    assert len(await rows(tenant.api, tenant.lists[4])) == 2, "where there are no more the daemon makes it"
+    assert await given_up.size()
+    await given_up.aclose()
+    await ended(pid_of(given_up))
+    os.kill(pid_of(cut), signal.SIGKILL)
+    with pytest.raises(Problem) as failed:
+        await anext(cut)
+    assert failed.value.kind is Kind.UNAVAILABLE
+    await asyncio.gather(*exporters._ends)
+    assert exporters.pids == []
+
+
+@pytest.mark.conformance
+async def test_a_client_that_leaves_and_a_right_that_is_withdrawn_end_the_exporter(
+    tenant: Tenant, exporters: Exporters
+) -> None:
+    async def withdrawn() -> Caller:
+        raise Problem(Kind.FORBIDDEN, "The right was taken away meanwhile.")
+
+    run = await exporters.begin(order(tenant, CSV), withdrawn)
+    assert run is not None
+    with pytest.raises(Problem, match="taken away"):
+        await anext(run)
+    await ended(pid_of(run))
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+        if len(sent) == 2:  # the start, a piece
+            raise OSError
+
+    with contextlib.suppress(ClientDisconnect):
+        await tenant.api.app(scope(tenant.lists[4], tenant.api.token), receive, send)
+    await asyncio.gather(*exporters._ends)
+    assert exporters.pids == []
+
+
+@pytest.mark.conformance
+async def test_an_exporter_without_work_ends_and_none_is_begun_after_the_close(tenant: Tenant) -> None:
+    exporters = Exporters(tenant.api.store.database, tenant.api.store.derived("ids"), idle=0.01)
+    run = await begun(exporters, tenant)
+    assert [piece async for piece in run]
+    await ended(pid_of(run))
+    await exporters.close()
+    await exporters.close()
+    assert await exporters.begin(order(tenant, CSV), run._prove) is None
+
+
+async def test_where_no_exporter_can_be_started_the_daemon_makes_the_file_and_rests(
+    tenant: Tenant, exporters: Exporters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    for _ in range(2):
+        assert len(await rows(tenant.api, tenant.lists[4])) == 2
+        await asyncio.gather(*exporters._ends)
+    assert exporters.pids == []

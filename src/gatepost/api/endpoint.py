@@ -14,31 +14,33 @@ it is, anything else is JSON.
 import asyncio
 import inspect
 import re
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property, partial
 from typing import Any, Generic, TypeVar, get_args, get_origin, get_type_hints
-from urllib.parse import parse_qsl, quote, unquote_to_bytes
+from urllib.parse import quote, unquote_to_bytes
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
 from gatepost.api.accept import choose
-from gatepost.api.blame import blame
 from gatepost.api.body import structure
 from gatepost.api.credentials import client_ip
 from gatepost.api.dialect import JSON, NATIVE, Dialect, Json
-from gatepost.api.exports import SUFFIX, Export
+from gatepost.api.exports import SUFFIX, Ask, Export
+from gatepost.api.given import read_params, read_query, read_segment
 from gatepost.api.ids import Ids
 from gatepost.api.listing import Listing, camel
 from gatepost.model.access import Caller
 from gatepost.model.audit import Actor, acting
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Page, Query
-from gatepost.model.values import Given, Id
+from gatepost.model.values import Id
 from gatepost.services.access import require_somewhere
 from gatepost.services.counter import Counter
+from gatepost.services.exporters import Exporters, Prove, Run
+from gatepost.services.exporting import Order
 from gatepost.settings import Http
 from gatepost.turns import in_turns
 
@@ -219,8 +221,9 @@ class Endpoint:
             call = Call(request, desk, caller)
             with acting(call.actor):
                 media = choose(request.headers.getlist("accept"), self.media) if self.exports else JSON
-                arguments = await self._arguments(call, whole=media != JSON)
-                result = await (self._export(call, media, arguments) if media != JSON else self.function(**arguments))
+                if media != JSON:
+                    return await self._export(call, media)
+                result = await self.function(**await self._arguments(call))
         except Problem as problem:
             return self.dialect.no(problem, path)
         return await self._respond(call, result)
@@ -230,24 +233,50 @@ class Endpoint:
         values = list(call.request.path_params.values())
         return dict(zip(self.names, values[len(values) - len(self.names) :], strict=True))
 
-    async def _export(self, call: Call, media: str, arguments: dict[str, Any]) -> Response:
+    async def _export(self, call: Call, media: str) -> Response:
         """Answer with the whole list, or the window that was asked for, as a file.
 
-        Who calls is found out anew for each chunk, so that a right that is withdrawn ends a long answer.
+        Who calls is found out anew for each chunk, or for an exporter ten times a second, so that a right that is
+        withdrawn ends a long answer.
         """
-        (name,) = [name for name, kind in self.hints.items() if kind is Query]
+        prove = partial(self.dialect.prove, call.request, call.desk.counter)
+        ask, query = await self.asked(call, prove)
+        begin = partial(self._begin, call, media, prove)
+        return await self.export(call.desk, media).answer(ask, query, self.dialect.count, call.desk.books, begin)
+
+    def export(self, desk: Desk, media: str) -> Export:
+        """Return how the list becomes a file of that media type."""
         (kind,) = get_args(self.answer)
-        export = Export(kind, call.desk.ids, media, self.path.rpartition("/")[2])
+        return Export(kind, desk.ids, media, self.path.rpartition("/")[2])
+
+    def call(self, desk: Desk, caller: Caller, segments: Iterable[str], query: bytes) -> Call:
+        """Return a request that reached the daemon, as an exporter hears of it."""
+        scope = {"type": "http", "method": self.method, "path": self.path, "headers": [], "query_string": query}
+        return Call(Request({**scope, "path_params": dict(enumerate(segments))}), desk, caller)
+
+    async def asked(self, call: Call, prove: Prove) -> tuple[Ask, Query]:
+        """Return how a list is asked for, by whom `prove` names at that moment, and what a request asks of it."""
+        arguments = await self._arguments(call, whole=True)
+        (name,) = [name for name, kind in self.hints.items() if kind is Query]
 
         async def ask(query: Query) -> Page[Any]:
-            caller = await self.dialect.prove(call.request, call.desk.counter)
+            caller = await prove()
             again = {key: caller for key, kind in self.hints.items() if kind is Caller}
             page: Page[Any] = await self.function(**{**arguments, **again, name: query})
             return page
 
-        return await export.answer(ask, arguments[name], self.dialect.count, call.desk.books)
+        return ask, arguments[name]
 
-    async def _arguments(self, call: Call, *, whole: bool) -> dict[str, Any]:
+    async def _begin(self, call: Call, media: str, prove: Prove) -> Run | None:
+        """Have an exporter make the file; it does not know the operations of a program that embeds this one."""
+        module, scope = self.function.__module__, call.request.scope
+        if Exporters not in call.desk.counter or not module.startswith(__name__.rpartition(".")[0]):
+            return None
+        segments = list(scope["path_params"].values())
+        order = Order(module, self.function.__name__, segments, scope["query_string"], media)
+        return await call.desk.counter.of(Exporters).begin(order, prove)
+
+    async def _arguments(self, call: Call, *, whole: bool = False) -> dict[str, Any]:
         path = self._given(call)
         if self.permission and not self.others:
             require_somewhere(call.caller, self.permission)
@@ -360,40 +389,3 @@ def _usual(method: str, answer: Any) -> int:
     if answer is type(None):
         return 204
     return 201 if method == "POST" and get_origin(answer) is not Page else 200
-
-
-def read_segment(raw: str, kind: Any, ids: Ids) -> Any:
-    """Read one percent-encoded segment of a path; what is no clean text is found nowhere."""
-    if kind is Id and raw.isalnum():
-        return ids.read(raw)
-    try:
-        text = unquote_to_bytes(raw).decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise _unclean(kind) from error
-    if any(ord(char) < 32 or ord(char) == 127 for char in text):
-        raise _unclean(kind)
-    if kind in (str, Given) or (kind is not Id and "@" in text):
-        return text
-    return ids.read(text)
-
-
-def _unclean(kind: Any) -> Problem:
-    if kind is Given:
-        return Problem(Kind.MALFORMED, "The path contains a character that is not allowed.")
-    return Problem(Kind.NOT_FOUND, "There is no such object.")
-
-
-def read_params(request: Request) -> list[tuple[str, str]]:
-    """Return the query's parameters in their order; raise MALFORMED for what is no UTF-8."""
-    try:
-        return parse_qsl(request.scope["query_string"].decode("ascii"), keep_blank_values=True, errors="strict")
-    except ValueError as error:
-        raise Problem(Kind.MALFORMED, "The query is no valid text.") from error
-
-
-def read_query(request: Request, kind: Any, ids: Ids) -> Any:
-    """Read the query's parameters into a Struct; the last one of a name counts, unknown ones are ignored."""
-    try:
-        return msgspec.convert(dict(read_params(request)), kind, strict=False, dec_hook=ids.query_hook)
-    except msgspec.ValidationError as error:
-        raise blame(error) from error

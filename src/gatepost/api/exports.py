@@ -3,13 +3,15 @@
 import asyncio
 import csv
 import io
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import aclosing
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, BinaryIO
 
 import msgspec
 from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from gatepost.api.cells import Sort, Values, columns_of, few
 from gatepost.api.ids import Ids
@@ -17,8 +19,11 @@ from gatepost.api.workbook import Workbook
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Any as AnyOf
 from gatepost.model.query import Condition, Op, Page, Query, Where, eq, every
+from gatepost.services.exporters import Run
 
 CHUNK = 500  # rows
+FIRST = 32  # rows of the first chunk, which tells how many there are
+LONG = 5000  # rows; of more a process of its own makes the file, which for fewer would take longer to start
 PIECE = 65_536  # octets of a finished file that are sent at once
 CSV = "text/csv"
 SUFFIX: Mapping[str, str] = {
@@ -33,6 +38,27 @@ RISKY = frozenset("=+-@\t\r\n＝＋－＠")
 Ask = Callable[[Query], Awaitable[Page[Any]]]
 """Answers a list operation for a window and a condition."""
 
+Begin = Callable[[], Awaitable[Run | None]]
+"""Has an exporter make the file; None where none is to be had."""
+
+Pieces = AsyncGenerator[bytes, None] | Run
+
+
+class Stream(StreamingResponse):
+    """An answer that lets go of its pieces at its end, however it ends."""
+
+    def __init__(self, pieces: Pieces, headers: Mapping[str, str], media: str) -> None:
+        super().__init__(pieces, headers=headers, media_type=media)
+        self._pieces = pieces
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with aclosing(self):
+            await super().__call__(scope, receive, send)
+
+    async def aclose(self) -> None:
+        """Let go of the pieces; for an answer of which only the head is sent."""
+        await self._pieces.aclose()
+
 
 class Export:
     """One list on its way out as a file of the media type `media`, called `name`."""
@@ -43,26 +69,54 @@ class Export:
         self._name = f"{name}.{SUFFIX[media]}"
 
     async def answer(
-        self, ask: Ask, query: Query, count: Callable[[int], dict[str, str]], books: asyncio.Semaphore
-    ) -> StreamingResponse:
-        """Return the file. CSV is written as it is sent; a workbook is made first, on disc, as many at once as `books`.
+        self,
+        ask: Ask,
+        query: Query,
+        count: Callable[[int], dict[str, str]],
+        books: asyncio.Semaphore,
+        begin: Begin,
+    ) -> Stream:
+        """Return the file. CSV is written as it is sent; a workbook is made first, on disc.
+
+        Long ones are made by an exporter, if there is one to be had; of others as many books at once as `books`.
 
         Raises what the first chunk raises, and FULL where there is no room for the workbook.
         """
         chunks = walk(ask, query)
         first = await anext(chunks)
-        headers = count(first.total or 0) | {"Content-Disposition": f'attachment; filename="{self._name}"'}
+        total = first.total or 0
+        headers = count(total) | {"Content-Disposition": f'attachment; filename="{self._name}"'}
+        rest = total - query.offset
+        run = await begin() if (rest if query.limit is None else min(rest, query.limit)) > LONG else None
         if self._media == CSV:
-            return StreamingResponse(self._lines(first, chunks), headers=headers, media_type=CSV)
-        async with books:
-            file, size = await self._book(first, chunks)
-        return StreamingResponse(_pieces(file), headers=headers | {"Content-Length": str(size)}, media_type=self._media)
+            return Stream(run or self.lines(_again(first, chunks)), headers, CSV)
+        pieces: Pieces
+        if run:
+            size, pieces = await run.size(), run
+        else:
+            async with books:
+                file, size = await self.book(_again(first, chunks))
+            pieces = pieces_of(file)
+        return Stream(pieces, headers | {"Content-Length": str(size)}, self._media)
 
-    async def _lines(self, first: Page[Any], chunks: AsyncIterator[Page[Any]]) -> AsyncIterator[bytes]:
+    async def lines(self, chunks: AsyncIterator[Page[Any]]) -> AsyncGenerator[bytes, None]:
+        """Yield CSV, its head and then each chunk."""
         yield _csv([[column.name for column in self._columns]])
-        yield await asyncio.to_thread(_csv, self._rows(first))
         async for page in chunks:
             yield await asyncio.to_thread(_csv, self._rows(page))
+
+    async def book(self, chunks: AsyncIterator[Page[Any]]) -> tuple[BinaryIO, int]:
+        """Return a workbook and its octets; raise FULL where there is no room for it."""
+        try:
+            book = await asyncio.to_thread(Workbook, self._columns, RISKY)
+            try:
+                async for page in chunks:
+                    await asyncio.to_thread(book.add, page.items)
+                return await asyncio.to_thread(book.finish)
+            finally:
+                book.close()
+        except OSError as error:
+            raise Problem(Kind.FULL, "There is no room to make the file.", error=str(error)) from error
 
     def _rows(self, page: Page[Any]) -> Iterator[Iterable[str]]:
         cells: list[list[str]] = []
@@ -72,18 +126,11 @@ class Export:
                 yield from zip(*cells, strict=True)
                 cells.clear()
 
-    async def _book(self, first: Page[Any], chunks: AsyncIterator[Page[Any]]) -> tuple[BinaryIO, int]:
-        try:
-            book = await asyncio.to_thread(Workbook, self._columns, RISKY)
-            try:
-                await asyncio.to_thread(book.add, first.items)
-                async for page in chunks:
-                    await asyncio.to_thread(book.add, page.items)
-                return await asyncio.to_thread(book.finish)
-            finally:
-                book.close()
-        except OSError as error:
-            raise Problem(Kind.FULL, "There is no room to make the file.", error=str(error)) from error
+
+async def _again(first: Page[Any], others: AsyncIterator[Page[Any]]) -> AsyncIterator[Page[Any]]:
+    yield first
+    async for page in others:
+        yield page
 
 
 async def walk(ask: Ask, query: Query) -> AsyncIterator[Page[Any]]:
@@ -93,7 +140,8 @@ async def walk(ask: Ask, query: Query) -> AsyncIterator[Page[Any]]:
     """
     seen, last = 0, None
     while True:
-        size = CHUNK if query.limit is None else min(CHUNK, query.limit - seen)
+        most = CHUNK if seen else min(FIRST, CHUNK)
+        size = most if query.limit is None else min(most, query.limit - seen)
         page = await ask(_window(query, seen, last, size))
         yield page
         seen += len(page.items)
@@ -158,7 +206,8 @@ def _stamp(second: int) -> str:
 _PLAIN = {Sort.TEXT: _texts, Sort.NUMBER: _numbers, Sort.FLAG: _flags, Sort.MOMENT: _moments}
 
 
-async def _pieces(file: BinaryIO) -> AsyncIterator[bytes]:
+async def pieces_of(file: BinaryIO) -> AsyncGenerator[bytes, None]:
+    """Yield what a file holds, then close it."""
     try:
         while piece := await asyncio.to_thread(file.read, PIECE):
             yield piece

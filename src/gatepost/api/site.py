@@ -23,6 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gatepost.api import admin
 from gatepost.api.dialect import Dialect, spoken
 from gatepost.api.endpoint import Call, Desk, Endpoint
+from gatepost.api.exports import Stream
 from gatepost.api.ids import Ids
 from gatepost.api.openapi import encoded
 from gatepost.events import Metrics, log
@@ -201,11 +202,13 @@ class Place:
             response.headers["Allow"] = self._allow
             return response
         response = await operation.serve(request, self._desk)
-        return _without_body(response) if request.method == "HEAD" else response
+        return await _without_body(response) if request.method == "HEAD" else response
 
 
-def _without_body(response: Response) -> Response:
+async def _without_body(response: Response) -> Response:
     """Return the head of an answer, its Content-Length with it."""
+    if isinstance(response, Stream):
+        await response.aclose()
     bare = Response(status_code=response.status_code)
     bare.raw_headers = response.raw_headers
     return bare

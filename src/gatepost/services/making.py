@@ -40,7 +40,7 @@ from gatepost.services.tokens import Tokens
 from gatepost.services.totp import Totp
 from gatepost.services.trace import Traces
 from gatepost.services.training import Training
-from gatepost.services.users import Users
+from gatepost.services.users import UserLists, Users
 from gatepost.services.webhooks import Webhooks
 from gatepost.services.wording import make_wording
 from gatepost.services.writing import make_writing
@@ -88,6 +88,7 @@ def _accounts(
     totp = Totp(store, proof, clock)
     return [
         Admins(store, passwords),
+        UserLists(store, platforms),
         Users(store, platforms, passwords, letters, clock),
         SignIn(store, ground.settings, access, passwords, totp, clock, ground.metrics),
         Recovery(store, passwords, proof, tickets, letters, clock),

@@ -85,21 +85,12 @@ class UserAdd(msgspec.Struct, kw_only=True, rename="camel"):
     sign: Text | None = None
 
 
-class Users:
-    """The mailbox accounts of all domains."""
+class UserLists:
+    """The lists of mailbox accounts."""
 
-    def __init__(
-        self, store: Store, platforms: Platforms, passwords: Passwords, letters: Letters, clock: Clock
-    ) -> None:
+    def __init__(self, store: Store, platforms: Platforms) -> None:
         self._store = store
         self._platforms = platforms
-        self._verifiers = Verifiers(store, passwords)
-        self._letters = letters
-        self._clock = clock
-        memory, common = Remembered(store, most=REMEMBERED, exact=True), Remembered(store, most=REMEMBERED)
-        self._known, self._in_common = memory.known, common.known
-        self._shown: dict[int, tuple[User, UserView] | None] = memory.cache()
-        self._homes: dict[int, Home | None] = common.cache()
 
     async def find(self, caller: Caller, query: Query) -> Page[UserItem]:
         """Return a page of the accounts that the caller may see; the others are left out."""
@@ -122,6 +113,23 @@ class Users:
         where = every(mine, narrow_users(reader, query.where))
         page = reader.find(User, msgspec.structs.replace(query, where=where))
         return Page(show_users(reader, self._platforms, page.items, UserItem), page.total)
+
+
+class Users:
+    """The mailbox accounts of all domains."""
+
+    def __init__(
+        self, store: Store, platforms: Platforms, passwords: Passwords, letters: Letters, clock: Clock
+    ) -> None:
+        self._store = store
+        self._platforms = platforms
+        self._verifiers = Verifiers(store, passwords)
+        self._letters = letters
+        self._clock = clock
+        memory, common = Remembered(store, most=REMEMBERED, exact=True), Remembered(store, most=REMEMBERED)
+        self._known, self._in_common = memory.known, common.known
+        self._shown: dict[int, tuple[User, UserView] | None] = memory.cache()
+        self._homes: dict[int, Home | None] = common.cache()
 
     async def get(self, caller: Caller, user_id: int) -> UserView:
         """Return an account."""

@@ -58,7 +58,7 @@ class Store:
         self._waiting: dict[Item[Any], float] = {}  # changes, each with the time by when it must have begun
         self._patience: Lookout | None = None
         self._committer = Committer(opened.connection, writer, self.spool, self._health, metrics, opened.wal)
-        self.reader = Remembering(*self._reading(), changes=self._committer)
+        self.reader: Reader = Remembering(*self._reading(), changes=self._committer)
         self._copying = asyncio.Lock()
         self._copier = ThreadPoolExecutor(1, "copy")
         self._ending = threading.Event()
@@ -100,6 +100,11 @@ class Store:
             reader.close()
         self._readers.clear()
         self._opened.close()
+
+    @property
+    def database(self) -> Path:
+        """The file that another process of ours may read meanwhile."""
+        return self._opened.database
 
     # How it is.
 

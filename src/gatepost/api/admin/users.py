@@ -7,7 +7,7 @@ from gatepost.model.problem import Kind
 from gatepost.model.query import Page, Query
 from gatepost.model.values import Id
 from gatepost.services.shown import UserItem, UserView
-from gatepost.services.users import UserAdd, Users, UserUpdate
+from gatepost.services.users import UserAdd, UserLists, Users, UserUpdate
 
 USERS = Listing(
     sort="email",
@@ -17,13 +17,13 @@ USERS = Listing(
 
 
 @endpoint("GET", "/users", permission="USERS_READ", listing=USERS)
-async def list_users(users: Users, caller: Caller, query: Query) -> Page[UserItem]:
+async def list_users(users: UserLists, caller: Caller, query: Query) -> Page[UserItem]:
     """List the accounts of all domains on which the caller has a role."""
     return await users.find(caller, query)
 
 
 @endpoint("GET", "/domains/{domainId}/users", permission="USERS_READ", listing=USERS, exports=True)
-async def list_domain_users(users: Users, caller: Caller, domain_id: Id, query: Query) -> Page[UserItem]:
+async def list_domain_users(users: UserLists, caller: Caller, domain_id: Id, query: Query) -> Page[UserItem]:
     """List the accounts of a domain."""
     return await users.find_in(caller, domain_id, query)
 
