@@ -475,7 +475,9 @@ def test_the_audit_tells_times_as_people_do(served: Daemon, capsys: pytest.Captu
     assert re.search(r"deletionDate: null -> \d{4}-\d\d-\d\d \d\d:\d\d:\d\d, purgeDate", shown(capsys))
 
 
-def test_held_mails_are_listed_shown_released_and_deleted(served: Daemon, capsys: pytest.CaptureFixture[str]) -> None:
+def test_held_mails_are_listed_shown_released_and_deleted(
+    served: Daemon, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     from gatepost.cli.main import main
 
     gtube = "XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X"
@@ -508,6 +510,20 @@ def test_held_mails_are_listed_shown_released_and_deleted(served: Daemon, capsys
     out, err = capsys.readouterr()
     assert out == f"{two['id']}: deleted\n" and err == "Error: zzzzz: There is no such held mail. (404)\n"
     assert served.run("quarantine", "show", two["id"]) == os.EX_NOINPUT
+    for author in ("three@held.test", "four@held.test"):
+        assert main([*sent, "--from", author, "--subject", "All"]) == os.EX_OK
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+    assert served.run("quarantine", "release", "--sender", "three@held.test") == 130
+    capsys.readouterr()
+    assert served.run("quarantine", "release", "--domain", "example.org", "--subject", "All", "--yes") == os.EX_OK
+    assert shown(capsys).count(": released\n") == 2
+    assert served.run("quarantine", "release", "--sender", "*@held.test", "--yes") == os.EX_OK  # none is left
+    assert served.run("quarantine", "release", "--category", "virus", "--infected", "--yes") == os.EX_OK
+    assert shown(capsys) == ""
+    assert served.run("quarantine", "delete", "--sender", "*@held.test", "--yes") == os.EX_OK
+    assert shown(capsys).count(": deleted\n") == 3
+    assert served.run("quarantine", "delete") == os.EX_USAGE
+    assert served.run("quarantine", "delete", one["id"], "--sender", "one@held.test") == os.EX_USAGE
     capsys.readouterr()
     assert served.run("explain", two["mailId"]) == os.EX_OK
     assert re.search(r"deleted +alice@example.org .*out of Quarantine", shown(capsys))
