@@ -311,7 +311,8 @@ async def test_a_draft_lies_under_the_address_that_its_user_has_once_it_is_writt
         writer.change(User, bob.id, email="rob@served.example")
 
     changing = await overtaking(desk.house.store, change)
-    answer = await save(desk, draftId=first)
+    path = f"/users/{desk.ids.show(bob.id)}/emails/drafts"
+    answer = await desk.ask("POST", path, {"draftId": first}, token=desk.bob)
     await changing
     assert answer.status_code == 201, answer.text
     listed = await desk.get("/users/rob@served.example/emails/Drafts", token=desk.bob)
