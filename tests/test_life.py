@@ -290,6 +290,22 @@ async def test_what_was_accepted_outlives_a_restart(tmp_path: Path) -> None:
         await house.sink.wait(1)
 
 
+async def test_a_stop_is_clean_though_there_can_be_no_further_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exhausted(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async with living(tmp_path) as house:
+        state = house.store.path
+        monkeypatch.setattr("threading._start_new_thread", exhausted)
+        await house.gatepost.stop()
+        monkeypatch.undo()
+        assert not (state / "gatepost.db-wal").exists()
+    async with living(tmp_path):
+        assert (state / "gatepost.db-wal").exists()
+
+
 async def test_bytes_that_nobody_needs_any_more_go(tmp_path: Path) -> None:
     async with living(tmp_path) as house:
         bare = {"quarantine": False, "retention": False, "archive": False}

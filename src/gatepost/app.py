@@ -159,7 +159,7 @@ class Gatepost:
             close = self._open.pop()
             try:
                 await close()
-            except (OSError, Problem) as error:
+            except (OSError, Problem, RuntimeError) as error:  # the last where no thread can be started
                 log.error("not closed in good order", what=getattr(close, "__qualname__", ""), error=repr(error))
 
     def reload(self) -> None:

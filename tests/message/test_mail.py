@@ -164,6 +164,7 @@ async def test_threat_55_a_worker_has_limits_and_no_secrets(opener: Opener, monk
     assert int(softs["Max address space"]) < 2_000_000_000
     assert int(softs["Max cpu time"]) < 60
     assert b"secret" not in process.joinpath("environ").read_bytes()
+    assert process.joinpath("oom_score_adj").read_text() == "1000\n", "memory that runs out costs it, not the daemon"
 
 
 @pytest.mark.anyio

@@ -53,5 +53,11 @@ def test_each_socket_unit_serves_the_service_under_its_own_name() -> None:
 
 def test_the_service_waits_for_readiness_and_is_watched() -> None:
     text = (ROOT / "systemd/gatepost.service").read_text()
-    for line in ("Type=notify", "WatchdogSec=30", "ExecReload=/bin/kill -HUP $MAINPID", "TimeoutStopSec=15"):
+    for line in (
+        "Type=notify",
+        "WatchdogSec=30",
+        "ExecReload=/bin/kill -HUP $MAINPID",
+        "TimeoutStopSec=15",
+        "OOMPolicy=continue",
+    ):
         assert f"\n{line}\n" in text

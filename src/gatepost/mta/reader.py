@@ -22,7 +22,7 @@ from gatepost.filters.registry import Filter
 from gatepost.mailauth.examine import Examiner
 from gatepost.mailauth.report import fields
 from gatepost.message.mail import Mail, Opener
-from gatepost.message.worker import end_with_the_daemon, installed
+from gatepost.message.worker import end_with_the_daemon, go_before_the_daemon, installed
 from gatepost.model.envelope import Body
 from gatepost.mta.claims import claims_of
 from gatepost.mta.reading import (
@@ -137,6 +137,7 @@ async def serve(talk: socket.socket) -> None:
 def main() -> None:
     """Run as `python -m gatepost.mta.reader`, its input a socket; what libraries print goes to the error output."""
     end_with_the_daemon()
+    go_before_the_daemon()
     talk = socket.socket(fileno=os.dup(0))
     os.dup2(2, 1)
     structlog.configure(processors=[_drop])  # the daemon tells the same of what it asks

@@ -84,7 +84,15 @@ class Store:
 
     async def close(self) -> None:
         """Commit what is queued, then let go of everything; the write-ahead log goes into the database."""
-        await asyncio.to_thread(self.close_sync)
+        thread = ThreadPoolExecutor(1, "close")
+        try:
+            closing = asyncio.get_running_loop().run_in_executor(thread, self.close_sync)
+        except RuntimeError:  # there can be no further thread
+            self.close_sync()
+        else:
+            await closing
+        finally:
+            thread.shutdown(wait=False)
 
     def close_sync(self) -> None:
         """`close` for who has no loop; may be called twice. A backup that runs is given up."""
