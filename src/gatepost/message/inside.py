@@ -29,8 +29,14 @@ _DOCUMENTS = frozenset({"ole", "onenote"})
 _XML_NAMES = (".xml", ".rels")
 _XML_VALUE = re2.compile(rb"\b(?:Target|href|instr|src|url)\s*=\s*[\"']([^\"'<>]+)")
 _SHARE = re.compile(rb"\\\\(?:[?.]\\(?i:UNC)\\)?([A-Za-z0-9_.-]{1,253}(?:@[A-Za-z0-9@]{1,10})?\\[^\s<>\"'\x00]*)")
-_POINTERS = frozenset({"application/x-ms-shortcut", "application/x-ms-settings"})  # to shares of other hosts, too
+POINTERS = frozenset({"application/x-ms-shortcut", "application/x-ms-settings"})  # to shares of other hosts, too
+_RDP = re.compile(
+    rb"^[\xef\xbb\xbf\xfe\xff]*(?:(?:alternate )?full address|gatewayhostname):s:([^\s:]{1,253})",
+    re.MULTILINE | re.IGNORECASE,
+)
 _RTF_OCTET = re.compile(rb"\\'([0-9A-Fa-f]{2})")
+_RTF_CHARACTER = re.compile(rb"\\u(-?[0-9]{1,5}) ?\??")
+_RTF_SILENT = re.compile(rb"[\r\n{}]++|\\(?!par\b|line\b|tab\b|cell\b|row\b)[a-zA-Z]{1,32}(?:-?[0-9]{1,10})? ?")
 _XML_TAG = re.compile(rb"<[^<>]*>")
 
 
@@ -56,12 +62,14 @@ class Inside:
             found.read_html(_utf8(self._taken(content)), 0)
         elif media == "text/xml" or any(name.endswith(_XML_NAMES) for name in lower):
             _read_xml(_utf8(self._taken(content)), found)
-        elif kind in _DOCUMENTS or media.startswith("text/") or sniff.script_type(names):
+        elif kind in _DOCUMENTS or media.startswith("text/") or media in POINTERS or sniff.script_type(names):
             scripted = bool(sniff.script_type(names))
-            points = not _POINTERS.isdisjoint((media, sniff.script_type(names)))
+            points = not POINTERS.isdisjoint((media, sniff.script_type(names)))
             for text in _readings(self._taken(content)):
                 for share in islice(_SHARE.finditer(text), ASIDES_MAX) if points else ():
                     found.read_target("\\\\" + share[1].decode("ascii", "replace"), 0)
+                for host in islice(_RDP.finditer(text), ASIDES_MAX) if points else ():
+                    found.read_target("http://" + host[1].decode("utf-8", "replace"), 0)
                 if scripted:
                     found.read_script(text, 0)
                 else:
@@ -95,8 +103,14 @@ def _readings(content: bytes) -> Iterator[bytes]:
 
 
 def rtf_text(content: bytes) -> bytes:
-    """Return an RTF document with the octets that it spells in hexadecimal digits as they are."""
-    return _RTF_OCTET.sub(lambda match: bytes.fromhex(match[1].decode("ascii")), content)
+    """Return an RTF document with the characters that it spells in digits as they are; where a URL is then torn by
+    what shows nothing (line ends, groups, control words), once more without that."""
+    plain = _RTF_CHARACTER.sub(_meant, _RTF_OCTET.sub(lambda match: bytes.fromhex(match[1].decode("ascii")), content))
+    return plain + b"\n" + _RTF_SILENT.sub(b"", plain) if b":" in plain else plain
+
+
+def _meant(match: re.Match[bytes]) -> bytes:
+    return chr(int(match[1]) & 0xFFFF).encode("utf-8", "replace")
 
 
 def _utf8(content: bytes) -> bytes:

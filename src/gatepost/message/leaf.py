@@ -28,6 +28,7 @@ _NO_TEXT = (
 _PGP = b"-----BEGIN PGP MESSAGE-----"
 _PDF_HERE = 1_000_000  # octets of a PDF's streams that are unpacked in the loop
 _CMS_HERE = 1_000_000  # octets to which compressed S/MIME is unpacked in the loop
+_FILES_HERE = 1000  # files encoded in a text that are looked for in the loop
 _USUAL = 100  # octets of a Content-Type that other mails are likely to have too
 _FAULTS = {
     Symbol.BASE64_BAD: "is no sound base64",
@@ -234,6 +235,8 @@ def _within(table: Table, entity: Entity, content: bytes) -> Entity:
 
 def _embedded(table: Table, entity: Entity, index: int, content: bytes, face: Face, sniffed: str) -> list[Entity]:
     """Return files that stand encoded inside a text, a page, a script or a calendar (threats 51, 52)."""
+    if table.inline and content.count(b"begin") > _FILES_HERE:
+        table.require_worker()
     files = decode.embedded(content) if face.media.startswith("text/") or sniffed.startswith("text/") else []
     if files:
         table.flaw(Symbol.TEXT_ENCODED, f"part {index} {_FAULTS[Symbol.TEXT_ENCODED]}", index)
@@ -264,7 +267,7 @@ def _links(table: Table, face: Face, content: bytes, charset: str, sniffed: str,
         table.require_worker()
         for code in qr.texts(content):
             table.collector.read_text(code, index, Source.IMAGE)
-    elif sniff.script_type(face.named.all):
+    elif sniff.script_type(face.named.all) or sniffed in inside.POINTERS:
         table.collector.take_aside(inside.Inside().links(content, sniffed, "", face.named.all), index)
 
 

@@ -24,11 +24,11 @@ _SCAN_MAX = 4096  # octets of one URL that are looked into
 
 _DOT = r"(?:\.|\[\.\]|\(\.\)|\{\.\}|\[dot\]|\(dot\)|\{dot\})"
 _REST, _REST_IN_ASCII = r"[^\s<>\"'`\x00-\x1f\x7f]+", r"[^\s<>\"'`\x00-\x1f\x7f-\xff]+"
-_SCHEME_START = r"(?:h(?:tt|xx|\*\*)ps?|\b(?:ftps?|fxps?|file|webcals?))(?:\[:\]|\(:\)|:|\[:)[/\\]{1,4}(?:\])?"
+_SCHEME_START = r"(?:h(?:tt|xx|\*\*)ps?|\b(?:ftps?|fxps?|file|webcals?|smb))(?:\[:\]|\(:\)|:|\[:)[/\\]{1,4}(?:\])?"
 _URL_START = rf"(?i)(?:{_SCHEME_START}|\bwww[0-9]{{0,3}}{_DOT})"
 _URL_IN_ASCII = re.compile((_URL_START + _REST_IN_ASCII).encode())
 _URL_IN_UTF8 = re2.compile((_URL_START + _REST).encode())
-_BEGINNINGS = (b"http", b"hxxp", b"h**p", b"ftp", b"fxp", b"www", b"file:", b"webcal:")
+_BEGINNINGS = (b"http", b"hxxp", b"h**p", b"ftp", b"fxp", b"www", b"file:", b"webcal:", b"smb:")
 _BARE_BEGINNINGS = (b"www",)  # that no colon need follow
 _COLON = ord(":")
 _BEGINNING_MAX = 16  # octets of what comes before a URL's host
@@ -36,6 +36,11 @@ _WINDOW = 1_048_576  # octets of a text that are looked at in lower case at once
 _DEFANGED = re2.compile(
     rb"(?i)\b[a-z0-9_-]+(?: ?(?:\[\.\]|\(\.\)|\{\.\}|\[dot\]|\(dot\)|\{dot\}) ?[a-z0-9_-]+|\.[a-z0-9_-]+)+"
 )
+# A share of another host, of which mail programs make a link; no path of Windows that a program has spelled.
+_SHARE = re.compile(
+    rb"(?<![\\\w])(?<!\b[A-Za-z]:)\\\\((?:[A-Za-z0-9_-]{1,63}\.){1,20}[A-Za-z0-9-]{1,63})(@[A-Za-z0-9@]{1,10})?(\\[^\s<>\"'|]+)"
+)
+_ANY_HOST = re.compile(r"[a-z][a-z0-9+.-]{0,40}:/{2,}([^/?#\\]{1,300})", re.IGNORECASE)
 _ANY_SCHEME = re.compile(r"[a-z][a-z0-9+.-]{0,40}:", re.IGNORECASE)
 _DATA = re.compile(r"data:(?:text/html|text/xml|image/svg\+xml|application/(?:xhtml\+)?xml)[^,]{0,100},", re.IGNORECASE)
 _INNER = re.compile(r"(?:https?|ftp)(?:://|:\\\\|%3a(?:%2f|/){2}|%253a(?:%252f){2}|-3a__)", re.IGNORECASE)
@@ -184,10 +189,19 @@ class Collector:
         elif _ANY_SCHEME.match(value):
             self._add_inner(value, 0, part)  # mailto:, javascript:, ms-word:ofe|u|http://...
             self._read_schemeless(value.encode("utf-8", "replace"), part)
-            if (share := value.find("\\\\")) > 0:  # search-ms:crumb=location:\\\\...
-                self._add("file:" + value[share:], Source.HTML, part)
+            self._read_odd(value, part)
         elif base and value and not value.startswith("#"):
             self._add(_joined(base, value), Source.HTML, part)
+
+    def _read_odd(self, value: str, part: int) -> None:
+        """Take the host of a URL of any other scheme, and the share in one (search-ms:crumb=location:\\\\...)."""
+        named = _ANY_HOST.match(value)
+        host = host_of(named[1]) if named else ""
+        if has_suffix(host) or (host and host.replace(".", "").isdigit()):
+            self._keep(Link(host, registered(host), value[:URL_MAX], Source.HTML, part))
+        for text in dict.fromkeys((value, unquote(value))):
+            if (share := text.find("\\\\")) > 0:
+                self._add("file:" + text[share:], Source.HTML, part)
 
     def _add(self, url: str, source: Source, part: int) -> None:
         url = url[:_SCAN_MAX]
@@ -249,12 +263,21 @@ def _in_text(raw: bytes) -> Iterator[str]:
     starts, dotted = _signs(raw)
     for found in dict.fromkeys(_urls(raw, starts)):
         yield _trimmed(found.decode("utf-8", "replace"))
+    if b"\\\\" in raw:
+        yield from map(_trimmed, _shares(raw))
     if b"[." in raw or b"(." in raw or b"{." in raw or dotted:
         for found in dict.fromkeys(match[0] for match in _DEFANGED.finditer(raw)):
             url = found.decode("utf-8", "replace")
             mended = url.replace(" ", "")
             if UNDOT.search(url) and (mended == url or has_suffix(host_of(mended))):
                 yield "http://" + mended
+
+
+def _shares(raw: bytes) -> Iterator[str]:
+    for host, port, path in dict.fromkeys(_SHARE.findall(raw)):
+        name = host.decode("ascii")
+        if has_suffix(name.lower()) or name.replace(".", "").isdigit():
+            yield f"file:\\\\{name}{port.decode()}{path.decode('utf-8', 'replace')}"
 
 
 def _signs(raw: bytes) -> tuple[list[int], bool]:

@@ -20,7 +20,7 @@ _DEPTH_MAX = 256
 _SUSPECT = 2000  # tags from which on the depth is estimated
 _NAMES = (
     "href src action formaction background data poster cite longdesc codebase srcset lowsrc dynsrc manifest profile "
-    "usemap classid archive ping imagesrcset srcdoc xlink:href"
+    "usemap classid archive ping imagesrcset srcdoc to from values xlink:href"
 )
 _ATTRIBUTES = tuple(_NAMES.split())
 _RARE = tuple(name for name in _ATTRIBUTES if name not in ("href", "src") and ":" not in name)
@@ -199,6 +199,8 @@ def _of_node(node: LexborNode) -> list[str]:
             found += [piece.split()[0] for piece in value.split(",") if piece.strip()]
         elif name == "content" and node.tag == "meta":
             found += _REFRESH.findall(value)
+        elif name == "values":  # of an animation that changes where a link leads
+            found += value.split(";")
         elif name in _ATTRIBUTES:
             found.append(value)
     return found
@@ -209,6 +211,7 @@ def _by_pattern(raw: bytes) -> Page:
     raws = dict.fromkeys(match[match.lastindex or 0] for match in _BY_PATTERN.finditer(raw))
     values = [html.unescape(value.decode("utf-8", "replace")) for value in raws]
     refreshes = [url for value in values for url in _REFRESH.findall(value)]
+    refreshes += [step for value in values if ";" in value for step in value.split(";") if "//" in step]
     base = _BASE.search(raw)
     text = html.unescape(_ANY_TAG.sub(b"\n", raw).decode("utf-8", "replace"))
     scripts = [script.decode("utf-8", "replace") for script in _SCRIPT.findall(raw)] + _handlers(raw)

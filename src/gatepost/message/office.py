@@ -207,7 +207,7 @@ def onenote(content: bytes, name: str, meter: Meter) -> Iterator[Entry]:
 # --- RTF (specification 1.9.1) ---------------------------------------------------------------------------------------
 
 _OBJECT = re.compile(rb"\\objdata(?![a-z])")
-_BRACE = re.compile(rb"[{}]")
+_BRACE = re.compile(rb"[{}]|\\bin([0-9]{1,8}) ?")
 _CONTROL = re.compile(rb"\\(?:[a-zA-Z]+-?[0-9]*|'..|.)", re.DOTALL)
 _NO_DIGITS = bytes(set(range(256)) - set(b"0123456789abcdefABCDEF"))
 _OBJECTS, _BRACES = 50, 10_000
@@ -225,11 +225,19 @@ def rtf(content: bytes, name: str, meter: Meter) -> Iterator[Entry]:
 def _hexadecimal(content: bytes, at: int) -> bytes:
     """Read the digits of a group, without the groups inside it, which readers pass over."""
     depth, pieces = 0, []
-    for brace in islice(_BRACE.finditer(content, at), _BRACES):
+    for _ in range(_BRACES):
+        brace = _BRACE.search(content, at)
+        if brace is None:
+            break
         if depth == 0:
             pieces.append(content[at : brace.start()])
-        depth += 1 if brace[0] == b"{" else -1
         at = brace.end()
+        if brace[1]:  # octets as they are
+            raw = content[at : at + int(brace[1])]
+            pieces += [raw.hex().encode()] if depth == 0 else []
+            at += len(raw)
+            continue
+        depth += 1 if brace[0] == b"{" else -1
         if depth < 0:
             break
     digits = _CONTROL.sub(b"", b"".join(pieces)).translate(None, _NO_DIGITS)

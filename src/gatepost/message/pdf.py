@@ -24,7 +24,7 @@ def _spelled(*names: bytes) -> bytes:
     return b"/(?:" + b"|".join(found) + b")"
 
 
-_GAP = rb"(?:[\0\s]|%[^\r\n]{0,500}+[\r\n])*+"  # blanks and comments (7.2.3)
+_GAP = rb"[\0\s]*(?:%[^\r\n]{0,200}+[\r\n][\0\s]*)*"  # blanks and comments (7.2.3)
 _LITERAL = rb"\(((?:[^()\\]|\\.|\((?:[^()\\]|\\.){0,500}\)){%d,2000})"  # a bracket may stand in brackets (7.3.4.2)
 _DIGITS = rb"<([0-9A-Fa-f\0\s]{%d,4000})>"
 _STRING = b"(?:" + _LITERAL % 4 + b"|" + _DIGITS % 8 + b")"

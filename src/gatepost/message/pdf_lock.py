@@ -19,11 +19,13 @@ _LOCKS_MAX = 3
 _PADDING = bytes.fromhex("28bf4e5e4e758a4164004e56fffa01082e2e00b6d0683e802f0ca9fe6453697a")
 _LOCKED = octets(rb"/Encrypt[\0\s]*(?:<<|[0-9])")
 _LOCK = re.compile(rb"/Encrypt(?=\s*(?:([0-9]{1,9})\s+[0-9]{1,5}\s+R|<<))")
-_ID = re.compile(rb"/ID\s*\[\s*(<[0-9A-Fa-f\s]*+>|\((?:[^()\\]++|\\.)*+\))", re.DOTALL)
+_ID = re.compile(rb"/ID\s*\[\s*(<[0-9A-Fa-f\s]*+>|\((?:[^()\\]|\\.){0,1000}\))", re.DOTALL)
 _OBJECT = re.compile(rb"(?<![0-9])([0-9]{1,9})\s+([0-9]{1,5})\s+obj\b")
 _STREAM = re.compile(rb"stream[ \t]*(?:\r\n|\r|\n)")
 _LENGTH = re.compile(rb"/Length\s+([0-9]{1,9})(?![0-9\s]*\sR)")
-_STRING = re.compile(rb"\(((?:[^()\\]++|\\.|\((?:[^()\\]++|\\.)*+\))*+)\)|(?<!<)<([0-9A-Fa-f\s]++)>", re.DOTALL)
+_STRING = re.compile(
+    rb"\(([^()\\]*+(?:(?:\\.|\((?:[^()\\]|\\.){0,1000}\))[^()\\]*+){0,100000})\)|(?<!<)<([0-9A-Fa-f\s]++)>", re.DOTALL
+)
 _ESCAPE = re.compile(rb"\\([0-7]{1,3}|\r\n|.)|\r\n?", re.DOTALL)
 _MEANT = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"f": b"\f", b"\r\n": b"", b"\r": b"", b"\n": b""}
 _KEPT = re.compile(rb"/(?:Type\s*/XRef|Filter\s*\[?\s*/Crypt)\b")  # streams that are not locked

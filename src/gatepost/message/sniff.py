@@ -32,13 +32,15 @@ _SCRIPTS = {
     "application/x-msdos-batch": "bat cmd",
     "application/hta": "hta",
     "application/x-windows-script": "wsf wsh wsc sct",
-    "application/x-ms-shortcut": "lnk url pif scf",
+    "application/x-ms-shortcut": "lnk url pif scf website",
     "application/x-ms-registry": "reg",
     "application/vnd.ms-htmlhelp": "chm",
     "application/x-shellscript": "sh bash zsh ksh csh command",
     "text/x-python": "py pyw",
     "application/x-applescript": "scpt applescript",
-    "application/x-ms-settings": "inf settingcontent-ms library-ms search-ms appref-ms application",
+    "application/x-ms-settings": (
+        "inf settingcontent-ms library-ms search-ms searchconnector-ms appref-ms application rdp theme msc"
+    ),
 }
 _BY_EXTENSION = {extension: media for media, extensions in _SCRIPTS.items() for extension in extensions.split()}
 

@@ -52,7 +52,7 @@ def cms(data: bytes, most: int = _INFLATED_MAX) -> tuple[Seal, bytes]:
     """
     try:
         return _cms(_binary(data), most)
-    except (_Malformed, IndexError, zlib.error):
+    except (ValueError, IndexError, zlib.error):
         return Seal.UNKNOWN, b""
 
 
