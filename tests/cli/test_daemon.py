@@ -37,6 +37,16 @@ def test_a_domain_is_served_once(served: Daemon, capsys: pytest.CaptureFixture[s
     assert "(409)" in capsys.readouterr().err
 
 
+def test_a_domain_is_looked_at_with_its_servers(served: Daemon, capsys: pytest.CaptureFixture[str]) -> None:
+    assert served.run("domain", "check", "example.org", "--json") == os.EX_DATAERR
+    found = json.loads(shown(capsys))
+    assert {name: report["status"] for name, report in found.items()} == {"example.org": False, "127.0.0.1:9": False}
+    assert served.run("domain", "check", "example.org") == os.EX_DATAERR
+    out = shown(capsys)
+    assert "example.org: not well\n  MX: ERROR" in out
+    assert re.search(r"^127.0.0.1:9: not well\n  SMTP: ERROR\n    Connecting to ", out, re.M)
+
+
 def test_users_are_made_listed_and_deleted(served: Daemon, capsys: pytest.CaptureFixture[str]) -> None:
     assert served.run("user", "add", "bob@example.org") == os.EX_OK
     assert served.run("user", "list", "example.org") == os.EX_OK

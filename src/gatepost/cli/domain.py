@@ -1,5 +1,6 @@
 """`gatepost domain`: the served domains, through the running daemon."""
 
+import os
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -9,7 +10,7 @@ import click
 from gatepost.cli.control import Control
 from gatepost.cli.members import change, members_argument, show_members
 from gatepost.cli.options import json_option, language_option, split_host, transport_option, transports, with_control
-from gatepost.cli.output import one, show_json, show_table
+from gatepost.cli.output import clean, one, show_json, show_table
 from gatepost.sockets import join_endpoint
 
 MEMBERS = (
@@ -25,7 +26,7 @@ ignore_mx_option = click.option("--ignore-mx", is_flag=True, help="Whatever serv
 
 @click.group()
 def command() -> None:
-    """List, add, show, change and delete served domains."""
+    """List, add, show, check, change and delete served domains."""
 
 
 @command.command("list")
@@ -89,6 +90,27 @@ def add(
 def show(control: Control, name: str, as_json: bool) -> None:
     """Show what the domain NAME is given; its policy has a command of its own."""
     _tell(find_domain(control, name), as_json)
+
+
+@command.command()
+@click.argument("name")
+@json_option
+@with_control
+def check(control: Control, name: str, as_json: bool) -> int:
+    """Look at what NAME has in DNS and speak to its mail servers; exit code 65 when something is wrong.
+
+    What is printed holds the records to publish.
+    """
+    domain = find_domain(control, name)
+    looks = [(domain["name"], f"/domains/{domain['id']}/health")]
+    looks += [(_hop(each), f"/platforms/{each['id']}/health") for each in domain["platforms"]]
+    found = {what: control.ask("POST", path)["report"] for what, path in looks}
+    if as_json:
+        show_json(found)
+    else:
+        for what, report in found.items():
+            _diagnose(what, report)
+    return os.EX_OK if all(report["status"] for report in found.values()) else os.EX_DATAERR
 
 
 @command.command("set")
@@ -166,8 +188,20 @@ def _tell(domain: dict[str, Any], as_json: bool) -> None:
     click.echo(f"mail goes to: {' '.join(_hops(domain))}")
 
 
+def _diagnose(what: str, report: dict[str, Any]) -> None:
+    click.secho(f"{what}: {'well' if report['status'] else 'not well'}", bold=True)
+    for entry in report["entries"]:
+        click.echo(f"  {entry['type']}: {entry['result']}")
+        for line in entry["output"]:
+            click.echo(f"    {clean(line)}")
+
+
 def _hops(domain: dict[str, Any]) -> list[str]:
-    return [join_endpoint(each["transportDest"], each["transportPort"]) for each in domain["platforms"]]
+    return list(map(_hop, domain["platforms"]))
+
+
+def _hop(platform: dict[str, Any]) -> str:
+    return join_endpoint(platform["transportDest"], platform["transportPort"])
 
 
 def _row(domain: Any) -> tuple[object, ...]:

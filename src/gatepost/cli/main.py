@@ -27,7 +27,7 @@ COMMANDS = {
     "config": "Show the settings, and where each comes from.",
     "dev": "Run a relay to try things out, with sample mails.",
     "dkim": "Show, create, replace and delete the keys that sign a domain's mail.",
-    "domain": "List, add, show, change and delete served domains.",
+    "domain": "List, add, show, check, change and delete served domains.",
     "explain": "Explain what became of a mail, or what would become of one in a file, and why.",
     "filters": "List the filters in the order in which they run.",
     "health": "Ask the running daemon whether it is ready.",
