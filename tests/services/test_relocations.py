@@ -176,8 +176,15 @@ async def test_mail_of_an_account_that_is_deleted_while_it_is_moved_is_found_und
     await keep_mail(world, BOB, 1, 2, 3)
     await move(world, bob, ROBERT)
     await world.store.write(lambda writer: writer.remove(User, eq("id", bob.id)))
+    domain = world.store.reader.domain("served.example")
+    assert domain
+    for address in (BOB, ROBERT):
+        with pytest.raises(Problem) as caught:
+            own_address(world.store.reader, domain, address)
+        assert caught.value.kind is Kind.CONFLICT
     await Relocations(world.store).run()
     assert (set(mailboxes(world).values()), under_way(world)) == ({ROBERT}, {})
+    assert own_address(world.store.reader, domain, ROBERT) == ROBERT
 
 
 async def test_of_a_domain_that_is_erased_while_mail_is_moved_nothing_is_left(world: World, bob: User) -> None:

@@ -6,8 +6,9 @@ from gatepost.model.address import Address
 from gatepost.model.audit import CHANGE, Audit
 from gatepost.model.envelope import Recipient
 from gatepost.model.problem import Kind, Problem
-from gatepost.model.query import Op, Query, Where, eq, every
+from gatepost.model.query import Any, Op, Query, Where, eq, every
 from gatepost.model.route import Platform
+from gatepost.model.stored import Relocation
 from gatepost.model.tenant import Domain, User
 from gatepost.store.store import Reader
 
@@ -31,6 +32,14 @@ def home(reader: Reader, address: Address) -> Home | None:
     default = reader.first(Platform, every(eq("domain_id", domain.id), eq("default", True)))
     platform_id = (user.platform_id if user else None) or (default.id if default else None)
     return Home(own, domain, user, platform_id)
+
+
+def relocation(reader: Reader, address: str) -> Relocation | None:
+    """Return what tells of mail on its way from an address (its key), or to it; None where there is none.
+
+    Until it is there, the address is nobody's but who it goes along with: a next holder would be shown another's mail.
+    """
+    return reader.first(Relocation, Any((eq("old", address), eq("new", address))))
 
 
 def bore(reader: Reader, user: User, at: int) -> bool:

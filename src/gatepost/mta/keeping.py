@@ -9,10 +9,11 @@ from gatepost.model.envelope import Envelope, Recipient
 from gatepost.model.policy import Policy
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import eq
-from gatepost.model.stored import Copy, Relocation
+from gatepost.model.stored import Copy
 from gatepost.model.tenant import Domain, Group, User
 from gatepost.model.verdict import HOLDS, Action, Category, Folder, Verdict
 from gatepost.model.webhook import HookCall
+from gatepost.mta.home import relocation
 from gatepost.mta.judge import Case, judge
 from gatepost.mta.nearest import Change
 from gatepost.mta.rows import copy_row
@@ -111,7 +112,7 @@ def welcome(
 def _provision(writer: Writer, recipient: Recipient, now: int) -> int | None:
     """Make the account of an address that its platform knows; the one that exists by now wins.
 
-    None while a former holder's mail is still there: a later mail makes it. Raises Problem(UNAVAILABLE) where the
+    None while a former holder's mail is moved: a later mail makes it. Raises Problem(UNAVAILABLE) where the
     address is a group's by now, or the domain has another name.
     """
     key = recipient.address.key
@@ -121,7 +122,7 @@ def _provision(writer: Writer, recipient: Recipient, now: int) -> int | None:
     domain = writer.get(Domain, recipient.domain_id or 0)
     if domain is None or domain.name != recipient.domain or writer.first(Group, eq("email", key)) is not None:
         raise Problem(Kind.UNAVAILABLE, CHANGED)
-    if writer.first(Relocation, eq("old", key)) is not None:
+    if relocation(writer, key) is not None:
         return None
     heir = writer.keeps_for_another(key, None)
     user = User(domain_id=domain.id, email=key, language=domain.default_language, creation_date=now, heir=heir)

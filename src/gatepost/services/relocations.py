@@ -6,6 +6,7 @@ from gatepost.events import keep, log
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Query, eq
 from gatepost.model.stored import Relocation
+from gatepost.mta.home import relocation
 from gatepost.store.store import Reader, Store, Writer
 
 SLICE = 200  # copies that are moved by one write (rules 17)
@@ -66,11 +67,10 @@ def _go_on(writer: Writer, old: str) -> None:
 
 
 def check_left(reader: Reader, address: str, holder: str | None) -> None:
-    """Raise CONFLICT while mail of somebody else than `holder`, by the address that he has, is on its way from one."""
-    left = reader.first(Relocation, eq("old", address))
+    """Raise CONFLICT while mail is on its way from an address, or to it, but for who has it go along (`holder`: by the
+    address that he has)."""
+    left = relocation(reader, address)
     if left is not None and left.new != holder:
         raise Problem(
-            Kind.CONFLICT,
-            "Mail of the address is still being moved to the one that its holder has now; try again in a while.",
-            pointer="/email",
+            Kind.CONFLICT, "Mail of a former holder of the address is still being moved; try again.", pointer="/email"
         )
