@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 import csv
+import gc
 import io
 import os
 import re
+import shutil
 import signal
 import socket
 import sys
@@ -35,7 +37,7 @@ from gatepost.api.exports import RISKY, SUFFIX, Export
 from gatepost.api.workbook import LAST_ROW, LONGEST, WIDTH, Workbook
 from gatepost.exporter import Talk, serve
 from gatepost.message.worker import LENGTH, installed
-from gatepost.model.access import Caller, Token
+from gatepost.model.access import Admin, Caller, Token
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Page, Query, eq, every
 from gatepost.model.rules import SenderRule, SenderType
@@ -44,6 +46,7 @@ from gatepost.services.access import digest
 from gatepost.services.exporters import Exporters, Run
 from gatepost.services.exporting import Ask, End, Go, Order, Piece, Refusal, Said, Setup, Size, frame, said_decoder
 from gatepost.store.beside import Beside
+from gatepost.store.opening import DATABASE
 from gatepost.store.secrets import Unsealable
 
 pytestmark = pytest.mark.anyio
@@ -600,15 +603,21 @@ async def test_an_exporter_of_another_version_makes_nothing(api: Api) -> None:
     assert isinstance(failure, SystemExit) and failure.code == os.EX_CONFIG
 
 
-async def test_nothing_is_written_or_unsealed_beside_the_daemon(api: Api) -> None:
+async def test_nothing_is_written_or_unsealed_beside_the_daemon(api: Api, tmp_path: Path) -> None:
     store = Beside(api.store.database)
-    try:
-        with pytest.raises(Problem, match="only read"):
-            await store.write(lambda writer: writer.remove(User, eq("email", "jon@got.com")))
-        with pytest.raises(Unsealable):
-            store.secrets.unseal(api.store.secrets.seal("secret"))
-    finally:
-        store.close_sync()
+    with pytest.raises(Problem, match="only read"):
+        await store.write(lambda writer: writer.remove(User, eq("email", "jon@got.com")))
+    with pytest.raises(Unsealable):
+        store.secrets.unseal(api.store.secrets.seal("secret"))
+    killed = Path(shutil.copytree(api.store.path, tmp_path / "killed", ignore=shutil.ignore_patterns("*.sock")))
+    wal = (killed / f"{DATABASE}-wal").read_bytes()
+    assert wal
+    alone = Beside(killed / DATABASE)
+    assert alone.reader.first(Admin, eq("sys_admin", True))
+    await alone.close()
+    del alone
+    gc.collect()
+    assert (killed / f"{DATABASE}-wal").read_bytes() == wal, "the log is the next daemon's, though nobody else is there"
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from gatepost.events import Metrics
 from gatepost.model.problem import Kind, Problem
 from gatepost.store.health import Health
 from gatepost.store.item import Pace
+from gatepost.store.opening import abandon
 from gatepost.store.reader import Reader
 from gatepost.store.secrets import Secrets
 from gatepost.store.sqlite import connect
@@ -22,14 +23,16 @@ T = TypeVar("T")
 class Beside(Store):
     """The database at a path, which the daemon holds open meanwhile; raises sqlite3.Error where it can't be read.
 
-    It must be closed, or its process ended, before the daemon closes the store: whoever is the last puts the
-    write-ahead log into the database.
+    Its connection ends with the process, and is never closed: where the daemon was killed, that would put the
+    write-ahead log into the database, which is the next daemon's to do. The daemon ends the process before it closes.
     """
 
     def __init__(self, database: Path) -> None:
         self.path = database.parent
         self.secrets = Secrets([Fernet.generate_key()])  # what the daemon sealed stays sealed
-        self.reader = Reader(connect(database, reading=True), _unspooled, Health(Metrics()).unreadable)
+        connection = connect(database, reading=True)
+        abandon(connection)
+        self.reader = Reader(connection, _unspooled, Health(Metrics()).unreadable)
 
     async def read(self, ask: Callable[[Reader], T]) -> T:
         """Ask at once: nothing else waits in this process."""
@@ -39,8 +42,7 @@ class Beside(Store):
         raise Problem(Kind.UNAVAILABLE, "the store is only read here")
 
     def close_sync(self) -> None:
-        """Let go of the database; may be called twice."""
-        self.reader.close()
+        """Do nothing."""
 
 
 def _unspooled(mail_id: str) -> str:

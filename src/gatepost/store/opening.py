@@ -48,15 +48,15 @@ class Opened:
         if self._lock is None:
             return
         if self.health.broken:
-            _abandon(self.connection)
+            abandon(self.connection)
         else:
             self.connection.close()
         os.close(self._lock)
         self._lock = None
 
 
-def _abandon(connection: sqlite3.Connection) -> None:
-    """Never close a connection: that would check-point, which is to try the failed sync again (threat 80).
+def abandon(connection: sqlite3.Connection) -> None:
+    """Never close a connection: that would check-point, which is to try a failed sync again (threat 80).
 
     Python 3.11 can't ask SQLite to leave that out, so the object is kept from being freed even at the exit.
     """
