@@ -286,7 +286,7 @@ class World:
     ) -> httpx2.Response:
         """Send the row's request as a role, about objects that are its own, its parent's, foreign or `missing`.
 
-        `pieces` are sent in the place of its body.
+        `pieces` are sent in the place of its body. What is refused must have changed nothing of configuration.
         """
         names = self.spot(role, "foreign" if where == "missing" else where).names
         if where == "missing":
@@ -294,6 +294,7 @@ class World:
             names["domainName"] = "missing.example"
         path, body = (_filled(row[column], names) for column in ("path", "body"))
         self.api.clock.now += 6_100  # nobody is slowed down for asking often
+        before = self.api.store.generation
         headers = {"X-Ignore-MX": "true", "X-Access-Reason": "to try the table"}
         if "bearer" not in item.dialect.schemes:
             headers |= basic(self.logins[role], self.tokens[role])
@@ -304,6 +305,7 @@ class World:
             headers=headers,
             token=self.tokens[role],
         )
+        assert answer.status_code < 400 or self.api.store.generation == before, f"{role} was refused too late"
         if item.method != "GET" and answer.status_code < 300:
             await self.api.store.write(self._restore)
         return answer
