@@ -287,7 +287,7 @@ class Gatepost:
         """Make the services, what looks after them, and the doors that ask them."""
         settings, clock, metrics = self.settings, self.clock, self.metrics
         ready = Readiness({"listeners": lambda: self._bound, "store": lambda: self.store.healthy})
-        exporters = Exporters(self.store.database, self.store.derived("ids"))
+        exporters = Exporters(self.store.database, self.store.derived("ids"), settings.http.exporters)
         self._open.append(exporters.close)
         self.services = Counter([metrics, ready, exporters, *make_services(ground), *self._own])
         reports = self.services.of(Reports)

@@ -97,6 +97,7 @@ class Http(Section, frozen=True):
         "guesses_per_minute": "refused sign-ins from one address before 429",
         "egroupware_upload_status": "what the EGroupware dialect answers an upload with: 302 as its document, or 201",
         "event_streams": "event streams that one user may hold open",
+        "exporters": "processes that make files of lists of more than 5,000 entries, at once at most; 0: none",
     }
     listen: list[str] = msgspec.field(default_factory=lambda: ["127.0.0.1:8025"])
     base_url: str = ""
@@ -110,6 +111,7 @@ class Http(Section, frozen=True):
     guesses_per_minute: Count = 10
     egroupware_upload_status: Literal[302, 201] = 302
     event_streams: Amount = 5
+    exporters: Amount = 2
 
 
 class StoreSettings(Section, frozen=True):

@@ -708,13 +708,20 @@ async def test_a_client_that_leaves_and_a_right_that_is_withdrawn_end_the_export
 
 @pytest.mark.conformance
 async def test_an_exporter_without_work_ends_and_none_is_begun_after_the_close(tenant: Tenant) -> None:
-    exporters = Exporters(tenant.api.store.database, tenant.api.store.derived("ids"), idle=0.01)
+    exporters = Exporters(tenant.api.store.database, tenant.api.store.derived("ids"), 1, idle=0.01)
     run = await begun(exporters, tenant)
     assert [piece async for piece in run]
     await ended(pid_of(run))
     await exporters.close()
     await exporters.close()
     assert await exporters.begin(order(tenant, CSV), run._prove) is None
+
+
+async def test_there_are_no_more_exporters_than_the_setting_says(tenant: Tenant) -> None:
+    async def prove() -> Caller:
+        raise AssertionError("nobody reads anything")
+
+    assert await Exporters(tenant.api.store.database, b"", 0).begin(order(tenant, CSV), prove) is None
 
 
 async def test_where_no_exporter_can_be_started_the_daemon_makes_the_file_and_rests(

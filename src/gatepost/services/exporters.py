@@ -19,9 +19,6 @@ from gatepost.model.access import Caller
 from gatepost.model.problem import Kind, Problem
 from gatepost.services.exporting import Ask, End, Go, Order, Piece, Refusal, Said, Setup, Size, frame, said_decoder
 
-MOST = 2
-"""Exporters at once, each with one file."""
-
 _BUFFER = 262_144  # octets that wait for the client here, and about as many again in the socket
 _START = 60.0  # seconds until one must be ready
 _IDLE = 60.0  # seconds without a file after which it ends
@@ -154,9 +151,9 @@ class Run:
 
 
 class Exporters:
-    """At most so many exporters; `database` is the store's, `seed` decides how ids look."""
+    """At most so many exporters, each with one file; `database` is the store's, `seed` decides how ids look."""
 
-    def __init__(self, database: Path, seed: bytes, *, most: int = MOST, idle: float = _IDLE) -> None:
+    def __init__(self, database: Path, seed: bytes, most: int, *, idle: float = _IDLE) -> None:
         self._setup = Setup(installed(), str(database), seed)
         self._most = most
         self._idle = idle
