@@ -21,7 +21,7 @@ from gatepost.model.email import Email
 from gatepost.model.policy import Policy
 from gatepost.model.query import All, eq
 from gatepost.model.stored import Delivery, Message
-from gatepost.model.tenant import Group, GroupMember
+from gatepost.model.tenant import Group, GroupMember, UserStatus
 
 pytestmark = pytest.mark.anyio
 
@@ -187,6 +187,9 @@ async def test_an_administrator_s_program_sends_as_an_account_or_as_the_setting_
     assert sent.status_code == 200
     row = desk.house.store.reader.first(Email, All(()))
     assert row is not None and (row.created_by, row.sender) == ("app", "bob@served.example")
+    await desk.house.user("gone@served.example", status=UserStatus.DISABLED)
+    gone = await desk.ask("POST", "/email", {**MAIL, "from": "gone@served.example"}, token=None, headers=basic)
+    assert gone.status_code == 400 and "not in service. (/from)" in gone.text
 
 
 async def test_a_setting_names_whose_mail_it_is_where_a_program_does_not(tmp_path: Path) -> None:

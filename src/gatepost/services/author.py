@@ -11,7 +11,7 @@ from gatepost.model.tenant import User
 from gatepost.mta.directory import Directory
 from gatepost.mta.home import home
 from gatepost.services.access import require
-from gatepost.services.accounts import name_of
+from gatepost.services.accounts import name_of, usable
 from gatepost.services.records import read_address
 from gatepost.store.store import Store
 
@@ -49,7 +49,7 @@ class Authors:
         """Return the author that a caller may be; `sender` None: himself.
 
         An administrator with MAIL_SEND writes as any account in his scope. Raises FORBIDDEN for a sender that is not
-        the caller's, MALFORMED for none, UNPROCESSABLE for one without account.
+        the caller's, MALFORMED for none, UNPROCESSABLE for one without account, or whose account is out of service.
         """
         if caller.user_id is not None:
             return self._self(caller, caller.user_id, sender)
@@ -60,6 +60,8 @@ class Authors:
         require(caller, "MAIL_SEND", (place.user or place.domain) if place else None)
         if place is None or place.user is None:
             raise Problem(Kind.UNPROCESSABLE, "The sender has no account here.", pointer="/from")
+        if not usable(self._store.reader, place.user):
+            raise Problem(Kind.UNPROCESSABLE, "The sender's account is not in service.", pointer="/from")
         return Author(place.user, sender, place.address)
 
     def _self(self, caller: Caller, user_id: int, sender: Party | None) -> Author:
