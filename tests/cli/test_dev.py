@@ -10,6 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from gatepost.cli.dev import dev as relay
+from gatepost.cli.dev import sandbox
+from gatepost.cli.main import main
+from gatepost.cli.running import run
+
 WANTED = {
     "a clean mail": "250 delivered",
     "from a blocked sender": "550 refused",
@@ -44,11 +49,15 @@ def first(directory: Path) -> str:
     return dev(directory)
 
 
-def test_every_sample_meets_its_fate_and_the_second_start_is_like_the_first(first: str, directory: Path) -> None:
+def test_every_sample_meets_its_fate_and_the_second_start_is_like_the_first(
+    first: str, directory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert fates(first) == WANTED
     assert re.search(r"curl -H 'Authorization: Bearer [0-9a-f]{32}' http://127.0.0.1:\d+/domains", first)
     assert f"explain --config '{directory / 'gatepost.toml'}' ID" in first  # a shell takes it as it stands
-    assert fates(dev(directory)) == WANTED
+    with socket.create_server(("127.0.0.1", 0)) as taken:  # since it was looked for
+        run(relay(sandbox(directory, taken.getsockname()[1], 0), once=True))
+    assert fates(capsys.readouterr().out) == WANTED
 
 
 @pytest.mark.usefixtures("first")
@@ -59,3 +68,15 @@ def test_a_second_one_on_the_same_directory_is_told_why_it_cannot_be(directory: 
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == os.EX_UNAVAILABLE
     assert f"port {port}, its next hop's, is taken: end the `gatepost dev` that runs on it" in done.stderr
+
+
+def test_what_is_no_directory_of_its_own_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    broken = ["dev", "--once", "--directory", str(tmp_path)]
+    (tmp_path / "dev.json").touch()
+    assert main(broken) == os.EX_DATAERR
+    assert f"{tmp_path}/dev.json: Input data was truncated: remove the directory" in capsys.readouterr().err
+    (tmp_path / "dev.json").unlink()
+    (tmp_path / "gatepost.toml").write_text('store.directory = "."')
+    assert main(["init", "--config", str(tmp_path / "gatepost.toml")]) == os.EX_OK
+    assert main(broken) == os.EX_CANTCREAT
+    assert f"{tmp_path}: holds another's store, or that of a `gatepost dev`" in capsys.readouterr().err

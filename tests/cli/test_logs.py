@@ -115,6 +115,21 @@ def test_a_log_that_nobody_reads_holds_its_writer_up_once_and_goes_on_with_the_r
     os.close(writing)
 
 
+def test_a_terminal_that_is_stopped_holds_its_writer_up_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gatepost.cli.outlet.PATIENCE", 0.1)
+    shown, terminal = os.openpty()
+    outlet = Outlet(terminal, told)
+    outlet.write("one\n")
+    assert os.read(shown, 100) == b"one\r\n"
+    began = time.monotonic()
+    for _ in range(300):
+        outlet.write("x" * 999 + "\n")
+    assert time.monotonic() - began < 5
+    assert os.get_blocking(terminal), "as others there have it"
+    os.close(shown)
+    os.close(terminal)
+
+
 def test_a_log_whose_reader_comes_late_again_and_again_loses_nothing() -> None:
     reading, writing = os.pipe()
     got: list[bytes] = []

@@ -1,6 +1,7 @@
 """`gatepost dev`: a relay to try things out, with a sample domain, a catch-all next hop, and sample mails explained."""
 
 import asyncio
+import errno
 import os
 import re
 import socket
@@ -31,6 +32,7 @@ from gatepost.smtp.sink import CatchAll
 
 HEAD = ("SAMPLE", "ANSWER", "WHAT BECAME OF IT", "WHY", "ID")
 PORT = click.IntRange(0, 65_535)
+ANEW = "remove the directory to begin anew"
 FREE = "A free one is taken when this one is in use."
 PATIENCE = 200  # looks at a trace, 50 ms apart, until the delivery is settled
 
@@ -73,7 +75,8 @@ async def dev(settings: Settings, *, once: bool) -> None:
     """Start everything, send the samples, tell what became of them, and stay until a signal."""
     sink = CatchAll()
     bench = await prepare(settings, sink)
-    async with Gatepost(settings) as gatepost:
+    gatepost = await started(settings)
+    try:
         stopped = heed_signals(gatepost.reload)
         _, host, port = gatepost.listeners.addresses[0]
         doors = Doors(f"{host}:{port}", gatepost.urls[0], Path(settings.store.directory))
@@ -82,7 +85,22 @@ async def dev(settings: Settings, *, once: bool) -> None:
         if not once:
             click.echo("\nCtrl-C ends it.")
             await stopped.wait()
+    finally:
+        await gatepost.stop()
     await sink.stop()
+
+
+async def started(settings: Settings) -> Gatepost:
+    """Start a relay; on any free ports where one has been taken since it was looked for."""
+    gatepost = Gatepost(settings)
+    try:
+        await gatepost.start()
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        gatepost = Gatepost(sandbox(Path(settings.store.directory), 0, 0))
+        await gatepost.start()
+    return gatepost
 
 
 def if_free(port: int) -> int:
@@ -112,15 +130,25 @@ async def prepare(settings: Settings, sink: CatchAll) -> Bench:
     """Found the store at the first run; start the next hop on the port that the sample domain knows."""
     path = Path(settings.store.directory) / "dev.json"
     if path.exists():
-        bench = msgspec.json.decode(path.read_bytes(), type=Bench)
+        try:
+            bench = msgspec.json.decode(path.read_bytes(), type=Bench)
+        except msgspec.DecodeError as error:
+            raise Failure(f"{path}: {error}: {ANEW}", os.EX_DATAERR) from error
         try:
             await sink.start(bench.hop_port)
         except OSError as error:
             why = f"port {bench.hop_port}, its next hop's, is taken"
-            how = "end the `gatepost dev` that runs on it, or remove the directory to begin anew"
-            raise Failure(f"{path.parent}: {why}: {how}", os.EX_UNAVAILABLE) from error
+            raise Failure(
+                f"{path.parent}: {why}: end the `gatepost dev` that runs on it, or {ANEW}", os.EX_UNAVAILABLE
+            ) from error
         return bench
-    first = await asyncio.to_thread(found, settings)
+    try:
+        first = await asyncio.to_thread(found, settings)
+    except Failure as failure:
+        if failure.code != os.EX_CANTCREAT:
+            raise
+        why = "holds another's store, or that of a `gatepost dev` that was broken off; name another one by --directory"
+        raise Failure(f"{path.parent}: {why}", failure.code) from failure
     bench = Bench(first.login, first.password, first.token, await sink.start())
     path.touch(mode=0o600)
     path.write_bytes(msgspec.json.encode(bench))

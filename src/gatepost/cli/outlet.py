@@ -5,6 +5,7 @@ import select
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 PATIENCE = 1.0  # seconds that lines wait, one after the other, for a reader who has fallen behind
 RESPITE = 60.0  # seconds until they wait as long again
@@ -19,7 +20,7 @@ class Outlet:
 
     def __init__(self, fd: int, told: Callable[[int], str]) -> None:
         """`told` makes the line that says how many before it were lost."""
-        self._fd = fd
+        self._fd = _that_never_waits(fd)
         self._told = told
         self._lost = 0
         self._torn = False  # the last line ends in its midst
@@ -27,7 +28,7 @@ class Outlet:
         self._renewed = 0.0  # when they may wait as long again
         self._lock = threading.RLock()  # a finaliser may log while garbage is collected within a line
         self._ready = select.poll()
-        self._ready.register(fd, select.POLLOUT)
+        self._ready.register(self._fd, select.POLLOUT)
 
     def write(self, text: str) -> int:
         """Pass a whole line on, or lose it."""
@@ -67,3 +68,14 @@ class Outlet:
         ready = bool(self._ready.poll(self._left * 1000))
         self._left -= time.monotonic() - now  # a reader who is only late costs little of it, each time
         return ready
+
+
+def _that_never_waits(fd: int) -> int:
+    """Open a terminal anew: one that is stopped (Ctrl-S) says that it takes words, and has who writes them wait.
+
+    Only so is that no affair of the other programs there. What else may stand behind the descriptor keeps its word.
+    """
+    if os.isatty(fd):
+        with suppress(OSError):
+            return os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    return fd
