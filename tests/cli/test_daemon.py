@@ -85,6 +85,21 @@ def test_accounts_and_domains_are_changed_by_the_members_of_the_api(
     assert served.run("user", "set", "alice@example.org", "password=seen by all") == os.EX_USAGE
 
 
+def test_groups_are_made_joined_left_and_deleted(served: Daemon, capsys: pytest.CaptureFixture[str]) -> None:
+    assert served.run("group", "add", "Team@example.org", "alice@example.org") == os.EX_OK
+    assert served.run("group", "add", "team@example.org", "alice@example.org") == os.EX_CANTCREAT
+    assert served.run("group", "join", "team@example.org", "Zoe@far.test", "bob@far.test") == os.EX_OK
+    assert served.run("group", "leave", "team@EXAMPLE.org", "zoe@far.test") == os.EX_OK
+    assert served.run("group", "leave", "team@example.org", "zoe@far.test") == os.EX_NOINPUT
+    capsys.readouterr()
+    assert served.run("group", "list", "example.org") == os.EX_OK
+    assert re.search(r"  team@example.org  alice@example.org bob@far.test$", shown(capsys), re.M)
+    assert served.run("group", "delete", "*@example.org") == os.EX_NOINPUT
+    assert served.run("group", "delete", "team@example.org") == os.EX_OK
+    assert served.run("group", "list", "example.org", "--json") == os.EX_OK
+    assert json.loads(shown(capsys).split("deleted")[-1]) == []
+
+
 def test_policies_are_listed_shown_and_changed(served: Daemon, capsys: pytest.CaptureFixture[str]) -> None:
     marked = ("relayProps.relaySpam=true", "relayProps.prefixSpam=[SPAM] ", "relayProps.spamScoreLimit=12")
     asked = ("spamScore=6.5", *marked, "archive=true", "archiveProps.duration=12")

@@ -30,6 +30,7 @@ COMMANDS = {
     "domain": "List, add, show, check, change and delete served domains.",
     "explain": "Explain what became of a mail, or what would become of one in a file, and why.",
     "filters": "List the filters in the order in which they run.",
+    "group": "List, add and delete groups; let addresses join and leave them.",
     "health": "Ask the running daemon whether it is ready.",
     "init": "Create the store, its key and the first administrator.",
     "key": "Replace the master key, which seals the secrets of the store.",

@@ -24,10 +24,10 @@ or server, 70 an internal error, 73 it exists already, 74 input or output failed
 protocol, 77 no permission, 78 wrong settings; and 130 interrupted.
 
 Commands that list, change or copy what is stored, or have mail judged or learnt (`queue`, `quarantine`, `domain`,
-`policy`, `user`, `sender`, `attachment`, `link`, `admin`, `token`, `dkim`, `suppression`, `audit`, `health`, `backup`,
-`learn`, `test`, `api`), ask the running daemon over `control.sock` in the store's directory, which only its owner may
-open, so there is never a second writer. `trace` and `explain ID` ask it too, but open the store themselves when no
-daemon runs.
+`policy`, `user`, `group`, `sender`, `attachment`, `link`, `admin`, `token`, `dkim`, `suppression`, `audit`, `health`,
+`backup`, `learn`, `test`, `api`), ask the running daemon over `control.sock` in the store's directory, which only its
+owner may open, so there is never a second writer. `trace` and `explain ID` ask it too, but open the store themselves
+when no daemon runs.
 
 This page is made from the code by `make docs`.
 """

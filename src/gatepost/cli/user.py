@@ -81,10 +81,15 @@ def delete(control: Control, address: str) -> None:
 
 def find_user(control: Control, address: str) -> Any:
     """Return the account of that address; raise Failure."""
-    domain = find_domain(control, address.rpartition("@")[2])
-    kept = f"{_key(address).rpartition('@')[0]}@{domain['name']}"
+    domain, kept = locate(control, address)
     found = control.every(f"/domains/{domain['id']}/users", email=kept)
     return one((each for each in found if each["email"] == kept), f"no user {address}")
+
+
+def locate(control: Control, address: str) -> tuple[Any, str]:
+    """Return the domain of an address here, and the form in which the address is kept; raise Failure."""
+    domain = find_domain(control, address.rpartition("@")[2])
+    return domain, f"{address_key(address).rpartition('@')[0]}@{domain['name']}"
 
 
 def _tell(user: Any, as_json: bool) -> None:
@@ -94,7 +99,7 @@ def _tell(user: Any, as_json: bool) -> None:
         show_table(HEAD, [_row(user)])
 
 
-def _key(address: str) -> str:
+def address_key(address: str) -> str:
     """Return the form in which an address is kept; raise Failure."""
     try:
         return parse_address(address).key
