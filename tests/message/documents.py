@@ -1,6 +1,7 @@
 """Office documents and rare archives for tests, made octet by octet ([MS-CFB], [MS-CAB], [MS-ONESTORE])."""
 
 import struct
+from collections.abc import Sequence
 
 SECTOR = 512
 NONE, END = 0xFFFFFFFF, 0xFFFFFFFE
@@ -66,7 +67,13 @@ def rtf(kind: bytes, data: bytes) -> bytes:
     return b"{\\rtf1 Hello {\\object\\objemb{\\*\\objdata " + broken + b"}}}"
 
 
-def onenote(*files: bytes) -> bytes:
+def onenote(*files: bytes, names: Sequence[str] = ()) -> bytes:
+    """Return a OneNote page with files, and values in UTF-16 that say their names."""
+    texts = [name.encode("utf-16-le") + b"\0\0" for name in names]
+    return _onenote(*files) + b"".join(struct.pack("<I", len(text)) + text for text in texts)
+
+
+def _onenote(*files: bytes) -> bytes:
     head = bytes.fromhex("e4525c7b8cd8a74daeb15378d02996d3") + bytes(1008)
     mark = bytes.fromhex("e716e3bd65261145a4c48d4d0b7a9eac")
     return head + b"".join(mark + struct.pack("<Q", len(one)) + bytes(12) + one + bytes(24) for one in files)

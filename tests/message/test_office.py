@@ -57,6 +57,15 @@ def book(*sheets: tuple[int, bytes]) -> bytes:
         ("a.xml", b'<?xml version="1.0"?><w:wordDocument w:macrosPresent="yes">', True),
         ("a.mso", b"ActiveMime\0\0" + bytes(50), True),
         ("a.doc", compound({"Macros/VBA/_VBA_PROJECT": b"x"})[:-512], True),
+        ("a.xml", "<?xml version='1.0'?><w:wordDocument w:macrosPresent='yes'>".encode("utf-16"), True),
+        (
+            "a.xlsx",
+            zipped({"[Content_Types].xml": b"<a ContentType='application/vnd.ms-excel.macrosheet+xml'/>"}),
+            True,
+        ),
+        ("a.xlsx", zipped({"x.xml": b"<!--" + b"x" * 9000 + b"--><xm:macrosheet/>"}), True),
+        ("a.xls", bytes.fromhex("090408000000400000000000"), True),
+        ("a.xls", bytes.fromhex("090408000000100000000000"), False),
     ],
 )
 def test_macros_are_seen_wherever_they_stand(name: str, content: bytes, macros: bool) -> None:
@@ -182,6 +191,8 @@ def test_the_files_in_a_onenote_page_are_members() -> None:
     assert part.sniffed == "application/onenote"
     assert [member.path for member in part.members] == ["embedded-1", "embedded-2", "embedded-2 > run.js"]
     assert part.members[0].type == "application/x-dosexec"
+    named = holding("a.one", onenote(b"x()", names=["Z:\\one\\evil.hta", "a text", "notes.v2 of May"]))
+    assert [member.names for member in named.members] == [("Z:\\one\\evil.hta", "evil.hta")]
     assert take_apart(mail(attachment(b"a.one", onenote(EXE)[:-200]))).unscannable == (
         "a.one: is a damaged OneNote page",
     )
@@ -192,6 +203,36 @@ def test_threat_52_a_mail_in_an_archive_is_a_mail_with_parts() -> None:
     found = take_apart(mail(attachment(b"a.zip", zipped({"in.eml": letter}))))
     assert [part.shown for part in found.parts if part.shown] == ["a.zip", "evil.exe"]
     assert [link.host for link in found.links] == ["bad.example"]
+
+
+SAVED = multipart(
+    b"Content-Location: x/editdata.mso\r\n\r\nActiveMime" + bytes(50), attachment(b"evil.exe", EXE), kind=b"related"
+)
+
+
+@pytest.mark.parametrize("front", [b"", b"\r\n \r\n", b"\xef\xbb\xbf", b"some junk\r\n", b"From x@y\r\n", b"1234\n"])
+def test_a_page_saved_whole_or_a_mailbox_is_opened_whatever_it_is_called(front: bytes) -> None:
+    content = front + b"MIME-Version: 1.0\r\n" + SAVED
+    for part in (attachment(b"a.doc", content), attachment(b"a.zip", zipped({"a.doc": content}))):
+        found = take_apart(mail(part))
+        assert "evil.exe" in [part.shown for part in found.parts]
+        assert any(part.macros for part in found.parts)
+        assert (found.defects, found.unscannable) == ((), ())
+
+
+def test_each_mail_of_a_mailbox_is_opened() -> None:
+    box = b"".join(b"From x@y\r\n" + mail(attachment(b"%d.exe" % number, EXE)) + b"\r\n\r\n" for number in range(3))
+    shown = [part.shown for part in take_apart(mail(attachment(b"a.mbox", box))).parts]
+    assert [name for name in shown if name] == ["a.mbox", "0.exe", "1.exe", "2.exe"]
+
+
+def test_files_in_a_document_of_xml_are_opened() -> None:
+    packed = base64.encodebytes(compound({"Macros/VBA/dir": b"x"}))
+    document = b"<?xml version='1.0'?><pkg:package><pkg:binaryData>\n" + packed + b"</pkg:binaryData></pkg:package>"
+    for content in (document, document.decode().encode("utf-16")):
+        found = take_apart(mail(attachment(b"a.doc", content)))
+        assert any(part.macros for part in found.parts)
+        assert holding("a.zip", zipped({"a.xml": content})).macros
 
 
 def pdf(filters: bytes, data: bytes, more: bytes = b"") -> bytes:

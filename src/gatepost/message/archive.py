@@ -51,13 +51,14 @@ class Unpacker:
         self._problems: dict[str, None] = {}
         self._encrypted = self._macros = False
         self._mails: list[bytes] = []
+        self._texts: list[bytes] = []
         self._links: list[Link] = []
         self._inside = Inside()
 
     def __call__(self, content: bytes, name: str, deadline: float) -> Unpacked:
         """Open an archive and those within it; never raises."""
         self._deadline = deadline
-        self._members, self._problems, self._mails, self._links = [], {}, [], []
+        self._members, self._problems, self._mails, self._texts, self._links = [], {}, [], [], []
         kind = sniff.container(content)
         seen = office.look(content, kind)
         self._macros, self._encrypted = seen.macros, seen.encrypted
@@ -72,6 +73,7 @@ class Unpacker:
             encrypted=self._encrypted,
             macros=self._macros,
             mails=tuple(self._mails),
+            texts=tuple(self._texts),
             links=tuple(self._links),
         )
 
@@ -141,6 +143,8 @@ class Unpacker:
             if member.type == "message/rfc822" or any(name.lower().endswith(_MAILS) for name in named.all):
                 self._mails.append(entry.content)
             else:
+                may_hold = not container and wrapped.may_hold_mails(member.type)
+                self._texts += wrapped.mails(entry.content) if may_hold else []
                 self._look_for_links(entry.content, member.type, container, named.all)
             self._open(entry.content, named.shown, label, depth + 1)
             self._carried(entry.content, member, label, depth + 1)
@@ -158,7 +162,7 @@ class Unpacker:
             self._descend(depth)
             self._signed(content, member.names[0], path, depth)
         files = wrapped.calendar_files(content) if wrapped.is_folded(member.type, member.names) else []
-        if is_page(member.type, member.names) or sniff.script_type(member.names):
+        if is_page(member.type, member.names) or member.type == "text/xml" or sniff.script_type(member.names):
             files += scripts.files(content)
         for name, data in files:
             self._descend(depth)

@@ -24,6 +24,7 @@ _NO_TEXT = (
     b"\x1f\x8b",
     b"\xd0\xcf\x11\xe0",
     b"%PDF-",
+    b"ActiveMime",
 )  # whatever is said
 _PGP = b"-----BEGIN PGP MESSAGE-----"
 _PDF_HERE = 1_000_000  # octets of a PDF's streams that are unpacked in the loop
@@ -88,6 +89,10 @@ def _keep(table: Table, entity: Entity, face: Face, body: int, reading: Reading)
     for one in unpacked.mails:
         table.grow(len(one))
         inner.append(_within(table, entity, one))
+    may_hold = bool(face.named.all) and not kind and not inner and wrapped.may_hold_mails(sniffed)
+    for one in (*unpacked.texts, *(wrapped.mails(content) if may_hold else ())):
+        table.grow(len(one))
+        inner.append(replace(_within(table, entity, one), hidden=True, unlikely=True))
     _tell(table, entity, face, reading, charset, text)
     table.parts.append(
         Part(
@@ -242,7 +247,7 @@ def _embedded(table: Table, entity: Entity, index: int, content: bytes, face: Fa
         table.flaw(Symbol.TEXT_ENCODED, f"part {index} {_FAULTS[Symbol.TEXT_ENCODED]}", index)
     if any(wrapped.is_folded(media, face.named.all) for media in face.types):
         files += [("base64", name, data) for name, data in wrapped.calendar_files(content)]
-    if _is_page(face, sniffed) or sniff.script_type(face.named.all):
+    if _is_page(face, sniffed) or sniffed == "text/xml" or sniff.script_type(face.named.all):
         files += [("base64", name, data) for name, data in scripts.files(content)]
     return [
         Entity(table.keep(data), 0, len(data), index, entity.depth + 1, entity.hidden, False, file=(name, encoding))

@@ -26,8 +26,11 @@ _SHEET_MACROS = re.compile(rb"^O;(?:[^\r\n]*;)?E[;\r\n]", re.MULTILINE)  # of a 
 _RECORDS = 20_000  # of a workbook's global part
 _BOUNDSHEET, _FILEPASS, _EOF = 0x85, 0x2F, 0x0A
 _MODULE = re.compile(rb"<script:module\b|<(?:\w+:)?macrosheet\b")
-_XML_MACROS = (b'macrosPresent="yes', b"editdata.mso")
-_HEAD = 4096
+_XML_MACROS = re.compile(
+    rb"macrosPresent\s*=\s*[\"']yes|editdata\.mso|ms-excel\.(?:intl)?macrosheet|relationships/xl(?:Intl)?Macrosheet"
+)
+_XML_MARKS = b"\xef\xbb\xbf\xff\xfe\r\n\t "
+_SHEET = re.compile(rb"\x09[\0\2\4][\4-\x10]\0..\x40\0", re.DOTALL)  # a macro sheet without OLE2, [MS-XLS] 2.4.21
 _LOOKED_AT = 20  # streams
 
 _ATTACHED = "__substg1.0_37010102"  # PidTagAttachDataBinary, [MS-OXMSG] 2.1.3
@@ -40,6 +43,9 @@ _NATIVE = "\x01ole10native"
 
 _ONENOTE_FILE = bytes.fromhex("e716e3bd65261145a4c48d4d0b7a9eac")  # FileDataStoreObject, [MS-ONESTORE] 2.6.13
 _ONENOTE_HEAD = 36
+_ONENOTE_ENDING = re.compile(rb"\.\0(?:[A-Za-z0-9_-]\0){1,16}\0\0")
+_ONENOTE_NAME = 520  # octets
+_ONENOTE_NAMES, _ONENOTE_ENDINGS = 50, 2000
 
 
 class Look(msgspec.Struct, frozen=True):
@@ -57,9 +63,12 @@ def look(content: bytes, kind: str, names: Sequence[str] = ()) -> Look:
         return Look(macros=True)
     if content.startswith(b"ID;"):
         return Look(macros=bool(_SHEET_MACROS.search(content)))
-    if not kind and content[:200].lstrip(b"\xef\xbb\xbf\r\n\t ").startswith(b"<"):
+    if _SHEET.match(content):
+        return Look(macros=True)
+    if not kind and content[:200].lstrip(_XML_MARKS).startswith((b"<", b"\0<")):
+        content = content.replace(b"\0", b"")  # as in UTF-16
         sheet = any("/macrosheets/" in name.lower() for name in names)
-        macros = sheet or bool(_MODULE.search(content[:_HEAD])) or any(mark in content for mark in _XML_MACROS)
+        macros = sheet or bool(_MODULE.search(content)) or bool(_XML_MACROS.search(content))
         return Look(macros, b"encryption-data" in content and any(n.endswith("manifest.xml") for n in names))
     return Look(macros=any("/macrosheets/" in name.lower() and name.lower().endswith(".bin") for name in names))
 
@@ -191,8 +200,9 @@ def _native(data: bytes) -> tuple[tuple[str, ...], bytes] | None:
 
 
 def onenote(content: bytes, name: str, meter: Meter) -> Iterator[Entry]:
-    """Yield the files that stand in a OneNote page; their names stand elsewhere, so they are numbered."""
+    """Yield the files that stand in a OneNote page; their names stand elsewhere, so that each bears all of them."""
     at, number = content.find(_ONENOTE_FILE), 0
+    names = tuple(dict.fromkeys(islice(_onenote_names(content), _ONENOTE_NAMES))) if at >= 0 else ()
     while at >= 0:
         number += 1
         size = int.from_bytes(content[at + 16 : at + 24], "little")
@@ -200,8 +210,18 @@ def onenote(content: bytes, name: str, meter: Meter) -> Iterator[Entry]:
         if start + size > len(content):
             raise Damaged("is a damaged OneNote page")
         meter.take(size)
-        yield Entry(names=(f"embedded-{number}",), size=size, content=content[start : start + size])
+        yield Entry(names=names or (f"embedded-{number}",), size=size, content=content[start : start + size])
         at = content.find(_ONENOTE_FILE, start + size)
+
+
+def _onenote_names(content: bytes) -> Iterator[str]:
+    """Yield values that read as names of files: in UTF-16, their size before them ([MS-ONE] 2.3.4, 2.3.5)."""
+    for ending in islice(_ONENOTE_ENDING.finditer(content), _ONENOTE_ENDINGS):
+        end = ending.end()
+        for start in range(ending.start(), max(4, end - _ONENOTE_NAME), -2):
+            if int.from_bytes(content[start - 4 : start], "little") == end - start:
+                yield content[start : end - 2].decode("utf-16-le", "replace")
+                break
 
 
 # --- RTF (specification 1.9.1) ---------------------------------------------------------------------------------------

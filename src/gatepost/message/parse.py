@@ -152,7 +152,7 @@ def _open(table: Table, entity: Entity, seen: Face, body: int) -> list[Entity]:
 
 def _open_message(table: Table, entity: Entity, seen: Face, body: int) -> list[Entity]:
     for media, symbol in (("message/partial", Symbol.PARTIAL), ("message/external-body", Symbol.EXTERNAL_BODY)):
-        if media in seen.types:
+        if media in seen.types and not entity.unlikely:
             table.flaw(symbol, f"part {len(table.parts)} is {media}", len(table.parts))
     return _regions(table, entity, seen, body, "text/plain")
 

@@ -31,9 +31,11 @@ _NO_SCHEME = re.compile(
     rb"(?:(?=[\"'`])|[:/?#][^\s\"'`<>\\]*+))"
 )
 
-# Archives, programs, Office documents, shortcuts and OneNote pages, by how they begin; in a string or a data URL.
+# Archives, programs, Office documents and their macros, shortcuts and OneNote pages, by how they begin; in a string, a
+# data URL or an element.
 _FILE = re2.compile(
-    rb"[\"'`,]((?:UEsDB|TV[opq]|UmFyIR|N3q8r|TVNDRg|0M8R4KGx|H4sI|TAAAAAEUAg|5FJce4zY)[A-Za-z0-9+/\r\n]{60,}={0,2})"
+    rb"[\"'`,>]\s*((?:UEsDB|TV[opq]|UmFyIR|N3q8r|TVNDRg|0M8R4KGx|H4sI|TAAAAAEUAg|5FJce4zY|QWN0aXZlTWlt)"
+    rb"[A-Za-z0-9+/\r\n]{60,}={0,2})"
 )
 _DOWNLOAD = re2.compile(rb"(?i)\bdownload\s*=\s*[\"']?([^\s\"'<>;]+)")
 
@@ -65,7 +67,7 @@ def in_base64(raw: bytes) -> Iterator[bytes]:
 
 
 def files(raw: bytes) -> list[tuple[bytes, bytes]]:
-    """Return (name, content) of the files that a page or a script carries in base64, to be saved by who opens it."""
+    """Return (name, content) of the files that a page, a script or a document in XML carries in base64."""
     if raw.startswith(decode.UTF_16):
         raw = decode.text(raw).encode("utf-8", "replace")
     found = [match[1] for match in islice(_FILE.finditer(raw), _FILES)]

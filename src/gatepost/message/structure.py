@@ -18,7 +18,7 @@ _LINE_MAX = 1000
 _HEAD_MAX = 20_000
 # A line that begins with two dashes, and a header with a Content- field among its first lines.
 _GUESS = re.compile(
-    rb"\n--([^\r\n]{1,200}?)[ \t]*\r?\n(?:[!-9;-~]{1,80}+[ \t]*+:[^\n]*+\n(?:[ \t][^\n]*+\n)*+){0,20}?content-",
+    rb"\n--([^\r\n]{1,200}+)\r?\n(?:[!-9;-~]{1,80}+[ \t]*+:[^\n]*+\n(?:[ \t][^\n]*+\n)*+){0,20}?content-",
     re.IGNORECASE,
 )
 
@@ -121,4 +121,4 @@ def guess(data: bytes, start: int, end: int) -> bytes | None:
     match = _GUESS.search(data, max(0, start - 1), end) if end - start > 20 else None
     if match is None and data[start : start + 2] == b"--":
         match = _GUESS.match(b"\n" + data[start : min(end, start + _HEAD_MAX)])
-    return match[1] if match else None
+    return match[1].rstrip(b" \t") or None if match else None

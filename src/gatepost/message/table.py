@@ -20,8 +20,8 @@ class Heavy(Exception):
 class Unpacked(msgspec.Struct, frozen=True, kw_only=True):
     """What came out of an archive; `problems` are sentences that say what could not be opened, and why.
 
-    `mails` are the octets of members that are mails, whose parts are parts of this one; `links` are those of the other
-    members and of the document that holds them.
+    `mails` are the octets of members that are mails, whose parts are parts of this one; `texts` are mails that stand in
+    members that are texts; `links` are those of the other members and of the document that holds them.
     """
 
     members: tuple[Member, ...] = ()
@@ -29,6 +29,7 @@ class Unpacked(msgspec.Struct, frozen=True, kw_only=True):
     encrypted: bool = False
     macros: bool = False
     mails: tuple[bytes, ...] = ()
+    texts: tuple[bytes, ...] = ()
     links: tuple[Link, ...] = ()
 
 

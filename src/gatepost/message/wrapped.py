@@ -5,6 +5,7 @@ import re
 import zlib
 from collections.abc import Iterable
 from enum import StrEnum
+from itertools import islice, pairwise
 
 import msgspec
 import re2  # type: ignore[import-untyped]
@@ -162,6 +163,29 @@ def _octets(data: bytes, node: Node) -> bytes:
         pieces.append(data[child.start : child.end])
         at = child.next
     return b"".join(pieces)
+
+
+# --- mails inside texts: pages saved whole that Word opens as documents, mailboxes ------------------------------------
+
+_MIME = re2.compile(rb"(?i)\bmime-version[ \t]*:")
+_PARAGRAPH = re.compile(rb"\n[ \t]*\r?\n")
+_MAILS_OCTETS = 1_048_576  # of a text in which their beginnings are looked for
+_MAILS_MAX = 20
+
+
+def may_hold_mails(media: str) -> bool:
+    """Tell by its type whether a file may be one that a program opens as a page saved whole, or as a mailbox."""
+    return not media.startswith(("image/", "audio/", "video/", "font/"))
+
+
+def mails(text: bytes) -> list[bytes]:
+    """Return what in a text reads as a mail with MIME: from the paragraph that says so to the next such one."""
+    starts: dict[int, None] = {}
+    for match in islice(_MIME.finditer(text[:_MAILS_OCTETS]), _MAILS_MAX):
+        breaks = list(_PARAGRAPH.finditer(text, next(reversed(starts), 0), match.start()))
+        starts[breaks[-1].end() if breaks else next(reversed(starts), 0)] = None
+    begins = [*starts, len(text)]
+    return [text[start:end].lstrip(b"\xef\xbb\xbf\r\n\t ") for start, end in pairwise(begins)]
 
 
 # --- calendars (RFC 5545 3.1, 3.8.1.1) and cards (RFC 6350 3.2) -------------------------------------------------------
