@@ -319,7 +319,7 @@ async def test_kept_mail_goes_along_with_a_new_address(desk: Desk) -> None:
     assert await subjects(desk, "INBOX") == []
 
 
-@pytest.mark.parametrize("way", ["made", "renamed"])
+@pytest.mark.parametrize("way", ["made", "renamed", "provisioned"])
 async def test_a_former_holders_mail_is_not_shown_to_who_has_the_address_now(desk: Desk, way: str) -> None:
     """It stays for the administrators. What came while nobody had the address is the next holder's."""
     old = await take(desk, mail("Old", b"the secret word"))
@@ -327,15 +327,18 @@ async def test_a_former_holders_mail_is_not_shown_to_who_has_the_address_now(des
     draft = (await desk.ask("POST", f"{BOB}/drafts", {"subject": "Mine"}, token=desk.bob)).json()["id"]
     await change(desk, "DELETE", "bob@served.example")
     between = await take(desk, mail("Between", GTUBE, message_id="3"))
-    if way == "made":
-        domain = desk.house.store.reader.domain("served.example")
-        made = {"email": "bob@served.example", "domainId": desk.ids.show(domain.id if domain else 0)}
+    domain = desk.house.store.reader.domain("served.example")
+    assert domain is not None
+    if way == "provisioned":
+        await desk.house.store.write(lambda writer: writer.change(Domain, domain.id, auto_provisioning_on=True))
+    elif way == "made":
+        made = {"email": "bob@served.example", "domainId": desk.ids.show(domain.id)}
         assert (await desk.ask("POST", "/users", {**made, "status": "ENABLED"})).status_code == 201
     else:
         await desk.house.user("eve@served.example")
         await change(desk, "PATCH", "eve@served.example", {"email": "bob@served.example"})
-    token = await desk.token_of("bob@served.example")
     new = await take(desk, mail("New", b"another secret word", message_id="4"))
+    token = await desk.token_of("bob@served.example")
 
     assert [await subjects(desk, folder, token=token) for folder in ("INBOX", "Quarantine", "Drafts")] == [
         ["New"],

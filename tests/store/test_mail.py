@@ -349,6 +349,20 @@ async def test_folders_are_counted_as_they_change(store: Store) -> None:
     assert store.reader.folders("bob@in.test") == store.reader.folders("new@in.test") == []
 
 
+async def test_what_was_kept_for_another_account_is_told_apart(store: Store) -> None:
+    """Of many mails none is looked for: the writer is not held up by them."""
+    for number, owner in enumerate((None, None, 7, 8), start=1):
+        await kept(store, number, copies=0, deliveries=1)
+        await store.write(lambda writer, number=number, owner=owner: writer.add(copy(number, user_id=owner)))
+    reader = store.reader
+    assert [each.total for each in reader.folders("BOB@in.test", 7)] == [3]
+    assert reader.may_keep_for_another("bob@in.test", 7) and reader.may_keep_for_another("bob@in.test", None)
+    assert not reader.may_keep_for_another("new@in.test", None)
+    await store.write(lambda writer: writer.change(Copy, 4, user_id=7))
+    assert not reader.may_keep_for_another("bob@in.test", 7, look=4)
+    assert reader.may_keep_for_another("bob@in.test", 7, look=3)
+
+
 async def test_a_folder_bears_another_mark_whenever_a_copy_came_or_went(store: Store) -> None:
     marks = []
 

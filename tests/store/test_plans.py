@@ -91,6 +91,8 @@ ASKED: dict[str, Callable[[Reader], Any]] = {
     "sender_rules": lambda r: r.sender_rules({"d1.test", "u@d1.test"}, {"sender7@out.test", "out.test"}, NOW),
     "protected": lambda r: r.protected("d1.test", NOW, 100),
     "folders": lambda r: r.folders("u1@d1.test"),
+    "folders without a former holder's mail": lambda r: r.folders("u1@d1.test", 7),
+    "whether there is any": lambda r: r.may_keep_for_another("u1@d1.test", 7),
     "body": lambda r: r.body(mail_id(7)),
     "trace": lambda r: r.trace(mail_id(7)),
     "mails of a time": lambda r: r.find(

@@ -129,7 +129,7 @@ class User(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     last_connection_date: int | None = None
     sender_generation: int = 0  # which SenderRule.generation counts for the mailbox's rules
     connection_id: int | None = None  # what his leaving mail goes by; None: the domain's
-    heir: bool = False  # a former holder's mail lay at the address when it became this account's
+    heir: bool = False  # a former holder's mail may have lain at the address when it became this account's
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

@@ -124,6 +124,6 @@ def _provision(writer: Writer, recipient: Recipient, now: int) -> int | None:
         raise Problem(Kind.UNAVAILABLE, CHANGED)
     if relocation(writer, key) is not None:
         return None
-    heir = writer.keeps_for_another(key, None)
+    heir = writer.may_keep_for_another(key, None)
     user = User(domain_id=domain.id, email=key, language=domain.default_language, creation_date=now, heir=heir)
     return writer.add(user).id

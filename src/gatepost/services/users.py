@@ -180,7 +180,7 @@ class Users:
                 creation_date=self._clock(),
                 sender_verify_on=draft.sender_verify_on is not False,
                 sign=emptied(draft.sign),
-                heir=writer.keeps_for_another(email, None),
+                heir=writer.may_keep_for_another(email, None),
                 **password,
                 **_references(writer, domain, draft),
             )
@@ -267,7 +267,7 @@ def _update(writer: Writer, caller: Caller, user_id: int, change: UserUpdate, fi
     if change.email is not None:
         fields["email"] = own_address(writer, domain, change.email, but=user)
         if fields["email"] != user.email:
-            fields["heir"] = user.heir or writer.keeps_for_another(fields["email"], user.id)
+            fields["heir"] = user.heir or writer.may_keep_for_another(fields["email"], user.id)
     require_sign_in(caller, user, fields)
     if fields.get("status") is UserStatus.ENABLED and user.status is not UserStatus.ENABLED:
         require_lasting(caller)
