@@ -5,7 +5,7 @@ import os
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,11 +21,16 @@ DEFAULT_PATH = Path("/etc/gatepost/gatepost.toml")
 FILE_KEYS = frozenset(("key_file", "ca_file", "sums_file", "skip_file"))  # that name a file; of others the text is read
 
 
+Variable = tuple[list[str], Any, str]
+"""Of a variable the key that it gives, as its parts, the value, and its name."""
+
+
 class Loaded(msgspec.Struct, frozen=True):
-    """Settings, and for each key that was given ("section.key") the file or variable that gave it."""
+    """Settings, for each key that was given ("section.key") the file or variable that gave it, and what variables gave."""
 
     settings: Settings
     origin: dict[str, str]
+    environment: list[Variable]
 
 
 def load(path: str | Path | None = None, environ: Mapping[str, str] = os.environ) -> Loaded:
@@ -34,15 +39,25 @@ def load(path: str | Path | None = None, environ: Mapping[str, str] = os.environ
     Without `path`, /etc/gatepost/gatepost.toml is read where it exists. `conf.d/*.toml` beside the file is laid over
     it in the order of names, then GATEPOST_SECTION__KEY (TOML values, or plain text; *_FILE reads a file).
     """
+    return _load(path, _environment(environ))
+
+
+def load_again(path: str | Path | None, loaded: Loaded) -> Loaded:
+    """Read the files anew, as `load` does; what the environment gave stays as it was."""
+    return _load(path, loaded.environment)
+
+
+def _load(path: str | Path | None, environment: Iterable[Variable]) -> Loaded:
     tree: dict[str, Any] = {}
     origin: dict[str, str] = {}
     base, given = Path.cwd(), None if path is None else Path(path)
     for source in _files(given):
         base = (given or source).resolve().parent
         _lay(tree, _read(source), "", str(source), origin)
-    for key, value, name in _environment(environ):
+    variables = list(environment)
+    for key, value, name in variables:
         _set(tree, key, value, name, origin)
-    return Loaded(_decode(tree, base, origin), origin)
+    return Loaded(_decode(tree, base, origin), origin, variables)
 
 
 def _files(path: Path | None) -> Iterator[Path]:
@@ -88,7 +103,7 @@ def _lay(tree: dict[str, Any], over: dict[str, Any], at: str, name: str, origin:
             origin[path] = name
 
 
-def _environment(environ: Mapping[str, str]) -> Iterator[tuple[list[str], Any, str]]:
+def _environment(environ: Mapping[str, str]) -> Iterator[Variable]:
     for name in sorted(environ):
         match = re.fullmatch(r"GATEPOST_([A-Z][A-Z0-9]*)__([A-Z0-9_]+)", name)
         if not match:

@@ -82,7 +82,8 @@ def test_a_hangup_during_the_start_is_kept_for_later(tmp_path: Path, monkeypatch
     for each in (name, pipe):
         os.mkfifo(each)
     monkeypatch.setenv("GATEPOST_SMTP__HOSTNAME_FILE", str(name))
-    made.config.write_text(made.config.read_text().replace("[store]", f'[store]\nkey_file = "{pipe}"'))
+    given = made.config.read_text().replace("[store]", f'[store]\nkey_file = "{pipe}"')
+    made.config.write_text(given.replace("gatepost.test", "no name, but for the variable"))
     starting = threading.Thread(target=made.start)
     starting.start()
     with name.open("wb") as host:

@@ -15,7 +15,7 @@ from gatepost.cli.logs import configure
 from gatepost.cli.notify import notify, watchdog_seconds
 from gatepost.cli.options import config_option, load_settings
 from gatepost.cli.running import run
-from gatepost.configuration import Loaded, load
+from gatepost.configuration import Loaded, load_again
 from gatepost.events import log
 from gatepost.model.access import Admin
 from gatepost.model.query import All
@@ -77,22 +77,20 @@ def heed_hangup(gatepost: Gatepost, loaded: Loaded, config: Path | None) -> None
 def tell_of_changes(loaded: Loaded, config: Path | None) -> None:
     """Say which settings differ from those in use, or can't be read: a restart takes them, or fails of them."""
     try:
-        now = load(config, {}).settings
+        now = load_again(config, loaded).settings
     except SettingsError as error:
         log.error("settings not read: those in use stay, and a restart would fail", why=str(error))
         return
-    if keys := differing(loaded, now):
+    if keys := differing(loaded.settings, now):
         log.warning("settings have changed: `gatepost check` tries them, a restart takes them", keys=keys)
     else:
         log.info("settings are unchanged")
 
 
-def differing(loaded: Loaded, now: Settings) -> list[str]:
-    """Return the keys that have another value now; what the environment gave stays as long as the process."""
-    fixed = [f"{key}." for key, source in loaded.origin.items() if source.startswith("GATEPOST_")]
-    old, new = dict(entries(loaded.settings)), dict(entries(now))
-    changed = (key for key in {**old, **new} if old.get(key) != new.get(key))
-    return [key for key in changed if not f"{key}.".startswith(tuple(fixed))]
+def differing(before: Settings, now: Settings) -> list[str]:
+    """Return the keys that have another value now."""
+    old, new = dict(entries(before)), dict(entries(now))
+    return [key for key in {**old, **new} if old.get(key) != new.get(key)]
 
 
 def heed_signals(reload: Callable[[], None]) -> asyncio.Event:
