@@ -26,7 +26,10 @@ Variable = tuple[list[str], Any, str]
 
 
 class Loaded(msgspec.Struct, frozen=True):
-    """Settings, for each key that was given ("section.key") the file or variable that gave it, and what variables gave."""
+    """Settings, and of each key that was given ("section.key") the file or variable that gave it.
+
+    `environment`: all that variables gave.
+    """
 
     settings: Settings
     origin: dict[str, str]

@@ -321,7 +321,7 @@ def test_waiting_mails_are_chosen_by_what_they_have_in_common(
     shown(capsys)
     monkeypatch.setattr("sys.stdin", io.StringIO(""))
     assert served.run("queue", "delete", "ALL") == os.EX_USAGE
-    assert "--yes gives them up unasked" in capsys.readouterr().err
+    assert "--yes goes on unasked" in capsys.readouterr().err
     monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
     assert served.run("queue", "delete", "ALL") == 130
     assert served.run("queue", "pause", "example.org") == os.EX_DATAERR
@@ -537,8 +537,9 @@ def test_held_mails_are_listed_shown_released_and_deleted(
     assert served.run("quarantine", "show", two["id"]) == os.EX_NOINPUT
     for author in ("three@held.test", "four@held.test"):
         assert main([*sent, "--from", author, "--subject", "All"]) == os.EX_OK
-    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
-    assert served.run("quarantine", "release", "--sender", "three@held.test") == 130
+    for answer, code in (("n\n", 130), ("", os.EX_USAGE)):  # somebody says no; nobody is there
+        monkeypatch.setattr("sys.stdin", io.StringIO(answer))
+        assert served.run("quarantine", "release", "--sender", "three@held.test") == code
     capsys.readouterr()
     assert served.run("quarantine", "release", "--domain", "example.org", "--subject", "All", "--yes") == os.EX_OK
     assert shown(capsys).count(": released\n") == 2

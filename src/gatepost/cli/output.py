@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -41,6 +42,18 @@ def one_by_one(ids: Iterable[str], act: Callable[[str], object], done: str) -> N
         except Failure as failure:
             raise Failure(f"{clean(given)}: {failure}", failure.code) from failure
         click.echo(f"{given}: {done}")
+
+
+def make_sure(question: str) -> None:
+    """Go on only when somebody says yes; raise Failure where nobody is there to be asked."""
+    try:
+        sure = click.confirm(question)
+    except click.Abort as end:
+        if sys.stdin.isatty():
+            raise
+        raise Failure("nobody is there to be asked; --yes goes on unasked", os.EX_USAGE) from end
+    if not sure:
+        raise click.Abort
 
 
 def masked(key: str, value: object) -> object:

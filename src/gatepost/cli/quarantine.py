@@ -14,7 +14,7 @@ from gatepost.cli.control import PAGE, Control, segment
 from gatepost.cli.domain import find_domain
 from gatepost.cli.failure import Failure
 from gatepost.cli.options import json_option, with_control
-from gatepost.cli.output import clean, moment, one_by_one, show_json, show_table
+from gatepost.cli.output import clean, make_sure, moment, one_by_one, show_json, show_table
 from gatepost.model.verdict import Category
 
 HEAD = ("ID", "RECEIVED", "CATEGORY", "SCORE", "SENDER", "MAILBOX", "SUBJECT", "UNTIL", "RELEASED")
@@ -130,7 +130,7 @@ def _chosen(
         return ids
     held = [each["id"] for each in _newest(control, **which) if wanted(each)]
     if held and not yes:
-        click.confirm(f"{act} {len(held)} of them?", abort=True)
+        make_sure(f"{act} {len(held)} of them?")
     return held
 
 

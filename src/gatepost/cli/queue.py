@@ -2,7 +2,6 @@
 
 import functools
 import os
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from typing import Any
@@ -13,7 +12,7 @@ from gatepost.cli.control import PAGE, Control, segment
 from gatepost.cli.domain import find_domain
 from gatepost.cli.failure import Failure
 from gatepost.cli.options import json_option, split_host, transport_option, with_control
-from gatepost.cli.output import clean, moment, one_by_one, show_json, show_table
+from gatepost.cli.output import clean, make_sure, moment, one_by_one, show_json, show_table
 
 TRIES = ("TIME", "SERVER", "TLS", "REPLY", "TOOK")
 PLACES = ("DESTINATION", "WAITING", "UNDER WAY", "AT ONCE", "")
@@ -194,16 +193,8 @@ def _pages(control: Control, **which: object) -> Iterator[list[Any]]:
 
 def _confirm(ids: Sequence[str], which: dict[str, Any], *, yes: bool) -> None:
     """Ask before many are given up."""
-    if yes or not _is_many(ids, which):
-        return
-    try:
-        sure = click.confirm(f"Give up every delivery {'that matches' if which else 'in the queue'}?")
-    except click.Abort as end:
-        if sys.stdin.isatty():
-            raise
-        raise Failure("nobody is there to be asked; --yes gives them up unasked", os.EX_USAGE) from end
-    if not sure:
-        raise click.Abort
+    if _is_many(ids, which) and not yes:
+        make_sure(f"Give up every delivery {'that matches' if which else 'in the queue'}?")
 
 
 def _is_many(ids: Sequence[str], which: dict[str, Any]) -> bool:
