@@ -260,6 +260,7 @@ class Limits(Section, frozen=True):
         "recipients": "recipients of one mail",
         "connections": "SMTP connections in all",
         "connections_per_ip": "SMTP connections of one address",
+        "connections_per_minute": "new SMTP connections of one address within a minute; 0: any number",
         "errors": "refused commands before 421",
         "junk_commands": "NOOP, RSET, VRFY, HELP before 421",
         "unknown_recipients": "unknown recipients in a session before 421",
@@ -290,6 +291,7 @@ class Limits(Section, frozen=True):
     recipients: Count = 1000
     connections: Count = 10_000
     connections_per_ip: Count = 50
+    connections_per_minute: Amount = 0
     errors: Amount = 20
     junk_commands: Amount = 100
     unknown_recipients: Amount = 25

@@ -40,6 +40,18 @@ def test_connections_of_one_peer_are_counted_and_forgotten() -> None:
     assert throttle._here == {}
 
 
+def test_new_connections_of_one_peer_within_a_minute_are_counted_though_the_former_ones_are_closed() -> None:
+    clock = StillClock()
+    throttle = Throttle(limits(connections_per_minute=2), clock)
+    for _ in range(2):
+        assert throttle.claim("192.0.2.1") is None
+        throttle.release("192.0.2.1")
+    assert throttle.claim("192.0.2.1") is replies.TOO_MANY_OF_YOU
+    assert throttle.claim("192.0.2.2") is None
+    clock.now += 60_000
+    assert throttle.claim("192.0.2.1") is None
+
+
 def test_a_harvest_is_remembered_for_ten_minutes() -> None:
     """Threat 39."""
     clock = StillClock()

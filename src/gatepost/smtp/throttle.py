@@ -13,6 +13,7 @@ from gatepost.smtp import replies
 from gatepost.smtp.replies import Reply
 
 TEN_MINUTES = 600_000  # milliseconds
+MINUTE = 60_000  # likewise
 PEERS = 10_000  # addresses that a window remembers
 DRAG_MAX = 5.0  # seconds
 
@@ -65,6 +66,7 @@ class Throttle:
         self._here: dict[str, int] = {}
         self.open = 0
         self._harvests = Window(clock)
+        self._minutes = Window(clock, MINUTE)
 
     def enter(self) -> Reply | None:
         """Count a connection in, or say why not."""
@@ -82,6 +84,10 @@ class Throttle:
         count = self._here.get(key, 0)
         if count >= self._limits.connections_per_ip:
             return replies.TOO_MANY_OF_YOU
+        if most := self._limits.connections_per_minute:
+            if self._minutes.count(key) >= most:
+                return replies.TOO_MANY_OF_YOU
+            self._minutes.add(key)
         self._here[key] = count + 1
         return None
 
