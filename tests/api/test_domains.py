@@ -10,7 +10,7 @@ from tests.api.replay import Replay
 from tests.house import overtaking
 from tests.store.samples import delivery, message
 
-from gatepost.model.access import Caller
+from gatepost.model.access import Caller, Grant, Level
 from gatepost.model.envelope import Body
 from gatepost.model.query import Query, eq
 from gatepost.model.route import Platform, Transport
@@ -329,6 +329,23 @@ async def test_service_flags_are_switched_in_the_policies(api: Api) -> None:
     assert (await api.get(place))["quarantine"] is False
     assert (await api.get(place))["policy"]["retention"] is False  # the other policy has it already
     assert (await api.get(f"/policies/{policy['id']}"))["quarantineProps"] is None
+
+
+async def test_only_a_sysadmin_switches_services(api: Api) -> None:
+    """They are the policies', which others don't change; whoever sends a domain back as it is changes none."""
+    made = await api.domain("got.com", quarantine=True, retention=False, archive=True)
+    place, admin = f"/domains/{made['id']}", await api.admin("dora")
+    node = {"level": Level.DOMAIN, "node_id": api.ids.read(made["id"])}
+    await api.store.write(lambda writer: writer.add(Grant(admin_id=admin.id, roles=["DOMAIN_ADMIN"], **node)))
+    token = await api.token_of(admin_id=admin.id)
+    for flags in ({"archive": False}, {"retention": True}, {"quarantine": True, "retention": True}):
+        answer = await api.ask("PATCH", place, {"description": "mine", **flags}, token=token)
+        assert answer.status_code == 403, flags
+    assert await api.get(place) == made
+    await api.change(
+        place, {"quarantine": True, "retention": False, "archive": True, "description": "ours"}, token=token
+    )
+    assert await api.get(place) == {**made, "description": "ours"}
 
 
 async def test_the_default_policy_must_be_the_domains_own(api: Api) -> None:

@@ -81,7 +81,7 @@ missing one are refused in the same words. What is withdrawn is gone with the ne
 * **Accounts** change themselves. Others change or delete one if, wherever it holds something, they hold that too, and
   ADMINS_WRITE. The last sysadmin can't be deleted, disabled or demoted.
 * **Sysadmins** (the role SYSADMIN on `/platform`) alone make and delete domains, restore them and move them to
-  another customer, change policies and DKIM keys, and set restricted options.
+  another customer, change policies (a domain's service flags, too) and DKIM keys, and set restricted options.
 * **Brokers and customers** are covered by DOMAINS_READ and DOMAINS_WRITE. Customers are made and removed, their quota
   of domains is set and they move by who holds DOMAINS_WRITE on the broker; brokers by who holds it on the platform.
 * **Mailbox users** have what their domain grants its end users (`GET` and `PUT /domains/{id}/access`), each with his

@@ -187,7 +187,7 @@ class Domains:
             _check_nothing_under_way(domain.id, writer, seen)
             fields["name"] = name
         writer.change(Domain, domain.id, **fields)
-        _switch(writer, fields.get("policy_id", domain.policy_id), domain.id, change)
+        _switch(writer, caller, fields.get("policy_id", domain.policy_id), domain.id, change)
         if change.platforms is not None:
             self._platforms.replace(writer, caller, domain.id, change.platforms)
 
@@ -300,17 +300,16 @@ def _check_nothing_under_way(domain_id: int, reader: Reader, seen: int = 0) -> i
     return newest[0].id if newest else 0
 
 
-def _switch(writer: Writer, default_id: int, domain_id: int, change: DomainUpdate) -> None:
-    """Turn services on or off in the domain's policies."""
+def _switch(writer: Writer, caller: Caller, default_id: int, domain_id: int, change: DomainUpdate) -> None:
+    """Turn services on or off in the domain's policies, which sysadmins alone change (semantics 1)."""
     wanted = given(change, "quarantine", "retention", "archive")
     if not wanted:
         return
     policies = writer.find(Policy, Query(where=eq("domain_id", domain_id))).items
+    missing = {name for name, on in wanted.items() if on and not any(getattr(each, name) for each in policies)}
     for policy in policies:
-        turned = {
-            name: on
-            for name, on in wanted.items()
-            if not on or (policy.id == default_id and not any(getattr(each, name) for each in policies))
-        }
+        turned: dict[str, Any] = {name: False for name, on in wanted.items() if not on and getattr(policy, name)}
+        turned |= {name: True for name in missing if policy.id == default_id}
         if turned:
+            require_sysadmin(caller)
             save(writer, changed(policy, PolicyPatch(**turned)))
