@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -381,8 +382,11 @@ def test_a_store_of_the_first_form_is_brought_to_the_present_one(directory: Path
 def test_a_store_of_the_second_form_lives_on_in_the_present_one(directory: Path) -> None:
     """`second.sql` is what a build wrote before connections, memory, records of applications and webhooks."""
     written(directory, SECOND)
+    with closing(sqlite3.connect(directory / "gatepost.db", isolation_level=None)) as connection:
+        connection.execute("UPDATE copy SET user_id = iif(mailbox = 'bob@in.test', 7, 2)")  # 7 had the address before
     store = open_store(directory)
     reader = store.reader
+    assert [row.email for row in reader.find(User, Query(where=eq("heir", True))).items] == ["bob@in.test"]
     assert [domain.name for domain in reader.find(Domain, Query()).items] == ["in.test", "other.test"]
     assert [row.lastname for row in reader.find(User, Query(sort="-lastname")).items] == ["L3", "L2", "L1", "L0"]
     assert reader.active_users([1, 2]) == {1: 2, 2: 1}

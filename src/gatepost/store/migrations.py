@@ -236,10 +236,7 @@ def _connections(db: Database) -> None:
     _add_tables(db, Project, Connection)
     _run(db.conn, _PROJECTS_GO)
     for kind, number in ((Domain, 5), (User, 3)):
-        table = TABLES[kind]
-        there = {row[1] for row in db.execute(f'PRAGMA table_info("{table.name}")')}
-        if "connection_id" not in there:
-            db.execute(f'ALTER TABLE "{table.name}" ADD COLUMN {table.columns["connection_id"].ddl}')
+        _add_column(db, kind, "connection_id")
         _index(db, kind, number)
 
 
@@ -328,6 +325,22 @@ def _rule_orders(db: Database) -> None:
 def _held(db: Database) -> None:
     """What is held is listed over all mailboxes, and those of a domain, by an index."""
     _index(db, Copy, 3, 4)
+
+
+@MIGRATIONS(name="0021_heirs")
+def _heirs(db: Database) -> None:
+    """Accounts at whose address mail lies that was kept for a former holder are marked."""
+    _add_column(db, User, "heir")
+    # The copies in the order in which they lie: by their index each of them would be a look elsewhere.
+    found = "SELECT user.id FROM copy CROSS JOIN user ON user.email = copy.mailbox WHERE copy.user_id != user.id"
+    db.execute(f"UPDATE user SET heir = 1 WHERE id IN ({found})")
+
+
+def _add_column(db: Database, kind: type[Any], name: str) -> None:
+    """Add a column that a store of before lacks."""
+    table = TABLES[kind]
+    if name not in {row[1] for row in db.execute(f'PRAGMA table_info("{table.name}")')}:
+        db.execute(f'ALTER TABLE "{table.name}" ADD COLUMN {table.columns[name].ddl}')
 
 
 def _run(connection: sqlite3.Connection, script: str) -> None:
