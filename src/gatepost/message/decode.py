@@ -199,6 +199,7 @@ def yencoded(text: bytes) -> list[tuple[bytes, bytes]]:
 
 _HQX = b"!\"#$%&'()*+,-012345689@ABCDEFGHIJKLMNPQRSTUVXYZ[`abcdefhijklmpqr"
 _HQX_TO_BASE64 = bytes.maketrans(_HQX, _ALPHABET[26:52] + _ALPHABET[:26] + _ALPHABET[52:64])
+_RUNS_MAX = 200_000_000  # octets: more than any mail's limit on what it decodes to
 _NOT_HQX = bytes(set(range(256)) - set(_HQX))
 
 
@@ -224,6 +225,8 @@ def _run_lengths(data: bytes) -> bytes:
         count = run[0] if run else 0
         out += b"\x90" if count == 0 else out[-1:] * (count - 1)
         out += run[1:]
+        if len(out) > _RUNS_MAX:
+            break
     return bytes(out)
 
 

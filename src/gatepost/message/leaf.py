@@ -5,7 +5,7 @@ from functools import lru_cache
 
 from msgspec.structs import replace
 
-from gatepost.message import charsets, decode, flowed, inside, names, office, pdf, pdf_lock, qr, scripts, sniff, wrapped
+from gatepost.message import charsets, decode, flowed, inside, names, office, pdf, qr, scripts, sniff, wrapped
 from gatepost.message.anatomy import HEAD_BYTES, REPORT_BYTES, TEXT_BYTES, Part, Source, Symbol
 from gatepost.message.decode import Reading
 from gatepost.message.entity import Entity, Face, fit, with_name
@@ -90,9 +90,11 @@ def _keep(table: Table, entity: Entity, face: Face, body: int, reading: Reading)
         table.grow(len(one))
         inner.append(_within(table, entity, one))
     may_hold = bool(face.named.all) and not kind and not inner and wrapped.may_hold_mails(sniffed)
-    for one in (*unpacked.texts, *(wrapped.mails(content) if may_hold else ())):
+    texts = [one for one in wrapped.mails(content) if table.spend(len(one))] if may_hold else []
+    for one in unpacked.texts:
         table.grow(len(one))
-        inner.append(replace(_within(table, entity, one), hidden=True, unlikely=True))
+        texts.append(one)
+    inner += [replace(_within(table, entity, one), hidden=True, unlikely=True) for one in texts]
     _tell(table, entity, face, reading, charset, text)
     table.parts.append(
         Part(
@@ -281,9 +283,7 @@ def _is_page(face: Face, sniffed: str) -> bool:
 
 
 def _pdf_links(table: Table, content: bytes, index: int) -> None:
-    if pdf_lock.is_locked(content):
-        table.require_worker()
-    urls, whole = pdf.urls(content, _PDF_HERE if table.inline else pdf.STREAMS_BYTES)
+    urls, whole = pdf.urls(content, _PDF_HERE if table.inline else pdf.STREAMS_BYTES, here=table.inline)
     if not whole:
         table.require_worker()
     for url in urls:

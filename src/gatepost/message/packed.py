@@ -128,11 +128,14 @@ def tar(content: bytes, name: str, meter: Meter) -> Iterator[Entry]:
     """Yield a tar's entries; what stands behind its end or behind a damaged header is read as well."""
     try:
         with tarfile.open(fileobj=io.BytesIO(content), mode="r:", ignore_zeros=True, tarinfo=_Header) as archive:
-            for info in archive:
+            info = archive.next()
+            if info is None:
+                raise Damaged("has no entries that can be read")
+            while info is not None:
                 assert isinstance(info, _Header)  # as it was asked to make them
                 yield _tar_entry(archive, info, meter)
-            if not archive.getmembers():
-                raise Damaged("has no entries that can be read")
+                archive.members.clear()  # type: ignore[attr-defined]  # each has a copy of the records for all
+                info = archive.next()
     except tarfile.TarError as error:
         raise Damaged("is a damaged tar archive") from error
 

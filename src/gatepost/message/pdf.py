@@ -7,13 +7,13 @@ import base64
 import contextlib
 import re
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from io import BytesIO
 from itertools import islice
 from typing import NamedTuple
 
 from gatepost.message import decode
-from gatepost.message.meter import Damaged, Entry, Meter, Stop, inflate
+from gatepost.message.meter import Damaged, Entry, Meter, inflate
 from gatepost.message.octets import octets
 from gatepost.message.pdf_lock import is_locked, unlocked
 
@@ -47,15 +47,22 @@ _STREAMS_MAX = 500
 STREAMS_BYTES = 16_000_000
 
 
-def urls(data: bytes, most: int = STREAMS_BYTES) -> tuple[list[bytes], bool]:
-    """Return the targets of a PDF's link annotations, in compressed object streams too; whether `most` was enough.
+class _Enough(Exception):
+    """More was unpacked than is looked into."""
 
-    `most`: octets that its streams are unpacked to. One with a password that nobody is asked for is read like others.
+
+def urls(data: bytes, most: int = STREAMS_BYTES, *, here: bool = False) -> tuple[list[bytes], bool]:
+    """Return the targets of a PDF's link annotations, in compressed object streams too; whether that is all.
+
+    `most`: octets that its streams are unpacked to; `here`: a locked one takes too long. One with a password that
+    nobody is asked for is read like others.
     """
     if is_locked(data):
+        if here:
+            return [], False
         data = unlocked(data)
     found = list(_uris(data))
-    meter = Meter(most, 1, lambda _: None)
+    meter = Meter(2 * most, 1, _budget(most))
     listed = max(most // 100, _LISTED_LEAST)
     streams = list(islice(_streams(data), listed))
     try:
@@ -65,9 +72,21 @@ def urls(data: bytes, most: int = STREAMS_BYTES) -> tuple[list[bytes], bool]:
         for stream in islice((stream for stream in streams if _is_flate(data, stream.start)), _STREAMS_MAX):
             if not stream.objects:
                 found += _in_stream(data, stream.start, meter)
-    except Stop:
+    except _Enough:
         return found, False
     return found, len(streams) < listed
+
+
+def _budget(most: int) -> Callable[[int], None]:
+    left = most
+
+    def spend(octets: int) -> None:
+        nonlocal left
+        left -= octets
+        if left < 0:
+            raise _Enough
+
+    return spend
 
 
 def _in_stream(data: bytes, at: int, meter: Meter) -> list[bytes]:
@@ -149,7 +168,7 @@ _DICTIONARIES = re.compile(rb"(?<![0-9])([0-9]{1,9})\s+[0-9]{1,5}\s+obj\s*<<([^<
 _OBJECT = re.compile(rb"(?<![0-9])([0-9]{1,9})\s+[0-9]{1,5}\s+obj\b")
 _NAMES_MAX = 50
 _FILES_MAX = 200
-_PREDICTED_MAX = 4_000_000
+_PREDICTED_MAX = 1_000_000
 
 
 class _Stream(NamedTuple):
