@@ -139,6 +139,16 @@ async def test_an_answer_stands_in_its_thread(desk: Desk) -> None:
     assert (refused.status_code, refused.json()["pointer"]) == (422, "/originId")
 
 
+async def test_of_a_signature_that_grows_as_it_is_cleaned_the_text_is_sent(desk: Desk) -> None:
+    user = desk.house.store.reader.first(User, eq("email", "bob@served.example"))
+    assert user is not None
+    sign = "<p>" + "".join(f"<b title={each}>" for each in range(1000)) + "</p>" + "<p>x &amp; y</p>" * 200
+    await desk.house.store.write(lambda writer: writer.change(User, user.id, sign=sign))
+    await sent(desk)
+    ((_, mail),) = await arrived(desk)
+    assert part(mail, "html").endswith("x &amp; y<br>x &amp; y</div>\n")
+
+
 async def test_the_signature_stands_under_a_mail_where_retention_is_on(desk: Desk) -> None:
     user = desk.house.store.reader.first(User, eq("email", "bob@served.example"))
     assert user is not None

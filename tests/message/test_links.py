@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tests.message.mails import attachment, in_base64, mail, take_apart, zipped
 from tests.steps import steps
 
+from gatepost.message import markup
 from gatepost.message.anatomy import Source
 from gatepost.message.hosts import host_of, registered
 from gatepost.message.links import ASIDES_MAX, LINKS_MAX, Collector
@@ -447,6 +448,33 @@ def test_more_links_than_are_looked_into_are_told() -> None:
 )
 def test_threat_61_hostile_html_and_text_end_in_time(html: str) -> None:
     assert steps(lambda: (in_html(html), in_text(html))) < 20 * len(html)  # quadratic work would take minutes
+
+
+MANY = "<p>x</p>" * 3000
+OPEN = "".join(f"<b title={each}>" for each in range(240))
+
+
+@pytest.mark.parametrize(
+    ("html", "slow"),
+    [
+        (f"<p>{OPEN}</p>" + MANY, True),
+        ("<p>" + '<b title="</b>">' * 240 + "</p>" + MANY, True),
+        ("<p>" + "<b><!--</b>-->" * 240 + "</p>" + MANY, True),
+        ("<p>" + "<b><textarea></b></textarea>" * 240 + "</p>" + MANY, True),
+        ("<p>" + "<b><object></b></object>" * 240 + "</p>" + MANY, True),
+        ("<p>" + '<b q=\v"><x y=" >text</b>" >' * 240 + "</p>" + MANY, True),
+        ("<p>" + "<b>x<<br>/b>" * 240 + "</p>" + MANY, True),
+        ("<p>" + f"<b>{'<div>' * 9}</b>" * 240 + "</p>" + MANY, True),
+        ("<a><table><tr><td>x</td><td><font>y</font></td></tr></table></a>" * 1000, False),
+        (
+            """<p><a href="u?a=1&b" title='x > y'><img alt="a"></a><font size=1><B>x <i>y</i></B></font></p>""" * 1000,
+            False,
+        ),
+    ],
+    ids=["open", "attribute", "comment", "text", "marker", "quote", "joined", "blocks", "table", "closed"],
+)
+def test_threat_61_formatting_that_is_left_open_makes_no_tree_of_millions(html: str, slow: bool) -> None:
+    assert markup.slow(html.encode()) == slow  # 80 kB with 10,000 paragraphs took 800 MB, and two seconds of the loop
 
 
 def test_threat_61_octets_that_are_no_utf_8_between_links_end_in_time() -> None:

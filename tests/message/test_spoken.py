@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.steps import steps
 
 from gatepost.message.spoken import spoken
 
@@ -36,6 +37,12 @@ def test_a_document_says(document: str, said: str) -> None:
 def test_a_document_that_a_tree_would_take_long_for_is_read_by_pattern() -> None:
     assert spoken("<div>" * 5000 + "x &amp; y<script>no</script>") == "x & y\n"
     assert spoken("<div>" * 5000 + "x<STYLE a>no<script></script >y</style>z</script>") == "x\ny\nz\n"
+
+
+def test_a_document_that_becomes_more_than_was_written_is_read_by_pattern() -> None:
+    document = "<p>" + "".join(f"<b title={each}>" for each in range(150)) + "</p>" + "<p>x</p>" * 500
+    assert steps(lambda: spoken(document)) < 60 * len(document)  # as a tree it has 75,000 elements
+    assert spoken(document) == "x\n" * 500
 
 
 def test_scripts_that_are_never_closed_take_one_pass() -> None:

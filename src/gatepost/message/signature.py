@@ -1,8 +1,12 @@
 """Puts a user's signature under the HTML of his mail, cleaned of what may run, load or track."""
 
 import re
+from html import escape
 
 import nh3
+
+from gatepost.message.markup import multiplies
+from gatepost.message.spoken import spoken
 
 _TAGS_NAMES = (
     "a abbr b blockquote br center code div em font h1 h2 h3 h4 h5 h6 hr i img li ol p pre s small span strong sub sup"
@@ -26,10 +30,22 @@ _STYLES_NAMES = (
 )
 _STYLES = set(_STYLES_NAMES.split())
 _END = re.compile(r"</body\s*>", re.IGNORECASE)
+_TAGS_MAX = 5000  # that lie within each other take a tenth of a second, and the square of it
+_COPIES = 50_000  # elements that formatting left open may become
+
+
+def heavy(html: str) -> bool:
+    """Tell whether it takes long to clean HTML: some kilobytes that nobody writes in good faith take all memory."""
+    return html.count("<") > _TAGS_MAX or multiplies(html.encode("utf-8", "replace"), _COPIES)
 
 
 def cleaned(html: str) -> str:
-    """Return HTML with harmless elements and styles alone; links and images by web, mail and phone addresses."""
+    """Return HTML with harmless elements and styles alone; links and images by web, mail and phone addresses.
+
+    Of what would take long its text is left.
+    """
+    if heavy(html):
+        return "<br>".join(map(escape, spoken(html).splitlines()))
     return nh3.clean(
         html,
         tags=_TAGS,

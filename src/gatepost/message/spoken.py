@@ -17,6 +17,7 @@ _BLOCK_NAMES = (
 _SILENT = frozenset(_SILENT_NAMES.split())
 _APART = frozenset(_APART_NAMES.split())  # an empty line around
 _BLOCKS = _APART | frozenset(_BLOCK_NAMES.split())
+_STEPS = 6  # into elements, texts and out again, for each tag
 _BLANKS = re.compile(r"[ \t\r\n\f]+")
 _TAG = re.compile(r"<[^<>]*>")
 _EDGE = re.compile(r"<(/?)(?:script|style)\b[^<>]*>", re.IGNORECASE)
@@ -30,9 +31,11 @@ def spoken(document: str) -> str:
         return _by_pattern(document)
     body = LexborHTMLParser(raw).body
     scribe = _Scribe()
-    if body is not None:
-        for node, entering in _walk(body):
-            (scribe.enter if entering else scribe.leave)(node)
+    most = _STEPS * (raw.count(b"<") + 100)
+    for step, (node, entering) in enumerate(_walk(body) if body is not None else ()):
+        if step > most:  # there is more in it than was written: formatting left open is opened anew in each paragraph
+            return _by_pattern(document)
+        (scribe.enter if entering else scribe.leave)(node)
     return scribe.text()
 
 

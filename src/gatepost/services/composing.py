@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import msgspec
 
 from gatepost.events import Clock
-from gatepost.message.compose import compose
 from gatepost.message.spoken import spoken
 from gatepost.model.access import Caller, Purpose
 from gatepost.model.outgoing import Composition, Upload
@@ -13,7 +12,7 @@ from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Op, Query, Where, eq
 from gatepost.services.access import digest
 from gatepost.services.author import Authors
-from gatepost.services.draft import Draft, Enclosure, Thread, letter, part_addresses, read_parties
+from gatepost.services.draft import Draft, Enclosure, part_addresses, read_parties, try_out
 from gatepost.services.presence import Event, Presence
 from gatepost.services.sending import Sending
 from gatepost.services.tickets import HOUR, Tickets, gone
@@ -69,7 +68,7 @@ class Composing:
         if not self._presence.online(user.id):
             return False
         self._uploads.look(user, _files(draft))
-        compose(letter(draft, author.party, (), Thread(), date=self._clock(), message_id=f"tried@{user.id}"))
+        try_out(draft, author.party, self._clock())
         if self._store.reader.count(Composition, eq("user_id", user.id)) >= WINDOWS:
             raise Problem(Kind.TOO_MANY, f"{WINDOWS} compose windows wait for the user already.")
         sealed = self._store.secrets.seal(msgspec.json.encode(draft).decode())

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from gatepost.message.compose import Attachment, Letter, Party
+from gatepost.message.compose import Attachment, Letter, Party, compose
 from gatepost.message.spoken import spoken
 from gatepost.model.outgoing import NORMAL
 from gatepost.model.problem import Kind, Problem
@@ -170,6 +170,12 @@ def letter(
         priority=draft.priority,
         receipt_to=sender if draft.ack else None,
     )
+
+
+def try_out(draft: Draft, sender: Party, now: int) -> None:
+    """Raise MALFORMED for what can't stand in a mail."""
+    bare = msgspec.structs.replace(draft, html_only=True)  # the text that is made of HTML can always stand in one
+    compose(letter(bare, sender, (), Thread(), date=now, message_id="tried@localhost"))
 
 
 def _chosen(draft: Draft) -> Iterator[tuple[str, str]]:

@@ -129,8 +129,11 @@ class Drafts:
         files = await self._uploads.load(author.user, draft.uploads)
         thread = await self._threads.of(author.user, draft)
         message_id = f"{mail_id}@{author.address.domain}"
-        written = letter(draft, author.party, files, thread, date=now, message_id=message_id, saved=True)
-        data = await asyncio.to_thread(compose, written)
+
+        def write() -> bytes:
+            return compose(letter(draft, author.party, files, thread, date=now, message_id=message_id, saved=True))
+
+        data = await asyncio.to_thread(write)
         if len(data) > self._largest:
             raise Problem(Kind.TOO_LARGE, f"A mail may have at most {self._largest} octets.")
         place = self._store.spool.draft()

@@ -7,7 +7,7 @@ from contextlib import suppress
 import msgspec
 
 from gatepost.events import Clock, keep, log
-from gatepost.message.compose import Party, compose
+from gatepost.message.compose import Party
 from gatepost.model.access import Caller
 from gatepost.model.outgoing import Scheduled, Upload
 from gatepost.model.problem import Kind, Problem
@@ -16,7 +16,7 @@ from gatepost.model.tenant import User
 from gatepost.mta.rows import fresh_id
 from gatepost.services.accounts import name_of, owner
 from gatepost.services.author import Authors
-from gatepost.services.draft import Draft, Thread, check, letter
+from gatepost.services.draft import Draft, check, try_out
 from gatepost.services.drafts import Drafts
 from gatepost.services.once import Once
 from gatepost.services.rights import Book
@@ -76,8 +76,7 @@ class Outbox:
             text = f"A mail may be scheduled {self._limits.schedule_days} days ahead."
             raise Problem(Kind.MALFORMED, text, pointer="/sendAt")
         mail_id = fresh_id(now)
-        # What can't stand in a mail is told now, not when the mail goes.
-        compose(letter(draft, author.party, (), Thread(), date=at, message_id=f"{mail_id}@{author.address.domain}"))
+        try_out(draft, author.party, now)  # what can't stand in a mail is told now, not when the mail goes
         request = msgspec.json.encode(draft)
         async with self._once.turn(f"user {author.user.id}", key, request + str(at).encode()) as turn:
             if turn.mail_id:

@@ -37,6 +37,7 @@ from gatepost.store.store import Store, Writer
 
 BLIND = 4096  # characters that are kept of the blind copies
 INLINE = 65_536  # octets that are coded on the event loop: a thread costs more than that
+READ = 16_384  # characters of HTML that are read and signed there: more would hold mail up
 COMPOSED = 2  # larger mails that are composed at once: each is in memory several times over
 _LATER = {Kind.UNVERIFIED, Kind.PENDING_DOMAIN}
 _NEVER = {
@@ -174,7 +175,7 @@ class Sending:
             shared = await self._uploads.load(author.user, draft.sharing.uploads)
             shares = await self._shares.begin(author.user, draft.sharing)
             draft = with_links(draft, shares, draft.sharing.base)
-        written = self._letter(author, draft, files, thread, mail_id, now)
+        written = await self._letter(author, draft, files, thread, mail_id, now)
         envelope = self._envelope(author, draft, recipients, written, mail_id, now)
 
         def also(writer: Writer) -> None:
@@ -223,16 +224,23 @@ class Sending:
         chosen = draft.connection
         return usable(self._store.reader, author.user, chosen.project, chosen.name).id if chosen else None
 
-    def _letter(
+    async def _letter(
         self, author: Author, draft: Draft, files: Sequence[Attachment], thread: Thread, mail_id: str, now: int
     ) -> Letter:
-        sign = author.user.sign
-        if draft.sign and sign and draft.html is not None:
-            policy = policy_of(self._store.reader, author.user)
-            if policy is not None and policy.retention:
-                draft = msgspec.structs.replace(draft, html=signed(draft.html, sign))
+        sign = self._sign(author) if draft.sign else ""
         message_id = f"{mail_id}@{author.address.domain}"
-        return letter(draft, author.party, files, thread, date=now, message_id=message_id)
+
+        def write() -> Letter:
+            html = signed(draft.html, sign) if draft.html is not None and sign else draft.html
+            said = msgspec.structs.replace(draft, html=html)
+            return letter(said, author.party, files, thread, date=now, message_id=message_id)
+
+        return write() if len(draft.html or "") + len(sign) <= READ else await asyncio.to_thread(write)
+
+    def _sign(self, author: Author) -> str:
+        """Return the signature of who has one, and retention."""
+        policy = policy_of(self._store.reader, author.user) if author.user.sign else None
+        return (author.user.sign or "") if policy and policy.retention else ""
 
     async def _examine(self, envelope: Envelope, written: Letter) -> None:
         """Let the filters see what a link would carry past them: the mail as if the files were in it."""

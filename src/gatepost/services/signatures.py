@@ -3,6 +3,7 @@
 import base64
 import binascii
 
+from gatepost.message.signature import heavy
 from gatepost.model.access import Caller
 from gatepost.model.policy import Policy
 from gatepost.model.problem import Kind, Problem
@@ -70,4 +71,6 @@ def _html(sign: str) -> str:
         raise Problem(Kind.MALFORMED, "The signature contains a character that is not allowed.", pointer=_POINTER)
     if len(html.encode()) > LONGEST:
         raise Problem(Kind.MALFORMED, f"A signature may have at most {LONGEST} octets.", pointer=_POINTER)
+    if heavy(html):
+        raise Problem(Kind.MALFORMED, "The signature has too many elements, or leaves too many open.", pointer=_POINTER)
     return html
