@@ -40,6 +40,16 @@ async def test_what_has_something_below_it_stays(api: Api) -> None:
         assert (await api.ask("DELETE", path)).status_code == 409
 
 
+async def test_a_customer_leaves_no_projects_behind(api: Api) -> None:
+    """Their names stayed taken, and the passwords of their connections in the store, with nobody to remove them."""
+    customer = (await api.make("/customers", {"name": "Stark"}))["id"]
+    made = await api.ask("POST", "/apiops/projects/", {"name": "winter", "customerId": customer})
+    assert made.status_code == 200
+    assert (await api.ask("DELETE", f"/customers/{customer}")).status_code == 409
+    assert (await api.ask("DELETE", "/apiops/projects/winter/")).status_code == 200
+    assert (await api.ask("DELETE", f"/customers/{customer}")).status_code == 204
+
+
 async def test_access_to_a_node_goes_with_it_and_accounts_without_any_too(api: Api) -> None:
     broker = (await api.make("/brokers", {"name": "North"}))["id"]
     token = await token_on(api, Level.BROKER, broker)
