@@ -64,6 +64,8 @@ async def serve(loaded: Loaded, config: Path | None) -> None:
         log.info("stopping")
         watchdog.cancel()
     log.info("stopped")
+    asyncio.get_running_loop().remove_signal_handler(signal.SIGHUP)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # which would end the rest of it as no clean stop
 
 
 def heed_hangup(gatepost: Gatepost, loaded: Loaded, config: Path | None) -> None:
