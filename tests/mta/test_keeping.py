@@ -61,8 +61,9 @@ async def test_what_leaves_is_kept_where_its_senders_people_find_it(
     for text in (b"Hello", GTUBE):
         reply = await house.send(written(author, text), OUTSIDE, sender=sender, role=Role.TRUSTED)
         assert reply.code == 250
-    assert {(copy.mailbox, copy.folder) for copy in house.copies()} == {
-        (mailbox, folder) for folder in ("Sent", "Quarantine", "Archive")
+    user = house.store.reader.first(User, eq("email", mailbox))  # who has the address next is not shown it
+    assert {(copy.mailbox, copy.user_id, copy.folder) for copy in house.copies()} == {
+        (mailbox, user.id if user else None, folder) for folder in ("Sent", "Quarantine", "Archive")
     }
     mailboxes = house.gatepost.services.of(Mailboxes)
     await mailboxes.release(SYSADMIN, mailbox, "Quarantine", queued_as(reply), virus_lover=False)

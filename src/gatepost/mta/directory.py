@@ -63,7 +63,7 @@ class Directory:
         self._policies: dict[int, Policy | None] = memory.cache()
         self._platforms: dict[int, Platform | None] = memory.cache()
         self._speakers: dict[tuple[str, tuple[Provider, ...]], DomainView | None] = memory.cache()
-        self._holders = Holders(self._domain, self._user, self._group)
+        self.holders = Holders(self._domain, self._user, self._group)
         self._networks = Networks(store, memory, providers)
         self._rulebook = Rulebook(store, memory, clock, served=self.served, user=self._user)
 
@@ -184,7 +184,7 @@ class Directory:
     def confirm(self, recipients: Iterable[Recipient], login: Login | None) -> Callable[[Writer], None]:
         """Raise Problem(UNAVAILABLE) as `Holders.check`; return what looks again where the mail is written."""
         recipients, seen = tuple(recipients), self._store.generation
-        self._holders.check(recipients, login)
+        self.holders.check(recipients, login)
 
         def again(writer: Writer) -> None:
             if writer.generation != seen:  # a change was on its way to the disc

@@ -20,6 +20,11 @@ class Holders(msgspec.Struct, frozen=True):
     user: Callable[[str], User | None]
     group: Callable[[str], Group | None]
 
+    def account(self, key: str) -> int | None:
+        """Return the account that has an address; None where none has."""
+        user = self.user(key)
+        return user.id if user is not None else None
+
     def check(self, recipients: Iterable[Recipient], login: Login | None) -> None:
         """Raise Problem(UNAVAILABLE) where a recipient, or who signed in, is no longer who he was when he was named.
 
@@ -45,8 +50,7 @@ class Holders(msgspec.Struct, frozen=True):
         return not recipient.provision or self.group(key) is None or self.user(key) is not None
 
     def _holds(self, key: str, user_id: int) -> bool:
-        user = self.user(key)
-        return user is not None and user.id == user_id
+        return self.account(key) == user_id
 
 
 def holders(reader: Reader) -> Holders:
