@@ -577,6 +577,26 @@ def test_files_that_a_page_carries_in_base64_are_parts(media: bytes, charset: st
     assert [member.names for member in found[2].members] == [("inner.exe",)]
 
 
+@pytest.mark.parametrize(
+    ("page", "shown"),
+    [
+        (b"<a download='run.hta' href='data:application/hta;base64,%s'>x</a>", "run.hta"),
+        (b"<script>a.setAttribute('download', 'run.js'); a.href = 'data:text/plain;base64,%s'</script>", "run.js"),
+        (b"<script>saveAs(blob, 'run.iso')</script><img src='data:image/png;base64,%s'>", ""),
+    ],
+)
+def test_whatever_a_page_has_its_reader_save_is_a_part(page: bytes, shown: str) -> None:
+    found = take_apart(mail(attachment(b"a.html", page % base64.b64encode(b"x('a script of some length')")))).parts
+    assert [part.shown for part in found] == ["a.html", *([shown] if shown else [])]
+
+
+def test_a_disc_that_a_page_carries_is_a_part_and_zeros_are_none() -> None:
+    disc = bytes(32_769) + b"CD001" + bytes(99)
+    for content, shown in ((disc, ["a.html", "run.iso"]), (bytes(3000), ["a.html"])):
+        page = b"<script>blob = '%s'; saveAs(blob, 'run.iso')</script>" % base64.b64encode(content)
+        assert [part.shown for part in take_apart(mail(attachment(b"a.html", page))).parts] == shown
+
+
 def test_files_that_a_page_in_an_archive_carries_are_members() -> None:
     packed = base64.b64encode(zipped({"inner.exe": EXE})).decode()
     part = holding("a.zip", zipped({"a.html": PAGE.format("#", packed).encode()}))

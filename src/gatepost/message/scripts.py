@@ -13,7 +13,7 @@ from urllib.parse import unquote_to_bytes
 
 import re2  # type: ignore[import-untyped]
 
-from gatepost.message import decode
+from gatepost.message import decode, sniff
 
 OCTETS = 2_000_000
 """Octets of one script that are undone."""
@@ -31,13 +31,20 @@ _NO_SCHEME = re.compile(
     rb"(?:(?=[\"'`])|[:/?#][^\s\"'`<>\\]*+))"
 )
 
-# Archives, programs, Office documents and their macros, shortcuts and OneNote pages, by how they begin; in a string, a
-# data URL or an element.
+# Archives, programs, Office documents and their macros, shortcuts, OneNote pages and (zeros) disc images, by how they
+# begin; in a string, a data URL or an element.
 _FILE = re2.compile(
-    rb"[\"'`,>]\s*((?:UEsDB|TV[opq]|UmFyIR|N3q8r|TVNDRg|0M8R4KGx|H4sI|TAAAAAEUAg|5FJce4zY|QWN0aXZlTWlt)"
+    rb"[\"'`,>]\s*((?:UEsDB|TV[opq]|UmFyIR|N3q8r|TVNDRg|0M8R4KGx|H4sI|TAAAAAEUAg|5FJce4zY|QWN0aXZlTWlt|A{40})"
     rb"[A-Za-z0-9+/\r\n]{60,}={0,2})"
 )
-_DOWNLOAD = re2.compile(rb"(?i)\bdownload\s*=\s*[\"']?([^\s\"'<>;]+)")
+_ZEROS = b"AAAA"
+# What a page has whoever follows its link save, whatever it is, and the name under which.
+_SAVED = re2.compile(rb"(?i)\bdata:([a-z0-9.+/-]{0,80})[^,\"'<>\s]{0,80};base64,([A-Za-z0-9+/=%\r\n]{8,})")
+_SHOWN = (b"image/", b"font/", b"audio/", b"video/", b"text/css")
+_DOWNLOAD = re2.compile(
+    rb"(?i)\bdownload[\"']?\s*[=,]\s*[\"']?([^\s\"'<>;)]+)"
+    rb"|\b(?:saveAs|msSaveBlob|msSaveOrOpenBlob)\s*\([^,()\"']{1,100},\s*[\"']([^\"']+)"
+)
 
 
 def spelled_out(raw: bytes) -> Iterator[bytes]:
@@ -70,9 +77,13 @@ def files(raw: bytes) -> list[tuple[bytes, bytes]]:
     """Return (name, content) of the files that a page, a script or a document in XML carries in base64."""
     if raw.startswith(decode.UTF_16):
         raw = decode.text(raw).encode("utf-8", "replace")
+    name = _DOWNLOAD.search(raw)
     found = [match[1] for match in islice(_FILE.finditer(raw), _FILES)]
+    if name:
+        urls = (match for match in _SAVED.finditer(raw) if not match[1].lower().startswith(_SHOWN))
+        found += [unquote_to_bytes(match[2]) for match in islice(urls, _FILES)]
     if not found:
         return []
-    name = _DOWNLOAD.search(raw)
-    shown = html.unescape(name[1].decode("utf-8", "replace")).encode() if name else b""
-    return [(shown, decode.base64_readings(packed)[0].data) for packed in found]
+    shown = html.unescape((name[1] or name[2]).decode("utf-8", "replace")).encode() if name else b""
+    saved = [(packed, decode.base64_readings(packed)[0].data) for packed in dict.fromkeys(found)]
+    return [(shown, data) for packed, data in saved if not packed.startswith(_ZEROS) or sniff.container(data)]
