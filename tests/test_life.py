@@ -298,7 +298,7 @@ async def test_a_stop_is_clean_though_there_can_be_no_further_thread(
 
     async with living(tmp_path) as house:
         state = house.store.path
-        monkeypatch.setattr("threading._start_new_thread", exhausted)
+        monkeypatch.setattr("threading.Thread.start", exhausted)
         await house.gatepost.stop()
         monkeypatch.undo()
         assert not (state / "gatepost.db-wal").exists()
