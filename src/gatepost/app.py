@@ -60,6 +60,7 @@ from gatepost.services.presence import Presence
 from gatepost.services.relocations import Relocations
 from gatepost.services.reports import Reports
 from gatepost.services.rounds import Rounds
+from gatepost.services.scratch import Scratch
 from gatepost.services.signin import SignIn
 from gatepost.settings import Settings, SettingsError
 from gatepost.smtp.listener import Listeners, endpoints
@@ -287,9 +288,11 @@ class Gatepost:
         """Make the services, what looks after them, and the doors that ask them."""
         settings, clock, metrics = self.settings, self.clock, self.metrics
         ready = Readiness({"listeners": lambda: self._bound, "store": lambda: self.store.healthy})
+        scratch = Scratch(self.store.path)
+        scratch.clear()
         exporters = Exporters(self.store.database, self.store.derived("ids"), settings.http.exporters)
         self._open.append(exporters.close)
-        self.services = Counter([metrics, ready, exporters, *make_services(ground), *self._own])
+        self.services = Counter([metrics, ready, scratch, exporters, *make_services(ground), *self._own])
         reports = self.services.of(Reports)
         self._open += [lambda: briefly(reports.settle(), self._grace(1 / 2)), self.services.of(Access).settle]
         self.rounds = Rounds(self.store, self.services.of(Dkim), self.services.of(Health), settings, clock)

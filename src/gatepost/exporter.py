@@ -23,7 +23,7 @@ from gatepost.api.endpoint import Desk, Endpoint
 from gatepost.api.exports import CSV, pieces_of, walk
 from gatepost.api.ids import Ids
 from gatepost.events import wall_clock
-from gatepost.message.worker import LENGTH, end_with_the_daemon, installed
+from gatepost.message.worker import LENGTH, end_with_the_daemon, go_before_the_daemon, installed
 from gatepost.model.access import Caller
 from gatepost.model.problem import Problem
 from gatepost.process import keep_the_heap, spare_the_collector
@@ -136,6 +136,7 @@ async def _made(order: Order, desk: Desk, talk: Talk) -> AsyncIterator[Said]:
 def main() -> None:
     """Run as `python -m gatepost.exporter`, its input a socket; what libraries print goes to the error output."""
     end_with_the_daemon()
+    go_before_the_daemon()
     with contextlib.suppress(OSError):  # the system may not let it
         os.nice(NICE)
     talk = Talk(socket.socket(fileno=os.dup(0)))

@@ -13,7 +13,7 @@ import socket
 import sys
 import threading
 import zipfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import ClientDisconnect
 from starlette.types import Message
-from tests.api.house import NOW, Api
+from tests.api.house import NOW, Api, open_api
 from tests.mta.test_readers import ended
 
 from gatepost import exporter
@@ -45,6 +45,7 @@ from gatepost.model.tenant import Language, User
 from gatepost.services.access import digest
 from gatepost.services.exporters import Exporters, Run
 from gatepost.services.exporting import Ask, End, Go, Order, Piece, Refusal, Said, Setup, Size, frame, said_decoder
+from gatepost.services.scratch import Scratch
 from gatepost.store.beside import Beside
 from gatepost.store.opening import DATABASE
 from gatepost.store.secrets import Unsealable
@@ -265,12 +266,17 @@ async def test_what_changes_meanwhile_neither_repeats_nor_loses_a_row(
 
 
 async def receive() -> Message:
-    return {"type": "http.request", "body": b"", "more_body": False}
+    """Say nothing: the client waits."""
+    return await asyncio.get_running_loop().create_future()
 
 
-def scope(path: str, token: str) -> dict[str, Any]:
-    """Return the scope of a request for a list as CSV."""
-    headers = [(b"authorization", f"Bearer {token}".encode()), (b"accept", CSV.encode())]
+async def leave() -> Message:
+    return {"type": "http.disconnect"}
+
+
+def scope(path: str, token: str, accept: str = CSV) -> dict[str, Any]:
+    """Return the scope of a request for a list as a file."""
+    headers = [(b"authorization", f"Bearer {token}".encode()), (b"accept", accept.encode())]
     return {
         **{"type": "http", "asgi": {"version": "3.0", "spec_version": "2.4"}, "http_version": "1.1"},
         **{"method": "GET", "scheme": "http", "path": path, "raw_path": path.encode(), "query_string": b""},
@@ -384,7 +390,7 @@ def test_a_full_sheet_goes_on_in_the_next_and_long_texts_are_cut(monkeypatch: py
         Column("n", Sort.NUMBER, list),
         Column("text", Sort.TEXT, lambda entries: ["x" * 40_000 for _ in entries]),
     ]
-    book = Workbook(columns, RISKY)
+    book = Workbook(columns, RISKY, Scratch(Path()))
     book.add(range(2))
     book.add(range(2, 7))
     file, size = book.finish()
@@ -428,7 +434,7 @@ def test_rows_are_written_as_the_library_would_write_them(entries: list[tuple[An
         Column(sort.name, sort, lambda entries, at=at: [entry[at] for entry in entries])
         for at, sort in enumerate(sorts)
     ]
-    book = Workbook(columns, RISKY)
+    book = Workbook(columns, RISKY, Scratch(Path()))
     book.add(entries[:16])
     book.add(entries[16:])
     file, _ = book.finish()
@@ -478,10 +484,22 @@ async def test_nothing_stays_on_the_disc(tenant: Tenant, tmp_path: Path, monkeyp
     async def none() -> None:
         """There is no exporter."""
 
-    export = Export(User, tenant.api.ids, EXCEL, "users")
+    async def awaited(work: Coroutine[Any, Any, int]) -> int:
+        return await work
+
+    scratch = Scratch(tenant.api.store.path)
+    export = Export(User, tenant.api.ids, EXCEL, "users", scratch)
     with pytest.raises(Problem, match="taken away"):
-        await export.answer(ask, Query(), lambda _: {}, asyncio.Semaphore(), none)
+        await export.answer(ask, Query(), lambda _: {}, asyncio.Semaphore(), none, awaited)
     assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_a_start_takes_away_what_a_kill_left_of_files(tmp_path: Path) -> None:
+    with Scratch(tmp_path / "store").folder() as left, Scratch(tmp_path / "another").folder() as anothers:
+        Path(left, "book.xlsx").touch()
+        api = open_api(tmp_path / "store")
+        assert not Path(left).exists() and Path(anothers).exists()
+        api.store.close_sync()
 
 
 async def test_a_disc_without_room_is_told(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -641,6 +659,10 @@ async def begun(exporters: Exporters, tenant: Tenant, media: str = CSV) -> Run:
     return run
 
 
+def oom_score(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/oom_score_adj").read_text())
+
+
 def pid_of(run: Run) -> int:
     assert run.pid is not None
     return run.pid
@@ -658,6 +680,7 @@ async def test_each_list_is_the_same_file_whoever_makes_it(
             found.setdefault(path, []).extend((files[0], part(files[1])))
     assert [files[:2] for files in found.values()] == [files[2:] for files in found.values()]
     (pid,) = exporters.pids  # one made them all
+    assert oom_score(pid) == 1000, "memory that runs out costs it, not the daemon"
     assert os.getpriority(os.PRIO_PROCESS, pid) >= min(19, os.getpriority(os.PRIO_PROCESS, 0) + exporter.NICE)
     monkeypatch.setattr(exports, "LONG", 0)
     assert (await tenant.api.ask("HEAD", tenant.lists[4], headers={"Accept": CSV})).content == b""
@@ -704,6 +727,14 @@ async def test_a_client_that_leaves_and_a_right_that_is_withdrawn_end_the_export
         await tenant.api.app(scope(tenant.lists[4], tenant.api.token), receive, send)
     await asyncio.gather(*exporters._ends)
     assert exporters.pids == []
+    assert len(await rows(tenant.api, tenant.lists[4])) == 2
+    (pid,) = exporters.pids
+    os.kill(pid, signal.SIGSTOP)  # it is at a workbook for long
+    sent.clear()
+    with contextlib.suppress(OSError):
+        await tenant.api.app(scope(tenant.lists[4], tenant.api.token, XLSX), leave, send)
+    await asyncio.gather(*exporters._ends)
+    assert exporters.pids == [] and sent[0]["status"] == 503
 
 
 @pytest.mark.conformance

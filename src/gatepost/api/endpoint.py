@@ -41,6 +41,7 @@ from gatepost.services.access import require_somewhere
 from gatepost.services.counter import Counter
 from gatepost.services.exporters import Exporters, Prove, Run
 from gatepost.services.exporting import Order
+from gatepost.services.scratch import Scratch
 from gatepost.settings import Http
 from gatepost.turns import in_turns
 
@@ -115,7 +116,7 @@ class Call:
     async def awaited(self, work: Coroutine[Any, Any, T]) -> T:
         """Do what takes long, its body read already, as long as the client waits for it; raise UNAVAILABLE after."""
         doing = asyncio.create_task(work)
-        leaving = asyncio.ensure_future(self.request.receive())  # nothing comes after a body but that its sender leaves
+        leaving = asyncio.create_task(self._left())
         try:
             await asyncio.wait((doing, leaving), return_when=asyncio.FIRST_COMPLETED)
             if not doing.done():
@@ -127,6 +128,11 @@ class Call:
         finally:
             leaving.cancel()
             doing.cancel()
+
+    async def _left(self) -> None:
+        """Wait until the client leaves; a body that nobody has read comes before that."""
+        while (await self.request.receive())["type"] != "http.disconnect":
+            pass
 
     def flag(self, header: str) -> bool:
         """Tell whether a header without a value is there; "false" counts as absent (contract A33)."""
@@ -242,12 +248,14 @@ class Endpoint:
         prove = partial(self.dialect.prove, call.request, call.desk.counter)
         ask, query = await self.asked(call, prove)
         begin = partial(self._begin, call, media, prove)
-        return await self.export(call.desk, media).answer(ask, query, self.dialect.count, call.desk.books, begin)
+        return await self.export(call.desk, media).answer(
+            ask, query, self.dialect.count, call.desk.books, begin, call.awaited
+        )
 
     def export(self, desk: Desk, media: str) -> Export:
         """Return how the list becomes a file of that media type."""
         (kind,) = get_args(self.answer)
-        return Export(kind, desk.ids, media, self.path.rpartition("/")[2])
+        return Export(kind, desk.ids, media, self.path.rpartition("/")[2], desk.counter.of(Scratch))
 
     def call(self, desk: Desk, caller: Caller, segments: Iterable[str], query: bytes) -> Call:
         """Return a request that reached the daemon, as an exporter hears of it."""
@@ -274,7 +282,7 @@ class Endpoint:
             return None
         segments = list(scope["path_params"].values())
         order = Order(module, self.function.__name__, segments, scope["query_string"], media)
-        return await call.desk.counter.of(Exporters).begin(order, prove)
+        return await call.awaited(call.desk.counter.of(Exporters).begin(order, prove))
 
     async def _arguments(self, call: Call, *, whole: bool = False) -> dict[str, Any]:
         path = self._given(call)

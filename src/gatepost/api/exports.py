@@ -3,7 +3,7 @@
 import asyncio
 import csv
 import io
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import aclosing
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -20,6 +20,7 @@ from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Any as AnyOf
 from gatepost.model.query import Condition, Op, Page, Query, Where, eq, every
 from gatepost.services.exporters import Run
+from gatepost.services.scratch import Scratch
 
 CHUNK = 500  # rows
 FIRST = 32  # rows of the first chunk, which tells how many there are
@@ -40,6 +41,9 @@ Ask = Callable[[Query], Awaitable[Page[Any]]]
 
 Begin = Callable[[], Awaitable[Run | None]]
 """Has an exporter make the file; None where none is to be had."""
+
+Awaited = Callable[[Coroutine[Any, Any, int]], Awaitable[int]]
+"""Waits for what takes long as long as the client does; raises UNAVAILABLE where he leaves."""
 
 Pieces = AsyncGenerator[bytes, None] | Run
 
@@ -63,9 +67,10 @@ class Stream(StreamingResponse):
 class Export:
     """One list on its way out as a file of the media type `media`, called `name`."""
 
-    def __init__(self, kind: type[msgspec.Struct], ids: Ids, media: str, name: str) -> None:
+    def __init__(self, kind: type[msgspec.Struct], ids: Ids, media: str, name: str, scratch: Scratch) -> None:
         self._columns = columns_of(kind, ids)
         self._media = media
+        self._scratch = scratch
         self._name = f"{name}.{SUFFIX[media]}"
 
     async def answer(
@@ -75,10 +80,12 @@ class Export:
         count: Callable[[int], dict[str, str]],
         books: asyncio.Semaphore,
         begin: Begin,
+        awaited: Awaited,
     ) -> Stream:
         """Return the file. CSV is written as it is sent; a workbook is made first, on disc.
 
-        Long ones are made by an exporter, if there is one to be had; of others as many books at once as `books`.
+        Long ones are made by an exporter, if there is one to be had, as long as the client waits; of others as many
+        books at once as `books`.
 
         Raises what the first chunk raises, and FULL where there is no room for the workbook.
         """
@@ -92,7 +99,7 @@ class Export:
             return Stream(run or self.lines(_again(first, chunks)), headers, CSV)
         pieces: Pieces
         if run:
-            size, pieces = await run.size(), run
+            size, pieces = await awaited(run.size()), run
         else:
             async with books:
                 file, size = await self.book(_again(first, chunks))
@@ -108,7 +115,7 @@ class Export:
     async def book(self, chunks: AsyncIterator[Page[Any]]) -> tuple[BinaryIO, int]:
         """Return a workbook and its octets; raise FULL where there is no room for it."""
         try:
-            book = await asyncio.to_thread(Workbook, self._columns, RISKY)
+            book = await asyncio.to_thread(Workbook, self._columns, RISKY, self._scratch)
             try:
                 async for page in chunks:
                     await asyncio.to_thread(book.add, page.items)

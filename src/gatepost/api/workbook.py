@@ -2,7 +2,6 @@
 
 import os
 import re
-import tempfile
 from collections.abc import Collection, Sequence
 from functools import lru_cache
 from itertools import chain, repeat
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from gatepost.api.cells import Column, Sort, Values, few
+from gatepost.services.scratch import Scratch
 
 LAST_ROW = 1_048_575  # of a sheet, counted from 0
 LONGEST = 32_767  # characters that a cell holds
@@ -39,11 +39,11 @@ class Workbook:
     cell by cell it takes some ten times as long.
     """
 
-    def __init__(self, columns: Sequence[Column], risky: Collection[str]) -> None:
+    def __init__(self, columns: Sequence[Column], risky: Collection[str], scratch: Scratch) -> None:
         import xlsxwriter  # type: ignore[import-untyped]  # some megabytes, for those who ask for workbooks
         from xlsxwriter.utility import xl_col_to_name  # type: ignore[import-untyped]
 
-        self._folder = tempfile.TemporaryDirectory(prefix="gatepost-")
+        self._folder = scratch.folder()
         self._path = Path(self._folder.name, "book.xlsx")
         self._book = xlsxwriter.Workbook(str(self._path), {**_OPTIONS, "tmpdir": self._folder.name})
         self._lettered = [(xl_col_to_name(at), column) for at, column in enumerate(columns)]

@@ -8,9 +8,9 @@ import asyncio
 import contextlib
 import socket
 import sys
-import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from gatepost.events import log
 from gatepost.message.mail import environment, require_files
@@ -18,6 +18,7 @@ from gatepost.message.worker import LENGTH, installed
 from gatepost.model.access import Caller
 from gatepost.model.problem import Kind, Problem
 from gatepost.services.exporting import Ask, End, Go, Order, Piece, Refusal, Said, Setup, Size, frame, said_decoder
+from gatepost.services.scratch import Scratch
 
 _BUFFER = 262_144  # octets that wait for the client here, and about as many again in the socket
 _START = 60.0  # seconds until one must be ready
@@ -31,17 +32,18 @@ Prove = Callable[[], Awaitable[Caller]]
 class Link:
     """One exporter, as the daemon sees it."""
 
-    def __init__(self) -> None:
+    def __init__(self, scratch: Scratch) -> None:
         self.idle: asyncio.TimerHandle | None = None
         self._process: asyncio.subprocess.Process | None = None
-        self._folder: tempfile.TemporaryDirectory[str] | None = None  # what it writes to the disc lies there
+        self._scratch = scratch
+        self._folder: TemporaryDirectory[str] | None = None  # what it writes to the disc lies there
         self._reader: asyncio.StreamReader
         self._writer: asyncio.StreamWriter | None = None
 
     async def start(self, setup: Setup) -> None:
         """Start the process, and wait until it is of use. Raises OSError, EOFError or TimeoutError."""
         require_files()
-        self._folder = tempfile.TemporaryDirectory(prefix="gatepost-")
+        self._folder = self._scratch.folder()
         ours, theirs = socket.socketpair()
         with contextlib.ExitStack() as made:
             made.callback(ours.close)
@@ -155,6 +157,7 @@ class Exporters:
 
     def __init__(self, database: Path, seed: bytes, most: int, *, idle: float = _IDLE) -> None:
         self._setup = Setup(installed(), str(database), seed)
+        self._scratch = Scratch(database.parent)
         self._most = most
         self._idle = idle
         self._links: set[Link] = set()
@@ -167,6 +170,8 @@ class Exporters:
         """Have a file made; None where no exporter is to be had now. `prove` is asked before each reading of rows."""
         while self._free:
             link = self._free.pop()
+            if link.idle is not None:
+                link.idle.cancel()
             if link.alive:
                 break
             self._end(link)
@@ -175,8 +180,6 @@ class Exporters:
             if started is None:
                 return None
             link = started
-        if link.idle is not None:
-            link.idle.cancel()
         link.send(order)
         return Run(link, prove, self._over)
 
@@ -184,7 +187,7 @@ class Exporters:
         resting = asyncio.get_running_loop().time() < self._rest_until
         if len(self._links) >= self._most or resting or self._closed:
             return None
-        link = Link()
+        link = Link(self._scratch)
         self._links.add(link)
         ready = False
         try:
@@ -208,8 +211,9 @@ class Exporters:
         link.idle = asyncio.get_running_loop().call_later(self._idle, self._retire, link)
 
     def _retire(self, link: Link) -> None:
-        self._free.remove(link)
-        self._end(link)
+        if link in self._free:  # and not closed in the same turn of the loop
+            self._free.remove(link)
+            self._end(link)
 
     def _end(self, link: Link) -> None:
         end = asyncio.create_task(self._stop(link), name="exporter")

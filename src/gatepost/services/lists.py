@@ -8,6 +8,7 @@ from gatepost.services.filters import AttachmentRules, UriRules
 from gatepost.services.groups import Groups
 from gatepost.services.platforms import Platforms, PlatformView
 from gatepost.services.rules import SenderRules
+from gatepost.services.scratch import Scratch
 from gatepost.services.targets import Targets
 from gatepost.services.users import UserLists
 from gatepost.store.store import Store
@@ -28,4 +29,5 @@ def make_lists(store: Store, clock: Clock) -> list[object]:
         SenderRules(store, clock),
         UserLists(store, Closed(store.secrets, Targets("nobody"))),
         Groups(store, members=0),
+        Scratch(store.path),
     ]
