@@ -4,7 +4,8 @@ import pytest
 from tests.api.house import Api
 
 from gatepost.model.access import Admin, Grant, Level
-from gatepost.model.query import eq
+from gatepost.model.connection import Connection, Project
+from gatepost.model.query import eq, every
 
 pytestmark = pytest.mark.anyio
 
@@ -40,14 +41,16 @@ async def test_what_has_something_below_it_stays(api: Api) -> None:
         assert (await api.ask("DELETE", path)).status_code == 409
 
 
-async def test_a_customer_leaves_no_projects_behind(api: Api) -> None:
-    """Their names stayed taken, and the passwords of their connections in the store, with nobody to remove them."""
+async def test_a_customer_takes_his_projects_along(api: Api) -> None:
+    """Else their names would stay taken, and the passwords of their connections in the store."""
     customer = (await api.make("/customers", {"name": "Stark"}))["id"]
-    made = await api.ask("POST", "/apiops/projects/", {"name": "winter", "customerId": customer})
-    assert made.status_code == 200
-    assert (await api.ask("DELETE", f"/customers/{customer}")).status_code == 409
-    assert (await api.ask("DELETE", "/apiops/projects/winter/")).status_code == 200
+    project = {"name": "winter", "customerId": customer}
+    relay = {"type": "email", "name": "relay", "host": "192.0.2.1", "port": 25, "enabled": True}
+    for path, body in (("", project), ("winter/connections/relay/", relay)):
+        assert (await api.ask("POST", f"/apiops/projects/{path}", body)).status_code == 200
+    assert [api.store.reader.count(kind, every()) for kind in (Project, Connection)] == [1, 1]
     assert (await api.ask("DELETE", f"/customers/{customer}")).status_code == 204
+    assert [api.store.reader.count(kind, every()) for kind in (Project, Connection)] == [0, 0]
 
 
 async def test_access_to_a_node_goes_with_it_and_accounts_without_any_too(api: Api) -> None:

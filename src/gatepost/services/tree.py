@@ -8,7 +8,6 @@ from msgspec import Meta
 
 from gatepost.events import Clock
 from gatepost.model.access import Caller, Level
-from gatepost.model.connection import Project
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import All, Page, Query, eq, every
 from gatepost.model.tenant import Broker, Customer, Domain
@@ -188,10 +187,7 @@ class Customers:
         await self._store.write(alter)
 
     async def delete(self, caller: Caller, customer_id: int) -> None:
-        """Remove a customer who has no domains and no projects, with the access that was given on him.
-
-        Else raise CONFLICT: of what he left nobody would know.
-        """
+        """Remove a customer who has no domains, with the access that was given on him; else raise CONFLICT."""
 
         def remove(writer: Writer) -> None:
             customer = writer.get(Customer, customer_id)
@@ -200,8 +196,6 @@ class Customers:
                 raise Problem(Kind.NOT_FOUND, "There is no such customer.")
             if writer.first(Domain, eq("customer_id", customer.id)):
                 raise Problem(Kind.CONFLICT, "The customer has domains; one that is deleted counts until its purge.")
-            if writer.first(Project, eq("customer_id", customer.id)):
-                raise Problem(Kind.CONFLICT, "The customer has projects.")
             clear(writer, (Level.CUSTOMER, customer.id))
             writer.remove(Customer, eq("id", customer.id))
 
