@@ -24,6 +24,7 @@ from gatepost.model.policy import Policy
 from gatepost.model.query import All, eq
 from gatepost.model.stored import Message
 from gatepost.model.tenant import DomainAlias, Group, GroupMember, User, UserStatus
+from gatepost.store.store import Writer
 
 pytestmark = pytest.mark.anyio
 
@@ -447,6 +448,46 @@ async def test_a_compose_window_opens_at_the_client_and_sends_once(tmp_path: Pat
         changed = (await arrived(desk, 2))[1]
         assert (changed.get_content_type(), changed.get_content().strip()) == ("text/plain", "Mine alone")
         assert desk.house.store.reader.count(Composition, All(())) == 0
+
+
+async def test_what_was_written_in_a_window_is_kept_where_it_can_not_be_sent_now(tmp_path: Path) -> None:
+    """It was lost where another window had been opened since, from another site; and where the account was slowed."""
+    limits = {"user_mails_per_hour": 1}
+    async with opened(tmp_path, http={"listen": ["127.0.0.1:0"]}, outgoing=limits, sink=Sink()) as desk:
+        async with online(desk) as line:
+            for _ in range(3):
+                assert (await ask(desk, "POST", "/mail/compose", MAIL)).status_code == 200
+            first, second, third = [(await line.event())[1]["url"] for _ in range(3)]
+        browser = Browser(desk.house.gatepost.site)
+        await browser.open(first)
+        browser.client.cookies.clear()  # from another site the browser shows none, and gets a new one
+        await Browser.open(other := Browser(desk.house.gatepost.site), second)
+        browser.client.cookies = other.client.cookies
+        assert (await browser.submit(text="Long & written")).status_code == 403
+        assert "The form has grown old" in browser.said and "Long & written" in browser.said
+        assert (await browser.submit(text="é" * 400_000)).status_code == 200, browser.said
+        assert browser.said == "Your mail is on its way."
+        await browser.open(third)
+        assert (await browser.submit(text="Another")).status_code == 422
+        assert "The mail was not sent." in browser.said and "Another" in browser.said
+        flood = {**browser.form()[1], "token": "x" * 43, "text": "x" * 20_000}
+        assert (await browser.client.post("/compose", data=flood)).status_code == 403
+
+
+async def test_windows_that_lapsed_bar_no_new_ones(tmp_path: Path) -> None:
+    async with opened(tmp_path, http={"listen": ["127.0.0.1:0"]}) as desk:
+        store, now = desk.house.store, desk.house.clock()
+
+        def add(writer: Writer) -> None:
+            for each in range(100):
+                writer.add(Composition(user_id=1, digest=f"{each}", draft="", expires_at=now + 1000))
+
+        await store.write(add)
+        async with online(desk):
+            assert (await ask(desk, "POST", "/mail/compose", MAIL)).status_code == 429
+            desk.house.clock.now += 1000
+            assert (await ask(desk, "POST", "/mail/compose", MAIL)).status_code == 200
+        assert store.reader.count(Composition, All(())) == 1
 
 
 async def test_streams_are_few_and_end_with_the_right_and_with_the_house(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from gatepost.message.spoken import spoken
 from gatepost.model.access import Caller, Purpose
 from gatepost.model.outgoing import Composition, Upload
 from gatepost.model.problem import Kind, Problem
-from gatepost.model.query import Op, Query, Where, eq
+from gatepost.model.query import Op, Query, Where, eq, every
 from gatepost.services.access import digest
 from gatepost.services.author import Authors
 from gatepost.services.draft import Draft, Enclosure, part_addresses, read_parties, try_out
@@ -69,7 +69,8 @@ class Composing:
             return False
         self._uploads.look(user, _files(draft))
         try_out(draft, author.party, self._clock())
-        if self._store.reader.count(Composition, eq("user_id", user.id)) >= WINDOWS:
+        waiting = every(eq("user_id", user.id), Where("expires_at", Op.GT, self._clock()))
+        if self._store.reader.count(Composition, waiting) >= WINDOWS:
             raise Problem(Kind.TOO_MANY, f"{WINDOWS} compose windows wait for the user already.")
         sealed = self._store.secrets.seal(msgspec.json.encode(draft).decode())
         token, lapses = await self._tickets.make(user, Purpose.COMPOSE, self._life)

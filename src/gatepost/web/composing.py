@@ -9,7 +9,7 @@ from gatepost.model.problem import Kind, Problem
 from gatepost.services.composing import Composing, Written
 from gatepost.services.counter import Counter
 from gatepost.services.draft import Draft, Parties
-from gatepost.web.window import Form, Window
+from gatepost.web.window import Form, Window, foreign
 
 LARGEST = 4_000_000  # octets of the form: a text of a million letters, each of which may be sent as %XX
 _MEANT = {
@@ -20,6 +20,8 @@ _MEANT = {
     Kind.TOO_LARGE,
     Kind.UNAVAILABLE,
     Kind.FULL,
+    Kind.SLOWED,
+    Kind.TOO_MANY,
 }
 """Refusals that the user is told of beside his text, which he keeps."""
 
@@ -33,9 +35,10 @@ class ComposePages:
 
     def routes(self) -> list[Route]:
         """Return the pages by their paths."""
+        taken = self._window.taken(self._send, largest=LARGEST, holds=self._composing.look, anew=self._again)
         return [
             Route("/compose", self._window.shown(self._show), methods=["GET"]),
-            Route("/compose", self._window.taken(self._send, LARGEST), methods=["POST"]),
+            Route("/compose", taken, methods=["POST"]),
         ]
 
     async def _show(self, request: Request) -> Response:
@@ -48,7 +51,7 @@ class ComposePages:
         draft = self._composing.look(token)
         if draft is None:
             return self._window.say(request, "gone", 404)
-        written = Written(**{name: form.get(name, "") for name in Written.__struct_fields__})
+        written = _filled(form)
         try:
             await self._composing.send(token, written)
         except Problem as problem:
@@ -56,6 +59,14 @@ class ComposePages:
                 raise
             return self._page(request, token, draft, written, problem.detail, 422)
         return self._window.say(request, "sent")
+
+    async def _again(self, request: Request, form: Form) -> Response:
+        """Show what was written once more, to who has the window's address: another window got him a new cookie."""
+        token = form.get("token", "")
+        draft = self._composing.look(token)
+        if draft is None:
+            raise foreign()
+        return self._page(request, token, draft, _filled(form), "The form has grown old; send it once more.", 403)
 
     def _page(
         self, request: Request, token: str, draft: Draft, written: Written, why: str = "", status: int = 200
@@ -72,6 +83,10 @@ class ComposePages:
 def _written(draft: Draft) -> Written:
     """What the fields hold before anybody changed them."""
     return Written(_shown(draft.to), _shown(draft.cc), _shown(draft.bcc), draft.subject, draft.text or "")
+
+
+def _filled(form: Form) -> Written:
+    return Written(**{name: form.get(name, "") for name in Written.__struct_fields__})
 
 
 def _shown(parties: Parties) -> str:

@@ -1,9 +1,11 @@
 """What all pages share: the cookie of a browser, forms that are bound to it, how a page looks and says no."""
 
+import asyncio
+import binascii
+import re
 import secrets
 from collections.abc import Awaitable, Callable
 from typing import Any
-from urllib.parse import parse_qsl
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -16,6 +18,8 @@ from gatepost.services.wording import Wording
 COOKIE = "__Host-gatepost"  # a browser takes the name only with Secure and Path=/ (RFC 6265bis 4.1.3.2)
 PLAIN = "gatepost"  # over http, where nobody would send a Secure one back
 LARGEST = 16_384  # octets of a form
+MEMBERS = 20  # of a form
+_BARE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 POLICY = "; ".join(
     [
         "default-src 'none'",
@@ -36,6 +40,7 @@ STATUS = {
 """What a page answers to each kind of refusal; to any other: 503."""
 
 Form = dict[str, str]
+Act = Callable[[Request, Form], Awaitable[Response]]
 
 
 class Window:
@@ -47,16 +52,23 @@ class Window:
         self._secure = secure
 
     def taken(
-        self, act: Callable[[Request, Form], Awaitable[Response]], largest: int = LARGEST
+        self, act: Act, *, largest: int = LARGEST, holds: Callable[[str], object] = bool, anew: Act | None = None
     ) -> Callable[[Request], Awaitable[Response]]:
-        """Make a page of an act: it reads the form, asks whether it is one of ours (threat 139), and says no."""
+        """Make a page of an act: it reads the form, asks whether it is one of ours (threat 139), and says no.
+
+        Who sends more than LARGEST must have a token that `holds` among the first members. `anew` shows the form once
+        more, where it was shown to another cookie: a page that is opened from another site gets a new one, as the
+        browser shows that site none.
+        """
 
         async def serve(request: Request) -> Response:
             try:
-                form = await read_form(request, largest)
+                form = await read_form(request, largest, holds)
                 cookie = self.cookie(request)
                 if not (cookie and self.sessions.is_form_of(cookie, form.get("form", ""))):
-                    raise Problem(Kind.FORBIDDEN, "The form is none of this browser's.")
+                    if anew is not None:
+                        return await anew(request, form)
+                    raise foreign()
                 return await act(request, form)
             except Problem as problem:
                 return self.refuse(request, problem)
@@ -115,18 +127,40 @@ class Window:
         return self._secure or request.url.scheme == "https"
 
 
+def foreign() -> Problem:
+    return Problem(Kind.FORBIDDEN, "The form is none of this browser's.")
+
+
 def ip_of(request: Request) -> str:
     return request.client.host if request.client else ""
 
 
-async def read_form(request: Request, largest: int) -> Form:
-    """Return the members of a urlencoded form; raise MALFORMED or TOO_LARGE."""
-    raw = b""
+async def read_form(request: Request, largest: int, holds: Callable[[str], object]) -> Form:
+    """Return the members of a urlencoded form; raise MALFORMED or TOO_LARGE, FORBIDDEN for a large one of nobody."""
+    raw, known = bytearray(), False
     try:
         async for chunk in request.stream():
             raw += chunk
             if len(raw) > largest:
                 raise Problem(Kind.TOO_LARGE, f"The form may have at most {largest} octets.")
-        return dict(parse_qsl(raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=20))
+            if len(raw) > LARGEST and not known:
+                known = bool(holds(_members(bytes(raw[:LARGEST]).rpartition(b"&")[0]).get("token", "")))
+                if not known:
+                    raise Problem(Kind.FORBIDDEN, "A large form begins with the token of its page.")
+        return await asyncio.to_thread(_members, bytes(raw)) if known else _members(bytes(raw))
     except (ClientDisconnect, ValueError) as error:
         raise Problem(Kind.MALFORMED, "The form is no valid one.") from error
+
+
+def _members(raw: bytes) -> Form:
+    """Read a form; parse_qsl takes a second of the loop for what anybody may send to the compose page."""
+    if raw.count(b"&") >= MEMBERS or not raw.isascii() or _BARE.search(raw):
+        raise ValueError("no form")
+    pairs = (each.partition(b"=") for each in raw.split(b"&") if each)
+    return {_plain(name): _plain(value) for name, _, value in pairs}
+
+
+def _plain(text: bytes) -> str:
+    """Return what was sent as %XX, which is written as =XX in quoted-printable."""
+    quoted = text.replace(b"+", b" ").replace(b"=", b"=3D").replace(b"%", b"=")
+    return binascii.a2b_qp(quoted).decode("utf-8")
