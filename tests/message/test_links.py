@@ -547,7 +547,8 @@ def test_words_around_a_dot_in_brackets_are_no_host() -> None:
 
 
 def test_paths_of_windows_as_programs_spell_them_are_no_shares() -> None:
-    assert in_text(r"C:\\ann.info\\x 'D:\\ann.info\x' \\server\x a\\b.com\x \\\\evil.com\\x") == []
+    assert in_text(r"C:\\ann.info\\x 'D:\\ann.info\x' \\server\x a\\b.com\x \\\\evil.com\\x \\1.2\x") == []
+    assert in_text(r"\\192.0.2.1\x") == ["192.0.2.1"]
 
 
 @pytest.mark.parametrize(

@@ -197,7 +197,7 @@ class Collector:
         """Take the host of a URL of any other scheme, and the share in one (search-ms:crumb=location:\\\\...)."""
         named = _ANY_HOST.match(value)
         host = host_of(named[1]) if named else ""
-        if has_suffix(host) or (host and host.replace(".", "").isdigit()):
+        if named and (has_suffix(host) or _is_address(named[1])):
             self._keep(Link(host, registered(host), value[:URL_MAX], Source.HTML, part))
         for text in dict.fromkeys((value, unquote(value))):
             if (share := text.find("\\\\")) > 0:
@@ -273,10 +273,15 @@ def _in_text(raw: bytes) -> Iterator[str]:
                 yield "http://" + mended
 
 
+def _is_address(name: str) -> bool:
+    """Tell an IPv4 address as people write it from other numbers."""
+    return name.count(".") == 3 and host_of(name).replace(".", "").isdigit()
+
+
 def _shares(raw: bytes) -> Iterator[str]:
     for host, port, path in dict.fromkeys(_SHARE.findall(raw)):
         name = host.decode("ascii")
-        if has_suffix(name.lower()) or name.replace(".", "").isdigit():
+        if has_suffix(name.lower()) or _is_address(name):
             yield f"file:\\\\{name}{port.decode()}{path.decode('utf-8', 'replace')}"
 
 
