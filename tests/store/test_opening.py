@@ -129,6 +129,17 @@ def test_what_is_no_file_of_a_store_is_named(directory: Path, name: str) -> None
     assert raised.value.code == StoreProblem.BROKEN
 
 
+def test_a_directory_may_be_linked_and_a_database_alone_may_not(directory: Path, tmp_path: Path) -> None:
+    open_store(directory).close_sync()
+    (tmp_path / "linked").symlink_to(directory)
+    open_store(tmp_path / "linked").close_sync()
+    database = (directory / "gatepost.db").rename(tmp_path / "moved.db")
+    (directory / "gatepost.db").symlink_to(database)
+    with pytest.raises(StoreProblem, match="is a symbolic link") as raised:
+        open_store(directory)
+    assert raised.value.code == StoreProblem.CONFIG
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="gives a folder away")
 def test_whose_a_store_is_that_may_not_be_used_is_told(tmp_path: Path) -> None:
     os.chown(tmp_path, 12345, 12345)

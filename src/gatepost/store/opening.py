@@ -91,6 +91,9 @@ def key_path(directory: Path, settings: StoreSettings) -> Path:
 
 def _prepare(directory: Path) -> None:
     database = directory / DATABASE
+    if database.is_symlink():  # SQLite's log would lie beside its target, where no restore and no look at it expects it
+        text = "is a symbolic link; have the whole directory elsewhere instead, by a link or by [store] directory"
+        raise StoreProblem(database, text, StoreProblem.CONFIG)
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     if database.exists() or not any(directory.iterdir()):
         directory.chmod(0o700)  # never that of a directory which holds something else
