@@ -2,6 +2,7 @@
 
 import binascii
 import zlib
+from contextlib import suppress
 
 import msgspec
 import pytest
@@ -511,6 +512,13 @@ SMALL = 250_000
 HTML = b"Content-Type: text/html\r\n\r\n"
 
 
+@pytest.mark.parametrize("deep", [b'<div title="</div>">', b"<div><!--</div>-->"])
+def test_pages_that_may_be_deeper_than_they_look_are_left_to_the_worker(deep: bytes) -> None:
+    assert dissect(mail(HTML + b"<p>a</p>" * 4000), LIMITS).parts
+    with pytest.raises(Heavy):
+        dissect(mail(HTML + deep * 10_000), LIMITS)
+
+
 @pytest.mark.parametrize(
     "entity",
     [
@@ -527,7 +535,11 @@ HTML = b"Content-Type: text/html\r\n\r\n"
     ids=["deep", "wide", "attributes", "links", "formats", "defanged", "urls", "padding", "names"],
 )
 def test_threat_f7_a_small_hostile_mail_does_not_hold_the_loop(entity: bytes) -> None:
-    assert steps(lambda: dissect(mail(entity), LIMITS)) < 6 * SMALL
+    def look() -> None:
+        with suppress(Heavy):
+            dissect(mail(entity), LIMITS)
+
+    assert steps(look) < 6 * SMALL
 
 
 def test_a_mail_without_archives_needs_no_worker() -> None:

@@ -5,7 +5,7 @@ from functools import lru_cache
 
 from msgspec.structs import replace
 
-from gatepost.message import charsets, decode, flowed, inside, names, office, pdf, qr, scripts, sniff, wrapped
+from gatepost.message import charsets, decode, flowed, inside, markup, names, office, pdf, qr, scripts, sniff, wrapped
 from gatepost.message.anatomy import HEAD_BYTES, REPORT_BYTES, TEXT_BYTES, Part, Source, Symbol
 from gatepost.message.decode import Reading
 from gatepost.message.entity import Entity, Face, fit, with_name
@@ -29,6 +29,7 @@ _NO_TEXT = (
 _PGP = b"-----BEGIN PGP MESSAGE-----"
 _PDF_HERE = 1_000_000  # octets of a PDF's streams that are unpacked in the loop
 _CMS_HERE = 1_000_000  # octets to which compressed S/MIME is unpacked in the loop
+_TAGS_HERE = 10_000  # tags of a page whose tree is made in the loop: elements within each other take quadratic time
 _FILES_HERE = 1000  # files encoded in a text that are looked for in the loop
 _USUAL = 100  # octets of a Content-Type that other mails are likely to have too
 _FAULTS = {
@@ -262,6 +263,8 @@ def _links(table: Table, face: Face, content: bytes, charset: str, sniffed: str,
     if sniffed == "application/pdf" or sniff.is_pdf(content):
         _pdf_links(table, content, index)
     if _is_page(face, sniffed):
+        if table.inline and content.count(b"<") > _TAGS_HERE and not markup.slow(content):
+            table.require_worker()  # it may be deeper than it looks: an end tag may stand in an attribute
         for text in _texts(content, charset):
             table.collector.take_html(text, index, names=names)
     elif sniffed.startswith("text/") and sniff.script_type(face.named.all):
