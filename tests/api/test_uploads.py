@@ -14,9 +14,12 @@ from tests.house import overtaking
 
 from gatepost.model.outgoing import Upload
 from gatepost.model.policy import Policy
+from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import All, eq
 from gatepost.model.tenant import User
 from gatepost.services.members import rename
+from gatepost.services.rights import Book
+from gatepost.services.uploads import Uploads
 from gatepost.settings import StoreSettings
 from gatepost.store.check import verify
 from gatepost.store.item import Pace
@@ -218,6 +221,21 @@ async def test_all_users_together_have_so_many_octets(desk: Desk, eve: str) -> N
     await upload(desk, bytes(700_000), token=eve)
     answer = await post(desk, form(bytes(100_000)), token=eve)
     assert answer.status_code == 507
+
+
+async def test_files_on_their_way_leave_space_to_other_users(desk: Desk, eve: str) -> None:
+    """One user, who never ended his, could take all there is: they were counted once they were whole."""
+    uploads, bob = desk.house.gatepost.services.of(Uploads), desk.house.store.reader.get(User, 1)
+    assert bob is not None
+    begun = [uploads.begin(Book(desk.house.store).caller(bob)) for _ in range(2)]
+    begun[0].write(bytes(600_000))
+    with pytest.raises(Problem) as refused:
+        begun[1].write(bytes(300_001))
+    assert refused.value.kind is Kind.TOO_LARGE
+    begun[1].write(bytes(300_000))
+    await upload(desk, bytes(500_000), token=eve)
+    for each in begun:
+        uploads.end(each)
 
 
 async def test_what_is_not_sent_goes_after_a_day(desk: Desk) -> None:

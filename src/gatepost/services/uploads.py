@@ -68,6 +68,10 @@ class Uploads:
         size = incoming.draft.size + more
         if size > self.largest:
             raise Problem(Kind.TOO_LARGE, f"A file may have at most {self.largest} octets.")
+        his = sum(each.draft.size for each in self._under_way if each.user.id == incoming.user.id) + more
+        if his > self._limits.upload_user_bytes:  # or one user, who never ends his, would leave no space to others
+            text = f"The files that a user brings at once have at most {self._limits.upload_user_bytes} octets."
+            raise Problem(Kind.TOO_LARGE, text)
         under_way = sum(each.draft.size for each in self._under_way) + more
         if under_way > self._limits.upload_bytes:
             raise Problem(Kind.FULL, "There is no space left for files.")
