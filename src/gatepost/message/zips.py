@@ -67,8 +67,8 @@ def _infos(content: bytes) -> Iterator[zipfile.ZipInfo]:
         infos = archive.infolist()
     yield from infos
     own = _outside(content, ends, infos) if len(ends) > 1 else ends
-    whole = set(own)
-    for at in dict.fromkeys(own[-_DIRECTORIES_MAX:] + ends[-_DIRECTORIES_MAX:]):
+    whole = own[-_DIRECTORIES_MAX:]
+    for at in dict.fromkeys(whole + ends[-_DIRECTORIES_MAX:]):
         for start, shift in _directories(content, at).items():
             if start == known:
                 continue
