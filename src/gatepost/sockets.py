@@ -68,6 +68,7 @@ def _inherited(name: str, environ: Mapping[str, str]) -> list[socket.socket]:
         if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
             raise BadEndpoint(f"fd:{name}: that socket takes no connections (ListenStream= and Accept=no make one)")
         sock.setblocking(False)
+        sock.set_inheritable(False)  # no worker of ours could take connections
     return sockets
 
 

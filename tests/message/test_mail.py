@@ -154,8 +154,12 @@ async def test_threat_54_a_step_that_never_looks_at_the_clock_is_ended_and_told(
 
 
 @pytest.mark.anyio
-async def test_threat_55_a_worker_has_limits_and_no_secrets(opener: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_threat_55_a_worker_has_limits_no_secrets_and_no_modules_of_strangers(
+    opener: Opener, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("GATEPOST_STORE__KEY", "secret")
+    tmp_path.joinpath("msgspec.py").write_text("raise SystemExit('run')")  # as it may lie where a daemon is started
+    monkeypatch.chdir(tmp_path)
     await opener.open(in_memory(ZIPPED))
     process = Path(f"/proc/{opener.pids[0]}")
     limits = process.joinpath("limits").read_text(encoding="ascii")

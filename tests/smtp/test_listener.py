@@ -69,6 +69,7 @@ async def main():
     environ = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "4", "LISTEN_FDNAMES": "smtp:unix:datagram:null:further"}
     async with front(Path(sys.argv[1]), listeners=[{"listen": "fd:smtp"}], environ=environ) as opened:
         assert opened.listeners.addresses[0][2] == handed[0].getsockname()[1]
+        assert not os.get_inheritable(3), 'a process of ours got it'
         talk = await opened.hello()
         print(await talk.ask("QUIT"))
     try:

@@ -45,6 +45,11 @@ def environment() -> dict[str, str]:
     return {**kept, "PYTHONPATH": str(Path(gatepost.__file__).parent.parent)}
 
 
+def program(module: str) -> list[str]:
+    """Return the command of a process of ours; what lies in the working directory is not taken for a module."""
+    return [sys.executable, "-P", "-m", module]
+
+
 def require_files() -> None:
     """Raise OSError where no more files may be opened than the start of a process takes.
 
@@ -82,9 +87,7 @@ class Worker:
         try:
             require_files()
             process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "gatepost.message.worker",
+                *program("gatepost.message.worker"),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 env=environment(),

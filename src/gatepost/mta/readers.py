@@ -8,14 +8,13 @@ import asyncio
 import contextlib
 import os
 import socket
-import sys
 from collections.abc import Iterable
 from typing import cast
 
 from gatepost.events import log
 from gatepost.filters import registry
 from gatepost.filters.registry import Filter
-from gatepost.message.mail import INLINE_MAX, Mail, Unscannable, environment, require_files
+from gatepost.message.mail import INLINE_MAX, Mail, Unscannable, environment, program, require_files
 from gatepost.message.worker import installed
 from gatepost.mta.reading import Answer, Frames, Job, Outbox, Reading, Setup, answer_decoder, bare
 from gatepost.settings import Settings
@@ -63,9 +62,7 @@ class Link(asyncio.Protocol):
             made.callback(ours.close)
             with theirs:
                 self._process = await asyncio.create_subprocess_exec(
-                    sys.executable,
-                    "-m",
-                    "gatepost.mta.reader",
+                    *program("gatepost.mta.reader"),
                     stdin=theirs.fileno(),
                     env=environment(),
                     start_new_session=True,  # a Ctrl-C at the terminal is the daemon's business

@@ -7,13 +7,12 @@ makes the file itself.
 import asyncio
 import contextlib
 import socket
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from gatepost.events import log
-from gatepost.message.mail import environment, require_files
+from gatepost.message.mail import environment, program, require_files
 from gatepost.message.worker import LENGTH, installed
 from gatepost.model.access import Caller
 from gatepost.model.problem import Kind, Problem
@@ -49,9 +48,7 @@ class Link:
             made.callback(ours.close)
             with theirs:
                 self._process = await asyncio.create_subprocess_exec(
-                    sys.executable,
-                    "-m",
-                    "gatepost.exporter",
+                    *program("gatepost.exporter"),
                     stdin=theirs.fileno(),
                     env={**environment(), "TMPDIR": self._folder.name},
                     start_new_session=True,  # a Ctrl-C at the terminal is the daemon's business
