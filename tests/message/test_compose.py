@@ -146,3 +146,17 @@ def test_bad_media_types_are_refused(kind: str) -> None:
 def test_a_bad_address_is_named() -> None:
     with pytest.raises(Problem, match="to: the address has no domain"):
         written(to=[Party("bob")])
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"to": [Party("bob@b.test", "ä" * 1000)] * 300},
+        {"attachments": [Attachment("ä" * 300_000, b"")]},
+        {"attachments": [Attachment("a", b"", description="ä" * 300_000)]},
+        {"html": "x" * 300_000},
+    ],
+)
+def test_names_count_to_how_much_there_is_to_say(members: dict[str, Any]) -> None:
+    """By it is settled whether a mail is coded on the event loop, which names of a megabyte held up for a second."""
+    assert Letter(sender=Party("ann@a.test"), date=0, message_id="1@a.test", **members).size >= 300_000

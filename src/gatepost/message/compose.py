@@ -90,7 +90,8 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def size(self) -> int:
         """How much there is to say: characters and octets, before they are coded."""
-        return len(self.text or "") + len(self.html or "") + sum(len(each.data) for each in self.attachments)
+        files = sum(len(each.data) + len(each.name) + len(each.description) for each in self.attachments)
+        return len(self.text or "") + len(self.html or "") + sum(len(each.name) for each in self.parties) + files
 
     @property
     def parties(self) -> list[Party]:

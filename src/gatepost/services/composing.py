@@ -12,7 +12,7 @@ from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Op, Query, Where, eq, every
 from gatepost.services.access import digest
 from gatepost.services.author import Authors
-from gatepost.services.draft import Draft, Enclosure, part_addresses, read_parties, try_out
+from gatepost.services.draft import Draft, Enclosure, Parties, part_addresses, read_parties, try_out
 from gatepost.services.presence import Event, Presence
 from gatepost.services.sending import Sending
 from gatepost.services.tickets import HOUR, Tickets, gone
@@ -21,6 +21,8 @@ from gatepost.store.secrets import Unsealable
 from gatepost.store.store import Store, Writer
 
 WINDOWS = 100  # that may wait for a user
+MANY = 1000  # addresses in one of its fields
+LONG = 262_144  # characters of these
 _SLICE = 200  # lapsed ones that go when one is opened
 
 
@@ -68,7 +70,7 @@ class Composing:
         if not self._presence.online(user.id):
             return False
         self._uploads.look(user, _files(draft))
-        try_out(draft, author.party, self._clock())
+        await try_out(draft, author.party, self._clock())
         waiting = every(eq("user_id", user.id), Where("expires_at", Op.GT, self._clock()))
         if self._store.reader.count(Composition, waiting) >= WINDOWS:
             raise Problem(Kind.TOO_MANY, f"{WINDOWS} compose windows wait for the user already.")
@@ -125,13 +127,20 @@ def _changed(draft: Draft, written: Written) -> Draft:
     kept = _lines(written.text) == _lines(draft.text or "")
     return msgspec.structs.replace(
         draft,
-        to=read_parties(part_addresses(written.to), "to"),
-        cc=read_parties(part_addresses(written.cc), "cc"),
-        bcc=read_parties(part_addresses(written.bcc), "bcc"),
+        to=_parties(written.to, "to"),
+        cc=_parties(written.cc, "cc"),
+        bcc=_parties(written.bcc, "bcc"),
         subject=written.subject,
         text=draft.text if kept else written.text,
         html=draft.html if kept else None,
     )
+
+
+def _parties(text: str, member: str) -> Parties:
+    parts = part_addresses(text) if len(text) <= LONG else []
+    if len(text) > LONG or len(parts) > MANY:
+        raise Problem(Kind.MALFORMED, f"A mail may have at most {MANY} recipients.", pointer=f"/{member}")
+    return read_parties(parts, member)
 
 
 def _lines(text: str) -> Sequence[str]:

@@ -1,5 +1,6 @@
 """What somebody wants to send, in the words that every API shares; and the letter that comes of it."""
 
+import asyncio
 import re
 from collections.abc import Iterator, Sequence
 
@@ -12,6 +13,7 @@ from gatepost.model.outgoing import NORMAL
 from gatepost.model.problem import Kind, Problem
 from gatepost.services.records import Name, read_address
 
+INLINE = 65_536  # characters and octets that are coded on the event loop: a thread costs more than that
 CHOSEN, TLS = "X-Gatepost-Connection", "X-Gatepost-Require-TLS"
 """The fields of a saved draft that say how it is to leave: by which connection, as an API takes it (JSON); "yes"."""
 
@@ -172,10 +174,11 @@ def letter(
     )
 
 
-def try_out(draft: Draft, sender: Party, now: int) -> None:
+async def try_out(draft: Draft, sender: Party, now: int) -> None:
     """Raise MALFORMED for what can't stand in a mail."""
     bare = msgspec.structs.replace(draft, html_only=True)  # the text that is made of HTML can always stand in one
-    compose(letter(bare, sender, (), Thread(), date=now, message_id="tried@localhost"))
+    tried = letter(bare, sender, (), Thread(), date=now, message_id="tried@localhost")
+    await asyncio.to_thread(compose, tried) if tried.size > INLINE else compose(tried)
 
 
 def _chosen(draft: Draft) -> Iterator[tuple[str, str]]:

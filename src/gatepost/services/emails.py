@@ -17,9 +17,9 @@ from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Page, Query, every
 from gatepost.services.access import visible
 from gatepost.services.author import Author
-from gatepost.services.draft import Draft, part_addresses, read_parties, read_party
+from gatepost.services.draft import INLINE, Draft, part_addresses, read_parties, read_party
 from gatepost.services.readers import EmailReader, closed
-from gatepost.services.sending import INLINE, Beside, Sending
+from gatepost.services.sending import Beside, Sending
 from gatepost.settings import EmailSettings
 from gatepost.store.store import Reader, Store, Writer
 

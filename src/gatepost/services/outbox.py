@@ -76,7 +76,7 @@ class Outbox:
             text = f"A mail may be scheduled {self._limits.schedule_days} days ahead."
             raise Problem(Kind.MALFORMED, text, pointer="/sendAt")
         mail_id = fresh_id(now)
-        try_out(draft, author.party, now)  # what can't stand in a mail is told now, not when the mail goes
+        await try_out(draft, author.party, now)  # what can't stand in a mail is told now, not when the mail goes
         request = msgspec.json.encode(draft)
         async with self._once.turn(f"user {author.user.id}", key, request + str(at).encode()) as turn:
             if turn.mail_id:

@@ -23,7 +23,7 @@ from gatepost.mta.notices import Notices
 from gatepost.mta.ways import Ways
 from gatepost.services.author import Author, Authors
 from gatepost.services.connections import usable
-from gatepost.services.draft import Draft, Thread, check, letter
+from gatepost.services.draft import INLINE, Draft, Thread, check, letter
 from gatepost.services.drafts import Drafts
 from gatepost.services.once import Once, Turn
 from gatepost.services.records import read_address
@@ -36,8 +36,7 @@ from gatepost.store.blobs import Draft as Spooled
 from gatepost.store.store import Store, Writer
 
 BLIND = 4096  # characters that are kept of the blind copies
-INLINE = 65_536  # octets that are coded on the event loop: a thread costs more than that
-READ = 16_384  # characters of HTML that are read and signed there: more would hold mail up
+READ = 16_384  # characters of HTML that are read and signed on the event loop: more would hold mail up
 COMPOSED = 2  # larger mails that are composed at once: each is in memory several times over
 _LATER = {Kind.UNVERIFIED, Kind.PENDING_DOMAIN}
 _NEVER = {
