@@ -527,12 +527,13 @@ def test_pages_that_may_be_deeper_than_they_look_are_left_to_the_worker(deep: by
         HTML + (b"<p " + b" ".join(b"a%d" % number for number in range(495)) + b">") * 95,
         HTML + b"".join(b"<a href=http://a%d.example/>" % number for number in range(9000)),
         HTML + b"<a><div></a>" * (SMALL // 12),
+        HTML + b"<p>" + b"".join(b"<b a%d href=//a.example/>" % number for number in range(240)) + b"<p>x" * 1650,
         b"\r\n" + b"a%d[.]b " * (SMALL // 8),
         b"\r\n" + b"".join(b"http://a%d.example/ " % number for number in range(11_000)),
         b"Content-Transfer-Encoding: base64\r\n\r\n" + b"A=" * (SMALL // 2),
         b"Content-Disposition: a" + b"".join(b"; filename*%d*=%%41" % number for number in range(5000)) + b"\r\n\r\n",
     ],
-    ids=["deep", "wide", "attributes", "links", "formats", "defanged", "urls", "padding", "names"],
+    ids=["deep", "wide", "attributes", "links", "formats", "copies", "defanged", "urls", "padding", "names"],
 )
 def test_threat_f7_a_small_hostile_mail_does_not_hold_the_loop(entity: bytes) -> None:
     def look() -> None:

@@ -160,7 +160,10 @@ def _parsed(raw: bytes) -> Page:
     base = ""
     lower = raw.lower()
     devices = _ANY_DEVICE.search(lower) is not None
-    for node in _nodes(tree, lower, devices=devices):
+    nodes = _nodes(tree, lower, devices=devices)
+    if len(nodes) > raw.count(b"<"):  # formatting that was left open, with addresses: each copy has the same
+        return _by_pattern(raw)
+    for node in nodes:
         if node.tag == "base":
             base = base or (node.attributes.get("href") or "").strip()
         values += _of_node(node)
