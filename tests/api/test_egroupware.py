@@ -292,6 +292,8 @@ async def test_a_link_leads_to_the_file_as_long_as_somebody_fetches_it(desk: Des
     page = await browser.open(link)
     assert (page.status_code, page.headers["content-security-policy"].partition(";")[0]) == (200, "default-src 'none'")
     assert browser.said == "A file for you Plan & Co.pdf (5 kB) Fetch the file"
+    browser.client.cookies.clear()  # as where the link of another file was opened, from a mail in another site's page
+    assert (await browser.submit()).status_code == 403 and "Fetch the file" in browser.said
     for days in (99, 99, 0):
         await browser.open(link)
         file = await browser.submit()

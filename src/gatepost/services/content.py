@@ -1,7 +1,7 @@
 """The content of a kept mail: its header, its text, its source and its attachments, out of the stored bytes."""
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -20,6 +20,7 @@ from gatepost.store.store import Store
 
 _BLIND = ("bcc", "resent-bcc")
 _CONNECTOR = CONNECTOR.decode()
+OWN_HEADER = 4_000_000  # octets of the header of a draft: a request of a million, coded
 SOURCE_MAX = 10_000_000  # octets of a mail whose source is shown as one text
 
 
@@ -52,7 +53,7 @@ class Contents:
         """Return the header's fields, decoded, with its `blind` copies or without; a name that stands there several
         times has a list."""
         fields: dict[str, str | list[str]] = {}
-        for field in await self._fields(mail_id):
+        for field in await self._fields(mail_id, self._limits.header_bytes):
             name, value = field.name.decode("ascii", "replace"), headers.readable(field.value)
             if name.lower() == _CONNECTOR or (not blind and name.lower() in _BLIND):
                 continue
@@ -63,14 +64,18 @@ class Contents:
                 fields[name] = [*(before if isinstance(before, list) else [before]), value]
         return fields
 
-    async def own_fields(self, mail_id: str) -> dict[str, str]:
-        """Return the header of a mail that was composed here, decoded to the last sign, as machines want it."""
-        fields = await self._fields(mail_id)
-        return {field.name.decode("ascii", "replace"): headers.whole(field.value) for field in fields}
+    async def own_fields(self, mail_id: str, names: Collection[str]) -> dict[str, str]:
+        """Return fields of a mail that was composed here, decoded to the last sign, as machines want it.
 
-    async def _fields(self, mail_id: str) -> tuple[Header, ...]:
-        head = await _octets(await self._body(mail_id), self._limits.header_bytes)
-        return headers.split(head, 0, len(head), self._limits.header_bytes, self._limits.headers).fields
+        They are found behind a thousand recipients, too, whose names fill more than is looked into otherwise.
+        """
+        wanted = {name.encode(): name for name in names}
+        fields = await self._fields(mail_id, OWN_HEADER)
+        return {wanted[each.name]: headers.whole(each.value) for each in fields if each.name in wanted}
+
+    async def _fields(self, mail_id: str, most: int) -> tuple[Header, ...]:
+        head = await _octets(await self._body(mail_id), most)
+        return headers.split(head, 0, len(head), most, self._limits.headers).fields
 
     async def text(self, mail_id: str) -> str:
         """Return what the mail says, as plain text: its text parts, or the text of its HTML."""

@@ -118,7 +118,7 @@ class Drafts:
         if named is None:
             return draft
         copy = await self._store.read(lambda reader: self._named(reader, user, named))
-        fields = await self._contents.own_fields(copy.mail_id)
+        fields = await self._contents.own_fields(copy.mail_id, (CHOSEN, TLS))
         saved = msgspec.json.decode(fields[CHOSEN], type=Binding) if CHOSEN in fields else None
         tls = fields.get(TLS) == "yes" if draft.require_tls is None else draft.require_tls
         return msgspec.structs.replace(draft, connection=draft.connection or saved, require_tls=tls)

@@ -11,7 +11,7 @@ from gatepost.model.problem import Kind, Problem
 from gatepost.services.counter import Counter
 from gatepost.services.shares import Shares
 from gatepost.services.wording import Wording
-from gatepost.web.window import Form, Window, ip_of
+from gatepost.web.window import Form, Window, foreign, ip_of
 
 GUARD = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "default-src 'none'; sandbox"}
 
@@ -28,7 +28,7 @@ class SharePages:
         """Return the pages by their paths."""
         return [
             Route("/share", self._window.shown(self._show), methods=["GET"]),
-            Route("/share", self._window.taken(self._fetch), methods=["POST"]),
+            Route("/share", self._window.taken(self._fetch, anew=self._again), methods=["POST"]),
         ]
 
     async def _show(self, request: Request) -> Response:
@@ -49,6 +49,13 @@ class SharePages:
         if body.path is not None:
             return FileResponse(body.path, headers=headers, media_type=media)
         return Response(body.data, headers=headers, media_type=media)
+
+    async def _again(self, request: Request, form: Form) -> Response:
+        """Show the page once more, where the link of another file got its reader a new cookie meanwhile."""
+        share = self._shares.look(form.get("file", ""))
+        if share is None:
+            raise foreign()
+        return self._page(request, share, status=403)
 
     def _page(self, request: Request, share: Share, error: str = "", status: int = 200) -> Response:
         visitor = self._window.sessions.stranger()
