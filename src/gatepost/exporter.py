@@ -12,7 +12,7 @@ import resource
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import TypeVar
@@ -50,6 +50,7 @@ T = TypeVar("T")
 
 NICE = 10  # so much less does it get of a processor that something else wants
 PIECE = 131_072  # octets that are sent at once, at least: each time the daemon's loop is kept from mail for a moment
+MOST = 2 * PIECE  # octets; a chunk of wide rows is far larger, and the daemon would hold it as a whole, twice
 APART = 0.025  # seconds between two pieces, so that fewer than one reply in a hundred meets with one
 FRESH = 0.1  # seconds for which it is known who asks
 
@@ -127,10 +128,16 @@ async def _made(order: Order, desk: Desk, talk: Talk) -> AsyncIterator[Said]:
         async for piece in pieces:
             held += piece
             if len(held) >= PIECE:
-                yield Piece(bytes(held))
+                for some in _split(held):
+                    yield some
                 held.clear()
-        if held:
-            yield Piece(bytes(held))
+        for some in _split(held):
+            yield some
+
+
+def _split(held: bytearray) -> Iterator[Piece]:
+    for at in range(0, len(held), MOST):
+        yield Piece(bytes(held[at : at + MOST]))
 
 
 def main() -> None:

@@ -585,6 +585,9 @@ async def test_an_exporter_makes_the_daemons_file_chunk_by_chunk(
         *pieces, end = await asyncio.to_thread(lambda q=query: [*daemon.made(order(tenant, CSV, q.encode()))])
         assert end == End() and b"".join(piece.data for piece in pieces) == own
         assert len(pieces) == 2 + len(table(own)[1:]) // 50
+    monkeypatch.setattr(exporter, "MOST", 4000)
+    *pieces, end = await asyncio.to_thread(lambda: [*daemon.made(order(tenant, CSV, query.encode()))])
+    assert b"".join(piece.data for piece in pieces) == own and max(len(piece.data) for piece in pieces) == 4000
     own = (await fetch(tenant.api, tenant.lists[4], XLSX)).content
     size, *pieces, end = await asyncio.to_thread(lambda: [*daemon.made(order(tenant, XLSX))])
     book = b"".join(piece.data for piece in pieces)
