@@ -180,7 +180,7 @@ async def test_a_saved_draft_goes_with_tls_required_unless_the_request_says_othe
     sent = []
     for more in ({}, {"requireTls": False}, {"requireTls": True}):
         # So many that what is behind them lies beyond the header that is looked into otherwise.
-        to = [f"{'Ä' * 60} <a{each}@world.example>" for each in range(300)]
+        to = [] if sent else [f"{'Ä' * 60} <a{each}@world.example>" for each in range(600)]
         saved = await desk.ask("POST", f"{BOB}/emails/drafts", {"requireTls": True, "to": to}, token=desk.bob)
         assert saved.status_code == 201, saved.text
         sent.append(await send(desk, draftId=saved.json()["id"], **more))
