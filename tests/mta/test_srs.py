@@ -56,3 +56,12 @@ def test_a_forged_stale_or_foreign_address_leads_nowhere() -> None:
 def test_the_day_counter_wraps_around() -> None:
     edge = 1024 * DAY * 20 - 1
     assert srs.reverse(rewritten(edge), key=KEY, now=edge + 2 * DAY) == SENDER
+
+
+def test_signs_that_only_look_like_ours_lead_nowhere() -> None:
+    """They ended the dialog: a digest is compared in ASCII, and a Kelvin sign is a K in lower case alone."""
+    for text in ("SRS0=ÄÄÄÄ=AA=x.example=y", "SRS0=ÄÄÄÄÄÄÄÄ=AA=x.example=y"):
+        assert srs.reverse(Address(text, "served.example"), key=KEY, now=NOW) is None
+    day = next(day for day in range(32) if "=AK=" in rewritten(day * DAY).local)
+    kelvin = Address(rewritten(day * DAY).local.replace("=AK=", "=A\u212a="), "served.example")
+    assert srs.reverse(kelvin, key=KEY, now=day * DAY) is None

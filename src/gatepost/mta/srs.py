@@ -10,7 +10,7 @@ from gatepost.model.address import LOCAL_MAX, Address, BadAddress, parse_address
 DAY = 86_400_000
 LIFE = 21  # days that a rewritten address is good for
 _ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
-_FORM = re.compile(r"SRS0[=+-]([^=]{4,12})=([A-Z2-7]{2})=([^=]+)=(.+)\Z", re.IGNORECASE)
+_FORM = re.compile(r"SRS0[=+-]([A-Z2-7]{8})=([A-Z2-7]{2})=([^=]+)=(.+)\Z", re.IGNORECASE | re.ASCII)
 
 
 def rewrite(sender: Address, domain: str, *, key: bytes, now: int) -> str:
