@@ -62,7 +62,7 @@ def change_policy(control: Control, domain: str, given: tuple[str, ...], name: s
     from gatepost.services.policies import PolicyPatch  # takes its time
 
     policy = _find(control, domain, name)
-    control.ask("PATCH", f"/policies/{policy['id']}", change(PolicyPatch, given, but=frozenset({"domainId"})))
+    control.ask("PATCH", f"/policies/{policy['id']}", change(PolicyPatch, given, but=HIDDEN))
     _tell(control.ask("GET", f"/policies/{policy['id']}"))
 
 
@@ -77,9 +77,7 @@ def _find(control: Control, domain: str, name: str | None) -> Any:
 
 def _tell(policy: dict[str, Any]) -> None:
     """Print what can be set; the part of a service that is off is left out."""
-    show_members(
-        {name: value for name, value in policy.items() if name not in ("id", "domainId") and value is not None}
-    )
+    show_members({name: value for name, value in policy.items() if name not in HIDDEN and value is not None})
 
 
 def _row(policy: Any, of_domain: Any) -> tuple[object, ...]:
