@@ -255,6 +255,17 @@ def words() -> bytes:
     return HEADER + b"Subject:" + b" =?utf-8?q?a?=\r\n" * 6000 + b"Comments: " + b"(" * 90_000 + b"\r\n\r\nx"
 
 
+def formatting() -> bytes:
+    """Return a page that leaves formatting open, which each paragraph opens anew: 250,000 elements of 11 kB."""
+    opened = b"".join(b"<b a%d href=//a.example/>" % each for each in range(150))
+    return mail(b"Content-Type: text/html\r\n\r\n<p>" + opened + b"<p>x" * 1650)
+
+
+def hidden_ends() -> bytes:
+    """Return a page of 13,000 elements within each other, whose ends seem to stand there."""
+    return mail(b"Content-Type: text/html\r\n\r\n" + b'<div title="</div>">' * 13_000)
+
+
 def crowd() -> bytes:
     return mail(multipart(*[b"\r\nx"] * 100_000))
 
@@ -280,6 +291,8 @@ MAILS: dict[str, Callable[[], bytes]] = {
     "uuencoded": uuencoded,
     "pdf": pdf,
     "markup": markup,
+    "formatting": formatting,
+    "hidden ends": hidden_ends,
     "names": names,
     "words": words,
     "crowd": crowd,
