@@ -15,6 +15,7 @@ import threading
 import zipfile
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from datetime import UTC, datetime
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -271,6 +272,8 @@ async def receive() -> Message:
 
 
 async def leave() -> Message:
+    """Leave as soon as somebody waits for it; who only looks finds the client still there."""
+    await asyncio.sleep(0)
     return {"type": "http.disconnect"}
 
 
@@ -299,6 +302,24 @@ async def test_a_token_that_is_deleted_ends_the_answer(tenant: Tenant, monkeypat
     with pytest.raises(Problem) as end:
         await tenant.api.app(scope(tenant.lists[4], token), receive, send)
     assert end.value.kind is Kind.UNAUTHENTICATED and len(table(b"".join(sent))) == 1 + 5
+
+
+async def test_a_workbook_that_nobody_waits_for_is_given_up(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    await many(tenant.api, tenant, 20)
+    monkeypatch.setattr(exports, "CHUNK", 5)
+    sent: list[Message] = []
+    told: Iterator[Message] = chain(
+        [{"type": "http.request", "body": b"", "more_body": False}], repeat({"type": "http.disconnect"})
+    )
+
+    async def receive() -> Message:
+        return next(told)
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    await tenant.api.app(scope(tenant.lists[4], tenant.api.token, XLSX), receive, send)
+    assert sent[0]["status"] == 503
 
 
 async def test_a_rule_list_of_many_chunks(tenant: Tenant) -> None:

@@ -28,10 +28,11 @@ from gatepost.api.accept import choose
 from gatepost.api.body import structure
 from gatepost.api.credentials import client_ip
 from gatepost.api.dialect import JSON, NATIVE, Dialect, Json
-from gatepost.api.exports import SUFFIX, Ask, Export
+from gatepost.api.exports import CSV, SUFFIX, Ask, Export
 from gatepost.api.given import read_params, read_query, read_segment
 from gatepost.api.ids import Ids
 from gatepost.api.listing import Listing, camel
+from gatepost.api.patience import awaited, require_client
 from gatepost.model.access import Caller
 from gatepost.model.audit import Actor, acting
 from gatepost.model.problem import Kind, Problem
@@ -115,24 +116,7 @@ class Call:
 
     async def awaited(self, work: Coroutine[Any, Any, T]) -> T:
         """Do what takes long, its body read already, as long as the client waits for it; raise UNAVAILABLE after."""
-        doing = asyncio.create_task(work)
-        leaving = asyncio.create_task(self._left())
-        try:
-            await asyncio.wait((doing, leaving), return_when=asyncio.FIRST_COMPLETED)
-            if not doing.done():
-                doing.cancel()
-                await asyncio.wait((doing,))
-            if doing.cancelled():
-                raise Problem(Kind.UNAVAILABLE, "Nobody waits for it any more.")
-            return doing.result()
-        finally:
-            leaving.cancel()
-            doing.cancel()
-
-    async def _left(self) -> None:
-        """Wait until the client leaves; a body that nobody has read comes before that."""
-        while (await self.request.receive())["type"] != "http.disconnect":
-            pass
+        return await awaited(self.request, work)
 
     def flag(self, header: str) -> bool:
         """Tell whether a header without a value is there; "false" counts as absent (contract A33)."""
@@ -245,7 +229,12 @@ class Endpoint:
         Who calls is found out anew for each chunk, or for an exporter ten times a second, so that a right that is
         withdrawn ends a long answer.
         """
-        prove = partial(self.dialect.prove, call.request, call.desk.counter)
+
+        async def prove() -> Caller:
+            if media != CSV:  # which is cut off at once, as it is sent meanwhile
+                await require_client(call.request)
+            return await self.dialect.prove(call.request, call.desk.counter)
+
         ask, query = await self.asked(call, prove)
         begin = partial(self._begin, call, media, prove)
         return await self.export(call.desk, media).answer(
