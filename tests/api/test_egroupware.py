@@ -17,6 +17,7 @@ from tests.api.kept import EICAR, GTUBE, Desk, open_desk
 from tests.api.spoken import examples, play
 from tests.house import CHEAP
 from tests.peers.sink import Sink
+from tests.steps import steps
 from tests.web.browser import Browser
 
 from gatepost.model.outgoing import Composition, Share, Upload
@@ -24,6 +25,7 @@ from gatepost.model.policy import Policy
 from gatepost.model.query import All, eq
 from gatepost.model.stored import Message
 from gatepost.model.tenant import DomainAlias, Group, GroupMember, User, UserStatus
+from gatepost.services.composing import Composing
 from gatepost.store.store import Writer
 
 pytestmark = pytest.mark.anyio
@@ -477,6 +479,22 @@ async def test_what_was_written_in_a_window_is_kept_where_it_can_not_be_sent_now
         assert "The mail was not sent." in browser.said and "Another" in browser.said
         flood = {**browser.form()[1], "token": "x" * 43, "text": "x" * 20_000}
         assert (await browser.client.post("/compose", data=flood)).status_code == 403
+
+
+async def test_a_window_of_html_alone_shows_its_text_which_is_made_once(tmp_path: Path) -> None:
+    async with opened(tmp_path, http={"listen": ["127.0.0.1:0"]}, sink=Sink()) as desk:
+        mail = {"to": MAIL["to"], "subject": "Hello", "bodyHtml": "<p>Good day</p>" * 500}
+        async with online(desk) as line:
+            assert (await ask(desk, "POST", "/mail/compose", mail)).status_code == 200
+            url = (await line.event())[1]["url"]
+        composing, token = desk.house.gatepost.services.of(Composing), url.partition("=")[2]
+        assert steps(lambda: composing.look(token)) < 5000  # a look at a megabyte took half a second of the loop
+        browser = Browser(desk.house.gatepost.site)
+        await browser.open(url)
+        assert browser.said.count("Good day") == 500
+        await browser.submit(text="Good day\n\n" * 500)
+        (sent,) = await arrived(desk)
+        assert [str(sent.get_body((kind,))).count("Good day") for kind in ("plain", "html")] == [500, 500]
 
 
 async def test_windows_that_lapsed_bar_no_new_ones(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Compose windows: mails that a program begins and a person looks at, changes and sends (semantics 15, F6)."""
 
+import asyncio
 from collections.abc import Sequence
 
 import msgspec
@@ -71,6 +72,8 @@ class Composing:
             return False
         self._uploads.look(user, _files(draft))
         await try_out(draft, author.party, self._clock())
+        if draft.text is None:  # once, and beside the loop: each look would take as long
+            draft = msgspec.structs.replace(draft, text=await asyncio.to_thread(spoken, draft.html or ""))
         waiting = every(eq("user_id", user.id), Where("expires_at", Op.GT, self._clock()))
         if self._store.reader.count(Composition, waiting) >= WINDOWS:
             raise Problem(Kind.TOO_MANY, f"{WINDOWS} compose windows wait for the user already.")
@@ -82,15 +85,14 @@ class Composing:
         return True
 
     def look(self, token: str) -> Draft | None:
-        """Return the mail of a window, with a text where it has HTML alone; None unless its address holds."""
+        """Return the mail of a window; None unless its address holds."""
         found = self._store.reader.first(Composition, eq("digest", digest(token)))
         if found is None or self._tickets.look(token, Purpose.COMPOSE) is None:
             return None
         try:
-            draft = msgspec.json.decode(self._store.secrets.unseal(found.draft), type=Draft)
+            return msgspec.json.decode(self._store.secrets.unseal(found.draft), type=Draft)
         except Unsealable:
             return None
-        return draft if draft.text is not None else msgspec.structs.replace(draft, text=spoken(draft.html or ""))
 
     def files(self, draft: Draft) -> list[str]:
         """Return the names of the files of a mail, carried or linked, that are still there."""
