@@ -390,6 +390,7 @@ async def test_a_signature_is_base64_of_text(desk: Desk) -> None:
         {"sign": coded("x" * 262_145)},
         {"sign": coded("<div>" * 5001)},
         {"sign": coded(HEAVY)},
+        {"sign": coded(f"<p {' '.join(f'a{each}=1' for each in range(2000))}>")},
     ):
         answer = await desk.ask("PUT", f"/users/{user}/sign", bad, token=desk.bob)
         assert (answer.status_code, answer.json()["pointer"]) == (400, "/sign"), str(bad)[:40]

@@ -5,7 +5,7 @@ from html import escape
 
 import nh3
 
-from gatepost.message.markup import multiplies
+from gatepost.message.markup import multiplies, slow
 from gatepost.message.spoken import spoken
 
 _TAGS_NAMES = (
@@ -36,7 +36,8 @@ _COPIES = 50_000  # elements that formatting left open may become
 
 def heavy(html: str) -> bool:
     """Tell whether it takes long to clean HTML: some kilobytes that nobody writes in good faith take all memory."""
-    return html.count("<") > _TAGS_MAX or multiplies(html.encode("utf-8", "replace"), _COPIES)
+    raw = html.encode("utf-8", "replace")
+    return raw.count(b"<") > _TAGS_MAX or slow(raw) or multiplies(raw, _COPIES)
 
 
 def cleaned(html: str) -> str:
