@@ -516,7 +516,7 @@ def test_threat_59_pieces_of_a_split_archive_are_told_by_their_names(name: str) 
 
 
 def test_threat_59_a_member_that_is_called_an_archive_and_is_none_is_told() -> None:
-    assert problems("a.zip", zipped({"b.rar": EXE, "c.gz": b"a text", "d.zip": b""})) == (
+    assert problems("a.zip", zipped({"b.rar": EXE, "c.gz": b"a text", "d.zip": b"", "e.gz": b'{"a": [1, 2]}'})) == (
         "a.zip: b.rar: is called an archive, and is none that is known here",
     )
 
@@ -583,6 +583,7 @@ def test_files_that_a_page_carries_in_base64_are_parts(media: bytes, charset: st
         (b"<a download='run.hta' href='data:application/hta;base64,%s'>x</a>", "run.hta"),
         (b"<script>a.setAttribute('download', 'run.js'); a.href = 'data:text/plain;base64,%s'</script>", "run.js"),
         (b"<script>saveAs(blob, 'run.iso')</script><img src='data:image/png;base64,%s'>", ""),
+        (b"<a download='a.zip' href='/a'>x</a><style>x {src: url( &quot;data:application/font;base64,%s)}</style>", ""),
     ],
 )
 def test_whatever_a_page_has_its_reader_save_is_a_part(page: bytes, shown: str) -> None:

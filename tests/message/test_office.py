@@ -131,6 +131,8 @@ def test_the_files_in_a_pdf_are_members_and_bear_every_name_that_it_has() -> Non
     assert [member.names for member in part.members[:3]] == [("evil.exe", "e.js"), ("evil.exe", "e.js"), ("run.js",)]
     assert part.members[0].head == EXE[:512]
     assert holding("a.pdf", b"%PDF-1.7\n2 0 obj <</Type/EmbeddedFile>>\nstream\nx").members[0].names == ("embedded-1",)
+    both = b"%PDF-1.7\n/F(a.png) /F(b.zip) 2 0 obj <</Type/EmbeddedFile>>\nstream\n\x89PNG\r\n\x1a\n\0\nendstream"
+    assert take_apart(mail(attachment(b"a.pdf", both))).unscannable == ()  # the picture bears the archive's name
 
 
 EXE_STREAM = b"12 0 obj <</Length 9>>\nstream\n" + EXE + b"\nendstream endobj\n"
@@ -193,6 +195,8 @@ def test_the_files_in_a_onenote_page_are_members() -> None:
     assert part.members[0].type == "application/x-dosexec"
     named = holding("a.one", onenote(b"x()", names=["Z:\\one\\evil.hta", "a text", "notes.v2 of May"]))
     assert [member.names for member in named.members] == [("Z:\\one\\evil.hta", "evil.hta")]
+    both = onenote(b"\x89PNG\r\n\x1a\n" + bytes(9), zipped({"run.js": b"x()"}), names=["a.png", "b.zip"])
+    assert take_apart(mail(attachment(b"a.one", both))).unscannable == ()  # the picture bears the name of the archive
     assert take_apart(mail(attachment(b"a.one", onenote(EXE)[:-200]))).unscannable == (
         "a.one: is a damaged OneNote page",
     )
@@ -224,6 +228,15 @@ def test_each_mail_of_a_mailbox_is_opened() -> None:
     box = b"".join(b"From x@y\r\n" + mail(attachment(b"%d.exe" % number, EXE)) + b"\r\n\r\n" for number in range(3))
     shown = [part.shown for part in take_apart(mail(attachment(b"a.mbox", box))).parts]
     assert [name for name in shown if name] == ["a.mbox", "0.exe", "1.exe", "2.exe"]
+
+
+def test_threat_53_an_example_of_a_mail_in_a_text_has_no_faults() -> None:
+    piece = b"Content-Type: message/partial; number=1\r\n\r\n" + mail(b"Content-Type: text/plain\r\n" * 2) + b"\r\nx"
+    example = b"As RFC 2046 has it:\r\n\r\n" + mail(multipart(b"Content-Type: message/external-body\r\n\r\nx", piece))
+    for part in (attachment(b"a.txt", example), attachment(b"a.zip", zipped({"a.txt": example}))):
+        found = take_apart(mail(part))
+        assert "message/partial" in [part.types[0] for part in found.parts]
+        assert found.defects == ()
 
 
 def test_files_in_a_document_of_xml_are_opened() -> None:

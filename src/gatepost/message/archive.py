@@ -128,12 +128,8 @@ class Unpacker:
             self._tell(label, sniff.PIECE)
         container = sniff.container(entry.content) if entry.content else ""
         member = _member(entry, named, label, depth, container)
-        if (
-            member.read
-            and not container
-            and not sniff.is_piece(named.all)
-            and sniff.is_misnamed(named.all, member.type)
-        ):
+        told = bool(container) or sniff.is_piece(named.all)
+        if member.read and not told and not entry.shared and sniff.is_misnamed(named.all, member.type):
             self._tell(label, sniff.MISNAMED)
         self._encrypted |= member.encrypted or entry.encrypted
         self._macros |= member.macros

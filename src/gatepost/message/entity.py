@@ -32,7 +32,7 @@ class Entity(msgspec.Struct):
     default: str = "text/plain"
     file: tuple[bytes, str] | None = None
     cut_header: bool = False  # read the header as ending at its first line that is no field
-    unlikely: bool = False  # it is surely a file, not a mail: its header has no faults
+    unlikely: bool = False  # it is a file or in one, not a mail: its header has no faults
     fields: tuple[Header, ...] = ()  # once they are read
 
 

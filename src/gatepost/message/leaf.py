@@ -230,7 +230,7 @@ def _signed(table: Table, entity: Entity, face: Face, inside: bytes) -> list[Ent
     """Return what an S/MIME object holds: as a mail, and as a file where it is one."""
     mail = _within(table, entity, inside)
     mail.hidden |= not wrapped.begins_as_mail(inside)
-    mail.unlikely = wrapped.is_file(face.named.shown, inside)
+    mail.unlikely |= wrapped.is_file(face.named.shown, inside)
     name = wrapped.file_name(face.named.shown, inside)
     return [mail, replace(mail, hidden=entity.hidden, file=(name.encode("utf-8", "replace"), ""))] if name else [mail]
 
@@ -238,7 +238,9 @@ def _signed(table: Table, entity: Entity, face: Face, inside: bytes) -> list[Ent
 def _within(table: Table, entity: Entity, content: bytes) -> Entity:
     """Return content that is itself a header and a body as an entity below the part that is being read."""
     data = table.keep(content)
-    return Entity(data, 0, len(data), len(table.parts), entity.depth + 1, entity.hidden, outer=False)
+    return Entity(
+        data, 0, len(data), len(table.parts), entity.depth + 1, entity.hidden, False, unlikely=entity.unlikely
+    )
 
 
 def _embedded(table: Table, entity: Entity, index: int, content: bytes, face: Face, sniffed: str) -> list[Entity]:

@@ -44,7 +44,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """An entry of an archive. `names`: readings of its name, the usual first; `content` None when it was not read.
 
     `problem` is a sentence that says why; an encrypted entry needs none. A `page` is no file, and has no name: the text
-    of a mail that came in another form.
+    of a mail that came in another form. `shared`: the names are those of all files there, one of them its own.
     """
 
     names: tuple[str, ...]
@@ -54,6 +54,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     content: bytes | None = None
     problem: str = ""
     page: bool = False
+    shared: bool = False
 
 
 class Meter:

@@ -210,7 +210,8 @@ def onenote(content: bytes, name: str, meter: Meter) -> Iterator[Entry]:
         if start + size > len(content):
             raise Damaged("is a damaged OneNote page")
         meter.take(size)
-        yield Entry(names=names or (f"embedded-{number}",), size=size, content=content[start : start + size])
+        shown, data = names or (f"embedded-{number}",), content[start : start + size]
+        yield Entry(names=shown, size=size, content=data, shared=len(names) > 1)
         at = content.find(_ONENOTE_FILE, start + size)
 
 

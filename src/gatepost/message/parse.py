@@ -134,7 +134,7 @@ def _open(table: Table, entity: Entity, seen: Face, body: int) -> list[Entity]:
     index = len(table.parts)
     if seen.named.cut:
         table.stop(f"part {index} has more names than are looked into")
-    if seen.doubled:
+    if seen.doubled and not entity.unlikely:
         table.flaw(Symbol.HEADER_DUPLICATE, f"part {index} has a Content- field twice", index)
     if seen.multipart:
         found = _open_multipart(table, entity, seen, body)
@@ -172,7 +172,9 @@ def _regions(table: Table, entity: Entity, seen: Face, body: int, default: str) 
     """
     index = _add_container(table, entity, seen, body)
     mail = all(kind.startswith("message/") for kind in seen.types)
-    plain = Entity(entity.data, body, entity.end, index, entity.depth + 1, entity.hidden, entity.outer, default)
+    plain = msgspec.structs.replace(
+        entity, start=body, parent=index, depth=entity.depth + 1, default=default, cut_header=False, fields=()
+    )
     found = [plain]
     for encoding in seen.encodings:
         if encoding in decode.IDENTITY:
@@ -183,7 +185,8 @@ def _regions(table: Table, entity: Entity, seen: Face, body: int, default: str) 
             if reading.data and reading.encoding not in decode.IDENTITY and table.spend(len(reading.data)):
                 data = table.keep(reading.data)
                 hidden = plain.hidden or not (mail and headers.begins(data))
-                found.append(Entity(data, 0, len(data), index, entity.depth + 1, hidden, False, default))
+                decoded = msgspec.structs.replace(plain, data=data, start=0, end=len(data), hidden=hidden, outer=False)
+                found.append(decoded)
                 plain.hidden = plain.hidden or not hidden
     return found
 
@@ -261,9 +264,7 @@ def _cut_loosely(table: Table, region: Entity, boundary: bytes, strict: structur
 
 def _child(region: Entity, piece: structure.Piece, further: bool) -> Entity:
     hidden = region.hidden or piece.hidden or further
-    return Entity(
-        region.data, piece.start, piece.end, region.parent, region.depth, hidden, region.outer, region.default
-    )
+    return msgspec.structs.replace(region, start=piece.start, end=piece.end, hidden=hidden)
 
 
 def _guessed(table: Table, region: Entity, start: int, end: int) -> list[Entity]:

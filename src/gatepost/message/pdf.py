@@ -232,7 +232,7 @@ def _file(content: bytes, stream: _Stream, names: tuple[str, ...], meter: Meter)
         data = _filtered(content, stream, meter)
     except (ValueError, zlib.error):
         return Entry(names=names, problem="an embedded file is damaged or packed by an unknown method")
-    return Entry(names=names, size=len(data), content=data)
+    return Entry(names=names, size=len(data), content=data, shared=len(names) > 1)
 
 
 def _objects(content: bytes, stream: _Stream, meter: Meter) -> tuple[bytes, bool]:

@@ -38,8 +38,10 @@ _FILE = re2.compile(
     rb"[A-Za-z0-9+/\r\n]{60,}={0,2})"
 )
 _ZEROS = b"AAAA"
-# What a page has whoever follows its link save, whatever it is, and the name under which.
-_SAVED = re2.compile(rb"(?i)\bdata:([a-z0-9.+/-]{0,80})[^,\"'<>\s]{0,80};base64,([A-Za-z0-9+/=%\r\n]{8,})")
+# What a page has whoever follows its link save, whatever it is, and the name under which; a style's `url(` is none.
+_SAVED = re2.compile(
+    rb"(?i)(url\(\s*(?:[\"']|&quot;|&#0?39;)?)?\bdata:([a-z0-9.+/-]{0,80})[^,\"'<>\s]{0,80};base64,([A-Za-z0-9+/=%\r\n]{8,})"
+)
 _SHOWN = (b"image/", b"font/", b"audio/", b"video/", b"text/css")
 _DOWNLOAD = re2.compile(
     rb"(?i)\bdownload[\"']?\s*[=,]\s*[\"']?([^\s\"'<>;)]+)"
@@ -80,8 +82,8 @@ def files(raw: bytes) -> list[tuple[bytes, bytes]]:
     name = _DOWNLOAD.search(raw)
     found = [match[1] for match in islice(_FILE.finditer(raw), _FILES)]
     if name:
-        urls = (match for match in _SAVED.finditer(raw) if not match[1].lower().startswith(_SHOWN))
-        found += [unquote_to_bytes(match[2]) for match in islice(urls, _FILES)]
+        urls = (match for match in _SAVED.finditer(raw) if not (match[1] or match[2].lower().startswith(_SHOWN)))
+        found += [unquote_to_bytes(match[3]) for match in islice(urls, _FILES)]
     if not found:
         return []
     shown = html.unescape((name[1] or name[2]).decode("utf-8", "replace")).encode() if name else b""

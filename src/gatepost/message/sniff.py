@@ -24,6 +24,7 @@ MISNAMED = "is called an archive, and is none that is known here"
 _ZIP_HEAD = 65_536  # a ZIP's kind shows in the names of its first members
 _OCTETS = "application/octet-stream"
 _EMPTY = "application/x-empty"
+_JSON = "application/json"
 
 _SCRIPTS = {
     "text/javascript": "js mjs jse",
@@ -244,7 +245,7 @@ def is_misnamed(names: Iterable[str], media: str) -> bool:
 
     `media` is its type; a text holds nothing packed, and what is empty nothing.
     """
-    if media.startswith("text/") or media == _EMPTY:
+    if media.startswith("text/") or media in (_EMPTY, _JSON):
         return False
     return any(name.rpartition(".")[2].lower() in _ARCHIVES for name in names if "." in name)
 
