@@ -477,6 +477,12 @@ def test_threat_61_formatting_that_is_left_open_makes_no_tree_of_millions(html: 
     assert markup.slow(html.encode()) == slow  # 80 kB with 10,000 paragraphs took 800 MB, and two seconds of the loop
 
 
+def test_threat_61_addresses_of_formatting_that_is_opened_anew_are_read_once() -> None:
+    page = "<p>" + "".join(f"<b a{each} href=//a.example/>" for each in range(50)) + "<p>x" * 1900
+    assert steps(lambda: markup.read(page.encode())) < 40 * len(page)  # it becomes a tree of 95,000 elements
+    assert "a.example" in in_html(page)
+
+
 def test_threat_61_octets_that_are_no_utf_8_between_links_end_in_time() -> None:
     raw = b"http://evil.com/\xc3\xa4\xff " + b"hxxp://\xff" * 2_000 + b"\xff" * 5_000_000
     found = Collector()

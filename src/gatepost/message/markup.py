@@ -36,9 +36,9 @@ _RARE_SELECTOR = ",".join(f"[{name}]" for name in _RARE)
 _TAG = re.compile(rb"<(/?)([a-zA-Z][a-zA-Z0-9]*)")
 _LONG_TAG = re.compile(rb"<[a-zA-Z][^<>]{4000,}")
 _BLANK = re.compile(rb"[\s/\"']")
-_COPIES = 500_000  # elements that formatting left open may become
+_COPIES = 100_000  # elements that formatting left open may become
 _PASSES = 12  # pairs within pairs that are looked for
-_FORMATTING_NAMES = rb"a|b|big|code|em|font|i|nobr|s|small|strike|strong|tt|u"  # HTML 13.2.4.3
+_FORMATTING_NAMES = rb"b|big|code|em|font|i|nobr|s|small|strike|strong|tt|u"  # HTML 13.2.4.3; an <a> ends another
 _FORMATTING = re.compile(rb"<(?:" + _FORMATTING_NAMES + rb")[ \t\r\n\f/>]", re.IGNORECASE)
 # What follows a tag's name, of such tags alone as every reader ends at the same place (HTML 13.2.5.32 to 40).
 _VALUE = rb"(?:\"[^\"]*+\"|'[^']*+'|[^ \t\r\n\f\"'<>=`]++)"
@@ -48,7 +48,9 @@ _STRICT = (
 )
 _CLOSED = _STRICT + rb"[^<]*+</\1[ \t\r\n\f]*+>"
 _PAIR = re.compile(rb"<(" + _FORMATTING_NAMES + rb")" + _CLOSED, re.IGNORECASE)
-_BLOCK = re.compile(rb"<(div|p|h[1-6]|center|blockquote|ul|ol|li|table|thead|tbody|tr|t[dh])" + _CLOSED, re.IGNORECASE)
+_BLOCK = re.compile(
+    rb"<(a|div|p|h[1-6]|center|blockquote|ul|ol|li|table|thead|tbody|tr|t[dh])" + _CLOSED, re.IGNORECASE
+)
 _PLAIN = re.compile(rb"<(?:img|br|wbr|span)" + _STRICT + rb"|</span[ \t\r\n\f]*+>", re.IGNORECASE)
 _VOID = frozenset(b"br hr img input meta link area base col embed param source track wbr".split())
 _BY_PATTERN = re.compile(
@@ -111,7 +113,7 @@ def slow(raw: bytes) -> bool:
     """Tell whether Lexbor might take long for a document."""
     if len(raw) > 4000 and max(map(len, raw.split(b"<"))) > 4000 and _crowded(raw):
         return True
-    return (raw.count(b"<") > _SUSPECT and _depth(raw) > _DEPTH_MAX) or multiplies(raw)
+    return multiplies(raw) or (raw.count(b"<") > _SUSPECT and _depth(raw) > _DEPTH_MAX)
 
 
 def multiplies(raw: bytes, most: int = _COPIES) -> bool:
