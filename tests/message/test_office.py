@@ -180,6 +180,11 @@ def nearest(left: int, up: int, corner: int) -> int:
     return min((left, up, corner), key=lambda octet: abs(guess - octet))
 
 
+def test_streams_of_a_pdf_that_end_nowhere_are_no_endless_work() -> None:
+    content = b"%PDF-1.7\n/EmbeddedFile" + b"/Filter /A stream\n/ObjStm" * 4500
+    assert "more than" in take_apart(mail(attachment(b"a.pdf", content))).unscannable[0]
+
+
 @pytest.mark.parametrize("kind", range(5))
 def test_objects_of_a_pdf_that_are_packed_by_differences_are_read(kind: int) -> None:
     objects = zlib.compress(predicted(kind, b"3 0 <</F(evil.exe)/EF<</F 12 0 R>>>>", 7))

@@ -247,9 +247,8 @@ def _objects(content: bytes, stream: _Stream, meter: Meter) -> tuple[bytes, bool
 def _filtered(content: bytes, stream: _Stream, meter: Meter) -> bytes:
     """Return what a stream holds; raises ValueError or zlib.error where it can't be unpacked."""
     dictionary = content[stream.head]
-    for begin in _OBJECT.finditer(dictionary):
-        dictionary = content[stream.head.start + begin.end() : stream.head.stop]
-    data = _raw(content, stream.start, dictionary)
+    dictionary = dictionary[max((begin.end() for begin in _OBJECT.finditer(dictionary)), default=0) :]
+    data = _raw(content, stream.start, dictionary, meter)
     told = dict.fromkeys(_FILTER_KEY.findall(dictionary))
     if len(told) > 1 or b"" in told:
         raise ValueError("its filters stand elsewhere")
@@ -264,13 +263,18 @@ def _filtered(content: bytes, stream: _Stream, meter: Meter) -> bytes:
     return data
 
 
-def _raw(content: bytes, at: int, dictionary: bytes) -> bytes:
-    """Return a stream's octets, as many as it says if its end stands behind them."""
+def _raw(content: bytes, at: int, dictionary: bytes, meter: Meter) -> bytes:
+    """Return a stream's octets, as many as it says if its end stands behind them; those of others count if it does not.
+
+    So nobody has all that follows looked through anew by each of a thousand streams that end nowhere.
+    """
     told = _LENGTH.search(dictionary)
     end = at + int(told[1]) if told else 0
     if not told or not content[end : end + 20].lstrip().startswith(_END):
         end = content.find(_END, at)
-    return content[at : end if end >= 0 else len(content)]
+        end = end if end >= 0 else len(content)
+        meter.take(end - at)
+    return content[at:end]
 
 
 def _undone(name: bytes, data: bytes, meter: Meter) -> bytes:
