@@ -42,7 +42,7 @@ async def serve(loaded: Loaded, config: Path | None) -> None:
     """Start, tell the manager, wait for a signal, stop. A SIGHUP that comes before the start is over is heeded then."""
     settings = loaded.settings
     early = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, early.set)  # left alone it would end us
+    on_hangup(early.set)  # left alone it would end us
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # which main held back until now
     require_store(Path(settings.store.directory))
     keep_the_heap()
@@ -64,7 +64,6 @@ async def serve(loaded: Loaded, config: Path | None) -> None:
         log.info("stopping")
         watchdog.cancel()
     log.info("stopped")
-    asyncio.get_running_loop().remove_signal_handler(signal.SIGHUP)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # which would end the rest of it as no clean stop
 
 
@@ -118,8 +117,17 @@ def heed_signals(reload: Callable[[], None]) -> asyncio.Event:
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
         loop.add_signal_handler(number, stop)
-    loop.add_signal_handler(signal.SIGHUP, hang_up)
+    on_hangup(hang_up)
     return stopped
+
+
+def on_hangup(act: Callable[[], None]) -> None:
+    """Have a SIGHUP do that in the loop.
+
+    It is no handler of the loop's own: one that is taken away leaves the signal, for a moment, to end the process.
+    """
+    loop = asyncio.get_running_loop()
+    signal.signal(signal.SIGHUP, lambda *_: loop.call_soon_threadsafe(act))
 
 
 async def feed_watchdog() -> None:
