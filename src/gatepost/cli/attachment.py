@@ -1,13 +1,13 @@
 """`gatepost attachment`: which files a domain forbids and lets through, through the running daemon."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import click
 
 from gatepost.cli.control import Control, segment
 from gatepost.cli.domain import find_domain
-from gatepost.cli.options import json_option, with_control
+from gatepost.cli.options import json_option, together, with_control
 from gatepost.cli.output import one_by_one, show_json, show_table
 from gatepost.model.rules import AttachmentAction, CheckType
 
@@ -21,19 +21,21 @@ def command() -> None:
     """List, deny, allow and delete: the rules of a domain for attachments."""
 
 
-def _adds(act: Callable[..., None]) -> Callable[..., None]:
-    """Give a command that adds rules what both of them take."""
-    told = "What it is held against; may be given several times, for a rule each."
-    for each in (
-        with_control,
-        json_option,
-        click.option("--description", metavar="TEXT", help="What the reason calls it, where it decides."),
-        click.option("--of", type=OF, multiple=True, default=NAMES, show_default=True, help=told),
-        click.argument("pattern"),
-        click.argument("domain"),
-    ):
-        act = each(act)
-    return act
+_adds = together(
+    click.argument("domain"),
+    click.argument("pattern"),
+    click.option(
+        "--of",
+        type=OF,
+        multiple=True,
+        default=NAMES,
+        show_default=True,
+        help="What it is held against; may be given several times, for a rule each.",
+    ),
+    click.option("--description", metavar="TEXT", help="What the reason calls it, where it decides."),
+    json_option,
+    with_control,
+)
 
 
 @command.command("list")

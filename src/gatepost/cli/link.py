@@ -1,7 +1,6 @@
 """`gatepost link`: the hosts that links in mail to a domain may and may not lead to, through the running daemon."""
 
 import os
-from collections.abc import Callable
 from typing import Any
 
 import click
@@ -9,7 +8,7 @@ import click
 from gatepost.cli.control import Control
 from gatepost.cli.domain import find_domain
 from gatepost.cli.failure import Failure
-from gatepost.cli.options import json_option, with_control
+from gatepost.cli.options import json_option, together, with_control
 from gatepost.cli.output import show_json, show_table
 from gatepost.model.address import BadAddress, domain_name
 from gatepost.model.rules import UriAction
@@ -27,17 +26,13 @@ def command() -> None:
     """List, block, allow, skip and forget hosts that links lead to."""
 
 
-def _adds(act: Callable[..., None]) -> Callable[..., None]:
-    """Give a command that adds a rule what all of them take."""
-    for each in (
-        with_control,
-        json_option,
-        click.option("--description", metavar="TEXT", help="Why, for whoever asks later."),
-        click.argument("host"),
-        click.argument("domain"),
-    ):
-        act = each(act)
-    return act
+_adds = together(
+    click.argument("domain"),
+    click.argument("host"),
+    click.option("--description", metavar="TEXT", help="Why, for whoever asks later."),
+    json_option,
+    with_control,
+)
 
 
 @command.command("list")

@@ -91,3 +91,14 @@ def with_control(command: Callable[..., Any]) -> Callable[..., Any]:
         return command(*args, control=Control(Path(settings.store.directory)), **named)
 
     return run
+
+
+def together(*parts: Callable[[Any], Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return one decorator for several, the outermost first: what commands of a kind have in common."""
+
+    def apply(act: Callable[..., Any]) -> Callable[..., Any]:
+        for part in reversed(parts):
+            act = part(act)
+        return act
+
+    return apply

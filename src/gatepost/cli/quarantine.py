@@ -13,7 +13,7 @@ import click
 from gatepost.cli.control import PAGE, Control, segment
 from gatepost.cli.domain import find_domain
 from gatepost.cli.failure import Failure
-from gatepost.cli.options import json_option, with_control
+from gatepost.cli.options import json_option, together, with_control
 from gatepost.cli.output import clean, make_sure, moment, one_by_one, show_json, show_table
 from gatepost.model.verdict import Category
 
@@ -41,9 +41,7 @@ def which_options(command: Callable[..., Any]) -> Callable[..., Any]:
         which = {name: value for name, value in given.items() if value is not None}
         return command(control=control, which=which, **named)
 
-    for option in reversed(_which_options):
-        run = option(run)
-    return run
+    return together(*_which_options)(run)
 
 
 @click.group()

@@ -11,7 +11,7 @@ import click
 from gatepost.cli.control import PAGE, Control, segment
 from gatepost.cli.domain import find_domain
 from gatepost.cli.failure import Failure
-from gatepost.cli.options import json_option, split_host, transport_option, with_control
+from gatepost.cli.options import json_option, split_host, together, transport_option, with_control
 from gatepost.cli.output import clean, make_sure, moment, one_by_one, show_json, show_table
 
 TRIES = ("TIME", "SERVER", "TLS", "REPLY", "TOOK")
@@ -39,9 +39,7 @@ def which_options(command: Callable[..., Any]) -> Callable[..., Any]:
         which = {name: value for name, value in given.items() if value is not None}
         return command(control=control, which=which, **named)
 
-    for option in reversed(_which_options):
-        run = option(run)
-    return run
+    return together(*_which_options)(run)
 
 
 @click.group()

@@ -1,7 +1,6 @@
 """`gatepost sender`: whom a domain or a mailbox allows, blocks or protects, through the running daemon."""
 
 import os
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,7 +9,7 @@ import click
 from gatepost.cli.control import Control
 from gatepost.cli.domain import find_domain
 from gatepost.cli.failure import Failure
-from gatepost.cli.options import json_option, with_control
+from gatepost.cli.options import json_option, together, with_control
 from gatepost.cli.output import moment, show_json, show_table
 from gatepost.cli.user import find_user
 from gatepost.model.rules import SenderType
@@ -23,18 +22,14 @@ def command() -> None:
     """List, allow, block, protect and forget senders, for a domain or a mailbox."""
 
 
-def _adds(act: Callable[..., None]) -> Callable[..., None]:
-    """Give a command that adds a rule what all of them take."""
-    for each in (
-        with_control,
-        json_option,
-        click.option("--description", metavar="TEXT", help="Why, for whoever asks later."),
-        click.option("--days", type=click.IntRange(1, 36500), help="Days until it ends; without, it does not."),
-        click.argument("sender"),
-        click.argument("owner"),
-    ):
-        act = each(act)
-    return act
+_adds = together(
+    click.argument("owner"),
+    click.argument("sender"),
+    click.option("--days", type=click.IntRange(1, 36500), help="Days until it ends; without, it does not."),
+    click.option("--description", metavar="TEXT", help="Why, for whoever asks later."),
+    json_option,
+    with_control,
+)
 
 
 @command.command("list")
