@@ -121,7 +121,7 @@ def test_an_argument_that_is_no_utf8_is_wrong_usage(args: list[str], capsys: pyt
     assert re.search(r"'\\udcff.*' is no UTF-8", capsys.readouterr().err)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="takes root's rights away")
+@pytest.mark.skipif(os.geteuid() != 0, reason="not root, whose rights are taken away")
 @pytest.mark.parametrize(
     "command",
     ["serve", *(pytest.param(each, marks=pytest.mark.conformance) for each in ("check", "domain list", "key renew"))],
@@ -138,7 +138,7 @@ def test_a_store_of_another_user_is_no_permission(command: str, tmp_path: Path) 
 
 
 @pytest.mark.conformance
-@pytest.mark.skipif(os.geteuid() != 0, reason="takes root's rights away")
+@pytest.mark.skipif(os.geteuid() != 0, reason="not root, whose rights are taken away")
 def test_a_port_that_only_the_service_may_open_is_no_fault(tmp_path: Path) -> None:
     config = tmp_path / "gatepost.toml"
     config.write_text('store.directory = "state"\nhttp.listen = []\nsmtp.listener = [{listen = "127.0.0.1:24"}]\n')

@@ -111,7 +111,7 @@ def test_a_check_leaves_a_running_store_alone(daemon: Daemon, capsys: pytest.Cap
     assert "in use by a running gatepost, which is ready" in capsys.readouterr().out
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="listens as another user")
+@pytest.mark.skipif(os.geteuid() != 0, reason="not root, who can listen as another user")
 def test_a_check_beside_the_daemon_tells_of_ports_that_others_have_taken(
     daemon: Daemon, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

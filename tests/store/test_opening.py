@@ -140,7 +140,7 @@ def test_a_directory_may_be_linked_and_a_database_alone_may_not(directory: Path,
     assert raised.value.code == StoreProblem.CONFIG
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="gives a folder away")
+@pytest.mark.skipif(os.geteuid() != 0, reason="not root, who can give a folder away")
 def test_whose_a_store_is_that_may_not_be_used_is_told(tmp_path: Path) -> None:
     os.chown(tmp_path, 12345, 12345)
     denied = PermissionError(errno.EACCES, "Permission denied", f"{tmp_path}/state/lock")

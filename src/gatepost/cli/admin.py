@@ -10,7 +10,7 @@ from gatepost.cli.control import Control
 from gatepost.cli.domain import find_domain
 from gatepost.cli.failure import Failure
 from gatepost.cli.options import json_option, language_option, password_option, with_control
-from gatepost.cli.output import one, show_json, show_table
+from gatepost.cli.output import one, show_item, show_list
 
 HEAD = ("ID", "LOGIN", "NAME", "ENABLED", "HOLDS")
 NAMED = 3  # permissions that are named one by one
@@ -36,10 +36,7 @@ def list_admins(control: Control, as_json: bool, **node: str | None) -> None:
     """List all administrators, or those given access to one node."""
     path = f"{_node(control, node)}/admins" if any(node.values()) else "/security/admins"
     admins = list(control.every(path))
-    if as_json:
-        show_json(admins)
-    else:
-        show_table(HEAD, map(_row, admins))
+    show_list(admins, as_json, HEAD, _row)
 
 
 @command.command()
@@ -76,10 +73,7 @@ def add(
         "permissions": names,
     }
     admin = control.ask("POST", f"{_node(control, node)}/admins", body)
-    if as_json:
-        show_json(admin)
-    else:
-        show_table(HEAD, [_row(admin)])
+    show_item(admin, as_json, HEAD, _row)
 
 
 @command.command()

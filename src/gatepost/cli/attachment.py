@@ -8,7 +8,7 @@ import click
 from gatepost.cli.control import Control, segment
 from gatepost.cli.domain import find_domain
 from gatepost.cli.options import json_option, together, with_control
-from gatepost.cli.output import one_by_one, show_json, show_table
+from gatepost.cli.output import one_by_one, show_list
 from gatepost.model.rules import AttachmentAction, CheckType
 
 HEAD = ("ID", "ORDER", "RULE", "OF", "PATTERN", "DESCRIPTION")
@@ -44,7 +44,7 @@ _adds = together(
 @with_control
 def list_rules(control: Control, domain: str, as_json: bool) -> None:
     """List the rules of DOMAIN in the order in which they are tried: the first that matches decides."""
-    _show(list(control.every(_path(control, domain), sort="priority")), as_json)
+    show_list(control.every(_path(control, domain), sort="priority"), as_json, HEAD, _row)
 
 
 @command.command()
@@ -87,14 +87,7 @@ def _add(
 ) -> None:
     path = _path(control, domain)
     bodies = ({"action": action, "checkType": each, "filter": pattern, "description": description} for each in of)
-    _show([control.ask("POST", path, body) for body in bodies], as_json)
-
-
-def _show(rules: list[Any], as_json: bool) -> None:
-    if as_json:
-        show_json(rules)
-    else:
-        show_table(HEAD, map(_row, rules))
+    show_list([control.ask("POST", path, body) for body in bodies], as_json, HEAD, _row)
 
 
 def _row(rule: Any) -> tuple[object, ...]:

@@ -11,7 +11,7 @@ import msgspec
 from gatepost.cli.control import PAGE, Control
 from gatepost.cli.domain import find_domain
 from gatepost.cli.options import json_option, with_control
-from gatepost.cli.output import moment, show_json, show_table
+from gatepost.cli.output import moment, show_list
 
 HEAD = ("TIME", "WHO", "FROM", "ACT", "WHAT", "CHANGE")
 WIDEST = 100  # characters of a change in the table
@@ -37,10 +37,7 @@ def command(
     times = {name: millis(when) for name, when in (("since", since), ("until", until)) if when is not None}
     pages = control.pages("/audit", pageSize=min(limit, PAGE), **filters, **times)
     entries = list(islice(chain.from_iterable(pages), min(limit, sys.maxsize)))
-    if as_json:
-        show_json(entries)
-    else:
-        show_table(HEAD, map(_row, entries))
+    show_list(entries, as_json, HEAD, _row)
 
 
 def _filters(

@@ -10,7 +10,7 @@ import click
 from gatepost.cli.control import Control
 from gatepost.cli.members import change, members_argument, show_members
 from gatepost.cli.options import json_option, language_option, split_host, transport_option, transports, with_control
-from gatepost.cli.output import clean, one, show_json, show_table
+from gatepost.cli.output import clean, one, show_item, show_json, show_list
 from gatepost.sockets import join_endpoint
 
 MEMBERS = (
@@ -36,10 +36,7 @@ def command() -> None:
 def list_domains(control: Control, name: str, as_json: bool) -> None:
     """List the domains."""
     domains = list(control.every("/domains", **({} if name == "*" else {"name": name})))
-    if as_json:
-        show_json(domains)
-    else:
-        show_table(HEAD, map(_row, domains))
+    show_list(domains, as_json, HEAD, _row)
 
 
 @command.command()
@@ -77,10 +74,7 @@ def add(
         "platforms": [platform],
     }
     domain = control.ask("POST", "/domains", body)
-    if as_json:
-        show_json(domain)
-    else:
-        show_table(HEAD, [_row(domain)])
+    show_item(domain, as_json, HEAD, _row)
 
 
 @command.command()

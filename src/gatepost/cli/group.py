@@ -8,7 +8,7 @@ import click
 from gatepost.cli.control import Control
 from gatepost.cli.domain import find_domain
 from gatepost.cli.options import json_option, with_control
-from gatepost.cli.output import one, show_json, show_table
+from gatepost.cli.output import one, show_list
 from gatepost.cli.user import address_key, locate
 
 HEAD = ("ID", "ADDRESS", "MEMBERS")
@@ -27,7 +27,7 @@ def command() -> None:
 @with_control
 def list_groups(control: Control, domain: str, as_json: bool) -> None:
     """List the groups of DOMAIN with their members."""
-    _show(list(control.every(f"/domains/{find_domain(control, domain)['id']}/groups")), as_json)
+    show_list(control.every(f"/domains/{find_domain(control, domain)['id']}/groups"), as_json, HEAD, _row)
 
 
 @command.command()
@@ -38,7 +38,7 @@ def list_groups(control: Control, domain: str, as_json: bool) -> None:
 def add(control: Control, address: str, members: Sequence[str], as_json: bool) -> None:
     """Make a group: mail to ADDRESS goes to each MEMBER, an account, another group or an address elsewhere."""
     path = f"/domains/{find_domain(control, address.rpartition('@')[2])['id']}/groups"
-    _show([control.ask("POST", path, {"email": address, "recipients": members})], as_json)
+    show_list([control.ask("POST", path, {"email": address, "recipients": members})], as_json, HEAD, _row)
 
 
 @command.command()
@@ -49,7 +49,7 @@ def add(control: Control, address: str, members: Sequence[str], as_json: bool) -
 def join(control: Control, address: str, members: Sequence[str], as_json: bool) -> None:
     """Add members to the group ADDRESS."""
     path, _ = _find(control, address)
-    _show([control.ask("POST", f"{path}/addresses", members)], as_json)
+    show_list([control.ask("POST", f"{path}/addresses", members)], as_json, HEAD, _row)
 
 
 @command.command()
@@ -85,10 +85,5 @@ def _find(control: Control, address: str) -> tuple[str, Any]:
     return f"{path}/{group['id']}", group
 
 
-def _show(groups: list[Any], as_json: bool) -> None:
-    if as_json:
-        show_json(groups)
-        return
-    show_table(
-        HEAD, ((each["id"], each["email"], " ".join(to["email"] for to in each["recipients"])) for each in groups)
-    )
+def _row(group: Any) -> tuple[object, ...]:
+    return group["id"], group["email"], " ".join(member["email"] for member in group["recipients"])

@@ -9,7 +9,7 @@ from gatepost.cli.control import Control
 from gatepost.cli.domain import find_domain
 from gatepost.cli.failure import Failure
 from gatepost.cli.options import json_option, together, with_control
-from gatepost.cli.output import show_json, show_table
+from gatepost.cli.output import show_list
 from gatepost.model.address import BadAddress, domain_name
 from gatepost.model.rules import UriAction
 
@@ -41,7 +41,7 @@ _adds = together(
 @with_control
 def list_hosts(control: Control, domain: str, as_json: bool) -> None:
     """List the rules of DOMAIN."""
-    _show(list(control.every(_path(control, domain), sort="filter")), as_json)
+    show_list(control.every(_path(control, domain), sort="filter"), as_json, HEAD, _row)
 
 
 @command.command()
@@ -88,7 +88,7 @@ def _add(
     control: Control, domain: str, action: UriAction, as_json: bool, host: str | None, description: str | None
 ) -> None:
     body = {"action": action, "filter": host, "description": description}
-    _show([control.ask("POST", _path(control, domain), body)], as_json)
+    show_list([control.ask("POST", _path(control, domain), body)], as_json, HEAD, _row)
 
 
 def _key(host: str) -> str:
@@ -99,8 +99,5 @@ def _key(host: str) -> str:
         return host.lower()
 
 
-def _show(rules: list[Any], as_json: bool) -> None:
-    if as_json:
-        show_json(rules)
-    else:
-        show_table(HEAD, ((each["filter"], WORDS[each["action"]], each["description"]) for each in rules))
+def _row(rule: Any) -> tuple[object, ...]:
+    return rule["filter"], WORDS[rule["action"]], rule["description"]

@@ -78,3 +78,19 @@ def show_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     click.secho(first, bold=True)
     for line in others:
         click.echo(line)
+
+
+def show_list(items: Iterable[Any], as_json: bool, head: Sequence[str], row: Callable[[Any], Sequence[object]]) -> None:
+    """Print what a command lists: as it came, or each as a row."""
+    if as_json:
+        show_json(list(items))
+    else:
+        show_table(head, map(row, items))
+
+
+def show_item(item: Any, as_json: bool, head: Sequence[str], row: Callable[[Any], Sequence[object]]) -> None:
+    """Print the one thing that a command shows or made: as it came, or as a row."""
+    if as_json:
+        show_json(item)
+    else:
+        show_table(head, [row(item)])

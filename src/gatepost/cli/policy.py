@@ -1,5 +1,6 @@
 """`gatepost policy`: what becomes of each kind of mail of a domain, through the running daemon."""
 
+from functools import partial
 from typing import Any
 
 import click
@@ -8,7 +9,7 @@ from gatepost.cli.control import Control
 from gatepost.cli.domain import find_domain
 from gatepost.cli.members import change, members_argument, show_members
 from gatepost.cli.options import json_option, with_control
-from gatepost.cli.output import one, show_json, show_table
+from gatepost.cli.output import one, show_json, show_list
 
 HEAD = ("NAME", "DEFAULT", "INCOMING", "OUTGOING", "QUARANTINE", "RETENTION", "ARCHIVE", "SPAM SCORE", "MB")
 HIDDEN = frozenset({"id", "domainId"})
@@ -28,11 +29,8 @@ def command() -> None:
 def list_policies(control: Control, domain: str, as_json: bool) -> None:
     """List the policies of DOMAIN."""
     found = find_domain(control, domain)
-    policies = list(control.every(f"/domains/{found['id']}/policies"))
-    if as_json:
-        show_json(policies)
-    else:
-        show_table(HEAD, (_row(each, found["policy"]) for each in policies))
+    policies = control.every(f"/domains/{found['id']}/policies")
+    show_list(policies, as_json, HEAD, partial(_row, of_domain=found["policy"]))
 
 
 @command.command()

@@ -12,7 +12,7 @@ from gatepost.cli.control import PAGE, Control, segment
 from gatepost.cli.domain import find_domain
 from gatepost.cli.failure import Failure
 from gatepost.cli.options import json_option, split_host, together, transport_option, with_control
-from gatepost.cli.output import clean, make_sure, moment, one_by_one, show_json, show_table
+from gatepost.cli.output import clean, make_sure, moment, one_by_one, show_json, show_list, show_table
 
 TRIES = ("TIME", "SERVER", "TLS", "REPLY", "TOOK")
 PLACES = ("DESTINATION", "WAITING", "UNDER WAY", "AT ONCE", "")
@@ -54,10 +54,7 @@ def command() -> None:
 def list_queue(control: Control, which: dict[str, Any], as_json: bool) -> None:
     """List what is queued or held; of several options only --domain and --destination go with another."""
     deliveries = queued(control, **which)
-    if as_json:
-        show_json(list(deliveries))
-    else:
-        show_table(HEAD, map(_row, deliveries))
+    show_list(deliveries, as_json, HEAD, _row)
 
 
 @command.command()
@@ -156,10 +153,7 @@ def reroute(control: Control, ids: Sequence[str], which: dict[str, Any], to: str
 def destinations(control: Control, as_json: bool) -> None:
     """List what waits for each destination, the fullest first."""
     found = control.ask("GET", "/queue/destinations")
-    if as_json:
-        show_json(found)
-    else:
-        show_table(PLACES, map(_place, found))
+    show_list(found, as_json, PLACES, _place)
 
 
 @command.command()

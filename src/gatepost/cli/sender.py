@@ -10,7 +10,7 @@ from gatepost.cli.control import Control
 from gatepost.cli.domain import find_domain
 from gatepost.cli.failure import Failure
 from gatepost.cli.options import json_option, together, with_control
-from gatepost.cli.output import moment, show_json, show_table
+from gatepost.cli.output import moment, show_list
 from gatepost.cli.user import find_user
 from gatepost.model.rules import SenderType
 
@@ -38,7 +38,7 @@ _adds = together(
 @with_control
 def list_senders(control: Control, owner: str, as_json: bool) -> None:
     """List the rules of OWNER, a domain or the address of an account."""
-    _show(list(control.every(_path(control, owner))), as_json)
+    show_list(control.every(_path(control, owner)), as_json, HEAD, _row)
 
 
 @command.command()
@@ -87,14 +87,7 @@ def _path(control: Control, owner: str) -> str:
 def _add(control: Control, owner: str, as_json: bool, days: int | None, **rule: Any) -> None:
     if days is not None:
         rule["expireAt"] = int((datetime.now(UTC) + timedelta(days=days)).timestamp() * 1000)
-    _show(control.ask("POST", _path(control, owner), [rule]), as_json)
-
-
-def _show(rules: list[Any], as_json: bool) -> None:
-    if as_json:
-        show_json(rules)
-    else:
-        show_table(HEAD, map(_row, rules))
+    show_list(control.ask("POST", _path(control, owner), [rule]), as_json, HEAD, _row)
 
 
 def _row(rule: Any) -> tuple[object, ...]:

@@ -1,11 +1,13 @@
 """`gatepost suppression`: the addresses that a domain's mail goes to no more."""
 
+from typing import Any
+
 import click
 
 from gatepost.cli.control import Control
 from gatepost.cli.domain import find_domain
 from gatepost.cli.options import json_option, with_control
-from gatepost.cli.output import clean, moment, one, show_json, show_table
+from gatepost.cli.output import moment, one, show_list
 
 HEAD = ("ADDRESS", "CAUSE", "SINCE", "UNTIL", "WHY")
 
@@ -21,15 +23,7 @@ def command() -> None:
 @with_control
 def list_suppressions(control: Control, domain: str, as_json: bool) -> None:
     """List the addresses that mail of DOMAIN does not go to."""
-    found = control.every(_path(control, domain))
-    if as_json:
-        show_json(list(found))
-        return
-    rows = (
-        (each["address"], each["cause"], moment(each["createdAt"]), moment(each["expiresAt"]), clean(each["reason"]))
-        for each in found
-    )
-    show_table(HEAD, rows)
+    show_list(control.every(_path(control, domain)), as_json, HEAD, _row)
 
 
 @command.command()
@@ -58,3 +52,8 @@ def delete(control: Control, domain: str, address: str) -> None:
 
 def _path(control: Control, domain: str) -> str:
     return f"/domains/{find_domain(control, domain)['id']}/suppressions"
+
+
+def _row(entry: Any) -> tuple[object, ...]:
+    since, until = moment(entry["createdAt"]), moment(entry["expiresAt"])
+    return entry["address"], entry["cause"], since, until, entry["reason"]

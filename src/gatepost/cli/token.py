@@ -8,7 +8,7 @@ import click
 from gatepost.cli.admin import find_admin
 from gatepost.cli.control import Control, segment
 from gatepost.cli.options import json_option, with_control
-from gatepost.cli.output import moment, show_json, show_table
+from gatepost.cli.output import moment, show_json, show_list
 
 HEAD = ("ID", "NAME", "MADE", "EXPIRES", "LAST USE")
 
@@ -27,10 +27,7 @@ def command() -> None:
 def list_tokens(control: Control, login: str, as_json: bool) -> None:
     """List the tokens; their values can't be read back."""
     tokens = control.ask("GET", _tokens(control, login))
-    if as_json:
-        show_json(tokens)
-    else:
-        show_table(HEAD, map(_row, tokens))
+    show_list(tokens, as_json, HEAD, _row)
 
 
 @command.command()

@@ -10,7 +10,7 @@ from gatepost.cli.domain import find_domain
 from gatepost.cli.failure import Failure
 from gatepost.cli.members import change, members_argument
 from gatepost.cli.options import json_option, password_option, with_control
-from gatepost.cli.output import one, show_json, show_table
+from gatepost.cli.output import one, show_item, show_list
 from gatepost.model.address import BadAddress, parse_address
 
 HEAD = ("ID", "ADDRESS", "STATUS", "NAME", "POLICY")
@@ -28,10 +28,7 @@ def command() -> None:
 def list_users(control: Control, domain: str, as_json: bool) -> None:
     """List the users of DOMAIN."""
     users = list(control.every(f"/domains/{find_domain(control, domain)['id']}/users"))
-    if as_json:
-        show_json(users)
-    else:
-        show_table(HEAD, map(_row, users))
+    show_list(users, as_json, HEAD, _row)
 
 
 @command.command()
@@ -46,7 +43,7 @@ def add(control: Control, address: str, as_json: bool, **facts: str | None) -> N
     domain = find_domain(control, address.rpartition("@")[2])
     given = {name: value for name, value in facts.items() if value is not None}
     user = control.ask("POST", "/users", {"email": address, "status": "ENABLED", "domainId": domain["id"], **given})
-    _tell(user, as_json)
+    show_item(user, as_json, HEAD, _row)
 
 
 @command.command("set")
@@ -66,7 +63,7 @@ def change_user(control: Control, address: str, given: tuple[str, ...], password
     body = change(UserUpdate, given, but=frozenset({"password"}))  # the list of processes is read by all
     path = f"/users/{user['id']}"
     control.ask("PATCH", path, body if password is None else {**body, "password": password})
-    _tell(control.ask("GET", path), as_json)
+    show_item(control.ask("GET", path), as_json, HEAD, _row)
 
 
 @command.command()
@@ -90,13 +87,6 @@ def locate(control: Control, address: str) -> tuple[Any, str]:
     """Return the domain of an address here, and the form in which the address is kept; raise Failure."""
     domain = find_domain(control, address.rpartition("@")[2])
     return domain, f"{address_key(address).rpartition('@')[0]}@{domain['name']}"
-
-
-def _tell(user: Any, as_json: bool) -> None:
-    if as_json:
-        show_json(user)
-    else:
-        show_table(HEAD, [_row(user)])
 
 
 def address_key(address: str) -> str:
