@@ -66,7 +66,8 @@ def _streams(
     try:
         while complete and content.startswith(signature, at):
             at, complete = unpack(content, at, len(content), stream(), meter, out)
-            at = _ZEROS.match(content, at).end() if padded else at  # type: ignore[union-attr]
+            if padded and (zeros := _ZEROS.match(content, at)):
+                at = zeros.end()
     except lzma.LZMAError as error:
         raise Damaged("is a damaged archive") from error
     yield from single(out.getvalue(), [stem(name)], complete, meter)
