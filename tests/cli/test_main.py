@@ -4,12 +4,16 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from gatepost.cli import eml, health
+from gatepost.cli.control import SOCKET_NAME
+from gatepost.cli.failure import Failure
 from gatepost.cli.main import COMMANDS, gatepost, main
 
 
@@ -61,6 +65,33 @@ def test_without_a_daemon_a_command_says_so(
     err = capsys.readouterr().err
     assert code == os.EX_UNAVAILABLE
     assert f"no gatepost is running on {tmp_path}/state" in err
+
+
+def test_a_daemon_that_hangs_is_not_well(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "PATIENCE", 0.01)
+    settings = tmp_path / "gatepost.toml"
+    settings.write_text(f'[store]\ndirectory = "{tmp_path}"\n')
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(tmp_path / SOCKET_NAME))
+        silent.listen()
+        assert main(["health", "--config", str(settings)]) == os.EX_UNAVAILABLE
+    assert "does not answer" in capsys.readouterr().err
+
+
+def test_what_has_no_end_is_no_mail(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(eml, "LARGEST", 1000)
+    with pytest.raises(Failure, match="/dev/zero: larger than any mail"):
+        list(eml.read_mails(Path("/dev/zero")))
+
+
+def test_a_mail_may_come_through_a_pipe() -> None:
+    reader, writer = os.pipe()
+    os.write(writer, b"Subject: hi\n\nHello\n")
+    os.close(writer)
+    assert list(eml.read_mails(Path(f"/proc/self/fd/{reader}"))) == [b"Subject: hi\r\n\r\nHello\r\n"]
+    os.close(reader)
 
 
 def test_the_installed_command_prints_its_version_as_json() -> None:

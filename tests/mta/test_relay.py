@@ -3,6 +3,7 @@
 import asyncio
 import os
 import random
+import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -444,6 +445,19 @@ async def test_a_lonely_server_that_cannot_be_used_defers_97(make: Make, script:
     assert outcome.result is Result.DEFERRED
     assert outcome.unreachable
     assert len(outcome.reply.text) <= 512
+
+
+async def test_a_delivery_does_not_wait_for_each_of_many_servers_that_hang_97(make: Make) -> None:
+    relay = make(connect_timeout=0.02, command_timeout=0.02)
+    with socket.create_server(("0.0.0.0", 0), backlog=32) as silent:
+        port = silent.getsockname()[1]
+        hops = tuple(Hop(f"127.0.0.{last}", port, Transport.SMTP) for last in range(2, 22))
+        (outcome,) = await relay.deliver(Route(hops=hops), parcel())
+        assert outcome.result is Result.DEFERRED and outcome.unreachable
+        assert outcome.hop != f"127.0.0.21[127.0.0.21]:{port}"
+        later = Route(hops=(*hops[:1], hops[-1]))
+        (outcome,) = await relay.deliver(later, parcel())
+        assert outcome.hop == f"127.0.0.21[127.0.0.21]:{port}"
 
 
 async def test_a_server_that_never_takes_mail_fails_it(make: Make) -> None:

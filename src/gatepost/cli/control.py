@@ -65,9 +65,9 @@ class Control:
         """`ask` with a body that is no JSON."""
         return self._ask(method, path, raw, query, media)[0]
 
-    def wait(self, method: str, path: str, body: object) -> Any:
-        """`ask` for what takes as long as it takes."""
-        return self._ask(method, path, _encoded(body), {}, seconds=None)[0]
+    def wait(self, method: str, path: str, body: object = None, *, seconds: float | None = None) -> Any:
+        """`ask` for what takes as long as it takes, or for an answer within seconds."""
+        return self._ask(method, path, _encoded(body), {}, seconds=seconds)[0]
 
     def every(self, path: str, **query: object) -> Iterator[Any]:
         """Yield all items of a list of the API, page by page."""

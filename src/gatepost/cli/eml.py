@@ -14,6 +14,7 @@ import msgspec
 from gatepost.cli.control import Control
 from gatepost.cli.failure import Failure
 
+LARGEST = 1 << 28  # octets of a file that is one mail: a device has no end
 _ADDRESS = re.compile(r"\[(?:IPv6:)?([0-9A-Fa-f:.]+)\]")
 _HELO = re.compile(r"\s*from\s+(\S+)")
 
@@ -58,12 +59,16 @@ def read_mails(file: Path) -> Iterator[bytes]:
     """Yield the mails of a file: of an mbox each, else the file; lines end as on the wire."""
     try:
         with file.open("rb") as opened:
-            many = opened.read(5) == b"From "
-        if many:
-            box = mailbox.mbox(file, create=False)
-            yield from (_wire(box.get_bytes(key)) for key in box.iterkeys())
-        elif data := file.read_bytes():
-            yield _wire(data)
+            first = opened.read(5)
+            if first == b"From ":
+                box = mailbox.mbox(file, create=False)
+                yield from (_wire(box.get_bytes(key)) for key in box.iterkeys())
+                return
+            mail = first + opened.read(LARGEST)
+        if len(mail) > LARGEST:
+            raise Failure(f"{file}: larger than any mail", os.EX_DATAERR)
+        if mail:
+            yield _wire(mail)
     except OSError as error:
         raise Failure(f"{file}: {error.strerror}", os.EX_NOINPUT) from error
 

@@ -1,5 +1,6 @@
 """Hands a mail to the next hop, for all its recipients in one transaction; says what became of each."""
 
+import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -28,6 +29,7 @@ from gatepost.store.store import Store
 
 T = TypeVar("T")
 
+HANGING = 3  # servers whose whole time a delivery waits for; behind them it tries no other until it is due again
 _SILENCE = own("4.4.1", "no server answers")
 
 
@@ -56,6 +58,7 @@ class Relay:
         self._hostname = hostname
         self._results = results
         self._contexts = Contexts(settings.ca_file)
+        self._patience = HANGING * (settings.connect_timeout + settings.command_timeout)
         ours = gateway or Gateway([hostname], [])
         self._router = Router(settings, resolver, ours, security=security, chance=chance)
         self.pool = Pool(settings, self._open)
@@ -131,10 +134,12 @@ class Relay:
             ]
             return self._unmet(outcomes) if error.unmet else outcomes
         counted = self._router.policy_domain(route) if parcel.tls is TlsWish.NONE else ""
+        now = asyncio.get_running_loop().time
+        patient_until = now() + self._patience
         outcomes = await self._try(targets[0], parcel, counted)
         for target in targets[1:]:
             open_ones = [index for index, outcome in enumerate(outcomes) if outcome.unreachable or outcome.unmet]
-            if not open_ones:
+            if not open_ones or now() >= patient_until:
                 break
             tried = await self._try(target, parcel.only(open_ones), counted)
             for index, outcome in zip(open_ones, tried, strict=True):

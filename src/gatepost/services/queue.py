@@ -10,9 +10,10 @@ from typing import Any
 import msgspec
 
 from gatepost.model.access import Caller
+from gatepost.model.address import BadAddress, parse_address
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Condition, Op, Page, Query, Where, eq, every
-from gatepost.model.route import Hop
+from gatepost.model.route import Hop, Transport
 from gatepost.model.stored import Delivery, State
 from gatepost.model.tenant import Domain
 from gatepost.mta.line import NOWHERE, Destination
@@ -26,7 +27,7 @@ LIVE = Where("state", Op.IN, (State.QUEUED, State.HELD))
 CHUNK = 500  # deliveries that are moved at once
 TOLD = 1000  # mails that the audit names of those that were moved at once
 GIVEN_UP = "given up by an administrator"
-_PLACE = re.compile(rf"@.|.+:\d+/[A-Z_]+(?:,|\Z)|{NOWHERE}\Z")  # a domain whose MX records lead there, or servers
+_SERVERS = re.compile(rf".+:\d{{1,5}}/(?:{'|'.join(Transport)})(?:,|\Z)|{NOWHERE}\Z")
 
 
 class Verb(StrEnum):
@@ -151,19 +152,19 @@ class Deliveries:
     async def pause(self, caller: Caller, destination: str) -> None:
         """Let nothing go to a destination until it is resumed; raise MALFORMED for what names none."""
         require(caller, "QUEUE_WRITE")
-        destination = _named(destination)
-        if not _PLACE.match(destination):
+        place = _place(destination)
+        if place is None:
             words = "This is no destination, such as @mail.example or mail.example:25/SMTPS_MAY."
             raise Problem(Kind.MALFORMED, words, pointer="/destination")
-        await self._queue.pause(destination)
-        await self._store.record("pause", "queue", after={"destination": destination})
+        await self._queue.pause(place)
+        await self._store.record("pause", "queue", after={"destination": place})
 
     async def resume(self, caller: Caller, destination: str) -> None:
         """Let mail go to a destination again."""
         require(caller, "QUEUE_WRITE")
-        destination = _named(destination)
-        await self._queue.resume(destination)
-        await self._store.record("resume", "queue", after={"destination": destination})
+        place = _place(destination) or destination
+        await self._queue.resume(place)
+        await self._store.record("resume", "queue", after={"destination": place})
 
     def _verb(self, caller: Caller, move: Move) -> Callable[[Sequence[int]], Any]:
         match move.verb:
@@ -203,7 +204,7 @@ class Deliveries:
 
         A destination is no column: it is as the ways are now.
         """
-        name = _named(destination)
+        name = _place(destination) or destination
         while rows := await self._store.read(partial(_chunk, where, last)):
             last = rows[-1].id
             yield [row async for row in in_turns(rows) if not name or self._queue.destination(row) == name]
@@ -232,6 +233,11 @@ def _chunk(where: Condition, last: int, reader: Reader) -> list[Delivery]:
     return reader.find(Delivery, Query(where=every(where, Where("id", Op.GT, last)), limit=CHUNK)).items
 
 
-def _named(destination: str) -> str:
-    """Return a destination's name in the case that the queue writes it in."""
-    return destination.lower() if destination.startswith("@") else destination
+def _place(destination: str) -> str | None:
+    """Return a destination as the queue names it: servers, or @ and a domain in its one form; None for what is none."""
+    if not destination.startswith("@"):
+        return destination if _SERVERS.match(destination) else None
+    try:
+        return f"@{parse_address(f'any{destination}').domain.lower()}"
+    except BadAddress:
+        return None
