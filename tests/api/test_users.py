@@ -369,14 +369,40 @@ async def test_a_deletion_takes_what_is_the_accounts_alone(api: Api) -> None:
     token = await api.token_of(user_id=user.id)
     group = {"email": "all@got.com", "recipients": ["jon@got.com", "away@example.org"]}
     await api.make(f"/domains/{domain['id']}/groups", group)
-    await api.store.write(lambda writer: rules(writer, user, 1200))
+    await api.store.write(lambda writer: rules(writer, user, 3))
     assert (await api.ask("DELETE", f"/users/{made['id']}")).status_code == 204
     reader = api.store.reader
+    await purge(api)
     assert reader.count(SenderRule, All(())) == 0
     assert reader.count(Token, eq("user_id", user.id)) == 0
     assert [member.email for member in reader.find(GroupMember, Query()).items] == ["away@example.org"]
     assert (await api.ask("GET", "/domains", token=token)).status_code == 401
     assert (await api.ask("DELETE", f"/users/{made['id']}")).status_code == 404
+
+
+async def purge(api: Api) -> None:
+    while (await api.store.write(lambda writer: writer.purge(NOW))).more:
+        pass
+
+
+async def test_an_account_with_very_many_rules_goes_at_once_and_leaves_none_to_the_next_holder(api: Api) -> None:
+    domain = await api.domain("got.com")
+    made = await api.user("jon@got.com", domain["id"])
+    other = await api.user("sam@got.com", domain["id"])
+    jon, sam = (api.store.reader.get(User, api.ids.read(each["id"])) for each in (made, other))
+    assert jon and sam
+    await api.store.write(lambda writer: (rules(writer, jon, 1200), rules(writer, sam, 2)))
+    assert (await api.ask("DELETE", f"/users/{made['id']}")).status_code == 204
+    assert api.store.reader.count(SenderRule, All(())) == 1202, "some went before the account"
+    assert api.store.reader.sender_rules([jon.email], ["s1.example"], NOW) == []
+    again = await api.user("jon@got.com", domain["id"])
+    path = f"/users/{again['id']}/wblist"
+    assert await api.get(path) == []
+    assert (await api.ask("POST", path, [{"value": "s1.example", "type": "BLOCK"}])).status_code == 201
+    await purge(api)
+    assert [rule["value"] for rule in await api.get(path)] == ["s1.example"]
+    assert len(await api.get(f"/users/{other['id']}/wblist")) == 2
+    assert api.store.reader.count(SenderRule, All(())) == 3
 
 
 async def test_no_account_is_made_in_a_deleted_domain(api: Api) -> None:

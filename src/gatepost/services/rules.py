@@ -246,8 +246,8 @@ def _value(text: str, pointer: str) -> str:
 
 
 def _owned(owner: Owner) -> Condition:
-    """The rules of an owner, of whatever generation."""
-    return eq("owner", owner.name)
+    """The rules of an owner, of whatever generation; not those that a former one of his address may have left."""
+    return every(eq("owner", owner.name), eq("user_id", owner.user.id if owner.user else None))
 
 
 def _superseded(owner: Owner, current: int) -> Condition:

@@ -10,7 +10,7 @@ from gatepost.events import Clock, log
 from gatepost.model.access import Caller, Token
 from gatepost.model.policy import Policy
 from gatepost.model.problem import Kind, Problem
-from gatepost.model.query import Op, Page, Query, Where, eq, every
+from gatepost.model.query import Page, Query, eq, every
 from gatepost.model.route import Platform
 from gatepost.model.rules import SenderRule
 from gatepost.model.tenant import Domain, DomainStatus, Group, Language, User, UserStatus
@@ -38,7 +38,6 @@ from gatepost.store.remembered import Remembered
 from gatepost.store.store import Reader, Store, Writer
 
 RULES_MOVED = 1000  # sender rules that a change of address rewrites in one go (rules 17)
-SLICE = 500
 
 
 class GivenStatus(StrEnum):
@@ -221,9 +220,6 @@ class Users:
 
     async def delete(self, caller: Caller, user_id: int) -> None:
         """Delete an account with its sender rules, its tokens and its membership in groups; stored mail stays."""
-        found(caller, "USERS_WRITE", self._store.reader.get(User, user_id), "user")
-        while await self._store.prepare(lambda writer: _drop_rules(writer, user_id)):
-            pass  # a slice at a time, so that mail is not kept waiting (rules 17)
         await self._store.write(lambda writer: _delete(writer, caller, user_id))
 
 
@@ -289,14 +285,6 @@ def _move(writer: Writer, domain: Domain, user: User, email: str) -> None:
     for rule in rules:
         writer.change(SenderRule, rule.id, owner=email)
     rename(writer, user, email)
-
-
-def _drop_rules(writer: Writer, user_id: int) -> bool:
-    """Remove a slice of an account's rules; False where so few are left that they go with it."""
-    rules = writer.find(SenderRule, Query(where=eq("user_id", user_id), limit=SLICE + 1)).items
-    if len(rules) <= SLICE:
-        return False
-    return writer.remove(SenderRule, Where("id", Op.IN, [rule.id for rule in rules[:SLICE]])) > 0
 
 
 def _delete(writer: Writer, caller: Caller, user_id: int) -> None:

@@ -27,7 +27,7 @@ from gatepost.model.outgoing import Share
 from gatepost.model.rules import SenderRule
 from gatepost.model.stored import Copy
 from gatepost.model.tenant import Domain, User
-from gatepost.store.rooms import COPY_TRIGGERS, FOLDER, ROOMS, TRIGGERS, USER_TOTAL, USER_TRIGGERS
+from gatepost.store.rooms import COPY_TRIGGERS, DEPARTED, FOLDER, ROOMS, TRIGGERS, USER_TOTAL, USER_TRIGGERS
 from gatepost.store.schema import TABLES
 
 APPLICATION_ID = 0x67617465  # "gate"
@@ -334,6 +334,13 @@ def _heirs(db: Database) -> None:
     # The copies in the order in which they lie: by their index each of them would be a look elsewhere.
     found = "SELECT user.id FROM copy CROSS JOIN user ON user.email = copy.mailbox WHERE copy.user_id != user.id"
     db.execute(f"UPDATE user SET heir = 1 WHERE id IN ({found})")
+
+
+@MIGRATIONS(name="0022_departed")
+def _departed(db: Database) -> None:
+    """An account goes in one write, however many sender rules it has."""
+    db.execute("DROP TRIGGER IF EXISTS user_removed")
+    _run(db.conn, DEPARTED)
 
 
 def _add_column(db: Database, kind: type[Any], name: str) -> None:

@@ -61,7 +61,7 @@ def purge(connection: sqlite3.Connection, mail: Mail, now: int, limit: int, spar
     connection.execute("DELETE FROM tls_result WHERE day < ? OR day > ?", (now // DAY - TLS_RESULTS, now // DAY + 1))
     connection.execute("DELETE FROM tls_report WHERE day < ?", (now // DAY - TLS_RESULTS,))
     expired = uploads.expire(connection, mail, now, limit) + emails.expire(connection, now, limit)
-    expired += _expired_suppressions(connection, now, limit)
+    expired += _expired_suppressions(connection, now, limit) + _departed_rules(connection, limit)
     more = copies + waiting >= limit or traces >= limit or expired >= limit or sliced
     return Purged(copies, folders, bodies + dropped, traces, domains, spared + waiting, more)
 
@@ -100,6 +100,16 @@ def _expired_copies(
 def _expired_suppressions(connection: sqlite3.Connection, now: int, limit: int) -> int:
     due = "SELECT id FROM suppression WHERE expires_at <= ? ORDER BY expires_at LIMIT ?"
     return connection.execute(f"DELETE FROM suppression WHERE id IN ({due})", (now, limit)).rowcount
+
+
+def _departed_rules(connection: sqlite3.Connection, limit: int) -> int:
+    """Remove sender rules of accounts that are gone; return how many of either are done with."""
+    some = "SELECT user_id FROM departed ORDER BY user_id LIMIT ?"
+    chosen = f"SELECT id FROM sender_rule WHERE user_id IN ({some}) LIMIT ?"
+    rules = connection.execute(f"DELETE FROM sender_rule WHERE id IN ({chosen})", (limit, limit)).rowcount
+    if rules == limit:  # they may have more
+        return rules
+    return max(rules, connection.execute(f"DELETE FROM departed WHERE user_id IN ({some})", (limit,)).rowcount)
 
 
 def _delete_copies(
