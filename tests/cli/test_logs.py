@@ -61,6 +61,23 @@ def test_json_lines_are_json() -> None:
     assert second["event"] == "library says so"
 
 
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_the_journal_gets_the_priority_of_each_line(form: str) -> None:
+    reading, writing = os.pipe()
+    stat = os.fstat(writing)
+    environ = {**os.environ, "JOURNAL_STREAM": f"{stat.st_dev}:{stat.st_ino}"}
+    with os.fdopen(reading) as journal:
+        program = [sys.executable, "-c", PROGRAM.format(format=form)]
+        subprocess.run(program, stderr=writing, env=environ, check=True)
+        os.close(writing)
+        assert [line[:3] for line in journal] == ["<6>", "<4>", "<6>", "<6>"]
+
+
+def test_a_line_that_does_not_go_to_the_journal_has_no_priority(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JOURNAL_STREAM", "1:1")
+    assert not [line for line in lines("text") if line.startswith("<")]
+
+
 @pytest.mark.parametrize("log", [Log(format="xml"), Log(level="loud")])
 def test_unknown_forms_and_levels_are_refused(log: Log) -> None:
     with pytest.raises(Failure, match="log\\."):

@@ -48,6 +48,7 @@ def test_each_socket_unit_serves_the_service_under_its_own_name() -> None:
         text = unit.read_text()
         assert f"FileDescriptorName={name}\n" in text
         assert "Service=gatepost.service\n" in text
+        assert "WantedBy=sockets.target gatepost.service\n" in text  # else a start finds none after five failed ones
         assert f"fd:{name}" in text.splitlines()[0]
 
 

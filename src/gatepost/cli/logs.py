@@ -20,6 +20,7 @@ LEVELS = {
     "warning": logging.WARNING,
     "error": logging.ERROR,
 }
+_RANKS = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}  # sd-daemon(3)
 
 _PLAIN = re.compile(r"[\w.@:/<>+,()\[\]-]+\Z", re.ASCII)
 
@@ -34,6 +35,8 @@ def configure(log: Log) -> None:
         structlog.processors.format_exc_info,
     ]
     last: structlog.typing.Processor = structlog.processors.JSONRenderer() if log.format == "json" else _line
+    if _goes_to_journal():
+        last = _ranked(last)
     outlet = _outlet(lambda lines: _lost(lines, stamp, last))
     structlog.configure(
         processors=[structlog.contextvars.merge_contextvars, *shared, last],
@@ -42,6 +45,23 @@ def configure(log: Log) -> None:
         cache_logger_on_first_use=True,
     )
     _adopt_stdlib(lowest, [*shared, last], outlet)
+
+
+def _goes_to_journal() -> bool:
+    try:
+        stat = os.fstat(sys.stderr.fileno())
+    except OSError:
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{stat.st_dev}:{stat.st_ino}"  # systemd.exec(5)
+
+
+def _ranked(last: structlog.typing.Processor) -> structlog.typing.Processor:
+    """Put each line's priority before it, which systemd's journal takes off and files the line under."""
+
+    def line(logger: Any, name: str, event: MutableMapping[str, Any]) -> str:
+        return f"<{_RANKS[event['level']]}>" + str(last(logger, name, event))
+
+    return line
 
 
 def _outlet(told: Callable[[int], str]) -> TextIO:
