@@ -468,7 +468,7 @@ CLOSED = "damaged or split" if foreign.available() else "no libarchive"
         ("a.lzh", b"\x20\x10-lh5-" + bytes(40), CLOSED),
         ("a.iso", bytes(32_769) + b"CD001" + bytes(99), CLOSED),
         ("a.arj", b"\x60\xea" + bytes(60), "can't be opened here (arj)"),
-        ("a.iso", bytes(32_769) + b"BEA01" + bytes(99), "can't be opened here (udf)"),
+        ("a.iso", bytes(32_769) + b"BEA01" + bytes(99), "no anchor that can be read (udf)"),
         ("a.vhd", bytes(1024) + b"conectix" + bytes(504), "can't be opened here (vhd)"),
         ("a.dmg", bytes(1024) + b"koly\0\0\0\4" + bytes(504), "can't be opened here (dmg)"),
         ("a.vmdk", b"KDMV" + bytes(508), "can't be opened here (vmdk)"),
@@ -491,8 +491,8 @@ CLOSED = "damaged or split" if foreign.available() else "no libarchive"
         ("winmail.dat", b"\x78\x9f\x3e\x22" + b"junk" * 9, "damaged"),
         ("a.ex_", b"SZDD\x88\xf0\x27\x33A\0" + bytes(9), "can't be opened here (szdd)"),
         ("a.pst", b"!BDN" + bytes(600), "can't be opened here (pst)"),
-        ("a.img", bytes(32_769) + b"NSR02" + bytes(99), "can't be opened here (udf)"),
-        ("a.img", bytes(524_288) + bytes([2, 0, 2, 0, 4]) + bytes(600), "can't be opened here (udf)"),
+        ("a.img", bytes(32_769) + b"NSR02" + bytes(99), "no anchor that can be read (udf)"),
+        ("a.img", bytes(524_288) + bytes([2, 0, 2, 0, 4]) + bytes(600), "no anchor that can be read (udf)"),
         ("a.img", bytes(1080) + b"\x53\xef\1\0\1\0" + bytes(600), "can't be opened here (img)"),
         ("a.vhd", zipped(FILES) + b"conectix" + bytes(504), "can't be opened here (vhd)"),
         ("a.zst", b"\x25\xb5\x2f\xfd" + bytes(20), "damaged"),
@@ -519,6 +519,14 @@ def test_threat_59_a_member_that_is_called_an_archive_and_is_none_is_told() -> N
     assert problems("a.zip", zipped({"b.rar": EXE, "c.gz": b"a text", "d.zip": b"", "e.gz": b'{"a": [1, 2]}'})) == (
         "a.zip: b.rar: is called an archive, and is none that is known here",
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("a.tar", bytes(10_240)), ("a.tar.gz", gzip.compress(bytes(10_240), mtime=0)), ("a.tar", bytes(1024))],
+)
+def test_a_tar_without_entries_holds_nothing_that_could_not_be_opened(name: str, content: bytes) -> None:
+    assert problems(name, content) == ()
 
 
 @pytest.mark.parametrize("name", ["1.2.840.001", "report.2024", "zip", "photo.001", "zip.01"])

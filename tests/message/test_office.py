@@ -28,6 +28,8 @@ PDF = (
     + b"\nendstream\n"
 )
 
+SCRIPTS = b'<manifest:file-entry manifest:full-path="Scripts/%s" manifest:media-type=""/>'
+
 
 def book(*sheets: tuple[int, bytes]) -> bytes:
     return compound({"Workbook": records(BOOK_BEGIN, *sheets, BOOK_END)})
@@ -52,6 +54,8 @@ def book(*sheets: tuple[int, bytes]) -> bytes:
         ("a.docx", zipped({"[Content_Types].xml": b"<Types/>", "word/document.xml": b"<w:document/>"}), False),
         ("a.xlsx", zipped({"xl/macrosheets/sheet1.xml": b"<xm:macrosheet/>"}), True),
         ("a.xlsb", zipped({"xl/macrosheets/sheet1.bin": b"\x81\1"}), True),
+        ("a.odt", zipped({"META-INF/manifest.xml": b'<?xml version="1.0"?>' + SCRIPTS % b"python/run.py"}), True),
+        ("a.odt", zipped({"META-INF/manifest.xml": b'<?xml version="1.0"?>' + SCRIPTS % b"python/"}), False),
         ("a.odt", zipped({"Basic/Standard/M.xml": b'<?xml version="1.0"?><script:module script:name="M"/>'}), True),
         ("a.zip", zipped({"in/a.doc": compound({"Macros/VBA/dir": b"x"})}), True),
         ("a.xml", b'<?xml version="1.0"?><w:wordDocument w:macrosPresent="yes">', True),

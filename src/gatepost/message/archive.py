@@ -7,7 +7,21 @@ import hashlib
 import time
 from collections.abc import Callable, Sequence
 
-from gatepost.message import decode, foreign, names, office, packed, pdf, scripts, sevenzip, sniff, tnef, wrapped, zips
+from gatepost.message import (
+    decode,
+    foreign,
+    names,
+    office,
+    packed,
+    pdf,
+    scripts,
+    sevenzip,
+    sniff,
+    tnef,
+    udf,
+    wrapped,
+    zips,
+)
 from gatepost.message.anatomy import Link, Member
 from gatepost.message.entity import fit
 from gatepost.message.inside import Inside, is_page
@@ -34,6 +48,7 @@ _READERS: dict[str, Reader] = {
     "onenote": office.onenote,
     "rtf": office.rtf,
     "pdf": pdf.files,
+    "udf": udf.read,
     **foreign.READERS,
 }
 

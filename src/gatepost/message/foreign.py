@@ -24,7 +24,6 @@ from gatepost.message.meter import CHUNK, Damaged, Entry, Meter, Reader, Stop
 
 _LIBRARY = "libarchive.so.13"
 _RAR = b"Rar!\x1a\x07"
-_DISC_DESCRIPTORS = slice(32_768, 32_768 + 64 * 2048)
 rarfile.RAR_MAX_COMMENT = -1  # comments are nobody's attachment, and it would start a program to unpack them
 _NO_LIBRARY = "there is no libarchive to open it here"
 
@@ -145,8 +144,6 @@ def _disc(content: bytes, name: str, meter: Meter) -> Iterator[Entry]:
             if known not in seen:
                 seen.add(known)
                 yield entry
-    if b"NSR0" in content[_DISC_DESCRIPTORS]:
-        raise Damaged("has a second file system, which can't be opened here (udf)")
 
 
 # --- RAR -------------------------------------------------------------------------------------------------------------

@@ -1,7 +1,8 @@
 """Office documents: macros, passwords, and the files inside OLE2, RTF, Outlook messages and OneNote pages.
 
 OLE2 containers ([MS-CFB]) are read by olefile. A macro is a VBA project ([MS-OVBA]), an Excel 4.0 macro sheet ([MS-XLS]
-2.4.28) or a Basic module of an OpenDocument file. VBA in .docm and the like is an OLE2 container inside a ZIP.
+2.4.28), or a Basic module or another script of an OpenDocument file. VBA in .docm and the like is an OLE2 container
+inside a ZIP.
 """
 
 import contextlib
@@ -28,6 +29,7 @@ _BOUNDSHEET, _FILEPASS, _EOF = 0x85, 0x2F, 0x0A
 _MODULE = re.compile(rb"<script:module\b|<(?:\w+:)?macrosheet\b")
 _XML_MACROS = re.compile(
     rb"macrosPresent\s*=\s*[\"']yes|editdata\.mso|ms-excel\.(?:intl)?macrosheet|relationships/xl(?:Intl)?Macrosheet"
+    rb"|full-path\s*=\s*[\"']Scripts/[a-z]+/[^\"']"
 )
 _XML_MARKS = b"\xef\xbb\xbf\xff\xfe\r\n\t "
 _SHEET = re.compile(rb"\x09[\0\2\4][\4-\x10]\0..\x40\0", re.DOTALL)  # a macro sheet without OLE2, [MS-XLS] 2.4.21

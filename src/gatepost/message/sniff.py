@@ -121,6 +121,7 @@ _TOLD = (  # what libmagic calls octets or text, by how it begins
 _PDF = re.compile(rb"%PDF-(?<![^\0\s]%PDF-)[0-9]")  # among the first octets, as its readers take it
 PDF_AT = 1024
 _DISC_AT = 32_769  # the first volume descriptor of an optical disc
+_DISC_SECTORS = 64  # in which others may stand
 _DISCS = {b"CD001": "iso"} | dict.fromkeys((b"BEA01", b"BOOT2", b"CDW02", b"NSR02", b"NSR03", b"TEA01"), "udf")
 _ANCHOR = slice(524_288, 524_304)  # where UDF has a tag that says where all else is (ECMA-167 3/7.2, 3/8.4.2.1)
 _FOOTERS = {b"conectix": "vhd", b"koly\0\0\0\x04": "dmg"}  # of disc images, in their last 512 octets
@@ -155,13 +156,14 @@ _ARCHIVE_NAMES = (
 )
 _ARCHIVES = frozenset(_ARCHIVE_NAMES.split())
 _TAR_SUM = slice(148, 156)
+_ZEROS = re.compile(rb"\0*+\Z")  # nothing, or a tar without entries
 
 _local = threading.local()
 
 
 def media_type(content: bytes, names: Iterable[str] = ()) -> str:
     """Return the media type of octets; `names` turn a text into the script that its extension says it is."""
-    if not content:
+    if _ZEROS.match(content):
         return _EMPTY
     found = _libmagic(content)
     if found.startswith("text/") or found == _OCTETS:
@@ -266,8 +268,8 @@ def _marked(content: bytes) -> Iterator[str]:
         yield _behind_skipped(content)
     if is_pdf(content) and pdf.CARRIES.search(content):
         yield "pdf"
-    if disc := _DISCS.get(content[_DISC_AT : _DISC_AT + 5]):
-        yield disc
+    if content[_DISC_AT : _DISC_AT + 5] in _DISCS:
+        yield from _file_systems(content)
     if footer := _FOOTERS.get(content[-512:-504]):
         yield footer
     if _is_anchor(content[_ANCHOR]):
@@ -286,6 +288,13 @@ def _behind_skipped(content: bytes) -> str:
             break
         at += 8 + int.from_bytes(content[at + 4 : at + 8], "little")
     return "lz4" if content.startswith((b"\x04\x22\x4d\x18", b"\x02\x21\x4c\x18"), at) else "zstd"
+
+
+def _file_systems(content: bytes) -> Iterator[str]:
+    """Yield those of an optical disc, which may have both, as its descriptors tell."""
+    for at in range(_DISC_AT, _DISC_AT + _DISC_SECTORS * 2048, 2048):
+        if disc := _DISCS.get(content[at : at + 5]):
+            yield disc
 
 
 def _is_anchor(tag: bytes) -> bool:
