@@ -108,7 +108,7 @@ class Deployed(msgspec.Struct, kw_only=True, rename="camel"):
     deployment_result: DeploymentResult
 
 
-class Done(msgspec.Struct, kw_only=True):
+class Tested(msgspec.Struct, kw_only=True):
     """The outcome of a test mail, with the server's words."""
 
     success: bool = True
@@ -194,9 +194,9 @@ async def delete_connection(
 
 
 @endpoint("POST", CONNECTION + "test/", permission="ROUTES_WRITE", status=200, dialect=APINIZER, addition=True)
-async def test_connection(connections: Connections, caller: Caller, project_name: str, connection_name: str) -> Done:
+async def test_connection(connections: Connections, caller: Caller, project_name: str, connection_name: str) -> Tested:
     """Send a test mail to the connection's addressToTest; a refusal tells the server's words."""
-    return Done(message=await connections.test(caller, project_name, connection_name))
+    return Tested(message=await connections.test(caller, project_name, connection_name))
 
 
 @endpoint(

@@ -3,6 +3,7 @@
 import re
 from urllib.parse import quote
 
+import msgspec
 from starlette.responses import FileResponse, Response
 
 from gatepost.model.envelope import Body
@@ -11,6 +12,12 @@ _SHOWN = frozenset(
     {"image/png", "image/jpeg", "image/gif", "image/webp", "application/pdf", "application/zip", "text/plain"}
 )
 _GUARDED = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "default-src 'none'; sandbox"}
+
+
+class FileAsk(msgspec.Struct, frozen=True):
+    """With `dl` a file is to be saved, else shown."""
+
+    dl: bool = False
 
 
 def headers(name: str, media: str, *, save: bool) -> tuple[str, dict[str, str]]:

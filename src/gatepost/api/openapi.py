@@ -29,9 +29,8 @@ MEDIA = {  # of answers that are no JSON; those of an embedding program's own ma
     "postEmail": ("text/plain",),
 }
 FORMS = {"uploadAttachment": "file"}  # operations that take a form, and its field that is a file
-FILES = ("uploadMailAttachment", "judgeMail")  # operations whose body is a file
+FILES = ("uploadMailAttachment", "judgeMail", "learnMail")  # operations whose body is a file
 FIELDS = {"createAccessToken": ("grant_type", "client_id", "client_secret")}  # operations that take a plain form
-RAW = {"learnMail": "message/rfc822"}  # operations whose body is taken as it is, and its media type
 
 
 @endpoint("GET", "/openapi.json", public=True, addition=True)
@@ -81,6 +80,9 @@ class _Schemas:
         for told in self.components.values():
             if "description" in told:  # a docstring, indented as in the code before Python 3.13
                 told["description"] = inspect.cleandoc(told["description"])
+            for member in told.get("properties", {}).values():
+                if member.get("type") == "array":
+                    member.setdefault("items", {})  # generators of clients ask for it, be it of anything
 
     def of(self, kind: Any) -> dict[str, Any]:
         return self._known[kind]
@@ -121,7 +123,8 @@ def _operation(operation: Endpoint, schemas: _Schemas) -> dict[str, Any]:
         form = {"type": "object", "required": [field], "properties": {field: {"type": "string", "format": "binary"}}}
         described["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": form}}}
     elif operation.name in FILES:
-        content = {"*/*": {"schema": {"type": "string", "format": "binary"}}}
+        whole = {"schema": {"type": "string", "format": "binary"}}
+        content = {"application/octet-stream": whole, "*/*": whole}
         described["requestBody"] = {"required": True, "content": content}
     elif fields := FIELDS.get(operation.name):
         known = {field: {"type": "string"} for field in fields}
@@ -130,8 +133,6 @@ def _operation(operation: Endpoint, schemas: _Schemas) -> dict[str, Any]:
             "required": True,
             "content": {"application/x-www-form-urlencoded": {"schema": form}},
         }
-    elif media := RAW.get(operation.name):
-        described["requestBody"] = {"required": True, "content": {media: {}}}
     if operation.permission:
         described["x-permission"] = operation.permission
     if operation.public:

@@ -18,6 +18,7 @@ from gatepost.api.admin.letters import (
     show_mail,
     shows_blind,
 )
+from gatepost.api.download import FileAsk
 from gatepost.api.download import headers as download_headers
 from gatepost.api.endpoint import Call, endpoint
 from gatepost.api.ids import moment
@@ -55,12 +56,6 @@ class MailAsk(msgspec.Struct, frozen=True):
     """Which parts are wanted, comma-separated: HEADERS, ATTACHMENTS, BODY, SOURCE."""
 
     fields: str = "HEADERS"
-
-
-class FileAsk(msgspec.Struct, frozen=True):
-    """With `dl` a file is to be saved, else shown."""
-
-    dl: bool = False
 
 
 class SearchAsk(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

@@ -8,7 +8,7 @@ from msgspec import Meta
 from starlette.responses import Response
 
 from gatepost.api.blame import called
-from gatepost.api.download import stored
+from gatepost.api.download import FileAsk, stored
 from gatepost.api.endpoint import Call, endpoint
 from gatepost.api.form import FileForm
 from gatepost.model.access import Caller
@@ -27,12 +27,6 @@ from gatepost.services.uploads import Uploads
 Who = Id | str
 Addresses = Annotated[list[str], Meta(max_length=1000)]
 Reference = Annotated[str, Meta(max_length=998, pattern=LINE)]  # an id of ours, or a Message-ID
-
-
-class FileAsk(msgspec.Struct, frozen=True):
-    """With `dl` a file is to be saved, else shown."""
-
-    dl: bool = False
 
 
 class SmtpMessageAttachment(msgspec.Struct, frozen=True, kw_only=True):
