@@ -148,7 +148,10 @@ async def test_the_list_is_filtered_sorted_and_continued(api: Api) -> None:
     assert (len(page.json()), page.headers["x-total-count"]) == (4, "6")
     rest = await told(api, f"?pageSize=4&after={page.json()[-1]['id']}")
     assert [each["id"] for each in page.json() + rest] == [each["id"] for each in await told(api)]
-    assert (await api.ask("GET", f"/audit?sort=login&after={rest[0]['id']}")).status_code == 400
+    assert await told(api, "?after=") == await told(api)
+    for wrong in (f"sort=login&after={rest[0]['id']}", "after=zz"):
+        answer = await api.ask("GET", f"/audit?{wrong}")
+        assert (answer.status_code, answer.json()["pointer"]) == (400, "/after"), wrong
     assert (await api.ask("GET", "/audit?kind=user&act=add")).status_code == 400
 
 

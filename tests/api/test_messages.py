@@ -151,8 +151,9 @@ async def test_a_mail_is_judged_as_if_it_came_in_and_nothing_is_left_of_it(desk:
 
     for query, status in {
         "recipient=bob@elsewhere.example": 404,
-        "recipient=bob": 422,
-        "recipient=bob@served.example&clientIp=here": 422,
+        "recipient=bob": 400,
+        "recipient=bob@served.example&clientIp=here": 400,
+        "recipient=bob@served.example&sender=ada": 400,
         "sender=a@b.example": 400,
     }.items():
         assert (await desk.ask("POST", f"/messages/judge?{query}", spam)).status_code == status, query
@@ -280,6 +281,12 @@ async def test_the_queue_is_read_by_key(desk: Desk) -> None:
     assert len(await desk.get(f"/queue?domainId={desk.ids.show(domain.id)}")) == 5
     assert (await desk.ask("GET", "/queue?domainId=zzzzz")).status_code == 404
     assert (await desk.ask("GET", "/queue?sort=tag")).status_code == 400
+    back = await desk.get(f"/queue?sort=-id&after={rest.json()[0]['id']}")
+    assert [each["id"] for each in back] == [each["id"] for each in reversed(first.json())]
+    assert len(await desk.get("/queue?after=")) == 5
+    for wrong in ("after=zz", "after=zz&destination=x", f"sort=due&after={rest.json()[0]['id']}"):
+        answer = await desk.ask("GET", f"/queue?{wrong}")
+        assert (answer.status_code, answer.json()["pointer"]) == (400, "/after"), wrong
     assert (await desk.ask("GET", "/queue?state=gone")).status_code == 400
 
 

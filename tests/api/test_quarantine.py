@@ -93,7 +93,7 @@ async def test_all_that_is_asked_for_must_hold(desk: Desk, query: str, found: li
 
 
 async def test_what_can_not_be_asked_for_is_named(desk: Desk) -> None:
-    for query, pointer in (("category=EVIL", "/category"), ("sort=subject", "/sort")):
+    for query, pointer in (("category=EVIL", "/category"), ("sort=subject", "/sort"), ("before=zz", "/before")):
         answer = await desk.ask("GET", f"/quarantine?{query}")
         assert (answer.status_code, answer.json()["pointer"]) == (400, pointer), answer.text
 
@@ -109,6 +109,7 @@ async def test_pages_go_on_behind_the_last_id_while_mail_comes_in(desk: Desk) ->
     assert [each["subject"] for each in second.json()] == ["No. 2", "No. 1"]
     assert second.headers["x-total-count"] == "6"
     assert await listed(desk, f"?pageSize=2&before={second.json()[-1]['id']}") == ["No. 0"]
+    assert await listed(desk, f"?sort=id&pageSize=2&before={last}") == ["No. 4", "No. 5"]
 
 
 async def test_a_release_sends_it_on_and_teaches_and_shows_how_it_stands(desk: Desk) -> None:

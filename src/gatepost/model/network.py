@@ -7,7 +7,13 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 _NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052
-_METADATA = IPv6Address("fd00:ec2::254")  # of Amazon's cloud; the IPv4 one is link-local
+_METADATA = {  # where clouds answer with their secrets, beside the link-local address that most of them share
+    IPv6Address("fd00:ec2::254"),  # Amazon
+    IPv6Address("fd20:ce::254"),  # Google
+    IPv4Address("100.100.100.200"),  # Alibaba
+    IPv4Address("192.0.0.192"),  # Oracle
+    IPv4Address("168.63.129.16"),  # Microsoft
+}
 
 
 @lru_cache(maxsize=4096)
@@ -24,7 +30,7 @@ def is_public(ip: str) -> bool:
 def is_forbidden(ip: str) -> bool:
     """Tell whether an address is one that nothing is ever sent to, whatever a setting allows (threat 122).
 
-    Link-local ones (where clouds answer with their secrets), groups, the unspecified one, and what is no address.
+    Link-local ones and others where clouds answer with their secrets, groups, the unspecified one, what is no address.
     """
     try:
         address = ip_address(ip)
@@ -33,7 +39,7 @@ def is_forbidden(ip: str) -> bool:
     inner = _wrapped(address) if isinstance(address, IPv6Address) else None
     if inner is not None:
         return is_forbidden(str(inner))
-    return address.is_link_local or address.is_multicast or address.is_unspecified or address == _METADATA
+    return address.is_link_local or address.is_multicast or address.is_unspecified or address in _METADATA
 
 
 @lru_cache(maxsize=4096)

@@ -6,10 +6,10 @@ import msgspec
 
 from gatepost.model.access import Caller
 from gatepost.model.audit import Audit
-from gatepost.model.problem import Kind, Problem
-from gatepost.model.query import Any, Condition, Op, Page, Query, Where, every
+from gatepost.model.query import Any, Condition, Page, Query, every
 from gatepost.model.tenant import Broker, Customer
 from gatepost.services.access import visible
+from gatepost.services.records import behind
 from gatepost.store.store import Reader, Store
 
 
@@ -19,7 +19,7 @@ class Audits:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def find(self, caller: Caller, query: Query, *, after: int = 0) -> Page[Audit]:
+    async def find(self, caller: Caller, query: Query, *, after: int | None = None) -> Page[Audit]:
         """Return a page of the entries that the caller may see; `after` goes on behind an id in the order asked for.
 
         The total counts all matches, whatever `after` is.
@@ -39,11 +39,6 @@ def _seen(caller: Caller) -> Condition:
     )
 
 
-def _page(query: Query, after: int, reader: Reader) -> Page[Audit]:
-    if not after:
-        return reader.find(Audit, query)
-    if query.sort not in ("id", "-id"):
-        raise Problem(Kind.MALFORMED, "Entries are continued by id alone.", pointer="/after")
-    behind = Where("id", Op.LT if query.sort == "-id" else Op.GT, after)
-    rest = msgspec.structs.replace(query, where=every(query.where, behind), total=False)
+def _page(query: Query, after: int | None, reader: Reader) -> Page[Audit]:
+    rest = msgspec.structs.replace(query, where=every(query.where, behind(query, after, "/after")), total=False)
     return Page(reader.find(Audit, rest).items, reader.count(Audit, query.where))

@@ -88,11 +88,11 @@ def _ip(text: str) -> str:
     try:
         return str(ipaddress.ip_address(text))
     except ValueError as error:
-        raise unprocessable(f"{text!r} is no IP address.", "/clientIp") from error
+        raise Problem(Kind.MALFORMED, f"{text!r} is no IP address.", pointer="/clientIp") from error
 
 
 def _address(text: str, pointer: str) -> Address:
     try:
         return parse_address(text)
     except BadAddress as error:
-        raise unprocessable(f"{text!r} is no address.", pointer) from error
+        raise Problem(Kind.MALFORMED, f"{text!r} is no address: {error}.", pointer=pointer) from error

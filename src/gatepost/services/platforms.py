@@ -251,7 +251,8 @@ class Platforms:
             return self._secrets.seal(msgspec.json.encode(old).decode()) if old else None
         values = {name: getattr(data, name) for name in data.__struct_fields__}
         if strange := [name for name, value in values.items() if value not in (None, UNSET) and name not in members]:
-            raise unprocessable(f"{strange[0]} does not belong to settings of this type.", at)
+            member = _spelling(type(data), strange[0])
+            raise unprocessable(f"{member} does not belong to settings of this type.", f"{at}/{member}")
         kept = {name: values[name] if values[name] is not UNSET else None for name in members}
         for name in SECRETS.intersection(kept):
             if not kept[name] and old and _known(old, name):

@@ -11,6 +11,7 @@ from gatepost.model.tenant import Domain, User
 from gatepost.model.verdict import HOLDS, Folder
 from gatepost.services.access import found, require, visible
 from gatepost.services.mailbox import Mailboxes
+from gatepost.services.records import behind
 from gatepost.services.release import with_releases
 from gatepost.store.store import Reader, Store, Writer
 
@@ -30,7 +31,7 @@ class Quarantine:
     async def find(
         self, caller: Caller, query: Query, *, domain_id: int | None = None, before: int | None = None
     ) -> Page[Letter]:
-        """Return a page of what is held: for one domain, or all in scope; `before` goes on behind an id, newest first.
+        """Return a page of what is held: for one domain, or all in scope; `before` goes on behind an id.
 
         The total counts all matches, whatever `before` is.
         """
@@ -91,7 +92,7 @@ class Quarantine:
 
 def _page(reader: Reader, query: Query, before: int | None) -> Page[Letter]:
     total = reader.letters(msgspec.structs.replace(query, limit=0)).total
-    where = query.where if before is None else every(query.where, Where("id", Op.LT, before))
+    where = every(query.where, behind(query, before, "/before"))
     page = reader.letters(msgspec.structs.replace(query, where=where, total=False))
     return Page(with_releases(reader, page.items), total)
 

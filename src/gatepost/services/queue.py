@@ -19,6 +19,7 @@ from gatepost.model.tenant import Domain
 from gatepost.mta.line import NOWHERE, Destination
 from gatepost.mta.moves import Moves
 from gatepost.services.access import PLATFORM, Scope, found, require, visible
+from gatepost.services.records import behind
 from gatepost.services.targets import Targets
 from gatepost.store.store import Reader, Store
 from gatepost.turns import in_turns
@@ -79,7 +80,13 @@ class Deliveries:
         self._targets = targets
 
     async def find(
-        self, caller: Caller, query: Query, *, destination: str = "", domain_id: int | None = None, after: int = 0
+        self,
+        caller: Caller,
+        query: Query,
+        *,
+        destination: str = "",
+        domain_id: int | None = None,
+        after: int | None = None,
     ) -> Page[Delivery]:
         """Return a page of what is queued or held: of one domain, or of all in scope; `after` goes on behind an id.
 
@@ -87,10 +94,11 @@ class Deliveries:
         id without a total: what was looked through for a page is not looked through again for the next.
         """
         where = every(self._scoped(caller, "QUEUE_READ", domain_id), query.where)
+        rest = every(where, behind(query, after, "/after"))
         if destination:
-            return await self._waiting_for(destination, where, query, after)
+            return await self._waiting_for(destination, where, query, max(after or 0, 0))
         total = await self._store.read(lambda reader: reader.count(Delivery, where))
-        asked = msgspec.structs.replace(query, where=every(where, Where("id", Op.GT, after)), total=False)
+        asked = msgspec.structs.replace(query, where=rest, total=False)
         page = await self._store.read(lambda reader: reader.find(Delivery, asked))
         return Page(page.items, total)
 

@@ -8,7 +8,8 @@ from msgspec import UNSET, Meta
 
 from gatepost.model.address import Address, BadAddress, domain_name, parse_address
 from gatepost.model.problem import Kind, Problem
-from gatepost.model.values import Id, Millis
+from gatepost.model.query import All, Condition, Op, Query, Where
+from gatepost.model.values import CLEARED, UNKNOWN, Id, Millis
 
 V = TypeVar("V", bound=msgspec.Struct)
 S = TypeVar("S", bound=msgspec.Struct)
@@ -78,6 +79,17 @@ def read_address(text: str, pointer: str) -> Address:
     if address.literal:
         raise Problem(Kind.MALFORMED, "This is not a mail address: its domain is an address literal.", pointer=pointer)
     return address
+
+
+def behind(query: Query, last: int | None, pointer: str) -> Condition:
+    """What of a list stands behind an id, in the order asked for; raise MALFORMED where there is no such place."""
+    if last is None or last == CLEARED:
+        return All(())
+    if last == UNKNOWN:
+        raise Problem(Kind.MALFORMED, "A list goes on behind an id that it showed.", pointer=pointer)
+    if query.sort not in ("id", "-id"):
+        raise Problem(Kind.MALFORMED, "Behind an id a list goes on by id alone.", pointer=pointer)
+    return Where("id", Op.LT if query.sort == "-id" else Op.GT, last)
 
 
 def unprocessable(detail: str, pointer: str) -> Problem:

@@ -14,8 +14,8 @@ from gatepost.smtp.replies import Refusal
 Ask = Callable[[bytes], Awaitable[bytes]]
 """Sends a challenge (base64) and returns the line that answers it."""
 
-USER_NAME = base64.b64encode(b"User Name\0")
-PASSWORD = base64.b64encode(b"Password\0")
+USER_NAME = base64.b64encode(b"Username:")  # many clients answer to these very words alone
+PASSWORD = base64.b64encode(b"Password:")
 
 
 class Access(Protocol):

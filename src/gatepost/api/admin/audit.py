@@ -80,7 +80,7 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 async def list_audit(audits: Audits, caller: Caller, query: AuditAsk, listed: Query) -> Page[AuditEntry]:
     """List what was changed, the newest first; continue by `after` (the last id seen) in long lists."""
     asked = msgspec.structs.replace(listed, where=every(listed.where, *_time(query)))
-    page = await audits.find(caller, asked, after=query.after or 0)
+    page = await audits.find(caller, asked, after=query.after)
     return await shown(page, _entry)
 
 

@@ -116,7 +116,7 @@ async def list_queue(deliveries: Deliveries, caller: Caller, query: QueueAsk, li
     Behind an id the list for one destination has no total.
     """
     page = await deliveries.find(
-        caller, listed, destination=query.destination, domain_id=query.domain_id, after=query.after or 0
+        caller, listed, destination=query.destination, domain_id=query.domain_id, after=query.after
     )
     return await shown(page, partial(show, QueuedDelivery))
 
