@@ -300,8 +300,9 @@ LOCATOR = b"PK\6\7" + struct.pack("<IQI", 0, HERE + len(READ + EVIL + BY_SIZE), 
         + END_64.replace(struct.pack("<Q", HERE + len(READ)), struct.pack("<Q", HERE + len(READ + EVIL)))
         + LOCATOR
         + end_record(1, 54, HERE + len(READ)),
+        EVIL + END_64 + LOCATOR[:-4] + struct.pack("<I", 2) + end_record(1, len(EVIL), HERE + len(READ)),
     ],
-    ids=["by its size", "by the record of ZIP64", "by the other record"],
+    ids=["by its size", "by the record of ZIP64", "by the other record", "though zipfile refuses it"],
 )
 def test_threat_57_each_directory_that_a_reader_may_go_by_is_read(ends: bytes) -> None:
     assert "evil.exe" in paths(holding("a.zip", FRONT + READ + ends))

@@ -17,6 +17,13 @@ from gatepost.message.meter import CHUNK, Damaged, Decompressor, Entry, Meter, S
 
 _MEMORY = 268_435_456
 _ZEROS = re.compile(rb"\0*")
+_RECORDS = (
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)
 
 
 # --- one packed file, which may be a tar -----------------------------------------------------------------------------
@@ -113,52 +120,46 @@ def single(data: bytes, names: list[str], complete: bool, meter: Meter) -> Itera
 # --- tar -------------------------------------------------------------------------------------------------------------
 
 
-class _Header(tarfile.TarInfo):
-    """An entry's header, with what it says itself: records before it may say something else, which not all heed."""
-
-    own: tuple[str, int] = ("", 0)
-
-    @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_Header":
-        found = super().frombuf(buf, encoding, errors)
-        found.own = found.name, found.size
-        return found
-
-
 def tar(content: bytes, name: str, meter: Meter) -> Iterator[Entry]:
     """Yield a tar's entries; what stands behind its end or behind a damaged header is read as well."""
     try:
-        with tarfile.open(fileobj=io.BytesIO(content), mode="r:", ignore_zeros=True, tarinfo=_Header) as archive:
+        with tarfile.open(fileobj=io.BytesIO(content), mode="r:", ignore_zeros=True) as archive:
             info = archive.next()
             if info is None:
                 raise Damaged("has no entries that can be read")
             while info is not None:
-                assert isinstance(info, _Header)  # as it was asked to make them
-                yield _tar_entry(archive, info, meter)
+                yield _tar_entry(archive, info, _own_header(content, info.offset), meter)
                 archive.members.clear()  # type: ignore[attr-defined]  # each has a copy of the records for all
                 info = archive.next()
     except tarfile.TarError as error:
         raise Damaged("is a damaged tar archive") from error
 
 
-def _tar_entry(archive: tarfile.TarFile, info: _Header, meter: Meter) -> Entry:
-    names = _tar_names(info)
-    size = info.own[1]
+def _own_header(content: bytes, at: int) -> tarfile.TarInfo:
+    """Return what an entry's header says itself: the records before it may say something else, which not all heed."""
+    while True:
+        header = tarfile.TarInfo.frombuf(content[at : at + tarfile.BLOCKSIZE], "utf-8", "surrogateescape")
+        if header.type not in _RECORDS:
+            return header
+        at += tarfile.BLOCKSIZE * (1 - -header.size // tarfile.BLOCKSIZE)
+
+
+def _tar_entry(archive: tarfile.TarFile, info: tarfile.TarInfo, own: tarfile.TarInfo, meter: Meter) -> Entry:
+    names = _tar_names(info.name, own.name)
     if not info.isreg() and info.type in tarfile.SUPPORTED_TYPES:  # POSIX has any other be a file
         kind = Kind.FOLDER if info.isdir() else Kind.LINK if info.issym() or info.islnk() else Kind.DEVICE
-        problem = "an entry that is no file has content" if size and kind is not Kind.FOLDER else ""
+        problem = "an entry that is no file has content" if own.size and kind is not Kind.FOLDER else ""
         return Entry(names=names, kind=kind, problem=problem)
     try:
         data = drained(archive.extractfile(info), meter)
     except Stop as stop:
         return Entry(names=names, size=info.size, problem=str(stop))
-    problem = "" if info.size == size or info.issparse() else "the records of an entry disagree"
+    problem = "" if info.size == own.size or info.issparse() else "the records of an entry disagree"
     return Entry(names=names, size=len(data), content=data, problem=problem)
 
 
-def _tar_names(info: _Header) -> tuple[str, ...]:
+def _tar_names(told: str, own: str) -> tuple[str, ...]:
     """Return an entry's name as the records before it tell, and the header's own, which may be the same cut short."""
-    told, own = info.name, info.own[0]
     other = not told.startswith(own) and not told.endswith(own.rpartition("/")[2])
     raws = [name.encode("utf-8", "surrogateescape") for name in ((told, own) if other else (told,))]
     return tuple(dict.fromkeys(text for raw in raws for text in (decode.guessed(raw), raw.decode("utf-8", "replace"))))

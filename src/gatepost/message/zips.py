@@ -62,15 +62,13 @@ def read(content: bytes, name: str, meter: Meter) -> Iterator[Entry]:
 
 def _infos(content: bytes) -> Iterator[zipfile.ZipInfo]:
     ends = [at for at in _occurrences(content, _END) if at + 22 <= len(content)]
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        known = archive.start_dir if len(ends) == 1 else -1
-        infos = archive.infolist()
+    known, infos, refused = _infos_known(content)
     yield from infos
     own = _outside(content, ends, infos) if len(ends) > 1 else ends
     whole = own[-_DIRECTORIES_MAX:]
     for at in dict.fromkeys(whole + ends[-_DIRECTORIES_MAX:]):
         for start, shift in _directories(content, at).items():
-            if start == known:
+            if start == known and len(ends) == 1:
                 continue
             for info in _infos_at(content, start, shift):
                 # One in an entry may stand there torn by marks of packed blocks: what it lists is elsewhere then.
@@ -78,6 +76,17 @@ def _infos(content: bytes) -> Iterator[zipfile.ZipInfo]:
                     yield info
     if len(own) > _DIRECTORIES_MAX:
         raise zipfile.BadZipFile("it has many directories")
+    if refused:
+        raise refused
+
+
+def _infos_known(content: bytes) -> tuple[int, list[zipfile.ZipInfo], Exception | None]:
+    """Return the directory that `zipfile` goes by, and where it begins; or why it refuses the archive."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            return archive.start_dir, archive.infolist(), None
+    except (zipfile.BadZipFile, *BROKEN) as error:
+        return -1, [], error
 
 
 def _outside(content: bytes, ends: list[int], infos: list[zipfile.ZipInfo]) -> list[int]:
