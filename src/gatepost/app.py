@@ -145,6 +145,9 @@ class Gatepost:
                 await room.start()
                 self._open.append(room.stop)
             await self._open_doors()
+        except Problem as problem:
+            await self.stop()
+            raise self.store.unusable(problem) from problem
         except BaseException:
             await self.stop()
             raise

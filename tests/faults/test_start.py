@@ -1,7 +1,9 @@
 """82, 92: what `gatepost serve` says and does where its store can't be used."""
 
 import os
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -34,6 +36,24 @@ def test_82_a_damaged_database_is_refused_with_its_name_and_a_code(
     said = capsys.readouterr().err
     assert str(database) in said and "damaged" in said and "Traceback" not in said
     assert database.read_bytes() == before, "what may be rescued was written to"
+
+
+@pytest.mark.parametrize(
+    ("index", "why"), [("delivery_by2", "the queue is taken up"), ("body_spooled", "the spool is put in order")]
+)
+def test_82_damage_that_is_met_while_the_store_is_taken_up_is_refused_no_less(
+    served: Served, capsys: pytest.CaptureFixture[str], index: str, why: str
+) -> None:
+    database = served.state / "gatepost.db"
+    with closing(sqlite3.connect(database)) as connection:
+        (size,) = connection.execute("PRAGMA page_size").fetchone()
+        (root,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (index,)).fetchone()
+    with database.open("r+b") as file:
+        file.seek((root - 1) * size)
+        file.write(b"\x5a" * size)
+    assert served.run("serve") == os.EX_DATAERR, why
+    said = capsys.readouterr().err
+    assert f"{database}: the database is damaged" in said and "Traceback" not in said
 
 
 def test_82_a_database_that_is_none_is_refused(served: Served, capsys: pytest.CaptureFixture[str]) -> None:

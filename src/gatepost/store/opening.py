@@ -75,6 +75,8 @@ def open_directory(directory: Path, settings: StoreSettings, health: Health) -> 
             raise
     except OSError as error:
         raise StoreProblem.of(directory, error) from error
+    except sqlite3.Error as error:
+        raise refusal(directory / DATABASE, error) from error
 
 
 def room(directory: Path, settings: StoreSettings) -> float:
@@ -158,21 +160,19 @@ def require_store(directory: Path) -> None:
 
 
 def _connect(database: Path, *, check: bool) -> sqlite3.Connection:
+    _recognise(database)
+    connection = connect(database, reading=False)
     try:
-        _recognise(database)
-        connection = connect(database, reading=False)
-        try:
-            migrate(connection)
-            _touch(connection, database, check=check)
-        except BaseException:
-            connection.close()
-            raise
-    except sqlite3.Error as error:
-        raise _refusal(database, error) from error
+        migrate(connection)
+        _touch(connection, database, check=check)
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
-def _refusal(database: Path, error: sqlite3.Error) -> StoreProblem:
+def refusal(database: Path, error: sqlite3.Error) -> StoreProblem:
+    """Return what an error of SQLite means to who opens a store."""
     code = primary_code(error)
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return StoreProblem(database, f"the database is damaged ({error})", StoreProblem.CORRUPT)

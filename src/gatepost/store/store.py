@@ -140,6 +140,11 @@ class Store:
         """Return 32 octets that are this store's alone, for what must differ from store to store; always the same."""
         return hashlib.sha256(self._salt + what.encode()).digest()
 
+    def unusable(self, problem: Problem) -> Exception:
+        """Return what a Problem means to who has just opened the store: what can't be read is named by its file."""
+        error = problem.__cause__
+        return opening.refusal(self.database, error) if isinstance(error, sqlite3.Error) else problem
+
     @property
     def faults(self) -> list[str]:
         """What the start found missing: rows whose spool file is gone."""
