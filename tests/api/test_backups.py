@@ -62,6 +62,12 @@ async def test_a_backup_ends_when_who_asked_for_it_leaves(api: Api, tmp_path: Pa
     assert await ask(api, tmp_path / "copy", asyncio.Event()) == 201
 
 
+async def test_a_store_that_takes_no_writes_is_copied_no_less(api: Api, tmp_path: Path) -> None:
+    api.store._health.broken = True
+    assert await ask(api, tmp_path / "copy", asyncio.Event()) == 201
+    assert (tmp_path / "copy" / "gatepost.db").exists()
+
+
 async def test_it_is_described_to_nobody_whom_it_is_refused(api: Api, tmp_path: Path) -> None:
     answer = await api.ask("POST", "/backups", {"directory": str(tmp_path / "copy")})
     assert answer.status_code == 403

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from gatepost.events import log
 from gatepost.model.access import Caller
 from gatepost.model.problem import Kind, Problem
 from gatepost.services.access import require_local
@@ -15,11 +16,18 @@ class Backups:
         self._store = store
 
     async def make(self, caller: Caller, directory: str, *, with_key: bool) -> Copied:
-        """Copy the store into a new directory; raise CONFLICT if there is one, else what keeps it from being made."""
+        """Copy the store into a new directory; raise CONFLICT if there is one, else what keeps it from being made.
+
+        A store that takes no writes is copied no less, for then a copy is needed most; the log tells of it instead.
+        """
         require_local(caller)
         target = Path(directory)
         if not target.is_absolute():
             raise Problem(Kind.UNPROCESSABLE, "The path is not absolute.", pointer="/directory")
         copied = await self._store.backup(target, with_key=with_key)
-        await self._store.record("backup", "store", after={"directory": directory, "with_key": with_key})
+        told = {"directory": directory, "with_key": with_key}
+        try:
+            await self._store.record("backup", "store", after=told)
+        except Problem as problem:
+            log.warning("a backup was made of which the audit can't tell", **told, why=problem.detail)
         return copied
