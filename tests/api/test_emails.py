@@ -365,6 +365,27 @@ async def test_a_former_holders_mail_is_not_shown_to_who_has_the_address_now(des
     assert (await desk.ask("POST", f"{BOB}/Quarantine/{spam}/release")).status_code == 204
 
 
+async def test_a_groups_mail_is_not_shown_to_who_has_its_address_next(desk: Desk) -> None:
+    """What an outside member did not get is held for the group."""
+    domain = desk.house.store.reader.domain("served.example")
+    assert domain is not None
+    path, group = f"/domains/{desk.ids.show(domain.id)}/groups", "crew@served.example"
+    made = await desk.ask("POST", path, {"email": group, "recipients": ["out@far.example"]})
+    held = await take(desk, mail("Held", GTUBE), group)
+    quarantine = f"/users/{group}/emails/Quarantine"
+    assert [each["subject"] for each in await desk.get(quarantine)] == ["Held"]
+    assert (await desk.ask("DELETE", f"/groups/{made.json()['id']}")).status_code == 204
+    between = await take(desk, mail("Between", GTUBE, message_id="2"), group)
+    account = {"email": group, "domainId": desk.ids.show(domain.id), "status": "ENABLED"}
+    assert (await desk.ask("POST", "/users", account)).status_code == 201
+    token = await desk.token_of(group)
+    assert [each["id"] for each in await desk.get(quarantine, token=token)] == [between]
+    shelves = await desk.get(f"/users/{group}/emails/folders?fields=STATS", token=token)
+    assert {each["path"]: each["messageCount"] for each in shelves}["Quarantine"] == 1
+    assert (await desk.ask("GET", f"{quarantine}/{held}", token=token)).status_code == 404
+    assert {each["id"] for each in await desk.get(quarantine)} == {held, between}
+
+
 async def change(desk: Desk, method: str, email: str, body: dict[str, Any] | None = None) -> None:
     user = desk.house.store.reader.first(User, eq("email", email))
     assert user is not None

@@ -184,6 +184,21 @@ async def test_80_a_broken_store_answers_at_once_and_reads_on(directory: Path) -
         assert again.healthy and again.reader.count(User, every()) == 1
 
 
+async def test_79_a_list_for_which_there_is_no_room_to_be_sorted_says_so(small_disc: Path, tmp_path: Path) -> None:
+    async with opened(tmp_path / "state") as store:
+        reader = store.reader
+        reader._rows(f"PRAGMA temp_store_directory = '{small_disc}'")
+        numbers = "WITH RECURSIVE n(x) AS (VALUES (1) UNION ALL SELECT x + 1 FROM n WHERE x < ?)"
+        try:
+            with pytest.raises(Problem) as raised:
+                reader._rows(f"{numbers} SELECT x, hex(randomblob(100)) AS y FROM n ORDER BY y", [100_000])
+            assert raised.value.kind is Kind.FULL
+        finally:
+            reader._rows("PRAGMA temp_store_directory = ''")
+        assert store.healthy
+        await store.write(lambda writer: writer.add(user()))
+
+
 async def test_79_a_backup_for_which_there_is_no_room_says_so_and_leaves_nothing(
     small_disc: Path, tmp_path: Path
 ) -> None:

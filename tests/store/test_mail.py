@@ -360,6 +360,9 @@ async def test_what_was_kept_for_another_account_is_told_apart(store: Store) -> 
     assert not reader.may_keep_for_another("new@in.test", None)
     await store.write(lambda writer: writer.change(Copy, 4, user_id=7))
     assert not reader.may_keep_for_another("bob@in.test", 7, look=4)
+    await store.write(lambda writer: writer.change(Copy, 1, group_id=2))
+    assert reader.may_keep_for_another("bob@in.test", 7, look=4)
+    assert [each.total for each in reader.folders("bob@in.test", 7)] == [3]
     assert reader.may_keep_for_another("bob@in.test", 7, look=3)
 
 

@@ -395,9 +395,11 @@ def test_a_store_of_the_second_form_lives_on_in_the_present_one(directory: Path)
     written(directory, SECOND)
     with closing(sqlite3.connect(directory / "gatepost.db", isolation_level=None)) as connection:
         connection.execute("UPDATE copy SET user_id = iif(mailbox = 'bob@in.test', 7, 2)")  # 7 had the address before
+        connection.execute("UPDATE copy SET mailbox = 'all@in.test', user_id = NULL WHERE id = 2")
     store = open_store(directory)
     reader = store.reader
     assert [row.email for row in reader.find(User, Query(where=eq("heir", True))).items] == ["bob@in.test"]
+    assert [row.id for row in reader.find(Copy, Query(where=eq("group_id", 1))).items] == [2]
     assert [domain.name for domain in reader.find(Domain, Query()).items] == ["in.test", "other.test"]
     assert [row.lastname for row in reader.find(User, Query(sort="-lastname")).items] == ["L3", "L2", "L1", "L0"]
     assert reader.active_users([1, 2]) == {1: 2, 2: 1}

@@ -86,8 +86,8 @@ missing one are refused in the same words. What is withdrawn is gone with the ne
   of domains is set and they move by who holds DOMAINS_WRITE on the broker; brokers by who holds it on the platform.
 * **Mailbox users** have what their domain grants its end users (`GET` and `PUT /domains/{id}/access`), each with his
   own mailbox; the role USER unless something else was said.
-  Traces show them no mail that was kept for another account, or came before theirs was made or came to its address:
-  the address may have been another's.
+  Folders and traces show them no mail that was kept for another account or a group, traces none that came before
+  theirs was made or came to its address: the address may have been another's.
 * **Domains** may have roles of their own (`/domains/{id}/roles`), each with a `description`, which stand for
   permissions on that domain.
 * **Tokens** belong to their account: only it and sysadmins list, make and revoke them (`/admins/{id}/tokens`,

@@ -63,6 +63,7 @@ class Copy(msgspec.Struct, frozen=True, kw_only=True):
     answered: bool = False
     held_for: list[str] = []  # of a mail that leaves: to whom a release sends it
     connection_id: int | None = None  # by which its sender wants it to leave
+    group_id: int | None = None  # the group whose it is: of its address, which may be an account's next
 
 
 class Relocation(msgspec.Struct, frozen=True, kw_only=True):

@@ -25,6 +25,11 @@ class Holders(msgspec.Struct, frozen=True):
         user = self.user(key)
         return user.id if user is not None else None
 
+    def of(self, key: str) -> tuple[int | None, int | None]:
+        """Return the account, or the group, that has an address."""
+        group = self.group(key)
+        return self.account(key), group.id if group is not None else None
+
     def check(self, recipients: Iterable[Recipient], login: Login | None) -> None:
         """Raise Problem(UNAVAILABLE) where a recipient, or who signed in, is no longer who he was when he was named.
 

@@ -204,7 +204,7 @@ class Intake:
             told.trace(trail)
         own = self._own_policy(envelope)
         author = self._authorship.author(envelope, report.anatomy)
-        copies = made_copies(envelope, judged, own, author, self._directory.holders.account)
+        copies = made_copies(envelope, judged, own, author, self._directory.holders.of)
         same = self._directory.confirm((each.recipient for each in judged), envelope.client.login)
         beside = [each for each in (same, told, also) if each is not None]
         receipt = await self._accept(message, body, judged, copies, deliveries, trail, beside)

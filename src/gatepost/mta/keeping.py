@@ -39,20 +39,21 @@ def made_copies(
     judged: Sequence[Judged],
     own: Policy | None,
     author: Address | None,
-    holder: Callable[[str], int | None],
+    holder: Callable[[str], tuple[int | None, int | None]],
 ) -> list[Copy]:
     """Return one copy for each mailbox and folder, however many recipients asked for it.
 
     `own` is the policy of who signed in: by it he keeps what he sent, also where it stays in the house; None where he
-    keeps nothing. `author` as `copy_row`; `holder` says whose an address is (its key), which is asked where nobody
-    signed in: what he sent is his, and not shown to who has his address next.
+    keeps nothing. `author` as `copy_row`; `holder` says whose an address is (its key), an account's or a group's; it
+    is asked where nobody signed in: what he sent is his, and not shown to who has his address next.
     """
     copies: dict[tuple[str, Folder], Copy] = {}
     for each in judged:
         for keep in each.verdict.keep:
             row = copy_row(envelope, each.recipient, each.verdict, keep, author)
             if row.user_id is None:
-                row = msgspec.structs.replace(row, user_id=holder(row.mailbox))
+                user_id, group_id = holder(row.mailbox)
+                row = msgspec.structs.replace(row, user_id=user_id, group_id=group_id)
             known = copies.get((row.mailbox, keep.folder))
             copies[row.mailbox, keep.folder] = row if known is None else _both(known, row)
     if own is not None and any(_is_sent(each) for each in judged):

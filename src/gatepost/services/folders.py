@@ -6,7 +6,7 @@ import msgspec
 
 from gatepost.model.folder import ROOTS, Place, find_place
 from gatepost.model.problem import Kind, Problem
-from gatepost.model.query import All, Condition, Op, Where, eq, every
+from gatepost.model.query import All, Condition, eq, every
 from gatepost.model.query import Any as AnyOf
 from gatepost.model.tenant import User
 from gatepost.model.verdict import Folder
@@ -53,11 +53,12 @@ def inside(mailbox: str, place: Place) -> Condition:
 def his(user: User) -> Condition:
     """Return the condition that holds for what is kept at an account's address but for a former holder's mail.
 
-    What came while nobody had the address was kept for nobody, and so is his.
+    What came while nobody had the address was kept for nobody, and so is his; a group's was kept for that.
     """
     if not user.heir:
         return All(())
-    return AnyOf((eq("user_id", user.id), Where("user_id", Op.NULL, None)))
+    nobodys = every(eq("user_id", None), eq("group_id", None))
+    return AnyOf((eq("user_id", user.id), nobodys))
 
 
 def _shelf(place: Place, counts: list[FolderCount]) -> Shelf:

@@ -126,7 +126,10 @@ class Health:
         return self.unavailable(error)
 
     def unreadable(self, error: sqlite3.Error) -> Exception:
-        """Judge a failure to read: damage and I/O errors are the store's, the rest is a fault of who asked."""
+        """Judge a failure to read: damage and I/O errors are the store's, a list that finds no room in the temporary
+        directory to be sorted is too long now, the rest is a fault of who asked."""
+        if is_full(error):
+            return Problem(Kind.FULL, "There is no room to sort so much: ask for less.", error=str(error))
         if not _is_broken(error) and primary_code(error) not in _AWAY:
             return error
         log.error("the store can't be read", error=str(error))

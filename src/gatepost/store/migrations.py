@@ -343,6 +343,14 @@ def _departed(db: Database) -> None:
     _run(db.conn, DEPARTED)
 
 
+@MIGRATIONS(name="0023_groups_mail")
+def _groups_mail(db: Database) -> None:
+    """What is kept for a group is marked as such."""
+    _add_column(db, Copy, "group_id")
+    named = 'SELECT id FROM "group" WHERE email = copy.mailbox'
+    db.execute(f'UPDATE copy SET group_id = ({named}) WHERE mailbox IN (SELECT email FROM "group") AND user_id IS NULL')
+
+
 def _add_column(db: Database, kind: type[Any], name: str) -> None:
     """Add a column that a store of before lacks."""
     table = TABLES[kind]

@@ -168,9 +168,10 @@ class Reader:
     def folders(self, mailbox: str, user_id: int | None = None) -> list[FolderCount]:
         """Return the folders of a mailbox that hold mail, with their counts by category.
 
-        With `user_id` without what was kept for another account (counted one by one, and of no mark).
+        With `user_id` without what was kept for another account, or a group (counted one by one, and of no mark).
         """
-        own = " AND (user_id IS NULL OR user_id = ?) GROUP BY folder, category" if user_id is not None else ""
+        whose = " AND (user_id = ? OR coalesce(user_id, group_id) IS NULL) GROUP BY folder, category"
+        own = whose if user_id is not None else ""
         counts = "count(*), sum(NOT seen), 0 FROM copy" if own else "total, unseen, mark FROM folder"
         sql = f"SELECT folder, category, {counts} WHERE mailbox = ?{own} ORDER BY folder, category"
         return [FolderCount(*row) for row in self._rows(sql, [compiler.bind(mailbox), *([user_id] if own else [])])]
@@ -180,10 +181,10 @@ class Reader:
         return bool(self._rows("SELECT 1 FROM folder WHERE domain_id = ? LIMIT 1", [domain_id]))
 
     def may_keep_for_another(self, mailbox: str, user_id: int | None, look: int = 200) -> bool:
-        """Tell whether an address may hold mail that was kept for another account; of more than `look` mails it may."""
-        some = "SELECT user_id FROM copy WHERE mailbox = ? LIMIT ?"
-        owners = [each for (each,) in self._rows(some, [compiler.bind(mailbox), look + 1])]
-        return len(owners) > look or any(each not in (None, user_id) for each in owners)
+        """Tell whether an address may hold mail of another account, or of a group; of more than `look` mails it may."""
+        some = "SELECT user_id, group_id FROM copy WHERE mailbox = ? LIMIT ?"
+        owners = self._rows(some, [compiler.bind(mailbox), look + 1])
+        return len(owners) > look or any(owner not in ((None, None), (user_id, None)) for owner in owners)
 
     def newest_copy(self) -> int:
         """Return the id of the newest copy that there ever was; 0 before the first."""
