@@ -273,7 +273,6 @@ class Gatepost:
             clock=clock,
             metrics=metrics,
             passwords=self._passwords,
-            resolver=resolver,
             opener=opener,
             engines=engines,
             directory=self.directory,

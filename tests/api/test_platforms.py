@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from tests.api.house import Api, open_api
-from tests.peers.names import Fault, Names
+from tests.peers.names import Fault, Names, Zone
 
 from gatepost.model.access import Grant, Level
 from gatepost.model.query import All, Query
@@ -237,20 +237,25 @@ async def test_a_domain_has_at_most_a_hundred_platforms(api: Api) -> None:
 
 
 @pytest.fixture
-async def gate(tmp_path: Path, anyio_backend: str) -> AsyncIterator[Api]:
-    zone = {
+async def names() -> AsyncIterator[Names]:
+    zone: Zone = {
         "here.example": ["MX 10 mx.gate.example."],
         "away.example": ["MX 10 mx.example.net."],
         "silent.example": [Fault.SERVFAIL],
     }
-    async with Names(zone) as names:  # type: ignore[arg-type]
-        api = open_api(
-            tmp_path / "state",
-            dns={"servers": [names.address], "timeout": 5.0},
-            smtp={"gateway_names": ["mx.gate.example"]},
-        )
-        yield api
-        await api.store.close()
+    async with Names(zone) as names:
+        yield names
+
+
+@pytest.fixture
+async def gate(names: Names, tmp_path: Path, anyio_backend: str) -> AsyncIterator[Api]:
+    api = open_api(
+        tmp_path / "state",
+        dns={"servers": [names.address], "timeout": 5.0},
+        smtp={"gateway_names": ["mx.gate.example"]},
+    )
+    yield api
+    await api.store.close()
 
 
 async def test_starting_a_domain_needs_its_mx_here_unless_told_otherwise_contract_a68(gate: Api) -> None:
@@ -262,6 +267,16 @@ async def test_starting_a_domain_needs_its_mx_here_unless_told_otherwise_contrac
         assert (await gate.ask("PATCH", place, {"status": "ENABLED"}, headers={"X-Ignore-MX": ""})).status_code == 204
         await gate.change(place, {"status": "ENABLED"})  # started already: nothing is checked
         await gate.change(place, {"status": "PENDING"})
+
+
+async def test_who_has_just_changed_his_mx_is_not_held_to_the_old_one(gate: Api, names: Names) -> None:
+    made = await gate.domain("away.example", status="DISABLED")
+    place = f"/domains/{made['id']}"
+    assert (await gate.ask("PATCH", place, {"status": "ENABLED"})).status_code == 422
+    names.zone["away.example"] = names.zone["here.example"]
+    await gate.change(place, {"status": "ENABLED"})
+    names.zone["away.example"] = ["MX 10 mx.example.net."]
+    assert (await gate.ask("DELETE", place)).status_code == 204
 
 
 async def test_deleting_a_domain_needs_its_mx_elsewhere_unless_told_otherwise_contract_a68(gate: Api) -> None:

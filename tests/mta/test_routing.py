@@ -143,6 +143,7 @@ async def test_private_addresses_are_taken_where_the_settings_allow_98(names: Na
         ("127.0.0.1", False),
         ("169.254.169.254", False),
         ("100.64.0.1", False),
+        ("168.63.129.16", False),
         ("224.0.0.1", False),
         ("0.0.0.0", False),
         ("::", False),

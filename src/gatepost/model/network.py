@@ -24,7 +24,9 @@ def is_public(ip: str) -> bool:
     except ValueError:
         return False
     inner = _wrapped(address) if isinstance(address, IPv6Address) else None
-    return is_public(str(inner)) if inner is not None else address.is_global and not address.is_multicast
+    if inner is not None:
+        return is_public(str(inner))
+    return address.is_global and not address.is_multicast and address not in _METADATA
 
 
 def is_forbidden(ip: str) -> bool:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gatepost.dns import Resolver
 from gatepost.events import Clock, Metrics
 from gatepost.filters.engine import Engine
 from gatepost.message.mail import Opener
@@ -30,7 +29,6 @@ class Ground:
     clock: Clock
     metrics: Metrics
     passwords: Passwords
-    resolver: Resolver
     opener: Opener
     engines: Sequence[Engine]
     directory: Directory

@@ -53,6 +53,9 @@ def make_services(ground: Ground) -> list[object]:
     tickets, options, wording = Tickets(store, access, clock), Options(store), make_wording(settings.notices)
     contents = Contents(store, ground.opener, settings.limits)
     targets = Targets(settings.relay.private_platforms)
+    # Who has just published a record wants no old answer.
+    asking = Resolver(msgspec.structs.replace(settings.dns, cache=0), clock)
+    comes_here = MxCheck(asking, settings.smtp.gateway_names)
     platforms = Platforms(store.secrets, targets)
     sending, writing = make_writing(ground, access, contents, tickets, wording)
     letters = Letters(store, sending, tickets, options, wording)
@@ -64,12 +67,10 @@ def make_services(ground: Ground) -> list[object]:
         wording,
         sending,
         *writing,
-        *make_tenancy(
-            store, ground.passwords, platforms, MxCheck(ground.resolver, settings.smtp.gateway_names), settings, clock
-        ),
+        *make_tenancy(store, ground.passwords, platforms, comes_here, settings, clock),
         *_accounts(ground, access, tickets, options, letters, platforms),
         *_mail(ground, targets, letters),
-        *_dns(ground, targets),
+        *_dns(ground, targets, asking),
         _reports(ground, sending, options),
         Audits(store),
         Backups(store),
@@ -115,11 +116,9 @@ def _mail(ground: Ground, targets: Targets, letters: Letters) -> list[object]:
     ]
 
 
-def _dns(ground: Ground, targets: Targets) -> list[object]:
+def _dns(ground: Ground, targets: Targets, asking: Resolver) -> list[object]:
     """What looks into DNS, or speaks to other servers, as somebody waits for the answer."""
     store, settings, clock = ground.store, ground.settings, ground.clock
-    # Who has just published a record wants no old answer.
-    asking = Resolver(msgspec.structs.replace(settings.dns, cache=0), clock)
     prober = Prober(settings.relay, settings.hostname)
     dkim = Dkim(store, asking, settings.dkim.selector, clock)
     diagnosis, relays = Diagnosis(asking, dkim, settings), Relays(prober, targets, asking)
