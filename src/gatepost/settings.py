@@ -157,7 +157,7 @@ class Relay(Section, frozen=True):
         "dane": "hold MX hosts to their TLSA records, where DNSSEC proves them (RFC 7672)",
         "allow_private_destinations": "may MX results be private or loopback addresses?",
         "private_platforms": "who may save or check platforms on private addresses: sysadmin, everyone, nobody",
-        "source_address": "local address of outgoing connections; empty: the system's choice",
+        "source_address": "local address of connections by its protocol, IPv4 or IPv6; empty: the system's choice",
         "ca_file": "PEM file with the authorities for SMTPS_ENCRYPT; empty: the system's",
         "connect_timeout": "seconds to connect to one address",
         "command_timeout": "seconds for a reply to a command",

@@ -206,6 +206,14 @@ def test_threats_29_and_97_words_of_strangers_stay_on_their_line(member: str, ho
     assert max(map(len, data.split(b"\r\n"))) <= 998
 
 
+@pytest.mark.parametrize("member", ["diagnostic", "remote", "reason", "recipient", "orcpt"])
+def test_rfc_6532_a_line_of_letters_beyond_ascii_is_counted_in_octets(member: str) -> None:
+    said = "漢" * 600
+    data = report(fate(**{"recipient": "é@b.test", member: f"utf-8;{said}" if member == "orcpt" else said}))
+    assert max(map(len, data.split(b"\r\n"))) <= 998
+    assert "漢" * 250 in data.decode() or member == "remote"
+
+
 def test_xtext_can_hide_no_line_end() -> None:
     data = report(fate(orcpt="rfc822;x+0D+0ABcc: v@v.test"), envid="+0D+0A+0D+0Ax")
     assert len(facts(data)) == 2

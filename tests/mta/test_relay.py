@@ -1024,6 +1024,77 @@ async def test_a_source_address_is_used(make: Make) -> None:
     assert sink.sessions[0].peer == "127.0.0.7"
 
 
+async def test_a_source_address_binds_what_goes_by_its_kind_of_address(make: Make) -> None:
+    async with Sink(host="::1") as sink:
+        relay = make(source_address="127.0.0.7")
+        assert results(await relay.deliver(to(sink, host="::1"), parcel())) == ["delivered 250 2.0.0"]
+    assert sink.sessions[0].peer == "::1"
+
+
+# What a server wants of us before it takes any mail.
+
+
+@pytest.mark.parametrize("pipelined", [True, False])
+@pytest.mark.parametrize("verb", ["MAIL", "RCPT"])
+async def test_a_configured_server_that_wants_a_sign_in_delays_mail_and_the_next_one_has_it(
+    make: Make, verb: str, pipelined: bool
+) -> None:
+    offered = EXTENSIONS if pipelined else ()
+    async with Sink({verb: "530 5.7.0 Authentication required"}, extensions=offered) as shut, Sink() as spare:
+        assert results(await make().deliver(to(shut), parcel())) == ["deferred 530 5.7.0"]
+        assert results(await make().deliver(to(shut, spare), parcel())) == ["delivered 250 2.0.0"]
+        assert (await make().probe(to(shut), parse_address("b@to.test"))).status.startswith("4")
+
+
+async def test_530_to_one_recipient_is_the_word_on_him_alone(make: Make) -> None:
+    async with Sink({"RCPT": ["530 5.7.0 not relayed", "250 Ok"]}) as sink:
+        outcomes = await make().deliver(to(sink), parcel("b@to.test", "c@to.test"))
+    assert results(outcomes) == ["failed 530 5.7.0", "delivered 250 2.0.0"]
+
+
+async def test_530_of_a_server_that_dns_leads_to_is_its_word_on_the_mail(make: Make) -> None:
+    async with (
+        Sink({"MAIL": "530 5.7.0 Authentication required"}) as sink,
+        Names({"far.test": ["A 127.0.0.1"]}) as names,
+    ):
+        relay = make(Resolver(Dns(servers=[names.address]), lambda: 0), mx_port=sink.port)
+        assert results(await relay.deliver(Route(domain="far.test"), parcel())) == ["failed 530 5.7.0"]
+
+
+async def test_a_server_that_wants_tls_gets_the_mail_later_where_tls_failed(make: Make) -> None:
+    script: Script = {"STARTTLS": "454 4.7.0 not now", "MAIL": "530 5.7.0 Must issue a STARTTLS command first"}
+    zone = {"far.test": ["A 127.0.0.1"]}
+    async with Sink(script, tls=server_tls(authority(), "far.test")) as sink, Names(zone) as names:
+        relay = make(Resolver(Dns(servers=[names.address]), lambda: 0), mx_port=sink.port)
+        assert results(await relay.deliver(Route(domain="far.test"), parcel())) == ["deferred 530 5.7.0"]
+
+
+@pytest.mark.parametrize(
+    ("said", "tried"),
+    [
+        ("421 4.7.0 too many failures", ["CRAM-MD5"]),
+        ("454 4.7.0 the directory is down", ["CRAM-MD5"]),
+        ("535 5.7.8 no", ["CRAM-MD5", "PLAIN", "LOGIN"]),
+    ],
+)
+async def test_a_refused_sign_in_delays_mail_in_the_words_of_the_server(
+    make: Make, said: str, tried: list[str]
+) -> None:
+    terms = Terms("relay", username="me", password="secret")
+    async with Sink({"AUTH": said}, extensions=["AUTH LOGIN PLAIN CRAM-MD5"], login=("me", "secret")) as sink:
+        route = Route(hops=(Hop("127.0.0.1", sink.port, Transport.SMTP, terms),))
+        (outcome,) = await make().deliver(route, parcel())
+    assert (outcome.result, outcome.reply.line, outcome.busy) == (Result.DEFERRED, said, said.startswith("421"))
+    assert [line.split()[1] for line in sink.commands if line.startswith("AUTH")] == tried
+
+
+async def test_a_sign_in_that_is_not_known_here_delays_mail(make: Make) -> None:
+    terms = Terms("relay", username="me", password="secret")
+    async with Sink(extensions=["AUTH GSSAPI"]) as sink:
+        route = Route(hops=(Hop("127.0.0.1", sink.port, Transport.SMTP, terms),))
+        assert results(await make().deliver(route, parcel())) == ["deferred 0 4.7.0"]
+
+
 # Asking about an address.
 
 

@@ -80,6 +80,24 @@ async def test_what_is_no_word_on_the_address_enters_nobody(house: House, reply:
     assert listed(house) == []
 
 
+@pytest.mark.parametrize("said_to", ["MAIL", "DATA", "dot"])
+async def test_what_is_said_of_the_sender_or_of_a_mail_to_several_enters_nobody(house: House, said_to: str) -> None:
+    house.sink.script[said_to] = ["550 5.1.1 unknown"]
+    recipients = ("zoe@far.example", "kim@far.example")
+    assert (await house.send(MAIL, *recipients, sender="bob@served.example", role=Role.TRUSTED)).code == 250
+    await house.gatepost.queue.idle()
+    assert listed(house) == []
+
+
+async def test_a_server_may_say_of_its_only_recipient_once_it_has_the_mail_that_he_does_not_exist(house: House) -> None:
+    house.sink.script["dot"] = ["550 5.1.10 recipient not found"]
+    house.sink.script["RCPT <kim@far.example>"] = "450 4.2.0 later"
+    recipients = ("zoe@far.example", "kim@far.example")
+    assert (await house.send(MAIL, *recipients, sender="bob@served.example", role=Role.TRUSTED)).code == 250
+    await house.gatepost.queue.idle()
+    assert [entry.address for entry in listed(house)] == ["zoe@far.example"]
+
+
 @pytest.mark.parametrize(
     ("cause", "reason", "words"),
     [

@@ -15,6 +15,9 @@ FULL_BYTES = 1_048_576
 """A larger mail comes back as its header alone, whatever RET says (RFC 3461 4.3 allows it)."""
 
 HEADER_BYTES = 65_536
+LINE_OCTETS = (
+    900  # of a text that stands on one line, which has 998 at most, be they whole letters or not (RFC 6532 3.4)
+)
 
 _REMOTE = re.compile(r"(.*?)\[(.*)\]:\d+\Z")
 
@@ -138,13 +141,12 @@ def _words(notice: Notice, utf8: bool) -> bytes:
 
 
 def _told(fate: Fate, utf8: bool) -> Iterator[str]:
-    shown = plain if utf8 else plain_ascii
     yield f"<{_wire(fate.recipient, utf8)}>"
     if fate.reason:
-        yield from _wrapped(shown(fate.reason, 512), indent="    ")
+        yield from _wrapped(_shown(fate.reason, utf8), indent="    ")
     if fate.diagnostic:
-        by = f"{shown(fate.remote)} said: " if fate.remote else ""
-        yield from _wrapped(by + shown(fate.diagnostic, 512), indent="    ")
+        by = f"{_shown(fate.remote, utf8)} said: " if fate.remote else ""
+        yield from _wrapped(by + _shown(fate.diagnostic, utf8), indent="    ")
     if fate.outcome is Outcome.DELAYED and fate.retry_until is not None:
         yield f"    It is tried until {date(fate.retry_until)}."
 
@@ -187,7 +189,7 @@ def _facts(fate: Fate, utf8: bool) -> list[tuple[str, str]]:
     if fate.remote:
         facts.append(("Remote-MTA", f"dns; {plain_ascii(_name(fate.remote))}"))
     if fate.diagnostic:
-        facts.append(("Diagnostic-Code", f"smtp; {(plain if utf8 else plain_ascii)(fate.diagnostic, 512)}"))
+        facts.append(("Diagnostic-Code", f"smtp; {_shown(fate.diagnostic, utf8)}"))
     if fate.last_attempt is not None:
         facts.append(("Last-Attempt-Date", date(fate.last_attempt)))
     if fate.outcome is Outcome.DELAYED and fate.retry_until is not None:
@@ -237,7 +239,13 @@ def _entity(head: str, text: str) -> bytes:
 
 def _wire(text: str, utf8: bool) -> str:
     """Return an address or a mark for a field of the report; it can't end the line (RFC 3461 4.2, 4.4)."""
-    return plain(text, 900) if utf8 else plain_ascii(text, 900)
+    return _shown(text, utf8, LINE_OCTETS)
+
+
+def _shown(text: str, utf8: bool, most: int = 512) -> str:
+    """Return words in the report's letters, so many at most, that fit in one of its lines."""
+    words = (plain if utf8 else plain_ascii)(text, most)
+    return words.encode()[:LINE_OCTETS].decode(errors="ignore")
 
 
 def spelled(address: str) -> str:

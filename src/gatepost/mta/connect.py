@@ -16,6 +16,7 @@ from gatepost.mta.wire import Client, Fault, Session, Unusable, fault, reason
 from gatepost.settings import Relay, SettingsError
 
 _NO_TERMS = Terms("")
+_METHODS = {"cram-md5": Client.auth_crammd5, "plain": Client.auth_plain, "login": Client.auth_login}
 _DER = 2  # _ssl.ENCODING_DER
 
 
@@ -167,7 +168,17 @@ def _chain(client: Client) -> list[bytes]:
 async def _sign_in(client: Client, target: Target, terms: Terms) -> None:
     if not client.supports_extension("auth"):
         raise Unusable(own("4.7.0", f"{target.text} offers no sign-in, which is required"))
-    await client.login(terms.username, terms.password)
+    refusal = Unusable(own("4.7.0", f"{target.text} offers no sign-in that is known here"))
+    for method in client.supported_auth_methods:
+        try:
+            await _METHODS[method](client, terms.username, terms.password)
+        except aiosmtplib.SMTPAuthenticationError as error:
+            if 400 <= error.code < 500:  # not now: no other way to sign in is better
+                raise
+            refusal = Unusable(said(error.code, error.message))
+        else:
+            return
+    raise refusal
 
 
 def _limited(settings: Relay, terms: Terms) -> Relay:

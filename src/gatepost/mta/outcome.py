@@ -52,6 +52,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     crowded: bool = False  # too many deliveries to the server are under way: nothing was tried
     doubtful: bool = False  # lost after the dot: the next hop may have it all the same
     busy: bool = False  # 421: the destination wants less
+    personal: bool = False  # a server said it of this recipient and nobody else
     unmet: bool = False  # the server can't be given a mail that requires TLS (RFC 8689)
     skipped: tuple[str, ...] = ()  # what was said of servers to which that applied before
     at: int = 0

@@ -241,8 +241,8 @@ async def _ask_about(session: Session, address: Address) -> Reply:
     session.dirty = True
     lines = [f"MAIL FROM:<>{' SMTPUTF8' if utf8 else ''}", f"RCPT TO:<{address.text}>"]
     replies = await session.ask([line.encode() for line in lines])
-    if session.spent(replies[0]):
-        raise Broken(replies[0])
+    if shut := session.shut(replies[0], replies[1:]):
+        raise Broken(shut)
     # A server that refuses the null sender has said nothing about the address.
     return replies[1] if replies[0].code < 300 else own("4.4.0", f"MAIL FROM:<> was refused: {replies[0].line}")
 

@@ -39,6 +39,7 @@ class Target(msgspec.Struct, frozen=True):
     transport: Transport
     terms: Terms | None = None
     demand: Demand | None = None  # what TLS must prove to it, beyond the transport
+    configured: bool = False  # somebody named the server; DNS did not lead to it
 
     @property
     def implicit_tls(self) -> bool:
@@ -133,7 +134,7 @@ class Router:
         """The hops that somebody configured; their word is taken for private addresses too, unless they may not."""
         found = [await self._addresses(hop.host) for hop in hops]
         targets = [
-            Target(hop.host, ip, hop.port, hop.transport, hop.terms, demand)
+            Target(hop.host, ip, hop.port, hop.transport, hop.terms, demand, configured=True)
             for hop, addresses in zip(hops, found, strict=True)
             if not isinstance(addresses, Exception)
             for ip in addresses

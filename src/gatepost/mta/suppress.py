@@ -19,6 +19,7 @@ from gatepost.model.webhook import HookCall, HookEvent
 from gatepost.mta.believed import believed
 from gatepost.mta.bounce import Settled
 from gatepost.mta.hooks import Hooks
+from gatepost.mta.outcome import Outcome
 from gatepost.store.remembered import Remembered
 from gatepost.store.store import Store
 from gatepost.store.writer import Writer
@@ -30,14 +31,21 @@ _GONE = ("5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1")
 
 
 def hard(message: Message | None, settled: Sequence[Settled], now: int, days: int) -> list[Suppression]:
-    """Return the addresses that leaving mail bounced from for good; none while `days` is 0."""
+    """Return the addresses that leaving mail bounced from for good; none while `days` is 0.
+
+    What a server says of the sender, or of a mail to several, is no word on any of them.
+    """
     if message is None or message.direction != Direction.OUT.value or not days:
         return []
     return [
         _entry(each.delivery, Cause.BOUNCE, each.outcome.reply.line, now, days)
         for each in settled
-        if each.delivery.state is State.BOUNCED and each.delivery.domain_id and each.outcome.reply.status in _GONE
+        if each.delivery.state is State.BOUNCED and each.delivery.domain_id and _is_gone(each.outcome)
     ]
+
+
+def _is_gone(outcome: Outcome) -> bool:
+    return outcome.reply.status in _GONE and (outcome.personal or not outcome.hop)
 
 
 def enter(writer: Writer, entries: Sequence[Suppression]) -> None:

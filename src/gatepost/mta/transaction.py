@@ -107,9 +107,9 @@ async def _transact(session: Session, parcel: Parcel, utf8: bool) -> list[Outcom
     pipelined = session.offers("pipelining")
     session.dirty = True
     replies = await session.ask([*commands, b"DATA"] if pipelined else commands)
-    if session.spent(replies[0]):
-        raise Broken(replies[0])
     answers = replies[1 : len(commands)]
+    if shut := session.shut(replies[0], answers):
+        raise Broken(shut)
     if replies[0].code >= 300:
         if pipelined and replies[-1].code == 354:
             await _withdraw(session, answers)
@@ -127,7 +127,8 @@ async def _transact(session: Session, parcel: Parcel, utf8: bool) -> list[Outcom
             final = None
     elif final is not None and final.code < 400:
         raise Broken(own(GARBAGE, f"{session.hop} answers DATA with {final.code}"))
-    return [_outcome(session, reply, final) for reply in answers]
+    alone = sum(reply.code < 300 for reply in answers) == 1
+    return [_outcome(session, reply, final, alone=alone) for reply in answers]
 
 
 async def _withdraw(session: Session, answers: Sequence[Reply]) -> None:
@@ -139,12 +140,12 @@ async def _withdraw(session: Session, answers: Sequence[Reply]) -> None:
         await session.lone_dot()
 
 
-def _outcome(session: Session, rcpt: Reply, final: Reply | None) -> Outcome:
-    """What became of a recipient: by what was said to RCPT, else to the mail."""
+def _outcome(session: Session, rcpt: Reply, final: Reply | None, *, alone: bool) -> Outcome:
+    """What became of a recipient: by what was said to RCPT, else to the mail, which he may be `alone` to get."""
     if rcpt.code >= 300 or final is None:
-        return Outcome(result=judge_reply(rcpt), reply=rcpt, hop=session.hop, tls=session.tls)
+        return Outcome(result=judge_reply(rcpt), reply=rcpt, hop=session.hop, tls=session.tls, personal=True)
     if final.code >= 300:
-        return Outcome(result=judge_reply(final), reply=final, hop=session.hop, tls=session.tls)
+        return Outcome(result=judge_reply(final), reply=final, hop=session.hop, tls=session.tls, personal=alone)
     return Outcome(
         result=Result.DELIVERED,
         reply=final,

@@ -79,14 +79,15 @@ class Client(aiosmtplib.SMTP):
         return cast(Replies, self.protocol)
 
     async def _create_connection(self, timeout: float | None) -> aiosmtplib.SMTPResponse:  # noqa: ASYNC109
-        source = (self._settings.source_address, 0) if self._settings.source_address else None
+        source = self._settings.source_address
+        bound = bool(source) and (":" in source) == (":" in self._target.ip)
         protocol = Replies(self._on_connection_lost)
         async with asyncio.timeout(self._settings.connect_timeout):
             transport, _ = await asyncio.get_running_loop().create_connection(
                 lambda: protocol,
                 self._target.ip,
                 self._target.port,
-                local_addr=source,
+                local_addr=(source, 0) if bound else None,
                 ssl=self.context,
                 server_hostname=self.hostname if self.context else None,
             )
@@ -121,9 +122,20 @@ class Session:
         pipe = self._client.protocol
         return pipe is not None and cast(Replies, pipe).standing
 
-    def spent(self, answer: Reply) -> bool:
-        """Tell by the answer to MAIL whether a kept session had its number of mails; 452 4.5.3 is OpenSMTPD's word."""
-        return self.uses > 0 and (answer.code, answer.status) == (452, "4.5.3")
+    def shut(self, mail: Reply, rcpts: Sequence[Reply]) -> Reply | None:
+        """Return the answer by which this session takes no mail, whichever it were; None where that may be.
+
+        A kept session may have had its number of mails (452 4.5.3 is OpenSMTPD's word), or a server wants a sign-in or
+        TLS first (530; RFC 4954 6, RFC 3207 4). The latter is its word on the mail where it is not for us to mend:
+        where nobody configured the server, and TLS did not fail.
+        """
+        if self.uses > 0 and (mail.code, mail.status) == (452, "4.5.3"):
+            return mail
+        if not self.target.configured and self.fault in (None, Fault.NOT_OFFERED):
+            return None
+        if mail.code == 530:
+            return mail
+        return rcpts[0] if rcpts and all(reply.code == 530 for reply in rcpts) else None
 
     def offers(self, extension: str) -> bool:
         """Tell whether the server offers an extension, whose name is in lower case."""
