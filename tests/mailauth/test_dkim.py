@@ -145,7 +145,32 @@ def test_what_the_record_says_of_the_key_holds(record: str, result: Result, why:
 
 def test_a_reason_of_the_librarys_own_shows_nothing_of_python() -> None:
     (found,) = verified(signed().replace(b"q=dns/txt", b"q=dns/xyz"))
-    assert (found.result, found.reason) == (Result.PERMERROR, "q= value is not dns/txt")
+    assert (found.result, found.reason) == (Result.PERMERROR, "q= does not name dns/txt")
+    (found,) = verified(signed().replace(b"v=1", b"v=2"))
+    assert (found.result, found.reason) == (Result.PERMERROR, "v= value is not 1")
+
+
+@pytest.mark.parametrize("ways", [b"dns/txt:https/jwk", b"https/jwk : dns/txt"])
+def test_further_ways_to_ask_for_a_key_are_ignored(ways: bytes) -> None:
+    """RFC 6376 3.5."""
+    mail = signed(include_headers=[b"from"]).replace(b"q=dns/txt", b"q=" + ways)
+    (found,) = verified(mail)
+    assert (found.result, found.reason) == (Result.FAIL, "the signature does not fit the header")
+
+
+@pytest.mark.parametrize("blanks", [b" ", b"\t ", b"  "])
+def test_blanks_before_a_colon_break_no_relaxed_signature(blanks: bytes) -> None:
+    """RFC 6376 3.4.2, RFC 5322 4.5."""
+    mail = signed()
+    assert b"\r\nSubject:" in mail
+    blanked = mail.replace(b"\r\nSubject:", b"\r\nSubject" + blanks + b":")
+    assert verified(blanked)[0].result is Result.PASS
+    assert verified(blanked.replace(b":", blanks + b":", 1))[0].result is Result.PASS  # the signature's own
+    assert (
+        verified(signed(canon=(b"simple", b"simple")).replace(b"\r\nSubject:", b"\r\nSubject :"))[0].result
+        is Result.FAIL
+    )
+    assert verified(b"From :mallory@b.example\r\n" + mail)[0].result is Result.FAIL
 
 
 def test_a_key_for_the_domain_itself_does_not_speak_for_a_subdomain() -> None:

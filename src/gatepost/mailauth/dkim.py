@@ -15,8 +15,9 @@ SIGNATURES = 10
 """Signatures of one mail that are looked at, from the top (threat 68)."""
 
 FIELD = b"dkim-signature"
-_SQUEEZED = (b"b", b"bh", b"h", b"d", b"s", b"i", b"a", b"c")  # where white space means nothing
+_SQUEEZED = (b"b", b"bh", b"h", b"d", b"s", b"i", b"a", b"c", b"q")  # where white space means nothing
 _NAMES = (b"d", b"s", b"i")
+_QUERY = b"dns/txt"  # the way to ask for a key; others that a signature may name are ignored (RFC 6376 3.5)
 
 Tags = dict[bytes, bytes]
 
@@ -27,7 +28,7 @@ class Message(Signed, dkim.DKIM):  # type: ignore[misc]  # dkimpy has no types
     @cached_property
     def signatures(self) -> list[tuple[Field, Tags | None]]:
         """The fields of signatures, from the top, with their tags; None where a field is no list of tags."""
-        found = [field for field in self.headers if field[0].lower() == FIELD]
+        found = [field for field in self.headers if field[0].lower().rstrip() == FIELD]
         return [(field, _tags(field[1])) for field in found[:SIGNATURES]]
 
 
@@ -112,9 +113,11 @@ def _valid(tags: Tags, now: int) -> Tags:
         raise Fault(Result.FAIL, "the signature has expired")
     if not (tags[b"d"] + tags[b"s"]).isascii() or not tags[b"d"]:
         raise Fault(Result.PERMERROR, "d= or s= is no name")
+    if _QUERY not in tags.get(b"q", _QUERY).split(b":"):
+        raise Fault(Result.PERMERROR, "q= does not name dns/txt")
     signed_length(tags)
     try:
-        dkim.validate_signature_fields(tags)
+        dkim.validate_signature_fields({**tags, b"q": _QUERY})
     except (ValueError, IndexError) as error:  # numbers of thousands of digits; i= that is d= itself
         raise Fault(Result.PERMERROR, "i=, t= or x= can't be read") from error
     except dkim.ValidationError as error:

@@ -1,4 +1,7 @@
-"""Header sections as DKIM and ARC take them: octet for octet what dkimpy reads and makes canonical, in less time."""
+"""Header sections as DKIM and ARC take them: octet for octet what dkimpy reads and makes canonical, in less time.
+
+Blanks before the colon, at which dkimpy stops, are read (RFC 5322 4.5) and stay with the name (RFC 6376 3.4.2).
+"""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -14,7 +17,7 @@ Field = tuple[bytes, bytes]
 _USUAL = re.compile(rb"([!-9;-~]+):([^\r\n]*+\r\n(?:[ \t][^\r\n]*+\r\n)*+)")
 
 _LINE_END = re.compile(rb"\r?\n")
-_BEGINNING = re.compile(rb"([!-~][!-9;-~]*+):")
+_BEGINNING = re.compile(rb"([!-~][!-9;-~]*+[ \t]*+):")
 
 
 def fields(head: bytes) -> list[Field]:
@@ -44,7 +47,7 @@ def select(found: Iterable[Field], names: Iterable[bytes]) -> list[Field]:
     """Return the fields that h= names, of equal ones the lowest first (RFC 6376 5.4.2); `names` in lower case."""
     places: dict[bytes, list[Field]] = {}
     for field in found:
-        places.setdefault(field[0].lower(), []).append(field)
+        places.setdefault(field[0].lower().rstrip(), []).append(field)
     return [places[name].pop() for name in names if places.get(name)]
 
 
