@@ -22,6 +22,7 @@ GROUND = {
     "turns",
     "lookout",
     "process",
+    "beside",
 }
 # room -> the rooms that it may import, beside itself
 MAY_IMPORT = {
@@ -36,7 +37,8 @@ MAY_IMPORT = {
     "turns": {"model"},
     "lookout": set(),
     "process": set(),
-    "message": {"model", "settings"},
+    "beside": set(),
+    "message": {"model", "settings", "beside"},
     "mailauth": {"model", "message", "dns", "lookout"},
     "store": {"model", "settings", "events", "turns", "lookout"},
     "filters": {"model", "settings", "message", "mailauth", "dns"},

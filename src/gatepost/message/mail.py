@@ -8,10 +8,9 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Hashable
-from pathlib import Path
 from typing import Any, TypeVar
 
-import gatepost
+from gatepost import beside
 from gatepost.message import qr
 from gatepost.message.anatomy import Anatomy
 from gatepost.message.meter import BROKEN
@@ -29,39 +28,12 @@ INLINE_MAX = 262_144
 """Octets of a mail that is taken apart in the loop, if it holds no archive."""
 
 _HEAVY = octets(b"UEsDB")  # a ZIP's first octets in base64: nothing need be begun here in vain
-_FILES = 16  # which the start of a process takes, and some more
 _BUSY = 3  # times as long as the limit, which counts the processor's seconds, on a machine with other work
 _GRACE = 5.0  # seconds beyond that until a silent worker is killed
 _TURN = 60.0  # seconds that a mail waits while all workers are at others; its client waits ten minutes
-_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "TZ", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "MAGIC")
 
 
 T = TypeVar("T")
-
-
-def environment() -> dict[str, str]:
-    """Return what of the environment a process for mails gets: nothing that is secret."""
-    kept = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
-    return {**kept, "PYTHONPATH": str(Path(gatepost.__file__).parent.parent)}
-
-
-def program(module: str) -> list[str]:
-    """Return the command of a process of ours; what lies in the working directory is not taken for a module."""
-    return [sys.executable, "-P", "-m", module]
-
-
-def require_files() -> None:
-    """Raise OSError where no more files may be opened than the start of a process takes.
-
-    Where those run out in the midst of it uvloop leaves open what it has opened, each time, until nothing is left.
-    """
-    held: list[int] = []
-    try:
-        for _ in range(_FILES):
-            held.append(os.open(os.devnull, os.O_RDONLY))
-    finally:
-        for file in held:
-            os.close(file)
 
 
 class Unscannable(Exception):
@@ -85,17 +57,9 @@ class Worker:
     async def start(cls) -> "Worker":
         """Start a process; raises Busy where the system gives none now."""
         try:
-            require_files()
-            process = await asyncio.create_subprocess_exec(
-                *program("gatepost.message.worker"),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                env=environment(),
-                start_new_session=True,  # a Ctrl-C at the terminal is the daemon's business
-            )
+            return cls(await beside.piped("gatepost.message.worker"))
         except OSError as error:
             raise Busy(f"no worker can be started ({sys.executable}: {error.strerror})") from error
-        return cls(process)
 
     @property
     def pid(self) -> int:
@@ -133,9 +97,7 @@ class Worker:
 
     async def stop(self) -> None:
         """Kill the process and wait for its end; harmless when it is dead."""
-        with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
-        await self._process.wait()
+        await beside.end(self._process)
 
 
 class Opener:

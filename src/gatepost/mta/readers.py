@@ -5,16 +5,15 @@ once is read by the daemon itself, as all are as long as it is quiet.
 """
 
 import asyncio
-import contextlib
 import os
-import socket
 from collections.abc import Iterable
 from typing import cast
 
+from gatepost import beside
 from gatepost.events import log
 from gatepost.filters import registry
 from gatepost.filters.registry import Filter
-from gatepost.message.mail import INLINE_MAX, Mail, Unscannable, environment, program, require_files
+from gatepost.message.mail import INLINE_MAX, Mail, Unscannable
 from gatepost.message.worker import installed
 from gatepost.mta.reading import Answer, Frames, Job, Outbox, Reading, Setup, answer_decoder, bare
 from gatepost.settings import Settings
@@ -56,19 +55,8 @@ class Link(asyncio.Protocol):
 
     async def start(self, setup: Setup) -> None:
         """Start the process; it is of use when `ready`. Raises OSError."""
-        require_files()
-        ours, theirs = socket.socketpair()
-        with contextlib.ExitStack() as made:
-            made.callback(ours.close)
-            with theirs:
-                self._process = await asyncio.create_subprocess_exec(
-                    *program("gatepost.mta.reader"),
-                    stdin=theirs.fileno(),
-                    env=environment(),
-                    start_new_session=True,  # a Ctrl-C at the terminal is the daemon's business
-                )
+        async with beside.linked("gatepost.mta.reader") as (self._process, ours):
             await asyncio.get_running_loop().create_unix_connection(lambda: self, sock=ours)
-            made.pop_all()
         assert self._outbox is not None  # connection_made was called
         self._outbox.send(setup)
 
@@ -109,10 +97,7 @@ class Link(asyncio.Protocol):
         self._fault = fault or self._fault
         if self._transport is not None:
             self._transport.abort()
-        if self._process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
-            await self._process.wait()
+        await beside.end(self._process)
 
     # What comes from it.
 

@@ -5,14 +5,12 @@ makes the file itself.
 """
 
 import asyncio
-import contextlib
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from gatepost import beside
 from gatepost.events import log
-from gatepost.message.mail import environment, program, require_files
 from gatepost.message.worker import LENGTH, installed
 from gatepost.model.access import Caller
 from gatepost.model.problem import Kind, Problem
@@ -41,20 +39,9 @@ class Link:
 
     async def start(self, setup: Setup) -> None:
         """Start the process, and wait until it is of use. Raises OSError, EOFError or TimeoutError."""
-        require_files()
         self._folder = self._scratch.folder()
-        ours, theirs = socket.socketpair()
-        with contextlib.ExitStack() as made:
-            made.callback(ours.close)
-            with theirs:
-                self._process = await asyncio.create_subprocess_exec(
-                    *program("gatepost.exporter"),
-                    stdin=theirs.fileno(),
-                    env={**environment(), "TMPDIR": self._folder.name},
-                    start_new_session=True,  # a Ctrl-C at the terminal is the daemon's business
-                )
+        async with beside.linked("gatepost.exporter", TMPDIR=self._folder.name) as (self._process, ours):
             self._reader, self._writer = await asyncio.open_unix_connection(sock=ours, limit=_BUFFER)
-            made.pop_all()
         self.send(setup)
         async with asyncio.timeout(_START):
             await self.heard()
@@ -82,10 +69,7 @@ class Link:
             self.idle.cancel()
         if self._writer is not None:
             self._writer.transport.abort()
-        if self._process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
-            await self._process.wait()
+        await beside.end(self._process)
         if self._folder is not None:
             await asyncio.to_thread(self._folder.cleanup)
 
