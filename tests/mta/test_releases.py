@@ -9,9 +9,12 @@ from tests.peers.sink import Sink
 from gatepost.filters.score import GTUBE
 from gatepost.model.envelope import Role
 from gatepost.model.policy import Policy
-from gatepost.model.query import eq
+from gatepost.model.query import eq, every
+from gatepost.model.route import Platform, platform_route
 from gatepost.model.stored import Copy, Message
 from gatepost.model.tenant import Domain, Group, GroupMember, User
+from gatepost.services.members import rename
+from gatepost.store.writer import Writer
 
 pytestmark = pytest.mark.anyio
 
@@ -70,6 +73,32 @@ async def test_what_no_server_takes_though_it_was_released_stays_in_its_folder_f
         assert (kept.id, kept.folder, kept.expires_at) == (copy.id, "Quarantine", house.clock.now + days * DAY)
         await purge(house, kept.expires_at)
         assert house.copies() == []
+
+
+@pytest.mark.parametrize("tried", [True, False])
+async def test_what_was_released_goes_to_the_address_that_its_owner_has_by_then(tmp_path: Path, tried: bool) -> None:
+    """The former one may be another's by then."""
+    async with living(tmp_path, sink=Sink({"RCPT": ["451 4.3.0 later"]} if tried else {})) as house:
+        queue, platform = house.gatepost.queue, house.store.reader.first(Platform, every())
+        assert platform is not None
+        place = platform_route(platform).destination
+        if not tried:
+            await queue.moves.pause(place)
+        await held(house)
+        assert house.sink.mails == []
+        bob = house.store.reader.first(User, eq("email", BOB))
+        assert bob is not None
+
+        def move(writer: Writer) -> None:
+            writer.change(User, bob.id, email="rob@served.example")
+            rename(writer, bob, "rob@served.example")
+
+        await house.store.write(move)
+        await queue.moves.resume(place)
+        await queue.moves.flush()
+        (mail,) = await house.sink.wait(1)
+        assert mail.recipients == ["rob@served.example"]
+        await queue.idle()
 
 
 @pytest.mark.parametrize("team", [False, True])

@@ -71,7 +71,8 @@ class Line:
 
     def _line_up(self) -> None:
         while self._fresh:
-            self.admit(self._fresh.popleft(), row=True)
+            delivery = self._fresh.popleft()
+            self.admit(delivery, row=not delivery.release)  # a released mail may get another address before it goes
 
     def admit(self, delivery: Delivery, *, row: bool) -> None:
         """Let a delivery wait; `row` keeps its row at hand."""

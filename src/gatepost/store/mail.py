@@ -236,7 +236,8 @@ class Mail:
 def move_copies(connection: sqlite3.Connection, old: str, new: str, upto: int, limit: int) -> int:
     """Give so many copies of one mailbox, the newest being `upto`, to another, under new ids; return their number.
 
-    What is held for the one is held for the other. To the body search the new ones have come and the old ones are gone.
+    What is held for the one is held for the other, and what was released goes there, where it still waits. To the body
+    search the new ones have come and the old ones are gone.
     """
     rows = connection.execute(
         "SELECT id FROM copy WHERE mailbox = ? AND id <= ? ORDER BY folder, sent, id LIMIT ?", (old, upto, limit)
@@ -251,6 +252,8 @@ def move_copies(connection: sqlite3.Connection, old: str, new: str, upto: int, l
     )
     quoted = [msgspec.json.encode(address).decode() for address in (old, new)]
     connection.execute(moved, (new, *quoted))
+    released = f"mail_id IN (SELECT mail_id FROM {chosen}) AND release AND {LIVE}"
+    connection.execute(f"UPDATE delivery SET recipient = ? WHERE {released} AND recipient = ?", (new, old))
     connection.execute(f"DELETE FROM {chosen}")
     emails.restore(connection, told)
     return len(rows)
