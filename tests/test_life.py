@@ -278,6 +278,25 @@ async def test_a_report_leaves_for_a_domain_that_names_its_network_and_for_no_ot
     assert (await house.send(report, "ada@far.example", sender="", role=Role.MX)).code == 550
 
 
+@pytest.mark.parametrize(
+    ("host", "code"), [("mx.out.example", 250), ("mx.in.out.example", 550), ("mx.out.example.far.example", 550)]
+)
+async def test_a_report_may_come_in_the_name_of_the_domains_mail_server(house: House, host: str, code: int) -> None:
+    """Exim, sendmail and OpenSMTPD write MAILER-DAEMON@ and their host's name, unless they are told another."""
+    await house.domain("out.example", outgoing_subnets=["127.0.0.0/24"], policy={"outgoing": True})
+    await house.domain("in.out.example")  # somebody else's
+    report = mail().replace(b"ada@world.example>\r\nTo", b"MAILER-DAEMON@%s>\r\nTo" % host.encode())
+    assert (await house.send(report, "ada@far.example", sender="", role=Role.TRUSTED)).code == code
+
+
+async def test_only_a_report_comes_in_the_name_of_a_host(house: House) -> None:
+    """Rules 10: MAIL FROM and From are in the domain that names the network."""
+    await house.domain("out.example", outgoing_subnets=["127.0.0.0/24"], policy={"outgoing": True})
+    written = mail().replace(b"ada@world.example>\r\nTo", b"root@mx.out.example>\r\nTo")
+    reply = await house.send(written, "ada@far.example", sender="me@out.example", role=Role.TRUSTED)
+    assert reply.code == 550
+
+
 async def test_what_was_accepted_outlives_a_restart(tmp_path: Path) -> None:
     """Threats 77, 89: accepted while the next hop is down, delivered by the next start."""
     sink = Sink()

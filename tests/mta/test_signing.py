@@ -207,6 +207,15 @@ async def test_our_own_reports_are_signed_by_the_domain_that_our_name_lies_in(tm
         assert domains(report) == ["served.example"]
 
 
+async def test_a_report_of_the_domains_mail_server_is_signed_though_it_names_its_host(house: House) -> None:
+    await key(house)
+    await open_gate(house)
+    report = written("MAILER-DAEMON@mail.served.example")
+    assert (await house.send(report, OUTSIDE, sender="", role=Role.TRUSTED)).code == 250
+    (got,) = await house.sink.wait(1)
+    assert domains(got) == ["served.example"]
+
+
 async def test_a_notice_is_signed_too(tmp_path: Path) -> None:
     async with living(tmp_path, smtp={"hostname": "served.example"}) as house:
         await key(house)

@@ -7,7 +7,7 @@ from gatepost.message.authors import authors, claims
 from gatepost.message.mail import Mail
 from gatepost.model.address import Address
 from gatepost.model.auth import Result
-from gatepost.model.envelope import Direction, Envelope, Recipient
+from gatepost.model.envelope import Direction, Envelope, Recipient, Role
 from gatepost.model.verdict import Action, Category, Finding, Verdict
 from gatepost.mta.directory import Directory
 from gatepost.mta.keeping import Judged
@@ -76,9 +76,18 @@ class Authorship:
     def _authors(self, envelope: Envelope, anatomy: Anatomy) -> list[Address]:
         """Return whom From names, if the client may write as each of them, and who signed in as each in Sender, too."""
         written, sent = claims(anatomy), claims(anatomy, b"sender") if envelope.client.login else []
+        if envelope.sender is None and envelope.client.role is Role.TRUSTED:
+            written = [each and self._of_domain(each) for each in written]
         may = partial(self._directory.may_write, envelope.client, envelope.sender)
         found = [each for each in (*written, *sent) if each is not None and may(each)]
         return found[: len(written)] if len(found) == len(written) + len(sent) else []
+
+    def _of_domain(self, author: Address) -> Address:
+        """Return an author by the served domain that his host lies in: mail servers report in their own names."""
+        labels = author.domain.split(".")
+        names = (".".join(labels[at:]) for at in range(len(labels)))
+        name = next((each for each in names if self._directory.served(each) is not None), None)
+        return Address(author.local, name) if name else author
 
 
 def is_unproven(envelope: Envelope, judged: Judged) -> bool:
