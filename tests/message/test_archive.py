@@ -625,6 +625,17 @@ def test_shortcuts_and_help_files_are_told_by_their_octets(content: bytes, media
     assert holding("a.dat", content).sniffed == media
 
 
+@pytest.mark.parametrize(("shift", "sector"), [(9, 20), (12, 3), (65_535, 3)])
+def test_a_package_of_an_installer_is_one_whatever_it_is_called_and_wherever_its_root_stands(
+    shift: int, sector: int
+) -> None:
+    head = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(22) + struct.pack("<H16xI", shift, sector)
+    root = bytes(80) + bytes.fromhex("84100c0000000000c000000000000046")
+    content = head.ljust((sector + 1) << min(shift, 12), b"\0") + root + bytes(4096)
+    assert holding("invoice.pdf", content).sniffed == "application/x-msi"
+    assert holding("invoice.pdf", content[:-4200]).sniffed != "application/x-msi"
+
+
 @pytest.mark.parametrize(
     "front",
     [zipped({"a.txt": b"x"}), tarred({"a.txt": b"x"}), compound({"x": b"y" * 5000})],
