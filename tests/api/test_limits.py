@@ -85,6 +85,9 @@ def request(*lines: str, method: str = "GET", path: str = "/livez", host: str = 
     )
 
 
+JSON = ("Content-Type: application/json",)
+
+
 async def test_a_connection_serves_one_request_after_another(connect: Any) -> None:
     peer = await connect()
     for _ in range(3):
@@ -105,6 +108,10 @@ SMUGGLING = {
     "an unknown coding": request("Transfer-Encoding: xchunked", method="DELETE", path="/domains/x") + b"0\r\n\r\n",
     "a coding after chunked": request("Transfer-Encoding: chunked, identity", method="POST") + b"0\r\n\r\n",
     "chunked twice": request("Transfer-Encoding: chunked", "Transfer-Encoding: chunked", method="POST") + b"0\r\n\r\n",
+    "a wish and both lengths": request(
+        "Connection: Upgrade", "Upgrade: h2c", "Content-Length: 5", "Transfer-Encoding: chunked", method="POST"
+    )
+    + b"0\r\n\r\n",
     "chunked in 1.0": b"POST /livez HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     "bare LF lines": b"GET /livez HTTP/1.1\nHost: a\n\n",
     "one bare LF": b"GET /livez HTTP/1.1\r\nHost: a\nX: b\r\n\r\n",
@@ -127,6 +134,39 @@ async def test_what_can_be_read_in_two_ways_is_refused_and_closed_threat_131(con
     assert status == body["status"] == 400
     assert headers["connection"] == "close"
     assert await peer.closed()
+
+
+UPGRADE = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA")
+SIGN_IN = b'{"login":"nobody","password":"wrong"}'
+LENGTH = f"Content-Length: {len(SIGN_IN)}"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        [request(*UPGRADE, LENGTH, *JSON, method="POST", path="/login") + SIGN_IN],
+        [request(*UPGRADE, LENGTH, *JSON, method="POST", path="/login"), SIGN_IN],
+        [request(*UPGRADE, LENGTH, *JSON, method="POST", path="/login") + SIGN_IN[:9], SIGN_IN[9:]],
+        [
+            request(*UPGRADE, "Transfer-Encoding: chunked", *JSON, method="POST", path="/login")
+            + b"%x\r\n%s\r\n0\r\n\r\n" % (len(SIGN_IN), SIGN_IN)
+        ],
+    ],
+    ids=["at once", "later", "in two parts", "in chunks"],
+)
+async def test_the_body_of_a_request_that_would_have_another_protocol_is_its_body_threat_131(
+    connect: Any, sent: list[bytes], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Java's client and `curl --http2` wish for HTTP/2 so; the body was lost, and run as the next request."""
+    peer = await connect()
+    for _ in range(2):
+        for part in sent:
+            await peer.send(part)
+        status, _, body = await peer.answer()
+        assert (status, body["message"]) == (401, "The login or the password is wrong.")
+    await peer.send(request(*UPGRADE) * 500 + request())
+    assert {(await peer.answer())[0] for _ in range(501)} == {200}
+    assert not [each for each in caplog.records if each.name.startswith("uvicorn")]
 
 
 async def test_a_silent_connection_is_closed_threat_132(connect: Any) -> None:

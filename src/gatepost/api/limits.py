@@ -72,6 +72,8 @@ class Guard(HttpToolsProtocol):
         self._head = 0  # octets of the head's fields
         self._unread = 0  # octets of a head that has not ended
         self._body = 0  # octets of the body since the last look at its rate
+        self._fed = b""  # what the parser has before it
+        self._again = b""  # what it gets next
 
     # The life of a connection.
 
@@ -95,7 +97,10 @@ class Guard(HttpToolsProtocol):
             self._unread += len(data)  # the end of a head takes it back
             if self._deadline is None:
                 self._await_head()
-        super().data_received(data)
+        self._again = data
+        while self._again and not self._refused:
+            self._fed, self._again = self._again, b""
+            super().data_received(self._fed)
         if self._in_head and not self._refused and self._unread > _UNREAD:
             self._refuse(431 if self.headers else 414)
 
@@ -128,6 +133,8 @@ class Guard(HttpToolsProtocol):
             raise Refused(431)
 
     def on_headers_complete(self) -> None:
+        if self._wishes:
+            return
         self._cancel()
         self._in_head, self._unread = False, 0
         self._check_framing()
@@ -138,6 +145,19 @@ class Guard(HttpToolsProtocol):
         self._unanswered.append(self.cycle)
         if any(name in (b"content-length", b"transfer-encoding") for name, _ in self.headers):
             self._await_body()
+
+    @property
+    def _wishes(self) -> bool:
+        """Does the request wish for another protocol, such as h2c? It is read again without (RFC 9110 7.8)."""
+        return bool(self.parser.should_upgrade()) and self.parser.get_method() != b"CONNECT"
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """The parser takes what follows such a wish for that protocol: a body would be run as the next request."""
+        end = sys.exception()
+        assert isinstance(end, httptools.HttpParserUpgrade)
+        line = b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
+        fields = (b"%s: %s" % field for field in self.headers if field[0] != b"upgrade")
+        self._again = b"\r\n".join((line, *fields, b"", self._fed[end.args[0] :]))
 
     def _check_framing(self) -> None:
         """Raise for what two servers could read in two ways (RFC 9112 3.2, 6.1)."""
@@ -169,6 +189,8 @@ class Guard(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
+        if self._wishes:
+            return
         self._cancel()
         self._in_head, self._whole = True, False
         super().on_message_complete()
