@@ -24,7 +24,7 @@ venv: $(READY)  ## make .venv with the package and its development extras
 
 $(READY): pyproject.toml
 	python=$${PYTHON:-$$(scripts/find-python)} && scripts/make-venv "$$python" $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/python -m pip install -qq --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
 dev: venv  ## run a relay with a sample domain, send sample mails, show what became of them

@@ -136,6 +136,7 @@ def test_commands_are_shown_as_they_are_taken(path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr("sys.stdin", io.StringIO("a password\n"))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "samples").mkdir()
+    (tmp_path / "people.csv").touch()
     told = re.sub(r" \\\n +", " ", path.read_text())
     for line in re.findall(r"^    (?:sudo -u gatepost |\.venv/bin/|/opt/gatepost/bin/)*gatepost (\w.*)$", told, re.M):
         command: click.Command = gatepost

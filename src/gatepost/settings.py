@@ -86,7 +86,7 @@ class Smtp(Section, frozen=True):
 class Http(Section, frozen=True):
     DOC: ClassVar[dict[str, str]] = {
         "listen": "address:port pairs of the REST API; fd:NAME for a systemd socket; an empty list: no API",
-        "base_url": "the address under which clients reach the API, for Location headers; empty: from the request",
+        "base_url": "the address under which clients reach the API, for links in answers; empty: the listener's own",
         "trusted_proxies": "peers whose X-Forwarded-For and X-Forwarded-Proto are believed",
         "certificate": "PEM file with the chain; empty: plain HTTP",
         "key": "PEM file with the private key",

@@ -97,7 +97,7 @@ def _shape(path: str) -> re.Pattern[str]:
     return re.compile(re.sub(r"\\{\w+\\}", "([^/]+)", re.escape(path)) + ("?" if path.endswith("/") else ""))
 
 
-PAGES = ("/docs", "/signin", "/signout", "/password", "/compose", "/share")
+PAGES = ("/", "/docs", "/signin", "/signout", "/password", "/compose", "/share")
 
 
 @cache

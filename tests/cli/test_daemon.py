@@ -58,6 +58,75 @@ def test_users_are_made_listed_and_deleted(served: Daemon, capsys: pytest.Captur
     assert served.run("user", "add", "x@unknown.example") == os.EX_NOINPUT
 
 
+def test_a_user_is_shown_and_the_users_of_all_domains_are_listed(
+    served: Daemon, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert served.run("user", "show", "Alice@example.org") == os.EX_OK
+    out = shown(capsys)
+    assert 'firstname = "Alice"\n' in out
+    assert "policy: Politique-example.org; mail goes to: 127.0.0.1:9\n" in out
+    assert served.run("user", "show", "alice@example.org", "--json") == os.EX_OK
+    assert json.loads(shown(capsys))["email"] == "alice@example.org"
+    assert served.run("user", "list") == os.EX_OK
+    assert "alice@example.org  ENABLED  Alice" in shown(capsys)
+
+
+def test_users_are_imported_from_a_table_that_may_be_given_again(
+    served: Daemon, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tmp_path / "people.csv"
+    table.write_text(
+        "\ufeffemail;lastname;password;language\r\nann@example.org;Müller;a long password;DE\r\n"
+        "alice@example.org;Other;;\r\nben@nowhere.example;Ben;;\r\ncarl@example.org;=1+1;short;\r\n"
+    )
+    assert served.run("user", "import", str(table)) == os.EX_DATAERR
+    out, err = capsys.readouterr()
+    assert out == "1 made, 1 there already, 2 refused\n"
+    assert "line 4: no domain nowhere.example\n" in err
+    assert "line 5: /password: " in err
+    assert served.run("user", "list", "example.org") == os.EX_OK
+    out = shown(capsys)
+    assert re.search(r"ann@example.org +ENABLED +Müller", out)
+    assert re.search(r"alice@example.org +ENABLED +Alice", out)
+    table.write_text("email\nann@example.org\n")
+    assert served.run("user", "import", str(table)) == os.EX_OK
+    assert shown(capsys) == "0 made, 1 there already, 0 refused\n"
+    assert served.run("user", "delete", "ann@example.org") == os.EX_OK
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        (b"email,fistname\nann@example.org,Ann\n", "there is no 'fistname' (did you mean firstname?)"),
+        (b"email\nann@example.org,Ann\n", "line 2: more cells than columns"),
+        (b"email,lastname\nann@example.org,M\xfcller\n", "no CSV file in UTF-8: "),
+    ],
+)
+def test_a_table_that_is_none_makes_nobody(
+    served: Daemon, tmp_path: Path, capsys: pytest.CaptureFixture[str], table: bytes, said: str
+) -> None:
+    (tmp_path / "people.csv").write_bytes(table)
+    assert served.run("user", "import", str(tmp_path / "people.csv")) == os.EX_DATAERR
+    assert said in capsys.readouterr().err
+    assert served.run("user", "delete", "ann@example.org") == os.EX_NOINPUT
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "said"),
+    [
+        ("policy", "spamscore=6", "'spamscore=6' is no MEMBER=VALUE (did you mean spamScore?)\n"),
+        ("policy", "nothing=6", "'nothing=6' is no MEMBER=VALUE; there are name, quarantine, "),
+        ("policy", "wblistPriority=USER", "'wblistPriority' is changed by `gatepost domain set`\n"),
+        ("domain", "outgoing=true", "'outgoing' is changed by `gatepost policy set`\n"),
+    ],
+)
+def test_who_mistypes_a_member_is_told_what_he_may_have_meant(
+    served: Daemon, capsys: pytest.CaptureFixture[str], kind: str, given: str, said: str
+) -> None:
+    assert served.run(kind, "set", "example.org", given) == os.EX_USAGE
+    assert said in capsys.readouterr().err
+
+
 def test_accounts_and_domains_are_changed_by_the_members_of_the_api(
     served: Daemon, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -83,6 +152,17 @@ def test_accounts_and_domains_are_changed_by_the_members_of_the_api(
     assert "Alice Liddell" in shown(capsys)
     assert served.run("user", "set", "alice@example.org", "lastname=") == os.EX_OK
     assert served.run("user", "set", "alice@example.org", "password=seen by all") == os.EX_USAGE
+
+
+def test_a_domain_is_given_further_names_and_loses_them(served: Daemon, capsys: pytest.CaptureFixture[str]) -> None:
+    assert served.run("domain", "alias", "example.org", "EXAMPLE.net", "bücher.example") == os.EX_OK
+    assert "aliases: example.net, xn--bcher-kva.example;" in shown(capsys)
+    assert served.run("domain", "alias", "example.org", "example.net") == os.EX_CANTCREAT
+    assert served.run("domain", "alias", "example.org", "*", "--remove") == os.EX_NOINPUT
+    capsys.readouterr()
+    assert served.run("domain", "alias", "example.org", "example.net", "bücher.example", "--remove") == os.EX_OK
+    assert "aliases: none;" in shown(capsys)
+    assert served.run("domain", "alias", "example.org", "example.net", "--remove") == os.EX_NOINPUT
 
 
 def test_groups_are_made_joined_left_and_deleted(served: Daemon, capsys: pytest.CaptureFixture[str]) -> None:
@@ -216,6 +296,9 @@ def test_administrators_are_made_given_access_and_deleted(
     assert served.run("admin", "delete", "arya") == os.EX_NOINPUT
     assert served.run("admin", "revoke", "admin") == os.EX_TEMPFAIL  # the last sysadmin stays
     assert served.run("admin", "add", "arya", "READER", "--email", "arya@stark.test") == os.EX_USAGE
+    monkeypatch.setattr("sys.stdin", io.StringIO("a long password\n"))
+    assert served.run("admin", "add", "bran", "domain_admin", *who) == os.EX_DATAERR
+    assert "'domain_admin' can't be given to administrators (did you mean DOMAIN_ADMIN?)" in capsys.readouterr().err
     assert served.run("admin", "list", "--customer", "a", "--domain", "b") == os.EX_USAGE
     assert served.run("admin", "list", "--customer", "nobody") == os.EX_NOINPUT
 
@@ -390,8 +473,16 @@ def test_changes_are_shown_with_who_made_them(served: Daemon, capsys: pytest.Cap
     assert served.run("audit", "--domain", "example.org", "--since", "2020-01-01", "--json") == os.EX_OK
     entries = json.loads(shown(capsys))
     assert {"domain", "policy", "platform", "user"} <= {each["kind"] for each in entries}
+    assert served.run("audit", "--kind", "user", "--limit", "1", "--since", "2h") == os.EX_OK
+    assert len(shown(capsys).splitlines()) == 2
     assert served.run("audit", "--until", "2020-01-01") == os.EX_OK
     assert len(shown(capsys).splitlines()) == 1
+    assert served.run("audit", "--until", "7d") == os.EX_OK
+    assert len(shown(capsys).splitlines()) == 1
+    assert served.run("audit", "--since", "yesterday") == os.EX_USAGE
+    assert (
+        "'yesterday' is no time; give 2026-11-19, 2026-11-19T08:00 (UTC), or 30m, 2h, 7d ago" in capsys.readouterr().err
+    )
     assert served.run("audit", "--domain", "unknown.example") == os.EX_NOINPUT
 
 

@@ -71,10 +71,14 @@ async def test_one_refused_recipient_makes_a_failure_and_the_others_get_the_mail
         assert (await sink.wait())[0].recipients == ["yes@example.net"]
 
 
-async def test_starttls_is_used_and_its_certificate_checked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+async def test_starttls_is_used_and_its_certificate_checked(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     ca = authority()
     async with Sink(tls=server_tls(ca, "127.0.0.1")) as sink:
         assert await send(sink, "--to", "u@example.net", "--tls", "starttls") == os.EX_PROTOCOL
+        assert "its certificate is not trusted" in (said := capsys.readouterr().err)
+        assert "(SSL_CERT_FILE names other authorities, --no-tls-verify asks none)" in said
         ca.cert_pem.write_to_path(tmp_path / "ca.pem")
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
         assert await send(sink, "--to", "u@example.net", "--tls", "starttls") == os.EX_OK

@@ -7,6 +7,7 @@ import pytest
 from tests.house import StillClock, client, open_store
 
 from gatepost.model.address import parse_address
+from gatepost.model.envelope import Login, Role
 from gatepost.model.query import All
 from gatepost.model.stored import Message
 from gatepost.mta.refusals import TOLD, Refusals
@@ -47,6 +48,20 @@ async def test_a_refusal_is_found_by_its_trace(store: Store) -> None:
     await book.write()
     (event,) = store.reader.trace("0" * 32)
     assert (event.event, event.mailbox, event.text) == ("rejected", BOB.key, "550 5.1.1 no such mailbox")
+
+
+async def test_it_tells_who_had_signed_in_and_what_the_client_was_not_told(store: Store) -> None:
+    book = refusals(store)
+    ann = Login(user_id=1, domain_id=1, email="ann@served.example")
+    book.note(
+        client(login=ann, role=Role.SUBMISSION), BOB, None, "553 5.7.1", "this login may not send as that address"
+    )
+    book.note(client(), ADA, BOB, "550 5.1.1", "no such mailbox", "mail.served.example does not know it")
+    await book.write()
+    first, second = (store.reader.trace(f"{number:032x}")[0].data for number in range(2))
+    assert (first["login"], first["sender"]) == ("ann@served.example", "bob@served.example")
+    assert "why" not in first and "login" not in second
+    assert second["why"] == "mail.served.example does not know it"
 
 
 async def test_nothing_is_written_where_nothing_was_refused(store: Store) -> None:

@@ -59,7 +59,7 @@ class Keeper:
         return draft
 
     def note_refusal(
-        self, client: Client, sender: Address | None, recipient: Address | None, code: str, text: str
+        self, client: Client, sender: Address | None, recipient: Address | None, code: str, text: str, why: str = ""
     ) -> None:
         self.refusals.append((recipient.key if recipient else None, code))
 

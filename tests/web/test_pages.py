@@ -29,6 +29,11 @@ async def test_the_api_browser_needs_no_token_and_nothing_from_elsewhere(api: Ap
         assert (await api.ask("GET", f"/{name}", token=None)).status_code == 200
 
 
+async def test_the_bare_address_leads_to_the_api_browser(api: Api) -> None:
+    answer = await api.ask("GET", "/", token=None)
+    assert (answer.status_code, answer.headers["Location"]) == (303, "docs")
+
+
 async def test_the_files_are_those_that_were_published() -> None:
     folder = STATIC / "swagger-ui"
     sums = dict(reversed(line.split("  ")) for line in (folder / "SHA256SUMS").read_text().splitlines())

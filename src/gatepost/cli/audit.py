@@ -1,7 +1,8 @@
 """`gatepost audit`: who changed what, from the running daemon."""
 
+import re
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import chain, islice
 from typing import Any
 
@@ -16,7 +17,28 @@ from gatepost.cli.output import moment, show_list
 HEAD = ("TIME", "WHO", "FROM", "ACT", "WHAT", "CHANGE")
 WIDEST = 100  # characters of a change in the table
 
-date_type = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"])
+UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+
+
+class Time(click.DateTime):
+    """A time of UTC, or how long ago."""
+
+    name = "time"
+
+    def __init__(self) -> None:
+        super().__init__(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"])
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        return "TIME"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        ago = re.fullmatch(r"(\d{1,5})([mhd])", str(value))
+        if ago:
+            return datetime.now(UTC) - timedelta(**{UNITS[ago[2]]: int(ago[1])})
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter:
+            self.fail(f"{value!r} is no time; give 2026-11-19, 2026-11-19T08:00 (UTC), or 30m, 2h, 7d ago", param, ctx)
 
 
 @click.command()
@@ -24,8 +46,8 @@ date_type = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"])
 @click.option("--kind", help="Only what befell objects of this kind: domain, user, policy ...")
 @click.option("--object", "object_id", help="Only what befell the object of this id.")
 @click.option("--domain", help="Only what befell this domain and all that is its.")
-@click.option("--since", type=date_type, help="From this time on (UTC).")
-@click.option("--until", type=date_type, help="Before this time (UTC).")
+@click.option("--since", type=Time(), help="From this time on (UTC), or so long ago: 30m, 2h, 7d.")
+@click.option("--until", type=Time(), help="Before this time, likewise.")
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="So many entries at most.")
 @json_option
 @with_control

@@ -1,16 +1,26 @@
 """`gatepost domain`: the served domains, through the running daemon."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import click
 
 from gatepost.cli.control import Control
 from gatepost.cli.members import change, members_argument, show_members
-from gatepost.cli.options import json_option, language_option, split_host, transport_option, transports, with_control
+from gatepost.cli.options import (
+    json_option,
+    language_option,
+    split_host,
+    transport_option,
+    transports,
+    with_control,
+    with_settings,
+)
 from gatepost.cli.output import clean, one, show_item, show_json, show_list
+from gatepost.settings import Settings
 from gatepost.sockets import join_endpoint
 
 MEMBERS = (
@@ -19,6 +29,10 @@ MEMBERS = (
 )
 
 HEAD = ("ID", "NAME", "STATUS", "POLICY", "PLATFORM", "USERS")
+MENDED = {  # what the API answers in the contract's words alone
+    "ERROR_MX_MISSING_ENTRY": "Publish: {name} MX 10 {host}.",
+    "ERROR_DKIM_MISSING_ENTRY": "Publish what `gatepost dkim show {name}` prints; `gatepost dkim create` makes a key",
+}
 NAMED = ("domainAliases", "outgoingProviders")
 
 ignore_mx_option = click.option("--ignore-mx", is_flag=True, help="Whatever server the domain's MX records name.")
@@ -26,7 +40,7 @@ ignore_mx_option = click.option("--ignore-mx", is_flag=True, help="Whatever serv
 
 @click.group()
 def command() -> None:
-    """List, add, show, check, change and delete served domains."""
+    """List, add, show, check, change and delete served domains; give them further names."""
 
 
 @command.command("list")
@@ -89,21 +103,24 @@ def show(control: Control, name: str, as_json: bool) -> None:
 @command.command()
 @click.argument("name")
 @json_option
-@with_control
-def check(control: Control, name: str, as_json: bool) -> int:
+@with_settings
+def check(settings: Settings, name: str, as_json: bool) -> int:
     """Look at what NAME has in DNS and speak to its mail servers; exit code 65 when something is wrong.
 
     What is printed holds the records to publish.
     """
+    control = Control(Path(settings.store.directory))
     domain = find_domain(control, name)
     looks = [(domain["name"], f"/domains/{domain['id']}/health")]
-    looks += [(_hop(each), f"/platforms/{each['id']}/health") for each in domain["platforms"]]
+    looks += [(hop(each), f"/platforms/{each['id']}/health") for each in domain["platforms"]]
     found = {what: control.ask("POST", path)["report"] for what, path in looks}
     if as_json:
         show_json(found)
     else:
         for what, report in found.items():
-            _diagnose(what, report)
+            click.secho(f"{what}: {'well' if report['status'] else 'not well'}", bold=True)
+            for line in findings(what, report, settings):
+                click.echo(line)
     return os.EX_OK if all(report["status"] for report in found.values()) else os.EX_DATAERR
 
 
@@ -130,9 +147,10 @@ def change_domain(
     deletion back.
     """
     from gatepost.services.domains import DomainUpdate  # takes its time
+    from gatepost.services.policies import PolicyPatch
 
     domain = find_domain(control, name)
-    body = change(DomainUpdate, given)
+    body = change(DomainUpdate, given, elsewhere={"policy set": PolicyPatch})
     if next_hop or transport:
         body["platforms"] = [_moved(each, next_hop, transport) for each in domain["platforms"]]
     path = f"/domains/{domain['id']}"
@@ -151,10 +169,32 @@ def delete(control: Control, name: str, ignore_mx: bool) -> None:
     click.echo(f"{domain['name']}: deleted")
 
 
+@command.command()
+@click.argument("name")
+@click.argument("aliases", metavar="ALIAS...", nargs=-1, required=True)
+@click.option("--remove", is_flag=True, help="Take these names away again.")
+@with_control
+def alias(control: Control, name: str, aliases: tuple[str, ...], remove: bool) -> None:
+    """Let the domain NAME have further names: mail to bob@ALIAS is mail to bob@NAME."""
+    domain = find_domain(control, name)
+    path = f"/domains/{domain['id']}/aliases"
+    if remove:
+        for given in aliases:
+            control.ask("DELETE", f"{path}/{_find_alias(control, path, given)['id']}")
+    else:
+        control.ask("POST", path, aliases)
+    _tell(control.ask("GET", f"/domains/{domain['id']}"), as_json=False)
+
+
 def find_domain(control: Control, name: str) -> Any:
     """Return the domain of that name; raise Failure."""
     found = () if "*" in name else control.every("/domains", name=name)  # a pattern would find another
     return one(found, f"no domain {name}")
+
+
+def _find_alias(control: Control, path: str, name: str) -> Any:
+    found = () if "*" in name else control.every(path, name=name)
+    return one(found, f"no alias {name}")
 
 
 def _mx_minded(control: Control, ignore_mx: bool) -> Callable[..., Any]:
@@ -182,19 +222,27 @@ def _tell(domain: dict[str, Any], as_json: bool) -> None:
     click.echo(f"mail goes to: {' '.join(_hops(domain))}")
 
 
-def _diagnose(what: str, report: dict[str, Any]) -> None:
-    click.secho(f"{what}: {'well' if report['status'] else 'not well'}", bold=True)
+def findings(what: str, report: dict[str, Any], settings: Settings) -> Iterator[str]:
+    """Yield a line for each thing that a health check found, under its test; with what mends it."""
     for entry in report["entries"]:
-        click.echo(f"  {entry['type']}: {entry['result']}")
-        for line in entry["output"]:
-            click.echo(f"    {clean(line)}")
+        yield f"  {entry['type']}: {entry['result']}"
+        yield from (f"    {clean(line)}" for line in entry["output"])
+        if entry["result"] in MENDED:
+            yield f"    {MENDED[entry['result']].format(name=what, host=_gateway(settings))}"
+
+
+def _gateway(settings: Settings) -> str:
+    from gatepost.services.mx import is_address  # takes its time
+
+    return next((name for name in settings.smtp.gateway_names if not is_address(name)), settings.hostname)
 
 
 def _hops(domain: dict[str, Any]) -> list[str]:
-    return list(map(_hop, domain["platforms"]))
+    return list(map(hop, domain["platforms"]))
 
 
-def _hop(platform: dict[str, Any]) -> str:
+def hop(platform: dict[str, Any]) -> str:
+    """Return a platform as host:port."""
     return join_endpoint(platform["transportDest"], platform["transportPort"])
 
 

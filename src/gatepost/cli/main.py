@@ -27,7 +27,7 @@ COMMANDS = {
     "config": "Show the settings, and where each comes from.",
     "dev": "Run a relay to try things out, with sample mails.",
     "dkim": "Show, create, replace and delete the keys that sign a domain's mail.",
-    "domain": "List, add, show, check, change and delete served domains.",
+    "domain": "List, add, show, check, change and delete served domains; give them further names.",
     "explain": "Explain what became of a mail, or what would become of one in a file, and why.",
     "filters": "List the filters in the order in which they run.",
     "group": "List, add and delete groups; let addresses join and leave them.",
@@ -46,7 +46,7 @@ COMMANDS = {
     "test": "Judge the mails in a folder and compare the verdicts with what is expected.",
     "token": "List, add and revoke tokens of an administrator.",
     "trace": "Find mails by sender, recipient, time and what became of them.",
-    "user": "List, add, change and delete mailbox users.",
+    "user": "List, show, add, import, change and delete mailbox users.",
     "version": "Print the version.",
 }
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import click
@@ -11,6 +12,7 @@ from msgspec import inspect
 from gatepost.cli.failure import Failure
 from gatepost.cli.output import clean
 from gatepost.cli.toml import toml_value
+from gatepost.model.meant import meant
 
 members_argument = click.argument("given", metavar="MEMBER=VALUE...", nargs=-1)
 
@@ -18,17 +20,23 @@ _PLAIN = (inspect.BoolType, inspect.IntType, inspect.FloatType)
 _WORDS = (inspect.StrType, inspect.EnumType, inspect.CustomType)
 
 
-def change(kind: type[msgspec.Struct], given: Iterable[str], but: frozenset[str] = frozenset()) -> dict[str, Any]:
+def change(
+    kind: type[msgspec.Struct],
+    given: Iterable[str],
+    but: frozenset[str] = frozenset(),
+    elsewhere: Mapping[str, type[msgspec.Struct]] = MappingProxyType({}),
+) -> dict[str, Any]:
     """Return the partial change that the pairs ask for; raise Failure for a member that `kind` has not, or `but` names.
 
-    What is no number, true or false is taken as it stands; lists are separated by commas.
+    What is no number, true or false is taken as it stands; lists are separated by commas. `elsewhere` are commands
+    that change members of another kind, for whoever looks for those here.
     """
     known = {name: read for name, read in _members(inspect.type_info(kind)) if name not in but}
     body: dict[str, Any] = {}
     for pair in given:
         name, equals, text = pair.partition("=")
         if not equals or name not in known:
-            raise Failure(f"{pair!r} is no MEMBER=VALUE; there are {', '.join(known)}", os.EX_USAGE)
+            raise Failure(_unknown(pair, name, known, elsewhere), os.EX_USAGE)
         *part, member = name.split(".")
         into = body.setdefault(part[0], {}) if part else body
         try:
@@ -38,10 +46,29 @@ def change(kind: type[msgspec.Struct], given: Iterable[str], but: frozenset[str]
     return body
 
 
+def require_members(kind: type[msgspec.Struct], names: Iterable[str]) -> None:
+    """Raise Failure for a name that no member of `kind` has."""
+    known = dict(_members(inspect.type_info(kind)))
+    for name in names:
+        if name not in known:
+            raise Failure(f"there is no {name!r}{_choice(name, known)}", os.EX_DATAERR)
+
+
 def show_members(item: Mapping[str, Any]) -> None:
     """Print an object, one `member = value` a line; what it has not is an empty text."""
     for name, value in _flat(item):
         click.echo(clean(f"{name} = {toml_value('' if value is None else value)}"))
+
+
+def _unknown(pair: str, name: str, known: Iterable[str], elsewhere: Mapping[str, type[msgspec.Struct]]) -> str:
+    for command, kind in elsewhere.items():
+        if name in dict(_members(inspect.type_info(kind))):
+            return f"{name!r} is changed by `gatepost {command}`"
+    return f"{pair!r} is no MEMBER=VALUE{_choice(name, known)}"
+
+
+def _choice(name: str, known: Iterable[str]) -> str:
+    return meant(name, known) or f"; there are {', '.join(known)}"
 
 
 def _members(info: inspect.Type, before: str = "") -> Iterator[tuple[str, Callable[[str], Any]]]:

@@ -57,10 +57,12 @@ def change_policy(control: Control, domain: str, given: tuple[str, ...], name: s
 
     `policy set example.org spamScore=6 relayProps.relaySpam=true relayProps.prefixSpam="[SPAM] "`
     """
-    from gatepost.services.policies import PolicyPatch  # takes its time
+    from gatepost.services.domains import DomainUpdate  # takes its time
+    from gatepost.services.policies import PolicyPatch
 
     policy = _find(control, domain, name)
-    control.ask("PATCH", f"/policies/{policy['id']}", change(PolicyPatch, given, but=HIDDEN))
+    body = change(PolicyPatch, given, but=HIDDEN, elsewhere={"domain set": DomainUpdate})
+    control.ask("PATCH", f"/policies/{policy['id']}", body)
     _tell(control.ask("GET", f"/policies/{policy['id']}"))
 
 

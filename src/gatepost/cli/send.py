@@ -124,6 +124,10 @@ def command(
         code, text = error.smtp_code, _octets(error.smtp_error).decode(errors="replace")
         if code < 400:  # such as -1, where what came is no reply
             raise Failure(f"{server}: this is no SMTP: {clean(text)}", os.EX_PROTOCOL) from error
+    except ssl.SSLCertVerificationError as error:
+        choice = "SSL_CERT_FILE names other authorities, --no-tls-verify asks none"
+        text = f"{server}: its certificate is not trusted: {clean(error.verify_message)} ({choice})"
+        raise Failure(text, os.EX_PROTOCOL) from error
     except (smtplib.SMTPException, ssl.SSLError, UnicodeError) as error:
         raise Failure(f"{server}: {clean(error)}", os.EX_PROTOCOL) from error
     except ValueError as error:  # a line end in what goes into a command

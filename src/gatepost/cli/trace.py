@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from gatepost.cli.alone import reading
-from gatepost.cli.audit import date_type, millis
+from gatepost.cli.audit import Time, millis
 from gatepost.cli.control import PAGE, Control
 from gatepost.cli.options import json_option, with_settings
 from gatepost.cli.output import moment, show_json, show_table
@@ -63,8 +63,10 @@ class Search:
 @click.option("--subject", metavar="TEXT", help="What stands in the subject.")
 @click.option("--client", metavar="IP", help="Who brought it; * stands at an end for anything.")
 @click.option("--status", type=click.Choice([each.value for each in Status]), help="How it stands for a recipient.")
-@click.option("--since", type=date_type, help="From this time on (UTC); else from a day before --until.")
-@click.option("--until", type=date_type, help="Before this time (UTC); else until now.")
+@click.option(
+    "--since", type=Time(), help="From this time on (UTC), or so long ago: 30m, 2h, 7d; else from a day before --until."
+)
+@click.option("--until", type=Time(), help="Before this time, likewise; else until now.")
 @click.option(
     "--limit", type=click.IntRange(1, 1_000_000), default=50, show_default=True, help="So many mails at most."
 )

@@ -1,34 +1,54 @@
 """`gatepost user`: the mailbox users of a domain, through the running daemon."""
 
+import csv
+import io
 import os
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, BinaryIO
 
 import click
+import msgspec
 
 from gatepost.cli.control import Control
-from gatepost.cli.domain import find_domain
+from gatepost.cli.domain import find_domain, hop
 from gatepost.cli.failure import Failure
-from gatepost.cli.members import change, members_argument
+from gatepost.cli.members import change, members_argument, require_members, show_members
 from gatepost.cli.options import json_option, password_option, with_control
-from gatepost.cli.output import one, show_item, show_list
+from gatepost.cli.output import clean, one, show_item, show_json, show_list
 from gatepost.model.address import BadAddress, parse_address
 
 HEAD = ("ID", "ADDRESS", "STATUS", "NAME", "POLICY")
+MEMBERS = ("email", "firstname", "lastname", "status", "language", "senderVerifyOn", "mfaType")
 
 
 @click.group()
 def command() -> None:
-    """List, add, change and delete mailbox users."""
+    """List, show, add, import, change and delete mailbox users."""
 
 
 @command.command("list")
-@click.argument("domain")
+@click.argument("domain", required=False)
 @json_option
 @with_control
-def list_users(control: Control, domain: str, as_json: bool) -> None:
-    """List the users of DOMAIN."""
-    users = list(control.every(f"/domains/{find_domain(control, domain)['id']}/users"))
-    show_list(users, as_json, HEAD, _row)
+def list_users(control: Control, domain: str | None, as_json: bool) -> None:
+    """List the users of DOMAIN, or all."""
+    path = "/users" if domain is None else f"/domains/{find_domain(control, domain)['id']}/users"
+    show_list(control.every(path), as_json, HEAD, _row)
+
+
+@command.command()
+@click.argument("address")
+@json_option
+@with_control
+def show(control: Control, address: str, as_json: bool) -> None:
+    """Show what the account of ADDRESS is given."""
+    user = control.ask("GET", f"/users/{find_user(control, address)['id']}")
+    if as_json:
+        show_json(user)
+        return
+    show_members({name: user[name] for name in MEMBERS})
+    policy, platform = user["policy"], user["platform"]
+    click.echo(f"policy: {policy['name'] if policy else 'none'}; mail goes to: {hop(platform) if platform else 'none'}")
 
 
 @command.command()
@@ -40,10 +60,35 @@ def list_users(control: Control, domain: str, as_json: bool) -> None:
 @with_control
 def add(control: Control, address: str, as_json: bool, **facts: str | None) -> None:
     """Make an account for ADDRESS in the domain that it names."""
-    domain = find_domain(control, address.rpartition("@")[2])
-    given = {name: value for name, value in facts.items() if value is not None}
-    user = control.ask("POST", "/users", {"email": address, "status": "ENABLED", "domainId": domain["id"], **given})
-    show_item(user, as_json, HEAD, _row)
+    show_item(_make(control, {"email": address, **facts}), as_json, HEAD, _row)
+
+
+@command.command("import")
+@click.argument("file", type=click.File("rb"))
+@with_control
+def import_users(control: Control, file: BinaryIO) -> int:
+    """Make the accounts in FILE, a CSV file in UTF-8; - reads the standard input.
+
+    Its first line names the columns: email, and such as firstname, lastname, password, language. Accounts that are
+    there stay as they are, so that a file may be given again. Exit code 65 when some could not be made.
+    """
+    from gatepost.services.users import UserAdd  # takes its time
+
+    made = there = bad = 0
+    for line, facts in _rows(file, UserAdd):
+        try:
+            _make(control, facts)
+            made += 1
+        except Failure as failure:
+            if failure.code == os.EX_CANTCREAT:
+                there += 1
+                continue
+            if failure.code == os.EX_UNAVAILABLE:
+                raise
+            bad += 1
+            click.echo(f"line {line}: {clean(failure)}", err=True)
+    click.echo(f"{made} made, {there} there already, {bad} refused")
+    return os.EX_DATAERR if bad else os.EX_OK
 
 
 @command.command("set")
@@ -53,7 +98,7 @@ def add(control: Control, address: str, as_json: bool, **facts: str | None) -> N
 @json_option
 @with_control
 def change_user(control: Control, address: str, given: tuple[str, ...], password: str | None, as_json: bool) -> None:
-    """Change the account of ADDRESS.
+    """Change the account of ADDRESS: members as `show` names them.
 
     `user set alice@example.org status=DISABLED`; mfaType=NONE takes the second factor away.
     """
@@ -95,6 +140,29 @@ def address_key(address: str) -> str:
         return parse_address(address).key
     except BadAddress as error:
         raise Failure(f"{address}: {error}", os.EX_DATAERR) from error
+
+
+def _make(control: Control, facts: Mapping[str, Any]) -> Any:
+    """Make an account in the domain that its address names; what is not given is left to the domain."""
+    given = {name: value for name, value in facts.items() if value is not None}
+    domain = find_domain(control, given["email"].rpartition("@")[2])
+    return control.ask("POST", "/users", {"status": "ENABLED", "domainId": domain["id"], **given})
+
+
+def _rows(file: BinaryIO, kind: type[msgspec.Struct]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the lines of a CSV file by their numbers, their empty cells left out; raise Failure for what is none."""
+    try:
+        text = file.read().decode("utf-8-sig")
+        mark = ";" if ";" in text.partition("\n")[0] else ","
+        rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=mark, strict=True)
+        require_members(kind, rows.fieldnames or ())
+        for row in rows:
+            if None in row:
+                raise Failure(f"line {rows.line_num}: more cells than columns", os.EX_DATAERR)
+            pairs = [f"{name}={cell}" for name, cell in row.items() if cell]
+            yield rows.line_num, {"email": "", **change(kind, pairs)}
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise Failure(f"no CSV file in UTF-8: {error}", os.EX_DATAERR) from error
 
 
 def _row(user: Any) -> tuple[object, ...]:

@@ -112,10 +112,10 @@ class Intake:
         return fresh_id(self._clock())
 
     def note_refusal(
-        self, client: Client, sender: Address | None, recipient: Address | None, code: str, text: str
+        self, client: Client, sender: Address | None, recipient: Address | None, code: str, text: str, why: str = ""
     ) -> None:
-        """Remember what a door refused before there was a mail; `code` is "550 5.7.1"."""
-        self._refusals.note(client, sender, recipient, code, text)
+        """Remember what a door refused before there was a mail, as `Refusals.note`."""
+        self._refusals.note(client, sender, recipient, code, text, why)
 
     def admit(self, client: Client, sender: Address | None, recipients: int = 1, before: int = 0) -> None:
         """Raise Problem for an account of ours that sends too much, or spam, as `Outgoing.check`."""

@@ -13,7 +13,7 @@ from gatepost.model.network import network
 from gatepost.model.problem import Problem
 from gatepost.model.stored import Message, TraceEvent
 from gatepost.mta.judge import DAY
-from gatepost.mta.rows import fresh_id
+from gatepost.mta.rows import fresh_id, origin
 from gatepost.settings import Trace
 from gatepost.store.store import Pace, Store, Writer
 
@@ -21,7 +21,7 @@ HOUR = 3_600_000
 TOLD = 20  # refusals of one network, code and hour that are told in full
 WAITING = 1000  # refusals that may wait to be written; beyond that they are counted too
 KEYS = 10_000  # networks, codes and hours remembered at once
-PERIOD = 5.0  # seconds between two writings
+PERIOD = 1.0  # seconds between two writings
 
 Key = tuple[int, str, str]
 
@@ -54,8 +54,13 @@ class Refusals:
             await asyncio.gather(self._task, return_exceptions=True)
         await self.write()
 
-    def note(self, client: Client, sender: Address | None, recipient: Address | None, code: str, text: str) -> None:
-        """Remember a refusal; `code` is "550 5.7.1", `text` what the client was told. Never waits."""
+    def note(
+        self, client: Client, sender: Address | None, recipient: Address | None, code: str, text: str, why: str = ""
+    ) -> None:
+        """Remember a refusal; `code` is "550 5.7.1", `text` what the client was told, `why` what he was not told.
+
+        Never waits.
+        """
         key = (self._clock() // HOUR, network(client.ip), code)
         if len(self._seen) >= KEYS:
             self._seen.clear()
@@ -63,7 +68,15 @@ class Refusals:
         if self._seen[key] > TOLD or len(self._told) >= WAITING:
             self._counted[key] += 1
         else:
-            self._told.append(self._refused(client, sender, recipient, code, text))
+            told = {"why": why, **origin(client, sender)} if why else origin(client, sender)
+            event = TraceEvent(
+                at=self._clock(),
+                event="rejected",
+                mailbox=recipient.key if recipient else None,
+                text=f"{code} {text}",
+                data=told,
+            )
+            self._told.append(_Refused(self._message(client, sender), [event]))
 
     async def write(self) -> None:
         """Write what is collected, in one item behind all others."""
@@ -89,13 +102,10 @@ class Refusals:
             await asyncio.sleep(PERIOD)
             await self.write()
 
-    def _refused(
-        self, client: Client, sender: Address | None, recipient: Address | None, code: str, text: str
-    ) -> _Refused:
-        now = self._clock()
-        message = Message(
+    def _message(self, client: Client, sender: Address | None) -> Message:
+        return Message(
             id=self._new_id(),
-            received=now,
+            received=self._clock(),
             size=0,
             direction="in",
             sender=sender.text if sender else "",
@@ -109,12 +119,5 @@ class Refusals:
             sent=None,
             esmtp=client.esmtp,
             tls=client.tls,
+            login=client.login.email if client.login else None,
         )
-        event = TraceEvent(
-            at=now,
-            event="rejected",
-            mailbox=recipient.key if recipient else None,
-            text=f"{code} {text}",
-            data={"client": client.ip, "helo": client.helo, "sender": message.sender, "listener": client.role.value},
-        )
-        return _Refused(message, [event])

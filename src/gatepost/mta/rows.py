@@ -7,7 +7,7 @@ from typing import Any
 from gatepost.message.anatomy import Summary
 from gatepost.model.address import Address
 from gatepost.model.auth import AuthResults
-from gatepost.model.envelope import Body, Direction, Envelope, Recipient, TlsWish
+from gatepost.model.envelope import Body, Client, Direction, Envelope, Recipient, TlsWish
 from gatepost.model.stored import Copy, Delivery, Message
 from gatepost.model.verdict import Action, Category, Finding, Keep, Verdict
 
@@ -21,13 +21,16 @@ def fresh_id(now: int) -> str:
 
 def facts(envelope: Envelope, body: Body) -> dict[str, Any]:
     """Return what the trace tells of how a mail came in."""
-    client = envelope.client
+    return {**origin(envelope.client, envelope.sender), "size": body.size}
+
+
+def origin(client: Client, sender: Address | None) -> dict[str, Any]:
+    """Return what the trace tells of who handed a mail in, or tried to."""
     told: dict[str, Any] = {
         "client": client.ip,
         "helo": client.helo,
-        "sender": envelope.sender.text if envelope.sender else "",
-        "size": body.size,
-        "listener": client.role,
+        "sender": sender.text if sender else "",
+        "listener": client.role.value,
     }
     if client.tls:
         told["tls"] = client.tls

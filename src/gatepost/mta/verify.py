@@ -48,7 +48,7 @@ class Verifier:
         place = (platform.id, platform.transport_dest, platform.transport_port, address.key)
         known = self._known.get(place)
         if known is not None and 0 < known.until - self._clock() <= _life(exists=known.exists):
-            return _answer(known.exists)
+            return _answer(platform, exists=known.exists)
         reply = await self._ask(place, address, platform)
         if reply.status.startswith("2"):
             self._keep(place, exists=True)
@@ -56,7 +56,7 @@ class Verifier:
             self._keep(place, exists=False)
         elif known is None or not known.exists:
             raise Problem(Kind.UNVERIFIED, "the address can't be verified now", why=reply.line, platform=platform.id)
-        return _answer(not reply.status.startswith("5"))
+        return _answer(platform, exists=not reply.status.startswith("5"))
 
     async def _ask(self, place: Place, address: Address, platform: Platform) -> Reply:
         asking = self._asking.get(place)
@@ -88,6 +88,6 @@ def _life(*, exists: bool) -> int:
     return YES_LIFE if exists else NO_LIFE
 
 
-def _answer(exists: bool) -> None:
+def _answer(platform: Platform, *, exists: bool) -> None:
     if not exists:
-        raise Problem(Kind.UNKNOWN_USER, "no such mailbox")
+        raise Problem(Kind.UNKNOWN_USER, "no such mailbox", why=f"{platform.transport_dest} does not know it")

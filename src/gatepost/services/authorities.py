@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 import msgspec
 
 from gatepost.model.access import PERMISSIONS, Admin, Caller, Grant, Level, Role
+from gatepost.model.meant import meant
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Op, Query, Where, eq
 from gatepost.model.rights import ROLES, SYSADMIN, SYSADMIN_ALONE, USER, ordered
@@ -170,7 +171,8 @@ def read_names(reader: Reader, node: Node, given: Sequence[str], at: str) -> Nam
         elif name in own or (name in ROLES and name != USER):
             names.roles.append(name)
         else:
-            raise unprocessable(f"{name[:80]!r} can't be given to administrators.", f"{at}/{index}")
+            guess = meant(name, own | PERMISSIONS - SYSADMIN_ALONE | ROLES.keys() - {USER})
+            raise unprocessable(f"{name[:80]!r} can't be given to administrators{guess}.", f"{at}/{index}")
     if names.sysadmin and node[0] is not Level.PLATFORM:
         raise unprocessable("SYSADMIN is given on the platform alone.", at)
     return names

@@ -129,7 +129,8 @@ class AttachmentRules(OrderedRules[AttachmentRule]):
         try:
             compile_rule(text)
         except ValueError as error:
-            raise Problem(Kind.MALFORMED, f"The filter can't be used: {error}.", pointer="/filter") from error
+            detail = f"The filter is no regular expression, such as \\.(exe|scr)$ for names: {error}."
+            raise Problem(Kind.MALFORMED, detail, pointer="/filter") from error
         return text
 
 

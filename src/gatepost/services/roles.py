@@ -7,6 +7,7 @@ from msgspec import Meta
 
 from gatepost.events import Clock
 from gatepost.model.access import PERMISSIONS, Caller, Grant, Level, Role
+from gatepost.model.meant import meant
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Page, Query, eq, every
 from gatepost.model.rights import END_USERS, OWN, ROLES, SYSADMIN, SYSADMIN_ALONE, USER, ordered
@@ -159,7 +160,7 @@ def _known(given: list[str], known: frozenset[str], at: str, least: int = 1) -> 
         raise unprocessable(f"Give {least} to {MANY} permissions.", at)
     for index, name in enumerate(given):
         if name not in known:
-            raise unprocessable(f"{name[:80]!r} can't be given there.", f"{at}/{index}")
+            raise unprocessable(f"{name[:80]!r} can't be given there{meant(name, known)}.", f"{at}/{index}")
     return list(dict.fromkeys(given))
 
 

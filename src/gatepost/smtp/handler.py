@@ -120,7 +120,8 @@ class Handler:
         self, problem: Problem, client: Client, sender: Address | None, recipient: Address | None = None
     ) -> None:
         """Have a refusal remembered, so that it can be explained later (rules 21)."""
-        self._intake.note_refusal(client, sender, recipient, *_parts(replies.of(problem)))
+        why = replies.printable(str(problem.context.get("why", "")))
+        self._intake.note_refusal(client, sender, recipient, *_parts(replies.of(problem)), why)
 
     def hold(self, client: Client) -> None:
         """Raise Refusal where who signed in could do so no more."""

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import FileResponse, RedirectResponse, Response
 
 PAGE = Path(__file__).parent / "static" / "browser.html"
 POLICY = "; ".join(
@@ -18,6 +18,11 @@ POLICY = "; ".join(
         "frame-ancestors 'none'",
     ]
 )
+
+
+async def lead(_: Request) -> Response:
+    """Send whoever opens the bare address on to the page."""
+    return RedirectResponse("docs", 303)
 
 
 async def show(_: Request) -> Response:

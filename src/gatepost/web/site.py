@@ -21,7 +21,7 @@ def pages(counter: Counter, settings: Http) -> list[BaseRoute]:
     """Return the routes of every page."""
     window = Window(counter, secure=settings.base_url.lower().startswith("https:"))
     forms = [route for kind in (Forms, ComposePages, SharePages) for route in kind(counter, window).routes()]
-    return [Route("/docs", browser.show), *forms, Mount("/static", Files(directory=STATIC))]
+    return [Route("/", browser.lead), Route("/docs", browser.show), *forms, Mount("/static", Files(directory=STATIC))]
 
 
 class Files(StaticFiles):
