@@ -78,6 +78,16 @@ def test_what_relays_may_do_does_not_break_it() -> None:
     assert holds(mail.replace(b"\r\n\r\ntext\r\n", b"\r\n\r\ntext  \r\n\r\n"))
 
 
+def test_blanks_before_a_colon_are_signed_as_if_they_were_not_there() -> None:
+    """RFC 6376 3.4.2."""
+    blanked = HEAD.replace(b"Subject:", b"Subject \t:").replace(b"From:", b"From :")
+    mail = signed(b"text\r\n", Algorithm.RSA, head=blanked)
+    assert blanked in mail
+    as_others_write_it = mail.replace(blanked, HEAD)
+    assert holds(as_others_write_it)
+    assert not holds(as_others_write_it.replace(b" subject ", b" object "))
+
+
 def test_no_line_of_the_field_is_too_long_and_none_counts_the_bodys_length() -> None:
     field = signed(b"text\r\n", Algorithm.RSA).partition(b"Received:")[0]
     assert max(map(len, field.splitlines())) <= 78

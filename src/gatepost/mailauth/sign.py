@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from dkim.canonicalization import CanonicalizationPolicy  # type: ignore[import-untyped]  # likewise
 
 from gatepost.mailauth.body import digest, read, relaxed
+from gatepost.mailauth.header import fields
 from gatepost.mailauth.keys import PrivateKey
 from gatepost.model.envelope import Body
 
@@ -53,6 +54,11 @@ class _Signed(msgspec.Struct, frozen=True):
 
 class _Header(dkim.DKIM):  # type: ignore[misc]  # dkimpy has no types
     """dkimpy over a head alone: the body's hash is given."""
+
+    def set_message(self, message: bytes) -> None:
+        """Read a header section; blanks before a colon are no part of the name (RFC 6376 3.4.2)."""
+        super().set_message(b"")
+        self.headers = [(name.rstrip(), value) for name, value in fields(message)]
 
     def field(self, signer: Signer, body_hash: bytes, now: int) -> bytes:
         """Return the field that signs the header; `now` in epoch seconds."""
