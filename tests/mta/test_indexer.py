@@ -88,6 +88,16 @@ async def test_a_restart_goes_on_where_it_was(shelves: Shelves, monkeypatch: pyt
     assert await shelves.found("word") == await shelves.found("word", EVE) == list(range(1, 11))
 
 
+async def test_a_mail_that_cannot_be_read_keeps_no_other_from_being_found(shelves: Shelves) -> None:
+    for number in (1, 2):
+        await shelves.keep(number, "word")
+    shelves.store.spool.path(mail_id(1)).mkdir(parents=True)  # in the place of its file
+    gone = "UPDATE body SET data = NULL WHERE mail_id = ?"
+    await shelves.store.write(lambda writer: writer._connection.execute(gone, [mail_id(1)]).rowcount)
+    await shelves.indexer.run()
+    assert (shelves.behind(), await shelves.found("word")) == (0, [2])
+
+
 @pytest.mark.parametrize("while_open", [False, True])
 async def test_an_index_that_is_lost_is_filled_again(shelves: Shelves, *, while_open: bool) -> None:
     await shelves.keep(1, "word")

@@ -13,6 +13,7 @@ from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Condition, Op, Query, Where, eq, every
 from gatepost.model.stored import Copy
 from gatepost.settings import Limits
+from gatepost.store.health import is_broken
 from gatepost.store.search import Entry, SearchIndex
 from gatepost.store.store import Pace, Store
 
@@ -133,6 +134,11 @@ def _words(body: Body, limits: Limits) -> list[str]:
     try:
         raw = body.data if body.data is not None else _head(Path(body.path or ""))
     except FileNotFoundError:  # purged meanwhile
+        return []
+    except OSError as error:
+        if not is_broken(error):
+            raise
+        log.error("a mail's text can't be read, nor be found by its words", file=body.path, why=str(error))
         return []
     return words(skim(raw, limits).encode("utf-8", "replace")[:TEXT_BYTES].decode("utf-8", "ignore"))
 

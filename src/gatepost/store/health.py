@@ -119,7 +119,7 @@ class Health:
         if is_full(error):
             self._mark("full", error)
             return Problem(Kind.FULL, "no space left", error=str(error))
-        if _is_broken(error):
+        if is_broken(error):
             self._mark("broken", error)
         elif isinstance(error, sqlite3.Error) and primary_code(error) == sqlite3.SQLITE_BUSY:
             self._mark("locked", error)
@@ -130,7 +130,7 @@ class Health:
         directory to be sorted is too long now, the rest is a fault of who asked."""
         if is_full(error):
             return Problem(Kind.FULL, "There is no room to sort so much: ask for less.", error=str(error))
-        if not _is_broken(error) and primary_code(error) not in _AWAY:
+        if not is_broken(error) and primary_code(error) not in _AWAY:
             return error
         log.error("the store can't be read", error=str(error))
         return self.unavailable(error)
@@ -174,7 +174,8 @@ def cause(error: sqlite3.Error, directory: Path) -> sqlite3.Error | OSError:
     return error
 
 
-def _is_broken(error: Exception) -> bool:
+def is_broken(error: Exception) -> bool:
+    """Tell whether an error says that the disc, or what lies there, can't be used: not that this process can't now."""
     if isinstance(error, sqlite3.Error):
         return primary_code(error) in _BROKEN
     return isinstance(error, OSError) and error.errno not in _TIRED
