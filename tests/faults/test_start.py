@@ -56,6 +56,19 @@ def test_82_damage_that_is_met_while_the_store_is_taken_up_is_refused_no_less(
     assert f"{database}: the database is damaged" in said and "Traceback" not in said
 
 
+def test_82_a_text_that_is_none_any_more_is_damage(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
+    """SQLite's own check passes over it."""
+    database = served.state / "gatepost.db"
+    values = "printf('%032d', 1), CAST(x'62ff40' AS TEXT), '', 0, 0, 0"
+    with closing(sqlite3.connect(database, isolation_level=None)) as connection:
+        connection.execute(
+            f"INSERT INTO delivery (mail_id, recipient, sender, due, expires, created) VALUES ({values})"
+        )
+    assert served.run("serve") == os.EX_DATAERR
+    said = capsys.readouterr().err
+    assert f"{database}: the database is damaged" in said and "Traceback" not in said
+
+
 def test_82_a_database_that_is_none_is_refused(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
     database = spoil(served, 0)
     assert served.run("serve") == os.EX_DATAERR

@@ -13,10 +13,10 @@ import msgspec
 
 from gatepost.settings import StoreSettings
 from gatepost.store import search
-from gatepost.store.health import StoreProblem
+from gatepost.store.health import StoreProblem, is_damage
 from gatepost.store.migrations import APPLICATION_ID, VERSION
 from gatepost.store.opening import DATABASE, key_path
-from gatepost.store.schema import LIVE
+from gatepost.store.schema import LIVE, TABLES
 from gatepost.store.secrets import open_secrets
 from gatepost.store.sqlite import connect
 
@@ -118,9 +118,22 @@ def _database(connection: sqlite3.Connection, database: Path) -> Iterator[Flaw]:
     for (text,) in connection.execute("PRAGMA quick_check"):
         if text != "ok":
             yield Flaw(str(database), f"the database is damaged ({text})")
+    for name in _illegible(connection):
+        yield Flaw(str(database), f"the database is damaged (a text of the table {name} is none any more)")
     for text, sql in _RELATIONS.items():
         for (name,) in connection.execute(f"{sql} LIMIT {_SHOWN}"):
             yield Flaw(str(database), f"{text}: {name}")
+
+
+def _illegible(connection: sqlite3.Connection) -> Iterator[str]:
+    """Yield the tables that have a text which can't be read, which SQLite's own check passes over."""
+    for table in TABLES.values():
+        try:
+            for _ in connection.execute(f'SELECT * FROM "{table.name}"'):
+                pass
+        except sqlite3.Error as error:  # a table may lack as yet that the next start makes
+            if is_damage(error):
+                yield table.name
 
 
 def _key(connection: sqlite3.Connection, directory: Path, settings: StoreSettings) -> Iterator[Flaw]:

@@ -12,15 +12,8 @@ from gatepost.model.problem import Kind, Problem
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _TIRED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EAGAIN})
-_BROKEN = frozenset(
-    {
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_CORRUPT,
-        sqlite3.SQLITE_NOTADB,
-        sqlite3.SQLITE_READONLY,
-        sqlite3.SQLITE_PROTOCOL,
-    }
-)
+_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+_BROKEN = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PROTOCOL})
 _UNSAID = frozenset({sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE})  # SQLite knows no quota by name
 _UNTIL = {
     "full": "there is room again",
@@ -151,6 +144,11 @@ def primary_code(error: sqlite3.Error) -> int:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
+def is_damage(error: sqlite3.Error) -> bool:
+    """Tell whether an error says that the database is damaged: a text that is none any more has no code of its own."""
+    return primary_code(error) in _DAMAGED or str(error).startswith("Could not decode to UTF-8")
+
+
 def is_full(error: Exception) -> bool:
     """Tell whether an error says that the disc, or what its owner may take of it, is full."""
     if isinstance(error, sqlite3.Error):
@@ -177,5 +175,5 @@ def cause(error: sqlite3.Error, directory: Path) -> sqlite3.Error | OSError:
 def is_broken(error: Exception) -> bool:
     """Tell whether an error says that the disc, or what lies there, can't be used: not that this process can't now."""
     if isinstance(error, sqlite3.Error):
-        return primary_code(error) in _BROKEN
+        return primary_code(error) in _BROKEN or is_damage(error)
     return isinstance(error, OSError) and error.errno not in _TIRED

@@ -14,7 +14,7 @@ import msgspec
 from gatepost.events import log
 from gatepost.settings import StoreSettings
 from gatepost.store.blobs import Spool
-from gatepost.store.health import Health, StoreProblem, cause, is_full, primary_code
+from gatepost.store.health import Health, StoreProblem, cause, is_damage, is_full
 from gatepost.store.migrations import APPLICATION_ID, VERSION, migrate
 from gatepost.store.secrets import Secrets, open_secrets
 from gatepost.store.sqlite import PAGE, connect
@@ -173,8 +173,7 @@ def _connect(database: Path, *, check: bool) -> sqlite3.Connection:
 
 def refusal(database: Path, error: sqlite3.Error) -> StoreProblem:
     """Return what an error of SQLite means to who opens a store."""
-    code = primary_code(error)
-    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+    if is_damage(error):
         return StoreProblem(database, f"the database is damaged ({error})", StoreProblem.CORRUPT)
     if is_full(cause(error, database.parent)):
         return StoreProblem(database, "the database can't be opened: no room is left on its disc", StoreProblem.BROKEN)

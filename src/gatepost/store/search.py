@@ -18,7 +18,7 @@ import msgspec
 
 from gatepost.events import log
 from gatepost.model.problem import Kind, Problem
-from gatepost.store.health import primary_code
+from gatepost.store.health import is_damage
 
 T = TypeVar("T")
 
@@ -26,7 +26,6 @@ NAME = "search.db"
 APPLICATION_ID = 0x67617473  # "gats"
 VERSION = 1  # one of another version is made anew
 BEGUN_MIN = 3  # characters of which the beginning of a word has at least: of fewer there are too many
-_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 # `doc` numbers the pairs of mail and mailbox; `text` has the words under that number. The words come folded, so that
 # the plain ASCII tokenizer takes each as it is.
@@ -134,7 +133,7 @@ class SearchIndex:
             done = work(self._open())
         except (sqlite3.Error, OSError) as error:
             self._let_go()
-            if isinstance(error, sqlite3.Error) and primary_code(error) in _DAMAGED:
+            if isinstance(error, sqlite3.Error) and is_damage(error):
                 self._remove(str(error))
             if not self._failing:
                 log.warning("the body search can't be used now", file=str(self.path), error=str(error))
