@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import os
 import resource
-import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -23,7 +22,13 @@ from gatepost.api.endpoint import Desk, Endpoint
 from gatepost.api.exports import CSV, pieces_of, walk
 from gatepost.api.ids import Ids
 from gatepost.events import wall_clock
-from gatepost.message.worker import LENGTH, end_with_the_daemon, go_before_the_daemon, installed
+from gatepost.message.worker import (
+    LENGTH,
+    end_with_the_daemon,
+    go_before_the_daemon,
+    installed,
+    leave_signals_to_the_daemon,
+)
 from gatepost.model.access import Caller
 from gatepost.model.problem import Problem
 from gatepost.process import keep_the_heap, spare_the_collector
@@ -144,13 +149,12 @@ def main() -> None:
     """Run as `python -m gatepost.exporter`, its input a socket; what libraries print goes to the error output."""
     end_with_the_daemon()
     go_before_the_daemon()
+    leave_signals_to_the_daemon()
     with contextlib.suppress(OSError):  # the system may not let it
         os.nice(NICE)
     talk = Talk(socket.socket(fileno=os.dup(0)))
     os.dup2(2, 1)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    for which in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
-        signal.signal(which, signal.SIG_IGN)  # it ends with the daemon, which takes away what lies on the disc
     keep_the_heap()
     spare_the_collector()
     hurry()

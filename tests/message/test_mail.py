@@ -116,6 +116,20 @@ async def test_a_worker_that_is_killed_over_a_mail_is_unscannable_and_the_next_m
 
 
 @pytest.mark.anyio
+async def test_a_worker_that_is_asked_to_stop_goes_on_with_its_mail(opener: Opener) -> None:
+    """As all processes of a service are by its manager: the daemon ends its workers when the mails are answered for."""
+    await opener.open(in_memory(ZIPPED))
+    (worker,) = opener.pids
+    os.kill(worker, signal.SIGSTOP)  # so that it is still at work when it is asked
+    asking = asyncio.create_task(opener.open(in_memory(ZIPPED)))
+    await asyncio.sleep(0)
+    for asked in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGCONT):
+        os.kill(worker, asked)
+    assert (await asking).parts[0].members
+    assert opener.pids == [worker]
+
+
+@pytest.mark.anyio
 async def test_a_worker_that_died_idle_is_replaced_without_a_loss(opener: Opener) -> None:
     await opener.open(in_memory(ZIPPED))
     victim = opener.pids[0]

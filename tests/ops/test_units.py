@@ -59,6 +59,7 @@ def test_the_service_waits_for_readiness_and_is_watched() -> None:
         "WatchdogSec=30",
         "ExecReload=/bin/kill -HUP $MAINPID",
         "TimeoutStopSec=15",
+        "KillMode=mixed",
         "OOMPolicy=continue",
     ):
         assert f"\n{line}\n" in text

@@ -135,10 +135,20 @@ def go_before_the_daemon() -> None:
         _OOM_SCORE.write_text("1000")
 
 
+def leave_signals_to_the_daemon() -> None:
+    """Pass over what asks to stop: a manager of services asks all, and the daemon wants its work under way answered.
+
+    This process ends with it.
+    """
+    for which in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        signal.signal(which, signal.SIG_IGN)
+
+
 def main() -> None:
     """Run as `python -m gatepost.message.worker`; what libraries print goes to the error output."""
     end_with_the_daemon()
     go_before_the_daemon()
+    leave_signals_to_the_daemon()
     sink = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     logging.disable(logging.CRITICAL)  # what libraries say of a stranger's file is no news

@@ -8,7 +8,6 @@ then is.
 import asyncio
 import os
 import resource
-import signal
 import socket
 import time
 from typing import cast
@@ -22,7 +21,12 @@ from gatepost.filters.registry import Filter
 from gatepost.mailauth.examine import Examiner
 from gatepost.mailauth.report import fields
 from gatepost.message.mail import Mail, Opener
-from gatepost.message.worker import end_with_the_daemon, go_before_the_daemon, installed
+from gatepost.message.worker import (
+    end_with_the_daemon,
+    go_before_the_daemon,
+    installed,
+    leave_signals_to_the_daemon,
+)
 from gatepost.model.envelope import Body
 from gatepost.mta.claims import claims_of
 from gatepost.mta.reading import (
@@ -138,12 +142,11 @@ def main() -> None:
     """Run as `python -m gatepost.mta.reader`, its input a socket; what libraries print goes to the error output."""
     end_with_the_daemon()
     go_before_the_daemon()
+    leave_signals_to_the_daemon()
     talk = socket.socket(fileno=os.dup(0))
     os.dup2(2, 1)
     structlog.configure(processors=[_drop])  # the daemon tells the same of what it asks
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    for which in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
-        signal.signal(which, signal.SIG_IGN)  # it ends with the daemon, which first answers for its mails
     keep_the_heap()
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(serve(talk))
