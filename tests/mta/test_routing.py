@@ -174,8 +174,8 @@ async def test_given_hops_come_in_their_order_and_may_be_private(names: Names) -
     first = Hop("inside.test", 25, Transport.SMTPS_ENCRYPT)
     second = Hop("127.0.0.2", 2626, Transport.SMTP)
     found = await router(names).targets(Route(hops=(first, second), domain="ignored.test"))
-    assert found[0] == Target("inside.test", "127.0.0.1", 25, Transport.SMTPS_ENCRYPT)
-    assert found[-1] == Target("127.0.0.2", "127.0.0.2", 2626, Transport.SMTP)
+    assert found[0] == Target("inside.test", "127.0.0.1", 25, Transport.SMTPS_ENCRYPT, configured=True)
+    assert found[-1] == Target("127.0.0.2", "127.0.0.2", 2626, Transport.SMTP, configured=True)
 
 
 async def test_a_hop_that_cannot_be_found_gives_way_to_its_fallback(names: Names) -> None:
@@ -205,7 +205,7 @@ async def test_hops_that_cannot_be_found_are_tried_again_later(names: Names) -> 
 async def test_the_smarthost_takes_what_has_no_hop(names: Names) -> None:
     settings = Relay(smarthost="[127.0.0.9]:2600", smarthost_transport="SMTP")
     found = await router(names, settings).targets(Route(domain="plain.test"))
-    assert found == (Target("[127.0.0.9]", "127.0.0.9", 2600, Transport.SMTP),)
+    assert found == (Target("[127.0.0.9]", "127.0.0.9", 2600, Transport.SMTP, configured=True),)
     hop = Hop("127.0.0.3", 25, Transport.SMTP)
     assert [target.ip for target in await router(names, settings).targets(Route(hops=(hop,)))] == ["127.0.0.3"]
 
