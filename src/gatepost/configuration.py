@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from gatepost.model.address import domain_name, parse_address
+from gatepost.model.choices import choices, likely
 from gatepost.model.dkim import SELECTOR
 from gatepost.settings import Filters, Settings, SettingsError
 
@@ -167,7 +168,10 @@ def _blame(text: str, origin: dict[str, str]) -> str:
         path = f"{path}.{unknown[1]}".strip(".")
     if not where and not unknown:
         return text
-    said = "unknown key" if unknown else text.split(" - at ")[0]
+    if unknown:
+        said = f"unknown key{likely(Settings, where[1] if where else '', unknown[1])}"
+    else:
+        said = text.split(" - at ")[0] + (choices(Settings, path) if "enum value" in text else "")
     plain = re.sub(r"\[[^\]]*\]", "", path)
     return f"{_source(plain, origin)}: {path}: {said}"
 

@@ -51,8 +51,8 @@ def test_the_same_as_json(file: Path, capsys: pytest.CaptureFixture[str]) -> Non
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[smtp]\nhostnam = 'x'\n", "smtp.hostnam: unknown key"),
-        ("[smpt]\nhostname = 'x'\n", "smpt: unknown key"),
+        ("[smtp]\nhostnam = 'x'\n", "smtp.hostnam: unknown key (did you mean hostname?)"),
+        ("[smpt]\nhostname = 'x'\n", "smpt: unknown key (did you mean smtp?)"),
         ("[queue]\nlife = 'long'\n", "queue.life: Expected `int`, got `str`"),
         ("[dns]\nsilent = 0\n", "dns.silent: Expected `int` >= 1"),
         ("[dns]\nrest = 0\n", "dns.rest: Expected `float` >= 0.1"),
@@ -61,7 +61,10 @@ def test_the_same_as_json(file: Path, capsys: pytest.CaptureFixture[str]) -> Non
         ("[store]\ndirectory = ''\n", "store.directory: '': that names no folder"),
         ('[store]\ndirectory = "a\\u0000b"\n', "store.directory: 'a\\x00b': that names no folder"),
         ("[store]\ndirectory = '~nobody-of-that-name/x'\n", "store.directory: '~nobody-of-that-name/x': Could not"),
-        ("[[smtp.listener]]\nrole = 'MX'\n", "smtp.listener[0].role: Invalid enum value 'MX'"),
+        (
+            "[[smtp.listener]]\nrole = 'MX'\n",
+            "smtp.listener[0].role: Invalid enum value 'MX'; there are mx, submission, trusted",
+        ),
         ("[smtp]\nhostname = 'mail gate'\n", "smtp.hostname: 'mail gate': the domain is malformed"),
         ("[smtp]\nhostname = 'gäte.example'\n", "smtp.hostname: 'gäte.example': write xn--gte-qla.example"),
         ("[smtp]\nhostname = '192.0.2.1'\n", "smtp.hostname: '192.0.2.1': a bare IP address"),
@@ -73,7 +76,7 @@ def test_the_same_as_json(file: Path, capsys: pytest.CaptureFixture[str]) -> Non
         ("[relay]\nsource_address = 'eth0'\n", "relay.source_address: 'eth0' does not appear to be"),
         ("[relay]\nprivate_platforms = 'admins'\n", "relay.private_platforms: Invalid enum value 'admins'"),
         ("[dkim]\nselector = 'a b'\n", "dkim.selector: 'a b': "),
-        ("[health]\nchecks = ['MX', 'BIMI']\n", "health.checks[1]: Invalid enum value 'BIMI'"),
+        ("[health]\nchecks = ['MX', 'BIMI']\n", "health.checks[1]: Invalid enum value 'BIMI'; there are DANE, DKIM, "),
         ("[tls_reports]\nsender = 'nobody'\n", "tls_reports.sender: 'nobody': "),
         ("[email]\nsender = 'nobody'\n", "email.sender: 'nobody': "),
         ("[outgoing]\nreport_to = 'nobody'\n", "outgoing.report_to: 'nobody': "),

@@ -43,10 +43,13 @@ def test_on_error_is_the_filters_own_or_the_common_one() -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"score": {"enabld": True}}, "filters.score.enabld: unknown key"),
+        ({"score": {"enabld": True}}, r"filters.score.enabld: unknown key \(did you mean enabled\?\)"),
         ({"score": {"enabled": 1}}, "filters.score.enabled: Expected `bool`, got `int`"),
         ({"score": {"on_error": "shrug"}}, "filters.score.on_error: Invalid enum value 'shrug'"),
-        ({"attachments": {"encrypted": "maybe"}}, "filters.attachments.encrypted: Invalid enum value 'maybe'"),
+        (
+            {"attachments": {"encrypted": "maybe"}},
+            "filters.attachments.encrypted: Invalid enum value 'maybe'; there are hold, deliver, reject",
+        ),
         ({"virus": {"sums_file": "/no/such/file"}}, "filters.virus.sums_file: .*No such file"),
         ({"spma": {}}, "filters.spma: there is no such filter; there are .*score"),
     ],

@@ -741,6 +741,10 @@ def test_a_symbol_of_others_may_be_of_one_that_stands_before_it_and_of_none_behi
             '[symbols.X]\nweight = 1\nabout = "x"\ntogether = [["LINK_IP"], ["Y"]]',
             "filters.score.file: symbols.X.together: there is no symbol Y",
         ),
+        (
+            '[symbols.X]\nweight = 1\nabout = "x"\nwhere = "subjct"',
+            r"filters.score.file: Invalid enum value 'subjct' .*; there are .*subject",
+        ),
         ("[other]\nx = 1", r"filters.score.file: Object contains unknown field `other`"),
     ],
 )

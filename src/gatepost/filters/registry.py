@@ -17,6 +17,7 @@ import msgspec
 from gatepost import filters as package
 from gatepost.dns import Resolver
 from gatepost.message.mail import Mail
+from gatepost.model.choices import choices, likely
 from gatepost.model.envelope import Recipient
 from gatepost.model.memory import Memory
 from gatepost.model.tenant import Domain
@@ -217,16 +218,17 @@ def _decode(kind: type[Filter], table: dict[str, Any]) -> Options:
     try:
         return msgspec.convert(table, kind.Options)
     except msgspec.ValidationError as error:
-        raise SettingsError(_blame(kind.name, str(error))) from error
+        raise SettingsError(_blame(kind, str(error))) from error
 
 
-def _blame(name: str, said: str) -> str:
+def _blame(kind: type[Filter], said: str) -> str:
     """Turn msgspec's words into `filters.<name>.<key>: what is wrong`."""
     text, _, where = said.partition(" - at `$")
     path = where.rstrip("`")
     if text.startswith("Object contains unknown field `"):
-        return f"filters.{name}{path}.{text.split('`')[1]}: unknown key"
-    return f"filters.{name}{path}: {text}"
+        key = text.split("`")[1]
+        return f"filters.{kind.name}{path}.{key}: unknown key{likely(kind.Options, path, key)}"
+    return f"filters.{kind.name}{path}: {text}{choices(kind.Options, path) if 'enum value' in text else ''}"
 
 
 def _make(kind: type[Filter], options: Options, settings: Filters, tools: Tools) -> Filter:

@@ -15,6 +15,7 @@ import re2  # type: ignore[import-untyped]
 from gatepost.filters import registry
 from gatepost.filters.literals import literals, telling
 from gatepost.message.recent import Recent
+from gatepost.model.choices import choices
 
 MAX_MEMORY, MARKS_MEMORY = 8 << 20, 16 << 20
 """Octets that an engine may take for phrases, and for literals; what it does not need it does not take."""
@@ -147,7 +148,9 @@ def _decoded(raw: dict[str, Any]) -> Table:
     try:
         return msgspec.convert(raw, Table)
     except msgspec.ValidationError as error:
-        raise ValueError(f"file: {error}") from error
+        said, _, path = str(error).partition(" - at `$")
+        known = choices(Table, path.rstrip("`")) if "enum value" in said else ""
+        raise ValueError(f"file: {error}{known}") from error
 
 
 class Pattern:

@@ -124,7 +124,9 @@ class MailConfigs:
         if config.password_is_included:
             return None
         if stored is None or (stored.host, stored.port) != (host, config.port):
-            text = "The password must be given, with passwordIsIncluded true, where hostname or port is new."
+            text = (
+                "Where hostname or port is new, passwordIsIncluded must be true; without a password there is none then."
+            )
             raise Problem(Kind.MALFORMED, text, pointer="/password")
         return stored.password
 

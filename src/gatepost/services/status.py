@@ -83,7 +83,8 @@ def _standing(
 ) -> Standing:
     verdict = next((event for event in told if event.event == "verdict"), None)
     spam = verdict is not None and verdict.data.get("category") == "SPAM"
-    reasons = tuple(_grounds(_findings(events, name), spam=spam))
+    passed = verdict is not None and verdict.data.get("action") == Action.DELIVER
+    reasons = tuple(_grounds(_findings(events, name), spam=spam, passed=passed))
     if way is not None:
         status, why = _of_delivery(way)
         return Standing(recipient=way.recipient, status=status, why=why, reasons=reasons)
@@ -122,13 +123,16 @@ def _findings(events: Iterable[TraceEvent], name: str) -> Iterator[dict[str, Any
             yield from findings(event)
 
 
-def _grounds(findings: Iterable[dict[str, Any]], *, spam: bool) -> Iterator[str]:
-    """Yield what was found; points alone are no grounds unless they made it spam, and then only what weighs."""
+def _grounds(findings: Iterable[dict[str, Any]], *, spam: bool, passed: bool) -> Iterator[str]:
+    """Yield what was found; points alone are no grounds unless they made it spam, and then only what weighs.
+
+    That a sender is allowed is a ground only where the mail `passed`.
+    """
     points = []
     for each in findings:
         if each["category"] == "SCORE":
             points.append(each)
-        elif each["category"] != "NOTE":
+        elif each["category"] != "NOTE" and (passed or each["category"] != "ALLOWED"):
             yield each["reason"]
     points.sort(key=lambda each: -each.get("score", 0))
     for each in points[:POINTS_TOLD] if spam else ():
