@@ -1119,6 +1119,8 @@ async def test_a_probe_asks_without_sending(make: Make) -> None:
         ("2.0.0 5AKCmX1k012345 Message accepted for delivery", "5AKCmX1k012345"),
         ("2.0.0 OK  1700000000 d2e1a72fcca58-6c - gsmtp", "d2e1a72fcca58-6c"),
         ("ok 1700000000 qp 12345", "12345"),
+        ("Ok. 000000006B0EB502.00002026", "000000006B0EB502.00002026"),
+        ("2.0.0 Message queued with id 217700302698266624", "217700302698266624"),
         ("2.0.0 Ok", None),
         ("accepted", None),
     ],

@@ -624,4 +624,5 @@ async def test_a_declared_size_beyond_the_policy_is_refused_at_rcpt(tmp_path: Pa
     async with front(tmp_path) as opened:
         talk = await opened.hello()
         assert (await talk.ask("MAIL FROM:<ada@world.example> SIZE=30000000")).startswith("250")
-        assert (await talk.ask("RCPT TO:<bob@ours.example>")).startswith("552 5.3.4")
+        said = await talk.ask("RCPT TO:<bob@ours.example>")
+        assert said.startswith("552 5.3.4 the mail is too big: 28.6 MB, and the policy takes ")

@@ -8,8 +8,6 @@ from gatepost.message.mail import Mail
 from gatepost.model.envelope import Recipient
 from gatepost.model.verdict import Category, Finding
 
-MEGABYTE = 1 << 20
-
 
 class Size:
     """Is it larger than the policy's mailSizeLimit?"""
@@ -25,14 +23,14 @@ class Size:
         return recipient.policy.mail_size_limit if recipient.policy else None
 
     async def examine(self, mail: Mail, recipient: Recipient) -> Iterable[Finding]:
-        if recipient.policy is None or mail.body.size <= recipient.policy.octets:
+        excess = recipient.policy.excess(mail.body.size) if recipient.policy else ""
+        if not excess:
             return ()
-        size, limit = mail.body.size / MEGABYTE, recipient.policy.mail_size_limit
         return (
             Finding(
                 category=Category.OVERSIZE,
                 symbol="OVERSIZE",
-                reason=f"{size:.1f} MB, and the policy takes {limit} MB",
+                reason=excess,
                 by=self.name,
             ),
         )

@@ -76,6 +76,12 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, rename="camel", cache_ha
         """The size limit in octets."""
         return self.mail_size_limit << 20
 
+    def excess(self, size: int) -> str:
+        """Say that so many octets are more than the policy takes, "" where they are not."""
+        if size <= self.octets:
+            return ""
+        return f"{size / (1 << 20):.1f} MB, and the policy takes {self.mail_size_limit} MB"
+
 
 def relay_defaults(*, stores: bool) -> RelayProps:
     """Return the relay flags of a new policy; one that stores nothing delivers everything it may (contract 4)."""

@@ -15,7 +15,9 @@ _QUEUE_ID = re.compile(
     r"|InternalId=(\d+)"  # Exchange
     r"|^(?:\d\.\d\.\d )?([\w-]{6,}) Message accepted for delivery"  # Sendmail
     r"|^(?:\d\.\d\.\d )?OK +\d+ ([\w.-]+) - gsmtp"  # Gmail
-    r"|\bok \d+ qp (\d+)",  # qmail
+    r"|\bok \d+ qp (\d+)"  # qmail
+    r"|^Ok\. ([0-9A-F]{8,}\.[0-9A-F.]+)$"  # Courier
+    r"|^(?:\d\.\d\.\d )?Message queued with id ([\w-]+)",  # Stalwart
     re.IGNORECASE | re.MULTILINE,
 )
 

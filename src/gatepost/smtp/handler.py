@@ -104,8 +104,8 @@ class Handler:
             raise Refusal(replies.TOO_MANY_RECIPIENTS)
         try:
             found = await self._directory.resolve(address, client, mail.sender, dsn)
-            if all(_too_small(recipient, mail.options.size) for recipient in found):
-                raise Problem(Kind.TOO_LARGE, "the mail is larger than the mailbox takes")
+            if all(over := [_excess(recipient, mail.options.size) for recipient in found]):
+                raise Problem(Kind.TOO_LARGE, f"the mail is too big: {over[0]}")
             self._intake.admit(client, mail.sender, len(found), len(mail.recipients))
         except Problem as problem:
             self._remember(problem, client, mail.sender, address)
@@ -193,9 +193,9 @@ def _parts(reply: Reply) -> tuple[str, str]:
     return f"{code} {status}", words
 
 
-def _too_small(recipient: Recipient, size: int) -> bool:
-    """Tell whether a declared SIZE is beyond what the recipient's policy takes (RFC 1870 6.1)."""
-    return recipient.policy is not None and size > recipient.policy.octets
+def _excess(recipient: Recipient, size: int) -> str:
+    """Say that a declared SIZE is beyond what the policy takes (RFC 1870 6.1): the recipient's, or the sender's own."""
+    return recipient.policy.excess(size) if recipient.policy else ""
 
 
 def _differs(mail: Transaction, found: tuple[Recipient, ...]) -> bool:
