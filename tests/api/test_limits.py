@@ -169,6 +169,17 @@ async def test_the_body_of_a_request_that_would_have_another_protocol_is_its_bod
     assert not [each for each in caplog.records if each.name.startswith("uvicorn")]
 
 
+async def test_what_stands_behind_a_body_is_no_header_threat_131(tmp_path: Path) -> None:
+    """A proxy that sets or strips headers does not look there (RFC 9110 6.5.1)."""
+    async with serving(tmp_path) as (api, connect):
+        peer = await connect()
+        signed = f"Authorization: Bearer {api.token}"
+        for head, behind, status in ((signed, "X-Any: one", 200), ("X-Any: one", signed, 401)):
+            body = f"1\r\nx\r\n0\r\n{behind}\r\n\r\n".encode()
+            await peer.send(request("Transfer-Encoding: chunked", head, path="/domains") + body)
+            assert (await peer.answer())[0] == status
+
+
 async def test_a_silent_connection_is_closed_threat_132(connect: Any) -> None:
     peer = await connect()
     status, _, _ = await peer.answer()

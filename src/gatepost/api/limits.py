@@ -126,7 +126,8 @@ class Guard(HttpToolsProtocol):
             raise Refused(414)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        super().on_header(name, value)
+        if self._in_head:  # what stands behind a body is no header (RFC 9110 6.5.1)
+            super().on_header(name, value)
         self._whole = True
         self._head += len(name) + len(value) + 4
         if self._head > HEAD:
