@@ -2,6 +2,8 @@
 
 import os
 import socket
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -147,6 +149,29 @@ def test_a_damaged_store_is_told_by_its_file(file: Path, capsys: pytest.CaptureF
         handle.write(b"\x00" * 65_536)
     assert main(["check", "--config", str(file)]) != os.EX_OK
     assert str(database) in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("broken", "told"),
+    [
+        ("UPDATE admin SET login = CAST(x'62ff' AS TEXT)", "a text of the table admin is none any more"),
+        (
+            "INSERT INTO folder VALUES ('no@in.test', 'Archive', 'SPAM', 1, 1, 0, 0)",
+            "a folder is counted that is empty",
+        ),
+    ],
+)
+def test_what_sqlite_finds_nothing_wrong_with_is_told(
+    file: Path, capsys: pytest.CaptureFixture[str], broken: str, told: str
+) -> None:
+    file.write_text('[store]\ndirectory = "state"\n')
+    assert main(["init", "--config", str(file)]) == os.EX_OK
+    database = file.parent / "state/gatepost.db"
+    with closing(sqlite3.connect(database, isolation_level=None)) as connection:
+        connection.execute(broken)
+    assert main(["check", "--config", str(file)]) == os.EX_DATAERR
+    said = capsys.readouterr().err
+    assert str(database) in said and told in said
 
 
 @pytest.mark.parametrize("emptied", [False, True], ids=["gone", "empty"])

@@ -29,6 +29,7 @@ from gatepost.settings import Settings, SettingsError
 from gatepost.smtp.listener import tls_context
 from gatepost.smtp.proxy import networks
 from gatepost.sockets import BadEndpoint, listen, split_endpoint
+from gatepost.store.check import verify
 from gatepost.store.health import StoreProblem
 from gatepost.store.opening import DATABASE, DONE_LOG, check_fresh
 from gatepost.store.store import Store
@@ -123,7 +124,7 @@ def look_through(settings: Settings) -> str:
         if not (directory / DATABASE).exists():
             check_fresh(directory)
             return f"{directory} holds none yet; `gatepost init` makes it"
-        store = Store.open(directory, clock=wall_clock, metrics=Metrics(), settings=settings.store)
+        Store.open(directory, clock=wall_clock, metrics=Metrics(), settings=settings.store).close_sync()
         if (directory / DONE_LOG).exists():  # made by the first start, as its user
             DoneLog(directory).close()
     except StoreProblem as problem:
@@ -131,11 +132,7 @@ def look_through(settings: Settings) -> str:
             raise Failure(str(problem), problem.code) from problem
         Control(directory).ask("GET", "/readyz")
         return f"{directory} is in use by a running gatepost, which is ready"
-    try:
-        faults = [*store.faults, *store.reader.quick_check()]
-    finally:
-        store.close_sync()
-    if faults:
+    if faults := [f"{flaw.file}: {flaw.text}" for flaw in verify(directory, settings.store) if flaw.grave]:
         raise Failure("\n".join(faults), StoreProblem.CORRUPT)
     return f"{directory} ok"
 
