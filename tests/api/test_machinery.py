@@ -252,7 +252,6 @@ async def test_every_operation_says_what_it_needs() -> None:
 @pytest.mark.parametrize(
     "segment",
     [
-        "..",
         "%2e%2e",
         "..%2f..%2fetc%2fpasswd",
         "%2f",
@@ -450,3 +449,9 @@ def test_libraries_for_single_requests_are_not_loaded_before_one_asks() -> None:
         "print(sorted({'cql', 'ply', 'xlsxwriter', 'PIL', 'zxingcpp'} & sys.modules.keys()))"
     )
     assert subprocess.check_output([sys.executable, "-c", idle], text=True) == "[]\n"
+
+
+async def test_a_word_that_is_none_of_a_members_is_answered_with_those_there_are(api: Api) -> None:
+    answer = await api.ask("POST", "/domains", {**DOMAIN, "defaultLanguage": "IT"})
+    assert (answer.status_code, answer.json()["pointer"]) == (400, "/defaultLanguage")
+    assert re.fullmatch(r"Invalid enum value 'IT'; there are (\w\w, )*EN(, \w\w)*\.", answer.json()["message"])

@@ -75,15 +75,21 @@ def test_users_are_imported_from_a_table_that_may_be_given_again(
     served: Daemon, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     table = tmp_path / "people.csv"
+    assert served.run("group", "add", "team@example.org", "alice@example.org") == os.EX_OK
+    capsys.readouterr()
     table.write_text(
         "\ufeffemail;lastname;password;language\r\nann@example.org;Müller;a long password;DE\r\n"
         "alice@example.org;Other;;\r\nben@nowhere.example;Ben;;\r\ncarl@example.org;=1+1;short;\r\n"
+        "ann@EXAMPLE.org;Twice;;\r\nteam@example.org;Taken;;\r\n"
     )
     assert served.run("user", "import", str(table)) == os.EX_DATAERR
     out, err = capsys.readouterr()
-    assert out == "1 made, 1 there already, 2 refused\n"
+    assert out == "1 made, 2 there already, 3 refused\n"
     assert "line 4: no domain nowhere.example\n" in err
     assert "line 5: /password: " in err
+    assert "line 7: The address is taken by an account or a group. (409)\n" in err
+    assert served.run("group", "delete", "team@example.org") == os.EX_OK
+    capsys.readouterr()
     assert served.run("user", "list", "example.org") == os.EX_OK
     out = shown(capsys)
     assert re.search(r"ann@example.org +ENABLED +Müller", out)

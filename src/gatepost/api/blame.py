@@ -3,9 +3,11 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import msgspec
 
+from gatepost.model.choices import choices
 from gatepost.model.problem import Kind, Problem
 
 _AT = re.compile(r"(?P<text>.*?)(?: - at `(?:key in )?\$(?P<path>.*)`)?\Z", re.DOTALL)
@@ -13,15 +15,16 @@ _SEEN = r"\s"  # stands in the patterns of texts that may not be blank
 _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]")
 
 
-def blame(error: msgspec.ValidationError) -> Problem:
-    """Say what is wrong with which member."""
+def blame(error: msgspec.ValidationError, kind: Any) -> Problem:
+    """Say what is wrong with which member of what should have been of that kind."""
     match = _AT.match(str(error))
     assert match
     steps = [name or index for name, index in _STEP.findall(match["path"] or "")]
     if missing := re.search(r"missing required field `(.+)`", match["text"]):
         return Problem(Kind.MALFORMED, "A required member is missing.", pointer=pointer(*steps, missing[1]))
     text = _misfit(match["text"]) if "matching regex" in match["text"] else match["text"]
-    return Problem(Kind.MALFORMED, f"{text}.", pointer=pointer(*steps))
+    known = choices(kind, match["path"] or "") if "enum value" in text else ""
+    return Problem(Kind.MALFORMED, f"{text}{known}.", pointer=pointer(*steps))
 
 
 def _misfit(text: str) -> str:

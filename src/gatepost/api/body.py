@@ -77,7 +77,7 @@ def decode(raw: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:
         _check_shape(raw)
         return decoder.decode(raw)
     except msgspec.ValidationError as error:
-        raise blame(error) from error
+        raise blame(error, decoder.type) from error
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise Problem(Kind.MALFORMED, "The body is no valid JSON.", reason=str(error)[:200]) from error
 

@@ -46,4 +46,4 @@ def read_query(request: Request, kind: Any, ids: Ids) -> Any:
     try:
         return msgspec.convert(dict(read_params(request)), kind, strict=False, dec_hook=ids.query_hook)
     except msgspec.ValidationError as error:
-        raise blame(error) from error
+        raise blame(error, kind) from error

@@ -166,7 +166,7 @@ def delete(control: Control, name: str, ignore_mx: bool) -> None:
     """Stop serving the domain NAME; it is purged after the days that [tenancy] gives."""
     domain = find_domain(control, name)
     _mx_minded(control, ignore_mx)("DELETE", f"/domains/{domain['id']}")
-    click.echo(f"{domain['name']}: deleted")
+    click.echo(f"{domain['name']}: deleted; `gatepost domain set {domain['name']} status=ENABLED` takes it back")
 
 
 @command.command()
