@@ -1,21 +1,28 @@
 """What follows when a delivery ends or tarries: reports, holds, silence; through the real queue."""
 
+import asyncio
+import contextlib
 import email
 import email.policy
 from collections.abc import AsyncIterator
 from email.message import EmailMessage
 from pathlib import Path
 
+import msgspec
 import pytest
-from tests.house import World
+from tests.house import World, open_store
 from tests.mta.road import NOW, TEXT, Road
-from tests.peers.sink import Mail, Sink
+from tests.peers.sink import Act, Mail, Sink
 
 from gatepost.model.audit import Actor, acting
 from gatepost.model.query import Query, eq
-from gatepost.model.stored import Copy, State, TraceEvent
+from gatepost.model.stored import Copy, Delivery, State, TraceEvent
 from gatepost.model.tenant import User
 from gatepost.model.verdict import Folder
+from gatepost.mta.bounce import Settled
+from gatepost.mta.gathering import Gathering, Told
+from gatepost.mta.outcome import Outcome, Result, own
+from gatepost.mta.schedule import Entry, Schedule
 
 pytestmark = pytest.mark.anyio
 
@@ -80,6 +87,66 @@ async def test_several_refusals_of_one_mail_are_told_in_one_report_93(road: Road
         (mail,) = await sink.wait(1)
         await road.until(lambda: len(road.queue) == 0)
     assert "rfc822; b@to.test" in facts(mail) and "rfc822; c@to.test" in facts(mail)
+
+
+async def test_refusals_of_one_mail_at_many_destinations_are_told_in_one_report(road: Road) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        back, takes = await stack.enter_async_context(Sink()), await stack.enter_async_context(Sink())
+        for number in range(30):
+            road.to(f"to{number}.test", await stack.enter_async_context(Sink({"RCPT": REFUSED})))
+        road.to("to.test", takes)
+        road.to("from.test", back)
+        await road.send("b@to.test", *(f"b@to{number}.test" for number in range(30)))
+        await road.until(lambda: len(road.queue) == 0)
+    (mail,) = back.mails
+    assert facts(mail).count("Action: failed") == 30
+    assert len(takes.mails) == 1
+
+
+async def test_a_report_waits_no_longer_than_a_moment_for_the_rest_of_its_mail() -> None:
+    told: asyncio.Queue[list[Told]] = asyncio.Queue()
+    schedule = Schedule(1)
+    row = Delivery(mail_id="m", recipient="b@to.test", sender="a@from.test", due=0, expires=1, created=0)
+    each = Told(
+        Entry(row, schedule.lane("@to.test", 1), 0, row=True),
+        Settled(row, Outcome(result=Result.FAILED, reply=own("5.1.1", "unknown"))),
+    )
+    gathering = Gathering(lambda _: 2, told.put_nowait, patience=0.01)
+    gathering.add("m", [each])
+    assert await told.get() == [each]
+    assert not gathering
+
+
+async def test_each_sender_has_his_own_report_on_a_mail_that_has_several(road: Road) -> None:
+    """As a group's mail to outside members has, whose sender stands for the author."""
+    async with Sink({"RCPT": [REFUSED, REFUSED]}) as sink, Sink() as back:
+        road.to("to.test", sink)
+        road.to("from.test", back)
+        message, (first, second), body = await road.keep("b@to.test", "c@to.test")
+        second = msgspec.structs.replace(second, sender="SRS0=x@from.test")
+        await road.store.write(lambda writer: writer.change(Delivery, second.id, sender=second.sender))
+        road.queue.push(message, [first, second], body)
+        await road.until(lambda: len(road.queue) == 0)
+    assert {(mail.recipients[0], facts(mail).count("Action: failed")) for mail in back.mails} == {
+        ("a@from.test", 1),
+        ("SRS0=x@from.test", 1),
+    }
+
+
+async def test_a_stop_waits_for_nothing_else_of_a_mail_that_failed(road: Road) -> None:
+    async with Sink({"RCPT": REFUSED}) as sink, Sink({"banner": Act.HANG}) as silent:
+        road.to("to.test", sink)
+        road.to("silent.test", silent)
+        failed, waits = await road.send("b@to.test", "b@silent.test")
+        await road.until(lambda: bool(road.queue._gathering))
+        assert road.state(failed) == "queued"
+        await road.close(0.1)
+        store = open_store(road.directory, road.clock)
+        assert [store.reader.get(Delivery, each).state for each in (failed, waits)] == [State.BOUNCED, State.QUEUED]
+        assert [row.recipient for row in store.reader.find(Delivery, Query(where=eq("sender", ""))).items] == [
+            "a@from.test"
+        ]
+        await store.close()
 
 
 async def test_a_mail_that_has_no_way_for_good_is_told_with_our_words_43(road: Road) -> None:

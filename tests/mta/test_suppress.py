@@ -80,6 +80,31 @@ async def test_what_is_no_word_on_the_address_enters_nobody(house: House, reply:
     assert listed(house) == []
 
 
+async def test_a_mailbox_of_the_house_that_is_gone_is_not_listed(house: House) -> None:
+    house.sink.script["RCPT <bob@served.example>"] = "550 5.1.1 gone"
+    recipients = ("zoe@far.example", "bob@served.example")
+    assert (await house.send(MAIL, *recipients, sender="bob@served.example", role=Role.TRUSTED)).code == 250
+    await house.gatepost.queue.idle()
+    rows = house.store.reader.find(Delivery, Query(where=eq("state", State.BOUNCED))).items
+    assert "bob@served.example" in [row.recipient for row in rows]
+    assert listed(house) == []
+
+
+@pytest.mark.parametrize(("days", "cause"), [(None, Cause.MANUAL), (1000, Cause.MANUAL), (1, Cause.BOUNCE)])
+async def test_what_bounces_while_its_address_is_listed_makes_its_term_no_shorter(
+    house: House, days: int | None, cause: Cause
+) -> None:
+    house.sink.script["RCPT <zoe@far.example>"] = ["451 4.3.0 later", "550 5.1.1 no such user"]
+    await send(house)
+    until = None if days is None else house.clock() + days * DAY
+    await house.add(
+        Suppression(domain_id=1, address="zoe@far.example", cause=Cause.MANUAL, created_at=0, expires_at=until)
+    )
+    house.gatepost.clock.now += 400_000  # type: ignore[attr-defined]
+    await house.gatepost.queue.idle()
+    assert [entry.cause for entry in listed(house)] == [cause]
+
+
 @pytest.mark.parametrize("said_to", ["MAIL", "DATA", "dot"])
 async def test_what_is_said_of_the_sender_or_of_a_mail_to_several_enters_nobody(house: House, said_to: str) -> None:
     house.sink.script[said_to] = ["550 5.1.1 unknown"]

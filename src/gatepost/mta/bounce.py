@@ -159,7 +159,7 @@ class Bounces:
     def report(
         self, message: Message, original: Body, delivery: Delivery, fates: Sequence[dsn.Fate], now: int
     ) -> Report:
-        """Return one report to the sender of a delivery, on all recipients who shared his transaction."""
+        """Return one report to the sender of a delivery, on all recipients that he is told of together."""
         mail_id = self._new_id()
         text = dsn.write(
             dsn.Notice(

@@ -1,7 +1,7 @@
 """The queue: tries deliveries when they are due, and again until they are done or their life ends."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
 
 from gatepost.events import Clock, Metrics, keep, log
@@ -9,8 +9,9 @@ from gatepost.model.envelope import Body
 from gatepost.model.problem import Problem
 from gatepost.model.query import Query
 from gatepost.model.stored import Delivery, Message, Pause, State
-from gatepost.mta.bounce import Bounces, Settled
+from gatepost.mta.bounce import Bounces, Settled, Step, step
 from gatepost.mta.freight import Freight, Load
+from gatepost.mta.gathering import Gathering, Told
 from gatepost.mta.hooks import Hooks
 from gatepost.mta.ledger import Ledger, Sent
 from gatepost.mta.line import Line, RouteOf
@@ -89,6 +90,7 @@ class Queue:
             go=self._dispatch,
             send=self._send,
         )
+        self._gathering = Gathering(self._still_waiting, self._tell)
         self._most = sum(shares(settings.queue.concurrency).values())
         self._tasks: dict[asyncio.Task[None], list[Entry]] = {}
         self._round: _Round | None = None  # the one that takes more
@@ -103,7 +105,9 @@ class Queue:
     async def idle(self) -> None:
         """Wait until no delivery is under way; what waits for its time may stay."""
         self._dispatch()
-        while self._tasks:
+        while self._tasks or self._gathering:
+            if not self._tasks:
+                self._gathering.end()
             await asyncio.wait(list(self._tasks))
             self._dispatch()
 
@@ -133,6 +137,7 @@ class Queue:
         if self._clockwork is not None:
             self._clockwork.cancel()
             await asyncio.gather(self._clockwork, return_exceptions=True)
+        self._gathering.end()
         with suppress(TimeoutError):
             async with asyncio.timeout(grace):
                 while self._tasks:  # one that ends may have its outcome written by another
@@ -276,18 +281,40 @@ class Queue:
         return [Outcome(result=Result.DEFERRED, reply=reply, at=self._clock())] * len(load.deliveries)
 
     async def _settle(self, load: Load, outcomes: Sequence[Outcome]) -> None:
-        """Have it written what became of each; then line up what goes on, and send the reports."""
+        """Have it written what became of each; what its sender is to hear of waits for the rest of the mail."""
         now = self._clock()
-        done: list[tuple[Entry, Settled]] = []
+        done: list[Told] = []
+        told: list[Told] = []
         for entry, delivery, outcome in zip(load.entries, load.deliveries, outcomes, strict=True):
             if outcome.crowded:
                 self.line.schedule.back(entry, entry.lane, now + CROWDED, now)
             else:
-                done.append((entry, settled(delivery, outcome, now, self._settings.queue)))
-        sent = await self._ledger.settle(load, [each for _, each in done], now) if done else []
+                each = settled(delivery, outcome, now, self._settings.queue)
+                (told if step(each) is Step.REPORT else done).append(Told(entry, each))
+        if done:
+            await self._write(load, done)
+        if told:
+            self._gathering.add(load.entries[0].mail_id, told)
+
+    async def _write(self, load: Load, done: Sequence[Told]) -> None:
+        """Have it written how deliveries of a mail stand; then line up what goes on, and send the reports."""
+        sent = await self._ledger.settle(load, [each for _, each in done], self._clock())
+        self._go_on(done)
+        self._send(sent)
+
+    def _tell(self, told: Sequence[Told]) -> None:
+        load = self._freight.reload(told[0].settled.delivery)
+        self._begin(self._write(load, told), [each.entry for each in told])
+
+    def _still_waiting(self, mail_id: str) -> int:
+        """How many deliveries of a mail are not done; at a stop no others are waited for."""
+        return self.line.schedule.of_mail(mail_id) if self._running else 0
+
+    def _go_on(self, done: Iterable[tuple[Entry, Settled]]) -> None:
         for entry, each in done:
             self.line.go_on(entry, each.delivery)
-        self._send(sent)
+            if self._gathering:
+                self._gathering.look(entry.mail_id)
 
     def _ends(self, entries: list[Entry], load: Load, outcomes: Sequence[Outcome]) -> bool:
         """Let what was delivered be written with its like where nothing follows from it; else say False."""
@@ -316,8 +343,7 @@ class Queue:
             if self._round is this:
                 self._round = None
             await self._ledger.end(this.done)
-            for entry, each in zip(this.entries, this.done, strict=True):
-                self.line.go_on(entry, each.delivery)
+            self._go_on(zip(this.entries, this.done, strict=True))
         finally:
             full = self._full
             self._closing -= this.size

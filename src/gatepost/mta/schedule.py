@@ -78,6 +78,7 @@ class Schedule:
         self._shares = shares(concurrency)
         self._busy: Counter[Standing] = Counter()
         self._entries: dict[int, Entry] = {}
+        self._of_mail: Counter[str] = Counter()  # how many of these are a mail's
         self._heap: list[tuple[int, int, Entry]] = []
         self._number = itertools.count()
         # A lane lasts as long as something waits for it, and with it what was learnt of the destination.
@@ -122,7 +123,12 @@ class Schedule:
         """Let a delivery wait until it is due. One that is known already stays as it is."""
         if entry.id not in self._entries:
             self._entries[entry.id] = entry
+            self._of_mail[entry.mail_id] += 1
             self._place(entry, now)
+
+    def of_mail(self, mail_id: str) -> int:
+        """How many deliveries of a mail wait or are under way."""
+        return self._of_mail.get(mail_id, 0)
 
     def next(self, now: int, most: int) -> tuple[Lane, list[Entry]] | None:
         """Claim up to `most` due deliveries of one mail to one destination; None while nothing may go."""
@@ -198,7 +204,12 @@ class Schedule:
         """Take a delivery out, claimed or not; None where it isn't known."""
         self._claimed.discard(delivery_id)
         entry = self._entries.pop(delivery_id, None)
-        if entry is not None and entry.ready:
+        if entry is None:
+            return None
+        self._of_mail[entry.mail_id] -= 1
+        if not self._of_mail[entry.mail_id]:
+            del self._of_mail[entry.mail_id]
+        if entry.ready:
             self._unready(entry)
         return entry
 

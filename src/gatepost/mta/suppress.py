@@ -1,5 +1,6 @@
 """Who gets no more mail of a domain: entered by hard bounces, by reports that come back, and by complaints."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -40,8 +41,13 @@ def hard(message: Message | None, settled: Sequence[Settled], now: int, days: in
     return [
         _entry(each.delivery, Cause.BOUNCE, each.outcome.reply.line, now, days)
         for each in settled
-        if each.delivery.state is State.BOUNCED and each.delivery.domain_id and _is_gone(each.outcome)
+        if each.delivery.state is State.BOUNCED and _left(each.delivery) and _is_gone(each.outcome)
     ]
+
+
+def _left(row: Delivery) -> bool:
+    """Tell whether a delivery goes to the outside on a domain's account, and not to a mail server of ours."""
+    return bool(row.domain_id) and row.platform_id is None
 
 
 def _is_gone(outcome: Outcome) -> bool:
@@ -49,10 +55,10 @@ def _is_gone(outcome: Outcome) -> bool:
 
 
 def enter(writer: Writer, entries: Sequence[Suppression]) -> None:
-    """Write entries down; one for an address that is listed takes the place of the old one, unless that never ends."""
+    """Write entries down; one for a listed address takes the place of the old one, unless that lasts longer."""
     for entry in entries:
         known = writer.first(Suppression, _same(entry.domain_id, entry.address))
-        if known is not None and known.expires_at is None:
+        if known is not None and _end(known) > _end(entry):
             continue
         if known is not None:
             writer.remove(Suppression, eq("id", known.id))
@@ -96,7 +102,7 @@ class Returns:
         sent = Query(where=eq("mail_id", returned.mail_id))
         try:
             page = await self._store.read(lambda reader: reader.find(Delivery, sent))
-            left = [row for row in page.items if row.domain_id and row.platform_id is None]
+            left = [row for row in page.items if _left(row)]
             about = [(row, fate) for row, fate in _matched(left, returned.fates) if _heard(row, envelope, auth)]
             news = [self._news(row, fate, returned.sort) for row, fate in about]
             told = [each for each in news if each is not None]
@@ -173,6 +179,10 @@ def _entry(delivery: Delivery, cause: Cause, reason: str, now: int, days: int) -
         created_at=now,
         expires_at=now + days * DAY,
     )
+
+
+def _end(entry: Suppression) -> float:
+    return math.inf if entry.expires_at is None else entry.expires_at
 
 
 def _same(domain_id: int, address: str) -> All:
