@@ -222,12 +222,14 @@ class Gatepost:
         self.lessons = Lessons(self.store, opener, memory.tokens, settings.memory, clock=clock)
         self._open.append(lambda: briefly(self.lessons.settle(), self._grace(1 / 2)))
         providers = Providers(self.store, resolver)
+        verifier = Verifier(relay, clock)
+        self._open.append(verifier.close)
         self.directory = Directory(
             self.store,
             settings,
             clock=clock,
             srs_key=self.store.derived("srs"),
-            verify=Verifier(relay, clock).verify,
+            verify=verifier.verify,
             has_mail=NullMx(resolver, clock).takes_mail,
             providers=providers,
         )

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from tests.house import StillClock
-from tests.peers.sink import Act, Late, Sink
+from tests.peers.sink import Act, Late, Script, Sink
 
 from gatepost.dns import Resolver
 from gatepost.events import Metrics
@@ -87,8 +87,30 @@ async def test_anything_else_is_no_answer_7(verifier: Verifier, script: dict[str
 
 
 async def test_silence_is_no_answer_after_ten_seconds_at_most_7(relay: Relay, clock: StillClock) -> None:
+    verifier = Verifier(relay, clock, patience=0.1)
     async with Sink({"RCPT": Act.HANG}) as sink, asyncio.timeout(15):
-        assert await kind(Verifier(relay, clock, patience=0.1), "u@d.test", at(sink.port)) is Kind.UNVERIFIED
+        assert await kind(verifier, "u@d.test", at(sink.port)) is Kind.UNVERIFIED
+        await verifier.close()
+
+
+LATE: dict[str, tuple[Script, Kind | None]] = {
+    "a greeting": ({"banner": Late("220 sink.test ESMTP", 0.2)}, None),
+    "a no": ({"RCPT": Late("550 5.1.1 unknown", 0.2)}, Kind.UNKNOWN_USER),
+}
+
+
+@pytest.mark.parametrize(("script", "answer"), LATE.values(), ids=LATE.keys())
+async def test_an_answer_too_late_for_a_client_is_known_at_his_next_try(
+    relay: Relay, clock: StillClock, script: Script, answer: Kind | None
+) -> None:
+    """Servers pause before they greet, by themselves or while DNS leaves them without a name for us."""
+    verifier = Verifier(relay, clock, patience=0.02)
+    async with Sink(dict(script)) as sink, asyncio.timeout(15):
+        tries = [await kind(verifier, "u@d.test", at(sink.port))]
+        while tries[-1] is Kind.UNVERIFIED:
+            tries.append(await kind(verifier, "u@d.test", at(sink.port)))
+        assert tries[0] is Kind.UNVERIFIED and tries[-1] is answer
+        assert asked(sink) == 1
 
 
 async def test_a_platform_that_cannot_be_found_is_no_answer_7(verifier: Verifier) -> None:

@@ -15,9 +15,12 @@ from gatepost.mta.routing import Unroutable
 
 YES_LIFE = 86_400_000
 NO_LIFE = 600_000
-PATIENCE = 10.0  # seconds for one question in all
+PATIENCE = 10.0  # seconds that a client waits for an answer
+QUESTION = 60.0  # seconds that a platform has for it: what comes too late for a client serves his next try
 AT_ONCE = 10  # questions to one platform
 REMEMBERED = 100_000  # addresses
+
+_SILENCE = own("4.4.1", "no answer in time")
 
 Place = tuple[int, str, int, str]  # an address at a platform, which may be moved to another server
 
@@ -50,32 +53,52 @@ class Verifier:
         if known is not None and 0 < known.until - self._clock() <= _life(exists=known.exists):
             return _answer(platform, exists=known.exists)
         reply = await self._ask(place, address, platform)
-        if reply.status.startswith("2"):
-            self._keep(place, exists=True)
-        elif reply.status.startswith("5"):
-            self._keep(place, exists=False)
-        elif known is None or not known.exists:
+        if not reply.status.startswith(("2", "5")) and (known is None or not known.exists):
             raise Problem(Kind.UNVERIFIED, "the address can't be verified now", why=reply.line, platform=platform.id)
         return _answer(platform, exists=not reply.status.startswith("5"))
+
+    async def close(self) -> None:
+        """Give up the questions that are under way."""
+        asking = list(self._asking.values())
+        for each in asking:
+            each.cancel()
+        await asyncio.gather(*asking, return_exceptions=True)
 
     async def _ask(self, place: Place, address: Address, platform: Platform) -> Reply:
         asking = self._asking.get(place)
         if asking is None:
-            asking = self._asking[place] = asyncio.create_task(self._probe(address, platform))
+            asking = self._asking[place] = asyncio.create_task(self._question(place, address, platform))
             asking.add_done_callback(lambda done: self._asking.pop(place, None))
-        return await asyncio.shield(asking)
-
-    async def _probe(self, address: Address, platform: Platform) -> Reply:
-        gate = self._gates.setdefault(platform.id, asyncio.Semaphore(AT_ONCE))
         try:
-            async with asyncio.timeout(self._patience), gate:
-                reply = await self._relay.probe(platform_route(platform), address)
+            async with asyncio.timeout(self._patience):
+                return await asyncio.shield(asking)
         except TimeoutError:
-            reply = own("4.4.1", "no answer in time")
-        except Unroutable as error:
-            reply = error.reply
+            return _SILENCE
+
+    async def _question(self, place: Place, address: Address, platform: Platform) -> Reply:
+        """Ask, and remember the answer, whether or not somebody still waits for it."""
+        reply = await self._in_turn(address, platform)
+        if reply.status.startswith(("2", "5")):
+            self._keep(place, exists=reply.status.startswith("2"))
         log.info("verified", address=address.text, platform=platform.id, reply=reply.line)
         return reply
+
+    async def _in_turn(self, address: Address, platform: Platform) -> Reply:
+        gate = self._gates.setdefault(platform.id, asyncio.Semaphore(AT_ONCE))
+        try:
+            async with asyncio.timeout(self._patience):
+                await gate.acquire()
+        except TimeoutError:
+            return own("4.4.5", "too many questions to the server at once")
+        try:
+            async with asyncio.timeout(QUESTION):
+                return await self._relay.probe(platform_route(platform), address)
+        except TimeoutError:
+            return _SILENCE
+        except Unroutable as error:
+            return error.reply
+        finally:
+            gate.release()
 
     def _keep(self, place: Place, *, exists: bool) -> None:
         self._known[place] = Known(exists, self._clock() + _life(exists=exists))
