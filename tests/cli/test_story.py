@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from gatepost.cli.story import ending, story
+from gatepost.cli.story import ending, lines, story
 
 SPF = {
     "result": "softfail",
@@ -71,3 +71,13 @@ def test_what_the_next_hop_said_last_is_why_a_mail_did_not_get_there(status: str
     assert ending({**life, "recipients": [there]}) == ("delivered", "nothing stands against it")
     held = {"recipient": "bob@ours.test", "status": "quarantined", "why": "spam", "reasons": ["spam"]}
     assert ending({**life, "recipients": [tried, held]})[1] == "550 5.1.1 no such\\x1b[2J user; spam"
+
+
+def test_what_the_client_was_not_told_has_a_line_of_its_own() -> None:
+    why = "mail.ours.test does not know it\x1b[2J"
+    refused = event(1, "rejected", "550 5.1.1 no such mailbox", "no@ours.test", why=why, client="192.0.2.7")
+    assert [row[3] for row in lines(refused)] == [
+        "550 5.1.1 no such mailbox",
+        "mail.ours.test does not know it\\x1b[2J",
+        "client=192.0.2.7",
+    ]

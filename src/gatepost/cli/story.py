@@ -42,6 +42,8 @@ def _facts(event: Any) -> Iterator[str]:
     nearest = data.pop("nearest", [])
     if event["text"] and event["text"] not in path:
         yield event["text"]
+    if why := data.pop("why", None):
+        yield clean(why)
     for name in PROOFS if event["event"] == "examined" else ():
         proofs = data.pop(name, [])
         for each in proofs if isinstance(proofs, list) else [proofs]:
