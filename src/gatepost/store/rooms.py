@@ -81,7 +81,7 @@ DEPARTED = """
 CREATE TABLE departed (user_id INTEGER PRIMARY KEY) STRICT;
 CREATE TRIGGER user_removed AFTER DELETE ON user BEGIN
   DELETE FROM token WHERE user_id = OLD.id;
-  INSERT INTO departed SELECT OLD.id WHERE EXISTS (SELECT 1 FROM sender_rule WHERE user_id = OLD.id);
+  INSERT OR IGNORE INTO departed SELECT OLD.id WHERE EXISTS (SELECT 1 FROM sender_rule WHERE user_id = OLD.id);
 END;
 """
 
