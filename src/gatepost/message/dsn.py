@@ -15,9 +15,8 @@ FULL_BYTES = 1_048_576
 """A larger mail comes back as its header alone, whatever RET says (RFC 3461 4.3 allows it)."""
 
 HEADER_BYTES = 65_536
-LINE_OCTETS = (
-    900  # of a text that stands on one line, which has 998 at most, be they whole letters or not (RFC 6532 3.4)
-)
+LINE_OCTETS = 900
+"""Of a text on one line, which has 998 at most, be they whole letters or not (RFC 6532 3.4)."""
 
 _REMOTE = re.compile(r"(.*?)\[(.*)\]:\d+\Z")
 
