@@ -376,6 +376,15 @@ def test_threat_57_a_tar_is_read_as_by_those_who_heed_no_records_for_all(content
     assert [member.names[0] for member in inner] == ["run.exe", "docs/read.txt"]
 
 
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.REGTYPE])
+def test_threat_57_a_tar_does_not_end_at_a_size_below_zero(kind: bytes) -> None:
+    """GNU tar goes on to the next header, and unpacks what stands behind."""
+    info = tarfile.TarInfo("records")
+    info.type, info.size = kind, -512
+    hidden = info.tobuf(tarfile.GNU_FORMAT) + headed(tarfile.REGTYPE)
+    assert problems("a.tar", hidden) == ("a.tar: has an entry of less than no octets",)
+
+
 def test_a_long_name_in_a_tar_is_its_only_one() -> None:
     for form in (tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
         out = io.BytesIO()

@@ -7,7 +7,7 @@ import re
 import tarfile
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import IO
+from typing import IO, Any
 
 import zstandard
 
@@ -120,10 +120,21 @@ def single(data: bytes, names: list[str], complete: bool, meter: Meter) -> Itera
 # --- tar -------------------------------------------------------------------------------------------------------------
 
 
+class _Header(tarfile.TarInfo):
+    """A header that leads no reader back: behind a size below zero others read on, where tarfile ends in silence."""
+
+    @classmethod
+    def frombuf(cls, *block: Any, **how: Any) -> "_Header":
+        found = super().frombuf(*block, **how)
+        if found.size < 0:
+            raise Damaged("has an entry of less than no octets")
+        return found
+
+
 def tar(content: bytes, name: str, meter: Meter) -> Iterator[Entry]:
     """Yield a tar's entries; what stands behind its end or behind a damaged header is read as well."""
     try:
-        with tarfile.open(fileobj=io.BytesIO(content), mode="r:", ignore_zeros=True) as archive:
+        with tarfile.open(fileobj=io.BytesIO(content), mode="r:", ignore_zeros=True, tarinfo=_Header) as archive:
             info = archive.next()
             if info is None:
                 raise Damaged("has no entries that can be read")
