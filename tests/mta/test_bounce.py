@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import email
 import email.policy
+import sqlite3
 from collections.abc import AsyncIterator
 from email.message import EmailMessage
 from pathlib import Path
@@ -147,6 +148,20 @@ async def test_a_stop_waits_for_nothing_else_of_a_mail_that_failed(road: Road) -
             "a@from.test"
         ]
         await store.close()
+
+
+async def test_a_report_that_can_not_be_made_now_is_made_later(road: Road) -> None:
+    async with Sink({"RCPT": REFUSED}) as sink, Sink({"banner": Act.HANG}) as silent:
+        road.to("to.test", sink)
+        road.to("silent.test", silent)
+        failed, _ = await road.send("b@to.test", "b@silent.test")
+        await road.until(lambda: bool(road.queue._gathering))
+        road.queue._freight._mails.clear()  # as for a mail from before a start
+        with contextlib.closing(sqlite3.connect(road.store.database, isolation_level=None)) as other:
+            other.execute("UPDATE message SET sender = CAST(x'ff' AS TEXT)")
+        road.queue._gathering.end()
+        await road.until(lambda: not road.queue.line.schedule.is_claimed(failed))
+        assert road.state(failed) == "queued"
 
 
 async def test_a_mail_that_has_no_way_for_good_is_told_with_our_words_43(road: Road) -> None:

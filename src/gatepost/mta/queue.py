@@ -303,8 +303,10 @@ class Queue:
         self._send(sent)
 
     def _tell(self, told: Sequence[Told]) -> None:
-        load = self._freight.reload(told[0].settled.delivery)
-        self._begin(self._write(load, told), [each.entry for each in told])
+        self._begin(self._report(told), [each.entry for each in told])
+
+    async def _report(self, told: Sequence[Told]) -> None:
+        await self._write(self._freight.reload(told[0].settled.delivery), told)
 
     def _still_waiting(self, mail_id: str) -> int:
         """How many deliveries of a mail are not done; at a stop no others are waited for."""
