@@ -105,6 +105,11 @@ def test_users_are_imported_from_a_table_that_may_be_given_again(
     [
         (b"email,fistname\nann@example.org,Ann\n", "there is no 'fistname' (did you mean firstname?)"),
         (b"email\nann@example.org,Ann\n", "line 2: more cells than columns"),
+        (b"email\nann@example.org\nben@example.org,Ben\n", "line 3: more cells than columns"),
+        (
+            b"email,senderVerifyOn\nann@example.org,\nben@example.org,maybe\n",
+            "line 3: 'senderVerifyOn=maybe': a number",
+        ),
         (b"email,lastname\nann@example.org,M\xfcller\n", "no CSV file in UTF-8: "),
     ],
 )

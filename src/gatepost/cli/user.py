@@ -3,7 +3,7 @@
 import csv
 import io
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, BinaryIO
 
 import click
@@ -70,7 +70,8 @@ def import_users(control: Control, file: BinaryIO) -> int:
     """Make the accounts in FILE, a CSV file in UTF-8; - reads the standard input.
 
     Its first line names the columns: email, and such as firstname, lastname, password, language. Accounts that are
-    there stay as they are, so that a file may be given again. Exit code 65 when some could not be made.
+    there stay as they are, so that a file may be given again. A line that is damaged as such (too many cells, no number
+    where one belongs) keeps all from being made. Exit code 65 when some could not be made.
     """
     from gatepost.services.users import UserAdd  # takes its time
 
@@ -150,20 +151,25 @@ def _make(control: Control, facts: Mapping[str, Any]) -> Any:
     return control.ask("POST", "/users", {"status": "ENABLED", "domainId": domain["id"], **given})
 
 
-def _rows(file: BinaryIO, kind: type[msgspec.Struct]) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield the lines of a CSV file by their numbers, their empty cells left out; raise Failure for what is none."""
+def _rows(file: BinaryIO, kind: type[msgspec.Struct]) -> list[tuple[int, dict[str, Any]]]:
+    """Return the lines of a CSV file by their numbers, their empty cells left out; raise Failure for what is none."""
     try:
         text = file.read().decode("utf-8-sig")
         mark = ";" if ";" in text.partition("\n")[0] else ","
         rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=mark, strict=True)
         require_members(kind, rows.fieldnames or ())
-        for row in rows:
-            if None in row:
-                raise Failure(f"line {rows.line_num}: more cells than columns", os.EX_DATAERR)
-            pairs = [f"{name}={cell}" for name, cell in row.items() if cell]
-            yield rows.line_num, {"email": "", **change(kind, pairs)}
+        return [(rows.line_num, _facts(row, kind, rows.line_num)) for row in rows]
     except (UnicodeDecodeError, csv.Error) as error:
         raise Failure(f"no CSV file in UTF-8: {error}", os.EX_DATAERR) from error
+
+
+def _facts(row: Mapping[str, Any], kind: type[msgspec.Struct], line: int) -> dict[str, Any]:
+    if None in row:
+        raise Failure(f"line {line}: more cells than columns", os.EX_DATAERR)
+    try:
+        return {"email": "", **change(kind, [f"{name}={cell}" for name, cell in row.items() if cell])}
+    except Failure as failure:
+        raise Failure(f"line {line}: {failure}", os.EX_DATAERR) from failure
 
 
 def _row(user: Any) -> tuple[object, ...]:
