@@ -86,7 +86,18 @@ def test_a_file_in_pieces_is_joined_and_one_without_end_is_told() -> None:
     image = made.made(made.listing(made.name("joined", joined), made.name("never", never)))
     (member, _) = holding("a.img", image).members
     assert (member.path, member.size, member.head) == ("joined", 4096, b"a" * 512)
-    assert problems(image) == ("a.img: never: a file lies in too many pieces (udf)",)
+    assert problems(image) == ("a.img: never: its files lie in too many pieces (udf)",)
+
+
+def test_the_pieces_of_all_files_are_counted_together() -> None:
+    """Else each of thousands of names for one endless file would be followed as far."""
+    made = Disc()
+    endless = made.put(tagged(258, at(_20=number(16)) + extent(3 << 30 | 2048, 0)), made.blocks)
+    never = made.entry(5, 4096, 1, extent(3 << 30 | 2048, endless))
+    late = made.file(EXE)
+    image = made.made(made.listing(made.name("never", never), made.name("late", late)))
+    told = ": its files lie in too many pieces (udf)"
+    assert problems(image) == (f"a.img: never{told}", f"a.img: late{told}")
 
 
 def test_odd_octets_are_told_or_read() -> None:

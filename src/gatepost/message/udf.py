@@ -14,7 +14,7 @@ from gatepost.message.meter import Damaged, Entry, Meter, Stop
 
 _SECTORS = (2048, 512, 4096)
 _VOLUME_SECTORS = 256  # that are looked at; some ten tell of a volume
-_CHAIN = 10_000  # descriptors of where one file lies
+_PIECES = 50_000  # that all files of a disc lie in
 _PARTITION, _VOLUME, _END = 5, 6, 8
 _ELSEWHERE = 3
 _FILE_SET, _NAME, _FURTHER, _FILE, _EXTENDED = 256, 257, 258, 261, 266
@@ -85,6 +85,7 @@ class _Disc:
         self._sector = sector
         self._meter = meter
         self._grounds: list[Ground] = []
+        self._pieces = 0
 
     def entries(self, at: int, length: int) -> Iterator[Entry]:
         """Yield the files of the volumes that the descriptors there tell of (3/8.4.2)."""
@@ -186,13 +187,13 @@ class _Disc:
 
     def _extents(self, node: Node) -> Iterator[Extent]:
         """Yield the pieces of a file, also those that a further block tells of (4/14.14)."""
-        told, number = node.told, 0
+        told = node.told
         while told:
             further = b""
             for extent in _allocated(node.form, told, node.partition):
-                number += 1
-                if number > _CHAIN:
-                    raise Damaged("a file lies in too many pieces (udf)")
+                self._pieces += 1
+                if self._pieces > _PIECES:
+                    raise Damaged("its files lie in too many pieces (udf)")
                 if extent.kind == _GOES_ON:
                     block = self._block(extent.place, _FURTHER)
                     further = block[24 : 24 + int.from_bytes(block[20:24], "little")]
