@@ -20,7 +20,7 @@ class Told(NamedTuple):
 
 
 class Gathering:
-    """Holds, in memory, deliveries of mails that have others under way. A kill has them tried once more."""
+    """Holds, in memory, deliveries of mails that have others under way. A kill has what failed tried once more."""
 
     def __init__(
         self, waiting: Callable[[str], int], tell: Callable[[list[Told]], None], *, patience: float = PATIENCE
