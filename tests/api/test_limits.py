@@ -438,3 +438,12 @@ async def test_links_are_made_of_the_socket_not_of_the_host_header_threat_135(tm
         host, port = peer.writer.get_extra_info("peername")
         assert status == 201
         assert headers["location"].startswith(f"http://{host}:{port}/domains/")
+
+
+@pytest.mark.parametrize("target", ["*", "/", "a:1", "a"])
+@pytest.mark.parametrize("wish", [(), UPGRADE], ids=["alone", "with a wish"])
+async def test_there_are_no_tunnels(connect: Any, target: str, wish: tuple[str, ...]) -> None:
+    """What followed `CONNECT *` was read again and again, and nobody else was answered."""
+    peer = await connect()
+    await peer.send(request(*wish, method="CONNECT", path=target))
+    assert (await peer.answer())[0] == 501

@@ -138,6 +138,8 @@ class Guard(HttpToolsProtocol):
             return
         self._cancel()
         self._in_head, self._unread = False, 0
+        if self.parser.should_upgrade():  # a tunnel, whose end the parser would never find
+            raise Refused(501)
         self._check_framing()
         super().on_headers_complete()
         self.cycle.transport = self._outlet  # type: ignore[assignment]
