@@ -11,6 +11,7 @@ from gatepost.model.envelope import Dsn, Login, Role
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.route import Platform, Transport
 from gatepost.model.rules import SenderRule, SenderType
+from gatepost.model.suppression import Cause, Suppression
 from gatepost.model.tenant import Domain, DomainAlias, DomainStatus, Group, GroupMember, Priority, User, UserStatus
 from gatepost.mta import srs
 from gatepost.mta.claims import Claims
@@ -269,6 +270,19 @@ async def test_a_groups_outside_member_needs_a_policy_that_takes_mail(world: Wor
     await world.domain("served.example", policy={"incoming": False})
     await group(world, "g@served.example", "out@world.example")
     assert await refusal(directory, "g@served.example") is Kind.UNKNOWN_USER
+
+
+async def test_a_groups_outside_member_who_is_suppressed_gets_no_more_of_its_mail(
+    world: World, directory: Directory
+) -> None:
+    domain = await world.domain("served.example")
+    await group(world, "g@served.example", "out@world.example", "zoe@world.example")
+    await group(world, "left@served.example", "out@world.example")
+    entry = Suppression(domain_id=domain.id, address="out@world.example", cause=Cause.COMPLAINT, created_at=0)
+    await world.add(entry)
+    (found,) = await directory.resolve(parse_address("g@served.example"), client(), WORLD)
+    assert found.address.key == "zoe@world.example"
+    assert await refusal(directory, "left@served.example") is Kind.UNKNOWN_USER
 
 
 async def test_the_reports_that_an_author_asks_for_tell_nothing_of_members(world: World, directory: Directory) -> None:

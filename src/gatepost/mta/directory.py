@@ -250,9 +250,7 @@ class Directory:
         view = self.may_relay(client, sender)
         if view is None or address.literal:
             raise Problem(Kind.RELAYING_DENIED, "relaying denied")
-        listed = self._suppressed.find(view.domain.id, address, self._clock())
-        if listed is not None:
-            raise Problem(Kind.SUPPRESSED, listed.words)
+        self._suppressed.check(view.domain.id, address, self._clock())
         policy = self._sender_policy(sender, view) if sender else view.policy
         return self._leaving(address, address, view, policy, dsn)
 
@@ -323,6 +321,7 @@ class Directory:
             return await self._verified(self._mailbox(Address(address.local, inside.domain.name), given, inside), dsn)
         if view.policy is None or not view.policy.incoming:
             raise Problem(Kind.POLICY_REFUSED, "the group takes no mail from here")
+        self._suppressed.check(view.domain.id, address, self._clock())
         leaving, verify = self._leaving(address, given, view, view.policy, dsn), view.domain.sender_verify_on
         rewritten = self.stand_in(sender, view.domain.name)
         return msgspec.structs.replace(leaving, clean_only=True, sender=rewritten, sender_verify=verify)

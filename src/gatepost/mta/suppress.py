@@ -12,7 +12,7 @@ from gatepost.message.returns import Fate, Sort, read_return
 from gatepost.model.address import Address, BadAddress, parse_address
 from gatepost.model.auth import AuthResults
 from gatepost.model.envelope import Direction, Envelope
-from gatepost.model.problem import Problem
+from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import All, Query, eq, every
 from gatepost.model.stored import Delivery, Message, State, TraceEvent
 from gatepost.model.suppression import Cause, Suppression
@@ -74,11 +74,12 @@ class Suppressed:
         self._memory = Remembered(store, exact=True)
         self._entries: dict[tuple[int, str], Suppression | None] = self._memory.cache()
 
-    def find(self, domain_id: int, address: Address, now: int) -> Suppression | None:
-        """Return the entry that keeps a domain's mail from an address."""
+    def check(self, domain_id: int, address: Address, now: int) -> None:
+        """Raise Problem(SUPPRESSED) where an entry keeps a domain's mail from an address."""
         key = domain_id, address.key
         entry = self._memory.known(self._entries, key, lambda: self._reader.first(Suppression, _same(*key)))
-        return None if entry is None or (entry.expires_at is not None and entry.expires_at <= now) else entry
+        if entry is not None and (entry.expires_at is None or entry.expires_at > now):
+            raise Problem(Kind.SUPPRESSED, entry.words)
 
 
 class Returns:
