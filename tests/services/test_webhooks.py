@@ -13,8 +13,11 @@ from tests.peers.sink import authority, server_tls
 from tests.peers.web import Web, answer
 
 from gatepost.model.access import Caller, Reach
+from gatepost.model.envelope import Role
+from gatepost.model.policy import Policy
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Query
+from gatepost.model.tenant import Domain
 from gatepost.model.webhook import Webhook
 from gatepost.mta.caller import signature
 from gatepost.services.targets import Targets
@@ -60,7 +63,7 @@ class Receiver:
 async def receiver(tmp_path: Path) -> AsyncIterator[Receiver]:
     ca = authority()
     ca.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    names = Names({HOST: ["A 127.0.0.1"], "world.example": ["MX 10 mx.world.example."]})
+    names = Names({HOST: ["A 127.0.0.1"], "world.example": ["MX 10 mx.world.example."], "other.example": []})
     async with Web(server_tls(ca, HOST), OK) as web, names:
         webhooks = {"private": True, "timeout": 2.0, "ca_file": str(tmp_path / "ca.pem")}
         async with open_desk(tmp_path, webhooks=webhooks, dns={"servers": [names.address]}) as desk:
@@ -151,6 +154,64 @@ async def test_a_call_that_fails_is_made_again_later_and_given_up_in_the_end(rec
     clock.now += 8 * 86_400_000  # type: ignore[attr-defined]
     await receiver.round()
     assert await receiver.calls(hook) == []
+
+
+@pytest.mark.parametrize("down", [answer("no", status="503 Later"), b""], ids=["503", "none"])
+async def test_after_an_outage_the_oldest_is_told_first(
+    receiver: Receiver, down: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gatepost.mta.caller.CHUNK", 1)
+    clock = receiver.desk.house.gatepost.clock
+    await receiver.hook(events=["queued", "delivered"])
+    receiver.web.said = down
+    await receiver.desk.house.send(mail(message_id="1"), "bob@served.example")
+    for _ in range(3):
+        await receiver.round()
+        clock.now += 60_000  # type: ignore[attr-defined]
+    await receiver.desk.house.send(mail(message_id="2"), "bob@served.example")
+    receiver.web.said = OK
+    receiver.web.bodies.clear()
+    for _ in range(4):
+        await receiver.round()
+    told = [json.loads(body) for body in receiver.web.bodies]
+    assert [(each["messageId"], each["event"]) for each in told] == [
+        (f"<{count}@world.example>", event) for count in (1, 2) for event in ("queued", "delivered")
+    ]
+
+
+async def test_a_call_that_is_refused_for_what_it_tells_is_put_off_alone(receiver: Receiver) -> None:
+    clock = receiver.desk.house.gatepost.clock
+    hook = await receiver.hook(events=["queued", "delivered"])
+    receiver.web.said = answer("no", status="500 Sorry")
+    await receiver.desk.house.send(mail(), "bob@served.example")
+    for _ in range(2):
+        await receiver.round()
+        clock.now += 59_999  # type: ignore[attr-defined]
+    assert [call["attempts"] for call in await receiver.calls(hook)] == [1, 0]
+    receiver.web.said = OK
+    clock.now += 1  # type: ignore[attr-defined]
+    await receiver.round()
+    assert [call["state"] for call in await receiver.calls(hook)] == ["done", "done"]
+
+
+async def test_a_report_to_a_sender_is_told_of_as_any_mail_is(receiver: Receiver) -> None:
+    house = receiver.desk.house
+    await receiver.hook(events=["queued", "delivered", "bounced"])
+    domain = house.store.reader.domain("served.example")
+    assert domain is not None
+    await house.store.write(lambda writer: writer.change(Domain, domain.id, outgoing_subnets=["127.0.0.1/32"]))
+    await house.store.write(lambda writer: writer.change(Policy, domain.policy_id, outgoing=True))
+    house.sink.script["RCPT <eve@other.example>"] = "550 5.1.1 no such user"
+    leaving = mail().replace(b"ada@world.example", b"bob@served.example")
+    await house.send(leaving, "eve@other.example", sender="bob@served.example", role=Role.TRUSTED)
+    await receiver.round()
+    told = [json.loads(body) for body in receiver.web.bodies]
+    assert [(each["event"], each["recipient"]) for each in told] == [
+        ("queued", "eve@other.example"),
+        ("bounced", "eve@other.example"),
+        ("queued", "bob@served.example"),
+        ("delivered", "bob@served.example"),
+    ]
 
 
 async def test_who_may_not_read_mail_is_told_of_none_by_a_webhook(receiver: Receiver) -> None:

@@ -25,14 +25,15 @@ CHUNK = 100  # calls that are taken up at once, and removed at once
 FIRST, LONGEST = 60_000, 6 * 3_600_000  # milliseconds between two attempts
 DAY, HOUR = 86_400_000, 3_600_000
 SET_BACK = 60_000  # milliseconds by which a clock must go back to count as set anew
+DOWN = {None, 429, 502, 503, 504}  # answers that are said of a receiver, not of what it was told; None: no answer
 SHOWN = 200  # characters of what an attempt came to
 
 
 class Caller:
     """One for the process. One call at a time to each URL, where they arrive in order; to several side by side.
 
-    A webhook that fails rests for a while. One that does not answer keeps its place until its time is over, and holds
-    up no other.
+    A webhook that fails rests for a while. While its receiver is down its calls keep their order, the oldest first;
+    a call that is refused for what it tells is put off alone. One that does not answer holds up no other.
     """
 
     def __init__(self, store: Store, resolver: Resolver, settings: WebhookSettings, clock: Clock) -> None:
@@ -137,9 +138,9 @@ class Caller:
         return page.items
 
     async def _serve(self, calls: Sequence[HookCall]) -> None:
-        """Make the calls of one URL; after the first of a webhook that fails its others wait for the same moment."""
+        """Make the calls of one URL; after the first of a webhook that fails its others wait."""
         failed: set[int] = set()
-        for number, call in enumerate(calls):
+        for call in calls:
             if call.webhook_id in failed:
                 continue
             hook = self._store.reader.get(Webhook, call.webhook_id)
@@ -149,8 +150,7 @@ class Caller:
                 answer = await self._call(hook, call)
             except Refused as refusal:
                 failed.add(call.webhook_id)
-                others = [other for other in calls[number + 1 :] if other.webhook_id == call.webhook_id]
-                await self._put_off(call, others, str(refusal)[:SHOWN], lasting=hook is None)
+                await self._put_off(call, refusal, lasting=hook is None)
             else:
                 await self._settle(call, state=CallState.DONE, last=answer, done_at=self._clock())
 
@@ -173,18 +173,18 @@ class Caller:
         except Unsealable as error:
             raise Refused("its secret was sealed with another key") from error
 
-    async def _put_off(self, call: HookCall, others: Sequence[HookCall], why: str, *, lasting: bool) -> None:
+    async def _put_off(self, call: HookCall, refusal: Refused, *, lasting: bool) -> None:
         now = self._clock()
+        why = str(refusal)[:SHOWN]
         over = lasting or now - call.created_at >= self._settings.life_hours * HOUR
         self._resting[call.webhook_id] = now + FIRST
-        due = now + min(FIRST << min(call.attempts, 20), LONGEST)
         if over:
             await self._settle(call, state=CallState.FAILED, last=why, done_at=now)
+        elif refusal.status in DOWN:
+            await self._settle(call, last=why)
         else:
-            await self._settle(call, state=CallState.WAITING, last=why, due=due)
+            await self._settle(call, last=why, due=now + min(FIRST << min(call.attempts, 20), LONGEST))
         log.warning("webhook not called", webhook=call.webhook_id, why=why, given_up=over)
-        ids = [other.id for other in others]
-        await self._store.write(lambda writer: [writer.change(HookCall, each, due=due) for each in ids])
 
     async def _settle(self, call: HookCall, **members: object) -> None:
         await self._store.write(lambda writer: writer.change(HookCall, call.id, attempts=call.attempts + 1, **members))

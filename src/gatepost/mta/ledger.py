@@ -70,6 +70,8 @@ class Ledger:
             _tell(each)
         aftermath = await self._aftermath(load, done, now)
         calls = [call for each in done for call in self._hooks.of_delivery(load.message, each.delivery)]
+        for report in aftermath.reports:
+            calls += self._hooks.of_mail(report.message, [report.delivery], [])
         rows = [each.delivery for each in done]
         if aftermath == _NOTHING and not calls:
             await self._persist(Settle(rows), pace)

@@ -15,7 +15,11 @@ TAKEN = 8192  # octets that the system takes ahead of us; it may take twice as m
 
 
 class Refused(Exception):
-    """A post was not taken; the text says why."""
+    """A post was not taken; the text says why. `status`: what was answered, None where nothing was."""
+
+    def __init__(self, why: str, *, status: int | None = None) -> None:
+        super().__init__(why)
+        self.status = status
 
 
 def bounded(context: ssl.SSLContext) -> httpx2.AsyncClient:
@@ -58,7 +62,7 @@ class Poster:
         except (Missing, DnsFailure, httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError) as error:
             raise Refused(str(error) or "no answer in time") from error
         if not 200 <= status < 300:
-            raise Refused(f"it answers {status}")
+            raise Refused(f"it answers {status}", status=status)
         return str(status)
 
     async def _place(self, host: str) -> str:
