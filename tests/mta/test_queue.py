@@ -801,6 +801,18 @@ async def test_a_mail_given_up_by_hand_is_told_to_its_sender(road: Road) -> None
         assert road.metrics.queued.labels("held")._value.get() == 0
 
 
+async def test_deliveries_of_one_mail_that_are_given_up_by_hand_are_told_in_one_report(road: Road) -> None:
+    async with Sink() as sink:
+        road.to("from.test", sink)
+        ways = [*await road.send("b@nowhere.test", "c@nowhere.test"), *await road.send("d@nowhere.test")]
+        await road.until(lambda: all(road.row(way).attempts == 1 for way in ways))
+        await road.quiet()
+        assert await road.queue.moves.bounce(ways, "the address is closed") == 3
+        await sink.wait(2)
+        named = [[word for word in (b"b@", b"c@", b"d@") if word + b"nowhere.test" in each.data] for each in sink.mails]
+        assert sorted(named) == [[b"b@", b"c@"], [b"d@"]]
+
+
 async def test_what_is_in_one_hand_is_out_of_reach_of_others(road: Road) -> None:
     (way,) = await road.send("b@nowhere.test")
     await road.until(lambda: road.row(way).attempts == 1)

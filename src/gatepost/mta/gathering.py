@@ -1,12 +1,14 @@
 """Lets what is to be told of a mail wait a moment for the rest of it, so that its sender gets one report, not many."""
 
 import asyncio
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple, TypeVar
 
 from gatepost.model.stored import Delivery
 from gatepost.mta.bounce import Settled
 from gatepost.mta.schedule import Entry
+
+T = TypeVar("T")
 
 PATIENCE = 10.0  # seconds
 MOST = 200  # deliveries that are told of in one report, so that the writer is not held up (rules 17)
@@ -57,13 +59,18 @@ class Gathering:
 
     def _end(self, mail_id: str) -> None:
         self._clocks.pop(mail_id).cancel()
-        reports: dict[tuple[object, ...], list[Told]] = {}
-        for each in self._held.pop(mail_id):
-            reports.setdefault(_whose(each.settled.delivery), []).append(each)
-        for told in reports.values():
+        for told in in_one_report(self._held.pop(mail_id), lambda each: each.settled.delivery):
             self._tell(told)
 
 
+def in_one_report(items: Iterable[T], row_of: Callable[[T], Delivery]) -> list[list[T]]:
+    """Put together what one report can tell of."""
+    reports: dict[tuple[object, ...], list[T]] = {}
+    for each in items:
+        reports.setdefault(_whose(row_of(each)), []).append(each)
+    return [told[at : at + MOST] for told in reports.values() for at in range(0, len(told), MOST)]
+
+
 def _whose(row: Delivery) -> tuple[object, ...]:
-    """What must be equal in all deliveries of one report: who gets it, on whose account, and what he asked for."""
-    return row.sender, row.domain_id, row.ret, row.envid
+    """What must be equal in all deliveries of one report: of which mail, who gets it, on whose account, as he asked."""
+    return row.mail_id, row.sender, row.domain_id, row.ret, row.envid

@@ -12,6 +12,7 @@ from gatepost.model.query import eq
 from gatepost.model.route import Hop, write_hop
 from gatepost.model.stored import Delivery, Pause, State
 from gatepost.mta.freight import Freight
+from gatepost.mta.gathering import in_one_report
 from gatepost.mta.ledger import Ledger, Sent
 from gatepost.mta.line import Destination, Line
 from gatepost.mta.outcome import Outcome, Result, own
@@ -102,9 +103,9 @@ class Moves:
         """Give deliveries up, held ones too; their senders are told `reason` where they may be. Return how many."""
         with self._in_hand(ids):
             rows = _live(self._store.reader, ids)
-            for row in rows:
-                await self._end(row, reason)
-                self._line.held.dec(row.state is State.HELD)
+            for told in in_one_report(rows, lambda row: row):
+                await self._end(told, reason)
+                self._line.held.dec(sum(row.state is State.HELD for row in told))
         return len(rows)
 
     async def reroute(self, ids: Sequence[int], hop: Hop | None) -> int:
@@ -165,11 +166,11 @@ class Moves:
                     self._line.admit(row, row=False)
             self._go()
 
-    async def _end(self, row: Delivery, reason: str) -> None:
+    async def _end(self, rows: Sequence[Delivery], reason: str) -> None:
         now = self._clock()
         given_up = Outcome(result=Result.FAILED, reply=own("5.7.0", reason), at=now)
-        ended = settled(row, given_up, now, self._settings)
-        self._send(await self._ledger.settle(self._freight.reload(row), [ended], now))
+        ended = [settled(row, given_up, now, self._settings) for row in rows]
+        self._send(await self._ledger.settle(self._freight.reload(rows[0]), ended, now))
 
     def _check(self, ids: Sequence[int]) -> None:
         if busy := [each for each in ids if self.is_under_way(each)]:
