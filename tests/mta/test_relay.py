@@ -455,9 +455,22 @@ async def test_a_delivery_does_not_wait_for_each_of_many_servers_that_hang_97(ma
         (outcome,) = await relay.deliver(Route(hops=hops), parcel())
         assert outcome.result is Result.DEFERRED and outcome.unreachable
         assert outcome.hop != f"127.0.0.21[127.0.0.21]:{port}"
-        later = Route(hops=(*hops[:1], hops[-1]))
-        (outcome,) = await relay.deliver(later, parcel())
+        (outcome,) = await relay.deliver(Route(hops=hops[-2:]), parcel())
         assert outcome.hop == f"127.0.0.21[127.0.0.21]:{port}"
+
+
+async def test_a_server_behind_others_that_hang_has_its_turn_at_a_later_try_97(make: Make) -> None:
+    relay = make(connect_timeout=0.02, command_timeout=0.02)
+    with socket.create_server(("0.0.0.0", 0), backlog=64) as silent:
+        port = silent.getsockname()[1]
+        hanging = [Hop(f"127.0.0.{last}", port, Transport.SMTP) for last in range(2, 14)]
+        async with Sink() as sink:
+            route = Route(hops=(*hanging, *to(sink).hops))
+            (outcome,) = await relay.deliver(route, parcel())
+            assert outcome.result is Result.DEFERRED
+            for _ in hanging:  # on a busy machine a try may come to one of them alone
+                (outcome,) = await relay.deliver(route, parcel())
+            assert outcome.result is Result.DELIVERED
 
 
 async def test_a_server_that_never_takes_mail_fails_it(make: Make) -> None:

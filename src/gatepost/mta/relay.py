@@ -1,7 +1,7 @@
 """Hands a mail to the next hop, for all its recipients in one transaction; says what became of each."""
 
-import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -17,6 +17,7 @@ from gatepost.model.stored import Delivery
 from gatepost.model.tls_reports import PolicyType
 from gatepost.mta.connect import Contexts, open_session
 from gatepost.mta.outcome import Outcome, Reply, Result, own
+from gatepost.mta.patience import Patience
 from gatepost.mta.pool import Crowded, Pool
 from gatepost.mta.routing import Gateway, Router, Target, Unroutable
 from gatepost.mta.security import POLICY_TYPES, Security, make_security
@@ -29,7 +30,6 @@ from gatepost.store.store import Store
 
 T = TypeVar("T")
 
-HANGING = 3  # servers whose whole time a delivery waits for; behind them it tries no other until it is due again
 _SILENCE = own("4.4.1", "no server answers")
 
 
@@ -58,7 +58,7 @@ class Relay:
         self._hostname = hostname
         self._results = results
         self._contexts = Contexts(settings.ca_file)
-        self._patience = HANGING * (settings.connect_timeout + settings.command_timeout)
+        self._patience = Patience(settings.connect_timeout + settings.command_timeout, time.monotonic)
         ours = gateway or Gateway([hostname], [])
         self._router = Router(settings, resolver, ours, security=security, chance=chance)
         self.pool = Pool(settings, self._open)
@@ -126,7 +126,7 @@ class Relay:
 
     async def _round(self, route: Route, parcel: Parcel) -> list[Outcome]:
         try:
-            targets = await self._router.targets(route, parcel.tls)
+            targets = self._patience.in_turn(await self._router.targets(route, parcel.tls))
         except Unroutable as error:
             lost = error.result is Result.DEFERRED
             outcomes = [
@@ -134,12 +134,14 @@ class Relay:
             ]
             return self._unmet(outcomes) if error.unmet else outcomes
         counted = self._router.policy_domain(route) if parcel.tls is TlsWish.NONE else ""
-        now = asyncio.get_running_loop().time
-        patient_until = now() + self._patience
+        patient_until = self._patience.until()
         outcomes = await self._try(targets[0], parcel, counted)
-        for target in targets[1:]:
+        for number, target in enumerate(targets[1:], 1):
             open_ones = [index for index, outcome in enumerate(outcomes) if outcome.unreachable or outcome.unmet]
-            if not open_ones or now() >= patient_until:
+            if not open_ones:
+                break
+            if self._patience.ends(patient_until):
+                self._patience.note(targets[:number])
                 break
             tried = await self._try(target, parcel.only(open_ones), counted)
             for index, outcome in zip(open_ones, tried, strict=True):
