@@ -1,7 +1,9 @@
 """The queue over a real store and real next hops: outcomes, back-off, fairness, restart, the administrator's verbs."""
 
 import asyncio
+import contextlib
 import socket
+import sqlite3
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -18,8 +20,10 @@ from gatepost.model.problem import Kind, Problem
 from gatepost.model.route import Hop, Route, Transport
 from gatepost.model.stored import Delivery, State
 from gatepost.mta import donelog
+from gatepost.mta.line import DAMAGED
 from gatepost.mta.queue import LOOK_AGAIN
 from gatepost.mta.settle import wait
+from gatepost.store.opening import DATABASE
 from gatepost.store.writer import Writer
 
 pytestmark = pytest.mark.anyio
@@ -811,6 +815,30 @@ async def test_deliveries_of_one_mail_that_are_given_up_by_hand_are_told_in_one_
         await sink.wait(2)
         named = [[word for word in (b"b@", b"c@", b"d@") if word + b"nowhere.test" in each.data] for each in sink.mails]
         assert sorted(named) == [[b"b@", b"c@"], [b"d@"]]
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+async def test_a_delivery_whose_row_is_damaged_is_held_and_stops_no_other(make: Make, stopped: bool) -> None:
+    road = await make()
+    way, other = await road.send("b@nowhere.test", "c@elsewhere.test")
+    await road.until(lambda: road.row(way).attempts == road.row(other).attempts == 1)
+    await road.quiet()
+    if stopped:
+        await road.close()
+    with contextlib.closing(sqlite3.connect(road.directory / DATABASE)) as database, database:
+        database.execute("UPDATE delivery SET log = '[{' WHERE id = ?", (way,))
+    async with Sink() as sink:
+        if stopped:
+            road = await make(("elsewhere.test", sink))
+        road.to("elsewhere.test", sink)
+        await road.queue.moves.flush()
+        await road.until(lambda: road.metrics.queued.labels("held")._value.get() == 1)
+        await road.queue.moves.flush()
+        await sink.wait(1)
+        await road.quiet()
+    assert (road.state(way), road.state(other)) == ("held", "delivered")
+    assert road.row(way).last_reply == DAMAGED
+    assert (len(road.queue), road.metrics.queued.labels("held")._value.get()) == (0, 1)
 
 
 async def test_what_is_in_one_hand_is_out_of_reach_of_others(road: Road) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from gatepost.events import Clock, Metrics
+from gatepost.events import Clock, Metrics, log
 from gatepost.model.problem import Problem
 from gatepost.model.route import Route
 from gatepost.model.stored import Delivery, State
@@ -16,6 +16,7 @@ from gatepost.mta.schedule import Entry, Lane, Schedule
 from gatepost.settings import Settings
 from gatepost.store.store import Store
 
+DAMAGED = "its row in the store was damaged"
 NOWHERE = "nowhere"  # the destination of what has no way at present
 
 RouteOf = Callable[[Delivery], Route]
@@ -130,6 +131,24 @@ class Line:
             if self.schedule.is_claimed(entry.id):
                 entry.delivery = None
                 self.schedule.back(entry, entry.lane, now + self._settings.queue.first_retry * 1000, now)
+
+    async def set_aside(self) -> None:
+        """Hold the deliveries whose rows are damaged, for an administrator: what can't be read of them is lost."""
+        ids = await self._store.write(lambda writer: writer.set_aside(DAMAGED))
+        known = [each for each in ids if each in self.schedule]
+        self.held.inc(len(known))
+        for each in known:
+            if not self.schedule.is_claimed(each):  # else it is dropped by whoever tries it
+                self.schedule.forget(each)
+        log.error("deliveries are held, their rows are damaged", deliveries=ids)
+
+    async def live(self, after: int) -> list[Delivery]:
+        """Return the next deliveries that are not done, by id."""
+        try:
+            return self._store.reader.live(after)
+        except msgspec.DecodeError:
+            await self.set_aside()
+            return self._store.reader.live(after)
 
     def destinations(self) -> list[Destination]:
         """Tell what waits for each destination, the fullest first."""

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
 
+import msgspec
+
 from gatepost.events import Clock, Metrics, keep, log
 from gatepost.model.envelope import Body
 from gatepost.model.problem import Problem
@@ -119,7 +121,7 @@ class Queue:
         for pause in self._store.reader.find(Pause, Query()).items:
             self.line.schedule.pause(pause.destination)
         after = held = 0
-        while chunk := self._store.reader.live(after):
+        while chunk := await self.line.live(after):
             for delivery in chunk:
                 if delivery.state is State.QUEUED:
                     self.line.admit(delivery, row=False)
@@ -367,6 +369,8 @@ class Queue:
             for entry in taken:
                 self._begin(self._settle_plainly(entry), [])
             self.line.put_off([entry for entry in entries if entry not in taken])
+            if isinstance(error, msgspec.DecodeError):
+                self._begin(self.line.set_aside(), [])
         left = any(entry.id in self.line.schedule for entry in entries)  # else all is as `_deliver` left it
         if full or (left and not self._rests):
             self._dispatch()

@@ -15,7 +15,7 @@ from gatepost.model.memory import Room, Row
 from gatepost.model.outgoing import Upload
 from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Condition, Op, Query, Where, eq, every
-from gatepost.model.stored import Copy, Delivery, Message, TraceEvent
+from gatepost.model.stored import Copy, Delivery, Message, State, TraceEvent
 from gatepost.model.verdict import Folder
 from gatepost.store import memory, uploads
 from gatepost.store import query as compiler
@@ -23,7 +23,7 @@ from gatepost.store.journal import Journal
 from gatepost.store.mail import Arrival, Kept, Mail, move_copies
 from gatepost.store.purge import Purged, forget_audit, forget_refused, purge
 from gatepost.store.reader import Reader
-from gatepost.store.schema import Column, Table, table
+from gatepost.store.schema import LIVE, Column, Table, table
 
 T = TypeVar("T")
 
@@ -156,6 +156,14 @@ class Writer(Reader):
     def settle(self, delivery: Delivery) -> None:
         """Write how a delivery stands; once nothing else needs the mail's bytes they go."""
         self.mail.settle([delivery])
+
+    def set_aside(self, why: str) -> list[int]:
+        """Hold the deliveries not done a list of whose can't be read any more, without it; return their ids."""
+        sql = f"SELECT id FROM delivery WHERE {LIVE} AND NOT (json_valid(log) AND json_valid(marks))"
+        ids = [id for (id,) in self._rows(sql)]
+        for each in ids:
+            self.change(Delivery, each, state=State.HELD, marks=[], log=[], last_reply=why)
+        return ids
 
     def note(self, mail_id: str, trace: Sequence[TraceEvent], until: int) -> None:
         """Append events to a mail's trace, to be kept until `until`."""
