@@ -25,7 +25,6 @@ CHUNK = 100  # calls that are taken up at once, and removed at once
 FIRST, LONGEST = 60_000, 6 * 3_600_000  # milliseconds between two attempts
 DAY, HOUR = 86_400_000, 3_600_000
 SET_BACK = 60_000  # milliseconds by which a clock must go back to count as set anew
-DOWN = {None, 429, 502, 503, 504}  # answers that are said of a receiver, not of what it was told; None: no answer
 SHOWN = 200  # characters of what an attempt came to
 
 
@@ -180,7 +179,7 @@ class Caller:
         self._resting[call.webhook_id] = now + FIRST
         if over:
             await self._settle(call, state=CallState.FAILED, last=why, done_at=now)
-        elif refusal.status in DOWN:
+        elif refusal.down:
             await self._settle(call, last=why)
         else:
             await self._settle(call, last=why, due=now + min(FIRST << min(call.attempts, 20), LONGEST))

@@ -12,14 +12,15 @@ from gatepost.dns import DnsFailure, Missing, Resolver
 from gatepost.model.network import is_forbidden, is_public
 
 TAKEN = 8192  # octets that the system takes ahead of us; it may take twice as many
+_DOWN = {429, 502, 503, 504}
 
 
 class Refused(Exception):
-    """A post was not taken; the text says why. `status`: what was answered, None where nothing was."""
+    """A post was not taken; the text says why. `down`: that is said of the receiver, not of what it was told."""
 
-    def __init__(self, why: str, *, status: int | None = None) -> None:
+    def __init__(self, why: str, *, down: bool = True) -> None:
         super().__init__(why)
-        self.status = status
+        self.down = down
 
 
 def bounded(context: ssl.SSLContext) -> httpx2.AsyncClient:
@@ -62,7 +63,7 @@ class Poster:
         except (Missing, DnsFailure, httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError) as error:
             raise Refused(str(error) or "no answer in time") from error
         if not 200 <= status < 300:
-            raise Refused(f"it answers {status}", status=status)
+            raise Refused(f"it answers {status}", down=status in _DOWN)
         return str(status)
 
     async def _place(self, host: str) -> str:
