@@ -26,6 +26,7 @@ log.debug("unseen")
 log.info("mail received", id="00ff", sender="a@b.test", helo="evil\\r\\n2026 info forged \\x1b[2J")
 logging.getLogger("uvicorn.error").warning("library says %s", "so")
 logging.getLogger("asyncio").info("chatter")
+logging.getLogger("uvicorn.error").log(35, "a level of its own")
 log.info("sign-in refused", door="smtp", ip="192.0.2.7", login="ann@b.test")
 log.info("refused", session=3, ip="192.0.2.8", argument="info sign-in refused door=smtp ip=192.0.2.9")
 """
@@ -70,7 +71,7 @@ def test_the_journal_gets_the_priority_of_each_line(form: str) -> None:
         program = [sys.executable, "-c", PROGRAM.format(format=form)]
         subprocess.run(program, stderr=writing, env=environ, check=True)
         os.close(writing)
-        assert [line[:3] for line in journal] == ["<6>", "<4>", "<6>", "<6>"]
+        assert [line[:3] for line in journal] == ["<6>", "<4>", "<6>", "<6>", "<6>"]
 
 
 def test_a_line_that_does_not_go_to_the_journal_has_no_priority(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,7 +59,7 @@ def _ranked(last: structlog.typing.Processor) -> structlog.typing.Processor:
     """Put each line's priority before it, which systemd's journal takes off and files the line under."""
 
     def line(logger: Any, name: str, event: MutableMapping[str, Any]) -> str:
-        return f"<{_RANKS[event['level']]}>" + str(last(logger, name, event))
+        return f"<{_RANKS.get(event['level'], _RANKS['info'])}>" + str(last(logger, name, event))
 
     return line
 
