@@ -140,7 +140,8 @@ class Line:
         for each in known:
             if not self.schedule.is_claimed(each):  # else it is dropped by whoever tries it
                 self.schedule.forget(each)
-        log.error("deliveries are held, their rows are damaged", deliveries=ids)
+        if ids:
+            log.error("deliveries are held, their rows are damaged", deliveries=ids)
 
     async def live(self, after: int) -> list[Delivery]:
         """Return the next deliveries that are not done, by id."""

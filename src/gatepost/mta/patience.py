@@ -23,6 +23,7 @@ class Patience:
         return self._clock() + self._most
 
     def ends(self, until: float) -> bool:
+        """Tell whether that time, in seconds, has come."""
         return self._clock() >= until
 
     def in_turn(self, targets: Sequence[Target]) -> Sequence[Target]:
