@@ -9,7 +9,9 @@ import zlib
 from pathlib import Path
 
 import py7zr
+import pytest
 
+from gatepost.message import foreign
 from gatepost.message.anatomy import Anatomy, Part
 from gatepost.message.archive import Unpacker
 from gatepost.message.parse import dissect
@@ -19,6 +21,8 @@ TESTDATA = Path(os.environ.get("GATEPOST_TESTDATA") or Path(__file__).parents[3]
 LIMITS = Limits()
 HEADER = b"From: ann@a.example\r\nTo: bob@b.example\r\nSubject: x\r\nMIME-Version: 1.0\r\n"
 EXE = b"MZ" + bytes(range(256)) * 4
+
+needs_library = pytest.mark.skipif(not foreign.available(), reason="libarchive13 is not installed; .ci/run installs it")
 
 
 def take_apart(data: bytes, limits: Limits = LIMITS) -> Anatomy:

@@ -17,6 +17,7 @@ from tests.message.mails import (
     holding,
     local_record,
     mail,
+    needs_library,
     rar5,
     take_apart,
 )
@@ -47,7 +48,6 @@ PPMD = base64.b64decode(
     "ERMAegBlAHIAbwAuAGUAeABlAAAAAAA="
 )
 ODD_PPMD = PPMD[:33] + base64.b64decode("UDm+8H7C") + PPMD[39:]
-needs_library = pytest.mark.skipif(not foreign.available(), reason="libarchive13 is not installed; .ci/run installs it")
 
 
 @pytest.fixture

@@ -4,10 +4,9 @@ import struct
 
 import pytest
 from tests.message.discs import LINK, Disc, at, disc, extent, number, tagged
-from tests.message.mails import EXE, attachment, holding, mail, take_apart
+from tests.message.mails import EXE, attachment, holding, mail, needs_library, take_apart
 
 from gatepost.message.anatomy import Kind
-from gatepost.message.foreign import available
 
 TREE = {"run.exe": EXE, "docs": {"read.txt": b"hello", "\u0441\u0447\u0451\u0442.lnk": b"L" * 5000, "deep": {}}}
 
@@ -33,7 +32,7 @@ def test_each_file_is_found_under_its_name(sector: int, metadata: bool, extended
     assert problems(content) == ()
 
 
-@pytest.mark.skipif(not available(), reason="needs libarchive")
+@needs_library
 def test_threat_57_both_file_systems_of_a_disc_are_read() -> None:
     content = bytearray(disc({"evil.exe": EXE}))
     content[19 * 2048 : 22 * 2048] = content[16 * 2048 : 19 * 2048]

@@ -69,7 +69,7 @@ async def test_an_address_that_does_not_exist_gets_no_second_mail_until_its_term
     assert "no such user" in refusal
     house.sink.script.clear()
     assert len(await send(house, "kim@far.example")) == 32  # nobody else is concerned
-    house.gatepost.clock.now += 91 * DAY  # type: ignore[attr-defined]
+    house.clock.now += 91 * DAY
     assert len(await send(house)) == 32
 
 
@@ -100,7 +100,7 @@ async def test_what_bounces_while_its_address_is_listed_makes_its_term_no_shorte
     await house.add(
         Suppression(domain_id=1, address="zoe@far.example", cause=Cause.MANUAL, created_at=0, expires_at=until)
     )
-    house.gatepost.clock.now += 400_000  # type: ignore[attr-defined]
+    house.clock.now += 400_000
     await house.gatepost.queue.idle()
     assert [entry.cause for entry in listed(house)] == [cause]
 

@@ -115,21 +115,21 @@ async def test_only_what_was_asked_for_is_told(receiver: Receiver) -> None:
 
 
 async def test_a_call_that_waits_by_a_clock_that_was_ahead_is_made_when_it_is_set_back(receiver: Receiver) -> None:
-    clock = receiver.desk.house.gatepost.clock
+    clock = receiver.desk.house.clock
     hook = await receiver.hook(events=["delivered"])
-    clock.now += 400 * 86_400_000  # type: ignore[attr-defined]
+    clock.now += 400 * 86_400_000
     receiver.web.said = answer("no", status="500 Sorry")
     await receiver.desk.house.send(mail(), "bob@served.example")
     await receiver.round()
     receiver.web.said = OK
-    clock.now -= 400 * 86_400_000  # type: ignore[attr-defined]
+    clock.now -= 400 * 86_400_000
     await receiver.round()
     (call,) = await receiver.calls(hook)
     assert (call["state"], len(receiver.web.bodies)) == ("done", 2)
 
 
 async def test_a_call_that_fails_is_made_again_later_and_given_up_in_the_end(receiver: Receiver) -> None:
-    clock = receiver.desk.house.gatepost.clock
+    clock = receiver.desk.house.clock
     hook = await receiver.hook(events=["delivered"])
     receiver.web.said = answer("no", status="500 Sorry")
     await receiver.desk.house.send(mail(), "bob@served.example")
@@ -138,7 +138,7 @@ async def test_a_call_that_fails_is_made_again_later_and_given_up_in_the_end(rec
     assert (call["state"], call["attempts"], call["last"]) == ("waiting", 1, "it answers 500")
     await receiver.round()  # not due yet
     assert len(receiver.web.bodies) == 1
-    clock.now += 60_000  # type: ignore[attr-defined]
+    clock.now += 60_000
     receiver.web.said = OK
     await receiver.round()
     (call,) = await receiver.calls(hook)
@@ -148,10 +148,10 @@ async def test_a_call_that_fails_is_made_again_later_and_given_up_in_the_end(rec
     assert (await receiver.desk.ask("POST", again)).status_code == 409
     receiver.web.said = answer("gone", status="410 Gone")
     await receiver.round()
-    clock.now += 24 * 3_600_000  # type: ignore[attr-defined]
+    clock.now += 24 * 3_600_000
     await receiver.round()
     assert (await receiver.calls(hook))[0]["state"] == "failed"
-    clock.now += 8 * 86_400_000  # type: ignore[attr-defined]
+    clock.now += 8 * 86_400_000
     await receiver.round()
     assert await receiver.calls(hook) == []
 
@@ -161,13 +161,13 @@ async def test_after_an_outage_the_oldest_is_told_first(
     receiver: Receiver, down: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gatepost.mta.caller.CHUNK", 1)
-    clock = receiver.desk.house.gatepost.clock
+    clock = receiver.desk.house.clock
     await receiver.hook(events=["queued", "delivered"])
     receiver.web.said = down
     await receiver.desk.house.send(mail(message_id="1"), "bob@served.example")
     for _ in range(3):
         await receiver.round()
-        clock.now += 60_000  # type: ignore[attr-defined]
+        clock.now += 60_000
     await receiver.desk.house.send(mail(message_id="2"), "bob@served.example")
     receiver.web.said = OK
     receiver.web.bodies.clear()
@@ -180,16 +180,16 @@ async def test_after_an_outage_the_oldest_is_told_first(
 
 
 async def test_a_call_that_is_refused_for_what_it_tells_is_put_off_alone(receiver: Receiver) -> None:
-    clock = receiver.desk.house.gatepost.clock
+    clock = receiver.desk.house.clock
     hook = await receiver.hook(events=["queued", "delivered"])
     receiver.web.said = answer("no", status="500 Sorry")
     await receiver.desk.house.send(mail(), "bob@served.example")
     for _ in range(2):
         await receiver.round()
-        clock.now += 59_999  # type: ignore[attr-defined]
+        clock.now += 59_999
     assert [call["attempts"] for call in await receiver.calls(hook)] == [1, 0]
     receiver.web.said = OK
-    clock.now += 1  # type: ignore[attr-defined]
+    clock.now += 1
     await receiver.round()
     assert [call["state"] for call in await receiver.calls(hook)] == ["done", "done"]
 
