@@ -21,7 +21,7 @@ from gatepost.cli.control import Control
 from gatepost.cli.failure import Failure
 from gatepost.cli.init import found
 from gatepost.cli.logs import configure
-from gatepost.cli.output import columns
+from gatepost.cli.output import columns, room
 from gatepost.cli.running import run
 from gatepost.cli.send import Client, connect, hand_over
 from gatepost.cli.serve import heed_signals
@@ -160,7 +160,8 @@ def try_out(doors: Doors, bench: Bench) -> Iterator[str]:
     """Lay down the sample domain and its rules, send the samples, and yield what to tell."""
     control = Control(doors.directory)
     furnish(control, bench.hop_port)
-    yield from columns(HEAD, [_try(control, doors.smtp, sample) for sample in samples.samples(wall_clock())])
+    tried = [_try(control, doors.smtp, sample) for sample in samples.samples(wall_clock())]
+    yield from columns(HEAD, tried, room())
     yield from _directions(doors, bench)
 
 

@@ -10,7 +10,7 @@ from gatepost.cli.alone import reading
 from gatepost.cli.control import Control, segment
 from gatepost.cli.eml import Journey, judged
 from gatepost.cli.options import json_option, with_settings
-from gatepost.cli.output import columns, show_json
+from gatepost.cli.output import columns, room, show_json
 from gatepost.cli.story import lines, story
 from gatepost.settings import Settings
 
@@ -54,7 +54,7 @@ def command(
     if as_json:
         show_json(life)
         return
-    for line in story(life):
+    for line in story(life, room()):
         click.echo(line)
 
 
@@ -69,5 +69,5 @@ def _show_judged(events: list[Any], as_json: bool) -> None:
         show_json(events)
         return
     rows = [row[1:] for event in events for row in lines(event)]
-    for line in columns(("EVENT", "MAILBOX", "WHAT"), rows):
+    for line in columns(("EVENT", "MAILBOX", "WHAT"), rows, room()):
         click.echo(line)

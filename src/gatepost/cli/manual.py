@@ -17,7 +17,8 @@ HEAD = """\
 # Commands
 
 `gatepost COMMAND --help` prints the same at the terminal. Every command that reads settings takes `--config FILE` (or
-`GATEPOST_CONFIG`); every command that lists or shows something takes `--json`. `NO_COLOR` is honoured.
+`GATEPOST_CONFIG`); every command that lists or shows something takes `--json`. `NO_COLOR` is honoured. Where a
+table is wider than the terminal its rows go on in further lines; elsewhere a row is one line.
 
 Exit codes are those of `sysexits.h`: 0 done, 64 wrong usage, 65 refused for its content, 66 no such thing, 69 no daemon
 or server, 70 an internal error, 73 it exists already, 74 input or output failed, 75 try later, 76 the peer broke the

@@ -3,7 +3,8 @@
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+import textwrap
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,6 +13,7 @@ import msgspec
 
 from gatepost.cli.failure import Failure
 
+GAP = "  "  # between columns, and before what goes on in a further line
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
@@ -65,16 +67,54 @@ def show_json(value: object) -> None:
     click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2))
 
 
-def columns(head: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterable[str]:
-    """Lay rows out under a head, each column as wide as its widest text."""
+def room() -> int | None:
+    """Return how many characters stand in a line of the terminal; None where the output goes elsewhere."""
+    return (os.get_terminal_size(sys.stdout.fileno()).columns or None) if sys.stdout.isatty() else None
+
+
+def columns(head: Sequence[str], rows: Iterable[Sequence[object]], width: int | None = None) -> Iterator[str]:
+    """Yield the text of each row under a head, each column as wide as its widest text.
+
+    What is wider than `width` goes on in further lines, columns under columns: nothing is cut off.
+    """
     table = [list(head), *([clean("-" if cell is None else cell) for cell in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = _broken(widths, width or sys.maxsize)
     for row in table:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        told = (_line([(row[at], widths[at]) for at in line], GAP * bool(n), width) for n, line in enumerate(lines))
+        yield "\n".join(filter(None, told))
+
+
+def _broken(widths: Sequence[int], width: int) -> list[list[int]]:
+    """Return which columns stand in each line: as many as have room there, one at least.
+
+    The last one, which tells why, may be wrapped in half of a line.
+    """
+    lines: list[list[int]] = [[]]
+    used = 0
+    for at, wide in enumerate(widths):
+        least = min(wide, width // 2) if at == len(widths) - 1 else wide
+        if lines[-1] and used + least > width:
+            lines.append([])
+            used = len(GAP)
+        lines[-1].append(at)
+        used += wide + len(GAP)
+    return lines
+
+
+def _line(cells: Sequence[tuple[str, int]], indent: str, width: int | None) -> str:
+    """Return cells side by side, "" for empty ones; if the last is too wide, it is wrapped."""
+    before = indent + "".join(cell.ljust(wide) + GAP for cell, wide in cells[:-1])
+    last = cells[-1][0]
+    text = (before + last).rstrip()
+    if width is None or len(text) <= width:
+        return text
+    deeper = " " * (len(before) + len(last) - len(last.lstrip())) + GAP
+    return textwrap.fill(text, width, subsequent_indent=deeper, break_long_words=False, break_on_hyphens=False)
 
 
 def show_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    first, *others = columns(head, rows)
+    first, *others = columns(head, rows, room())
     click.secho(first, bold=True)
     for line in others:
         click.echo(line)

@@ -12,15 +12,15 @@ TRIED = ("deferred", "bounced", "expired")  # it is the next hop's last word tha
 PROOFS = ("spf", "helo", "dkim", "dmarc", "arc", "iprev")
 
 
-def story(life: Any) -> Iterator[str]:
-    """Yield the lines that tell a mail's life: what it is, its events, and how it stands now."""
+def story(life: Any, width: int | None = None) -> Iterator[str]:
+    """Yield what tells a mail's life: what it is, its events in lines of that width, and how it stands now."""
     message = life["message"]
     yield f"{message['id']}  {moment(message['received'])}  {message['size']} octets"
     yield f"from <{clean(message['sender'])}> by {clean(message['clientIp'])}, subject: {clean(message['subject'])}"
     yield ""
     told = [*map(lines, life["events"]), *([row] for row in _attempts(life["deliveries"]))]
     told.sort(key=lambda rows: str(rows[0][0]))
-    yield from columns(("TIME", "EVENT", "MAILBOX", "WHAT"), chain.from_iterable(told))
+    yield from columns(("TIME", "EVENT", "MAILBOX", "WHAT"), chain.from_iterable(told), width)
     yield ""
     what, why = ending(life)
     yield f"{what}: {why}"
