@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gatepost.store.sqlite import connect
+from gatepost.store.connection import connect
 
 _EMBEDDING = """
 import sqlite3

@@ -19,8 +19,8 @@ from gatepost.model.query import Query, every
 from gatepost.model.stored import Copy, Delivery, State
 from gatepost.store.backup import backup
 from gatepost.store.check import Flaw, verify
+from gatepost.store.connection import PAGE
 from gatepost.store.health import StoreProblem
-from gatepost.store.sqlite import PAGE
 from gatepost.store.store import Store
 
 

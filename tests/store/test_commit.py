@@ -19,6 +19,7 @@ from gatepost.model.query import Op, Query, Where, eq, every
 from gatepost.model.tenant import Broker, Domain, User
 from gatepost.store import coming, sqlite
 from gatepost.store import store as face
+from gatepost.store.connection import BUSY
 from gatepost.store.health import Health
 from gatepost.store.store import Pace, Store, Writer
 
@@ -464,7 +465,7 @@ async def test_81_a_database_that_was_locked_is_tried_until_it_is_free(
     while not store.healthy:  # noqa: ASYNC110  # the writer's thread finds out
         await asyncio.sleep(0.001)
     await store.write(adds(user()))
-    assert writing.execute("PRAGMA busy_timeout").fetchone() == (sqlite.BUSY,)
+    assert writing.execute("PRAGMA busy_timeout").fetchone() == (BUSY,)
 
 
 @pytest.mark.parametrize("state", ["full", "locked"])

@@ -23,11 +23,11 @@ from gatepost.model.tenant import Domain, DomainStatus, GroupMember, User
 from gatepost.model.webhook import HookCall, Webhook
 from gatepost.store import opening
 from gatepost.store.check import verify
+from gatepost.store.connection import PAGE, connect
 from gatepost.store.health import StoreProblem
 from gatepost.store.migrations import APPLICATION_ID, VERSION, migrate
 from gatepost.store.reader import Reader
 from gatepost.store.schema import TABLES
-from gatepost.store.sqlite import PAGE, connect
 from gatepost.store.store import Store
 from gatepost.store.writer import Writer
 

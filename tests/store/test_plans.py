@@ -17,11 +17,11 @@ from gatepost.model.rules import AttachmentRule, SenderRule, UriRule
 from gatepost.model.stored import Copy, Delivery, Message, State
 from gatepost.model.tenant import Domain, DomainAlias, Group, GroupMember, User
 from gatepost.model.verdict import Folder
+from gatepost.store.connection import _fold
 from gatepost.store.mail import Arrival, Mail
 from gatepost.store.migrations import migrate
 from gatepost.store.purge import Purged, forget_refused, purge
 from gatepost.store.reader import Reader
-from gatepost.store.sqlite import _fold
 from gatepost.store.writer import Writer
 
 DOMAINS = 10_000

@@ -14,10 +14,10 @@ from gatepost.model.query import All, Any, Condition, Not, Op, Pattern, Query, W
 from gatepost.model.stored import Delivery, State
 from gatepost.model.tenant import Customer, Domain, User
 from gatepost.store import query as compiler
+from gatepost.store.connection import _fold
 from gatepost.store.migrations import migrate
 from gatepost.store.reader import Reader
 from gatepost.store.schema import table
-from gatepost.store.sqlite import _fold
 
 NAMES = ["", "a", "A", "ab", "B", "%", "_", "a%b", "a\\b", "É", "é", "été", "ÉTÉ", "x_y", "it's", '"q"', "\U0010ffff"]
 NOTES = [None, "a", "Été", "100%"]

@@ -8,12 +8,12 @@ from cryptography.fernet import Fernet
 
 from gatepost.events import Metrics
 from gatepost.model.problem import Kind, Problem
+from gatepost.store.connection import connect
 from gatepost.store.health import Health
 from gatepost.store.item import Pace
 from gatepost.store.opening import abandon
 from gatepost.store.reader import Reader
 from gatepost.store.secrets import Secrets
-from gatepost.store.sqlite import connect
 from gatepost.store.store import Store
 from gatepost.store.writer import Writer
 

@@ -13,12 +13,12 @@ import msgspec
 
 from gatepost.settings import StoreSettings
 from gatepost.store import search
+from gatepost.store.connection import connect
 from gatepost.store.health import StoreProblem, is_damage
 from gatepost.store.migrations import APPLICATION_ID, VERSION
 from gatepost.store.opening import DATABASE, key_path
 from gatepost.store.schema import LIVE, TABLES
 from gatepost.store.secrets import open_secrets
-from gatepost.store.sqlite import connect
 
 
 class Flaw(msgspec.Struct, frozen=True):

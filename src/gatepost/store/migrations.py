@@ -12,6 +12,7 @@ hold: a name stays as it is, and a new step goes to the end.
 # ruff: noqa: S608 - names come from schema.py alone, values are bound
 
 import sqlite3
+from collections.abc import Iterable
 from typing import Any
 
 from sqlite_utils import Database, Migrations
@@ -28,7 +29,7 @@ from gatepost.model.rules import SenderRule
 from gatepost.model.stored import Copy
 from gatepost.model.tenant import Domain, User
 from gatepost.store.rooms import COPY_TRIGGERS, DEPARTED, FOLDER, ROOMS, TRIGGERS, USER_TOTAL, USER_TRIGGERS
-from gatepost.store.schema import TABLES
+from gatepost.store.schema import TABLES, Table
 
 APPLICATION_ID = 0x67617465  # "gate"
 VERSION = 1  # stands in user_version; raised with each step that older programs can't live with
@@ -236,7 +237,7 @@ def _connections(db: Database) -> None:
     _add_tables(db, Project, Connection)
     _run(db.conn, _PROJECTS_GO)
     for kind, number in ((Domain, 5), (User, 3)):
-        _add_column(db, kind, "connection_id")
+        _add_columns(db.conn, TABLES[kind], ["connection_id"])
         _index(db, kind, number)
 
 
@@ -330,7 +331,7 @@ def _held(db: Database) -> None:
 @MIGRATIONS(name="0021_heirs")
 def _heirs(db: Database) -> None:
     """Accounts at whose address mail lies that was kept for a former holder are marked."""
-    _add_column(db, User, "heir")
+    _add_columns(db.conn, TABLES[User], ["heir"])
     # The copies in the order in which they lie: by their index each of them would be a look elsewhere.
     found = "SELECT user.id FROM copy CROSS JOIN user ON user.email = copy.mailbox WHERE copy.user_id != user.id"
     db.execute(f"UPDATE user SET heir = 1 WHERE id IN ({found})")
@@ -346,16 +347,17 @@ def _departed(db: Database) -> None:
 @MIGRATIONS(name="0023_groups_mail")
 def _groups_mail(db: Database) -> None:
     """What is kept for a group is marked as such."""
-    _add_column(db, Copy, "group_id")
+    _add_columns(db.conn, TABLES[Copy], ["group_id"])
     named = 'SELECT id FROM "group" WHERE email = copy.mailbox'
     db.execute(f'UPDATE copy SET group_id = ({named}) WHERE mailbox IN (SELECT email FROM "group") AND user_id IS NULL')
 
 
-def _add_column(db: Database, kind: type[Any], name: str) -> None:
-    """Add a column that a store of before lacks."""
-    table = TABLES[kind]
-    if name not in {row[1] for row in db.execute(f'PRAGMA table_info("{table.name}")')}:
-        db.execute(f'ALTER TABLE "{table.name}" ADD COLUMN {table.columns[name].ddl}')
+def _add_columns(connection: sqlite3.Connection, table: Table[Any], names: Iterable[str]) -> None:
+    """Add those of some columns that a store of before lacks."""
+    there = {row[1] for row in connection.execute(f'PRAGMA table_info("{table.name}")')}
+    for name in names:
+        if name not in there:
+            connection.execute(f'ALTER TABLE "{table.name}" ADD COLUMN {table.columns[name].ddl}')
 
 
 def _run(connection: sqlite3.Connection, script: str) -> None:
@@ -380,12 +382,11 @@ def migrate(connection: sqlite3.Connection) -> None:
 
 
 def _grow(connection: sqlite3.Connection) -> None:
+    """Add the tables that are missing, and the columns: of no table that was made by today's very statement."""
+    made = dict(connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'"))
     for table in TABLES.values():
-        there = {row[1] for row in connection.execute(f'PRAGMA table_info("{table.name}")')}
-        if not there:
+        if table.name not in made:
             for statement in table.ddl():
                 connection.execute(statement)
-            continue
-        for name, column in table.columns.items():
-            if name not in there:
-                connection.execute(f'ALTER TABLE "{table.name}" ADD COLUMN {column.ddl}')
+        elif made[table.name] != table.made_by:
+            _add_columns(connection, table, table.columns)

@@ -7,6 +7,7 @@ import fcntl
 import os
 import secrets as chance
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -14,10 +15,10 @@ import msgspec
 from gatepost.events import log
 from gatepost.settings import StoreSettings
 from gatepost.store.blobs import Spool
+from gatepost.store.connection import PAGE, bare, dress
 from gatepost.store.health import Health, StoreProblem, cause, is_damage, is_full
 from gatepost.store.migrations import APPLICATION_ID, VERSION, migrate
 from gatepost.store.secrets import Secrets, open_secrets
-from gatepost.store.sqlite import PAGE, connect
 
 DATABASE = "gatepost.db"
 WAL = f"{DATABASE}-wal"
@@ -121,6 +122,9 @@ def _open(directory: Path, lock: int, settings: StoreSettings, health: Health) -
     if not (unclean or database.stat().st_size):
         check_fresh(directory)
     large = database.stat().st_size > SMALL
+    if unclean:
+        with closing(bare(database, reading=False)) as first:  # its end takes the log into the database
+            _recognise(first, database)
     connection = _connect(database, check=unclean and not large)
     try:
         spool = Spool(directory / "spool", settings.spool_cut, health)
@@ -160,9 +164,10 @@ def require_store(directory: Path) -> None:
 
 
 def _connect(database: Path, *, check: bool) -> sqlite3.Connection:
-    _recognise(database)
-    connection = connect(database, reading=False)
+    connection = bare(database, reading=False)
     try:
+        _recognise(connection, database)
+        dress(connection, reading=False)
         migrate(connection)
         _touch(connection, database, check=check)
     except BaseException:
@@ -180,31 +185,26 @@ def refusal(database: Path, error: sqlite3.Error) -> StoreProblem:
     return StoreProblem(database, f"the database can't be opened ({error})", StoreProblem.BROKEN)
 
 
-def _recognise(database: Path) -> None:
+def _recognise(connection: sqlite3.Connection, database: Path) -> None:
     """Refuse a file of something else, or of a later version, before anything is written to it."""
-    connection = sqlite3.connect(database, isolation_level=None)
-    try:
-        (kind,) = connection.execute("PRAGMA application_id").fetchone()
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        if kind != APPLICATION_ID and tables:
-            raise StoreProblem(database, "is a database, but none of Gatepost", StoreProblem.CONFIG)
-        if version > VERSION:
-            text = (
-                f"is of a later version ({version}) than this program; install that one, or restore an earlier backup"
-            )
-            raise StoreProblem(database, text, StoreProblem.CONFIG)
-        if kind != APPLICATION_ID:
-            connection.execute(f"PRAGMA page_size = {PAGE}")  # stands from the first write on
-            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    finally:
-        connection.close()
+    (kind,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if kind != APPLICATION_ID and tables:
+        raise StoreProblem(database, "is a database, but none of Gatepost", StoreProblem.CONFIG)
+    if version > VERSION:
+        text = f"is of a later version ({version}) than this program; install that one, or restore an earlier backup"
+        raise StoreProblem(database, text, StoreProblem.CONFIG)
+    if kind != APPLICATION_ID:
+        connection.execute(f"PRAGMA page_size = {PAGE}")  # stands from the first write on
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
 
 
 def _touch(connection: sqlite3.Connection, database: Path, *, check: bool) -> None:
     """Read the root of every table; the whole file where it was not closed properly (threat 82)."""
-    for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
-        connection.execute(f'SELECT 1 FROM "{name}" NOT INDEXED LIMIT 1').fetchall()
+    names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+    looks = [f'EXISTS (SELECT 1 FROM "{name}" NOT INDEXED)' for (name,) in names]
+    connection.execute(f"SELECT {', '.join(looks)}").fetchall()
     if check:
         found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
         if found != "ok":

@@ -6,6 +6,7 @@ import operator
 import re
 import typing
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -141,11 +142,16 @@ class Table(Generic[T]):
         """Return the item that a row of `fields` holds."""
         return self._make(*values)
 
-    def ddl(self) -> list[str]:
-        """Return the statements that make the table and its indexes."""
+    @cached_property
+    def made_by(self) -> str:
+        """The statement that makes the table, as SQLite keeps it, too."""
         key = '"id" INTEGER PRIMARY KEY AUTOINCREMENT' if self.numbered else f"{self.columns['id'].ddl} PRIMARY KEY"
         columns = [key, *(c.ddl for c in list(self.columns.values())[1:]), *(h.ddl for h in self.hidden.values())]
-        made = [f'CREATE TABLE "{self.name}" ({", ".join(columns)}) STRICT']
+        return f'CREATE TABLE "{self.name}" ({", ".join(columns)}) STRICT'
+
+    def ddl(self) -> list[str]:
+        """Return the statements that make the table and its indexes."""
+        made = [self.made_by]
         for number, keys in enumerate(self.unique):
             made.append(f'CREATE UNIQUE INDEX "{self.name}_key{number}" ON "{self.name}" ({keys})')
         return made + [self.index(number) for number in range(len(self.indexes))]

@@ -8,29 +8,23 @@ import threading
 import time
 from collections import deque
 from contextlib import suppress
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from gatepost.events import Metrics, log
-from gatepost.model.likeness import Likeness, likes
 from gatepost.model.problem import Kind, Problem
 from gatepost.store.blobs import Spool
 from gatepost.store.bulk import KINDS, together
 from gatepost.store.coming import Coming
+from gatepost.store.connection import BUSY
 from gatepost.store.health import Health, cause, primary_code
 from gatepost.store.item import GATHERED, Caught, Item, Pace
 from gatepost.store.meanwhile import Meanwhile
 from gatepost.store.writer import Writer
 
-PAGE = 8_192  # octets, of a store that is made; the log has each page that a commit touches as a whole
-LOG = 65_536_000  # octets of the write-ahead log after which it goes into the database
 BATCH = 500  # items of one transaction
 WAL_ALARM = 1_000_000_000  # octets (rules 19)
 WAL_LOOK = 1.0  # seconds between two looks at it
-BUSY = 5_000  # milliseconds that a transaction waits for another process that holds the database locked
 KNOWN = 500  # the same once that has been in vain, so that answers, and the stop, come soon
 PROBE = 1.0  # seconds between trials whether a full disc has room again, a locked database is free
 LINGER = 0.03  # seconds that an item waits for others to be committed with
@@ -40,52 +34,6 @@ ENOUGH = 16  # mails that wait for none that is judged
 CROWD = 50  # items that wait for nothing more
 _PROBE_BYTES = 65_536
 _DISC = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
-
-
-# Values of other types than int, float and str are asked three ways whether they adapt, unless an adapter is known. The
-# table is the whole process's: what a program that embeds this one has put there stays.
-for _kind, _adapter in ((type(None), lambda none: none), (bool, int), (bytes, bytes)):
-    sqlite3.adapters.setdefault((_kind, sqlite3.PrepareProtocol), _adapter)
-
-
-def connect(path: Path, *, reading: bool) -> sqlite3.Connection:
-    """Open a connection; only the writing one may check-point (two that do can corrupt a WAL before SQLite 3.51.3)."""
-    # One that reads makes no file in the place of a database that was taken away.
-    name = f"{path.absolute().as_uri()}?mode=rw" if reading else str(path)
-    connection = sqlite3.connect(
-        name, uri=reading, isolation_level=None, check_same_thread=False, cached_statements=512, timeout=BUSY / 1000
-    )
-    for pragma in (_READING if reading else _WRITING).split(";"):
-        connection.execute(pragma).fetchall()
-    if not reading:
-        (page,) = connection.execute("PRAGMA page_size").fetchone()  # as it was when the store was made
-        connection.execute(f"PRAGMA wal_autocheckpoint = {LOG // page}")
-    connection.create_function("fold", 1, _fold, deterministic=True)
-    connection.create_function("likes", 2, _likes, deterministic=True)
-    return connection
-
-
-_READING = "PRAGMA query_only=1; PRAGMA wal_autocheckpoint=0"
-_WRITING = (
-    "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;"
-    f"PRAGMA journal_size_limit={LOG}; PRAGMA cache_size=-65536;"
-    # What is deleted is wiped in pages that are written anyway, and stays in those that become free: else a large body
-    # would be written twice.
-    "PRAGMA temp_store=MEMORY; PRAGMA secure_delete=FAST"
-)
-
-
-def _fold(text: str | None) -> str | None:
-    return None if text is None else text.casefold()
-
-
-def _likes(likeness: str, text: str | None) -> bool | None:
-    return None if text is None else likes(_likeness(likeness), text)
-
-
-@lru_cache(maxsize=256)
-def _likeness(text: str) -> Likeness:
-    return msgspec.json.decode(text, type=Likeness)
 
 
 class Committer:

@@ -21,13 +21,14 @@ from gatepost.store.backup import Copied, backup
 from gatepost.store.blobs import Spool
 from gatepost.store.bulk import KINDS
 from gatepost.store.coming import Coming
+from gatepost.store.connection import connect
 from gatepost.store.health import Health, StoreProblem
 from gatepost.store.item import Item, Pace
 from gatepost.store.orders import Listed, Orders
 from gatepost.store.reader import FolderCount, Reader, Refusals
 from gatepost.store.remembering import Remembering
 from gatepost.store.secrets import Secrets
-from gatepost.store.sqlite import Committer, connect
+from gatepost.store.sqlite import Committer
 from gatepost.store.writer import Writer
 
 __all__ = ["Copied", "FolderCount", "Listed", "Pace", "Reader", "Refusals", "Store", "StoreProblem", "Writer"]
