@@ -17,7 +17,7 @@ def main() -> None:
     arguments.add_argument("--misses", choices=LOTS, help="name the mails of a lot that are misjudged")
     chosen = arguments.parse_args()
     for lot in LOTS:
-        found = [Letter(made.name, made.label, made.data, made.auth) for made in mails() if made.lot == lot]
+        found = [Letter(made.name, made.label, made.data, made.auth) for made in mails(lot)]
         said = rules([])(found)
         print(table(lot, found, said))
         if chosen.misses == lot:

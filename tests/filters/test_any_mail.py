@@ -2,6 +2,7 @@
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.examples import examples
 from tests.filters.mails import ask, attachment_rules, make
 from tests.message.documents import compound
 from tests.message.mails import attachment, multipart, zipped
@@ -26,7 +27,7 @@ RULES = attachment_rules(
 FILTERS = [make(name) for name in ("attachments", "encoding", "headers", "virus")]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 @given(OCTETS)
 def test_no_filter_of_form_raises_over_any_octets(data: bytes) -> None:
     for one in FILTERS:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import examples
 from tests.filters.letters import TEXT, both, coded, document, file, letter, text_part
 from tests.filters.mails import ask, make, recipient, symbols, zipped
 from tests.message.documents import compound
@@ -771,7 +772,7 @@ PIECES = st.sampled_from(
 
 
 @given(st.lists(PIECES | st.binary(max_size=12), max_size=40).map(b"".join))
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 def test_no_exception_escapes_whatever_the_octets(data: bytes) -> None:
     for one in ask(SCORE, data):
         assert one.symbol in KNOWN
@@ -779,6 +780,6 @@ def test_no_exception_escapes_whatever_the_octets(data: bytes) -> None:
 
 
 @given(st.lists(PIECES | st.binary(max_size=12), max_size=40).map(b"".join))
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 def test_any_page_is_looked_at(data: bytes) -> None:
     assert look(data).hidden >= 0

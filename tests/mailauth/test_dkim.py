@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import examples
 from tests.mailauth.pairs import PAIRS
 from tests.mailauth.post import envelope, long_txt, results
 from tests.peers.names import Fault, Zone
@@ -267,7 +268,7 @@ BREAKS = st.sampled_from([b"", b" ", b"x", b"\r\n"])
 
 
 @pytest.mark.parametrize("canon", [(b"relaxed", b"relaxed"), (b"relaxed", b"simple"), (b"simple", b"simple")])
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(BODIES, BREAKS, st.integers(0, 40))
 def test_what_we_say_is_what_dkimpy_says(canon: tuple[bytes, bytes], text: bytes, added: bytes, at: int) -> None:
     body = text + b"\r\n"

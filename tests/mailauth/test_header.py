@@ -6,6 +6,7 @@ import dkim
 from dkim.canonicalization import Relaxed, Simple
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import examples
 
 from gatepost.mailauth.header import Field, canonical, fields, select
 
@@ -43,7 +44,7 @@ def ours(head: bytes) -> list[Field] | type[Exception]:
         return type(error)
 
 
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=examples(400))
 @given(HEADS, st.sampled_from([b"", b"\r\n", b"\r\n\r\n"]), NAMES)
 def test_what_we_read_choose_and_sign_is_what_dkimpy_does(head: bytes, end: bytes, names: list[bytes]) -> None:
     found = ours(head + end)

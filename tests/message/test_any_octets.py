@@ -12,6 +12,7 @@ import pytest
 import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.examples import examples
 from tests.message.documents import cabinet, compound, native, onenote, records, rtf
 from tests.message.mails import (
     EXE,
@@ -71,7 +72,9 @@ WORDS = [
     b"\xff",
 ]
 OCTETS = st.lists(st.one_of(st.sampled_from(WORDS), st.binary(max_size=12)), max_size=25).map(b"".join)
-QUICK = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+QUICK = settings(
+    max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
+)
 FILES = {"a/evil.exe": EXE, "b.zip": zipped({"c": b"d"})}
 PACKED = zlib.compress(b"3 0 <</F(evil.exe)/EF<</F 12 0 R>>>>")
 RICH = (0x1009, 0x102, bytes.fromhex(RTF_RUNS))
@@ -154,7 +157,7 @@ def odd_archives(kind: str, changes: list[tuple[int, bytes]], cut: int) -> None:
     assert all(re.fullmatch(r"[^\r\n\0]*", text) for text in unpacked.problems)
 
 
-@settings(QUICK, max_examples=300)
+@settings(QUICK, max_examples=examples(300))
 @given(st.sampled_from(sorted(ARCHIVES)), CHANGES, st.one_of(st.just(0), st.integers(0, 3000)))
 def test_archives_with_any_octets_changed_are_opened_or_told(
     kind: str, changes: list[tuple[int, bytes]], cut: int

@@ -10,6 +10,7 @@ from typing import Any, cast
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from tests.examples import examples
 
 from gatepost.message.compose import Attachment, Letter, Party, compose
 from gatepost.message.flowed import join
@@ -134,7 +135,7 @@ def boxes(mail: EmailMessage, name: str) -> list[tuple[str, str]]:
     return [(address, flat(str(make_header(decode_header(shown))))) for shown, address in getaddresses([raw])]
 
 
-@settings(max_examples=80, deadline=None, phases=[Phase.explicit, Phase.generate])
+@settings(max_examples=examples(80), deadline=None, phases=[Phase.explicit, Phase.generate])
 @given(
     st.builds(
         Letter,

@@ -44,7 +44,7 @@ def test_sound_encodings_have_one_reading_and_no_fault() -> None:
     assert readings(b"x", "8bit") == [b"x"]
 
 
-@pytest.mark.parametrize("size", [3_000_000, 3_000_001, 3_000_002])
+@pytest.mark.parametrize("size", [300_000, 300_001, 300_002])
 def test_a_large_body_is_decoded_where_it_lies(size: int) -> None:
     data = (bytes(range(253)) * (size // 253 + 1))[:size]
     for raw in (in_base64(data), base64.b64encode(data)):

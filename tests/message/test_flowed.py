@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from tests.examples import examples
 
 from gatepost.message.flowed import LINE, flow, join
 
@@ -43,7 +44,7 @@ WORDS = st.lists(
 )
 
 
-@settings(max_examples=100, deadline=None, database=None)
+@settings(max_examples=examples(100), deadline=None, database=None)
 @given(st.lists(WORDS.map(" ".join), min_size=1, max_size=4).map("\n".join))
 @example("From me " * 20 + ">x")
 def test_what_is_broken_is_joined_again(text: str) -> None:

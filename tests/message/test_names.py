@@ -130,31 +130,22 @@ def test_ordinary_parameters_have_their_readings_in_order() -> None:
 
 
 HOSTILE = {
-    "20,000 parameters": b"attachment" + b"".join(b"; name%d=%d" % (i, i) for i in range(20_000)),
-    "20,000 names": b"attachment" + b"".join(b"; filename=a%d.txt" % i for i in range(20_000)),
-    "50,000 continuations": b"attachment" + b"".join(b"; filename*%d=a" % i for i in range(50_000)),
-    "50,000 of one number": b"attachment; filename*0=a" * 50_000,
-    "50,000 encoded ones": b"attachment" + b"".join(b"; filename*%d*=%%41" % i for i in range(50_000)),
-    "20,000 words": b'attachment; filename="' + b"=?utf-8?B?YWFh?= " * 20_000 + b'"',
-    "quotes": b'attachment; filename="a";x="' * 20_000,
-    "backslashes": b'attachment; filename="' + b'\\"' * 100_000,
-    "brackets": b"attachment; filename=" + b"(" * 100_000,
-    "blanks": b"attachment; filename" + b" " * 100_000 + b"x",
-    "semicolons": b"attachment; " + b"; " * 100_000,
-    "no values": b"attachment; " + b"name " * 100_000,
+    "4,000 parameters": b"attachment" + b"".join(b"; name%d=%d" % (i, i) for i in range(4000)),
+    "4,000 names": b"attachment" + b"".join(b"; filename=a%d.txt" % i for i in range(4000)),
+    "10,000 continuations": b"attachment" + b"".join(b"; filename*%d=a" % i for i in range(10_000)),
+    "10,000 of one number": b"attachment; filename*0=a" * 10_000,
+    "10,000 encoded ones": b"attachment" + b"".join(b"; filename*%d*=%%41" % i for i in range(10_000)),
+    "4,000 words": b'attachment; filename="' + b"=?utf-8?B?YWFh?= " * 4000 + b'"',
+    "quotes": b'attachment; filename="a";x="' * 4000,
+    "backslashes": b'attachment; filename="' + b'\\"' * 20_000,
+    "brackets": b"attachment; filename=" + b"(" * 20_000,
+    "blanks": b"attachment; filename" + b" " * 20_000 + b"x",
+    "semicolons": b"attachment; " + b"; " * 20_000,
+    "no values": b"attachment; " + b"name " * 20_000,
 }
 
 
-SLOW = ("50,000 continuations", "50,000 encoded ones")
-
-
-@pytest.mark.parametrize(
-    "field",
-    [
-        pytest.param(field, id=name, marks=[pytest.mark.conformance] if name in SLOW else [])
-        for name, field in HOSTILE.items()
-    ],
-)
+@pytest.mark.parametrize("field", HOSTILE.values(), ids=HOSTILE)
 def test_threat_f7_names_take_work_linear_in_the_field(field: bytes) -> None:
     assert steps(lambda: names([field], [])) < 10 * len(field)  # a quadratic one takes minutes
 

@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import examples
 from tests.message.mails import take_apart
 from tests.message.test_dsn import report
 
@@ -134,7 +135,7 @@ def test_every_other_mail_is_none(data: bytes) -> None:
     assert read(data) is None
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.binary(max_size=300))
 def test_no_octets_raise(about: bytes) -> None:
     read(mail("message/delivery-status", STATUS + about))

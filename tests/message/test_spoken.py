@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import examples
 from tests.steps import steps
 
 from gatepost.message.spoken import spoken
@@ -49,7 +50,7 @@ def test_scripts_that_are_never_closed_take_one_pass() -> None:
     assert spoken("<script>" * 400_000 + "x") == "x\n"  # to look for the end of each would take hours
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     st.lists(
         st.sampled_from(

@@ -8,6 +8,7 @@ answers a mail of the reader's. `program`: which one wrote it (programs.py); it 
 import hashlib
 import html
 import io
+import itertools
 import re
 import tomllib
 import zipfile
@@ -144,12 +145,18 @@ def _proofs(via: str, domain: str, way: Way) -> AuthResults:
     )
 
 
-def mails() -> Iterator[Made]:
-    """Yield all mails."""
+def mails(*lots: str, step: int = 1) -> Iterator[Made]:
+    """Yield each mail of some lots (without: of all), or one of `step`."""
+    tables = (table for table in _tables() if not lots or table[-1] in lots)
+    for name, label, table, lot in itertools.islice(tables, 0, None, step):
+        yield _made(name, label, table, lot)
+
+
+def _tables() -> Iterator[tuple[str, str, dict[str, Any], str]]:
     for file, (label, lot) in FILES.items():
         tables = tomllib.loads((HOME / f"{file}.toml").read_text("utf-8"))
         for name, table in tables.items():
-            yield _made(name, label, table, lot or LOTS[hashlib.sha256(name.encode()).digest()[0] & 1])
+            yield name, label, table, lot or LOTS[hashlib.sha256(name.encode()).digest()[0] & 1]
 
 
 def _made(name: str, label: str, table: dict[str, Any], lot: str) -> Made:

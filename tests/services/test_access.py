@@ -252,7 +252,7 @@ def test_a_clock_that_is_set_back_ends_the_wait_of_a_throttle_86() -> None:
     assert throttle.wait("192.0.2.1") == 1
 
 
-def test_a_throttle_counts_networks_in_a_sliding_time_and_bounded_memory() -> None:
+def test_a_throttle_counts_networks_in_a_sliding_time_and_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
     throttle = Throttle(2, 1000, clock)
     throttle.refuse("2001:db8::1")
@@ -266,8 +266,11 @@ def test_a_throttle_counts_networks_in_a_sliding_time_and_bounded_memory() -> No
     for _ in range(2):
         throttle.refuse("::ffff:192.0.2.1")
     assert throttle.wait("192.0.2.1") == 1
-    for number in range(50_001):
+    monkeypatch.setattr("gatepost.services.throttle._ADDRESSES", 100)
+    for number in range(99):
         throttle.refuse(f"host-{number}")
+    assert throttle.wait("192.0.2.1") == 1
+    throttle.refuse("host-99")
     assert throttle.wait("192.0.2.1") == 0
 
 

@@ -24,8 +24,8 @@ from gatepost.store.purge import Purged, forget_refused, purge
 from gatepost.store.reader import Reader
 from gatepost.store.writer import Writer
 
-DOMAINS = 10_000
-RULES = 100_000
+DOMAINS = 1000
+RULES = 20_000
 
 
 class Watched:
@@ -48,7 +48,7 @@ class Watched:
 
 @pytest.fixture(scope="module")
 def connection() -> Iterator[sqlite3.Connection]:
-    """10,000 domains, 100,000 sender rules, some thousand mails, without statistics, as a store has none."""
+    """1,000 domains, 20,000 sender rules, some thousand mails, without statistics, as a store has none."""
     made = sqlite3.connect(":memory:", isolation_level=None)
     made.create_function("fold", 1, _fold, deterministic=True)
     migrate(made)

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import examples
 from tests.store.samples import domain, user
 
 from gatepost.model.problem import Kind, Problem
@@ -115,7 +116,7 @@ conditions = st.recursive(
 
 
 @given(conditions, st.sampled_from(["id", "-id", "name", "-broker_id"]), st.integers(0, 5), st.integers(0, 8))
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=examples(200), deadline=None, derandomize=True)
 def test_a_condition_finds_what_it_says(condition: Condition, sort: str, offset: int, limit: int) -> None:
     field = sort.removeprefix("-")
     key = lambda item: (ascii_fold(str(getattr(item, field))) if field == "name" else getattr(item, field), item.id)  # noqa: E731
@@ -236,7 +237,7 @@ def test_asking_for_live_deliveries_uses_their_index(condition: Condition, live:
 
 
 @given(conditions)
-@settings(max_examples=50, deadline=None, derandomize=True)
+@settings(max_examples=examples(50), deadline=None, derandomize=True)
 def test_the_sql_holds_no_value(condition: Condition) -> None:
     found = compiler.where(compiler.Columns.of(table(Customer)), condition)
     assert found.sql.count("?") == len(found.values)

@@ -6,8 +6,8 @@ from tests.store.samples import domain, keep, mail_id, user
 from gatepost.model.query import Op, Where, eq, every
 from gatepost.model.stored import Delivery
 from gatepost.model.tenant import Domain, DomainAlias, User
+from gatepost.store import remembering
 from gatepost.store.remembered import Remembered
-from gatepost.store.remembering import KEPT
 from gatepost.store.sqlite import Committer
 from gatepost.store.store import Store, Writer
 
@@ -148,12 +148,15 @@ async def test_a_condition_with_a_list_is_asked_each_time(filled: Store) -> None
     assert len(said) == 3
 
 
-async def test_memory_is_bounded(filled: Store) -> None:
-    def fill(writer: Writer) -> None:
-        for number in range(KEPT + 10):
-            writer.add(user(f"u{number}@in.test"))
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> int:
+    """How many rows are remembered of a store that is opened behind this."""
+    monkeypatch.setattr(remembering, "KEPT", 20)
+    return 20
 
-    await filled.write(fill)
-    for number in range(KEPT + 10):
+
+async def test_memory_is_bounded(few: int, filled: Store) -> None:
+    await filled.write(lambda writer: [writer.add(user(f"u{number}@in.test")) for number in range(few + 10)])
+    for number in range(few + 10):
         assert filled.reader.get(User, number + 1)
-    assert len(filled.reader._kept) <= KEPT
+        assert 0 < len(filled.reader._kept) <= few
