@@ -80,13 +80,14 @@ def test_users_are_imported_from_a_table_that_may_be_given_again(
     table.write_text(
         "\ufeffemail;lastname;password;language\r\nann@example.org;Müller;a long password;DE\r\n"
         "alice@example.org;Other;;\r\nben@nowhere.example;Ben;;\r\ncarl@example.org;=1+1;short;\r\n"
-        "ann@EXAMPLE.org;Twice;;\r\nteam@example.org;Taken;;\r\n"
+        "ann@EXAMPLE.org;Twice;;\r\nteam@example.org;Taken;;\r\n;Nobody;;\r\n"
     )
     assert served.run("user", "import", str(table)) == os.EX_DATAERR
     out, err = capsys.readouterr()
-    assert out == "1 made, 2 there already, 3 refused\n"
+    assert out == "1 made, 2 there already, 4 refused\n"
     assert "line 4: no domain nowhere.example\n" in err
     assert "line 5: /password: " in err
+    assert "line 8: there is no address\n" in err
     assert "line 7: The address is taken by an account or a group. (409)\n" in err
     assert served.run("group", "delete", "team@example.org") == os.EX_OK
     capsys.readouterr()
@@ -104,6 +105,8 @@ def test_users_are_imported_from_a_table_that_may_be_given_again(
     ("table", "said"),
     [
         (b"email,fistname\nann@example.org,Ann\n", "there is no 'fistname' (did you mean firstname?)"),
+        (b"lastname\nStone\n", "Error: the first line names no column email\n"),
+        (b"", "Error: the first line names no column email\n"),
         (b"email\nann@example.org,Ann\n", "line 2: more cells than columns"),
         (b"email\nann@example.org\nben@example.org,Ben\n", "line 3: more cells than columns"),
         (

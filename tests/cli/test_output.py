@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gatepost.cli.output import clean, columns, moment, room
+from gatepost.cli.output import clean, columns, counted, moment, room
 
 
 def test_a_strangers_text_can_not_drive_the_terminal() -> None:
@@ -54,6 +54,18 @@ def test_only_a_terminal_has_an_end_of_the_line(monkeypatch: pytest.MonkeyPatch)
     with Path(os.devnull).open("w") as file:
         monkeypatch.setattr("sys.stdout", file)
         assert room() is None
+
+
+def test_only_a_terminal_is_told_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    main, side = pty.openpty()
+    with os.fdopen(main, "rb", buffering=0) as seen, os.fdopen(side, "w") as terminal:
+        monkeypatch.setattr("sys.stderr", terminal)
+        assert list(counted("ab")) == ["a", "b"]
+        assert seen.read(100) == b"0 of 2\r1 of 2\r      \r"
+    with Path(os.devnull).open("w+") as file:
+        monkeypatch.setattr("sys.stderr", file)
+        assert list(counted("ab")) == ["a", "b"]
+        assert file.tell() == 0
 
 
 def test_times_are_shown_in_utc() -> None:

@@ -46,6 +46,18 @@ def one_by_one(ids: Iterable[str], act: Callable[[str], object], done: str) -> N
         click.echo(f"{given}: {done}")
 
 
+def counted(items: Sequence[Any]) -> Iterator[Any]:
+    """Yield items, and show on a terminal how many are done, in a line that gives way to whatever is said next."""
+    shown = ""
+    for number, item in enumerate(items):
+        if sys.stderr.isatty():
+            shown = f"{number} of {len(items)}"
+            click.echo(f"{shown}\r", err=True, nl=False)
+        yield item
+    if shown:
+        click.echo(f"{' ' * len(shown)}\r", err=True, nl=False)
+
+
 def make_sure(question: str) -> None:
     """Go on only when somebody says yes; raise Failure where nobody is there to be asked."""
     try:

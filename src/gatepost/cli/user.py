@@ -3,7 +3,8 @@
 import csv
 import io
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache, partial
 from typing import Any, BinaryIO
 
 import click
@@ -14,7 +15,7 @@ from gatepost.cli.domain import find_domain, hop
 from gatepost.cli.failure import Failure
 from gatepost.cli.members import change, members_argument, require_members, show_members
 from gatepost.cli.options import json_option, password_option, with_control
-from gatepost.cli.output import clean, one, show_item, show_json, show_list
+from gatepost.cli.output import clean, counted, one, show_item, show_json, show_list
 from gatepost.model.address import BadAddress, parse_address
 
 HEAD = ("ID", "ADDRESS", "STATUS", "NAME", "POLICY")
@@ -60,7 +61,7 @@ def show(control: Control, address: str, as_json: bool) -> None:
 @with_control
 def add(control: Control, address: str, as_json: bool, **facts: str | None) -> None:
     """Make an account for ADDRESS in the domain that it names."""
-    show_item(_make(control, {"email": address, **facts}), as_json, HEAD, _row)
+    show_item(_make(control, {"email": address, **facts}, partial(find_domain, control)), as_json, HEAD, _row)
 
 
 @command.command("import")
@@ -76,13 +77,14 @@ def import_users(control: Control, file: BinaryIO) -> int:
     from gatepost.services.users import UserAdd  # takes its time
 
     known = {user["email"] for user in control.every("/users")}  # asked first: the hash of a password takes its time
+    domain_of = cache(partial(find_domain, control))
     made = there = bad = 0
-    for line, facts in _rows(file, UserAdd):
+    for line, facts in counted(_rows(file, UserAdd)):
         try:
             if address_key(facts["email"]) in known:
                 there += 1
                 continue
-            known.add(_make(control, facts)["email"])
+            known.add(_make(control, facts, domain_of)["email"])
             made += 1
         except Failure as failure:
             if failure.code == os.EX_UNAVAILABLE:
@@ -141,13 +143,13 @@ def address_key(address: str) -> str:
     try:
         return parse_address(address).key
     except BadAddress as error:
-        raise Failure(f"{address}: {error}", os.EX_DATAERR) from error
+        raise Failure(f"{address}: {error}" if address else "there is no address", os.EX_DATAERR) from error
 
 
-def _make(control: Control, facts: Mapping[str, Any]) -> Any:
+def _make(control: Control, facts: Mapping[str, Any], domain_of: Callable[[str], Any]) -> Any:
     """Make an account in the domain that its address names; what is not given is left to the domain."""
     given = {name: value for name, value in facts.items() if value is not None}
-    domain = find_domain(control, given["email"].rpartition("@")[2])
+    domain = domain_of(given["email"].rpartition("@")[2])
     return control.ask("POST", "/users", {"status": "ENABLED", "domainId": domain["id"], **given})
 
 
@@ -157,7 +159,10 @@ def _rows(file: BinaryIO, kind: type[msgspec.Struct]) -> list[tuple[int, dict[st
         text = file.read().decode("utf-8-sig")
         mark = ";" if ";" in text.partition("\n")[0] else ","
         rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=mark, strict=True)
-        require_members(kind, rows.fieldnames or ())
+        names = rows.fieldnames or ()
+        require_members(kind, names)
+        if "email" not in names:
+            raise Failure("the first line names no column email", os.EX_DATAERR)
         return [(rows.line_num, _facts(row, kind, rows.line_num)) for row in rows]
     except (UnicodeDecodeError, csv.Error) as error:
         raise Failure(f"no CSV file in UTF-8: {error}", os.EX_DATAERR) from error
