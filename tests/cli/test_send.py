@@ -71,19 +71,19 @@ async def test_one_refused_recipient_makes_a_failure_and_the_others_get_the_mail
         assert (await sink.wait())[0].recipients == ["yes@example.net"]
 
 
-async def test_starttls_is_used_and_its_certificate_checked(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_starttls_is_used_and_its_certificate_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ca = authority()
     async with Sink(tls=server_tls(ca, "127.0.0.1")) as sink:
         assert await send(sink, "--to", "u@example.net", "--tls", "starttls") == os.EX_PROTOCOL
         assert "its certificate is not trusted" in (said := capsys.readouterr().err)
-        assert "(SSL_CERT_FILE names other authorities, --no-tls-verify asks none)" in said
+        assert "(--ca-file names other authorities, --no-tls-verify asks none)" in said
         ca.cert_pem.write_to_path(tmp_path / "ca.pem")
-        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
-        assert await send(sink, "--to", "u@example.net", "--tls", "starttls") == os.EX_OK
+        trusting = ("--ca-file", str(tmp_path / "ca.pem"))
+        assert await send(sink, "--to", "u@example.net", "--tls", "starttls", *trusting) == os.EX_OK
         assert (await sink.wait())[0].tls
-        monkeypatch.delenv("SSL_CERT_FILE")
+        (tmp_path / "ca.pem").write_text("no certificate")
+        assert await send(sink, "--to", "u@example.net", "--tls", "starttls", *trusting) == os.EX_USAGE
+        assert "Error: --ca-file: " in capsys.readouterr().err
         assert await send(sink, "--to", "u@example.net", "--tls", "starttls", "--no-tls-verify") == os.EX_OK
 
 

@@ -205,6 +205,9 @@ async def test_88_a_backup_under_load_is_a_working_store_of_one_moment(directory
 async def test_a_backup_takes_the_key_only_on_demand_and_never_overwrites(filled: Path, tmp_path: Path) -> None:
     store = open_store(filled)
     await store.backup(tmp_path / "with", with_key=True)
+    with pytest.raises(Problem, match=f"Make the directory first .* too: {tmp_path}/no/such$") as missing:
+        await store.backup(tmp_path / "no" / "such" / "copy")
+    assert (missing.value.kind, missing.value.pointer) == (Kind.UNPROCESSABLE, "/directory")
     with pytest.raises(Problem, match="something of this name already") as refused:
         await store.backup(tmp_path / "with")
     assert (refused.value.kind, refused.value.pointer) == (Kind.CONFLICT, "/directory")

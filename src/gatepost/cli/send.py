@@ -87,6 +87,11 @@ class TlsClient(_Shown, smtplib.SMTP_SSL, _Announced):
     help="How TLS begins: not at all, by STARTTLS, or with the connection.",
 )
 @click.option("--tls-verify/--no-tls-verify", default=True, show_default=True, help="Check the server's certificate.")
+@click.option(
+    "--ca-file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="PEM file with the authorities to trust; else the system's.",
+)
 @click.option("--auth-user", help="Sign in as this address.")
 @password_option
 @click.option("--quiet", is_flag=True, help="Show only the last reply.")
@@ -99,6 +104,7 @@ def command(
     proxy: str | None,
     tls: str,
     tls_verify: bool,
+    ca_file: Path | None,
     auth_user: str | None,
     password: str | None,
     quiet: bool,
@@ -112,11 +118,12 @@ def command(
     sender = sender.strip("<>")
     mail = data.read() if data else letter(sender, recipients, **content)
     kind: type[Client] | type[TlsClient] = TlsClient if tls == "implicit" else Client
+    context = None if tls == "none" else _context(ca_file, tls_verify)
     shown = type("Shown", (kind,), {"show": staticmethod(_silent if quiet else _say), "origin": _ip(proxy)})
     try:
-        with connect(shown, server, helo, _context(tls, tls_verify)) as client:
+        with connect(shown, server, helo, context) as client:
             if tls == "starttls":
-                client.starttls(context=_context(tls, tls_verify))
+                client.starttls(context=context)
             if auth_user:
                 _sign_in(client, auth_user, password or "")
             code, text = hand_over(client, sender, recipients, mail)
@@ -125,7 +132,7 @@ def command(
         if code < 400:  # such as -1, where what came is no reply
             raise Failure(f"{server}: this is no SMTP: {clean(text)}", os.EX_PROTOCOL) from error
     except ssl.SSLCertVerificationError as error:
-        choice = "SSL_CERT_FILE names other authorities, --no-tls-verify asks none"
+        choice = "--ca-file names other authorities, --no-tls-verify asks none"
         text = f"{server}: its certificate is not trusted: {clean(error.verify_message)} ({choice})"
         raise Failure(text, os.EX_PROTOCOL) from error
     except (smtplib.SMTPException, ssl.SSLError, UnicodeError) as error:
@@ -231,10 +238,11 @@ def _media_type(path: Path) -> str:
     return mimetypes.guess_type(path.name)[0] or "application/octet-stream"
 
 
-def _context(tls: str, verify: bool) -> ssl.SSLContext | None:
-    if tls == "none":
-        return None
-    context = ssl.create_default_context()
+def _context(ca_file: Path | None, verify: bool) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=ca_file)
+    except OSError as error:
+        raise Failure(f"--ca-file: {ca_file}: {cause(error)}", os.EX_USAGE) from error
     if not verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

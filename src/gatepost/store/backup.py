@@ -21,8 +21,8 @@ UNFINISHED = ".unfinished"  # behind the name of a copy that is being made
 _DENIED = Kind.FORBIDDEN, "The daemon may not write there"
 _REFUSED = {
     errno.EEXIST: (Kind.CONFLICT, "There is something of this name already"),
-    errno.ENOENT: (Kind.UNPROCESSABLE, "The daemon sees no directory that it could lie in"),
-    errno.ENOTDIR: (Kind.UNPROCESSABLE, "What it would lie in is no directory"),
+    errno.ENOENT: (Kind.UNPROCESSABLE, "Make the directory first that it is to lie in, where the daemon sees it, too"),
+    errno.ENOTDIR: (Kind.UNPROCESSABLE, "What it is to lie in is no directory"),
     errno.ENAMETOOLONG: (Kind.UNPROCESSABLE, "Its name is too long"),
     errno.EACCES: _DENIED,
     errno.EPERM: _DENIED,
@@ -80,7 +80,8 @@ def _begin(spool: Spool, target: Path) -> Path:
         unfinished.mkdir(mode=0o700)
     except OSError as error:
         kind, text = _REFUSED.get(error.errno or 0, (Kind.UNAVAILABLE, f"The backup failed ({error.strerror})"))
-        raise Problem(kind, f"{text}: {error.filename}", pointer="/directory") from error
+        where = target.parent if error.errno in (errno.ENOENT, errno.ENOTDIR) else target
+        raise Problem(kind, f"{text}: {where}", pointer="/directory") from error
     return unfinished
 
 
