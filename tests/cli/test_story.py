@@ -64,13 +64,34 @@ def test_what_the_next_hop_said_last_is_why_a_mail_did_not_get_there(status: str
         "why": "550 5.1.1 no such\x1b[2J user",
         "reasons": ["an advert"],
     }
-    verdict = event(3, "verdict", "delivered", "kim@far.test", action="deliver")
+    verdict = event(3, "verdict", "to be delivered", "kim@far.test", action="deliver")
     life = {"events": [verdict], "deliveries": [], "recipients": [tried]}
     assert ending(life) == (status, "550 5.1.1 no such\\x1b[2J user")
     there = {"recipient": "ann@far.test", "status": "delivered", "why": "250 Ok", "reasons": []}
     assert ending({**life, "recipients": [there]}) == ("delivered", "nothing stands against it")
+    waiting = {"recipient": "ann@far.test", "status": "queued", "why": "it was not tried yet", "reasons": []}
+    assert ending({**life, "recipients": [waiting]}) == ("queued", "nothing stands against it")
     held = {"recipient": "bob@ours.test", "status": "quarantined", "why": "spam", "reasons": ["spam"]}
     assert ending({**life, "recipients": [tried, held]})[1] == "550 5.1.1 no such\\x1b[2J user; spam"
+
+
+@pytest.mark.parametrize(
+    ("after", "said"),
+    [
+        (event(4, "reported", "550 no", "kim@far.test", state="bounced", report="01"), "; its sender was told"),
+        (
+            event(4, "kept", "550 no", "kim@far.test", folder="System"),
+            "; kept in quarantine, as nothing proves its sender",
+        ),
+        (event(4, "dropped", "is not sent", "kim@far.test"), "; it is a report itself, so nobody is told"),
+        (event(4, "reported", "450 later", "kim@far.test", state="queued", report="01"), ""),
+        (event(4, "kept", "", "kim@far.test", folder="INBOX"), ""),
+        (event(4, "reported", "550 no", "ann@far.test", state="bounced", report="01"), ""),
+    ],
+)
+def test_the_end_of_a_mail_that_was_given_up_is_what_came_of_it(after: dict[str, Any], said: str) -> None:
+    gone = {"recipient": "kim@far.test", "status": "bounced", "why": "550 no", "reasons": []}
+    assert ending({"events": [after], "deliveries": [], "recipients": [gone]}) == ("bounced", f"550 no{said}")
 
 
 def test_what_the_client_was_not_told_has_a_line_of_its_own() -> None:

@@ -9,6 +9,12 @@ from gatepost.cli.output import clean, columns, moment
 STATES = {"quarantined": "held in quarantine"}  # in more words
 SAYING = ("verdict", "rejected")  # events whose text says why
 TRIED = ("deferred", "bounced", "expired")  # it is the next hop's last word that says why
+ENDED = ("bounced", "expired")
+FOLLOWED = {  # events that tell what came of a mail that ended so, in more words
+    "reported": "its sender was told",
+    "kept": "kept in quarantine, as nothing proves its sender",
+    "dropped": "it is a report itself, so nobody is told",
+}
 PROOFS = ("spf", "helo", "dkim", "dmarc", "arc", "iprev")
 
 
@@ -103,9 +109,21 @@ def ending(life: Any) -> tuple[str, str]:
     states = list(dict.fromkeys(STATES.get(each["status"], each["status"]) for each in recipients))
     found = [clean(each["why"]) for each in recipients if each["status"] in TRIED and each["why"]]
     found += [reason for each in recipients if each["status"] not in TRIED for reason in each["reasons"]]
-    said = [
-        event["text"] for event in life["events"] if event["event"] in SAYING and event["text"] not in ("", *states)
-    ]
-    why = "; ".join(dict.fromkeys(found or said)) or "nothing stands against it"
+    said = [event["text"] for event in life["events"] if event["event"] in SAYING and event["text"] and _is_no(event)]
+    why = "; ".join(dict.fromkeys([*(found or said), *_followed(life)])) or "nothing stands against it"
     released = any(event["event"] == "released" for event in life["events"])
     return ", ".join(states), f"released, though held at first: {why}" if released else why
+
+
+def _is_no(event: Any) -> bool:
+    """Tell whether an answer or a verdict stands against a mail."""
+    return bool(event["data"].get("action") != "deliver")
+
+
+def _followed(life: Any) -> Iterator[str]:
+    """Yield what came of a mail that could not be delivered."""
+    ended = [each["recipient"] for each in life["recipients"] if each["status"] in ENDED]
+    for event in life["events"]:
+        late = event["data"].get("state") == "queued"  # a report of a delay
+        if event["mailbox"] in ended and event["event"] in FOLLOWED and event["text"] and not late:
+            yield FOLLOWED[event["event"]]

@@ -127,7 +127,7 @@ class _Bench:
         tags = tuple([tag for category, read in TAGS.items() if category in found and (tag := read(props))])
         gravest = max(found, default=Category.CLEAN)
         keep = self._in_room(self._keep_clean() if gravest is Category.CLEAN else self._archive(gravest))
-        return self._verdict(Action.DELIVER, gravest, ("delivered",), tags=tags, keep=keep)
+        return self._verdict(Action.DELIVER, gravest, ("to be delivered",), tags=tags, keep=keep)
 
     def _doubted(self, held_back: Sequence[Category]) -> Verdict | None:
         """Put the mail off where it would pass by a rule of which it can't be said now whether it allows."""
