@@ -53,9 +53,10 @@ async def test_a_link_signs_in_once_and_only_its_own_account(place: Place) -> No
     await second.open(link)
     await first.submit()
     assert (await second.submit()).status_code == 404
-    assert second.said == "This link was used already, or holds no longer."
+    assert second.said == "This link was used already, or holds no longer. Whoever sent it to you can send a new one."
     assert (await second.open("/signin")).status_code == 200
-    assert second.said == "Open the link in your mail to sign in."
+    assert second.said.startswith("Open the link in your mail to sign in. If you have none, whoever looks after")
+    assert '<a href="docs">' in second.answer.text
     assert "bob@served.example" in (await first.open("/signin")).text
 
 
@@ -165,7 +166,7 @@ async def test_signing_out_ends_the_session_on_the_server_threat_139(place: Plac
     thief = place.browser()
     thief.client.cookies.set("__Host-gatepost", cookie, domain="gate.example")
     await thief.open("/signin")
-    assert thief.said == "Open the link in your mail to sign in."
+    assert thief.said.startswith("Open the link in your mail to sign in.")
 
 
 @pytest.mark.parametrize("end", ["time", "password", "disabled", "deleted"])
@@ -181,7 +182,7 @@ async def test_a_session_ends_with_its_hour_its_password_or_its_account(place: P
     else:
         assert (await place.api.ask("DELETE", mine)).status_code == 204
     await browser.open("/signin")
-    assert browser.said == "Open the link in your mail to sign in."
+    assert browser.said.startswith("Open the link in your mail to sign in.")
 
 
 async def test_a_second_factor_is_asked_for_at_the_page_too(place: Place) -> None:
@@ -264,4 +265,4 @@ async def test_an_administrator_signs_in_by_the_address_of_his_own_token(place: 
     assert "You are signed in as arya." in browser.said
     await place.house.store.write(lambda writer: writer.change(Admin, row.id, enabled=False))
     await browser.open("/signin")
-    assert browser.said == "Open the link in your mail to sign in."
+    assert browser.said.startswith("Open the link in your mail to sign in.")
