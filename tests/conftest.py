@@ -28,6 +28,11 @@ if "TMPDIR" not in os.environ and has_room("/dev/shm"):
 if len(os.fsencode(tempfile.gettempdir())) > len("/var/tmp") and os.access("/tmp", os.W_OK):
     tempfile.tempdir = "/tmp"
 
+# Tracebacks in coloured frames, as structlog draws them where it finds rich, take longer than most tests.
+PLAIN = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+structlog.configure([structlog.processors.add_log_level, PLAIN])
+LOG = structlog.get_config()
+
 os.environ.pop("PYTHONUNBUFFERED", None)  # some machines set it, and what is held back fails otherwise
 
 # Stores, doors and peers of many tests are open at once; some systems allow 256 files where nobody asks for more.
@@ -52,5 +57,5 @@ def anyio_backend() -> str:
 def unbound_log() -> Iterator[None]:
     """A command run in-process binds the log to the stream of its test, which is closed for the next one."""
     yield
-    structlog.reset_defaults()
+    structlog.configure(**LOG)
     vars(log).pop("bind", None)  # kept there by `cache_logger_on_first_use`

@@ -270,6 +270,6 @@ def _end(process: BaseProcess, tracer: subprocess.Popen[str] | None) -> int:
 def _context() -> ForkServerContext:
     """Processes come from one that has the code loaded already: each then starts in hundredths of a second."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["__main__", small.__name__])
+    context.set_forkserver_preload(["__main__", "tests.faults.loaded"])
     os.environ.setdefault("PYTHONPATH", str(ROOT))
     return context

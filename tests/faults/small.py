@@ -18,11 +18,8 @@ import structlog
 import uvloop
 from tests.faults import mails
 
-from gatepost.api.site import operations
 from gatepost.app import Gatepost
-from gatepost.dns import Resolver
 from gatepost.events import wall_clock
-from gatepost.filters import registry
 from gatepost.message.anatomy import Anatomy
 from gatepost.message.mail import Opener
 from gatepost.message.parse import dissect
@@ -37,14 +34,10 @@ from gatepost.model.tenant import User
 from gatepost.mta.intake import Answer
 from gatepost.mta.sweep import Sweep
 from gatepost.services.users import Users, UserUpdate
-from gatepost.settings import Dns, Filters, Limits, Settings
+from gatepost.settings import Settings
 
 DAY = 86_400_000
 Line = Sequence[str]
-
-# Loaded once, for all processes that are forked from here.
-registry.load(Filters(), registry.Tools(limits=Limits(), resolver=Resolver(Dns(), wall_clock)))
-operations()
 
 
 class InLoop(Opener):
