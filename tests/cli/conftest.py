@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.peers.forked import Forked
 from tests.peers.ports import free_port
 
 from gatepost.cli.main import main
@@ -60,15 +61,19 @@ class Daemon:
         threading.Thread(target=self._listen, daemon=True).start()
         self._notify = str(directory / "notify")
         self._log = directory / "log"
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: Forked | subprocess.Popen[bytes] | None = None
         self.smtp = self.url = ""
+        self.afresh = False  # loads all by itself, so that its memory is its own
 
     def start(self) -> None:
         """Start it and wait until it is ready."""
         environ = {**os.environ, "NOTIFY_SOCKET": self._notify, "WATCHDOG_USEC": "200000"}
-        command = [sys.executable, "-m", "gatepost", "serve", "--config", str(self.config)]
+        command = ["serve", "--config", str(self.config)]
         with self._log.open("wb") as log:
-            self.process = subprocess.Popen(command, env=environ, stderr=log)
+            if self.afresh:
+                self.process = subprocess.Popen([sys.executable, "-m", "gatepost", *command], env=environ, stderr=log)
+            else:
+                self.process = Forked(command, env=environ, stderr=log)
         assert self.told("READY=1")
         ready = next(line for line in self.log() if line["event"] == "ready")
         self.smtp, self.url = ready["smtp"][0], ready["http"][0]

@@ -4,11 +4,11 @@ import json
 import os
 import re
 import socket
-import subprocess
-import sys
+import tempfile
 from pathlib import Path
 
 import pytest
+from tests.peers.forked import Forked
 
 from gatepost.cli.dev import dev as relay
 from gatepost.cli.dev import sandbox
@@ -26,11 +26,13 @@ WANTED = {
 
 
 def dev(directory: Path) -> str:
-    command = [sys.executable, "-m", "gatepost", "dev", "--once", "--directory", str(directory)]
-    ports = ["--smtp-port", "0", "--http-port", "0"]
-    done = subprocess.run([*command, *ports], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    command = ["dev", "--once", "--directory", str(directory), "--smtp-port", "0", "--http-port", "0"]
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        code = Forked(command, env=os.environ, stdout=out, stderr=err).wait(60)
+        for file in (out, err):
+            file.seek(0)
+        assert code == os.EX_OK, err.read().decode()
+        return out.read().decode()
 
 
 def fates(out: str) -> dict[str, str]:
@@ -61,13 +63,14 @@ def test_every_sample_meets_its_fate_and_the_second_start_is_like_the_first(
 
 
 @pytest.mark.usefixtures("first")
-def test_a_second_one_on_the_same_directory_is_told_why_it_cannot_be(directory: Path) -> None:
+def test_a_second_one_on_the_same_directory_is_told_why_it_cannot_be(
+    directory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     port = json.loads((directory / "dev.json").read_bytes())["hop_port"]
     with socket.create_server(("127.0.0.1", port)):
-        command = [sys.executable, "-m", "gatepost", "dev", "--once", "--directory", str(directory)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert done.returncode == os.EX_UNAVAILABLE
-    assert f"port {port}, its next hop's, is taken: end the `gatepost dev` that runs on it" in done.stderr
+        assert main(["dev", "--once", "--directory", str(directory)]) == os.EX_UNAVAILABLE
+    told = f"port {port}, its next hop's, is taken: end the `gatepost dev` that runs on it"
+    assert told in capsys.readouterr().err
 
 
 def test_what_is_no_directory_of_its_own_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -127,8 +127,8 @@ def test_an_output_that_takes_nothing_is_told_in_a_sentence(command: str) -> Non
 @pytest.mark.parametrize(
     ("command", "code"),
     [
-        ("explain", os.EX_USAGE),  # an argument is missing
-        ("check --config /none", os.EX_CONFIG),
+        ("version --none", os.EX_USAGE),
+        ("config show --config /none", os.EX_CONFIG),
         ("send --to $'\\xff@example.org'", os.EX_USAGE),
     ],
 )
@@ -155,7 +155,7 @@ def test_an_argument_that_is_no_utf8_is_wrong_usage(args: list[str], capsys: pyt
 @pytest.mark.skipif(os.geteuid() != 0, reason="not root, whose rights are taken away")
 @pytest.mark.parametrize(
     "command",
-    ["serve", *(pytest.param(each, marks=pytest.mark.conformance) for each in ("check", "domain list", "key renew"))],
+    ["domain list", *(pytest.param(each, marks=pytest.mark.conformance) for each in ("check", "serve", "key renew"))],
 )
 def test_a_store_of_another_user_is_no_permission(command: str, tmp_path: Path) -> None:
     config, state = tmp_path / "gatepost.toml", tmp_path / "state"

@@ -121,10 +121,11 @@ class Served(Daemon):
 
 @contextlib.asynccontextmanager
 async def serving(
-    directory: Path, sink: Sink, *, reserve: int = 0, more: str = "", **policy: object
+    directory: Path, sink: Sink, *, reserve: int = 0, more: str = "", afresh: bool = False, **policy: object
 ) -> AsyncIterator[Served]:
     """Run a daemon in a folder that holds nothing yet; `policy` is bob's and ann's."""
     served = Served(directory, reserve=reserve, more=more)
+    served.afresh = afresh
     try:
         await furnish(served.state, sink.port, **policy)
         await asyncio.to_thread(served.start)

@@ -83,7 +83,8 @@ async def pour(served: Served, size: int) -> str:
 async def test_90_many_large_mails_at_once_are_bounded_by_the_budget(
     tmp_path: Path, count: int, size: int, bound: int
 ) -> None:
-    async with Sink(extensions=["SIZE 52428800"]) as sink, serving(tmp_path, sink, mail_size_limit=50) as served:
+    sizes = Sink(extensions=["SIZE 52428800"])
+    async with sizes as sink, serving(tmp_path, sink, afresh=True, mail_size_limit=50) as served:
         sink.mails = Light()
         await pour(served, MEGABYTE)  # what is needed for any mail is there
         async with watched(served.pid) as most:

@@ -7,6 +7,10 @@ from pathlib import Path
 import pytest
 
 MAKE = Path(__file__).parents[2] / "scripts" / "make-venv"
+BARE = f"""#!/bin/sh
+[ "$1" = -m ] && set -- "$@" --without-pip  # most of the time that it takes
+exec {sys.executable} "$@"
+"""
 OTHER = '#!/bin/sh\necho "3.0.1 (default) /elsewhere"\n'
 
 
@@ -15,16 +19,17 @@ def test_an_environment_of_another_python_or_of_one_that_is_gone_is_made_anew_an
     theirs: str, tmp_path: Path
 ) -> None:
     made = tmp_path / ".venv"
-    python = made / "bin" / "python"
+    bare, python = tmp_path / "python", made / "bin" / "python"
     python.parent.mkdir(parents=True)
-    python.write_text(theirs)
-    python.chmod(0o755)
+    for program, text in ((bare, BARE), (python, theirs)):
+        program.write_text(text)
+        program.chmod(0o755)
     (made / "pyvenv.cfg").touch()
     installed = made / "lib" / "installed"
     for kept in (False, True):
         installed.parent.mkdir(exist_ok=True)
         installed.touch()
-        subprocess.run([MAKE, sys.executable, made], check=True)
+        subprocess.run([MAKE, bare, made], check=True)
         assert installed.exists() == kept
     told = [subprocess.run([each, "-c", "import sys; print(sys.version)"], check=True, capture_output=True).stdout
             for each in (sys.executable, python)]  # fmt: skip
