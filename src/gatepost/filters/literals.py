@@ -15,6 +15,7 @@ MOST = 64
 
 _GROUP = re.compile(r"\(\?(?:P?<\w+>|[imsU]*:)|\((?!\?)")
 _FLAGS = re.compile(r"\(\?[imsU]*\)")
+_PLAIN = re.compile(r"[^][\\(){}|.^$*+?]+(?![*+?{])")  # of what repeats, the last character alone does
 _REPEAT = re.compile(r"(?:([*+?])|\{([0-9]+)(?:,([0-9]*))?\})\??")
 _CLASS = re.compile(r"\[\^?\]?(?:\[:\^?[a-z]+:\]|\\.|[^\]\\])*\]")
 _SIMPLE_CLASS = re.compile(r"\[([^\\\[\]^-]+)\]")
@@ -88,7 +89,7 @@ def _sequence(text: str, at: int) -> tuple[_Piece, int]:
         while repeat := _REPEAT.match(text, at):
             piece, at = _repeated(piece, repeat), repeat.end()
         pieces.append(piece)
-    return _joined(pieces), at
+    return pieces[0] if len(pieces) == 1 else _joined(pieces), at
 
 
 def _joined(pieces: list[_Piece]) -> _Piece:
@@ -113,7 +114,9 @@ def _repeated(piece: _Piece, repeat: re.Match[str]) -> _Piece:
 
 
 def _one(text: str, at: int) -> tuple[_Piece, int]:
-    """Read a group, a class, an escape or a character."""
+    """Read plain characters, a group, a class, an escape or a character."""
+    if plain := _PLAIN.match(text, at):
+        return _Piece(frozenset({plain[0]})), plain.end()
     sign = text[at]
     if sign == "(":
         return _group(text, at)

@@ -115,7 +115,25 @@ def load(options: Weights, part: Part) -> tuple[dict[str, Symbol], Lists]:
 
 
 def _table(file: str) -> Table:
-    return _decoded(_over(shipped(), _own(file))) if file else _shipped_table()
+    if not file:
+        return _shipped_table()
+    try:
+        return _laid(file, Path(file).read_bytes())
+    except OSError as error:
+        raise _unread(file, error) from error
+
+
+@lru_cache(maxsize=2)  # of two filters; it is the same until what stands in the file changes
+def _laid(file: str, octets: bytes) -> Table:
+    try:
+        own = tomllib.loads(octets.decode())
+    except ValueError as error:
+        raise _unread(file, error) from error
+    return _decoded(_over(shipped(), own))
+
+
+def _unread(file: str, error: Exception) -> ValueError:
+    return ValueError(f"file: {file} can't be read: {error}")
 
 
 @lru_cache(maxsize=1)
@@ -126,13 +144,6 @@ def _shipped_table() -> Table:
 def shipped() -> dict[str, Any]:
     """Return the file that comes with Gatepost, undecoded."""
     return tomllib.loads(files("gatepost.filters").joinpath("symbols.toml").read_text("utf-8"))
-
-
-def _own(file: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(Path(file).read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise ValueError(f"file: {file} can't be read: {error}") from error
 
 
 def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
