@@ -67,14 +67,18 @@ class Description:
 
     def __init__(self, document: dict[str, Any]) -> None:
         self._components = document["components"]
-        self._places = [(_shape(path), item) for path, item in document["paths"].items()]
-        self._places.sort(key=lambda place: place[0].groups)  # literal segments win (contract A43)
+        places = sorted(document["paths"].items(), key=lambda place: place[0].count("{"))  # literals win (contract A43)
+        self._items = [item for _, item in places]
+        self._place = re.compile("|".join(f"({_shape(path).pattern})" for path, _ in places))
         self.schemas: dict[str, Any] = document["components"]["schemas"]
+        resource = ("urn:whole", {"components": self._components})
+        self._registry = jsonschema_rs.Registry([resource], draft=jsonschema_rs.Draft202012)
         self._validators: dict[bytes, jsonschema_rs.Draft202012Validator] = {}
 
     def item(self, path: str) -> dict[str, Any]:
         """Return what is said of a path: operations by their method in lower case."""
-        return next((item for shape, item in self._places if shape.fullmatch(path)), {})
+        found = self._place.fullmatch(path)
+        return self._items[found.lastindex - 1] if found and found.lastindex else {}
 
     def response(self, operation: dict[str, Any], status: int) -> dict[str, Any] | None:
         """Return what is said of a status; None where the operation does not list it."""
@@ -87,14 +91,15 @@ class Description:
         """Hold a JSON value to a schema of the document."""
         key = msgspec.json.encode(schema)
         if key not in self._validators:
-            whole = {**schema, "components": self._components}
-            self._validators[key] = jsonschema_rs.Draft202012Validator(whole)
+            referring = msgspec.json.decode(key.replace(b'"#/', b'"urn:whole#/'))
+            self._validators[key] = jsonschema_rs.Draft202012Validator(referring, registry=self._registry)
         self._validators[key].validate(value)
 
 
+@cache
 def _shape(path: str) -> re.Pattern[str]:
     """A path with parameters; a slash at its end may be left out."""
-    return re.compile(re.sub(r"\\{\w+\\}", "([^/]+)", re.escape(path)) + ("?" if path.endswith("/") else ""))
+    return re.compile(re.sub(r"\\{\w+\\}", "(?:[^/]+)", re.escape(path)) + ("?" if path.endswith("/") else ""))
 
 
 PAGES = ("/", "/docs", "/signin", "/signout", "/password", "/compose", "/share")

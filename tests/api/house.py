@@ -10,7 +10,7 @@ import httpx2
 import msgspec
 from argon2 import PasswordHasher
 from starlette.types import ASGIApp
-from tests.api.contract import hold
+from tests.api.call import call
 from tests.ready import lay_store
 
 from gatepost.app import Gatepost
@@ -73,12 +73,8 @@ class Api:
         content = raw if raw is not None else None if body is None else msgspec.json.encode(body)
         if content is not None:
             sent.setdefault("Content-Type", "application/json")
-        transport = httpx2.ASGITransport(self.app, raise_app_exceptions=False, client=(ip, 40_000))
-        async with httpx2.AsyncClient(transport=transport, base_url="http://gatepost.test") as client:
-            answer = await client.request(method, path, content=content, headers=sent)
-        if self.app is self.gatepost.site:  # and not one with operations of a test's own
-            hold(answer)
-        return answer
+        ours = self.app is self.gatepost.site  # and not one with operations of a test's own
+        return await call(self.app, method, path, content, sent, ip=ip, held=ours)
 
     async def get(self, path: str, **more: Any) -> Any:
         """Return the JSON of a GET that must succeed."""
