@@ -297,11 +297,13 @@ def test_an_id_is_read_only_in_the_spelling_that_was_shown() -> None:
 @given(st.integers(0, 2**63 - 1) | st.integers(0, 2**24))
 def test_an_id_is_what_sqids_makes_of_a_number(number: int) -> None:
     assert IDS.show(number) == IDS._codec.encode([number])
+    assert IDS.read(IDS.show(number)) == number
 
 
 def test_an_id_says_no_word_that_sqids_would_not_say() -> None:
     for number in (14_745, 24_193, 31_404, 34_685):  # which would spell one
         assert IDS.show(number) == IDS._codec.encode([number])
+        assert IDS.read(IDS.show(number)) == number
 
 
 def test_what_can_be_no_id_is_not_kept_in_memory() -> None:
