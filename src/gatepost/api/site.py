@@ -50,7 +50,7 @@ def make_app(
     desk, added = Desk(counter, Ids(seed), settings), tuple(more)
     for each in added:
         _check(each, counter)
-    return Site([*operations(), *added], pages, desk, metrics)
+    return Site(added, pages, desk, metrics)
 
 
 def _check(item: Endpoint, counter: Counter) -> None:
@@ -72,12 +72,13 @@ def _check(item: Endpoint, counter: Counter) -> None:
 class Site(Starlette):
     """The application; its entrance stands before everything, so that errors of ours are counted and named too."""
 
-    def __init__(self, endpoints: Sequence[Endpoint], pages: Iterable[BaseRoute], desk: Desk, metrics: Metrics) -> None:
+    def __init__(self, added: Sequence[Endpoint], pages: Iterable[BaseRoute], desk: Desk, metrics: Metrics) -> None:
         super().__init__(routes=[*pages])
         self.router.redirect_slashes = False
-        self._endpoints = endpoints
-        self._places = Places(endpoints, desk)
-        self._dialects = {item.dialect.name: item.dialect for item in endpoints}.values()
+        self._endpoints = (*operations(), *added)
+        self._places = Places(self._endpoints) if added else usual()
+        self._desk = desk
+        self._dialects = {item.dialect.name: item.dialect for item in self._endpoints}.values()
         self.ids = desk.ids
         self._metrics = metrics
 
@@ -92,7 +93,7 @@ class Site(Starlette):
 
     def build_middleware_stack(self) -> ASGIApp:
         pages = ExceptionMiddleware(self.router, handlers={HTTPException: _refuse})  # type: ignore[dict-item]
-        return Entrance(ServerErrorMiddleware(Fork(self._places, pages), handler=_fail), self._metrics)
+        return Entrance(ServerErrorMiddleware(Fork(self._places, self._desk, pages), handler=_fail), self._metrics)
 
 
 @cache
@@ -116,7 +117,7 @@ def _modules() -> Iterator[ModuleType]:
 class Places:
     """Every path of an operation, found segment by segment: literal ones come before parameters (contract A43)."""
 
-    def __init__(self, endpoints: Iterable[Endpoint], desk: Desk) -> None:
+    def __init__(self, endpoints: Iterable[Endpoint]) -> None:
         self._root: dict[str, Any] = {}
         operations: dict[tuple[str, ...], dict[str, Endpoint]] = defaultdict(dict)
         for item in endpoints:
@@ -129,7 +130,7 @@ class Places:
             node = self._root
             for part in shape:
                 node = node.setdefault(part, {})
-            node[PLACE] = Place(found, desk)
+            node[PLACE] = Place(found)
 
     def find(self, path: str) -> "tuple[Place | None, list[str]]":
         """Return the place of a path with the parameters on its way; None for what is no operation's."""
@@ -138,17 +139,27 @@ class Places:
         return place, segments[::-1]
 
 
+@cache
+def usual() -> Places:
+    """Return the places of our own operations, which are the same in each site."""
+    return Places(operations())
+
+
 class Fork:
     """Hands operations to their place, and the rest to the pages."""
 
-    def __init__(self, places: Places, pages: ASGIApp) -> None:
+    def __init__(self, places: Places, desk: Desk, pages: ASGIApp) -> None:
         self._places = places
+        self._desk = desk
         self._pages = pages
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         place, segments = self._places.find(scope["path"]) if scope["type"] == "http" else (None, [])
         scope["path_params"] = dict(enumerate(segments))
-        await (place or self._pages)(scope, receive, send)
+        if place is None:
+            await self._pages(scope, receive, send)
+        else:
+            await place.serve(Request(scope, receive), self._desk, send)
 
 
 def _paths(item: Endpoint) -> set[str]:
@@ -176,21 +187,20 @@ def _find(node: dict[str, Any], parts: list[str], at: int, segments: list[str]) 
 
 
 class Place:
-    """One path with the operations of its methods; an ASGI application."""
+    """One path with the operations of its methods."""
 
-    def __init__(self, operations: dict[str, Endpoint], desk: Desk) -> None:
+    def __init__(self, operations: dict[str, Endpoint]) -> None:
         self._operations = operations
-        self._desk = desk
         self._dialect = next(iter(operations.values())).dialect
         allowed = set(operations) | {"OPTIONS"} | ({"HEAD"} if "GET" in operations else set())
         self._allow = ", ".join(sorted(allowed))
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive)
-        response = await self._answer(request)
-        await self._dialect.clothe(response)(scope, receive, send)
+    async def serve(self, request: Request, desk: Desk, send: Send) -> None:
+        """Answer a request that is asked at this desk."""
+        response = await self._answer(request, desk)
+        await self._dialect.clothe(response)(request.scope, request.receive, send)
 
-    async def _answer(self, request: Request) -> Response:
+    async def _answer(self, request: Request, desk: Desk) -> Response:
         if request.method == "OPTIONS":
             return Response(status_code=204, headers={"Allow": self._allow})
         method = "GET" if request.method == "HEAD" else request.method
@@ -201,7 +211,7 @@ class Place:
             )
             response.headers["Allow"] = self._allow
             return response
-        response = await operation.serve(request, self._desk)
+        response = await operation.serve(request, desk)
         return await _without_body(response) if request.method == "HEAD" else response
 
 
