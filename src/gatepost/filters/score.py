@@ -1,6 +1,7 @@
 """Asks how much a mail looks like spam: many small signs, each with its points and its reason."""
 
 from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence, Set
+from functools import cache
 
 from gatepost.filters.registry import Cost, Tools
 from gatepost.filters.signs.brands import Brands
@@ -58,7 +59,7 @@ class Score:
         self._usual = {  # of those that show nothing
             name: self._told(name, "", known.weight) for name, known in self._symbols.items() if not known.excuses
         }
-        self._brands = Brands(self._lists)
+        self._brands = Brands(self._lists) if options.file else _shipped_brands()
         self._in_text = phrases(options.file, "symbols", "text")
         self._in_subject = phrases(options.file, "symbols", "subject")
         self._in_links = phrases(options.file, "symbols", "links")
@@ -140,6 +141,11 @@ class Score:
             by=self.name,
             score=score,
         )
+
+
+@cache
+def _shipped_brands() -> Brands:
+    return Brands(load(Weights(), "symbols")[1])
 
 
 def _opens(joint: Sequence[tuple[str, tuple[tuple[str, ...], ...]]]) -> dict[str, int]:

@@ -4,7 +4,7 @@ import re
 import tomllib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -98,20 +98,35 @@ class Weights(registry.Options, frozen=True):
         return {name: symbol.about for name, symbol in (*table.symbols.items(), *table.adverts.items())}
 
 
-def load(options: Weights, part: Part) -> tuple[dict[str, Symbol], Lists]:
+def load(options: Weights, part: Part) -> tuple[Mapping[str, Symbol], Lists]:
     """Return the symbols in force and the lists; raise ValueError that begins with the option at fault."""
     table = _table(options.file)
-    symbols = dict(getattr(table, part))
-    for name, weight in options.weights.items():
+    usual = _sound(table, part) if options.file else _shipped_symbols(part)
+    return _weighed(usual, options.weights) if options.weights else usual, table.lists
+
+
+def _weighed(symbols: Mapping[str, Symbol], weights: Mapping[str, float]) -> dict[str, Symbol]:
+    for name in weights:
         if name not in symbols:
             raise ValueError(f"weights.{name}: there is no such symbol")
-        symbols[name] = msgspec.structs.replace(symbols[name], weight=weight)
+    changed = {name: msgspec.structs.replace(symbols[name], weight=weight) for name, weight in weights.items()}
+    return {**symbols, **changed}
+
+
+def _sound(table: Table, part: Part) -> Mapping[str, Symbol]:
+    """Return the symbols of a part, each of which goes by such as there are."""
+    symbols: Mapping[str, Symbol] = getattr(table, part)
     for name, symbol in symbols.items():
         rows = {"together": {part for row in symbol.together for part in row}, "without": symbol.without}
         for key, parts in rows.items():
             if strange := parts - symbols.keys():
                 raise ValueError(f"file: symbols.{name}.{key}: there is no symbol {min(strange)}")
-    return symbols, table.lists
+    return symbols
+
+
+@cache
+def _shipped_symbols(part: Part) -> Mapping[str, Symbol]:
+    return _sound(_shipped_table(), part)
 
 
 def _table(file: str) -> Table:
@@ -136,7 +151,7 @@ def _unread(file: str, error: Exception) -> ValueError:
     return ValueError(f"file: {file} can't be read: {error}")
 
 
-@lru_cache(maxsize=1)
+@cache
 def _shipped_table() -> Table:
     return _decoded(shipped())
 
@@ -293,7 +308,7 @@ def phrases(file: str, part: Part, where: Where) -> Phrases:
     return Phrases(getattr(_table(file), part), where) if file else _shipped_phrases(part, where)
 
 
-@lru_cache(maxsize=8)
+@cache
 def _shipped_phrases(part: Part, where: Where) -> Phrases:
     return Phrases(getattr(_shipped_table(), part), where)
 
