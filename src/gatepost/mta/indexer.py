@@ -83,6 +83,8 @@ class Indexer:
 
     async def _take_in(self) -> bool:
         newest = await self._store.read(lambda reader: reader.newest_copy())
+        if not newest:  # nothing was ever kept here: no index need be opened, or made, for that
+            return False
         reached = await self._index.reached(newest)
         self._behind.set(newest - reached)
         if reached >= newest or not self._store.fresh_space():

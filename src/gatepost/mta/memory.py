@@ -76,20 +76,24 @@ class Keeper:
         return gone
 
     async def _load(self) -> None:
-        tokens = self._memory.tokens
-        async for rows in self._chunks(Room.TOTALS):
-            for row in rows:
-                tokens.set_totals(row.key, row.first, row.second)
-        async for rows in self._chunks(Room.TOKENS):
-            for row in rows:
-                tokens.set(row.key, row.first, row.second, row.at)
-        for room, tallies in self._memory.tallies.items():
-            async for rows in self._chunks(room):
-                for row in rows:
-                    tallies.set(row)
+        """Take in what is kept of each room: the beginnings of all at once, most of which are all there is."""
+        for room, rows in await self._store.read(partial(_begin, [Room.TOTALS, Room.TOKENS, *self._memory.tallies])):
+            self._take_in(room, rows)
+            if len(rows) == CHUNK:
+                async for more in self._chunks(room, rows[-1].key):
+                    self._take_in(room, more)
 
-    async def _chunks(self, room: Room) -> AsyncIterator[list[Row]]:
-        after = -1
+    def _take_in(self, room: Room, rows: Sequence[Row]) -> None:
+        tokens = self._memory.tokens
+        for row in rows:
+            if room is Room.TOTALS:
+                tokens.set_totals(row.key, row.first, row.second)
+            elif room is Room.TOKENS:
+                tokens.set(row.key, row.first, row.second, row.at)
+            else:
+                self._memory.tallies[room].set(row)
+
+    async def _chunks(self, room: Room, after: int = -1) -> AsyncIterator[list[Row]]:
         while rows := await self._store.read(partial(_recall, room, after)):
             yield rows
             after = rows[-1].key
@@ -119,6 +123,10 @@ class Keeper:
             return False
         self._purged = now
         return True
+
+
+def _begin(rooms: Sequence[Room], reader: Reader) -> list[tuple[Room, list[Row]]]:
+    return [(room, reader.recall(room, limit=CHUNK)) for room in rooms]
 
 
 def _recall(room: Room, after: int, reader: Reader) -> list[Row]:

@@ -57,6 +57,7 @@ class SearchIndex:
     def __init__(self, directory: Path) -> None:
         self.path = directory / NAME
         self._connection: sqlite3.Connection | None = None
+        self._begun = False  # something was asked of it
         self._failing = False  # it was told
         self._thread = ThreadPoolExecutor(1, "search")
 
@@ -120,13 +121,17 @@ class SearchIndex:
 
     async def close(self) -> None:
         """Finish what was begun and let go of the file; may be called twice."""
-        await asyncio.to_thread(self._thread.shutdown)
-        self._let_go()
+        if self._begun:
+            self._begun = False
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._let_go)
+        self._thread.shutdown(wait=False)
 
     # In the thread.
 
     async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._guarded, work)
+        asked = asyncio.get_running_loop().run_in_executor(self._thread, self._guarded, work)
+        self._begun = True
+        return await asked
 
     def _guarded(self, work: Callable[[sqlite3.Connection], T]) -> T:
         try:
