@@ -99,6 +99,36 @@ async def test_a_connection_serves_one_request_after_another(connect: Any) -> No
     assert [(await peer.answer())[0] for _ in range(3)] == [200, 200, 200]
 
 
+PATHS = (
+    "/static/../../../../../../../etc/passwd",
+    "/static/../site.py",
+    "/static/%2e%2e/site.py",
+    "/static/..%2fsite.py",
+    "/static/..%5csite.py",
+    "/static//etc/passwd",
+    "/static/pages.css%00",
+    "/domains/../livez",
+    "/domains/..;/livez",
+    "/domains/..",
+    "/./livez",
+    "//livez",
+    "http://a/../livez",
+)
+
+
+async def test_no_path_leads_out_of_where_it_begins_threat_121(connect: Any) -> None:
+    """Sent as they stand: a client's library would say them otherwise."""
+    peer = await connect()
+    for path in ("/static/pages.css", "/livez"):
+        await peer.send(request(path=path))
+        assert (await peer.reply())[0] == 200
+    for path in PATHS:
+        await peer.send(request(path=path))
+        status, headers, body = await peer.reply()
+        assert (status, headers["content-type"]) in ((401, "application/json"), (404, "application/json")), path
+        assert b"root:" not in body and b"import" not in body
+
+
 SMUGGLING = {
     "both lengths": request("Content-Length: 5", "Transfer-Encoding: chunked", method="POST") + b"0\r\n\r\n",
     "both, turned": request("Transfer-Encoding: chunked", "Content-Length: 5", method="POST") + b"0\r\n\r\n",
