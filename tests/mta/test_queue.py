@@ -24,6 +24,7 @@ from gatepost.mta.line import DAMAGED
 from gatepost.mta.queue import LOOK_AGAIN
 from gatepost.mta.settle import wait
 from gatepost.store.opening import DATABASE
+from gatepost.store.store import Store
 from gatepost.store.writer import Writer
 
 pytestmark = pytest.mark.anyio
@@ -398,28 +399,62 @@ async def test_a_long_queue_is_taken_up_whole_104(make: Make, count: int) -> Non
     assert len(again.queue) == count + 1
 
 
-async def test_a_mail_taken_just_before_a_kill_is_not_sent_again_95(make: Make) -> None:
-    road = await make()
+async def killed(make: Make, sink: Sink) -> tuple[Road, int]:
+    """Have a next hop take a mail of which nothing could be written any more; return its delivery."""
+    road = await make(to=("to.test", sink))
+    message, ways, body = await road.keep("b@to.test")
+    write = road.store.write
+
+    async def broken_off(change: object, **_: object) -> object:
+        raise asyncio.CancelledError
+
+    road.store.write = broken_off  # type: ignore[method-assign,assignment]
+    road.queue.push(message, ways, body)
+    await sink.wait(1)
+    await road.until(lambda: not road.queue._tasks)
+    road.store.write = write  # type: ignore[method-assign]
+    assert road.state(ways[0].id) == "queued"
+    await road.close()
+    return road, ways[0].id
+
+
+@pytest.mark.parametrize("kept", ["[]", "[1]", "[{"])
+async def test_a_mail_taken_just_before_a_kill_is_not_sent_again_be_its_row_damaged_95(make: Make, kept: str) -> None:
     async with Sink() as sink:
-        road.to("to.test", sink)
-        message, ways, body = await road.keep("b@to.test")
-        write = road.store.write
-
-        async def killed(change: object) -> object:
-            raise asyncio.CancelledError
-
-        road.store.write = killed  # type: ignore[method-assign,assignment]
-        road.queue.push(message, ways, body)
-        await sink.wait(1)
-        await road.until(lambda: not road.queue._tasks)
-        road.store.write = write  # type: ignore[method-assign]
-        assert road.state(ways[0].id) == "queued"
-        await road.close()
+        road, way = await killed(make, sink)
+        with contextlib.closing(sqlite3.connect(road.directory / DATABASE)) as database, database:
+            database.execute("UPDATE delivery SET log = ? WHERE id = ?", (kept, way))
         again = await make(to=("to.test", sink))
-        row = again.row(ways[0].id)
+        row = again.row(way)
         assert (row.state, row.remote_id, row.attempts) == (State.DELIVERED, "SINK000001", 1)
-        assert len(again.queue) == 0
+        assert len(again.queue) == again.metrics.queued.labels("held")._value.get() == 0
         assert (again.directory / "done.log").stat().st_size == 0
+    assert len(sink.mails) == 1
+
+
+async def test_a_start_without_room_goes_on_and_what_was_taken_is_under_way_until_there_is_some_79(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gatepost.mta.ledger.PATIENCE", 0.01)
+
+    async def full(store: Store, change: object, **_: object) -> object:
+        raise Problem(Kind.FULL, "no space left for mail")
+
+    async with Sink() as sink:
+        _, way = await killed(make, sink)
+        with monkeypatch.context() as patch:
+            patch.setattr(Store, "write", full)
+            again = await make(to=("to.test", sink))
+            assert (again.state(way), len(again.queue), again.queue.under_way) == ("queued", 1, 1)
+            with pytest.raises(Problem) as caught:
+                await again.queue.moves.retry([way])
+            assert caught.value.kind is Kind.CONFLICT
+            await again.close(0.0)
+            last = await make(to=("to.test", sink))
+            assert (last.state(way), last.queue.under_way) == ("queued", 1)
+        await last.until(lambda: last.state(way) == "delivered" and len(last.queue) == 0)
+        await last.queue.idle()
+        assert (last.directory / "done.log").stat().st_size == 0
     assert len(sink.mails) == 1
 
 
@@ -817,8 +852,8 @@ async def test_deliveries_of_one_mail_that_are_given_up_by_hand_are_told_in_one_
         assert sorted(named) == [[b"b@", b"c@"], [b"d@"]]
 
 
-@pytest.mark.parametrize("stopped", [False, True])
-async def test_a_delivery_whose_row_is_damaged_is_held_and_stops_no_other(make: Make, stopped: bool) -> None:
+@pytest.mark.parametrize(("stopped", "kept"), [(False, "[{"), (True, "[{"), (False, "[1]"), (True, '{"a": 1}')])
+async def test_a_delivery_whose_row_is_damaged_is_held_and_stops_no_other(make: Make, stopped: bool, kept: str) -> None:
     road = await make()
     way, other = await road.send("b@nowhere.test", "c@elsewhere.test")
     await road.until(lambda: road.row(way).attempts == road.row(other).attempts == 1)
@@ -826,7 +861,7 @@ async def test_a_delivery_whose_row_is_damaged_is_held_and_stops_no_other(make: 
     if stopped:
         await road.close()
     with contextlib.closing(sqlite3.connect(road.directory / DATABASE)) as database, database:
-        database.execute("UPDATE delivery SET log = '[{' WHERE id = ?", (way,))
+        database.execute("UPDATE delivery SET log = ? WHERE id = ?", (kept, way))
     async with Sink() as sink:
         if stopped:
             road = await make(("elsewhere.test", sink))

@@ -83,9 +83,14 @@ class DoneLog:
             outcome.takes_dsn,
             outcome.took,
         )
-        line = self._pending[delivery_id] = msgspec.json.encode(done) + b"\n"
+        line = self.keep(done)
         os.write(self._file, line)
         self._size += len(line)
+
+    def keep(self, done: Done) -> bytes:
+        """Let what stands in the log stay there until the delivery's row is settled; return its line."""
+        line = self._pending[done.id] = msgspec.json.encode(done) + b"\n"
+        return line
 
     def forget(self, delivery_id: int) -> None:
         """Note that a delivery's row is settled."""

@@ -52,7 +52,7 @@ class Ledger:
         self._clock = clock
         self._done = DoneLog(store.path)
         self._taken: dict[int, tuple[Delivery, Outcome]] = {}  # delivered, the row not settled yet
-        self._waits = False  # for the store to take writes again
+        self.waits = asyncio.Event()  # for the store to take writes again
 
     def taken(self, delivery: Delivery, outcome: Outcome) -> None:
         """Note at once that a next hop has taken a mail."""
@@ -103,16 +103,26 @@ class Ledger:
         await self._persist(Settle([taken.delivery]))
         self._forget(delivery_id)
 
-    async def replay(self) -> None:
-        """Settle what next hops had taken when the process was killed (threat 95)."""
+    def recall(self) -> list[Delivery]:
+        """Return what next hops had taken when the process was killed (threat 95), be it held as its row is damaged."""
         for note in self._done.read():
             row = self._store.reader.get(Delivery, note.id)
-            if row is None or row.state is not State.QUEUED:
-                continue
-            now = self._clock()
-            each = settled(row, note.outcome, now, self._settings.queue)
-            await self.settle(self._freight.reload(row), [each], now, pace=Pace.NOW)
-            log.info("delivered before the stop", id=row.mail_id, to=row.recipient, reply=note.outcome.reply.line)
+            if row is not None and row.state in (State.QUEUED, State.HELD):
+                self._done.keep(note)
+                self._taken[row.id] = row, note.outcome
+        return [row for row, _ in self._taken.values()]
+
+    async def replay(self, delivery_id: int) -> list[Sent]:
+        """Settle what was recalled."""
+        row, outcome = self._taken[delivery_id]
+        now = self._clock()
+        each = settled(row, outcome, now, self._settings.queue)
+        sent = await self.settle(self._freight.reload(row), [each], now, pace=Pace.NOW)
+        log.info("delivered before the stop", id=row.mail_id, to=row.recipient, reply=outcome.reply.line)
+        return sent
+
+    def trim(self) -> None:
+        """Let the done log be as short as it may."""
         self._done.trim()
 
     def close(self) -> None:
@@ -146,12 +156,12 @@ class Ledger:
             except Problem as problem:
                 if problem.kind not in (Kind.FULL, Kind.UNAVAILABLE):
                     raise
-                if not self._waits:
-                    self._waits = True
+                if not self.waits.is_set():
+                    self.waits.set()
                     log.error("what became of mails can't be written yet", why=problem.detail)
                 await asyncio.sleep(PATIENCE)
             else:
-                self._waits = False
+                self.waits.clear()
                 return written
 
     def _forget(self, delivery_id: int) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
@@ -15,6 +15,7 @@ from gatepost.mta.relay import way_of
 from gatepost.mta.schedule import Entry, Lane, Schedule
 from gatepost.settings import Settings
 from gatepost.store.store import Store
+from gatepost.store.writer import Writer
 
 DAMAGED = "its row in the store was damaged"
 NOWHERE = "nowhere"  # the destination of what has no way at present
@@ -132,9 +133,9 @@ class Line:
                 entry.delivery = None
                 self.schedule.back(entry, entry.lane, now + self._settings.queue.first_retry * 1000, now)
 
-    async def set_aside(self) -> None:
-        """Hold the deliveries whose rows are damaged, for an administrator: what can't be read of them is lost."""
-        ids = await self._store.write(lambda writer: writer.set_aside(DAMAGED))
+    async def set_aside(self, among: Callable[[Writer], Iterable[int]]) -> None:
+        """Hold those of some whose rows are damaged, for an administrator: what can't be read of them is lost."""
+        ids = await self._store.write(lambda writer: writer.set_aside(among(writer), DAMAGED))
         known = [each for each in ids if each in self.schedule]
         self.held.inc(len(known))
         for each in known:
@@ -148,7 +149,7 @@ class Line:
         try:
             return self._store.reader.live(after)
         except msgspec.DecodeError:
-            await self.set_aside()
+            await self.set_aside(lambda writer: writer.live_ids(after))
             return self._store.reader.live(after)
 
     def destinations(self) -> list[Destination]:

@@ -116,8 +116,7 @@ class Queue:
     # Its life.
 
     async def start(self) -> None:
-        """Settle what the done log tells, take up every delivery that is not done, and begin."""
-        await self._ledger.replay()
+        """Take up every delivery that is not done, settle what the done log tells, and begin."""
         for pause in self._store.reader.find(Pause, Query()).items:
             self.line.schedule.pause(pause.destination)
         after = held = 0
@@ -129,9 +128,27 @@ class Queue:
                     held += 1
             after = chunk[-1].id
             await asyncio.sleep(0)
-        self.line.held.set(held)
+        recalled = self._ledger.recall()
+        self.line.held.set(held - sum(row.state is State.HELD for row in recalled))
+        await self._settle_recalled([row.id for row in recalled])
         self._running = True
         self._clockwork = keep(self._run, "queue")
+
+    async def _settle_recalled(self, ids: list[int]) -> None:
+        """Settle what was taken before the process was killed; where the store has no room, beside all else.
+
+        It is under way as long.
+        """
+        replay = self._begin(self._replay(ids), self.line.schedule.claim(ids))
+        waits = asyncio.create_task(self._ledger.waits.wait())
+        await asyncio.wait((replay, waits), return_when=asyncio.FIRST_COMPLETED)
+        waits.cancel()
+
+    async def _replay(self, ids: list[int]) -> None:
+        for each in ids:
+            self._send(await self._ledger.replay(each))
+            self.line.schedule.forget(each)
+        self._ledger.trim()
 
     async def stop(self, grace: float) -> None:
         """Begin nothing new; wait `grace` seconds for what is on the wire. The rest waits in the store."""
@@ -217,10 +234,11 @@ class Queue:
         """Whether as much is being tried, or settled, as may be at once."""
         return len(self._tasks) + self._closing >= self._most
 
-    def _begin(self, work: Coroutine[None, None, None], entries: list[Entry]) -> None:
+    def _begin(self, work: Coroutine[None, None, None], entries: list[Entry]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks[task] = entries
         task.add_done_callback(self._landed)
+        return task
 
     def _now(self) -> int:
         now = self._clock()
@@ -370,7 +388,7 @@ class Queue:
                 self._begin(self._settle_plainly(entry), [])
             self.line.put_off([entry for entry in entries if entry not in taken])
             if isinstance(error, msgspec.DecodeError):
-                self._begin(self.line.set_aside(), [])
+                self._begin(self.line.set_aside(lambda _: [entry.id for entry in entries]), [])
         left = any(entry.id in self.line.schedule for entry in entries)  # else all is as `_deliver` left it
         if full or (left and not self._rests):
             self._dispatch()

@@ -3,7 +3,7 @@
 # ruff: noqa: S608 - names come from schema.py alone, values are bound
 
 import sqlite3
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -22,7 +22,7 @@ from gatepost.store import query as compiler
 from gatepost.store.journal import Journal
 from gatepost.store.mail import Arrival, Kept, Mail, move_copies
 from gatepost.store.purge import Purged, forget_audit, forget_refused, purge
-from gatepost.store.reader import Reader
+from gatepost.store.reader import CHUNK, Reader
 from gatepost.store.schema import LIVE, Column, Table, table
 
 T = TypeVar("T")
@@ -157,13 +157,24 @@ class Writer(Reader):
         """Write how a delivery stands; once nothing else needs the mail's bytes they go."""
         self.mail.settle([delivery])
 
-    def set_aside(self, why: str) -> list[int]:
-        """Hold the deliveries not done a list of whose can't be read any more, without it; return their ids."""
-        sql = f"SELECT id FROM delivery WHERE {LIVE} AND NOT (json_valid(log) AND json_valid(marks))"
-        ids = [id for (id,) in self._rows(sql)]
-        for each in ids:
+    def live_ids(self, after: int) -> list[int]:
+        """Return the ids of what `live` returns, whether or not it can be read."""
+        sql = f"SELECT id FROM delivery WHERE {LIVE} AND id > ? ORDER BY id LIMIT ?"
+        return [id for (id,) in self._rows(sql, [after, CHUNK])]
+
+    def set_aside(self, ids: Iterable[int], why: str) -> list[int]:
+        """Hold those deliveries a list of whose can't be read any more, without it; return their ids."""
+        damaged = [each for each in ids if not self._can_be_read(each)]
+        for each in damaged:
             self.change(Delivery, each, state=State.HELD, marks=[], log=[], last_reply=why)
-        return ids
+        return damaged
+
+    def _can_be_read(self, delivery_id: int) -> bool:
+        try:
+            self.get(Delivery, delivery_id)
+        except msgspec.DecodeError:
+            return False
+        return True
 
     def note(self, mail_id: str, trace: Sequence[TraceEvent], until: int) -> None:
         """Append events to a mail's trace, to be kept until `until`."""
