@@ -5,7 +5,6 @@ import os
 import queue
 import signal
 import socket
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from tests.peers.forked import Forked
+from tests.peers.leash import Leashed
 from tests.peers.ports import free_port
 
 from gatepost.cli.main import main
@@ -61,7 +61,7 @@ class Daemon:
         threading.Thread(target=self._listen, daemon=True).start()
         self._notify = str(directory / "notify")
         self._log = directory / "log"
-        self.process: Forked | subprocess.Popen[bytes] | None = None
+        self.process: Forked | Leashed | None = None
         self.smtp = self.url = ""
         self.afresh = False  # loads all by itself, so that its memory is its own
 
@@ -71,7 +71,7 @@ class Daemon:
         command = ["serve", "--config", str(self.config)]
         with self._log.open("wb") as log:
             if self.afresh:
-                self.process = subprocess.Popen([sys.executable, "-m", "gatepost", *command], env=environ, stderr=log)
+                self.process = Leashed([sys.executable, "-m", "gatepost", *command], env=environ, stderr=log)
             else:
                 self.process = Forked(command, env=environ, stderr=log)
         assert self.told("READY=1")

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from tests.peers.leash import Leashed
+
 PATIENCE = 60.0
 
 SETTINGS = """\
@@ -46,7 +48,7 @@ class Daemon:
         self.log = folder / "log"
         self.url = ""
         self.ports: list[int] = []  # of the SMTP listeners, in the order of the settings
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: Leashed | None = None
         self.token: str = json.loads(self.run("init", "--json"))["token"]
 
     def run(self, *args: str) -> str:
@@ -64,7 +66,7 @@ class Daemon:
         """Start it, and do not wait; the log is written on."""
         with self.log.open("ab") as log:
             command = [sys.executable, "-m", "gatepost", "serve", "--config", str(self.config)]
-            self.process = subprocess.Popen(command, stderr=log)
+            self.process = Leashed(command, stderr=log)
 
     def until_ready(self, url: str) -> None:
         """Wait until `/readyz` says so."""

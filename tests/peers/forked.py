@@ -7,6 +7,7 @@ import contextlib
 import gc
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -93,12 +94,17 @@ def _serve(asks: socket.socket) -> None:
 
 
 def _keep(order: bytes, out: int, err: int, life: int) -> None:
-    """Run the command in a process; tell its number, and at its end its status."""
+    """Run the command in a process; tell its number, and at its end its status. Who hears nothing any more ends it."""
     pid = os.fork()
     if pid:
         with socket.socket(fileno=life) as told:
             told.send(b"%d" % pid)
-            told.send(b"%d" % os.waitpid(pid, 0)[1])
+            ended = os.pidfd_open(pid)
+            if ended not in select.select([ended, told], [], [])[0]:
+                os.kill(pid, signal.SIGKILL)
+            status = os.waitpid(pid, 0)[1]
+            with contextlib.suppress(BrokenPipeError):
+                told.send(b"%d" % status)
         os._exit(os.EX_OK)
     args, environ, directory = json.loads(order)
     os.dup2(out, 1)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.peers.leash import Leash
 from tests.peers.ports import free_port
 
 MAIN = """\
@@ -96,6 +97,7 @@ class Postfix:
     def start(self) -> None:
         """Return once the port takes connections."""
         self._run("postfix", "-c", str(self.config), "start")
+        self._leash = Leash(self.pid)
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=5) as peer:
@@ -110,6 +112,7 @@ class Postfix:
 
     def stop(self) -> None:
         self._run("postfix", "-c", str(self.config), "abort", check=False)
+        self._leash.loose()
 
     def flush(self) -> None:
         self._run("postqueue", "-c", str(self.config), "-f", check=False)

@@ -4,11 +4,12 @@ import contextlib
 import os
 import signal
 import socket
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from subprocess import DEVNULL
 
+from tests.peers.leash import Leashed
 from tests.peers.ports import free_port
 
 PATIENCE = 60.0
@@ -86,7 +87,7 @@ class Scanner:
         self.path = path
         self.port = port
         self._command = command
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Leashed | None = None
 
     @property
     def address(self) -> str:
@@ -96,9 +97,7 @@ class Scanner:
         """Start it; return when it takes connections."""
         Path(self.path or self.folder / "none").unlink(missing_ok=True)
         with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(
-                self._command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=self.folder, start_new_session=True
-            )
+            self._process = Leashed(self._command, stdout=log, stderr=log, stdin=DEVNULL, cwd=self.folder)
         deadline = time.monotonic() + PATIENCE
         while not self._listens():
             if self._process.poll() is not None or time.monotonic() > deadline:

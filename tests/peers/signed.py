@@ -11,6 +11,7 @@ import dns.flags
 import dns.message
 import dns.query
 import dns.rdatatype
+from tests.peers.leash import Leashed
 from tests.peers.ports import free_port
 
 PATIENCE = 60.0
@@ -90,7 +91,7 @@ def _found(name: str) -> str:
 
 @contextlib.contextmanager
 def _running(log: Path, *command: str) -> Iterator[None]:
-    with log.open("wb") as file, subprocess.Popen(command, stdout=file, stderr=file) as process:
+    with log.open("wb") as file, Leashed(command, stdout=file, stderr=file) as process:
         try:
             yield
         finally:
