@@ -39,8 +39,10 @@ check: venv  ## format, lint, types, architecture
 	$(BIN)/mypy
 	$(PYTEST) -n 0 tests/test_architecture.py tests/test_docs.py
 
+# Each worker loads the files that it is told of: those alone which have such tests.
 conformance: venv  ## public suites and real daemons
-	$(PYTEST) -n $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1) --dist worksteal -m conformance
+	$(PYTEST) -n $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1) --dist worksteal --timeout 400 -m "conformance and not soak" \
+		$(shell grep -rl --include='test_*.py' conformance tests)
 
 soak: venv  ## the long form of everything
 	$(PYTEST) -n 2 -m soak --timeout 3600

@@ -16,7 +16,7 @@ from gatepost.api.openapi import describe
 
 DOCUMENT = describe(site.operations())
 EXAMPLES = int(os.environ.get("GATEPOST_FUZZ_EXAMPLES", "0"))  # of each operation; 0: a few, the same every time
-SHARES = 8  # of the many requests, so that they can be asked side by side
+SHARES = 4  # of the many requests, so that they can be asked side by side
 
 
 class Daemon:
@@ -119,13 +119,16 @@ def test_no_request_meets_a_failure_or_a_surprise(daemon: Daemon, name: str, mod
     ask(daemon, name, mode, EXAMPLES or 2, every_time_the_same=not EXAMPLES)
 
 
-@pytest.mark.conformance
 @pytest.mark.timeout(480)
 @pytest.mark.parametrize("share", range(SHARES))
-def test_five_thousand_requests_meet_neither(daemon: Daemon, share: int) -> None:
+@pytest.mark.parametrize(
+    ("each", "wanted"),
+    [pytest.param(3, 1000, marks=pytest.mark.conformance), pytest.param(13, 5000, marks=pytest.mark.soak)],
+)
+def test_thousands_of_requests_meet_neither(daemon: Daemon, each: int, wanted: int, share: int) -> None:
     """An operation that takes little has soon been asked all that there is to ask."""
-    asked = sum(ask(daemon, name, mode, 13, every_time_the_same=True) for name, mode in cases()[share::SHARES])
-    assert asked >= 5000 / SHARES
+    asked = sum(ask(daemon, name, mode, each, every_time_the_same=True) for name, mode in cases()[share::SHARES])
+    assert asked >= wanted / SHARES
 
 
 def ask(daemon: Daemon, name: str, mode: str, examples: int, *, every_time_the_same: bool) -> int:

@@ -18,6 +18,7 @@ FLAGS = (
     "--headless",
     "--no-sandbox",  # it runs as root in CI, and opens nothing but our own page
     "--disable-gpu",
+    "--force-device-scale-factor=0.1",  # few points to be painted
     "--no-first-run",
     "--disable-background-networking",
     "--disable-component-update",

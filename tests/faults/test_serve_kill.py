@@ -14,6 +14,7 @@ import pytest
 from tests.faults import mails
 from tests.faults.daemon import Served, serving
 from tests.faults.killer import House, attach
+from tests.pace import slowness
 from tests.peers.sink import Sink
 
 from gatepost.model.policy import RetentionProps
@@ -111,7 +112,7 @@ async def test_77_a_kill_of_the_whole_relay_under_load_loses_nothing(tmp_path: P
         await load.end()
         await asyncio.to_thread(tracer.communicate, timeout=60)
         house.kills = 1
-        assert await restart(served) < 5
+        assert await restart(served) < 5 * slowness()
         assert await house.compare() <= IN_FLIGHT
 
 

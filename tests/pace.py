@@ -1,0 +1,18 @@
+"""How slow this machine is: bounds on the processor's time are stretched by it, and so tell of the code alone."""
+
+import statistics
+import time
+
+SECONDS = 0.008  # that the piece of work below takes where the bounds were written
+
+
+def slowness() -> float:
+    """Return how many times as long a piece of work takes here and now; 1 at least."""
+    return max(1.0, statistics.median(_worked() for _ in range(5)) / SECONDS)
+
+
+def _worked() -> float:
+    began = time.thread_time()
+    texts = [str(number) for number in range(40_000)]
+    {text: len(text) for text in texts}  # memory counts as much as the processor
+    return time.thread_time() - began
