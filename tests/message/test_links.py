@@ -93,6 +93,13 @@ def test_threat_61_a_host_has_one_form(url: str, host: str) -> None:
     [
         ("a.b.example.co.uk", "example.co.uk"),
         ("co.uk", "co.uk"),
+        ("A.Example.COM.", "example.com"),
+        ("b.a.nosuchtop", "a.nosuchtop"),
+        ("a..example", "a..example"),
+        ("a.b.anything.ck", "b.anything.ck"),  # *.ck
+        ("anything.ck", "anything.ck"),
+        ("a.www.ck", "www.ck"),  # !www.ck
+        ("a.b.xn--55qx5d.cn", "b.xn--55qx5d.cn"),  # listed as 公司.cn
         ("10.0.0.1", "10.0.0.1"),
         ("::1", "::1"),
         ("x.xn--p1ai", "x.xn--p1ai"),

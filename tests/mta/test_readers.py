@@ -280,14 +280,37 @@ async def test_no_reader_is_started_for_mails_that_it_could_not_take(make: Any, 
         assert not bench.readers._lives
 
 
-async def test_eight_mails_start_one_and_then_it_helps_from_the_second_on(make: Any) -> None:
-    bench = make()
+async def test_eight_mails_start_one_which_helps_from_the_second_on_until_it_is_busy(make: Any) -> None:
+    bench = make(pending=2)
     mail = await bench.mail()
     assert await bench.readers.read(mail, 7) is None
     assert not bench.readers._lives
-    await bench.ready()
+    pid = await bench.ready()
     assert await bench.readers.read(mail, 1) is None
     assert await bench.readers.read(mail, 2)
+    os.kill(pid, signal.SIGSTOP)
+    asked = [asyncio.create_task(bench.readers.read(mail, CROWD)) for _ in range(2)]
+    await asyncio.sleep(0)
+    assert await bench.readers.read(mail, CROWD) is None, "the daemon reads it itself"
+    os.kill(pid, signal.SIGCONT)
+    assert all(await asyncio.gather(*asked))
+    assert bench.readers.pids == [pid]
+    await close_at_work(bench)
+
+
+async def close_at_work(bench: Bench) -> None:
+    """Close it while its reader is at a mail: both end with that, and nobody is asked any more."""
+    (pid,) = bench.readers.pids
+    os.kill(pid, signal.SIGSTOP)
+    reading = asyncio.create_task(bench.readers.read(await bench.mail(), CROWD))
+    await asyncio.sleep(0)
+    await bench.readers.close()
+    with pytest.raises(Unscannable, match="stopped"):
+        await reading
+    await ended(pid)
+    assert await bench.readers.read(await bench.mail(), CROWD) is None
+    assert bench.readers.pids == []
+    await bench.readers.close()
 
 
 async def test_there_are_no_more_than_the_settings_and_the_processors_allow(tmp_path: Path) -> None:
@@ -300,19 +323,6 @@ async def test_there_are_no_more_than_the_settings_and_the_processors_allow(tmp_
         os.sched_setaffinity(0, kept)
     assert Readers(settings(tmp_path, filters={"readers": 0}), filters).most == 0
     assert Readers(settings(tmp_path), filters).most == min(4, len(kept) - 1)
-
-
-async def test_one_that_is_busy_gets_no_more_and_the_daemon_reads_the_rest(make: Any) -> None:
-    bench = make(pending=2)
-    pid = await bench.ready()
-    mail = await bench.mail()
-    os.kill(pid, signal.SIGSTOP)
-    asked = [asyncio.create_task(bench.readers.read(mail, CROWD)) for _ in range(2)]
-    await asyncio.sleep(0)
-    assert await bench.readers.read(mail, CROWD) is None
-    os.kill(pid, signal.SIGCONT)
-    assert all(await asyncio.gather(*asked))
-    assert bench.readers.pids == [pid]
 
 
 @pytest.mark.conformance
@@ -334,36 +344,22 @@ async def test_mails_over_which_a_reader_dies_are_deferred_and_held_after_some_t
     await same(bench, mail)
 
 
-async def test_one_that_takes_too_long_is_killed(make: Any) -> None:
+async def test_one_that_takes_too_long_is_killed_and_one_without_mails_ends_as_others_take_their_place(
+    make: Any,
+) -> None:
     bench = make(patience=0.05, look=0.01)
-    pid = await bench.ready()
-    os.kill(pid, signal.SIGSTOP)
+    first = await bench.ready()
+    os.kill(first, signal.SIGSTOP)
     with pytest.raises(Unscannable, match=r"took longer than 0\.05 s"):
         await bench.readers.read(await bench.mail(), CROWD)
-    await ended(pid)
-    assert await bench.ready() != pid
-
-
-async def test_one_without_mails_ends_and_the_next_crowd_starts_another(make: Any) -> None:
-    bench = make(idle=0.05, look=0.01)
-    pid = await bench.ready()
-    await ended(pid)
-    assert await bench.ready() != pid
-
-
-async def test_closing_ends_them_and_what_they_are_at(make: Any) -> None:
-    bench = make()
-    pid = await bench.ready()
-    os.kill(pid, signal.SIGSTOP)
-    reading = asyncio.create_task(bench.readers.read(await bench.mail(), CROWD))
-    await asyncio.sleep(0)
-    await bench.readers.close()
-    with pytest.raises(Unscannable, match="stopped"):
-        await reading
-    await ended(pid)
+    await ended(first)
+    second = await bench.ready()
+    assert second != first
+    bench.readers._idle = 0.05
+    await ended(second)
+    await asyncio.gather(*bench.readers._lives)
     assert await bench.readers.read(await bench.mail(), CROWD) is None
-    assert bench.readers.pids == []
-    await bench.readers.close()
+    assert bench.readers._lives, "another one comes, without a rest"
 
 
 async def test_closing_while_one_starts_leaves_no_process(make: Any) -> None:
@@ -376,15 +372,16 @@ async def test_closing_while_one_starts_leaves_no_process(make: Any) -> None:
     assert children() == before
 
 
-async def test_a_reader_ends_with_the_daemon_and_not_before(tmp_path: Path) -> None:
+async def test_a_reader_ends_with_the_daemon_and_not_before() -> None:
     daemon = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", DAEMON, str(tmp_path), stdout=asyncio.subprocess.PIPE
+        sys.executable, "-c", DAEMON, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
     )
-    assert daemon.stdout is not None
+    assert daemon.stdout is not None and daemon.stdin is not None
     pid = int(await daemon.stdout.readline())
     os.kill(pid, signal.SIGTERM)  # as a manager of services sends to all
     os.kill(pid, signal.SIGINT)
     os.kill(pid, signal.SIGQUIT)
+    daemon.stdin.write(b"\n")
     assert await daemon.stdout.readline() == b"it reads\n"
     daemon.kill()
     await ended(pid)
@@ -392,16 +389,26 @@ async def test_a_reader_ends_with_the_daemon_and_not_before(tmp_path: Path) -> N
 
 
 DAEMON = """
-import asyncio, pathlib, sys
-from tests.mta.test_readers import CROWD, benches
+import asyncio, sys
+from gatepost.filters.registry import alone
+from gatepost.message.mail import Mail, Opener
+from gatepost.message.worker import installed
+from gatepost.model.envelope import Body, Client, Direction, Envelope
+from gatepost.mta.readers import Link
+from gatepost.mta.reading import Setup
+from gatepost.settings import Auth, Dns, Filters, Limits
 async def main():
-    async with benches(pathlib.Path(sys.argv[1])) as make:
-        bench = make()
-        print(await bench.ready(), flush=True)
-        while await bench.readers.read(await bench.mail(), CROWD) is None:
-            pass
-        print("it reads", flush=True)
-        await asyncio.Event().wait()
+    link, filters = Link(), alone(Filters(), ["headers"])
+    await link.start(Setup(installed(), "gate.example", filters, Limits(), Dns(), Auth(enabled=False)))
+    await link.ready
+    print(link.pid, flush=True)
+    sys.stdin.readline()
+    envelope = Envelope(
+        id="0" * 32, client=Client(ip="192.0.2.1"), sender=None, recipients=(), direction=Direction.IN, received=0
+    )
+    assert await link.ask(Mail(envelope, Body(5, b"Hello"), Opener(Filters(), Limits())))
+    print("it reads", flush=True)
+    await asyncio.Event().wait()
 asyncio.run(main())
 """
 

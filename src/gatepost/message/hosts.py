@@ -9,7 +9,8 @@ from functools import lru_cache
 from urllib.parse import unquote, unquote_to_bytes
 
 import idna
-from publicsuffixlist import PublicSuffixList
+
+from gatepost.message import suffixes
 
 UNDOT = re.compile(r"\[\.\]|\(\.\)|\{\.\}|[\[({]dot[\])}]", re.IGNORECASE)
 """A dot as it is written where nothing should become a link."""
@@ -28,8 +29,6 @@ _LABEL = r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?"
 _LABELS = re.compile(rf"(?:[a-z0-9_-]+\.)*{_LABEL}\.{_LABEL}\Z")  # what a wildcard covers may begin with a hyphen, too
 _LAST_LABEL = re.compile(r"\.([A-Za-z]{2,24})(?![A-Za-z0-9.-])")
 _PORT_OF_SHARE = re.compile(r"(?<=[a-z0-9])@(?:ssl|[0-9]{1,5}|ssl@[0-9]{1,5})\Z", re.IGNORECASE)  # WebDAV: \\host@80\x
-
-_suffixes = PublicSuffixList()
 
 
 def host_of(url: str) -> str:
@@ -137,7 +136,7 @@ def registered(host: str) -> str:
     """Return the registered domain of a host; the host itself where there is none (addresses, public suffixes)."""
     if ":" in host or host.rpartition(".")[2].isdigit():
         return host
-    return _suffixes.privatesuffix(host) or host
+    return suffixes.private(host) or host
 
 
 def has_suffix(host: str) -> bool:
@@ -147,4 +146,4 @@ def has_suffix(host: str) -> bool:
 
 @lru_cache(maxsize=8192)
 def _is_top(label: str) -> bool:
-    return _suffixes.publicsuffix(f"a.a.{label}", accept_unknown=False) is not None
+    return suffixes.known(["a", "a", label]) > 0
