@@ -12,7 +12,8 @@ from gatepost.model.problem import Kind, Problem
 from gatepost.model.query import Query, eq
 from gatepost.model.rules import SenderRule, SenderType
 from gatepost.model.tenant import Domain, User
-from gatepost.services.rules import AT_ONCE, Entry, Place, SenderRules
+from gatepost.services import rules
+from gatepost.services.rules import Entry, Place, SenderRules
 from gatepost.store.writer import Writer
 
 pytestmark = pytest.mark.anyio
@@ -125,10 +126,13 @@ async def test_an_unknown_owner_can_not_be_served(ground: Ground, owner: str) ->
     assert (problem.kind, problem.pointer) == (Kind.UNPROCESSABLE, "/0/owner")
 
 
-async def test_more_rules_than_are_added_at_once_are_refused_before_anything_is_looked_at(ground: Ground) -> None:
-    many = [block(f"d{number}.example") for number in range(AT_ONCE + 1)]
+async def test_more_rules_than_are_added_at_once_are_refused_before_anything_is_looked_at(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rules, "AT_ONCE", 100)
+    many = [block(f"d{number}.example") for number in range(101)]
     assert (await refused(ground.rules.add(ROOT, ground.served, many))).kind is Kind.TOO_LARGE
-    assert len(await ground.rules.add(ROOT, ground.served, many[:AT_ONCE])) == AT_ONCE
+    assert len(await ground.rules.add(ROOT, ground.served, many[:100])) == 100
 
 
 async def test_a_changed_rule_keeps_its_id_and_day_and_loses_the_rest(ground: Ground) -> None:
@@ -274,15 +278,18 @@ async def test_of_a_list_whose_owner_goes_meanwhile_nothing_is_left(
     assert store.reader.count(SenderRule, eq("owner", owner)) == 0
 
 
-async def test_the_replacement_of_a_huge_list_lets_other_writes_through(ground: Ground) -> None:
+async def test_the_replacement_of_a_huge_list_lets_other_writes_through(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Rules 17: no item holds the writer for long, so the list is written in many of them."""
-    entries = [block(f"u{number}@d{number % 997}.example") for number in range(20_000)]
+    monkeypatch.setattr(rules, "SLICE", 20)
+    entries = [block(f"u{number}@d{number % 997}.example") for number in range(2000)]
     replacing = asyncio.create_task(ground.rules.replace(ROOT, ground.served, entries))
     others = 0
     while not replacing.done():
         await ground.world.store.write(lambda writer: writer.get(Domain, 1))
         others += 1
-    assert len(await replacing) == 20_000
+    assert len(await replacing) == 2000
     assert others > 50
 
 

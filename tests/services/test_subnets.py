@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from tests.ready import lay_store
 
 from gatepost.events import Metrics
 from gatepost.model.access import Caller
@@ -51,6 +52,7 @@ def test_subnets_are_kept_once_and_single_addresses_are_subnets() -> None:
 )
 def test_wide_and_foreign_subnets_need_a_sysadmin(tmp_path: Path, subnet: str, allowed: bool) -> None:
     directory = tmp_path / "state"
+    lay_store(directory)
     settings = StoreSettings(directory=str(directory))
     store = Store.open(directory, clock=lambda: 1, metrics=Metrics(), settings=settings)
     for customer, nets in ((1, ["192.0.2.0/24"]), (2, ["198.51.100.0/24"])):

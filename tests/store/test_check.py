@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from tests.ready import lay_store
 from tests.store.samples import DAY, NOW, copy, event, keep, mail_id, message, open_store, settings, user
 
 from gatepost.model.envelope import Body
@@ -50,8 +51,11 @@ def large(store: Store, number: int) -> Path:
     return path
 
 
-@pytest.fixture
-def filled(directory: Path) -> Path:
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with mails, a large one among them, and accounts, to be copied."""
+    directory = tmp_path_factory.mktemp("made") / "state"
+    lay_store(directory)
     store = open_store(directory)
     for number in range(1, 20):
         store.write_sync(lambda writer, n=number: keep(writer, n, copies=n % 3))
@@ -61,6 +65,11 @@ def filled(directory: Path) -> Path:
         store.write_sync(lambda writer, name=name: writer.add(user(name)))
     store.close_sync()
     return directory
+
+
+@pytest.fixture
+def filled(made: Path, directory: Path) -> Path:
+    return shutil.copytree(made, directory)
 
 
 def break_(directory: Path, *statements: str) -> None:
@@ -155,6 +164,7 @@ def test_a_start_without_an_end_is_no_flaw(filled: Path) -> None:
 
 @pytest.mark.anyio
 async def test_88_a_backup_under_load_is_a_working_store_of_one_moment(directory: Path, tmp_path: Path) -> None:
+    lay_store(directory)
     store = open_store(directory)
     target = tmp_path / "copy"
     stop, enough = asyncio.Event(), asyncio.Event()

@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from tests.ready import lay_store
 from tests.store.samples import NOW, domain, full, keep, mail_id, message, open_store, settings, user
 
 from gatepost.model.email import Email
@@ -36,20 +38,25 @@ SECOND = Path(__file__).with_name("second.sql")
 
 
 def filled(directory: Path) -> None:
+    lay_store(directory)
     store = open_store(directory)
     for number in range(50):
         store.write_sync(lambda writer, n=number: keep(writer, n, copies=1))
     store.close_sync()
 
 
-def left_open(directory: Path, code: str = "") -> None:
-    """Have a process write a mail and be killed, so that the write-ahead log stays."""
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The store of a process that wrote a mail and was killed, so that the write-ahead log stays; to be copied."""
+    directory = tmp_path_factory.mktemp("killed") / "state"
+    lay_store(directory)
     script = (
         "import os, sys, signal; from pathlib import Path; from tests.store.samples import *\n"
         "store = open_store(Path(sys.argv[1])); store.write_sync(lambda w: keep(w, 1000, copies=1))\n"
-        f"{code}\nos.kill(os.getpid(), signal.SIGKILL)"
+        "os.kill(os.getpid(), signal.SIGKILL)"
     )
     subprocess.run([sys.executable, "-c", script, str(directory)], check=False, timeout=60)
+    return directory
 
 
 def test_a_new_store_is_made_with_its_folders(directory: Path) -> None:
@@ -120,7 +127,7 @@ def test_83_a_second_process_is_refused(store: Store) -> None:
 
 @pytest.mark.parametrize("name", ["gatepost.db", "lock", "spool/tmp", "master.key"])
 def test_what_is_no_file_of_a_store_is_named(directory: Path, name: str) -> None:
-    open_store(directory).close_sync()
+    lay_store(directory)
     path = directory / name
     path.rmdir() if path.is_dir() else path.unlink()
     path.write_bytes(b"") if name == "spool/tmp" else path.mkdir()
@@ -130,7 +137,7 @@ def test_what_is_no_file_of_a_store_is_named(directory: Path, name: str) -> None
 
 
 def test_a_directory_may_be_linked_and_a_database_alone_may_not(directory: Path, tmp_path: Path) -> None:
-    open_store(directory).close_sync()
+    lay_store(directory)
     (tmp_path / "linked").symlink_to(directory)
     open_store(tmp_path / "linked").close_sync()
     database = (directory / "gatepost.db").rename(tmp_path / "moved.db")
@@ -152,14 +159,13 @@ def test_whose_a_store_is_that_may_not_be_used_is_told(tmp_path: Path) -> None:
     assert str(StoreProblem.of(tmp_path, denied)).endswith("Permission denied")
 
 
-def test_83_the_lock_falls_with_its_process(directory: Path) -> None:
-    left_open(directory)
-    with (directory / "lock").open() as lock:
+def test_83_the_lock_falls_with_its_process(killed: Path) -> None:
+    with (killed / "lock").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def test_what_was_committed_before_a_kill_is_there(directory: Path) -> None:
-    left_open(directory)
+def test_what_was_committed_before_a_kill_is_there(killed: Path, directory: Path) -> None:
+    shutil.copytree(killed, directory)
     assert (directory / "gatepost.db-wal").stat().st_size > 0
     store = open_store(directory)
     assert store.reader.body(mail_id(1000)) is not None
@@ -196,9 +202,11 @@ def test_82_damage_anywhere_is_found_after_an_unclean_stop(directory: Path) -> N
     assert raised.value.code == StoreProblem.CORRUPT
 
 
-def test_82_a_large_store_is_checked_while_it_works(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_82_a_large_store_is_checked_while_it_works(
+    killed: Path, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(opening, "SMALL", 0)
-    left_open(directory)
+    shutil.copytree(killed, directory)
     store = open_store(directory)
     ThreadPoolExecutor.shutdown(store._threads)
     assert store.healthy

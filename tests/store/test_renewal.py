@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from cryptography.fernet import Fernet
+from tests.ready import lay_store
 from tests.store.samples import open_store
 
 from gatepost.events import Metrics
@@ -61,6 +62,7 @@ ALL = ([*map(str, range(MANY)), "option", "draft"], [FORGED])
 
 @pytest.fixture
 def filled(directory: Path) -> Path:
+    lay_store(directory)
     store = open_store(directory)
     fill(store)
     store.close_sync()
