@@ -321,6 +321,17 @@ async def test_a_success_is_told_as_relayed_where_the_next_server_tells_nothing(
     assert "Action: relayed" in facts(mail) and "Status: 2.0.0" in facts(mail)
 
 
+async def test_a_success_is_told_without_waiting_for_what_is_put_off(road: Road) -> None:
+    road.queue._gathering._patience = 3600.0
+    async with Sink({"RCPT <c@to.test>": "451 4.2.0 later"}, extensions=("PIPELINING",)) as sink, Sink() as home:
+        road.to("to.test", sink)
+        road.to("from.test", home)
+        ways = await road.send("b@to.test", "c@to.test", notify="SUCCESS")
+        (mail,) = await home.wait(1)
+    assert [road.state(way) for way in ways] == ["delivered", "queued"]
+    assert "b@to.test" in str(facts(mail)) and "c@to.test" not in str(facts(mail))
+
+
 async def test_a_success_is_left_to_a_server_that_will_tell(road: Road) -> None:
     async with Sink() as sink:
         road.to("to.test", sink)

@@ -55,6 +55,27 @@ def test_a_new_destination_gets_one_until_it_has_answered_100() -> None:
     assert [plan.take() for _ in range(5)] == [[2], [3], [4], [5], []]
 
 
+def test_of_a_mail_counts_what_is_due_or_claimed() -> None:
+    plan = Plan()
+    for due in (0, 0, 50):
+        plan.add("live", due=due, mail="m")
+    plan.add("live", mail="other")
+    schedule = plan.schedule
+    assert schedule.of_mail("m") == 2
+    found = schedule.next(0, 1)
+    assert found is not None and schedule.of_mail("m") == 2
+    schedule.back(found[1][0], found[0], 70, 0)
+    assert schedule.of_mail("m") == 1
+    (late,) = schedule.claim([3])
+    assert schedule.of_mail("m") == 2
+    schedule.back(late, found[0], 0, 0)
+    schedule.hasten([1], 0)
+    assert schedule.of_mail("m") == 3
+    for each in (1, 2, 3, 3):
+        schedule.forget(each)
+    assert (schedule.of_mail("m"), schedule.of_mail("other")) == (0, 1)
+
+
 def test_strangers_take_no_place_of_those_who_answer_100() -> None:
     plan = Plan(concurrency=2)
     lane = plan.answers("live")

@@ -27,7 +27,7 @@ class Gathering:
     def __init__(
         self, waiting: Callable[[str], int], tell: Callable[[list[Told]], None], *, patience: float = PATIENCE
     ) -> None:
-        """`waiting` says how many deliveries of a mail are not done, those here included; `tell` makes one report."""
+        """`waiting` says how many deliveries of a mail are due or under way, these too; `tell` makes one report."""
         self._waiting = waiting
         self._tell = tell
         self._patience = patience

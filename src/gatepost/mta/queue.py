@@ -329,7 +329,7 @@ class Queue:
         await self._write(self._freight.reload(told[0].settled.delivery), told)
 
     def _still_waiting(self, mail_id: str) -> int:
-        """How many deliveries of a mail are not done; at a stop no others are waited for."""
+        """How many deliveries of a mail may soon be done; at a stop no others are waited for."""
         return self.line.schedule.of_mail(mail_id) if self._running else 0
 
     def _go_on(self, done: Iterable[tuple[Entry, Settled]]) -> None:

@@ -78,7 +78,7 @@ class Schedule:
         self._shares = shares(concurrency)
         self._busy: Counter[Standing] = Counter()
         self._entries: dict[int, Entry] = {}
-        self._of_mail: Counter[str] = Counter()  # how many of these are a mail's
+        self._of_mail: Counter[str] = Counter()  # how many of these are a mail's, and due or claimed
         self._heap: list[tuple[int, int, Entry]] = []
         self._number = itertools.count()
         # A lane lasts as long as something waits for it, and with it what was learnt of the destination.
@@ -123,11 +123,10 @@ class Schedule:
         """Let a delivery wait until it is due. One that is known already stays as it is."""
         if entry.id not in self._entries:
             self._entries[entry.id] = entry
-            self._of_mail[entry.mail_id] += 1
             self._place(entry, now)
 
     def of_mail(self, mail_id: str) -> int:
-        """How many deliveries of a mail wait or are under way."""
+        """How many deliveries of a mail are due or under way; those that wait for a later time don't count."""
         return self._of_mail.get(mail_id, 0)
 
     def next(self, now: int, most: int) -> tuple[Lane, list[Entry]] | None:
@@ -150,6 +149,8 @@ class Schedule:
         for entry in found:
             if entry.ready:
                 self._unready(entry)
+            else:
+                self._of_mail[entry.mail_id] += 1
             self._claimed.add(entry.id)
         return found
 
@@ -196,19 +197,18 @@ class Schedule:
 
     def back(self, entry: Entry, lane: Lane, due: int, now: int) -> None:
         """Let a claimed delivery wait again, for its destination as it is now."""
+        self._uncount(entry)
         self._claimed.discard(entry.id)
         entry.due, entry.lane = due, lane
         self._place(entry, now)
 
     def forget(self, delivery_id: int) -> Entry | None:
         """Take a delivery out, claimed or not; None where it isn't known."""
-        self._claimed.discard(delivery_id)
         entry = self._entries.pop(delivery_id, None)
         if entry is None:
             return None
-        self._of_mail[entry.mail_id] -= 1
-        if not self._of_mail[entry.mail_id]:
-            del self._of_mail[entry.mail_id]
+        self._uncount(entry)
+        self._claimed.discard(delivery_id)
         if entry.ready:
             self._unready(entry)
         return entry
@@ -253,8 +253,16 @@ class Schedule:
         live = self._entries.get(entry.id) is entry and entry.id not in self._claimed
         return live and not entry.ready and entry.due == due
 
+    def _uncount(self, entry: Entry) -> None:
+        """Note that a delivery, if it was due or claimed, is so no longer."""
+        if entry.ready or entry.id in self._claimed:
+            self._of_mail[entry.mail_id] -= 1
+            if not self._of_mail[entry.mail_id]:
+                del self._of_mail[entry.mail_id]
+
     def _make_ready(self, entry: Entry) -> None:
         entry.ready = True
+        self._of_mail[entry.mail_id] += 1
         entry.lane.mails.setdefault(entry.mail_id, {})[entry.id] = entry
         self._offer(entry.lane)
 
