@@ -14,7 +14,6 @@ from tests.faults.test_serve_kill import loaded
 pytestmark = pytest.mark.anyio
 
 ANSWERS = "write,writev,sendto,sendmsg"  # the calls by which a reader answers; the first says that it is ready
-POINTS = (1, 2, 10, 40, 150)
 
 
 def readers(pid: int) -> Iterator[int]:
@@ -35,12 +34,20 @@ async def another(served: Served, killed: set[int]) -> int:
             await asyncio.sleep(0.01)
 
 
-@pytest.mark.conformance
+@pytest.mark.parametrize(
+    "points",
+    [
+        pytest.param((1, 40), marks=pytest.mark.conformance),
+        pytest.param((1, 2, 10, 40, 150), marks=pytest.mark.soak),
+    ],
+)
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="with one processor there are no readers")
-async def test_readers_that_are_killed_under_load_cost_no_mail_and_let_none_pass_unseen(tmp_path: Path) -> None:
+async def test_readers_that_are_killed_under_load_cost_no_mail_and_let_none_pass_unseen(
+    tmp_path: Path, points: tuple[int, ...]
+) -> None:
     killed: set[int] = set()
     async with loaded(tmp_path, clients=40, more="[filters]\nreaders = 1\n") as (served, house, load):
-        for number in POINTS:
+        for number in points:
             pid = await another(served, killed)
             tracer = attach(pid, f"{ANSWERS}:signal=SIGKILL:when={number}")
             await asyncio.to_thread(tracer.communicate, timeout=60)
@@ -49,6 +56,6 @@ async def test_readers_that_are_killed_under_load_cost_no_mail_and_let_none_pass
         assert await asyncio.to_thread(served.stop) == 0
         await load.end()
         said = served.log_text()
-        assert said.count("reader failed") == len(POINTS)
+        assert said.count("reader failed") == len(points)
         assert "the reader died over the mail" in said
         assert await house.compare() == 0

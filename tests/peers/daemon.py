@@ -97,13 +97,14 @@ class Daemon:
             time.sleep(0.02)
         raise RuntimeError(f"it did not start: {self.log.read_text()}")
 
-    def until_told(self, event: str) -> dict[str, Any]:
-        """Return the first line of that event in its log, as soon as it stands there."""
+    def until_told(self, event: str, **fields: object) -> dict[str, Any]:
+        """Return the first line of that event in its log, and with these fields, as soon as it stands there."""
+        wanted = {"event": event, **fields}.items()
         command = ["tail", "--lines=+1", "--follow", str(self.log)]
         with subprocess.Popen(command, stdout=subprocess.PIPE) as tail:
             assert tail.stdout
             try:
-                return next(line for line in map(json.loads, tail.stdout) if line["event"] == event)
+                return next(line for line in map(json.loads, tail.stdout) if wanted <= line.items())
             finally:
                 tail.kill()
 
