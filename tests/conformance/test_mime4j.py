@@ -12,6 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 from tests.conformance.talk import Letter, Talk
 from tests.house import House, living
+from tests.pace import slowness
 
 from gatepost.model.policy import RelayProps
 from gatepost.model.query import Query, eq
@@ -94,7 +95,7 @@ async def send(talk: Talk, name: str, data: bytes) -> Sent:
     return Sent(name, data, code, text, time.monotonic() - began)
 
 
-async def send_all(house: House, given: Iterator[tuple[str, bytes]]) -> list[Sent]:
+async def send_all(house: House, given: Iterator[tuple[str, bytes]], connections: int = CONNECTIONS) -> list[Sent]:
     """Send all over a few connections side by side."""
     sent: list[Sent] = []
 
@@ -104,7 +105,7 @@ async def send_all(house: House, given: Iterator[tuple[str, bytes]]) -> list[Sen
             sent.append(await send(talk, name, data))
         await talk.close()
 
-    await asyncio.gather(*(over_one() for _ in range(CONNECTIONS)))
+    await asyncio.gather(*(over_one() for _ in range(connections)))
     return sent
 
 
@@ -139,8 +140,9 @@ async def test_every_mail_arrives_octet_by_octet_or_is_refused_by_name(
             assert BARE.search(each.data), f"{each.name}: {each.code} {each.text}"
             assert (each.code, each.text) == (550, "5.5.2 bare CR, LF or NUL not allowed")
     assert sum(each.name.endswith(".msg") for each in taken) == 81
-    again = await send_all(house, ((each.name, each.data) for each in sent if each.seconds >= SECONDS))
-    assert [each.name for each in again if each.seconds >= SECONDS] == []  # once it may be the machine that was busy
+    slow = ((each.name, each.data) for each in sent if each.seconds >= SECONDS)
+    again = await send_all(house, slow, 1)  # the others may have been in the way, or the machine busy
+    assert [each.name for each in again if each.seconds >= SECONDS * slowness()] == []
     assert [line for line in logged if line["log_level"] in ("error", "critical") or "exc_info" in line] == []
     assert caplog.records == []  # nor did a library complain
 
