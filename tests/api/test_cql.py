@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import examples
 from tests.house import StillClock, open_store
 
 from gatepost.api.cql import Cql
@@ -218,7 +219,7 @@ def test_a_question_that_takes_too_long_is_given_up(store: Store) -> None:
     assert ask(store, "header=password") == ["1"]  # the next one has its own time
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=examples(60), deadline=None, derandomize=True)
 @given(st.text(st.sampled_from('abc*?^\\"()=<>/ \t\nü\0.andorto1'), max_size=30))
 def test_any_text_is_answered_or_refused(store: Store, text: str) -> None:
     for query in (text, f'header="{text}"', f"body any/ignoreAccents {text}"):

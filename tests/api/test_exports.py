@@ -218,18 +218,18 @@ SORTS = ["email", "firstname", "lastname", "status", "creationDate", "lastConnec
 
 
 async def test_the_order_holds_over_all_chunks(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exports, "CHUNK", 50)
-    await many(tenant.api, tenant, 123)
+    monkeypatch.setattr(exports, "CHUNK", 20)
+    await many(tenant.api, tenant, 47)
     for sort in (*SORTS, *(f"-{name}" for name in SORTS)):
         page = await tenant.api.get(f"{tenant.lists[4]}?sort={sort}&pageSize=1000")
         given = [row[0] for row in (await rows(tenant.api, f"{tenant.lists[4]}?sort={sort}"))[1:]]
         assert given == [entry["id"] for entry in page], sort
-        assert len(set(given)) == 124
+        assert len(set(given)) == 48
 
 
 async def test_filters_hold_over_all_chunks(tenant: Tenant) -> None:
-    await many(tenant.api, tenant, 700)
-    asked = {"email=u00*": 100, "email=*9@got.com": 70, "platformName=platform": 701, "platformName=x": 0}
+    await many(tenant.api, tenant, 520)
+    asked = {"email=u00*": 100, "email=*9@got.com": 52, "platformName=platform": 521, "platformName=x": 0}
     for filter, count in asked.items():
         assert len(await rows(tenant.api, f"{tenant.lists[4]}?{filter}")) == 1 + count, filter
 

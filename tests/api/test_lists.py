@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tests.api.house import NOW, Api, open_api
+from tests.examples import examples
 
 from gatepost.model.tenant import Domain, Language
 from gatepost.store.writer import Writer
@@ -122,7 +123,7 @@ def key(row: Domain, sort: str) -> tuple[Any, ...]:
 
 ORDERS = st.builds(lambda way, sort: way + sort, st.sampled_from(["", "-"]), st.sampled_from(SORTS))
 WHOLE = settings(
-    max_examples=300, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+    max_examples=examples(300), deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
 )
 
 
@@ -147,7 +148,7 @@ def test_a_list_is_what_a_naive_reader_finds(listed: Listed, wanted: str, sort: 
     assert [each["name"] for each in items] == [row.name for row in matching[offset : offset + size]]
 
 
-@settings(WHOLE, max_examples=60)
+@settings(WHOLE, max_examples=examples(60))
 @given(sort=ORDERS, size=st.integers(1, 15))
 def test_pages_laid_end_to_end_are_the_whole_list_once(listed: Listed, sort: str, size: int) -> None:
     laid: list[Any] = []

@@ -166,12 +166,12 @@ async def test_lists_are_paged_and_sorted(rules: Api) -> None:
 
 async def test_a_list_of_thousands_is_replaced_in_one_request(rules: Api) -> None:
     _, place = await home(rules)
-    answer = await rules.ask("PUT", place, [block(f"d{number}.example") for number in range(3000)])
+    answer = await rules.ask("PUT", place, [block(f"d{number}.example") for number in range(1500)])
     assert answer.status_code == 200
-    assert [rule["value"] for rule in answer.json()] == [f"d{number}.example" for number in range(3000)]
-    assert len({rule["id"] for rule in answer.json()}) == 3000
+    assert [rule["value"] for rule in answer.json()] == [f"d{number}.example" for number in range(1500)]
+    assert len({rule["id"] for rule in answer.json()}) == 1500
     listed = await rules.ask("GET", f"{place}?pageSize=1")
-    assert listed.headers["x-total-count"] == "3000"
+    assert listed.headers["x-total-count"] == "1500"
     too_many = await rules.ask("POST", place, [block(f"e{number}.example") for number in range(1001)])
     assert too_many.status_code == 413
 

@@ -12,6 +12,7 @@ import pytest
 import trustme
 from aiosmtplib import SMTPResponse, SMTPResponseException
 from dnslib import MX, DNSLabel
+from tests.loops import LOOPS, on_each_loop
 from tests.peers.names import Names
 from tests.peers.sink import EXTENSIONS, Act, Drip, Late, Script, Sink, authority, server_tls
 
@@ -36,7 +37,7 @@ HEAD = b"Received: by gate.test\r\n"
 Make = Callable[..., Relay]
 
 
-@pytest.fixture(params=[False, True], ids=["asyncio", "uvloop"])
+@pytest.fixture(params=LOOPS)
 def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]:
     return "asyncio", {"use_uvloop": request.param}
 
@@ -83,6 +84,7 @@ def results(outcomes: list[Outcome]) -> list[str]:
 # What arrives.
 
 
+@on_each_loop
 async def test_a_mail_arrives_with_its_octets_25(make: Make) -> None:
     async with Sink() as sink:
         (outcome,) = await make().deliver(to(sink), parcel())
@@ -107,6 +109,7 @@ BODIES = [
 ]
 
 
+@on_each_loop
 @pytest.mark.parametrize("body", BODIES)
 @pytest.mark.parametrize("extensions", [EXTENSIONS, ()])
 async def test_every_body_arrives_octet_by_octet_3_25(make: Make, body: bytes, extensions: tuple[str, ...]) -> None:
@@ -128,6 +131,7 @@ async def test_a_spooled_body_is_stuffed_across_the_borders_of_chunks(
     assert sink.mails[0].data == HEAD + text
 
 
+@on_each_loop
 async def test_a_large_spooled_body_is_streamed_from_the_offset_on(make: Make, tmp_path: Path) -> None:
     text = b"Subject: forged\r\n\r\n" + b"\r\n".join(b".%d" % number * 9 for number in range(120_000)) + b"\r\n"
     async with Sink() as sink:
@@ -147,6 +151,7 @@ async def test_nothing_is_missed_where_the_system_says_there_is_no_more(
     assert sink.mails[0].data == HEAD + text
 
 
+@on_each_loop
 async def test_a_mail_whose_file_ends_too_early_is_not_sent_in_part(make: Make, tmp_path: Path) -> None:
     text = b"Subject: x\r\n\r\n" + b"line\r\n" * 100_000
     damaged = spooled(tmp_path, text)
@@ -487,6 +492,7 @@ async def test_a_server_that_never_takes_mail_fails_none_that_another_may_take_l
         assert results(await make().deliver(to(*tried), parcel())) == ["deferred 421 4.3.2"]
 
 
+@on_each_loop
 async def test_a_refused_connection_goes_to_the_fallback(make: Make) -> None:
     async with Sink() as gone:
         pass
@@ -509,6 +515,7 @@ async def test_the_main_server_is_used_as_soon_as_it_is_back_whatever_stands_ope
         assert (len(main.mails), len(second.mails)) == (1, 2)
 
 
+@on_each_loop
 async def test_who_is_gone_while_a_connection_is_made_ready_leaves_none_open(make: Make) -> None:
     asked, left = asyncio.Event(), asyncio.Event()
 
@@ -557,6 +564,7 @@ async def test_places_at_a_server_go_in_turn_and_past_those_who_left(make: Make)
     assert len(sink.mails) == 2
 
 
+@on_each_loop
 @pytest.mark.parametrize("act", [Act.DROP, Act.RESET, Act.HANG])
 async def test_a_mail_lost_after_the_dot_is_tried_again_later_and_nowhere_else_94(make: Make, act: Act) -> None:
     relay = make(data_timeout=1.0)
@@ -567,6 +575,7 @@ async def test_a_mail_lost_after_the_dot_is_tried_again_later_and_nowhere_else_9
         assert second.mails == []
 
 
+@on_each_loop
 async def test_a_refusal_in_the_midst_of_the_data_counts(make: Make, tmp_path: Path) -> None:
     async def door(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"220 x\r\n")
@@ -587,6 +596,7 @@ async def test_a_refusal_in_the_midst_of_the_data_counts(make: Make, tmp_path: P
     assert results([outcome]) == ["failed 552 5.3.4"]
 
 
+@on_each_loop
 async def test_a_refusal_counts_at_once_where_the_server_takes_no_more_of_the_data() -> None:
     async with Sink() as sink, asyncio.timeout(60):
         pipe = Replies(lambda lost: None)
@@ -603,6 +613,7 @@ async def test_a_refusal_counts_at_once_where_the_server_takes_no_more_of_the_da
         transport.close()
 
 
+@on_each_loop
 async def test_nothing_is_left_open_to_a_server_that_takes_no_more_of_the_data(make: Make, tmp_path: Path) -> None:
     over = asyncio.Event()
 
@@ -650,6 +661,7 @@ async def test_a_command_never_carries_a_control_character(make: Make) -> None:
 # Connections.
 
 
+@on_each_loop
 async def test_a_connection_is_used_again_and_closed_after_its_number_of_mails(make: Make) -> None:
     relay = make(reuse=3)
     async with Sink() as sink:
@@ -660,6 +672,7 @@ async def test_a_connection_is_used_again_and_closed_after_its_number_of_mails(m
         assert "RSET" not in sink.commands
 
 
+@on_each_loop
 async def test_an_idle_connection_is_closed_with_quit(make: Make) -> None:
     relay = make(idle=0.05)
     async with Sink() as sink:
@@ -693,6 +706,7 @@ async def test_a_crowd_is_sent_away_without_being_counted_as_refused_103(make: M
         assert sorted(outcome.crowded for outcome in outcomes) == [False, False, True, True, True]
 
 
+@on_each_loop
 async def test_a_connection_gone_stale_is_replaced_without_a_word(make: Make) -> None:
     relay = make()
     async with Sink() as sink:
@@ -702,6 +716,7 @@ async def test_a_connection_gone_stale_is_replaced_without_a_word(make: Make) ->
         assert results(await relay.deliver(to(sink), parcel())) == ["delivered 250 2.0.0"]
 
 
+@on_each_loop
 async def test_a_server_that_takes_leave_between_mails_is_not_misread(make: Make) -> None:
     relay = make()
     async with Sink({"dot": [b"250 2.0.0 Ok\r\n421 4.4.2 idle too long\r\n"]}) as sink:
@@ -878,6 +893,7 @@ def good(ca: trustme.CA) -> ssl.SSLContext:
     return server_tls(ca, "127.0.0.1", "localhost")
 
 
+@on_each_loop
 async def test_required_tls_is_used_and_told_99(make: Make, ca_file: str, good: ssl.SSLContext) -> None:
     async with Sink(tls=good) as sink:
         (outcome,) = await make(ca_file=ca_file).deliver(to(sink, transport=Transport.SMTPS_ENCRYPT), parcel())
@@ -894,6 +910,7 @@ async def test_required_tls_checks_the_name_of_the_host_99(make: Make, ca: trust
     assert sink.mails == []
 
 
+@on_each_loop
 async def test_required_tls_does_not_trust_a_strange_authority_99(make: Make, ca_file: str) -> None:
     async with Sink(tls=server_tls(authority(), "127.0.0.1")) as sink:
         (outcome,) = await make(ca_file=ca_file).deliver(to(sink, transport=Transport.SMTPS_ENCRYPT), parcel())
@@ -925,6 +942,7 @@ async def test_opportunistic_tls_takes_any_certificate(make: Make) -> None:
     assert sink.mails[0].tls
 
 
+@on_each_loop
 @pytest.mark.parametrize("script", [{"STARTTLS": "454 4.7.0 broken"}, {"STARTTLS": b"220 go\r\ngarbage\r\n"}])
 async def test_opportunistic_tls_falls_back_to_plain_text_once(
     make: Make, good: ssl.SSLContext, script: dict[str, object]
@@ -937,6 +955,7 @@ async def test_opportunistic_tls_falls_back_to_plain_text_once(
         assert len(sink.sessions) == 2
 
 
+@on_each_loop
 async def test_opportunistic_tls_falls_back_where_a_server_leaves_right_after_it(
     make: Make, ca: trustme.CA, ca_file: str
 ) -> None:
@@ -951,6 +970,7 @@ async def test_opportunistic_tls_falls_back_where_a_server_leaves_right_after_it
         assert (outcome.result, outcome.reply.status, len(sink.mails)) == (Result.DEFERRED, "4.7.5", 1)
 
 
+@on_each_loop
 @pytest.mark.parametrize("more", [b"250-evil\r\n250 SIZE 1\r\n", b"550 5.1.1 no such host\r\n", b"250-ev"])
 async def test_what_is_said_in_the_clear_after_starttls_is_no_answer_to_what_follows_99(
     make: Make, ca_file: str, good: ssl.SSLContext, more: bytes
@@ -968,6 +988,7 @@ async def test_opportunistic_tls_is_not_needed(make: Make) -> None:
         ]
 
 
+@on_each_loop
 async def test_port_465_speaks_tls_from_the_first_octet(
     make: Make, ca_file: str, good: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -1029,6 +1050,7 @@ async def test_a_route_without_servers_says_so(make: Make) -> None:
         assert results(await relay.deliver(Route(domain="null.test"), parcel())) == ["failed 0 5.1.10"]
 
 
+@on_each_loop
 async def test_a_source_address_is_used(make: Make) -> None:
     async with Sink() as sink:
         await make(source_address="127.0.0.7").deliver(to(sink), parcel())

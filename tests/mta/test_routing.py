@@ -73,12 +73,12 @@ async def test_mx_hosts_come_by_preference_98(names: Names) -> None:
 
 async def test_hosts_of_equal_preference_are_spread_98(names: Names) -> None:
     firsts: Counter[str] = Counter()
-    for seed in range(60):
+    for seed in range(30):
         found = await router(names, seed=seed).targets(Route(domain="even.test"))
         assert found[0].ip == "1.0.0.4"
         firsts[found[1].ip] += 1
     assert set(firsts) == {"1.0.0.1", "1.0.0.2", "1.0.0.3"}
-    assert min(firsts.values()) > 5
+    assert min(firsts.values()) > 3
 
 
 async def test_a_target_bears_the_name_of_its_host_and_the_transport_for_mx(names: Names) -> None:

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
+from tests.examples import examples
 from tests.smtp.front import Front, Talk, front
 
 REPLY = re.compile(rb"(?:[2-5]\d\d-[\x20-\x7e]*\r\n)*[2-5]\d\d [\x20-\x7e]*\r\n")
@@ -126,7 +127,7 @@ def background() -> Iterator[Background]:
         running.close()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(index=st.sampled_from([0, 1]), chunks=st.lists(OCTETS, max_size=12))
 def test_a_session_answers_whatever_is_said(background: Background, index: int, chunks: list[bytes]) -> None:
     with capture_logs() as logs:
@@ -137,7 +138,7 @@ def test_a_session_answers_whatever_is_said(background: Background, index: int, 
     assert [entry for entry in logs if entry["log_level"] == "error"] == []
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(mail=st.lists(OCTETS, max_size=6), cut=st.integers(2, 50))
 def test_a_mail_of_any_octets_is_kept_or_refused(background: Background, mail: list[bytes], cut: int) -> None:
     """What follows its end is answered in step, wherever the packets were cut, or not run behind a refused one."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from structlog.testing import capture_logs
+from tests.loops import LOOPS, on_each_loop
 from tests.peers.ports import free_port
 from tests.smtp.front import HOST, Front, Talk, front, issue
 
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.anyio
 MAIL = b"Subject: x\r\n\r\nx\r\n.\r\n"
 
 
-@pytest.fixture(params=[False, True], ids=["asyncio", "uvloop"])
+@pytest.fixture(params=LOOPS)
 def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]:
     return "asyncio", {"use_uvloop": request.param}
 
@@ -31,6 +32,7 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]
 # Sockets.
 
 
+@on_each_loop
 async def test_each_listener_has_its_role_and_address(tmp_path: Path) -> None:
     listeners = [{}, {"listen": "[::1]:0", "role": "trusted"}, {"role": "submission"}]
     async with front(tmp_path, certificate=True, listeners=listeners) as opened:
@@ -123,6 +125,7 @@ async def test_a_listener_that_cannot_be_says_why(tmp_path: Path, listener: dict
     assert words in str(caught.value)
 
 
+@on_each_loop
 async def test_a_taken_port_closes_what_was_opened_before(tmp_path: Path) -> None:
     taken = socket.create_server(("127.0.0.1", 0))
     port = taken.getsockname()[1]
@@ -162,6 +165,7 @@ async def test_all_addresses_together_have_so_many(tmp_path: Path) -> None:
         assert opened.count("gatepost_smtp_connections_total", listener=name, result="421") == 1
 
 
+@on_each_loop
 async def test_used_up_files_stop_nothing_for_good(tmp_path: Path) -> None:
     """Threat 91: clients come until this process can't open a file, then go; it is said once, and life goes on."""
     async with front(tmp_path, limits={"connections_per_ip": 10_000}) as opened:
@@ -210,6 +214,7 @@ async def secure_talk(opened: Front, index: int = 0) -> Talk:
     return talk
 
 
+@on_each_loop
 async def test_tls_from_the_first_octet(tmp_path: Path) -> None:
     async with front(tmp_path, certificate=True, listeners=[{"tls": "implicit"}]) as opened:
         talk = await secure_talk(opened)
@@ -223,6 +228,7 @@ async def test_tls_from_the_first_octet(tmp_path: Path) -> None:
         assert await talk.rest() == b""
 
 
+@on_each_loop
 async def test_a_plain_client_at_a_tls_port_is_closed(tmp_path: Path) -> None:
     async with front(tmp_path, certificate=True, listeners=[{"tls": "implicit"}]) as opened:
         talk = await opened.connect()
@@ -230,6 +236,7 @@ async def test_a_plain_client_at_a_tls_port_is_closed(tmp_path: Path) -> None:
         assert b"220" not in await talk.rest()
 
 
+@on_each_loop
 async def test_certificates_are_read_again_and_a_bad_one_leaves_the_old(tmp_path: Path) -> None:
     async with front(tmp_path, certificate=True) as opened:
         old = opened.authority
@@ -255,6 +262,7 @@ async def test_certificates_are_read_again_and_a_bad_one_leaves_the_old(tmp_path
             await talk.cover(old)
 
 
+@on_each_loop
 async def test_what_a_client_of_tls_does_not_read_ends_the_reading_of_it(tmp_path: Path) -> None:
     """TLS answers by itself too: a storm of key updates, each of which asks for another, filled the memory."""
     async with front(tmp_path, certificate=True, listeners=[{"tls": "implicit"}]) as opened:
@@ -269,6 +277,7 @@ async def test_what_a_client_of_tls_does_not_read_ends_the_reading_of_it(tmp_pat
         assert await talk.ask("NOOP") == "250 2.0.0 Ok"
 
 
+@on_each_loop
 async def test_a_client_that_leaves_within_the_handshake_frees_its_place(tmp_path: Path) -> None:
     async with front(tmp_path, certificate=True, limits={"connections": 1}) as opened:
         talk = await opened.hello()
@@ -323,6 +332,7 @@ async def test_a_named_peer_says_who_the_client_is(tmp_path: Path, header: bytes
         assert opened.mails[1][0].client.tls is not None
 
 
+@on_each_loop
 async def test_tls_right_behind_a_proxy_header_begins_with_what_was_read(tmp_path: Path) -> None:
     """The client's hello comes in the balancer's first packet."""
     async with front(tmp_path, certificate=True, listeners=[{**BALANCED[0], "tls": "implicit"}]) as opened:
@@ -394,6 +404,7 @@ async def test_others_need_no_header_where_only_some_are_named(tmp_path: Path) -
 # The stop.
 
 
+@on_each_loop
 async def test_a_stop_lets_mails_under_way_end(tmp_path: Path) -> None:
     """Threat 89."""
     async with front(tmp_path) as opened:
@@ -421,6 +432,7 @@ async def test_a_stop_lets_mails_under_way_end(tmp_path: Path) -> None:
             await asyncio.open_connection(host, port)
 
 
+@on_each_loop
 async def test_a_stop_takes_no_longer_than_it_may(tmp_path: Path) -> None:
     """Threat 89: who holds a mail open is left behind."""
     async with front(tmp_path) as opened:
