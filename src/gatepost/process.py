@@ -5,7 +5,8 @@ import ctypes
 import gc
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 GARBAGE = 20_000  # objects after which cycles are looked for; Python's own 700 are made by every mail
 
@@ -36,6 +37,18 @@ def hold_the_standard_files() -> None:
     sys.stdin = sys.stdin or os.fdopen(0)
     sys.stdout = sys.stdout or os.fdopen(1, "w")
     sys.stderr = sys.stderr or os.fdopen(2, "w")
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Look for no garbage while modules are loaded: nearly all of what they make stays, and is looked at each time."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 def spare_the_collector() -> None:

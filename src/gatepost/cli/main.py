@@ -14,7 +14,7 @@ import click
 
 from gatepost.cli.failure import Failure, cause
 from gatepost.model.problem import Problem
-from gatepost.process import hold_the_standard_files
+from gatepost.process import hold_the_standard_files, uncollected
 
 # Each command's module holds it as `command`; a module is imported when its command is called.
 COMMANDS = {
@@ -60,7 +60,8 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = importlib.import_module(f"gatepost.cli.{cmd_name}").command
+        with uncollected():
+            command: click.Command = importlib.import_module(f"gatepost.cli.{cmd_name}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
