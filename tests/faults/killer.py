@@ -2,18 +2,15 @@
 
 import asyncio
 import contextlib
-import multiprocessing
-import os
-import shutil
 import subprocess
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
-from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from tests.faults import mails, small
+from tests.faults.traced import attach, forks
 from tests.house import StillClock, World, open_store
 from tests.house import settings as make_settings
 from tests.peers.sink import Mail, Sink
@@ -25,7 +22,6 @@ from gatepost.settings import Settings
 from gatepost.store.check import Flaw, verify
 from gatepost.store.store import Store
 
-ROOT = Path(__file__).parents[2]
 CALLS = ("pwrite64", "write", "fdatasync", "fsync", "rename", "unlink", "ftruncate")
 NUMBERS = 24  # that a script uses at most
 
@@ -120,8 +116,8 @@ class House:
         at: Callable[[], bool] | None,
         cut: Callable[[], None] | None,
     ) -> int:
-        mine, its = _context().Pipe()
-        process = _context().Process(target=small.run, args=(its, self.settings, script), daemon=True)
+        mine, its = forks().Pipe()
+        process = forks().Process(target=small.run, args=(its, self.settings, script), daemon=True)
         process.start()
         its.close()
         tracer = attach(process.pid or 0, inject) if inject else None
@@ -193,19 +189,6 @@ async def furnish(directory: Path, port: int, **policy: object) -> None:
     await store.close()
 
 
-def attach(pid: int, inject: str) -> subprocess.Popen[str]:
-    """Lay a fault on the system calls that a running process makes from now on, in each of its threads."""
-    strace = shutil.which("strace")
-    assert strace, "these tests need strace (apt-get install strace)"
-    traced = inject.partition(":")[0]
-    options = ["-f", "-o", "/dev/null", "-e", f"trace={traced}", "-e", f"inject={inject}", "-p", str(pid)]
-    tracer = subprocess.Popen([strace, *options], stderr=subprocess.PIPE, text=True)
-    assert tracer.stderr is not None
-    said = tracer.stderr.readline()
-    assert "attached" in said, f"strace can't trace here (it needs CAP_SYS_PTRACE): {said}"
-    return tracer
-
-
 def delivered(arrived: Sequence[Mail]) -> Counter[tuple[int, str]]:
     """Count what came for whom; every mail must have come as it was sent."""
     counts: Counter[tuple[int, str]] = Counter()
@@ -265,11 +248,3 @@ def _end(process: BaseProcess, tracer: subprocess.Popen[str] | None) -> int:
         tracer.communicate(timeout=60)
     assert code is not None, "the process hung"
     return code
-
-
-def _context() -> ForkServerContext:
-    """Processes come from one that has the code loaded already: each then starts in hundredths of a second."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["__main__", "tests.faults.loaded"])
-    os.environ.setdefault("PYTHONPATH", str(ROOT))
-    return context

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.faults import mails
 from tests.faults.daemon import Served, serving
-from tests.faults.killer import attach
+from tests.faults.traced import attach
 from tests.peers.sink import Sink
 
 pytestmark = [pytest.mark.anyio, pytest.mark.conformance]  # strace, and root for a small tmpfs

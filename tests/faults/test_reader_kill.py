@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from tests.faults.daemon import Served
-from tests.faults.killer import attach
 from tests.faults.test_serve_kill import loaded
+from tests.faults.traced import attach
 
 pytestmark = pytest.mark.anyio
 

@@ -13,7 +13,8 @@ import aiosmtplib
 import pytest
 from tests.faults import mails
 from tests.faults.daemon import Served, serving
-from tests.faults.killer import House, attach
+from tests.faults.killer import House
+from tests.faults.traced import attach
 from tests.pace import slowness
 from tests.peers.sink import Sink
 

@@ -1,12 +1,12 @@
 """Runs the worker under fire and compares what it said with what the store holds."""
 
 import os
-import shutil
-import subprocess
 import sys
 from collections import defaultdict
 from pathlib import Path
 
+from tests.faults.traced import attach, forks
+from tests.store import worker
 from tests.store.samples import mail_id, open_store, settings
 from tests.store.worker import CUT, ends_soon, has_copy, text
 
@@ -28,33 +28,22 @@ def environment() -> dict[str, str]:
 
 
 def under_strace(
-    directory: Path, inject: str, *, log: Path | None = None, first: int = 1, count: int = 12
+    directory: Path, inject: str, *, log: Path | str = os.devnull, first: int = 1, count: int = 12
 ) -> tuple[int, str]:
     """Run the worker with a fault injected; return its exit code and what it said."""
-    strace = shutil.which("strace")
-    assert strace, "these tests need strace (apt-get install strace)"
-    traced = inject.split(":")[0]
-    args = [
-        strace,
-        "-f",
-        "-q",
-        "-o",
-        str(log or "/dev/null"),
-        "-e",
-        f"trace={traced}",
-        "-e",
-        f"inject={inject}",
-    ]
-    done = subprocess.run(
-        [*args, *command(directory, first, count)],
-        stdout=subprocess.PIPE,
-        text=True,
-        check=False,
-        timeout=60,
-        cwd=ROOT,
-        env=environment(),
-    )
-    return done.returncode, done.stdout
+    mine, its = forks().Pipe()
+    process = forks().Process(target=worker.forked, args=(its, directory, first, count), daemon=True)
+    process.start()
+    its.close()
+    tracer = attach(process.pid or 0, inject, log)
+    mine.send("go")
+    with open(mine.fileno(), closefd=False) as said:
+        told = said.read()
+    mine.close()
+    process.join(60)
+    tracer.communicate(timeout=60)
+    assert process.exitcode is not None, "the worker hung"
+    return process.exitcode, told
 
 
 class Story:

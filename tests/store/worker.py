@@ -6,6 +6,7 @@ Before each step it prints `begin STEP NUMBER`, after it `done STEP NUMBER` or `
 import asyncio
 import os
 import sys
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import msgspec
@@ -96,6 +97,14 @@ async def run(directory: Path, first: int, count: int) -> None:
     say("readable", store.reader.count(Delivery, every()) >= 0)
     await store.close()
     say("closed")
+
+
+def forked(told: Connection, directory: Path, first: int, count: int) -> None:
+    """The same in a process that was forked: it waits for a word, and says what it does where that came from."""
+    sys.dont_write_bytecode = True  # its calls would be counted with the store's
+    told.recv()
+    os.dup2(told.fileno(), 1)
+    asyncio.run(run(directory, first, count))
 
 
 if __name__ == "__main__":
