@@ -145,7 +145,7 @@ def test_threat_55_a_bomb_is_stopped_by_its_ratio_and_its_names_are_kept() -> No
     )
 
 
-ZEROS = bytes(4_000_000)
+ZEROS = bytes(2_000_000)
 
 
 @pytest.mark.parametrize(

@@ -422,10 +422,10 @@ def test_more_links_than_are_looked_into_are_told() -> None:
         "a.com/" * 6000,
         " a.com/x" * 6000,
         ",a.com/" * 6000,
-        " a.com" * 10_000,
+        " a.com" * 4000,
         ".com" * 20_000 + " ",
         "a." * 20_000 + "com ",
-        "a" * 250 + ".com " * 10_000,
+        "a" * 250 + ".com " * 4000,
         "http://a.example/" + "?u=http%3a%2f%2fx.y" * 4000,
     ],
     ids=[

@@ -132,9 +132,9 @@ def test_ordinary_parameters_have_their_readings_in_order() -> None:
 HOSTILE = {
     "4,000 parameters": b"attachment" + b"".join(b"; name%d=%d" % (i, i) for i in range(4000)),
     "4,000 names": b"attachment" + b"".join(b"; filename=a%d.txt" % i for i in range(4000)),
-    "10,000 continuations": b"attachment" + b"".join(b"; filename*%d=a" % i for i in range(10_000)),
-    "10,000 of one number": b"attachment; filename*0=a" * 10_000,
-    "10,000 encoded ones": b"attachment" + b"".join(b"; filename*%d*=%%41" % i for i in range(10_000)),
+    "4,000 continuations": b"attachment" + b"".join(b"; filename*%d=a" % i for i in range(4000)),
+    "4,000 of one number": b"attachment; filename*0=a" * 4000,
+    "4,000 encoded ones": b"attachment" + b"".join(b"; filename*%d*=%%41" % i for i in range(4000)),
     "4,000 words": b'attachment; filename="' + b"=?utf-8?B?YWFh?= " * 4000 + b'"',
     "quotes": b'attachment; filename="a";x="' * 4000,
     "backslashes": b'attachment; filename="' + b'\\"' * 20_000,

@@ -72,13 +72,13 @@ async def test_each_link_opens_one_thing_alone_threat_117(place: Place) -> None:
         ).status_code == 401
 
 
-@pytest.mark.parametrize("token", ["", "x", "0" * 43, "%00", "%ff", "a&token=b", "<script>"])
 @pytest.mark.parametrize("page", ["signin", "password"])
-async def test_what_is_no_link_of_ours_is_told_in_plain_words(place: Place, page: str, token: str) -> None:
-    browser = place.browser()
-    answer = await browser.open(f"/{page}?token={token}")
-    assert answer.status_code in (200, 404) and "<script" not in answer.text
-    assert "form" not in answer.text.replace("format", "")
+async def test_what_is_no_link_of_ours_is_told_in_plain_words(place: Place, page: str) -> None:
+    for token in ("", "x", "0" * 43, "%00", "%ff", "a&token=b", "<script>"):
+        browser = place.browser()
+        answer = await browser.open(f"/{page}?token={token}")
+        assert answer.status_code in (200, 404) and "<script" not in answer.text
+        assert "form" not in answer.text.replace("format", "")
 
 
 async def test_pages_carry_a_strict_policy_and_no_script(place: Place) -> None:
@@ -221,15 +221,13 @@ async def test_a_password_that_will_not_do_leaves_the_link_as_it_is(
     assert browser.said == "Your password is set."
 
 
-@pytest.mark.parametrize(
-    ("body", "status"),
-    [(b"x" * 20_000, 413), (b"\xff\xfe", 400), (b"form=%ff", 400), (b"&".join([b"a=b"] * 50), 400), (b"", 403)],
-)
-async def test_what_is_no_form_is_refused(place: Place, body: bytes, status: int) -> None:
+async def test_what_is_no_form_is_refused(place: Place) -> None:
     browser = place.browser()
     await browser.open("/signin")
+    odd = {b"x" * 20_000: 413, b"\xff\xfe": 400, b"form=%ff": 400, b"&".join([b"a=b"] * 50): 400, b"": 403}
     for path in ("/signin", "/password", "/signout"):
-        assert (await browser.client.post(path, content=body)).status_code == status
+        for body, status in odd.items():
+            assert (await browser.client.post(path, content=body)).status_code == status
 
 
 async def test_guessing_at_the_pages_closes_the_door_threat_112(place: Place) -> None:
