@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -32,10 +33,12 @@ log.info("refused", session=3, ip="192.0.2.8", argument="info sign-in refused do
 """
 
 
+@cache
 def lines(form: str) -> list[str]:
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM.format(format=form)], capture_output=True, text=True, check=True
-    )
+    """Return what a process writes whose standard error is not the journal that its surroundings name."""
+    program = [sys.executable, "-c", PROGRAM.format(format=form)]
+    environ = {**os.environ, "JOURNAL_STREAM": "1:1"}
+    done = subprocess.run(program, env=environ, capture_output=True, text=True, check=True)
     assert done.stdout == ""
     return done.stderr.splitlines()
 
@@ -74,8 +77,7 @@ def test_the_journal_gets_the_priority_of_each_line(form: str) -> None:
         assert [line[:3] for line in journal] == ["<6>", "<4>", "<6>", "<6>", "<6>"]
 
 
-def test_a_line_that_does_not_go_to_the_journal_has_no_priority(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("JOURNAL_STREAM", "1:1")
+def test_a_line_that_does_not_go_to_the_journal_has_no_priority() -> None:
     assert not [line for line in lines("text") if line.startswith("<")]
 
 
@@ -183,17 +185,27 @@ def test_a_line_that_a_finaliser_writes_within_another_does_not_wait_for_it(tmp_
     os.close(fd)
 
 
+LOSS = """
+import os
+from gatepost.cli.logs import configure
+from gatepost.events import log
+from gatepost.settings import Log
+for form in ("json", "text"):
+    if os.fork():
+        os.wait()
+        continue
+    configure(Log(format=form))
+    there = os.dup(2)
+    os.dup2(os.open("/dev/full", os.O_WRONLY), 2)
+    log.info("one")
+    os.dup2(there, 2)
+    log.info("two")
+    break
+"""
+
+
 def test_whole_lines_of_a_daemon_tell_what_was_lost() -> None:
-    told = (
-        "import sys; from gatepost.cli import logs; from gatepost.settings import Log; logs.configure(Log(format={!r}))"
-    )
-    lose = "; import os; from gatepost.events import log; fd = os.dup(2); os.dup2(os.open('/dev/full', 1), 2)"
-    again = "; log.info('one'); os.dup2(fd, 2); log.info('two')"
-    done = {
-        form: subprocess.run(
-            [sys.executable, "-c", told.format(form) + lose + again], capture_output=True, text=True, check=True
-        ).stderr.splitlines()
-        for form in ("json", "text")
-    }
-    assert [json.loads(line)["event"] for line in done["json"]] == ["log lines lost", "two"]
-    assert [line.split(" ", 1)[1] for line in done["text"]] == ["error log lines lost lines=1", "info two"]
+    done = subprocess.run([sys.executable, "-c", LOSS], capture_output=True, text=True, check=True)
+    *told, lost, two = done.stderr.splitlines()
+    assert [json.loads(line)["event"] for line in told] == ["log lines lost", "two"]
+    assert [line.split(" ", 1)[1] for line in (lost, two)] == ["error log lines lost lines=1", "info two"]

@@ -42,8 +42,21 @@ def in_memory(data: bytes) -> Body:
     return Body(size=len(data), data=data)
 
 
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
 @pytest.fixture
 async def opener() -> AsyncIterator[Opener]:
+    made = Opener(Filters(), Limits())
+    yield made
+    await made.close()
+
+
+@pytest.fixture(scope="module")
+async def kept(anyio_backend: str) -> AsyncIterator[Opener]:
+    """An opener for test after test, with a worker that may live already."""
     made = Opener(Filters(), Limits())
     yield made
     await made.close()
@@ -71,28 +84,28 @@ async def test_a_small_pdf_is_opened_in_the_loop_but_not_one_that_unpacks_to_meg
 
 
 @pytest.mark.anyio
-async def test_archives_large_mails_and_spooled_ones_go_to_one_worker(opener: Opener, tmp_path: Path) -> None:
+async def test_archives_large_mails_and_spooled_ones_go_to_one_worker(kept: Opener, tmp_path: Path) -> None:
     spooled = tmp_path / "body"
     spooled.write_bytes(ZIPPED)
     bodies = [in_memory(ZIPPED), in_memory(LARGE), Body(size=len(ZIPPED), path=str(spooled))]
-    found = [await Mail(ENVELOPE, body, opener).anatomy() for body in bodies]
+    found = [await Mail(ENVELOPE, body, kept).anatomy() for body in bodies]
     assert [one.parts[0].members[0].names for one in (found[0], found[2])] == [("evil.exe",)] * 2
     assert found[1].size == len(LARGE)
-    assert len(opener.pids) == 1
+    assert len(kept.pids) == 1
 
 
 @pytest.mark.anyio
-async def test_an_anatomy_is_made_once_for_all_who_ask(opener: Opener) -> None:
-    one = Mail(ENVELOPE, in_memory(ZIPPED), opener)
+async def test_an_anatomy_is_made_once_for_all_who_ask(kept: Opener) -> None:
+    one = Mail(ENVELOPE, in_memory(ZIPPED), kept)
     first, second = await asyncio.gather(one.anatomy(), one.anatomy())
     assert first is second is await one.anatomy()
-    plain = Mail(ENVELOPE, in_memory(mail(b"\r\nx")), opener)
+    plain = Mail(ENVELOPE, in_memory(mail(b"\r\nx")), kept)
     assert await plain.anatomy() is await plain.anatomy()
 
 
 @pytest.mark.anyio
-async def test_one_who_gives_up_does_not_spoil_it_for_the_others(opener: Opener) -> None:
-    one = Mail(ENVELOPE, in_memory(ZIPPED), opener)
+async def test_one_who_gives_up_does_not_spoil_it_for_the_others(kept: Opener) -> None:
+    one = Mail(ENVELOPE, in_memory(ZIPPED), kept)
     hasty, patient = asyncio.create_task(one.anatomy()), asyncio.create_task(one.anatomy())
     await asyncio.sleep(0)
     hasty.cancel()
@@ -101,42 +114,42 @@ async def test_one_who_gives_up_does_not_spoil_it_for_the_others(opener: Opener)
 
 @pytest.mark.anyio
 async def test_a_worker_that_is_killed_over_a_mail_is_unscannable_and_the_next_mail_gets_a_new_one(
-    opener: Opener,
+    kept: Opener,
 ) -> None:
-    await opener.open(in_memory(ZIPPED))
-    victim = opener.pids[0]
+    await kept.open(in_memory(ZIPPED))
+    victim = kept.pids[0]
     os.kill(victim, signal.SIGSTOP)  # so that it is still at work when it is killed
-    asking = asyncio.create_task(opener.open(in_memory(ZIPPED)))
+    asking = asyncio.create_task(kept.open(in_memory(ZIPPED)))
     await asyncio.sleep(0)
     os.kill(victim, signal.SIGKILL)
     with pytest.raises(Unscannable, match="died"):
         await asking
-    assert (await opener.open(in_memory(ZIPPED))).parts[0].members
-    assert victim not in opener.pids
+    assert (await kept.open(in_memory(ZIPPED))).parts[0].members
+    assert victim not in kept.pids
 
 
 @pytest.mark.anyio
-async def test_a_worker_that_is_asked_to_stop_goes_on_with_its_mail(opener: Opener) -> None:
+async def test_a_worker_that_is_asked_to_stop_goes_on_with_its_mail(kept: Opener) -> None:
     """As all processes of a service are by its manager: the daemon ends its workers when the mails are answered for."""
-    await opener.open(in_memory(ZIPPED))
-    (worker,) = opener.pids
+    await kept.open(in_memory(ZIPPED))
+    (worker,) = kept.pids
     os.kill(worker, signal.SIGSTOP)  # so that it is still at work when it is asked
-    asking = asyncio.create_task(opener.open(in_memory(ZIPPED)))
+    asking = asyncio.create_task(kept.open(in_memory(ZIPPED)))
     await asyncio.sleep(0)
     for asked in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGCONT):
         os.kill(worker, asked)
     assert (await asking).parts[0].members
-    assert opener.pids == [worker]
+    assert kept.pids == [worker]
 
 
 @pytest.mark.anyio
-async def test_a_worker_that_died_idle_is_replaced_without_a_loss(opener: Opener) -> None:
-    await opener.open(in_memory(ZIPPED))
-    victim = opener.pids[0]
+async def test_a_worker_that_died_idle_is_replaced_without_a_loss(kept: Opener) -> None:
+    await kept.open(in_memory(ZIPPED))
+    victim = kept.pids[0]
     os.kill(victim, signal.SIGKILL)
     with contextlib.suppress(ChildProcessError):  # asyncio's thread was quicker
         os.waitid(os.P_PID, victim, os.WEXITED | os.WNOWAIT)  # noqa: ASYNC222  # the loop is not to hear of it
-    assert (await opener.open(in_memory(ZIPPED))).parts[0].members
+    assert (await kept.open(in_memory(ZIPPED))).parts[0].members
 
 
 @pytest.mark.anyio
@@ -186,28 +199,28 @@ async def test_threat_55_a_worker_has_limits_no_secrets_and_no_modules_of_strang
 
 
 @pytest.mark.anyio
-async def test_a_body_that_is_gone_is_unscannable_and_the_worker_lives(opener: Opener, tmp_path: Path) -> None:
-    await opener.open(in_memory(ZIPPED))
-    before = opener.pids
+async def test_a_body_that_is_gone_is_unscannable_and_the_worker_lives(kept: Opener, tmp_path: Path) -> None:
+    await kept.open(in_memory(ZIPPED))
+    before = kept.pids
     with pytest.raises(Unscannable, match="FileNotFoundError"):
-        await opener.open(Body(size=9, path=str(tmp_path / "gone")))
-    assert (await opener.open(in_memory(ZIPPED))).parts[0].members
-    assert opener.pids == before
+        await kept.open(Body(size=9, path=str(tmp_path / "gone")))
+    assert (await kept.open(in_memory(ZIPPED))).parts[0].members
+    assert kept.pids == before
 
 
 @pytest.mark.anyio
-async def test_a_worker_that_has_no_memory_left_is_replaced(opener: Opener, tmp_path: Path) -> None:
-    await opener.open(in_memory(ZIPPED))
-    victim = opener.pids[0]
+async def test_a_worker_that_has_no_memory_left_is_replaced(kept: Opener, tmp_path: Path) -> None:
+    await kept.open(in_memory(ZIPPED))
+    victim = kept.pids[0]
     process = Path(f"/proc/{victim}")
     taken = int(process.joinpath("statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
     resource.prlimit(victim, resource.RLIMIT_AS, (taken, taken))
     with (large := tmp_path / "large").open("wb") as file:
         file.truncate(50_000_000)
     with pytest.raises(Unscannable, match="MemoryError"):
-        await opener.open(Body(50_000_000, path=str(large)))
-    assert (await opener.open(in_memory(ZIPPED))).parts[0].members
-    assert victim not in opener.pids
+        await kept.open(Body(50_000_000, path=str(large)))
+    assert (await kept.open(in_memory(ZIPPED))).parts[0].members
+    assert victim not in kept.pids
 
 
 @pytest.mark.anyio
@@ -269,10 +282,10 @@ def test_a_worker_that_is_stopped_does_not_outlive_a_daemon_that_is_killed() -> 
 
 
 @pytest.mark.anyio
-async def test_a_mail_that_all_gave_up_is_no_news(opener: Opener, caplog: pytest.LogCaptureFixture) -> None:
-    await opener.open(in_memory(ZIPPED))
-    os.kill(victim := opener.pids[0], signal.SIGSTOP)
-    mail = Mail(ENVELOPE, in_memory(ZIPPED), opener)
+async def test_a_mail_that_all_gave_up_is_no_news(kept: Opener, caplog: pytest.LogCaptureFixture) -> None:
+    await kept.open(in_memory(ZIPPED))
+    os.kill(victim := kept.pids[0], signal.SIGSTOP)
+    mail = Mail(ENVELOPE, in_memory(ZIPPED), kept)
     asking = asyncio.create_task(mail.anatomy())
     await asyncio.sleep(0)
     assert mail._opening is not None
