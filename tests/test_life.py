@@ -16,6 +16,7 @@ from tests.peers.sink import Act, Sink
 
 from gatepost.model.access import Admin, Token
 from gatepost.model.envelope import Role
+from gatepost.model.policy import Policy
 from gatepost.model.query import All, Query
 from gatepost.model.rules import (
     AttachmentAction,
@@ -185,7 +186,10 @@ async def test_a_large_mail_is_spooled_and_arrives_whole(house: House) -> None:
 
 async def test_a_mail_over_the_policys_limit_is_refused(house: House) -> None:
     """Threat 10, rules 3."""
-    raw = mail(attach=("data.bin", b"x" * 22_000_000))
+    domain = house.store.reader.domain("served.example")
+    assert domain is not None
+    await house.store.write(lambda writer: writer.change(Policy, domain.policy_id, mail_size_limit=1))
+    raw = mail(attach=("data.bin", b"x" * 1_000_000))
     reply = await house.send(raw, "bob@served.example")
     assert (reply.code, reply.message.split()[0]) == (552, "5.3.4")
     assert house.copies() == []

@@ -173,17 +173,15 @@ def insist(daemon: Daemon) -> int:
     raise AssertionError("it outlived all signals")
 
 
-def test_a_taken_port_is_told_with_its_name(fresh: Daemon, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_taken_port_is_told_with_its_name(daemon: Daemon, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     other = tmp_path / "other"
     other.mkdir()
-    text = fresh.config.read_text().replace('listen = "127.0.0.1:0"', f'listen = "{fresh.smtp}"')
+    text = daemon.config.read_text().replace('listen = "127.0.0.1:0"', f'listen = "{daemon.smtp}"')
     (other / "gatepost.toml").write_text(text)
     lay_store(other / "state")
     second = ["serve", "--config", str(other / "gatepost.toml")]
-    from gatepost.cli.main import main
-
     assert main(second) == os.EX_UNAVAILABLE
-    assert f"Error: {fresh.smtp}: Address already in use (`ss -ltnp` shows by whom)\n" in capsys.readouterr().err
+    assert f"Error: {daemon.smtp}: Address already in use (`ss -ltnp` shows by whom)\n" in capsys.readouterr().err
 
 
 def test_files_are_their_owners_alone(daemon: Daemon) -> None:
