@@ -16,10 +16,13 @@ from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
 from pathlib import Path
+from pkgutil import walk_packages
 from typing import BinaryIO, NamedTuple
 
+import gatepost
+from gatepost.process import loop_factory
+
 LONGEST = 1 << 17  # octets of a command line with its environment
-LOADED = ("dev", "init", "serve")
 
 
 class Forked:
@@ -124,8 +127,10 @@ def main() -> None:
     os.dup2(null, 0)
     os.close(null)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those that wait for the commands
-    for name in ("main", *LOADED):
-        import_module(f"gatepost.cli.{name}")
+    for module in walk_packages(gatepost.__path__, "gatepost."):
+        if not module.name.endswith("__main__"):
+            import_module(module.name)
+    loop_factory()  # loads uvloop
     gc.freeze()
     _serve(asks)
 
