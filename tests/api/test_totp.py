@@ -120,16 +120,10 @@ async def test_enrolment_takes_the_password_and_a_confirmed_one_takes_none(holde
     assert (await holder.confirm("123456")).status_code == 422
 
 
-@pytest.mark.parametrize("steps", [-1, 0, 1])
-async def test_a_code_of_the_step_before_or_after_is_taken(enrolled: Holder, steps: int) -> None:
-    enrolled.api.clock.now += 60_000
-    assert (await enrolled.sign_in(enrolled.code(steps))).status_code == 200
-
-
-@pytest.mark.parametrize("steps", [-2, 2])
-async def test_a_code_further_off_is_not(enrolled: Holder, steps: int) -> None:
-    enrolled.api.clock.now += 90_000
-    assert (await enrolled.sign_in(enrolled.code(steps))).status_code == 401
+async def test_a_code_of_the_step_before_or_after_is_taken_and_one_further_off_is_not(enrolled: Holder) -> None:
+    for steps, status in ((-2, 401), (-1, 200), (0, 200), (1, 200), (2, 401)):
+        enrolled.api.clock.now += 90_000
+        assert (await enrolled.sign_in(enrolled.code(steps))).status_code == status, steps
 
 
 async def test_a_code_works_once_and_none_before_it_afterwards(enrolled: Holder) -> None:
@@ -140,10 +134,10 @@ async def test_a_code_works_once_and_none_before_it_afterwards(enrolled: Holder)
     assert (await enrolled.sign_in(enrolled.code(1))).status_code == 200
 
 
-@pytest.mark.parametrize("code", [None, "", "12345", "abcdef", "٠١٢٣٤٥", "\0", "1" * 1000])
-async def test_a_missing_or_wrong_code_is_told_like_a_wrong_password(enrolled: Holder, code: str | None) -> None:
-    answer = await enrolled.sign_in(code)
-    assert (answer.status_code, answer.json()["message"]) == (401, "The login or the password is wrong.")
+async def test_a_missing_or_wrong_code_is_told_like_a_wrong_password(enrolled: Holder) -> None:
+    for code in (None, "", "12345", "abcdef", "٠١٢٣٤٥", "\0", "1" * 1000):
+        answer = await enrolled.sign_in(code)
+        assert (answer.status_code, answer.json()["message"]) == (401, "The login or the password is wrong."), code
 
 
 async def test_codes_can_not_be_guessed_from_many_addresses(enrolled: Holder) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -131,12 +132,23 @@ class Talk:
 
     async def cover(self, authority: trustme.CA) -> None:
         """Begin TLS."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        authority.configure_trust(context)
-        await self.writer.start_tls(context, server_hostname=HOST)
+        await self.writer.start_tls(_trusting(authority), server_hostname=HOST)
 
     async def close(self) -> None:
         self.writer.close()
+
+
+@cache
+def _trusting(authority: trustme.CA) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    authority.configure_trust(context)
+    return context
+
+
+@cache
+def _issued() -> tuple[trustme.CA, trustme.LeafCert]:
+    authority = trustme.CA()
+    return authority, authority.issue_cert(HOST)
 
 
 class Front:
@@ -210,7 +222,8 @@ async def front(
     smtp["listener"] = [{"listen": "127.0.0.1:0", **each} for each in listeners or [{}]]
     authority = None
     if certificate:
-        authority, smtp["certificate"] = issue(directory)
+        authority, leaf = _issued()
+        smtp["certificate"] = _written(leaf, directory / "server.pem")
     settings = msgspec.convert({"store": {"directory": str(directory / "state")}, "smtp": smtp, **sections}, Settings)
     keeper = Keeper(store)
     holder = SimpleNamespace()
@@ -246,9 +259,11 @@ async def front(
 
 
 def issue(directory: Path, name: str = "server.pem") -> tuple[trustme.CA, str]:
-    """Make an authority and a certificate file of it, the key in the same file."""
+    """Make a new authority and a certificate file of it, the key in the same file."""
     authority = trustme.CA()
-    path = directory / name
-    leaf = authority.issue_cert(HOST)
+    return authority, _written(authority.issue_cert(HOST), directory / name)
+
+
+def _written(leaf: trustme.LeafCert, path: Path) -> str:
     leaf.private_key_and_cert_chain_pem.write_to_path(str(path))
-    return authority, str(path)
+    return str(path)
