@@ -5,12 +5,11 @@ URLs are read as browsers do (WHATWG URL), more leniently where people are told 
 
 import ipaddress
 import re
-from functools import lru_cache
+from functools import cache, lru_cache
 from urllib.parse import unquote, unquote_to_bytes
 
 import idna
-
-from gatepost.message import suffixes
+from publicsuffixlist import PublicSuffixList
 
 UNDOT = re.compile(r"\[\.\]|\(\.\)|\{\.\}|[\[({]dot[\])}]", re.IGNORECASE)
 """A dot as it is written where nothing should become a link."""
@@ -29,6 +28,12 @@ _LABEL = r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?"
 _LABELS = re.compile(rf"(?:[a-z0-9_-]+\.)*{_LABEL}\.{_LABEL}\Z")  # what a wildcard covers may begin with a hyphen, too
 _LAST_LABEL = re.compile(r"\.([A-Za-z]{2,24})(?![A-Za-z0-9.-])")
 _PORT_OF_SHARE = re.compile(r"(?<=[a-z0-9])@(?:ssl|[0-9]{1,5}|ssl@[0-9]{1,5})\Z", re.IGNORECASE)  # WebDAV: \\host@80\x
+
+
+@cache
+def _suffixes() -> PublicSuffixList:
+    """Read the list, which takes a third of a worker's start, where the first host is asked for."""
+    return PublicSuffixList()
 
 
 def host_of(url: str) -> str:
@@ -136,7 +141,7 @@ def registered(host: str) -> str:
     """Return the registered domain of a host; the host itself where there is none (addresses, public suffixes)."""
     if ":" in host or host.rpartition(".")[2].isdigit():
         return host
-    return suffixes.private(host) or host
+    return _suffixes().privatesuffix(host) or host
 
 
 def has_suffix(host: str) -> bool:
@@ -146,4 +151,4 @@ def has_suffix(host: str) -> bool:
 
 @lru_cache(maxsize=8192)
 def _is_top(label: str) -> bool:
-    return suffixes.known(["a", "a", label]) > 0
+    return _suffixes().publicsuffix(f"a.a.{label}", accept_unknown=False) is not None
