@@ -1,8 +1,9 @@
-"""How slow this machine is: bounds on the processor's time are stretched by it, and so tell of the code alone."""
+"""How slow this machine is, so that bounds on the processor's time tell of the code alone; how long to wait."""
 
 import statistics
 import time
 
+PATIENCE = 240.0  # seconds until what must come is given up: only who fails waits so long
 SECONDS = 0.008  # that the piece of work below takes where the bounds were written
 
 

@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Self
 
-PATIENCE = 60.0
+from tests.pace import PATIENCE
 
 
 class Letter(NamedTuple):

@@ -14,6 +14,7 @@ import pytest
 from tests.filters.engines import engine, examine, spooled, told
 from tests.filters.mails import attached, mail, mixed, plain, recipient, zipped
 from tests.house import House, living, queued_as
+from tests.pace import PATIENCE
 from tests.peers import engine as fakes
 from tests.peers.scanners import WORM, running
 
@@ -215,6 +216,6 @@ async def test_75_killed_hung_and_replaced_under_load_nothing_is_lost_and_nothin
 
 async def until_up(engines: Engines, load: Load) -> None:
     """Send mails until the server is asked again: one that comes after its rest tries it."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         while [server.standing for server in engines.standing(ADMIN)] != ["up"]:
             await load.send(1)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.conformance.letters import GTUBE
+from tests.pace import PATIENCE
 from tests.peers.daemon import Daemon
 from tests.peers.names import Names
 from tests.peers.ports import free_port
@@ -114,7 +115,7 @@ async def first_day(day: Day) -> None:
 
 async def settled(day: Day, mail_id: str) -> str:
     """Return the mail's story once its delivery is written down."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         while "delivered:" not in (story := await day.run("explain", mail_id)):
             pass
     return story

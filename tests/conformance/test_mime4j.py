@@ -12,7 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 from tests.conformance.talk import Letter, Talk
 from tests.house import House, living
-from tests.pace import slowness
+from tests.pace import PATIENCE, slowness
 
 from gatepost.model.policy import RelayProps
 from gatepost.model.query import Query, eq
@@ -127,7 +127,7 @@ async def test_every_mail_arrives_octet_by_octet_or_is_refused_by_name(
         taken = [each for each in sent if each.code == 250]
         for each in taken:
             await release(house, each)
-        await house.sink.wait(len(taken), 60)
+        await house.sink.wait(len(taken), PATIENCE)
         await house.gatepost.queue.idle()
     arrived = {re.findall(rb"(?m)^X-Gatepost-Id: (\w+)", mail.data)[0].decode(): mail.data for mail in house.sink.mails}
     assert len(house.sink.mails) == len(taken) == len(arrived)

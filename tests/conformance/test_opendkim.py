@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.house import House, living
+from tests.pace import PATIENCE
 
 from gatepost.mailauth import keys
 from gatepost.model.dkim import Algorithm, DkimKey
@@ -61,7 +62,7 @@ def verdict(folder: Path, mail: bytes) -> str:
     (folder / "conf").write_text(f"Mode v\nSyslog no\nTestDNSData {folder / 'dns'}\n")
     (folder / "mail").write_bytes(mail.replace(b"\r\n", b"\n"))
     command = [opendkim(), "-x", str(folder / "conf"), "-t", str(folder / "mail")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     return done.stdout + done.stderr
 
 

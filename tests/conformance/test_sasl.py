@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from tests.api.kept import Desk, open_desk
 from tests.conformance.chain import open_folder
+from tests.pace import PATIENCE
 from tests.peers.postfix import Postfix, running
 from tests.peers.sasl import locked
 from tests.peers.sink import Mail, Sink, authority
@@ -127,7 +128,7 @@ async def test_what_leaves_goes_by_the_configuration_that_was_saved(tmp_path: Pa
         refused = await place.desk.ask("POST", f"{PLACE}test/")
         assert refused.status_code == 400 and "535 5.7.8" in refused.text
         await send(place.desk)
-        await asyncio.wait_for(place.desk.house.gatepost.queue.idle(), 60)
+        await asyncio.wait_for(place.desk.house.gatepost.queue.idle(), PATIENCE)
         waiting = store.reader.first(Delivery, eq("state", State.QUEUED))
         assert waiting is not None and "535 5.7.8 Error: authentication failed" in (waiting.last_reply or "")
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import pytest
 import trustme
+from tests.pace import PATIENCE
 from tests.peers.daemon import Daemon
 from tests.peers.daemon import running as running_daemon
 from tests.peers.sink import Sink
@@ -88,7 +89,7 @@ class Desk(NamedTuple):
         for option, value in usual.items():
             if option not in args:
                 command += [option, value]
-        done = subprocess.run([*command, *args], capture_output=True, text=True, timeout=60)
+        done = subprocess.run([*command, *args], capture_output=True, text=True, timeout=PATIENCE)
         return Said(done.returncode, done.stdout + done.stderr)
 
 

@@ -13,6 +13,7 @@ from tests.faults import mails, small
 from tests.faults.traced import attach, forks
 from tests.house import StillClock, World, open_store
 from tests.house import settings as make_settings
+from tests.pace import PATIENCE
 from tests.peers.sink import Mail, Sink
 
 from gatepost.events import wall_clock
@@ -239,12 +240,12 @@ def _compare_rows(store: Store, story: Story, number: int, message: Message) -> 
 
 
 def _end(process: BaseProcess, tracer: subprocess.Popen[str] | None) -> int:
-    process.join(60)
+    process.join(PATIENCE)
     code = process.exitcode
     if code is None:
         process.kill()
         process.join()
     if tracer is not None:
-        tracer.communicate(timeout=60)
+        tracer.communicate(timeout=PATIENCE)
     assert code is not None, "the process hung"
     return code

@@ -9,6 +9,7 @@ import pytest
 from tests.faults import mails
 from tests.faults.daemon import Served, serving
 from tests.faults.traced import attach
+from tests.pace import PATIENCE
 from tests.peers.sink import Sink
 
 pytestmark = [pytest.mark.anyio, pytest.mark.conformance]  # strace, and root for a small tmpfs
@@ -41,7 +42,7 @@ def fill(disc: Path) -> None:
                 continue
 
 
-async def until(ask: Callable[[], Awaitable[bool]], seconds: float = 60.0) -> None:
+async def until(ask: Callable[[], Awaitable[bool]], seconds: float = PATIENCE) -> None:
     """Wait for what the daemon tells nobody: ask again and again."""
     async with asyncio.timeout(seconds):
         while not await ask():  # noqa: ASYNC110

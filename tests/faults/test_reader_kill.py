@@ -10,6 +10,7 @@ import pytest
 from tests.faults.daemon import Served
 from tests.faults.test_serve_kill import loaded
 from tests.faults.traced import attach
+from tests.pace import PATIENCE
 
 pytestmark = pytest.mark.anyio
 
@@ -27,7 +28,7 @@ def readers(pid: int) -> Iterator[int]:
 
 async def another(served: Served, killed: set[int]) -> int:
     """Wait for the next reader."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         while True:
             if found := set(readers(served.pid)) - killed:
                 return found.pop()
@@ -50,7 +51,7 @@ async def test_readers_that_are_killed_under_load_cost_no_mail_and_let_none_pass
         for number in points:
             pid = await another(served, killed)
             tracer = attach(pid, f"{ANSWERS}:signal=SIGKILL:when={number}")
-            await asyncio.to_thread(tracer.communicate, timeout=60)
+            await asyncio.to_thread(tracer.communicate, timeout=PATIENCE)
             killed.add(pid)
         await another(served, killed)
         assert await asyncio.to_thread(served.stop) == 0

@@ -15,7 +15,7 @@ from tests.faults import mails
 from tests.faults.daemon import Served, serving
 from tests.faults.killer import House
 from tests.faults.traced import attach
-from tests.pace import slowness
+from tests.pace import PATIENCE, slowness
 from tests.peers.sink import Sink
 
 from gatepost.model.policy import RetentionProps
@@ -96,7 +96,7 @@ async def restart(served: Served) -> float:
     """Start it again, have it deliver what waits, stop it; return the processor's seconds that the start took."""
     await asyncio.to_thread(served.start)
     took = served.worked
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         while (await served.api("GET", "/queue")).body:
             await served.api("POST", "/queue/flush")
     assert await asyncio.to_thread(served.stop) == 0
@@ -109,9 +109,9 @@ async def test_77_a_kill_of_the_whole_relay_under_load_loses_nothing(tmp_path: P
     async with loaded(tmp_path) as (served, house, load):
         tracer = attach(served.pid, f"{call}:signal=SIGKILL:when={number}")
         assert served.process
-        assert await asyncio.to_thread(served.process.wait, 60) == -9
+        assert await asyncio.to_thread(served.process.wait, PATIENCE) == -9
         await load.end()
-        await asyncio.to_thread(tracer.communicate, timeout=60)
+        await asyncio.to_thread(tracer.communicate, timeout=PATIENCE)
         house.kills = 1
         assert await restart(served) < 5 * slowness()
         assert await house.compare() <= IN_FLIGHT

@@ -13,9 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from tests.pace import PATIENCE
 from tests.peers.leash import Leashed
-
-PATIENCE = 60.0
 
 SETTINGS = """\
 [store]
@@ -57,7 +56,9 @@ class Daemon:
 
     def command(self, *args: str) -> str:
         """Run a command that needs no settings."""
-        done = subprocess.run([sys.executable, "-m", "gatepost", *args], capture_output=True, text=True, timeout=60)
+        done = subprocess.run(
+            [sys.executable, "-m", "gatepost", *args], capture_output=True, text=True, timeout=PATIENCE
+        )
         if done.returncode:
             raise RuntimeError(f"{' '.join(args)}: {done.returncode}: {done.stdout}{done.stderr}")
         return done.stdout

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.pace import PATIENCE
 from tests.peers.leash import Leash
 from tests.peers.ports import free_port
 
@@ -98,7 +99,7 @@ class Postfix:
         """Return once the port takes connections."""
         self._run("postfix", "-c", str(self.config), "start")
         self._leash = Leash(self.pid)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=5) as peer:
                 if peer.recv(3) == b"220":
@@ -123,7 +124,7 @@ class Postfix:
         return sum(1 for name in names for path in (self.queue / name).rglob("*") if path.is_file())
 
     def _run(self, *command: str, check: bool = True) -> None:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
         if check and done.returncode:
             raise RuntimeError(f"{' '.join(command)}: {done.stdout}{done.stderr}")
 

@@ -4,6 +4,7 @@ import shutil
 import subprocess
 
 import trustme
+from tests.pace import PATIENCE
 from tests.peers.postfix import Postfix
 
 REALM = "relay.example"
@@ -38,7 +39,7 @@ def locked(postfix: Postfix, ca: trustme.CA, login: tuple[str, str], mechanisms:
         input=password,
         text=True,
         check=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
     shutil.chown(accounts, "postfix", "postfix")
     (config / "smtpd.conf").write_text(SASL.format(accounts=accounts, mechanisms=mechanisms))

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from subprocess import DEVNULL
 
+from tests.pace import PATIENCE
 from tests.peers.leash import Leashed
 from tests.peers.ports import free_port
 
-PATIENCE = 60.0
 WORM = b"GATEPOST-TEST-WORM-5f1c"
 CLAMD = """\
 Foreground yes

@@ -11,10 +11,9 @@ import dns.flags
 import dns.message
 import dns.query
 import dns.rdatatype
+from tests.pace import PATIENCE
 from tests.peers.leash import Leashed
 from tests.peers.ports import free_port
-
-PATIENCE = 60.0
 
 KNOT = """\
 server:

@@ -6,6 +6,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from tests.faults.traced import attach, forks
+from tests.pace import PATIENCE
 from tests.store import worker
 from tests.store.samples import mail_id, open_store, settings
 from tests.store.worker import CUT, ends_soon, has_copy, text
@@ -40,8 +41,8 @@ def under_strace(
     with open(mine.fileno(), closefd=False) as said:
         told = said.read()
     mine.close()
-    process.join(60)
-    tracer.communicate(timeout=60)
+    process.join(PATIENCE)
+    tracer.communicate(timeout=PATIENCE)
     assert process.exitcode is not None, "the worker hung"
     return process.exitcode, told
 
