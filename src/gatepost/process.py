@@ -5,8 +5,9 @@ import ctypes
 import gc
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from importlib import import_module
+from types import ModuleType
 
 GARBAGE = 20_000  # objects after which cycles are looked for; Python's own 700 are made by every mail
 
@@ -39,16 +40,16 @@ def hold_the_standard_files() -> None:
     sys.stderr = sys.stderr or os.fdopen(2, "w")
 
 
-@contextmanager
-def uncollected() -> Iterator[None]:
-    """Look for no garbage while modules are loaded: nearly all of what they make stays, and is looked at each time."""
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collects:
+def loaded(name: str) -> ModuleType:
+    """Import a module, and look for no garbage meanwhile, nor ever in what it made: nearly all of that stays."""
+    if name not in sys.modules and gc.isenabled():
+        gc.disable()
+        try:
+            import_module(name)
+        finally:
+            gc.freeze()
             gc.enable()
+    return import_module(name)
 
 
 def spare_the_collector() -> None:

@@ -1,6 +1,5 @@
 """The command `gatepost`: finds the commands, one file each, and turns what fails into exit codes of sysexits.h."""
 
-import importlib
 import io
 import os
 import signal
@@ -14,7 +13,7 @@ import click
 
 from gatepost.cli.failure import Failure, cause
 from gatepost.model.problem import Problem
-from gatepost.process import hold_the_standard_files, uncollected
+from gatepost.process import hold_the_standard_files, loaded
 
 # Each command's module holds it as `command`; a module is imported when its command is called.
 COMMANDS = {
@@ -60,8 +59,7 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        with uncollected():
-            command: click.Command = importlib.import_module(f"gatepost.cli.{cmd_name}").command
+        command: click.Command = loaded(f"gatepost.cli.{cmd_name}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
