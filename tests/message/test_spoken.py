@@ -47,7 +47,7 @@ def test_a_document_that_becomes_more_than_was_written_is_read_by_pattern() -> N
 
 
 def test_scripts_that_are_never_closed_take_one_pass() -> None:
-    assert spoken("<script>" * 400_000 + "x") == "x\n"  # to look for the end of each would take hours
+    assert spoken("<script>" * 100_000 + "x") == "x\n"  # to look for the end of each would take hours
 
 
 @settings(max_examples=examples(60), deadline=None)
