@@ -70,26 +70,26 @@ async def test_a_held_mail_shows_whose_it_is_and_why_and_leads_to_its_content(de
     assert GTUBE.decode() in read["body"]
 
 
-@pytest.mark.parametrize(
-    ("query", "found"),
-    [
-        ("?mailbox=BOB@Served.Example", ["Two", "One"]),
-        ("?mailbox=bob*", ["Two", "One"]),
-        ("?category=virus", ["Two"]),
-        ("?category=bad-headers", []),
-        ("?sender=ada@*", ["Two", "One"]),
-        ("?sender=", []),
-        ("?subject=*w*", ["Two"]),
-        ("?category=SPAM&subject=o*&sender=*example", ["One"]),
-        ("?category=SPAM&subject=t*", []),
-    ],
-)
-async def test_all_that_is_asked_for_must_hold(desk: Desk, query: str, found: list[str]) -> None:
+ASKED: list[tuple[str, list[str]]] = [
+    ("?mailbox=BOB@Served.Example", ["Two", "One"]),
+    ("?mailbox=bob*", ["Two", "One"]),
+    ("?category=virus", ["Two"]),
+    ("?category=bad-headers", []),
+    ("?sender=ada@*", ["Two", "One"]),
+    ("?sender=", []),
+    ("?subject=*w*", ["Two"]),
+    ("?category=SPAM&subject=o*&sender=*example", ["One"]),
+    ("?category=SPAM&subject=t*", []),
+]
+
+
+async def test_all_that_is_asked_for_must_hold(desk: Desk) -> None:
     await hold(desk, "One")
     await hold(desk, "Two", body=EICAR)
-    assert await listed(desk, query) == found
-    answer = await desk.ask("GET", f"/quarantine{query}")
-    assert answer.headers["x-total-count"] == str(len(found))
+    for query, found in ASKED:
+        assert await listed(desk, query) == found, query
+        answer = await desk.ask("GET", f"/quarantine{query}")
+        assert answer.headers["x-total-count"] == str(len(found))
 
 
 async def test_what_can_not_be_asked_for_is_named(desk: Desk) -> None:

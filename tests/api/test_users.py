@@ -198,29 +198,27 @@ async def test_an_account_has_its_own_policy_and_platform_or_the_domains(api: Ap
     assert [user["email"] for user in await api.get("/users?platformName=two")] == ["by@got.com"]
 
 
-@pytest.mark.parametrize(
-    ("change", "status", "pointer"),
-    [
-        ({"mfaType": "TOTP"}, 422, "/mfaType"),
-        ({"mfaType": "SMS"}, 422, "/mfaType"),
-        ({"domainId": "zzzzz"}, 422, "/domainId"),
-        ({"email": "jon@other.example"}, 400, "/email"),
-        ({"email": "arya@got.com"}, 409, "/email"),
-        ({"status": "PENDING"}, 400, "/status"),
-        ({"sendNotification": "yes"}, 400, "/sendNotification"),
-        ({"password": "short"}, 422, "/password"),
-    ],
-)
-async def test_a_change_is_checked_member_by_member(
-    api: Api, change: dict[str, Any], status: int, pointer: str
-) -> None:
+UNCHANGED: list[Any] = [
+    ({"mfaType": "TOTP"}, 422, "/mfaType"),
+    ({"mfaType": "SMS"}, 422, "/mfaType"),
+    ({"domainId": "zzzzz"}, 422, "/domainId"),
+    ({"email": "jon@other.example"}, 400, "/email"),
+    ({"email": "arya@got.com"}, 409, "/email"),
+    ({"status": "PENDING"}, 400, "/status"),
+    ({"sendNotification": "yes"}, 400, "/sendNotification"),
+    ({"password": "short"}, 422, "/password"),
+]
+
+
+async def test_a_change_is_checked_member_by_member(api: Api) -> None:
     domain = await api.domain("got.com")
     await api.domain("other.example")
     await api.user("arya@got.com", domain["id"])
     made = await api.user("jon@got.com", domain["id"])
-    answer = await api.ask("PATCH", f"/users/{made['id']}", {"firstname": "Jon", **change})
-    assert (answer.status_code, answer.json()["pointer"]) == (status, pointer), answer.text
-    assert await api.get(f"/users/{made['id']}") == made
+    for change, status, pointer in UNCHANGED:
+        answer = await api.ask("PATCH", f"/users/{made['id']}", {"firstname": "Jon", **change})
+        assert (answer.status_code, answer.json()["pointer"]) == (status, pointer), answer.text
+        assert await api.get(f"/users/{made['id']}") == made
 
 
 async def test_a_change_leaves_what_is_absent_and_clears_by_empty_text(api: Api) -> None:
