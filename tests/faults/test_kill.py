@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.faults.killer import CALLS, DRAIN, NUMBERS, House, script
+from tests.faults.small import Line
 from tests.pace import slowness
 from tests.peers.sink import Sink
 
@@ -23,7 +24,12 @@ POINTS = {
     "ftruncate": range(1, 3),
 }
 EVERY = [(call, number) for call in CALLS for number in POINTS[call]]
-LONG = [*script(), *script(NUMBERS)]
+TRIES = 5
+
+
+def long(turn: int) -> list[Line]:
+    """A script twice as long; its numbers differ from turn to turn."""
+    return [*script(2 * turn * NUMBERS), *script((2 * turn + 1) * NUMBERS)]
 
 
 def test_the_points_are_300_and_every_call_is_among_them() -> None:
@@ -35,8 +41,10 @@ def test_the_points_are_300_and_every_call_is_among_them() -> None:
 @pytest.mark.conformance  # strace
 @pytest.mark.parametrize(("call", "number"), EVERY)
 async def test_77_a_kill_at_each_of_many_calls_loses_nothing(house: House, call: str, number: int) -> None:
-    code = await house.walk(LONG, inject=f"{call}:signal=SIGKILL:when={number}")
-    assert code == -9, f"no thread made {number} calls of {call}"
+    for turn in range(TRIES):  # now and then much is committed together, and no thread makes so many
+        if await house.walk(long(turn), inject=f"{call}:signal=SIGKILL:when={number}") == -9:
+            break
+    assert house.kills == 1, f"no thread of {TRIES} runs makes {number} calls of {call}"
     await house.compare()
 
 
