@@ -30,22 +30,19 @@ class Ids:
             return hmac.digest(seed, letter.encode(), hashlib.sha256)
 
         self._alphabet = "".join(sorted(string.ascii_letters + string.digits, key=place))
-        mixed = _mixed(self._alphabet)
-        self._firsts = "".join(mixed[(ord(letter) + 1) % _LETTERS] for letter in mixed)
-        self._ways = _Ways(mixed)
+        self._ways = _Ways(_mixed(self._alphabet))
         self._decoded = lru_cache(maxsize=65_536)(self._decode)
 
     @cached_property
     def _codec(self) -> Sqids:
-        """Sqids itself, which knows what to say where a number would spell a word."""
+        """Sqids itself, which reads ids, and knows what to say where a number would spell a word."""
         return Sqids(alphabet=self._alphabet, min_length=SHORTEST)
 
     def show(self, number: int) -> str:
         """Return the text of a number: what Sqids makes of it, in a tenth of the time."""
         if not 0 <= number < _BEYOND:
             return self._codec.encode([number])  # it refuses
-        first = self._firsts[number % _LETTERS]
-        digits, filling = self._ways[first]
+        first, digits, filling = self._ways[number % _LETTERS]
         base, rest, text = _LETTERS - 1, number, ""
         while rest or not text:
             text = digits[rest % base] + text
@@ -68,11 +65,10 @@ class Ids:
         return self._decoded(text)
 
     def _decode(self, text: str) -> Id:
-        digits, filling = self._ways[text[0]]
-        number = 0
-        for digit in text[1:].partition(filling[0])[0]:
-            number = number * len(digits) + digits.index(digit)
-        return Id(number) if number < _BEYOND and self.show(number) == text else UNKNOWN
+        numbers = self._codec.decode(text)
+        if len(numbers) != 1 or numbers[0] >= _BEYOND or self.show(numbers[0]) != text:
+            return UNKNOWN
+        return Id(numbers[0])
 
     def encode_hook(self, value: Any) -> Any:
         """Write what msgspec does not know."""
@@ -107,8 +103,8 @@ class Ids:
         raise NotImplementedError(kind)
 
 
-class _Ways(dict[str, tuple[str, str]]):
-    """How Sqids writes what begins with each letter: its digits, and what ends and fills short texts.
+class _Ways(dict[int, tuple[str, str, str]]):
+    """How Sqids writes the numbers of each remainder: first letter, digits, and what fills short texts.
 
     Each is found when it is first wanted: all of them take as long as a tenth of a start.
     """
@@ -116,10 +112,10 @@ class _Ways(dict[str, tuple[str, str]]):
     def __init__(self, mixed: str) -> None:
         self._mixed = mixed
 
-    def __missing__(self, first: str) -> tuple[str, str]:
-        at = self._mixed.index(first)
+    def __missing__(self, remainder: int) -> tuple[str, str, str]:
+        at = (ord(self._mixed[remainder]) + 1) % _LETTERS
         turned = (self._mixed[at:] + self._mixed[:at])[::-1]
-        way = self[first] = turned[1:], turned[0] + _mixed(turned)
+        way = self[remainder] = self._mixed[at], turned[1:], turned[0] + _mixed(turned)
         return way
 
 
