@@ -286,9 +286,13 @@ async def test_a_dead_destination_does_not_delay_others_100(make: Make) -> None:
         assert len(dead.sessions) < 200  # most of what was asked for before it has not had its turn
 
 
-@pytest.mark.parametrize("count", [100, pytest.param(300, marks=pytest.mark.soak)])
-async def test_hundreds_of_silent_destinations_do_not_delay_the_others_100(make: Make, count: int) -> None:
-    road = await make(relay={"command_timeout": 60.0, "connect_timeout": 60.0, "data_timeout": 60.0})
+@pytest.mark.parametrize(("count", "concurrency"), [(100, 70), pytest.param(300, 200, marks=pytest.mark.soak)])
+async def test_hundreds_of_silent_destinations_do_not_delay_the_others_100(
+    make: Make, count: int, concurrency: int
+) -> None:
+    """They are more than may be under way with those who answer."""
+    timeouts = {"command_timeout": 60.0, "connect_timeout": 60.0, "data_timeout": 60.0}
+    road = await make(relay=timeouts, queue={"concurrency": concurrency})
     with socket.create_server(("0.0.0.0", 0), backlog=1000) as silent:  # takes connections and says nothing
         port = silent.getsockname()[1]
         async with Sink() as live:
@@ -419,12 +423,16 @@ async def killed(make: Make, sink: Sink) -> tuple[Road, int]:
     return road, ways[0].id
 
 
+def alter(road: Road, statement: str, values: tuple[object, ...] = ()) -> None:
+    with contextlib.closing(sqlite3.connect(road.directory / DATABASE)) as database, database:
+        database.execute(statement, values)
+
+
 @pytest.mark.parametrize("kept", ["[]", "[1]", "[{"])
 async def test_a_mail_taken_just_before_a_kill_is_not_sent_again_be_its_row_damaged_95(make: Make, kept: str) -> None:
     async with Sink() as sink:
         road, way = await killed(make, sink)
-        with contextlib.closing(sqlite3.connect(road.directory / DATABASE)) as database, database:
-            database.execute("UPDATE delivery SET log = ? WHERE id = ?", (kept, way))
+        alter(road, "UPDATE delivery SET log = ? WHERE id = ?", (kept, way))
         again = await make(to=("to.test", sink))
         row = again.row(way)
         assert (row.state, row.remote_id, row.attempts) == (State.DELIVERED, "SINK000001", 1)
@@ -433,8 +441,24 @@ async def test_a_mail_taken_just_before_a_kill_is_not_sent_again_be_its_row_dama
     assert len(sink.mails) == 1
 
 
+async def test_no_damage_of_what_the_done_log_names_stops_the_start_or_leaves_it_held_95(make: Make) -> None:
+    async with Sink() as sink:
+        road, way = await killed(make, sink)
+        alter(road, "UPDATE delivery SET log = '[1]'")
+        alter(road, "UPDATE message SET proofs = '[{'")
+        again = await make(to=("to.test", sink))
+        await again.queue.idle()
+        assert again.state(way) == "delivered" and len(again.queue) == 0
+        await again.close()
+        alter(road, "UPDATE delivery SET log = '[1]'")
+        last = await make(to=("to.test", sink))
+        assert len(last.queue) == 0
+    assert len(sink.mails) == 1
+
+
+@pytest.mark.parametrize("state", ["queued", "held"])  # held, as its row was damaged
 async def test_a_start_without_room_goes_on_and_what_was_taken_is_under_way_until_there_is_some_79(
-    make: Make, monkeypatch: pytest.MonkeyPatch
+    make: Make, monkeypatch: pytest.MonkeyPatch, state: str
 ) -> None:
     monkeypatch.setattr("gatepost.mta.ledger.PATIENCE", 0.01)
 
@@ -442,17 +466,19 @@ async def test_a_start_without_room_goes_on_and_what_was_taken_is_under_way_unti
         raise Problem(Kind.FULL, "no space left for mail")
 
     async with Sink() as sink:
-        _, way = await killed(make, sink)
+        road, way = await killed(make, sink)
+        alter(road, "UPDATE delivery SET state = ?", (state,))
         with monkeypatch.context() as patch:
             patch.setattr(Store, "write", full)
             again = await make(to=("to.test", sink))
-            assert (again.state(way), len(again.queue), again.queue.under_way) == ("queued", 1, 1)
-            with pytest.raises(Problem) as caught:
-                await again.queue.moves.retry([way])
-            assert caught.value.kind is Kind.CONFLICT
+            assert (again.state(way), len(again.queue), again.queue.under_way) == (state, 1, 1)
+            for move in (again.queue.moves.retry, again.queue.moves.release):
+                with pytest.raises(Problem) as caught:
+                    await move([way])
+                assert caught.value.kind is Kind.CONFLICT
             await again.close(0.0)
             last = await make(to=("to.test", sink))
-            assert (last.state(way), last.queue.under_way) == ("queued", 1)
+            assert (last.state(way), last.queue.under_way) == (state, 1)
         await last.until(lambda: last.state(way) == "delivered" and len(last.queue) == 0)
         await last.queue.idle()
         assert (last.directory / "done.log").stat().st_size == 0
@@ -861,8 +887,7 @@ async def test_a_delivery_whose_row_is_damaged_is_held_and_stops_no_other(make: 
     await road.quiet()
     if stopped:
         await road.close()
-    with contextlib.closing(sqlite3.connect(road.directory / DATABASE)) as database, database:
-        database.execute("UPDATE delivery SET log = ? WHERE id = ?", (kept, way))
+    alter(road, "UPDATE delivery SET log = ? WHERE id = ?", (kept, way))
     async with Sink() as sink:
         if stopped:
             road = await make(("elsewhere.test", sink))

@@ -13,7 +13,7 @@ from gatepost.model.stored import Delivery, State
 from gatepost.model.webhook import HookCall
 from gatepost.mta import bounce
 from gatepost.mta.bounce import Aftermath, Bounces, Report, Settled, Step
-from gatepost.mta.donelog import DoneLog
+from gatepost.mta.donelog import Done, DoneLog
 from gatepost.mta.freight import Freight, Load
 from gatepost.mta.hooks import Hooks
 from gatepost.mta.outcome import Outcome
@@ -103,17 +103,17 @@ class Ledger:
         await self._persist(Settle([taken.delivery]))
         self._forget(delivery_id)
 
-    def recall(self) -> list[Delivery]:
-        """Return what next hops had taken when the process was killed (threat 95), be it held as its row is damaged."""
-        for note in self._done.read():
-            row = self._store.reader.get(Delivery, note.id)
-            if row is not None and row.state in (State.QUEUED, State.HELD):
-                self._done.keep(note)
-                self._taken[row.id] = row, note.outcome
-        return [row for row, _ in self._taken.values()]
+    def noted(self) -> dict[int, Done]:
+        """Return what the done log names: settled or not, and of rows that there may be no more."""
+        return {note.id: note for note in self._done.read()}
+
+    def recall(self, delivery: Delivery, note: Done) -> None:
+        """Note that a next hop had taken a mail when the process was killed, be it held as its row is damaged."""
+        self._done.keep(note)
+        self._taken[delivery.id] = delivery, note.outcome
 
     async def replay(self, delivery_id: int) -> list[Sent]:
-        """Settle what was recalled."""
+        """Settle what was recalled (threat 95)."""
         row, outcome = self._taken[delivery_id]
         now = self._clock()
         each = settled(row, outcome, now, self._settings.queue)

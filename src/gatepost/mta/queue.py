@@ -119,26 +119,26 @@ class Queue:
         """Take up every delivery that is not done, settle what the done log tells, and begin."""
         for pause in self._store.reader.find(Pause, Query()).items:
             self.line.schedule.pause(pause.destination)
+        noted, recalled = self._ledger.noted(), []
         after = held = 0
         while chunk := await self.line.live(after):
             for delivery in chunk:
-                if delivery.state is State.QUEUED:
+                if note := noted.get(delivery.id):
+                    self._ledger.recall(delivery, note)
+                    recalled.append(delivery.id)
+                if note or delivery.state is State.QUEUED:
                     self.line.admit(delivery, row=False)
                 else:
                     held += 1
             after = chunk[-1].id
             await asyncio.sleep(0)
-        recalled = self._ledger.recall()
-        self.line.held.set(held - sum(row.state is State.HELD for row in recalled))
-        await self._settle_recalled([row.id for row in recalled])
+        self.line.held.set(held)
+        await self._settle_recalled(recalled)
         self._running = True
         self._clockwork = keep(self._run, "queue")
 
     async def _settle_recalled(self, ids: list[int]) -> None:
-        """Settle what was taken before the process was killed; where the store has no room, beside all else.
-
-        It is under way as long.
-        """
+        """Settle what was taken before a kill; where the store has no room, beside all else, and under way as long."""
         replay = self._begin(self._replay(ids), self.line.schedule.claim(ids))
         waits = asyncio.create_task(self._ledger.waits.wait())
         await asyncio.wait((replay, waits), return_when=asyncio.FIRST_COMPLETED)
