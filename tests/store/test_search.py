@@ -1,5 +1,6 @@
 """The body search's index: what it finds, for whom, and that it comes back from any loss."""
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
@@ -140,3 +141,13 @@ async def test_a_place_that_can_not_be_written_is_told_and_tried_again(tmp_path:
     (tmp_path / "later").mkdir()
     assert await index.reached(0) == 0
     await index.close()
+
+
+async def test_nothing_is_asked_of_one_that_is_being_closed(index: SearchIndex) -> None:
+    await put(index, "1", "an invoice")
+    closing = asyncio.create_task(index.close())
+    await asyncio.sleep(0)
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        await index.find(BOB, ["invoice"])
+    await closing
+    assert not index.path.with_name(f"{NAME}-wal").exists()

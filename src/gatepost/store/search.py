@@ -121,10 +121,10 @@ class SearchIndex:
 
     async def close(self) -> None:
         """Finish what was begun and let go of the file; may be called twice."""
-        if self._begun:
-            self._begun = False
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._let_go)
-        self._thread.shutdown(wait=False)
+        last = [asyncio.get_running_loop().run_in_executor(self._thread, self._let_go)] if self._begun else []
+        self._begun = False
+        self._thread.shutdown(wait=False)  # what is asked from here on would open the file again
+        await asyncio.gather(*last)
 
     # In the thread.
 
