@@ -75,19 +75,24 @@ async def test_a_mail_is_learnt_once_and_moved_when_it_is_learnt_the_other_way(m
         assert mind.lessons.learnt(0) == counts
 
 
-async def test_what_was_learnt_and_counted_is_there_after_a_restart(mind: Mind) -> None:
+@pytest.mark.parametrize("chunk", [2, 5000])
+async def test_what_was_learnt_and_counted_is_there_after_a_restart_in_whatever_chunks_it_is_read(
+    mind: Mind, chunk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gatepost.mta.memory.CHUNK", chunk)
     await mind.learn(MAIL, spam=True)
     await mind.learn(MAIL, spam=True, scope=3)
     await mind.learn(MAIL, spam=False, scope=3)
-    mind.tallies.count(5, NOW, first=2.5)
+    for key in range(6):
+        mind.tallies.count(key, NOW, first=2.5)
     await mind.close()
     await mind.open()
     assert mind.counts() == {(1, 0)}
     assert mind.counts(scope=3) == {(0, 1)}
     assert (mind.lessons.learnt(0), mind.lessons.learnt(3)) == ((1, 0), (0, 1))
     assert await mind.learn(MAIL, spam=True) is False
-    kept = mind.tallies.get(5, NOW)
-    assert kept is not None and kept.first == 2.5
+    kept = [mind.tallies.get(key, NOW) for key in range(6)]
+    assert [each and each.first for each in kept] == [2.5] * 6
 
 
 async def test_a_lesson_is_durable_when_it_is_answered(mind: Mind) -> None:
