@@ -1,7 +1,13 @@
-"""A process of ours: its heap stays, and nothing of its own gets the number of a standard file."""
+"""A process of ours: its heap stays, its garbage is found, and nothing of its own is numbered as a standard file."""
 
+import gc
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
+
+from gatepost.process import loaded
 
 # Many blocks that are too large for Python's own arenas, and free again at once.
 WORK = """
@@ -41,3 +47,16 @@ def test_standard_files_that_are_closed_are_held_by_the_null_device() -> None:
     command = ["sh", "-c", 'exec "$0" -c "$1" <&- >&-', sys.executable, CLOSED]
     done = subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=60)
     assert done.stderr == "0 '' /dev/null /dev/null\n"
+
+
+def test_garbage_is_looked_for_again_whether_or_not_a_module_could_be_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "gatepost_sound.py").write_text("import gc\nlooked = gc.isenabled()\n")
+    (tmp_path / "gatepost_broken.py").write_text("1 / 0\n")
+    found = loaded("gatepost_sound")
+    assert not found.looked and loaded("gatepost_sound") is found
+    with pytest.raises(ZeroDivisionError):
+        loaded("gatepost_broken")
+    assert gc.isenabled()
