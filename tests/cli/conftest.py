@@ -58,7 +58,8 @@ class Daemon:
         self._manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._manager.bind(str(directory / "notify"))
         self._messages: queue.Queue[str] = queue.Queue()
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
         self._notify = str(directory / "notify")
         self._log = directory / "log"
         self.process: Forked | Leashed | None = None
@@ -113,6 +114,7 @@ class Daemon:
             self.process.kill()
             self.process.wait()
         self._manager.shutdown(socket.SHUT_RDWR)  # ends the thread that reads
+        self._listener.join()
         self._manager.close()
 
     def run(self, *args: str) -> int:
