@@ -408,16 +408,15 @@ async def killed(make: Make, sink: Sink) -> tuple[Road, int]:
     """Have a next hop take a mail of which nothing could be written any more; return its delivery."""
     road = await make(to=("to.test", sink))
     message, ways, body = await road.keep("b@to.test")
-    write = road.store.write
 
     async def broken_off(change: object, **_: object) -> object:
         raise asyncio.CancelledError
 
-    road.store.write = broken_off  # type: ignore[method-assign,assignment]
-    road.queue.push(message, ways, body)
-    await sink.wait(1)
-    await road.until(lambda: not road.queue._tasks)
-    road.store.write = write  # type: ignore[method-assign]
+    with pytest.MonkeyPatch.context() as fault:
+        fault.setattr(road.store, "write", broken_off)
+        road.queue.push(message, ways, body)
+        await sink.wait(1)
+        await road.until(lambda: not road.queue._tasks)
     assert road.state(ways[0].id) == "queued"
     await road.close()
     return road, ways[0].id
@@ -544,21 +543,20 @@ async def test_an_outcome_is_written_as_soon_as_there_is_room_again_79(
     async with Sink() as sink:
         road.to("to.test", sink)
         message, ways, body = await road.keep("b@to.test")
-        write, refused = road.store.write, 0
+        refused = 0
 
         async def full(change: object, **_: object) -> object:
             nonlocal refused
             refused += 1
             raise Problem(Kind.FULL, "no space left for mail")
 
-        road.store.write = full  # type: ignore[method-assign,assignment]
-        with capture_logs() as logs:
+        with capture_logs() as logs, pytest.MonkeyPatch.context() as fault:
+            fault.setattr(road.store, "write", full)
             road.queue.push(message, ways, body)
             await road.until(lambda: refused > 2)
+            assert road.state(ways[0].id) == "queued"
         waiting = "what became of mails can't be written yet"
         assert [line["why"] for line in logs if line["event"] == waiting] == ["no space left for mail"]
-        assert road.state(ways[0].id) == "queued"
-        road.store.write = write  # type: ignore[method-assign]
         await road.until(lambda: road.state(ways[0].id) == "delivered")
     assert len(sink.mails) == 1
 
@@ -949,15 +947,13 @@ async def test_an_administrators_change_that_cannot_be_written_changes_nothing(r
     (way,) = await road.send("b@nowhere.test")
     await road.until(lambda: road.row(way).attempts == 1)
     await road.quiet()
-    write = road.store.write
 
     async def full(change: object) -> object:
         raise Problem(Kind.FULL, "no space left for mail")
 
-    road.store.write = full  # type: ignore[method-assign,assignment]
-    with pytest.raises(Problem):
+    with pytest.MonkeyPatch.context() as fault, pytest.raises(Problem):
+        fault.setattr(road.store, "write", full)
         await road.queue.moves.hold([way])
-    road.store.write = write  # type: ignore[method-assign]
     assert len(road.queue) == 1
     async with Sink() as sink:
         road.to("nowhere.test", sink)
